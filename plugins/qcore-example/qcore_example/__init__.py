@@ -1,0 +1,1 @@
+"""The template of a qcore plugin: a small broker that keeps its queue in a folder."""

@@ -1,0 +1,1 @@
+"""Django ORM broker for qcore: SQLite, PostgreSQL, MariaDB and MySQL."""

@@ -1,0 +1,1 @@
+"""Redis broker for qcore, built on streams; works with Valkey and django-redis."""

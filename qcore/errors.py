@@ -1,0 +1,113 @@
+"""Every exception qcore raises on purpose, in one tree.
+
+::
+
+    QcoreError
+    ├── ConfigError               Q_CLUSTER or an option of a plugin is wrong
+    ├── PluginError
+    │   ├── PluginMissing         a setting asks for a plugin that is not installed
+    │   ├── PluginBroken          it is installed and cannot be loaded
+    │   └── PluginConflict        two plugins give the same thing, or claim the same setting
+    ├── BrokerError
+    │   ├── BrokerUnavailable     the service cannot be reached, now; trying again may help
+    │   ├── PayloadTooLarge       a package is over the limit of the service
+    │   └── Unsupported           the broker does not have this capability
+    ├── EnqueueError              a task cannot be sent as it is; raised at the call
+    ├── PackageError
+    │   ├── BadPackage            bytes from the queue that are not a package
+    │   └── BadSignature          a package that none of our keys has signed
+    ├── TaskError
+    │   ├── TaskNotFound          the name of the task leads to no function
+    │   ├── TaskTimeout           raised inside a task when its time is up
+    │   └── WorkerDied            recorded for a task whose worker process died
+    └── StoreError                results cannot be saved or read
+
+Messages say what happened, what was expected, and what to type.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class QcoreError(Exception):
+    """Base class of all errors that qcore raises on purpose."""
+
+
+class ConfigError(QcoreError):
+    """A setting is unknown, has the wrong type or range, or contradicts another."""
+
+
+class PluginError(QcoreError):
+    """Something is wrong with a plugin."""
+
+
+class PluginMissing(PluginError):
+    """A setting asks for a plugin that is not installed."""
+
+
+class PluginBroken(PluginError):
+    """A plugin is installed but cannot be loaded."""
+
+
+class PluginConflict(PluginError):
+    """Two plugins claim one name, or the settings choose two brokers."""
+
+
+class BrokerError(QcoreError):
+    """A queue service refused or failed."""
+
+
+class BrokerUnavailable(BrokerError):
+    """The queue service cannot be reached; the same call may succeed later."""
+
+
+class PayloadTooLarge(BrokerError):
+    """A package is larger than the queue service accepts."""
+
+
+class Unsupported(BrokerError):
+    """A broker was asked for something that its capability flags deny."""
+
+
+class EnqueueError(QcoreError):
+    """A task cannot be sent as it is: its function or its arguments are the reason."""
+
+
+class PackageError(QcoreError):
+    """Bytes from the queue cannot be trusted or understood."""
+
+
+class BadPackage(PackageError):
+    """Bytes from the queue are not a package that this version understands."""
+
+
+class BadSignature(PackageError):
+    """A package was signed with none of the keys in use, or was changed on the way."""
+
+
+class TaskError(QcoreError):
+    """A task could not be run to its end."""
+
+
+class TaskNotFound(TaskError):
+    """The dotted path of a task leads to no function."""
+
+
+class TaskTimeout(TaskError):
+    """Raised inside a task by its worker when its ``timeout`` (seconds) has passed."""
+
+
+class WorkerDied(TaskError):
+    """Recorded as the outcome of a task whose worker process died under it."""
+
+
+class StoreError(QcoreError):
+    """Results cannot be saved or read."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return `` - did you mean 'x'?`` for the nearest of ``known``, or ``""``."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f" - did you mean {near[0]!r}?" if near else ""
