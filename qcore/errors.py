@@ -13,8 +13,10 @@
     │   ├── PayloadTooLarge       a package is over the limit of the service
     │   └── Unsupported           the broker does not have this capability
     ├── EnqueueError              a task cannot be sent as it is; raised at the call
+    ├── SerializeError            a value cannot be turned into bytes; says where and why
     ├── PackageError
     │   ├── BadPackage            bytes from the queue that are not a package
+    │   │   └── NewerPackage      a package of a later release, for a later cluster
     │   └── BadSignature          a package that none of our keys has signed
     ├── TaskError
     │   ├── TaskNotFound          the name of the task leads to no function
@@ -75,12 +77,38 @@ class EnqueueError(QcoreError):
     """A task cannot be sent as it is: its function or its arguments are the reason."""
 
 
+class SerializeError(QcoreError):
+    """A value cannot be turned into bytes by the serializer in use.
+
+    ``reason`` is the fact, ``path`` leads from the value to the part that is refused
+    (``[0]['user']``; empty when the value itself is refused), and ``hint`` says what
+    to pass instead.
+    """
+
+    def __init__(self, reason: str, path: str = "", hint: str = "") -> None:
+        # All three go to args, so that the error survives pickle and copy.
+        super().__init__(reason, path, hint)
+        self.reason = reason
+        self.path = path
+        self.hint = hint
+
+    def __str__(self) -> str:
+        """Return the place, the fact and the advice as one sentence."""
+        place = f"{self.path}: " if self.path else ""
+        advice = f" - {self.hint}" if self.hint else ""
+        return f"{place}{self.reason}{advice}"
+
+
 class PackageError(QcoreError):
     """Bytes from the queue cannot be trusted or understood."""
 
 
 class BadPackage(PackageError):
     """Bytes from the queue are not a package that this version understands."""
+
+
+class NewerPackage(BadPackage):
+    """A package was written by a later release; a cluster of that release can run it."""
 
 
 class BadSignature(PackageError):
