@@ -1,0 +1,1 @@
+"""Cache backends: the contract (``base``) and the Django adapter (``django``)."""

@@ -1,0 +1,1 @@
+"""Error reporters: the contract (``base``) and the log (``log``)."""

@@ -1,0 +1,1 @@
+"""Result stores: the contract (``base``), database, cache and memory."""

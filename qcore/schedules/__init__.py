@@ -1,0 +1,1 @@
+"""Schedules: the contract (``base``), pure arithmetic (``rules``), the database (``orm``)."""

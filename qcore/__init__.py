@@ -1,0 +1,74 @@
+"""qcore: a distributed task queue for Django in which the queue is a plug-in.
+
+A map of the package, from the bottom up; imports only ever point down it::
+
+    errors  masking  conf  envelope  serializers  signing  hookspecs     the words
+    plugins  current  signals  tasks  compose                            the API
+    brokers  results  caches  reporters  schedules                       the contracts
+    engine                                                               the processes
+    models  builtin  connections                                         Django adapters
+    cluster  cli  apps  admin  checks  management  monitor  demo         composition
+    testing                                                              the author's kit
+
+Plugin authors need four names, and users need ``qcore.tasks``::
+
+    from qcore import Broker, Delivery, Provider, hookimpl
+    from qcore.tasks import async_task, schedule, result
+
+The names below are loaded on first use, so that ``import qcore`` stays light.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "2.0.0"
+
+# public name -> the module that defines it
+_PUBLIC = {
+    "Broker": "brokers.base",
+    "CacheBackend": "caches.base",
+    "Conf": "conf",
+    "Delivery": "envelope",
+    "ErrorReporter": "reporters.base",
+    "Provider": "plugins",
+    "QcoreError": "errors",
+    "Result": "envelope",
+    "ResultStore": "results.base",
+    "Scheduler": "schedules.base",
+    "Task": "envelope",
+    "async_task": "tasks",
+    "async_task_many": "tasks",
+    "hookimpl": "hookspecs",
+    "result": "tasks",
+    "schedule": "tasks",
+}
+
+__all__ = [*_PUBLIC, "__version__"]  # noqa: PLE0604 - the keys are strings
+
+if TYPE_CHECKING:
+    from .brokers.base import Broker as Broker
+    from .caches.base import CacheBackend as CacheBackend
+    from .conf import Conf as Conf
+    from .envelope import Delivery as Delivery
+    from .envelope import Result as Result
+    from .envelope import Task as Task
+    from .errors import QcoreError as QcoreError
+    from .hookspecs import hookimpl as hookimpl
+    from .plugins import Provider as Provider
+    from .reporters.base import ErrorReporter as ErrorReporter
+    from .results.base import ResultStore as ResultStore
+    from .schedules.base import Scheduler as Scheduler
+    from .tasks import async_task as async_task
+    from .tasks import async_task_many as async_task_many
+    from .tasks import result as result
+    from .tasks import schedule as schedule
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'qcore' has no attribute {name!r}")
+    value = getattr(import_module(f".{_PUBLIC[name]}", __name__), name)
+    globals()[name] = value
+    return value

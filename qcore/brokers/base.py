@@ -1,0 +1,213 @@
+"""What a broker is: the adapter between qcore and one queue service.
+
+A broker moves opaque bytes. It knows nothing of tasks, signatures or results.
+
+Rules for authors, each of them tested by ``qcore.testing.BrokerContract``:
+
+- An instance belongs to one queue, one process and one thread. qcore makes
+  another one for every thread and after every fork, so no locks are needed.
+- ``__init__`` checks its options and raises ``ConfigError``; it does not connect.
+- A claimed delivery is hidden for ``self.lease`` seconds and then handed out
+  again with a higher ``attempt``, unless it has been acknowledged.
+- What the service or its driver raises leaves as ``BrokerUnavailable`` when
+  trying again may help and as ``BrokerError`` when it will not, with secrets masked.
+- A capability flag that is off means that the method raises ``Unsupported``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from ..errors import PayloadTooLarge, Unsupported
+
+if TYPE_CHECKING:
+    from ..conf import Conf
+    from ..envelope import Delivery
+
+
+class Broker:
+    """Base class of all brokers.
+
+    Args:
+        conf: the cluster's settings.
+        queue: name of the queue; None means ``conf.queue``.
+
+    Raises:
+        ConfigError: an option of the broker is wrong.
+    """
+
+    # -- capabilities: each is a question, and its answer is tested both ways --
+    supports_receipts: ClassVar[bool] = True  # is a package kept until it is acknowledged?
+    supports_bulk: ClassVar[bool] = False  # can one call claim or store several?
+    supports_release: ClassVar[bool] = False  # can a claimed delivery be given back at once?
+    supports_delay: ClassVar[bool] = False  # can a package be hidden before its first claim?
+    supports_extend: ClassVar[bool] = False  # can a lease be prolonged?
+    supports_blocking: ClassVar[bool] = False  # does dequeue wake at once when a package comes?
+    supports_counts: ClassVar[bool] = False  # does it know queue_size and lock_size?
+    supports_durable: ClassVar[bool] = False  # does it outlive the service's process?
+    supports_transactional: ClassVar[bool] = False  # does enqueue join the caller's transaction?
+    supports_stats: ClassVar[bool] = False  # can it carry status snapshots?
+
+    #: Bytes that one package may have; None where the service sets no limit.
+    max_payload: int | None = None
+    #: Packages that one call may claim, acknowledge or store.
+    max_batch: int = 1
+    #: Django database alias whose transactions this broker shares, if any.
+    database: str | None = None
+
+    def __init__(self, conf: Conf, queue: str | None = None) -> None:
+        self.conf = conf
+        self.queue = queue or conf.queue
+        self.lease = float(conf.retry)
+
+    # -- sending -----------------------------------------------------------
+    def enqueue(self, package: bytes, *, delay: float = 0) -> str:
+        """Store one package and return the service's id for it.
+
+        Args:
+            package: at most ``max_payload`` bytes.
+            delay: seconds before it may be claimed.
+
+        Raises:
+            PayloadTooLarge: before anything is sent.
+            Unsupported: ``delay`` without the capability.
+            BrokerUnavailable: nothing is known to have been stored.
+        """
+        return self.enqueue_many([package], delay=delay)[0]
+
+    def enqueue_many(self, packages: Sequence[bytes], *, delay: float = 0) -> list[str]:
+        """Store several packages, in order, with as few round trips as possible."""
+        raise NotImplementedError(f"{type(self).__name__} must implement enqueue_many")
+
+    # -- receiving ---------------------------------------------------------
+    def dequeue(self, limit: int = 1, wait: float = 0) -> list[Delivery]:
+        """Claim up to ``limit`` packages.
+
+        Args:
+            limit: never more than this many; a broker may return fewer.
+            wait: seconds to wait for the first one when the queue is empty.
+
+        Returns:
+            Deliveries, oldest first as far as the service keeps order; ``[]``
+            when nothing came in time.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must implement dequeue")
+
+    def acknowledge(self, receipt: Hashable) -> None:
+        """Remove one delivery for good; doing it twice is harmless."""
+        self.acknowledge_many([receipt])
+
+    def acknowledge_many(self, receipts: Sequence[Hashable]) -> None:
+        """Remove several deliveries for good."""
+        raise NotImplementedError(
+            f"{type(self).__name__} must implement acknowledge_many"
+        )
+
+    def fail(self, receipt: Hashable) -> None:
+        """Remove a delivery whose package could not be trusted or read."""
+        self.acknowledge(receipt)
+
+    def release(self, receipts: Sequence[Hashable], *, delay: float = 0) -> None:
+        """Give claimed deliveries back, to be handed out again after ``delay`` seconds.
+
+        Raises:
+            Unsupported: ``supports_release`` is off.
+        """
+        raise self._unsupported("give a delivery back")
+
+    def extend(self, receipts: Sequence[Hashable]) -> set[Hashable]:
+        """Prolong leases to ``self.lease`` seconds from now.
+
+        Returns:
+            The receipts that are no longer ours: acknowledged, expired or claimed
+            by somebody else.
+
+        Raises:
+            Unsupported: ``supports_extend`` is off.
+        """
+        raise self._unsupported("prolong a lease")
+
+    # -- looking after -------------------------------------------------------
+    def delete(self, id: str) -> bool:
+        """Remove a waiting package by the id that ``enqueue`` returned."""
+        raise self._unsupported("delete a single package")
+
+    def queue_size(self) -> int:
+        """Return how many packages wait to be claimed."""
+        raise self._unsupported("count its packages")
+
+    def lock_size(self) -> int:
+        """Return how many packages are claimed and not yet acknowledged."""
+        raise self._unsupported("count its packages")
+
+    def purge_queue(self) -> None:
+        """Remove every package from the queue, claimed ones included."""
+        raise NotImplementedError(f"{type(self).__name__} must implement purge_queue")
+
+    def delete_queue(self) -> None:
+        """Remove the queue itself; the next ``enqueue`` makes it anew."""
+        self.purge_queue()
+
+    def ping(self) -> bool:
+        """Return True when the service answers; raise ``BrokerUnavailable`` otherwise."""
+        raise NotImplementedError(f"{type(self).__name__} must implement ping")
+
+    def info(self) -> str:
+        """Return name and version of the service, without secrets: ``Redis 7.0.15``."""
+        raise NotImplementedError(f"{type(self).__name__} must implement info")
+
+    def close(self) -> None:
+        """Let connections go; safe to call twice. The next call may connect again."""
+
+    # -- status snapshots, where the cache cannot carry them -----------------
+    def set_stat(self, key: str, value: bytes, ttl: float) -> None:
+        """Keep a snapshot under a key for ``ttl`` seconds."""
+        raise self._unsupported("carry status snapshots")
+
+    def get_stats(self, prefix: str) -> list[bytes]:
+        """Return the snapshots whose key begins with ``prefix`` and that have not expired."""
+        raise self._unsupported("carry status snapshots")
+
+    # -- for subclasses ------------------------------------------------------
+    @classmethod
+    def capabilities(cls) -> dict[str, bool]:
+        """Return the capability flags by name: ``{"receipts": True, ...}``."""
+        return {name: getattr(cls, f"supports_{name}") for name in CAPABILITIES}
+
+    def check_size(self, packages: Iterable[bytes]) -> None:
+        """Raise ``PayloadTooLarge`` for a package over ``max_payload``."""
+        if self.max_payload is None:
+            return
+        for package in packages:
+            if len(package) > self.max_payload:
+                raise PayloadTooLarge(
+                    f"the package has {len(package):,} bytes,"
+                    f" {self.info_name()} takes up to {self.max_payload:,}. Store the"
+                    " data elsewhere and pass a reference, or set 'compress': True."
+                )
+
+    def info_name(self) -> str:
+        """Return the broker's name for messages, without asking the service."""
+        return type(self).__name__
+
+    def _unsupported(self, what: str) -> Unsupported:
+        return Unsupported(
+            f"{type(self).__name__} cannot {what}; see `qcore plugins` for what each"
+            " broker can do."
+        )
+
+
+#: Names of the capabilities; each has a flag ``supports_<name>`` on Broker.
+CAPABILITIES = (
+    "receipts",
+    "bulk",
+    "release",
+    "delay",
+    "extend",
+    "blocking",
+    "counts",
+    "durable",
+    "transactional",
+    "stats",
+)

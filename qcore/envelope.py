@@ -1,0 +1,124 @@
+"""The three shapes that travel: a Task out, a Delivery in, a Result back.
+
+A task becomes a *package* (signed bytes, see ``signing``) on its way to the
+broker; a broker hands packages back as deliveries; a cluster turns each
+delivery into one result.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Hashable
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+
+class Options(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one task says differently from the settings; an unset field says nothing."""
+
+    timeout: float | None | UnsetType = UNSET  # seconds; None: no limit
+    ack_failure: bool | UnsetType = UNSET
+    save: bool | UnsetType = UNSET
+    cached: bool | float | UnsetType = UNSET  # seconds, True: for ever
+    max_attempts: int | UnsetType = UNSET  # 0: no limit
+
+
+class Task(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+    """One requested call.
+
+    Fields are only ever appended: the wire form is an array, and a cluster of
+    an older release ignores what it does not know.
+    """
+
+    id: str  # 32 hexadecimal digits, ascending in time
+    name: str  # for people; not unique
+    func: str  # dotted path
+    queue: str  # the queue it was signed for
+    created: float  # seconds since the epoch, by the producer's clock
+    content: str  # the serializer of `body`: "json" or "pickle"
+    body: bytes  # serialised [args, kwargs] or [args, kwargs, rest of the chain]
+    group: str | None = None
+    hook: str | None = None  # dotted path, called with the stored result
+    options: Options = Options()
+    iter_index: int | None = None  # place among the calls of one async_iter
+    iter_count: int | None = None
+    slot: float | None = None  # the schedule slot it was made for, epoch seconds
+    depth: int = 0  # how many tasks in a row were enqueued by a task
+    links: int = 0  # how many links of a chain its body carries after itself
+
+    @property
+    def follows_up(self) -> bool:
+        """Whether something is to be done once its result is stored."""
+        return self.hook is not None or self.links > 0
+
+
+class Delivery(msgspec.Struct, frozen=True, gc=False):
+    """A package as a broker hands it out.
+
+    ``receipt`` is the broker's own handle, opaque to everybody else. ``attempt``
+    counts the deliveries of this package from 1, by the broker's own count.
+    ``lease_end`` is when the broker may hand it out again, on this machine's
+    monotonic clock (seconds); the broker takes it *before* it asks its service,
+    so that it is never later than the truth.
+    """
+
+    receipt: Hashable
+    package: bytes
+    attempt: int
+    lease_end: float
+
+
+class Outcome:
+    """How an attempt ended; the values are stored and shown."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"  # the task raised
+    TIMEOUT = "timeout"
+    CRASH = "crash"  # its worker process died
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """How one attempt at a task ended, as data."""
+
+    task: Task
+    outcome: str  # one of Outcome
+    value: bytes  # serialised return value, or the UTF-8 text of the error
+    content: str  # the serializer of `value`; "text" for an error
+    started: float  # when the attempt began, seconds since the epoch
+    stopped: float
+    attempt: int
+
+    @property
+    def success(self) -> bool:
+        """Whether the task returned."""
+        return self.outcome == Outcome.SUCCESS
+
+
+def new_id() -> str:
+    """Return a new task id: 32 hexadecimal digits that ascend in time.
+
+    The layout is UUIDv7's (RFC 9562, section 5.7): 48 bits of milliseconds,
+    then random bits around the version and variant. Ascending keys keep the
+    index of the results compact.
+    """
+    milliseconds = time.time_ns() // 1_000_000
+    tail = int.from_bytes(os.urandom(10), "big")
+    tail = tail & ~(0xF << 76) | 0x7 << 76
+    tail = tail & ~(0x3 << 62) | 0x2 << 62
+    return f"{milliseconds & 0xFFFF_FFFF_FFFF:012x}{tail:020x}"
+
+
+def task_name(func: str, task_id: str) -> str:
+    """Return the name a task has when its caller gives none: ``add-51f09a3c``.
+
+    The last eight digits of the id are its random part.
+    """
+    return f"{func.rpartition('.')[2]}-{task_id[-8:]}"
+
+
+def choose(own: Any, setting: Any) -> Any:
+    """Return a task's own option where it says one, else the cluster's setting."""
+    return setting if own is UNSET else own

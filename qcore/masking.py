@@ -1,0 +1,85 @@
+"""Secrets are replaced by ``***`` before a value is shown, logged or stored.
+
+Two rules: a value under a key that names a secret is hidden whole, and the user
+information of every URL is hidden up to the user's name. Both prefer to hide too
+much: a host name lost from a message costs less than a password kept in it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+MASK = "***"
+
+_SECRET_WORDS = (
+    "password|passwd|passphrase|pwd|secret|token|credential|auth|key|dsn"  # noqa: S105
+)
+_SECRET_KEY = re.compile(_SECRET_WORDS, re.IGNORECASE)
+_URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.\-]*://)(?P<rest>\S*)", re.IGNORECASE)
+# What may stand before the first / ? # of a URL that carries no user information:
+# hosts and ports separated by commas, as MongoDB and Redis Sentinel write them.
+_HOSTS = re.compile(r"(([\w.\-]*|\[[0-9a-f:.%]*\])(:\d*)?,?)*", re.IGNORECASE)
+# password=..., 'token': '...': in query strings, libpq DSNs and printed dicts. The
+# words are fewer than above, for in prose "key=" is seldom a secret.
+_PAIR = re.compile(
+    r"""(?P<key>[\w\-]*(?:password|passwd|pwd|secret|token|(?:access|api)_?key)[\w\-]*)
+        (?P<sign>\s*=\s*|["']\s*:\s*)
+        (?P<value>"[^"]*"|'[^']*'|[^\s&,;)}\]]+)""",
+    re.IGNORECASE | re.VERBOSE,
+)
+
+
+def is_secret(key: str) -> bool:
+    """Whether the name of a setting says that its value is a secret."""
+    return bool(_SECRET_KEY.search(key))
+
+
+def mask(value: Any, key: str = "") -> Any:
+    """Return a copy of ``value`` that is safe to show.
+
+    Args:
+        value: Anything that may stand in a setting. Dicts, lists, tuples and sets are
+            copied at every depth (sets become lists); numbers, bools and None stay as
+            they are; any other object becomes the masked text of its ``repr``.
+        key: The name under which the value was found.
+    """
+    if value is None or value in ("", b""):
+        return value
+    if is_secret(key):
+        return MASK
+    if isinstance(value, str):
+        return mask_url(value)
+    if isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, Mapping):
+        return {k: mask(v, str(k)) for k, v in value.items()}
+    if isinstance(value, tuple):
+        return tuple(mask(item) for item in value)
+    if isinstance(value, list | set | frozenset):
+        return [mask(item) for item in value]
+    if isinstance(value, bytes):
+        return mask_url(value.decode("utf-8", "replace"))
+    return mask_url(repr(value))
+
+
+def mask_url(text: str) -> str:
+    """Hide passwords in ``text``: a URL, a DSN, or prose that contains them.
+
+    ``redis://user:pw@host/0`` becomes ``redis://user:***@host/0``; user information
+    without a colon (the key in a Sentry DSN) is hidden whole.
+    """
+    return _PAIR.sub(rf"\g<key>\g<sign>{MASK}", _URL.sub(_mask_match, text))
+
+
+def _mask_match(match: re.Match[str]) -> str:
+    scheme, rest = match["scheme"], match["rest"]
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    # A raw password may itself hold / ? # or @, so the last @ ends it, unless what
+    # comes first is a plain host: then an @ further on belongs to the path.
+    if "@" not in rest or _HOSTS.fullmatch(authority):
+        return match[0]
+    info, _, host = rest.rpartition("@")
+    user, colon, _ = info.partition(":")
+    return f"{scheme}{user}:{MASK}@{host}" if colon else f"{scheme}{MASK}@{host}"

@@ -1,0 +1,373 @@
+"""Plugins: how they are found, and what each of them can make.
+
+Loading is guarded: every entry point is imported alone, and one that is broken is
+kept with its error instead of taking the rest down. Built-ins come in by the same
+door as strangers: ``qcore.builtin`` is a plugin like any other.
+
+Environment:
+    QCORE_PLUGINS: comma-separated entry-point names; only these are loaded.
+    QCORE_TRACE_HOOKS: when set to 1, every hook call is written to stderr.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from . import hookspecs
+from .errors import (
+    ConfigError,
+    PluginBroken,
+    PluginConflict,
+    PluginMissing,
+    did_you_mean,
+)
+
+if TYPE_CHECKING:
+    from .conf import Conf
+
+logger = logging.getLogger("qcore.plugins")
+
+GROUP = "qcore"
+BUILTIN = "qcore.builtin"
+
+#: What a plugin can make: kind -> the hook that describes it.
+KINDS = {
+    "broker": "qcore_brokers",
+    "error reporter": "qcore_error_reporters",
+    "cache backend": "qcore_cache_backends",
+    "scheduler": "qcore_schedulers",
+    "result store": "qcore_result_stores",
+}
+
+#: First-party plugins -> the settings that select them, for "what to install".
+KNOWN = {
+    "redis": ("redis", "django_redis"),
+    "orm": ("orm",),
+    "sqs": ("sqs",),
+    "mongo": ("mongo",),
+    "ironmq": ("iron_mq",),
+    "disque": ("disque_nodes",),
+    "sentry": ("error_reporter.sentry",),
+    "rollbar": ("error_reporter.rollbar",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """One thing that a plugin can make.
+
+    Args:
+        name: how settings and people call it: ``"sqs"``.
+        target: ``"module:Class"``, imported on first use.
+        claims: keys of Q_CLUSTER that select it: ``("redis", "django_redis")``.
+    """
+
+    name: str
+    target: str
+    claims: tuple[str, ...] = ()
+
+    def load(self) -> Any:
+        """Import the target and return it.
+
+        Raises:
+            PluginBroken: the module or the name in it is not there.
+        """
+        module, _, attribute = self.target.partition(":")
+        try:
+            return getattr(import_module(module), attribute)
+        except Exception as error:
+            raise PluginBroken(
+                f"{self.name!r} cannot be loaded from {self.target!r}:"
+                f" {type(error).__name__}: {error}"
+            ) from error
+
+
+@dataclass(slots=True)
+class Plugin:
+    """One loaded, or broken, plugin."""
+
+    name: str  # of its entry point
+    distribution: str
+    version: str
+    module: str
+    error: str | None = None
+    providers: dict[str, list[Provider]] = field(default_factory=dict)  # by kind
+
+    @property
+    def label(self) -> str:
+        """Name and version of the distribution, for messages."""
+        return f"{self.distribution} {self.version}"
+
+
+class Registry:
+    """The plugins of this process and everything they provide."""
+
+    def __init__(self, only: Iterable[str] | None = None) -> None:
+        self._pm = pluggy.PluginManager(hookspecs.PROJECT)
+        self._pm.add_hookspecs(hookspecs)
+        self.plugins: list[Plugin] = []
+        self._providers: dict[str, dict[str, tuple[Provider, Plugin]]] = {
+            kind: {} for kind in KINDS
+        }
+        if os.environ.get("QCORE_TRACE_HOOKS") == "1":
+            self._pm.trace.root.setwriter(lambda text: sys.stderr.write(text))
+            self._pm.enable_tracing()
+        self._load(set(only) if only is not None else _wanted())
+
+    # -- loading -------------------------------------------------------------
+    def _load(self, only: set[str] | None) -> None:
+        builtin = EntryPoint(name="builtin", value=BUILTIN, group=GROUP)
+        self._admit(builtin)
+        for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
+            if only is None or point.name in only:
+                self._admit(point)
+
+    def _admit(self, point: EntryPoint) -> None:
+        """Load one entry point; keep its error where it has one."""
+        plugin = Plugin(point.name, *_origin(point), module=point.value)
+        self.plugins.append(plugin)
+        try:
+            self.register(point.load(), plugin)
+        except Exception as error:
+            # whatever a plugin raises on import is its own affair
+            plugin.error = f"{type(error).__name__}: {error}"
+            logger.warning("plugin %s is broken: %s", plugin.label, plugin.error)
+
+    def register(self, module: ModuleType | object, plugin: Plugin) -> None:
+        """Add the hooks and providers of one plugin; all of them or none.
+
+        Raises:
+            PluginConflict: a name or a claim that another plugin has already.
+            PluginBroken: a hook with a wrong signature, or a provider that is none.
+        """
+        try:
+            self._pm.register(module, name=f"{plugin.distribution}:{plugin.name}")
+        except (pluggy.PluginValidationError, ValueError) as error:
+            raise PluginBroken(f"{plugin.label}: {error}") from error
+        try:
+            found = {kind: self._describe(module, kind, plugin) for kind in KINDS}
+        except Exception:
+            self._pm.unregister(module)
+            raise
+        for kind, providers in found.items():
+            if providers:
+                plugin.providers[kind] = providers
+            for provider in providers:
+                self._providers[kind][provider.name] = (provider, plugin)
+
+    def _describe(self, module: object, kind: str, plugin: Plugin) -> list[Provider]:
+        implementation = getattr(module, KINDS[kind], None)
+        if implementation is None:
+            return []
+        providers = list(implementation())
+        taken = self._providers[kind]
+        for provider in providers:
+            if not isinstance(provider, Provider):
+                raise PluginBroken(
+                    f"{plugin.label}: {KINDS[kind]}() must return qcore.Provider"
+                    f" objects, got {type(provider).__name__}"
+                )
+            if provider.name in taken:
+                raise PluginConflict(
+                    f"the {kind} {provider.name!r} is provided by both"
+                    f" {taken[provider.name][1].label} and {plugin.label}."
+                    " Uninstall one of them, or name the others in QCORE_PLUGINS."
+                )
+            for other, owner in taken.values():
+                if both := set(other.claims) & set(provider.claims):
+                    raise PluginConflict(
+                        f"Q_CLUSTER[{min(both)!r}] is claimed by both {owner.label} and"
+                        f" {plugin.label}. Uninstall one of them."
+                    )
+        return providers
+
+    # -- looking up ------------------------------------------------------------
+    @property
+    def hook(self) -> Any:
+        """pluggy's relay: ``registry.hook.qcore_run_task(task=..., call=...)``."""
+        return self._pm.hook
+
+    def providers(self, kind: str) -> dict[str, Provider]:
+        """Return what is installed of a kind, by name."""
+        return {name: pair[0] for name, pair in self._providers[kind].items()}
+
+    def claims(self) -> frozenset[str]:
+        """Return every key of Q_CLUSTER that some installed plugin claims."""
+        return frozenset(
+            claim
+            for pairs in self._providers.values()
+            for provider, _ in pairs.values()
+            for claim in provider.claims
+        )
+
+    def load(self, kind: str, name: str) -> Any:
+        """Return the class that provides ``name``.
+
+        Raises:
+            PluginMissing: nothing installed provides it.
+            PluginBroken: its target cannot be imported.
+        """
+        pair = self._providers[kind].get(name)
+        if pair is None:
+            raise self._missing(kind, name)
+        return pair[0].load()
+
+    def _missing(self, kind: str, name: str) -> PluginMissing:
+        installed = ", ".join(sorted(self._providers[kind])) or "none"
+        for plugin in self.plugins:
+            if plugin.name == name and plugin.error:
+                return PluginMissing(
+                    f"the {kind} {name!r} is installed ({plugin.label}) but broken:"
+                    f" {plugin.error}"
+                )
+        if name in KNOWN:
+            advice = f'Run: pip install "qcore[{name}]>=2"'
+        else:
+            near = did_you_mean(name, self._providers[kind])
+            advice = f"See `qcore plugins`{near}"
+        return PluginMissing(f"no {kind} {name!r} is installed ({installed}). {advice}")
+
+    def broker_name(self, conf: Conf) -> str:
+        """Return the name of the provider that the settings select.
+
+        Raises:
+            PluginConflict: the settings select two brokers.
+            PluginMissing: what they select is not installed, or nothing usable is.
+        """
+        chosen = [
+            name
+            for name, (provider, _) in self._providers["broker"].items()
+            if any(conf.selects(claim) for claim in provider.claims)
+        ]
+        if len(chosen) > 1:
+            keys = ", ".join(repr(key) for key in self._selecting(conf, chosen))
+            raise PluginConflict(
+                f"Q_CLUSTER selects {len(chosen)} brokers ({', '.join(sorted(chosen))})"
+                f" with {keys}. Keep one of these settings."
+            )
+        wanted = [
+            (name, claim)
+            for name, claims in KNOWN.items()
+            for claim in claims
+            if name not in self._providers["broker"] and conf.selects(claim)
+        ]
+        if wanted:
+            raise self._not_installed(*wanted[0])
+        return chosen[0] if chosen else self._default_broker()
+
+    def _selecting(self, conf: Conf, names: list[str]) -> list[str]:
+        return [
+            claim
+            for name in sorted(names)
+            for claim in self._providers["broker"][name][0].claims
+            if conf.selects(claim)
+        ]
+
+    def _not_installed(self, name: str, key: str) -> PluginMissing:
+        for plugin in self.plugins:
+            if plugin.name == name and plugin.error:
+                return PluginMissing(
+                    f"Q_CLUSTER has {key!r}, but its plugin {plugin.label} is broken:"
+                    f" {plugin.error}"
+                )
+        installed = ", ".join(sorted(self._providers["broker"]))
+        return PluginMissing(
+            f"Q_CLUSTER has {key!r} but no installed plugin provides it"
+            f' (installed: {installed}). Run: pip install "qcore[{name}]>=2"'
+        )
+
+    def _default_broker(self) -> str:
+        """Redis where it is installed, as documented; else the only one there is."""
+        candidates = [
+            name
+            for name, (_, plugin) in self._providers["broker"].items()
+            if plugin.module != BUILTIN
+        ]
+        if "redis" in candidates:
+            return "redis"
+        if len(candidates) == 1:
+            return candidates[0]
+        if candidates:
+            raise PluginConflict(
+                f"several brokers are installed ({', '.join(sorted(candidates))}) and"
+                " Q_CLUSTER selects none. Add its setting, for example"
+                " 'orm': 'default'."
+            )
+        raise PluginMissing(
+            "no broker is installed. Run: pip install \"qcore[orm]>=2\" and set"
+            " Q_CLUSTER['orm'] = 'default', or install another of: "
+            + ", ".join(name for name in KNOWN if name not in ("sentry", "rollbar"))
+        )
+
+    def broker_class(self, conf: Conf) -> type[Any]:
+        """Return the broker class of a project: ``broker_class`` wins, else the plugin.
+
+        Raises:
+            ConfigError: ``broker_class`` is not a broker.
+            PluginError: see ``broker_name``.
+        """
+        if conf.broker_class is None:
+            return self.load("broker", self.broker_name(conf))  # type: ignore[no-any-return]
+        return _import_broker(conf.broker_class)
+
+    # -- observers -------------------------------------------------------------
+    def notify(self, hook: str, **arguments: Any) -> None:
+        """Call every implementation of an observer hook, each one guarded.
+
+        pluggy itself stops at the first exception; an observer must not be able to
+        silence the others.
+        """
+        caller = getattr(self._pm.hook, hook)
+        for implementation in caller.get_hookimpls():
+            values = [arguments[name] for name in implementation.argnames]
+            try:
+                implementation.function(*values)
+            except Exception:
+                logger.exception("plugin %s failed in %s", implementation.plugin_name, hook)
+
+    def observed(self, hook: str) -> bool:
+        """Whether anybody implements a hook; lets callers skip building its arguments."""
+        return bool(getattr(self._pm.hook, hook).get_hookimpls())
+
+
+def _wanted() -> set[str] | None:
+    names = os.environ.get("QCORE_PLUGINS")
+    return None if names is None else {name.strip() for name in names.split(",")}
+
+
+def _origin(point: EntryPoint) -> tuple[str, str]:
+    """Return distribution and version of an entry point."""
+    if point.dist is None:
+        from . import __version__
+
+        return "qcore", __version__
+    return point.dist.name, point.dist.version
+
+
+def _import_broker(path: str) -> type[Any]:
+    from .brokers.base import Broker
+
+    module, _, name = path.rpartition(".")
+    try:
+        found = getattr(import_module(module), name) if module else None
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(
+            f"Q_CLUSTER['broker_class'] is {path!r}, which cannot be imported: {error}."
+            " Expected the dotted path of a class, like 'myapp.broker.CustomBroker'."
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, Broker)):
+        raise ConfigError(
+            f"Q_CLUSTER['broker_class'] is {path!r}, which is not a subclass of"
+            " qcore.Broker."
+        )
+    return found

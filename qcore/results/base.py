@@ -1,0 +1,108 @@
+"""What a result store is: where the outcomes of tasks are kept and found again."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from ..brokers.base import Broker
+    from ..conf import Conf
+    from ..envelope import Result
+
+
+class Record(Protocol):
+    """A stored result, as ``fetch`` returns it; the ORM's is the model ``Task``."""
+
+    id: str
+    name: str
+    func: str
+    hook: str | None
+    group: str | None
+    cluster: str | None
+    success: bool
+    outcome: str
+    attempt_count: int
+
+    @property
+    def args(self) -> tuple[Any, ...]:
+        """Positional arguments of the call."""
+
+    @property
+    def kwargs(self) -> dict[str, Any]:
+        """Keyword arguments of the call."""
+
+    @property
+    def result(self) -> Any:
+        """The return value, or the text of the error where ``success`` is False."""
+
+
+class ResultStore:
+    """Base class of all result stores; used by one thread at a time."""
+
+    #: Django database alias that it writes to, if any.
+    database: str | None = None
+
+    def __init__(self, conf: Conf) -> None:
+        self.conf = conf
+
+    # -- for the recorder ----------------------------------------------------
+    def save(self, results: Sequence[Result]) -> None:
+        """Store a batch, all of it or nothing.
+
+        One row for each task id: the first success wins and is never changed
+        again; a later attempt at a failure replaces it and its count.
+
+        Raises:
+            StoreError: nothing was stored; the same call may succeed later.
+        """
+        raise NotImplementedError
+
+    def finished(self, ids: Collection[str]) -> set[str]:
+        """Return those task ids that have a stored success."""
+        raise NotImplementedError
+
+    def crashes(self, ids: Collection[str]) -> dict[str, int]:
+        """Return how many attempts of each task killed their worker."""
+        raise NotImplementedError
+
+    def collate(self, group: str, count: int) -> bool:
+        """Join the results of an ``async_iter`` once all ``count`` of them are there.
+
+        The joined result has the group's id, a list of values in the order of the
+        arguments, and is a success only if every one of them is. Doing it twice
+        is harmless. Returns whether all were there.
+        """
+        raise NotImplementedError
+
+    def joined(self, broker: Broker) -> AbstractContextManager[object]:
+        """Return a context in which saving and acknowledging are one transaction.
+
+        The default does nothing: store first, acknowledge then.
+        """
+        return nullcontext()
+
+    # -- for the API -----------------------------------------------------------
+    def fetch(self, key: str) -> Record | None:
+        """Return the record of a task id, or the newest one of a task name."""
+        raise NotImplementedError
+
+    def fetch_group(self, group: str, failures: bool) -> list[Record]:
+        """Return the records of a group, oldest first, with or without failures."""
+        raise NotImplementedError
+
+    def count_group(self, group: str, failures: bool) -> int:
+        """Count the records of a group; ``failures`` counts only the failures."""
+        raise NotImplementedError
+
+    def delete(self, key: str) -> bool:
+        """Forget a record by task id or name; return whether there was one."""
+        raise NotImplementedError
+
+    def delete_group(self, group: str, tasks: bool) -> int:
+        """Remove the group's label, or with ``tasks`` its records; return how many."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Let connections go; the next call may connect again."""

@@ -1,0 +1,33 @@
+"""What a scheduler is: it sends the tasks whose time has come."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..conf import Conf
+
+
+class Scheduler:
+    """Base class of all schedulers; ``tick`` runs in a thread of the dispatcher."""
+
+    def __init__(self, conf: Conf) -> None:
+        self.conf = conf
+
+    def tick(self) -> float:
+        """Enqueue every slot that is due, and return the seconds until the next one.
+
+        A slot is sent once however many clusters tick at the same time, and one
+        bad schedule never stops the others.
+
+        Raises:
+            StoreError, BrokerError: nothing could be done now; the next tick tries again.
+        """
+        raise NotImplementedError
+
+    def schedule(self, func: str, args: tuple[Any, ...], **options: Any) -> Any:
+        """Store a new schedule and return it; see ``qcore.tasks.schedule``."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Let connections go; the next call may connect again."""

@@ -1,0 +1,133 @@
+"""Packages: tasks as signed bytes.
+
+A package is ``b"qc"``, a version byte, a flags byte, a 32-byte MAC and the
+task in MessagePack. The MAC (HMAC-SHA256) covers everything else, and so the
+queue and the content type that stand inside the task. Its key is derived from
+the project's secret and its name, so neither another project with the same
+secret nor another use of the secret can make one. Nothing is decoded before
+the MAC has been verified.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import zlib
+from collections.abc import Sequence
+
+import msgspec
+
+from .envelope import Task
+from .errors import BadPackage, BadSignature, NewerPackage
+
+MAGIC = b"qc"
+VERSION = 1
+COMPRESSED = 0x01  # a bit of the flags byte
+_HEAD = 4  # magic, version, flags
+_MAC = 32
+_START = _HEAD + _MAC
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Task).decode
+
+
+def derive_key(secret: str, site: str) -> bytes:
+    """Return the signing key of a project: 32 bytes that depend on secret and site."""
+    purpose = b"qcore package v1\0" + site.encode()
+    return hmac.digest(secret.encode(), purpose, hashlib.sha256)
+
+
+class Signer:
+    """Turns tasks into packages and back.
+
+    Args:
+        secrets: the first signs; all of them are accepted, which is how a
+            secret is rotated without losing what is queued.
+        site: the project's name (``Q_CLUSTER['name']``).
+        compress: whether bodies are deflated where that makes them smaller.
+        max_size: bytes that a package may have once inflated.
+    """
+
+    def __init__(
+        self,
+        secrets: Sequence[str],
+        site: str,
+        *,
+        compress: bool = False,
+        max_size: int = 16 * 1024 * 1024,
+    ) -> None:
+        self._keys = [derive_key(secret, site) for secret in secrets]
+        self._compress = compress
+        self._max_size = max_size
+
+    def sign(self, task: Task) -> bytes:
+        """Return the package of a task."""
+        payload = _encode(task)
+        head = b"qc\x01\x00"
+        if self._compress:
+            smaller = zlib.compress(payload, 6)
+            if len(smaller) < len(payload):
+                payload, head = smaller, b"qc\x01\x01"
+        # one-shot hmac.digest takes 1.3 µs; hmac.new().digest() three times that
+        return head + hmac.digest(self._keys[0], head + payload, "sha256") + payload
+
+    def verify(self, package: bytes, queue: str | None = None) -> Task:
+        """Return the task of a package.
+
+        Args:
+            package: bytes from a queue, by anybody.
+            queue: where they came from; None skips that comparison.
+
+        Raises:
+            BadSignature: signed with another key, for another queue, or changed.
+            NewerPackage: written by a later release of qcore.
+            BadPackage: not a package at all.
+        """
+        if package[:2] != MAGIC or len(package) <= _START:
+            raise BadPackage(f"{len(package)} bytes that are not a qcore package")
+        version, flags = package[2], package[3]
+        if version > VERSION:
+            raise NewerPackage(
+                f"the package has version {version}, this qcore reads up to {VERSION}."
+                " Upgrade this cluster."
+            )
+        payload = package[_START:]
+        self._check_mac(package[:_HEAD] + payload, package[_HEAD:_START])
+        if flags & COMPRESSED:
+            payload = self._inflate(payload)
+        try:
+            task = _decode(payload)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+            raise BadPackage(f"signed, but not a task: {error}") from error
+        if queue is not None and task.queue != queue:
+            raise BadSignature(
+                f"the package was signed for queue {task.queue!r} and came from"
+                f" {queue!r}; it was moved or copied by hand"
+            )
+        return task
+
+    def _check_mac(self, message: bytes, mac: bytes) -> None:
+        for key in self._keys:
+            if hmac.compare_digest(hmac.digest(key, message, "sha256"), mac):
+                return
+        raise BadSignature(
+            "the package was signed with an unknown key, or changed. Is SECRET_KEY the"
+            " same in web and cluster, and Q_CLUSTER['name'] too? Old keys go into"
+            " SECRET_KEY_FALLBACKS."
+        )
+
+    def _inflate(self, payload: bytes) -> bytes:
+        inflater = zlib.decompressobj()
+        try:
+            inflated = inflater.decompress(payload, self._max_size)
+        except zlib.error as error:
+            raise BadPackage(f"signed, but cannot be inflated: {error}") from error
+        if inflater.unconsumed_tail or not inflater.eof:
+            raise BadPackage(f"inflates to more than {self._max_size} bytes")
+        return inflated
+
+
+def peek(package: bytes) -> Task:
+    """Return the task of a package that has already been verified, e.g. in a worker."""
+    payload = package[_START:]
+    return _decode(zlib.decompress(payload) if package[3] & COMPRESSED else payload)
