@@ -27,9 +27,9 @@ MIN_INT, MAX_INT = -(2**63), 2**64 - 1
 
 # --- value -> tree of plain JSON ---------------------------------------------------
 #
-# A value that needs no tag is returned as it is, not copied. With the check of flat
-# containers inlined in one loop, a flat dict of three costs twice what msgspec alone
-# does; with one call per member it was four times.
+# A value that needs no tag is returned as it is, not copied, and the members of a flat
+# container are checked in one loop: with a call for each, a dict of three takes twice
+# as long.
 
 _ATOMS = frozenset({NoneType, bool, str})
 
@@ -188,10 +188,14 @@ def untag(node: Any) -> Any:
     return reader(node["v"])
 
 
-def _members(payload: Any) -> Iterator[Any]:
+def _list(payload: Any) -> list[Any]:
     if type(payload) is not list:
-        raise TypeError(f"expected a list of members, found {type(payload).__name__}")
-    return map(untag, payload)
+        raise TypeError(f"expected a list, found {type(payload).__name__}")
+    return payload
+
+
+def _members(payload: Any) -> Iterator[Any]:
+    return map(untag, _list(payload))
 
 
 def _bytes(payload: str) -> bytes:
@@ -215,7 +219,7 @@ _READERS: dict[str, Callable[[Any], object]] = {
     "tuple": lambda v: tuple(_members(v)),
     "set": lambda v: set(_members(v)),
     "frozenset": lambda v: frozenset(_members(v)),
-    "dict": lambda v: {untag(key): untag(member) for key, member in v},
+    "dict": lambda v: {untag(key): untag(member) for key, member in _list(v)},
     "datetime": lambda v: _clock(dt.datetime, v),
     "time": lambda v: _clock(dt.time, v),
     "date": dt.date.fromisoformat,

@@ -13,6 +13,7 @@ import os
 import types
 from collections import deque
 from collections.abc import Iterator
+from typing import Any
 
 from .errors import SerializeError
 
@@ -69,9 +70,11 @@ def _children(node: object) -> Iterator[tuple[str, object]]:
         yield from ((f"[member {_short(child)}]", child) for child in node)
 
 
-def _short(value: object) -> str:
-    # The repr of a stranger's object may be long, or fail: name its type instead.
-    text = repr(value) if type(value) in (str, int, bytes) else type(value).__name__
+def _short(value: Any) -> str:
+    # The repr of a stranger's object may fail, and that of an integer of more than
+    # 4300 digits does: name the type instead.
+    small = type(value) is int and -(2**63) <= value < 2**64
+    text = repr(value) if small or type(value) is str else type(value).__name__
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 

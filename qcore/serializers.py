@@ -78,8 +78,8 @@ class JsonSerializer:
 
     def loads(self, data: bytes) -> object:
         """Return the value in ``data``, or raise BadPackage."""
-        # Tags are looked for in the bytes first: one search costs a twentieth of the
-        # decoding, a walk over the decoded value as much as the decoding itself.
+        # Tags are looked for in the bytes first. For 300 small dicts the search costs
+        # a sixth of the decoding, a walk over what was decoded four times as much.
         try:
             tree = _decode(data)
             return untag(tree) if MARKER in data else tree
@@ -147,6 +147,9 @@ def describe(data: bytes, name: str, limit: int = 10_000) -> str:
         return f"{data[:limit].decode(errors='replace')}… ({len(data)} bytes)"
     try:
         value = _SERIALIZERS["json"].loads(data)
-        return pprint.pformat(value, width=88, sort_dicts=False)
-    except (BadPackage, RecursionError):
+    except BadPackage:
         return f"<unreadable json, {len(data)} bytes>"
+    try:
+        return pprint.pformat(value, width=88, sort_dicts=False)
+    except (RecursionError, ValueError):  # an integer of more than 4300 digits
+        return data.decode()
