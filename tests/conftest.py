@@ -1,0 +1,3 @@
+"""What holds for the tests in this folder; the servers are in shared_fixtures.py."""
+
+from __future__ import annotations

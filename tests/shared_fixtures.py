@@ -1,0 +1,117 @@
+"""Fixtures that every test of this repository can ask for, those of plugins too.
+
+pyproject.toml loads this file as a pytest plugin (``-p shared_fixtures``), so that
+``pytest plugins/qcore-redis/tests`` finds the same servers as ``pytest tests``.
+
+A server that is missing skips its tests with a reason, and fails them where the
+environment says that it must be there: ``QCORE_NEED=redis,postgres,mariadb``.
+``CI=true`` needs all of them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import pytest
+from servers.base import LoopbackServer, ServerMissing
+from servers.mariadb import MariaDBServer
+from servers.postgres import PostgresServer
+from servers.proxy import FaultProxy
+from servers.redis import RedisServer
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+ALL_SERVERS = "redis,postgres,mariadb"
+DATABASE_SERVERS = {"postgres": PostgresServer, "mariadb": MariaDBServer}
+
+Server = TypeVar("Server", bound=LoopbackServer)
+
+
+def needed() -> set[str]:
+    """Return the names of the servers that must be on this machine."""
+    everything = ALL_SERVERS if os.environ.get("CI") == "true" else ""
+    names = os.environ.get("QCORE_NEED", everything)
+    return {name.strip() for name in names.split(",") if name.strip()}
+
+
+def missing(name: str, reason: str) -> None:
+    """Skip the test for want of ``name``, or fail it where ``name`` is needed."""
+    if name in needed():
+        pytest.fail(f"QCORE_NEED has {name!r}, and {reason}", pytrace=False)
+    pytest.skip(reason)
+
+
+def run_server(name: str, make: Callable[[], Server]) -> Iterator[Server]:
+    """Yield a started server and end it afterwards; skip or fail when it is missing."""
+    try:
+        server = make()
+    except ServerMissing as fact:
+        missing(name, str(fact))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests() -> Generator[None]:
+    """Start the database that ``QCORE_TEST_DB`` names, before Django reads settings.
+
+    The port goes into the environment: the processes that tests start, and the
+    workers of xdist, use the same server (each worker a database of its own).
+    """
+    name = os.environ.get("QCORE_TEST_DB", "sqlite")
+    if name in DATABASE_SERVERS and "QCORE_TEST_DB_PORT" not in os.environ:
+        server = DATABASE_SERVERS[name]()
+        server.start()
+        os.environ["QCORE_TEST_DB_PORT"] = str(server.port)
+    yield
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """A running Redis without persistence; one per test process."""
+    yield from run_server("redis", RedisServer)
+
+
+@pytest.fixture
+def own_redis_server() -> Iterator[RedisServer]:
+    """A Redis for one test that kills, pauses or fills it; it survives a kill."""
+    yield from run_server("redis", lambda: RedisServer(appendonly=True))
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A running PostgreSQL; one per test process."""
+    yield from run_server("postgres", PostgresServer)
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[MariaDBServer]:
+    """A running MariaDB; one per test process."""
+    yield from run_server("mariadb", MariaDBServer)
+
+
+@pytest.fixture
+def sqlite_file(tmp_path: Path) -> Path:
+    """The path of an SQLite database file that does not exist yet."""
+    return tmp_path / "test.sqlite3"
+
+
+@pytest.fixture
+def fault_proxy() -> Iterator[Callable[[int], FaultProxy]]:
+    """Make a proxy in front of a loopback port: ``fault_proxy(redis_server.port)``."""
+    proxies: list[FaultProxy] = []
+
+    def make(upstream: int) -> FaultProxy:
+        proxies.append(FaultProxy(upstream))
+        return proxies[-1]
+
+    yield make
+    for proxy in proxies:
+        proxy.close()
