@@ -13,9 +13,7 @@ from typing import Any
 
 MASK = "***"
 
-_SECRET_WORDS = (
-    "password|passwd|passphrase|pwd|secret|token|credential|auth|key|dsn"  # noqa: S105
-)
+_SECRET_WORDS = "password|passwd|passphrase|pwd|secret|token|credential|auth|key|dsn"  # noqa: S105
 _SECRET_KEY = re.compile(_SECRET_WORDS, re.IGNORECASE)
 _URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.\-]*://)(?P<rest>\S*)", re.IGNORECASE)
 # What may stand before the first / ? # of a URL that carries no user information:
