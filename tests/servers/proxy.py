@@ -185,11 +185,11 @@ class FaultProxy:
     def _trickle(self, piece: bytes, sink: socket.socket, rate: float) -> None:
         """Send ten small parts a second, and the rest at once if the mode changes."""
         epoch = self._epoch
-        part = max(1, int(rate / 10))
-        while piece and epoch == self._epoch:
-            sink.sendall(piece[:part])
-            piece = piece[part:]
-            self._wait(part / rate)
+        size = max(1, int(rate / 10))
+        while piece and epoch == self._epoch and not self._closed:
+            part, piece = piece[:size], piece[size:]
+            self._wait(len(part) / rate)
+            sink.sendall(part)
         self._hold()
         sink.sendall(piece)
 
