@@ -22,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qcore.errors import BadPackage, ConfigError, SerializeError
-from qcore.jsontags import MAX_DEPTH
+from qcore.jsontags import _READERS, MAX_DEPTH
 from qcore.serializers import (
     JsonSerializer,
     PickleSerializer,
@@ -44,7 +44,7 @@ def same(a: object, b: object) -> bool:
     if isinstance(a, dict):
         return same(list(a.items()), list(b.items()))
     if isinstance(a, (set, frozenset)):
-        return same(sorted(a, key=repr), sorted(b, key=repr))
+        return len(a) == len(b) and all(any(same(x, y) for y in b) for x in a)
     if isinstance(a, float):
         return repr(a) == repr(b)
     if isinstance(a, Decimal):
@@ -155,8 +155,8 @@ def test_tags_are_readable() -> None:
 
 
 def test_a_set_is_written_in_one_order() -> None:
-    words = [f"word{number}" for number in range(50)]
-    assert JSON.dumps(set(words)) == JSON.dumps(set(reversed(words)))
+    words = {f"word{number}" for number in range(50)}  # hashed anew by each process
+    assert json.loads(JSON.dumps(words))["v"] == sorted(words)
 
 
 def test_a_zone_without_a_key_is_kept_as_its_offset() -> None:
@@ -339,10 +339,7 @@ def test_json_reads_any_bytes_or_says_bad_package(data: bytes) -> None:
     read_or_refuse(data)
 
 
-tags = st.sampled_from(
-    "int float str bytes bytearray tuple set frozenset dict datetime time date "
-    "timedelta Decimal UUID".split()
-)
+tags = st.sampled_from(sorted(_READERS))
 payloads = st.recursive(
     st.none()
     | st.booleans()
