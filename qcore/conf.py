@@ -24,8 +24,7 @@ __all__ += ["mask_url", "problems"]
 
 # Keys of the predecessor that are accepted and do nothing here, and why.
 _WITHOUT_EFFECT = {
-    "disque_fastack": "jobs are always acknowledged with ACKJOB, which a node that "
-    "is cut off cannot undo",
+    "disque_fastack": "with FASTACK a node that was cut off may deliver a task again",
     "has_replica": "the scheduler writes to the database that the routers name",
     "testing": "tests need no special mode; see qcore.testing",
 }
@@ -54,8 +53,6 @@ class Conf(Settings, frozen=True, kw_only=True):
             resolve(self, "queue_limit", self.workers**2)
         if not self.accept_content:
             resolve(self, "accept_content", (self.serializer,))
-        if type(self.explicit) is not frozenset:
-            resolve(self, "explicit", frozenset(self.explicit))
 
     @classmethod
     def from_dict(
@@ -85,7 +82,7 @@ class Conf(Settings, frozen=True, kw_only=True):
             raise ConfigError("\n".join(found))
         chosen = (environ or {}).get("Q_CLUSTER_NAME", "")
         merged = _select(options, chosen)
-        values, _ = examine(fields(), merged, {*claimed, *_WITHOUT_EFFECT})
+        values, _ = examine(fields(), _effective(merged), claimed)
         by_attribute = {setting.attribute: setting.name for setting in fields()}
         explicit = frozenset(by_attribute[attribute] for attribute in values)
         if chosen:
@@ -189,13 +186,17 @@ def fields() -> tuple[Setting, ...]:
 
 def problems(options: object, claimed: Collection[str] = ()) -> list[str]:
     """Return one message for each mistake in ``options``, the empty list for none."""
-    accepted = {*claimed, *_WITHOUT_EFFECT}
-    values, found = examine(fields(), options, accepted)
+    values, found = examine(fields(), _effective(options), claimed)
     for name, overrides in values.get("alt_clusters", {}).items():
-        found += examine(
-            fields(), overrides, accepted, f"{ROOT}['ALT_CLUSTERS'][{name!r}]"
-        )[1]
+        path = f"{ROOT}['ALT_CLUSTERS'][{name!r}]"
+        found += examine(fields(), _effective(overrides), claimed, path)[1]
     return found
+
+
+def _effective(options: object) -> object:
+    if not isinstance(options, Mapping):
+        return options
+    return {k: v for k, v in options.items() if k not in _WITHOUT_EFFECT}
 
 
 def _select(options: Mapping[str, Any], chosen: str) -> dict[str, Any]:

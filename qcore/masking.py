@@ -15,16 +15,18 @@ MASK = "***"
 
 _SECRET_WORDS = "password|passwd|passphrase|pwd|secret|token|credential|auth|key|dsn"  # noqa: S105
 _SECRET_KEY = re.compile(_SECRET_WORDS, re.IGNORECASE)
-_URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.\-]*://)(?P<rest>\S*)", re.IGNORECASE)
+_URL = re.compile(r"(?P<sign>://)(?P<rest>\S*)")
 # What may stand before the first / ? # of a URL that carries no user information:
 # hosts and ports separated by commas, as MongoDB and Redis Sentinel write them.
-_HOSTS = re.compile(r"(([\w.\-]*|\[[0-9a-f:.%]*\])(:\d*)?,?)*", re.IGNORECASE)
+_HOST = r"(?:[\w.\-]+|\[[0-9a-fA-F:.%]+\])?(?::\d*)?"
+_HOSTS = re.compile(rf"{_HOST}(?:,{_HOST})*")
 # password=..., 'token': '...': in query strings, libpq DSNs and printed dicts. The
 # words are fewer than above, for in prose "key=" is seldom a secret.
 _PAIR = re.compile(
-    r"""(?P<key>[\w\-]*(?:password|passwd|pwd|secret|token|(?:access|api)_?key)[\w\-]*)
+    r"""(?<![\w\-])
+        (?P<key>[\w\-]*(?:password|passwd|pwd|secret|token|(?:access|api)_?key)[\w\-]*)
         (?P<sign>\s*=\s*|["']\s*:\s*)
-        (?P<value>"[^"]*"|'[^']*'|[^\s&,;)}\]]+)""",
+        (?P<value>"[^"]*"|'[^']*'|[^\s&]+)""",
     re.IGNORECASE | re.VERBOSE,
 )
 
@@ -68,11 +70,11 @@ def mask_url(text: str) -> str:
     ``redis://user:pw@host/0`` becomes ``redis://user:***@host/0``; user information
     without a colon (the key in a Sentry DSN) is hidden whole.
     """
-    return _PAIR.sub(rf"\g<key>\g<sign>{MASK}", _URL.sub(_mask_match, text))
+    return _PAIR.sub(rf"\g<key>\g<sign>{MASK}", _URL.sub(_mask_user, text))
 
 
-def _mask_match(match: re.Match[str]) -> str:
-    scheme, rest = match["scheme"], match["rest"]
+def _mask_user(match: re.Match[str]) -> str:
+    sign, rest = match["sign"], match["rest"]
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
     # A raw password may itself hold / ? # or @, so the last @ ends it, unless what
     # comes first is a plain host: then an @ further on belongs to the path.
@@ -80,4 +82,4 @@ def _mask_match(match: re.Match[str]) -> str:
         return match[0]
     info, _, host = rest.rpartition("@")
     user, colon, _ = info.partition(":")
-    return f"{scheme}{user}:{MASK}@{host}" if colon else f"{scheme}{MASK}@{host}"
+    return f"{sign}{user}:{MASK}@{host}" if colon else f"{sign}{MASK}@{host}"

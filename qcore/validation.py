@@ -75,9 +75,9 @@ def table(struct: type[msgspec.Struct]) -> tuple[Setting, ...]:
     """Return the settings of ``struct``: its fields annotated with `about`, in order."""
     hints = get_type_hints(struct, include_extras=True)
     return tuple(
-        _setting(field, hints[field.name])
+        _setting(field, hints[field.name], meta)
         for field in msgspec.structs.fields(struct)
-        if _meta(hints[field.name]) is not None
+        if (meta := _meta(hints[field.name])) is not None
     )
 
 
@@ -88,19 +88,23 @@ def _meta(hint: Any) -> msgspec.Meta | None:
     return None
 
 
-def _setting(field: msgspec.structs.FieldInfo, hint: Any) -> Setting:
-    meta = _meta(hint)
-    assert meta is not None and meta.extra is not None  # noqa: S101, PT018 (table() asked)
-    words: dict[str, Any] = dict(meta.extra)
-    kind, default = hint.__origin__, field.default
+def _setting(
+    field: msgspec.structs.FieldInfo, hint: Any, meta: msgspec.Meta
+) -> Setting:
+    words: dict[str, Any] = dict(meta.extra or {})
+    default = field.default
     if default is msgspec.NODEFAULT and field.default_factory is not msgspec.NODEFAULT:
         default = field.default_factory()
+    # Nested Annotated are flattened: the limits of the type stand beside `meta`.
+    limits = tuple(note for note in hint.__metadata__ if note is not meta)
+    kind = hint.__origin__
+    if limits:
+        kind = Annotated[(kind, *limits)]
     text = type_text(kind) + (" | None" if words["none_is_default"] else "")
     words["default"] = words["default"] or repr(default)
     words["expects"] = words["expects"] or _choices(kind)
-    name = field.encode_name
     return Setting(
-        name=name,
+        name=field.encode_name,
         attribute=field.name,
         type=text,
         description=meta.description or "",
