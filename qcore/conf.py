@@ -37,7 +37,7 @@ class Conf(Settings, frozen=True, kw_only=True):
     """
 
     # --- not settings ---
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = msgspec.field(default_factory=dict)
     """The keys of ``Q_CLUSTER`` that installed plugins claim."""
     explicit: frozenset[str] = frozenset()
     """The settings that the project set itself."""

@@ -33,7 +33,7 @@ _PAIR = re.compile(
 
 def is_secret(key: str) -> bool:
     """Whether the name of a setting says that its value is a secret."""
-    return bool(_SECRET_KEY.search(key))
+    return bool(_NAMES.search(key))
 
 
 def mask(value: Any, key: str = "") -> Any:

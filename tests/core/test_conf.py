@@ -197,10 +197,14 @@ def test_all_problems_are_told_at_once() -> None:
         Conf.from_dict(options)
     assert str(caught.value).splitlines() == [
         "Q_CLUSTER: unknown key 'worker' - did you mean 'workers'?",
-        "Q_CLUSTER['timeout'] is '60' (str), expected a number of seconds > 0 or "
-        "None. Write 60.",
-        "Q_CLUSTER['retry'] is 0 (int), expected a number of seconds > 0. Leave it "
-        "out for the default, 60.",
+        (
+            "Q_CLUSTER['timeout'] is '60' (str), expected a number of seconds > 0 or "
+            "None. Write 60."
+        ),
+        (
+            "Q_CLUSTER['retry'] is 0 (int), expected a number of seconds > 0. Leave it "
+            "out for the default, 60."
+        ),
     ]
 
 
@@ -359,8 +363,10 @@ def test_a_cluster_without_alternatives_only_gets_its_queue(options: Any) -> Non
 
 def test_mistakes_in_an_alternative_are_found_before_it_is_chosen() -> None:
     assert problems({"ALT_CLUSTERS": {"slow": {"retry": "9", "polll": 1}}}) == [
-        "Q_CLUSTER['ALT_CLUSTERS']['slow']['retry'] is '9' (str), expected a number "
-        "of seconds > 0. Write 9.",
+        (
+            "Q_CLUSTER['ALT_CLUSTERS']['slow']['retry'] is '9' (str), expected a number "
+            "of seconds > 0. Write 9."
+        ),
         "Q_CLUSTER['ALT_CLUSTERS']['slow']: unknown key 'polll' - did you mean 'poll'?",
     ]
 
