@@ -13,8 +13,10 @@ from typing import Any
 
 MASK = "***"
 
-_SECRET_WORDS = "password|passwd|passphrase|pwd|secret|token|credential|auth|key|dsn"  # noqa: S105
-_SECRET_KEY = re.compile(_SECRET_WORDS, re.IGNORECASE)
+_NAMES = re.compile(
+    r"password|passwd|passphrase|pwd|secret|token|credential|auth|key|dsn",
+    re.IGNORECASE,
+)
 _URL = re.compile(r"(?P<sign>://)(?P<rest>\S*)")
 # What may stand before the first / ? # of a URL that carries no user information:
 # hosts and ports separated by commas, as MongoDB and Redis Sentinel write them.
