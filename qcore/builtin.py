@@ -1,0 +1,47 @@
+"""What comes with the core, registered through the same hooks as any plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from .hookspecs import hookimpl
+from .plugins import Provider
+
+if TYPE_CHECKING:
+    from .envelope import Task
+
+
+@hookimpl
+def qcore_brokers() -> list[Provider]:
+    return [Provider("memory", "qcore.brokers.memory:MemoryBroker")]
+
+
+@hookimpl
+def qcore_result_stores() -> list[Provider]:
+    return [
+        Provider("orm", "qcore.results.orm:OrmStore"),
+        Provider("cache", "qcore.results.cache:CacheStore"),
+        Provider("memory", "qcore.results.memory:MemoryStore"),
+    ]
+
+
+@hookimpl
+def qcore_cache_backends() -> list[Provider]:
+    return [Provider("django", "qcore.caches.django:DjangoCache")]
+
+
+@hookimpl
+def qcore_schedulers() -> list[Provider]:
+    return [Provider("orm", "qcore.schedules.orm:OrmScheduler")]
+
+
+@hookimpl
+def qcore_error_reporters() -> list[Provider]:
+    return [Provider("log", "qcore.reporters.log:LogReporter")]
+
+
+@hookimpl(trylast=True)
+def qcore_run_task(task: Task, call: Callable[[], Any]) -> Any:
+    """Run the task; plugins wrap this."""
+    return call()

@@ -1,0 +1,171 @@
+"""What this process works with: settings, plugins, broker, stores.
+
+Everything is made on first use, from the project's settings, and made anew when
+``override_settings`` changes them. Brokers and stores belong to one thread of one
+process, so each thread has its own and a fork starts with none.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .conf import Conf
+from .plugins import Registry
+from .signing import Signer
+
+if TYPE_CHECKING:
+    from .brokers.base import Broker
+    from .caches.base import CacheBackend
+    from .reporters.base import ErrorReporter
+    from .results.base import ResultStore
+    from .schedules.base import Scheduler
+
+logger = logging.getLogger("qcore.current")
+
+T = TypeVar("T")
+
+#: Settings of Django that ours are derived from.
+_WATCHED = frozenset(
+    {"Q_CLUSTER", "SECRET_KEY", "SECRET_KEY_FALLBACKS", "TIME_ZONE", "USE_TZ"}
+)
+
+
+class Current:
+    """The one global of qcore, as ``qcore.current.current``."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._made: dict[str, Any] = {}
+        self._local = threading.local()
+        self._generation = 0
+        self._watching = False
+
+    # -- one for the process ---------------------------------------------------
+    @property
+    def registry(self) -> Registry:
+        """The installed plugins."""
+        return self._one("registry", Registry)
+
+    @property
+    def conf(self) -> Conf:
+        """The project's settings.
+
+        Raises:
+            ConfigError: Q_CLUSTER is wrong; the message says where.
+        """
+        return self._one("conf", self._read)
+
+    @property
+    def signer(self) -> Signer:
+        """What signs and verifies packages."""
+        return self._one("signer", lambda: make_signer(self.conf))
+
+    def _read(self) -> Conf:
+        self._watch()
+        return Conf.from_settings(claimed=self.registry.claims())
+
+    # -- one for each thread -----------------------------------------------------
+    def broker(self, queue: str | None = None) -> Broker:
+        """Return this thread's broker for a queue; None means the project's own."""
+        conf = self.conf
+        name = queue or conf.queue
+        make = partial(self._make_broker, conf, name)
+        return self._mine(f"broker {name}", make)
+
+    def _make_broker(self, conf: Conf, queue: str) -> Broker:
+        broker: Broker = self.registry.broker_class(conf)(conf, queue)
+        return broker
+
+    def store(self, cached: object = False) -> ResultStore:
+        """Return this thread's result store; ``cached`` chooses the one in the cache."""
+        return self._make("result store", "cache" if cached else "orm")
+
+    @property
+    def cache(self) -> CacheBackend:
+        """This thread's cache backend."""
+        return self._make("cache backend", "django")
+
+    @property
+    def scheduler(self) -> Scheduler:
+        """This thread's scheduler."""
+        return self._make("scheduler", "orm")
+
+    @property
+    def reporters(self) -> list[ErrorReporter]:
+        """This thread's error reporters; one that cannot be made is logged and left out."""
+        return self._mine("reporters", self._make_reporters)
+
+    def _make(self, kind: str, name: str) -> Any:
+        return self._mine(kind + name, lambda: self.registry.load(kind, name)(self.conf))
+
+    def _make_reporters(self) -> list[ErrorReporter]:
+        made = []
+        for name, options in self.conf.error_reporter.items():
+            try:
+                made.append(self.registry.load("error reporter", name)(**options))
+            except Exception as error:
+                logger.error("error reporter %r is left out: %s", name, error)
+        return made
+
+    # -- making and forgetting ---------------------------------------------------
+    def _one(self, key: str, make: Callable[[], T]) -> T:
+        try:
+            made: T = self._made[key]
+        except KeyError:
+            with self._lock:
+                if key not in self._made:
+                    self._made[key] = make()
+                made = self._made[key]
+        return made
+
+    def _mine(self, key: str, make: Callable[[], T]) -> T:
+        mark = (os.getpid(), self._generation)
+        local = self._local
+        if getattr(local, "mark", None) != mark:
+            # a fork or a change of settings: what is there is somebody else's,
+            # so it is dropped and not closed
+            local.mark, local.made = mark, {}
+        try:
+            made: T = local.made[key]
+        except KeyError:
+            made = local.made[key] = make()
+        return made
+
+    def close(self) -> None:
+        """Let this thread's connections go, for example before a fork."""
+        for made in getattr(self._local, "made", {}).values():
+            if close := getattr(made, "close", None):
+                close()
+        self._local.made = {}
+
+    def reset(self) -> None:
+        """Forget everything but the plugins; the next use reads the settings again."""
+        with self._lock:
+            self._generation += 1
+            for key in ("conf", "signer"):
+                self._made.pop(key, None)
+
+    def _watch(self) -> None:
+        if self._watching:
+            return
+        from django.core.signals import setting_changed
+
+        setting_changed.connect(self._on_change, weak=False, dispatch_uid="qcore")
+        self._watching = True
+
+    def _on_change(self, *, setting: str, **_: object) -> None:
+        if setting in _WATCHED:
+            self.reset()
+
+
+def make_signer(conf: Conf) -> Signer:
+    """Return the signer of a project; ``name`` is the same on all of its queues."""
+    return Signer(conf.signing_secrets, conf.name, compress=conf.compress)
+
+
+current = Current()

@@ -1,0 +1,85 @@
+"""Follow-up: what is done for a task after its result is stored.
+
+Runs in: a worker, with the delivery still unacknowledged, so that a killed worker
+or cluster repeats it instead of forgetting it.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from .current import current
+from .envelope import Result
+from .execution import decode, soft_timeout
+from .functions import resolve
+from .serializers import get_serializer
+
+logger = logging.getLogger("qcore.worker")
+
+
+class HookedTask:
+    """What a task hook is given: the finished task, with the attributes of the model.
+
+    ``id name func hook group cluster success outcome attempt_count started stopped``
+    and, decoded on first use, ``args kwargs result``.
+    """
+
+    def __init__(self, result: Result) -> None:
+        task = result.task
+        self.id = task.id
+        self.name = task.name
+        self.func = task.func
+        self.hook = task.hook
+        self.group = task.group
+        self.cluster = task.queue
+        self.success = result.success
+        self.outcome = result.outcome
+        self.attempt_count = result.attempt
+        self.started = result.started
+        self.stopped = result.stopped
+        self._result = result
+
+    @property
+    def args(self) -> tuple[Any, ...]:
+        """Positional arguments of the call."""
+        return tuple(decode(self._result.task)[0])
+
+    @property
+    def kwargs(self) -> dict[str, Any]:
+        """Keyword arguments of the call."""
+        return decode(self._result.task)[1]
+
+    @property
+    def result(self) -> Any:
+        """The return value, or the text of the error."""
+        return decode_value(self._result.content, self._result.value)
+
+    def time_taken(self) -> float:
+        """Return how many seconds the attempt took."""
+        return self.stopped - self.started
+
+    def __str__(self) -> str:
+        return self.name or self.id
+
+
+def decode_value(content: str, value: bytes) -> Any:
+    """Return a stored value: of an error its text, else what the serializer makes of it."""
+    if content == "text":
+        return value.decode(errors="replace")
+    return get_serializer(content).loads(value)
+
+
+def run_hook(result: Result) -> None:
+    """Call the hook of a task with the finished task; what it raises is logged.
+
+    It has the cluster's ``timeout`` to itself.
+    """
+    task = result.task
+    assert task.hook is not None
+    try:
+        hook = resolve(task.hook)
+        with soft_timeout(current.conf.timeout):
+            hook(HookedTask(result))
+    except Exception:  # the outcome of the task stands, whatever its hook does
+        logger.exception("hook %s of %s id=%s failed", task.hook, task.func, task.id)

@@ -1,0 +1,89 @@
+"""Sending: tasks become packages and go to the broker, at once or on commit."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from .current import current
+
+if TYPE_CHECKING:
+    from .brokers.base import Broker
+    from .envelope import Task
+
+logger = logging.getLogger("qcore.sending")
+
+
+def send(
+    tasks: Sequence[Task],
+    *,
+    broker: Broker | None = None,
+    delay: float = 0,
+    commit: str | None = None,
+) -> None:
+    """Send tasks of one queue in one batch.
+
+    Inside a transaction of the database that the broker itself writes to, they join
+    it. Inside any other one they are sent when it commits, and never if it
+    rolls back; ``commit="now"`` sends them at once all the same.
+
+    Args:
+        tasks: all of them for the same queue.
+        broker: None means the project's own.
+        delay: seconds before they may run.
+        commit: "on_commit" or "now"; None means the setting.
+
+    Raises:
+        BrokerError: nothing was sent (where nothing was waited for).
+        EnqueueError: a package is over the broker's limit.
+    """
+    if not tasks:
+        return
+    broker = broker or current.broker(tasks[0].queue)
+    sign = current.signer.sign
+    packages = [sign(task) for task in tasks]
+    broker.check_size(packages)
+    alias = None
+    if (commit or current.conf.commit) == "on_commit":
+        alias = _open_transaction(broker)
+    if alias is None:
+        _deliver(broker, packages, tasks, delay)
+        return
+    from django.db import transaction
+
+    # the broker is looked up anew: the commit may come after a change of settings
+    queue = tasks[0].queue
+    transaction.on_commit(
+        lambda: _deliver(current.broker(queue), packages, tasks, delay), using=alias
+    )
+
+
+def _deliver(
+    broker: Broker, packages: Sequence[bytes], tasks: Sequence[Task], delay: float
+) -> None:
+    if len(packages) == 1:
+        broker.enqueue(packages[0], delay=delay)
+    else:
+        broker.enqueue_many(packages, delay=delay)
+    registry = current.registry
+    if registry.observed("qcore_task_enqueued"):
+        for task in tasks:
+            registry.notify("qcore_task_enqueued", task=task)
+    if logger.isEnabledFor(logging.DEBUG):
+        for task in tasks:
+            logger.debug("enqueued %s id=%s queue=%s", task.func, task.id, task.queue)
+
+
+def _open_transaction(broker: Broker) -> str | None:
+    """Return the database alias whose commit must be waited for, or None."""
+    from django.db import connections
+
+    waiting = None
+    for connection in connections.all(initialized_only=True):
+        if connection.in_atomic_block:
+            if connection.alias == broker.database:
+                return None  # the package joins this very transaction
+            if waiting is None or connection.alias == "default":
+                waiting = connection.alias
+    return waiting

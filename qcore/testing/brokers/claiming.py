@@ -1,0 +1,142 @@
+"""What a broker promises to those who claim."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from ...brokers.base import Broker
+from ...envelope import Delivery
+from .case import BrokerCase, Connect
+
+
+class ClaimingContract(BrokerCase):
+    """Limits, waiting, bulk and the fields of a delivery."""
+
+    #: Seconds by which ``dequeue`` may overstay ``wait``; services round to seconds.
+    overstay = 1.0
+
+    def test_empty_queue_gives_nothing(self, broker: Broker) -> None:
+        """``dequeue`` on an empty queue returns ``[]`` at once."""
+        broker.dequeue()  # connects
+        started = time.monotonic()
+        assert broker.dequeue(limit=5) == []
+        assert time.monotonic() - started < self.overstay
+
+    def test_wait_is_respected(self, broker: Broker) -> None:
+        """``dequeue`` returns within ``wait`` seconds when nothing comes."""
+        broker.dequeue()  # connects
+        started = time.monotonic()
+        assert broker.dequeue(wait=0.3) == []
+        assert time.monotonic() - started < 0.3 + self.overstay
+
+    def test_blocking_waits(self, broker: Broker) -> None:
+        """A blocking broker does wait, so that its caller does not spin."""
+        self.require(broker, "blocking")
+        broker.dequeue()  # connects
+        started = time.monotonic()
+        assert broker.dequeue(wait=1.5) == []
+        # it may round 1.5 seconds to whole ones
+        assert time.monotonic() - started >= 0.95
+
+    def test_blocking_wakes(self, connect: Connect) -> None:
+        """A waiting ``dequeue`` wakes when another instance enqueues."""
+        consumer, producer = connect(), connect()
+        self.require(consumer, "blocking")
+        producer.ping()  # connected before the clock runs
+        found: list[tuple[float, list[Delivery]]] = []
+        waiting = threading.Event()
+
+        def wait_for_it() -> None:
+            waiting.set()
+            deliveries = consumer.dequeue(wait=2 * self.patience)
+            found.append((time.monotonic(), deliveries))
+            consumer.close()
+
+        thread = threading.Thread(target=wait_for_it, daemon=True)
+        thread.start()
+        waiting.wait()
+        time.sleep(0.3)  # for the consumer to reach the service
+        sent = time.monotonic()
+        producer.enqueue(b"wake up")
+        thread.join(3 * self.patience)
+        assert found, "dequeue has not returned after its wait"
+        woken, deliveries = found[0]
+        assert [delivery.package for delivery in deliveries] == [b"wake up"]
+        assert woken - sent < self.patience, "it slept although a package came"
+
+    def test_limit_is_kept(self, broker: Broker) -> None:
+        """One call never claims more than ``limit``, and loses none of the rest."""
+        sent = [b"%d" % n for n in range(5)]
+        broker.enqueue_many(sent)
+        came: list[bytes] = []
+        deadline = time.monotonic() + self.patience
+        while len(came) < len(sent) and time.monotonic() < deadline:
+            found = broker.dequeue(limit=2, wait=0.2)
+            assert len(found) <= 2
+            came += [delivery.package for delivery in found]
+            broker.acknowledge_many([delivery.receipt for delivery in found])
+        assert sorted(came) == sent
+
+    def test_limit_over_the_batch(self, broker: Broker) -> None:
+        """A ``limit`` above ``max_batch`` is no error."""
+        broker.enqueue(b"one")
+        deadline = time.monotonic() + self.patience
+        found: list[Delivery] = []
+        while not found and time.monotonic() < deadline:
+            found = broker.dequeue(limit=broker.max_batch + 5, wait=0.2)
+        assert [delivery.package for delivery in found] == [b"one"]
+
+    def test_bulk_claims_several(self, broker: Broker) -> None:
+        """With the flag ``bulk``, one call claims more than one package."""
+        self.require(broker, "bulk")
+        sent = [b"%03d" % n for n in range(min(broker.max_batch, 20))]
+        broker.enqueue_many(sent)
+        most = 0
+        left = len(sent)
+        deadline = time.monotonic() + self.patience
+        while left and time.monotonic() < deadline:
+            found = broker.dequeue(limit=left, wait=0.2)
+            most, left = max(most, len(found)), left - len(found)
+        assert left == 0
+        assert most > 1, "every call claimed one package"
+
+    def test_first_attempt_is_one(self, broker: Broker) -> None:
+        """``attempt`` of a package that was never claimed before is 1."""
+        broker.enqueue_many([b"a", b"b"])
+        attempts = [delivery.attempt for delivery in self.receive(broker, 2)]
+        assert attempts == [1, 1]
+
+    def test_receipts_are_distinct_keys(self, broker: Broker) -> None:
+        """Receipts can be kept in a dictionary, and no two deliveries share one."""
+        broker.enqueue_many([b"same", b"same", b"same"])
+        receipts = {delivery.receipt for delivery in self.receive(broker, 3)}
+        assert len(receipts) == 3
+
+    def test_lease_end_is_not_too_late(self, broker: Broker) -> None:
+        """``lease_end`` is on the monotonic clock, at most a lease after the claim."""
+        self.require(broker, "receipts")
+        broker.enqueue(b"package")
+        asked = time.monotonic()
+        delivery = self.receive_one(broker)
+        answered = time.monotonic()
+        assert asked < delivery.lease_end <= answered + broker.lease
+
+    def test_lease_end_counts_from_the_claim(self, connect: Connect) -> None:
+        """Waiting for a package takes nothing from its lease."""
+        consumer, producer = connect(), connect()
+        self.require(consumer, "receipts", "blocking")
+        producer.ping()
+        timer = threading.Timer(self.lease, producer.enqueue, [b"late"])
+        timer.start()
+        delivery = self._only(consumer.dequeue(wait=self.lease + self.patience))
+        left = delivery.lease_end - time.monotonic()
+        timer.join()
+        assert left > self.lease / 4, "the lease was counted from before the wait"
+
+    def _only(self, found: list[Delivery]) -> Delivery:
+        if len(found) != 1:
+            pytest.fail(f"one delivery expected, got {found}")
+        return found[0]
