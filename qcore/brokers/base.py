@@ -44,6 +44,8 @@ class Broker:
     supports_delay: ClassVar[bool] = False  # can a package be hidden before its first claim?
     supports_extend: ClassVar[bool] = False  # can a lease be prolonged?
     supports_blocking: ClassVar[bool] = False  # does dequeue wake at once when a package comes?
+    supports_order: ClassVar[bool] = False  # is what was sent first claimed first?
+    supports_delete: ClassVar[bool] = False  # can a waiting package be deleted by its id?
     supports_counts: ClassVar[bool] = False  # does it know queue_size and lock_size?
     supports_durable: ClassVar[bool] = False  # does it outlive the service's process?
     supports_transactional: ClassVar[bool] = False  # does enqueue join the caller's transaction?
@@ -66,7 +68,7 @@ class Broker:
         """Store one package and return the service's id for it.
 
         Args:
-            package: at most ``max_payload`` bytes.
+            package: any bytes, from one to ``max_payload`` of them.
             delay: seconds before it may be claimed.
 
         Raises:
@@ -77,7 +79,11 @@ class Broker:
         return self.enqueue_many([package], delay=delay)[0]
 
     def enqueue_many(self, packages: Sequence[bytes], *, delay: float = 0) -> list[str]:
-        """Store several packages, in order, with as few round trips as possible."""
+        """Store several packages, in order, with as few round trips as possible.
+
+        There may be more than ``max_batch``, or none. One that is over
+        ``max_payload`` refuses all. Returns one id for each; raises as ``enqueue``.
+        """
         raise NotImplementedError(f"{type(self).__name__} must implement enqueue_many")
 
     # -- receiving ---------------------------------------------------------
@@ -86,7 +92,9 @@ class Broker:
 
         Args:
             limit: never more than this many; a broker may return fewer.
-            wait: seconds to wait for the first one when the queue is empty.
+            wait: seconds to wait for the first one when the queue is empty; a
+                service may round it to whole seconds, and a broker without
+                ``supports_blocking`` may return at once.
 
         Returns:
             Deliveries, oldest first as far as the service keeps order; ``[]``
@@ -95,7 +103,10 @@ class Broker:
         raise NotImplementedError(f"{type(self).__name__} must implement dequeue")
 
     def acknowledge(self, receipt: Hashable) -> None:
-        """Remove one delivery for good; doing it twice is harmless."""
+        """Remove one delivery for good; doing it twice is harmless.
+
+        A receipt counts even after its lease: the first attempt to finish wins.
+        """
         self.acknowledge_many([receipt])
 
     def acknowledge_many(self, receipts: Sequence[Hashable]) -> None:
@@ -110,6 +121,9 @@ class Broker:
 
     def release(self, receipts: Sequence[Hashable], *, delay: float = 0) -> None:
         """Give claimed deliveries back, to be handed out again after ``delay`` seconds.
+
+        The next delivery counts as a further attempt. Receipts that are no longer
+        ours are passed over.
 
         Raises:
             Unsupported: ``supports_release`` is off.
@@ -130,7 +144,14 @@ class Broker:
 
     # -- looking after -------------------------------------------------------
     def delete(self, id: str) -> bool:
-        """Remove a waiting package by the id that ``enqueue`` returned."""
+        """Remove a waiting package by the id that ``enqueue`` returned.
+
+        Returns:
+            Whether it was there.
+
+        Raises:
+            Unsupported: ``supports_delete`` is off.
+        """
         raise self._unsupported("delete a single package")
 
     def queue_size(self) -> int:
@@ -187,6 +208,11 @@ class Broker:
                     " data elsewhere and pass a reference, or set 'compress': True."
                 )
 
+    def check_delay(self, delay: float) -> None:
+        """Raise ``Unsupported`` for a delay that the broker cannot keep."""
+        if delay and not self.supports_delay:
+            raise self._unsupported("delay a package")
+
     def info_name(self) -> str:
         """Return the broker's name for messages, without asking the service."""
         return type(self).__name__
@@ -206,6 +232,8 @@ CAPABILITIES = (
     "delay",
     "extend",
     "blocking",
+    "order",
+    "delete",
     "counts",
     "durable",
     "transactional",

@@ -51,6 +51,8 @@ class MemoryBroker(Broker):
     supports_delay = True
     supports_extend = True
     supports_blocking = True
+    supports_order = True
+    supports_delete = True
     supports_counts = True
     supports_stats = True
     max_batch = 1000

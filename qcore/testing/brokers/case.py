@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import threading
 import time
 import traceback
 import warnings
@@ -80,12 +81,17 @@ class BrokerCase:
 
     @pytest.fixture
     def connect(self, make_broker: Connect, queue: str) -> Iterator[Connect]:
-        """Open brokers on the test's queue with its short lease; close them after."""
+        """Open brokers on the test's queue with its short lease; close them after.
+
+        A thread or a forked child closes by itself what it opened.
+        """
         opened: list[Broker] = []
+        owner = threading.get_ident()
 
         def open_one(name: str | None = None, **settings: Any) -> Broker:
             one = make_broker(queue=name or queue, **{"retry": self.lease, **settings})
-            opened.append(one)
+            if threading.get_ident() == owner:
+                opened.append(one)
             return one
 
         yield open_one

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from ...brokers.base import Broker
+from ...envelope import Delivery
 from ...errors import PayloadTooLarge
 from .case import BrokerCase, Connect
 
@@ -92,7 +93,7 @@ class SendingContract(BrokerCase):
         assert time.monotonic() - sent >= self.lease - 0.05, "it came too early"
         assert delivery.attempt == 1
 
-    def _next(self, broker: Broker, package: bytes):  # type: ignore[no-untyped-def]
+    def _next(self, broker: Broker, package: bytes) -> Delivery:
         while True:
             delivery = self.receive_one(broker)
             if delivery.package == package:
