@@ -10,12 +10,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+import shared_fixtures
 from servers.base import LoopbackServer, ServerFailed, ServerMissing, find_program
 from servers.mariadb import MariaDBServer
 from servers.postgres import PostgresServer
 from servers.redis import RedisServer
-
-import shared_fixtures
 
 TESTS = Path(__file__).parents[1]
 

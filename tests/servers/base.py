@@ -33,11 +33,11 @@ START_SECONDS = 30.0
 STOP_SECONDS = 15.0
 
 
-class ServerMissing(Exception):  # noqa: N818 - a fact about the machine, not an error
+class ServerMissing(Exception):
     """A program that the server needs is not installed here."""
 
 
-class ServerFailed(Exception):  # noqa: N818
+class ServerFailed(Exception):
     """The server was started and did not become ready; the message holds its log."""
 
 
@@ -91,7 +91,7 @@ class LoopbackServer(ABC):
     def ready(self, connection: socket.socket) -> bool:
         """Tell from the first bytes on a new connection whether it serves."""
 
-    def prepare(self) -> None:
+    def prepare(self) -> None:  # noqa: B027 - most servers need nothing
         """Create what the first start needs, such as an empty database."""
 
     @property

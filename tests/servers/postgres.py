@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import glob
-import re
 import signal
 import socket
 import struct
+from pathlib import Path
 
 from .base import LoopbackServer, find_program
 
@@ -26,9 +25,10 @@ class PostgresServer(LoopbackServer):
     user = "postgres"
 
     def __init__(self, *options: str) -> None:
-        folders = sorted(glob.glob("/usr/lib/postgresql/*/bin"), key=_major)
-        self._postgres = find_program("postgres", *reversed(folders))
-        self._initdb = find_program("initdb", *reversed(folders))
+        folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=_major)
+        newest_first = [str(folder) for folder in reversed(folders)]
+        self._postgres = find_program("postgres", *newest_first)
+        self._initdb = find_program("initdb", *newest_first)
         self._options = options
         super().__init__()
 
@@ -65,6 +65,5 @@ class PostgresServer(LoopbackServer):
         }
 
 
-def _major(folder: str) -> int:
-    number = re.search(r"/(\d+)", folder)
-    return int(number[1]) if number else 0
+def _major(folder: Path) -> int:
+    return int(folder.parent.name) if folder.parent.name.isdigit() else 0

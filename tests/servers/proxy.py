@@ -166,13 +166,14 @@ class FaultProxy:
         self._hold()
         with self._changed:
             mode, amount, before = self._mode, self._amount, self._passed
+            epoch = self._epoch
             if mode == "cut" or (mode == "corrupt" and to_client):
                 self._passed += len(piece)
         if mode == "throttle":
-            self._trickle(piece, sink, amount)
+            self._trickle(piece, sink, amount, epoch)
             return
         if mode == "delay":
-            self._wait(amount)
+            self._wait(amount, epoch)
         if mode == "half-close" and to_client:
             return
         if mode == "corrupt" and to_client:
@@ -182,13 +183,14 @@ class FaultProxy:
             raise ConnectionResetError("the proxy cut the connection, as told")
         sink.sendall(piece)
 
-    def _trickle(self, piece: bytes, sink: socket.socket, rate: float) -> None:
+    def _trickle(
+        self, piece: bytes, sink: socket.socket, rate: float, epoch: int
+    ) -> None:
         """Send ten small parts a second, and the rest at once if the mode changes."""
-        epoch = self._epoch
         size = max(1, int(rate / 10))
         while piece and epoch == self._epoch and not self._closed:
             part, piece = piece[:size], piece[size:]
-            self._wait(len(part) / rate)
+            self._wait(len(part) / rate, epoch)
             sink.sendall(part)
         self._hold()
         sink.sendall(piece)
@@ -198,10 +200,9 @@ class FaultProxy:
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._mode != "black-hole")
 
-    def _wait(self, seconds: float) -> None:
-        """Wait ``seconds``, or until the mode changes."""
+    def _wait(self, seconds: float, epoch: int) -> None:
+        """Wait ``seconds``, or until the mode is not that of ``epoch`` any more."""
         with self._changed:
-            epoch = self._epoch
             self._changed.wait_for(
                 lambda: self._closed or epoch != self._epoch, timeout=seconds
             )

@@ -1,0 +1,291 @@
+#!/usr/bin/env python3
+"""The two commands, and every other job of this repository.
+
+::
+
+    python3 noxfile.py                 run the tests (all default sessions)
+    python3 noxfile.py -s demo         see a cluster at work
+    python3 noxfile.py -l              list the sessions
+    python3 noxfile.py -s tests -- -k redis     words after -- go to the tool
+
+Nothing but Python 3.11 with venv is needed: without nox, this file first makes an
+environment with nox in ``.nox/``. To ``nox`` and ``uvx nox`` it is an ordinary file.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+if sys.version_info < (3, 11):  # noqa: UP036 - any python3 may start this file
+    raise SystemExit(f"qcore needs Python 3.11 or later; this is {sys.version}")
+
+import tomllib
+
+HERE = Path(__file__).resolve().parent
+
+try:
+    import nox
+except ImportError:
+    import venv
+
+    own = HERE / ".nox" / "nox"
+    if not (own / "bin" / "nox").exists():
+        print(f"Installing nox into {own.relative_to(HERE)} (once)", flush=True)
+        venv.create(own, clear=True, with_pip=True)
+        pip = [str(own / "bin" / "python"), "-m", "pip", "install", "-q"]
+        subprocess.check_call([*pip, "--disable-pip-version-check", "nox>=2025.5.1"])
+    run = [str(own / "bin" / "python"), "-m", "nox", "-f", str(HERE / "noxfile.py")]
+    raise SystemExit(subprocess.call([*run, *sys.argv[1:]])) from None
+
+PLUGINS = sorted(path.parent.name for path in HERE.glob("plugins/*/pyproject.toml"))
+PYPROJECT = tomllib.loads((HERE / "pyproject.toml").read_text())
+# Debian package -> the programs of which one must be there.
+SERVERS = {
+    "redis-server": ("redis-server", "valkey-server"),
+    "mariadb-server": ("mariadbd",),
+    "postgresql": ("postgres",),
+}
+
+# What the two sessions `tests` run: without the jobs of other sessions, in two
+# processes, each with servers of its own; a file stays in one process.
+QUICK = ["-m", "not slow and not soak", "-n", "2", "--dist", "loadfile"]
+
+nox.needs_version = ">=2025.5.1"
+nox.options.default_venv_backend = "venv"
+nox.options.reuse_existing_virtualenvs = True
+nox.options.error_on_missing_interpreters = False
+nox.options.sessions = [
+    "servers",
+    "lint",
+    "types",
+    "docs",
+    "install",
+    "alone",
+    "tests",
+    "tests_django6",
+]
+
+
+def newer_python() -> str | None:
+    """Return the path of a Python from 3.12 on, which Django 6 needs."""
+    names = [f"python3.{minor}" for minor in (13, 12, 14)]
+    folders = [
+        *os.environ.get("PATH", "").split(os.pathsep),
+        *map(str, Path.home().glob(".pyenv/versions/*/bin")),
+        *map(str, Path.home().glob(".local/share/uv/python/*/bin")),
+        "/usr/local/bin",
+    ]
+    # A pyenv shim is there for versions that are not switched on; so each is asked.
+    question = "import ensurepip, sys, venv; print(sys.version_info >= (3, 12))"
+    for name in names:
+        for folder in folders:
+            found = shutil.which(name, path=folder)
+            if not found:
+                continue
+            asked = subprocess.run(
+                [found, "-c", question], capture_output=True, text=True, check=False
+            )
+            if asked.stdout.strip() == "True":
+                return found
+    return None
+
+
+NEWER_PYTHON = newer_python()
+
+
+def group(name: str) -> list[str]:
+    """Return the requirements of a dependency group of pyproject.toml."""
+    return nox.project.dependency_groups(PYPROJECT, name)
+
+
+def checkout(*plugins: str) -> list[str]:
+    """Return the words that make pip install the core and ``plugins`` from here.
+
+    Always paths: the public index has a foreign package of the name qcore.
+    """
+    words = ["-e", "."]
+    for plugin in plugins:
+        words += ["-e", f"plugins/{plugin}"]
+    return words
+
+
+def run_tests(session: nox.Session, *words: str) -> None:
+    """Run pytest; a run in which nothing was executed fails."""
+    session.run("pytest", "-q", "--no-header", "--must-run", *words)
+
+
+@nox.session(python=False)
+def servers(session: nox.Session) -> None:
+    """Install the servers that are missing (root on Debian only), and start none."""
+    folders = [os.environ["PATH"], "/usr/sbin", *_postgres_folders()]
+    path = os.pathsep.join(folders)
+    absent = [
+        package
+        for package, programs in SERVERS.items()
+        if not any(shutil.which(program, path=path) for program in programs)
+    ]
+    if not absent:
+        session.log("all servers are installed")
+        return
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        session.warn(f"not installed here: {', '.join(absent)}; their tests skip")
+        return
+    before = running_servers()
+    apt_install(session, absent)
+    if left := running_servers() - before:
+        session.error(f"a packaged service was started: {', '.join(sorted(left))}")
+
+
+def _postgres_folders() -> list[str]:
+    return [str(folder) for folder in Path("/usr/lib/postgresql").glob("*/bin")]
+
+
+def apt_install(session: nox.Session, packages: list[str]) -> None:
+    """Install Debian packages quietly, and forbid them to start their services."""
+    policy = Path("/usr/sbin/policy-rc.d")
+    ours = not policy.exists()
+    if ours:
+        policy.write_text("#!/bin/sh\nexit 101\n")  # 101: the action is forbidden
+        policy.chmod(0o755)
+    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+    install = ["install", "-y", "-qq", "--no-install-recommends", *packages]
+    try:
+        for words in (["update", "-qq"], install):
+            session.run("apt-get", *words, env=quiet, silent=True, external=True)
+    finally:
+        if ours:
+            policy.unlink()
+
+
+def running_servers() -> set[str]:
+    """Return ``name (pid)`` of every database server on this machine."""
+    names = {"redis-server", "valkey-server", "mariadbd", "postgres"}
+    found = set()
+    for comm in Path("/proc").glob("[0-9]*/comm"):
+        try:
+            name = comm.read_text().strip()
+        except OSError:
+            continue  # it has ended since glob() saw it
+        if name in names:
+            found.add(f"{name} ({comm.parent.name})")
+    return found
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run all tests in one environment: the core, every plugin, real servers."""
+    session.install(*checkout(*PLUGINS), *group("test"))
+    run_tests(session, *QUICK, *session.posargs)
+
+
+@nox.session(python=NEWER_PYTHON or False)
+def tests_django6(session: nox.Session) -> None:
+    """Run the same tests with Django 6 on a newer Python."""
+    if NEWER_PYTHON is None:
+        session.skip("no Python 3.12 or later with venv on this machine")
+    session.install(*checkout(*PLUGINS), *group("test"), "Django>=6")
+    run_tests(session, *QUICK, *session.posargs)
+
+
+@nox.session
+@nox.parametrize("plugin", PLUGINS, ids=PLUGINS)
+def alone(session: nox.Session, plugin: str) -> None:
+    """Run the tests of one plugin with only the core beside it."""
+    session.install(*checkout(plugin), *group("test"))
+    run_tests(session, *session.posargs, f"plugins/{plugin}/tests")
+
+
+@nox.session
+def install(session: nox.Session) -> None:
+    """Build wheels, install them the documented ways, and use them."""
+    session.install(*(words for words in group("test") if words.startswith("pytest>")))
+    # Without our pytest settings, which want Django and qcore in this environment:
+    # it has neither, so that what is installed is what is seen.
+    bare = ["-q", "--no-header", "-c", os.devnull, f"--rootdir={HERE}"]
+    bare += ["-p", "no:cacheprovider"]
+    session.run("pytest", *bare, "tests/test_install.py", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check the style of the code; ``-- --fix`` mends what can be mended."""
+    session.install(*(words for words in group("lint") if words.startswith("ruff")))
+    session.run("ruff", "check", "--quiet", *session.posargs)
+    check = [] if "--fix" in session.posargs else ["--check"]
+    session.run("ruff", "format", "--quiet", *check)
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types of the core and of every plugin, strictly."""
+    session.install(*checkout(*PLUGINS), *group("lint"), *group("test"))
+    packages = [f"plugins/{name}/{name.replace('-', '_')}" for name in PLUGINS]
+    typing = ["tests/typing"] if (HERE / "tests/typing").is_dir() else []
+    session.run("mypy", "qcore", *packages, *typing, *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation; a warning is an error."""
+    session.install(*checkout(*PLUGINS), *group("docs"))
+    out = ["docs", "docs/_build/html"]
+    session.run("sphinx-build", "-W", "--keep-going", "-q", *out, *session.posargs)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Run a cluster with tasks, a crash and a schedule on an SQLite file."""
+    session.install(*checkout("qcore-orm"))
+    session.run("qcore", "demo", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure throughput and latency; see ``-- --help``."""
+    session.install(*checkout(*PLUGINS), *group("test"))
+    session.run("python", "tests/bench/bench.py", *session.posargs)
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Run everything at once under faults, for minutes."""
+    session.install(*checkout(*PLUGINS), *group("test"))
+    run_tests(session, "-m", "soak", "-s", "--timeout=0", *session.posargs, "tests")
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build sdist and wheel of all distributions into ``dist/``."""
+    session.install("build")
+    shutil.rmtree(HERE / "dist", ignore_errors=True)
+    for folder in (".", *(f"plugins/{plugin}" for plugin in PLUGINS)):
+        session.run("python", "-m", "build", "-o", "dist", folder, silent=True)
+    for path in sorted((HERE / "dist").iterdir()):
+        session.log(path.name)
+
+
+@nox.session(python=False)
+def bump(session: nox.Session) -> None:
+    """Give all distributions one new version: ``-s bump -- 2.1.0``."""
+    version = session.posargs[0] if len(session.posargs) == 1 else ""
+    if not re.fullmatch(r"([2-9]|[1-9]\d+)(\.\d+){2}", version):
+        # A development or release candidate would lose to the foreign qcore 1.x.
+        session.error("expected one final version from 2.0.0 on: -s bump -- 2.1.0")
+    for name in ("pyproject.toml", *(f"plugins/{p}/pyproject.toml" for p in PLUGINS)):
+        path = HERE / name
+        line = re.compile(r'^version = ".*"$', re.MULTILINE)
+        text, changes = line.subn(f'version = "{version}"', path.read_text(), count=1)
+        if changes != 1:
+            session.error(f"{name} has no line: version = ...")
+        path.write_text(text)
+        session.log(f"{name}: {version}")
+
+
+if __name__ == "__main__":
+    sys.argv[1:1] = ["--noxfile", str(HERE / "noxfile.py")]
+    nox.main()

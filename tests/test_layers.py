@@ -1,0 +1,319 @@
+"""Imports point one way: every module stands in a layer and imports its own or lower.
+
+Reads the source of the core and of every plugin, so that imports inside functions
+count like those at the top; imports for type checkers only do not, as they are gone
+when the program runs. ``python tests/test_layers.py`` prints the table with what is
+in it.
+"""
+
+from __future__ import annotations
+
+import ast
+import graphlib
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# A package holds for the modules in it that have no entry of their own.
+LAYERS: dict[int, tuple[str, str]] = {
+    0: (
+        "the words: standard library, pluggy, msgspec",
+        "errors masking conf envelope serializers signing hookspecs",
+    ),
+    1: (
+        "the public API and the contracts of plugins",
+        """plugins current signals tasks brokers results caches reporters schedules
+        testing""",
+    ),
+    2: ("processes, clocks, sockets", "engine"),
+    3: (
+        "Django adapters",
+        """results.orm results.cache caches.django schedules.orm models migrations
+        builtin connections""",
+    ),
+    4: (
+        "composition: may import everything below",
+        "cluster cli apps admin checks management monitor demo",
+    ),
+}
+LAYER_OF = {name: n for n, (_, names) in LAYERS.items() for name in names.split()}
+
+# Packages that are not ours: which layers may import them.
+FOREIGN = {
+    "pluggy": {0, 1},
+    "msgspec": {0, 1, 2, 3, 4},
+    "cronsim": {1},
+    "django": {1, 3, 4},
+    "psutil": {2, 4},
+    "pytest": set[int](),
+}
+# In layer 1 Django is imported where it is used: `import qcore.tasks` stays light,
+# and plugins can be listed in a folder without a Django project.
+ONLY_INSIDE_FUNCTIONS = {("django", 1)}
+
+# (module, what it imports): why the rule does not hold for it.
+EXCEPTIONS = {
+    ("conf", "django"): "Conf.from_settings reads Q_CLUSTER when it is called",
+    ("signals", "django"): "its names are signals of Django's kind",
+    ("testing.*", "pytest"): "the kit for authors is pytest tests and fixtures",
+}
+
+DRIVERS = {"redis", "boto3", "botocore", "pymongo", "iron_mq", "sentry_sdk", "rollbar"}
+PLUGINS = sorted(ROOT.glob("plugins/*/pyproject.toml"))
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """``module`` (below ``qcore``, or a plugin's) imports ``target`` on ``line``."""
+
+    module: str
+    target: str
+    line: int
+    at_top: bool
+
+    def __str__(self) -> str:
+        return f"{self.module}:{self.line} imports {self.target}"
+
+
+def dotted(path: Path, root: Path) -> str:
+    """Return the name of a module relative to ``root``; ``""`` for the root itself."""
+    parts = path.relative_to(root).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@cache
+def core_modules() -> dict[str, Path]:
+    """Return every module of the core by its name below ``qcore``."""
+    root = ROOT / "qcore"
+    return {dotted(path, root): path for path in sorted(root.rglob("*.py"))}
+
+
+def layer_of(module: str) -> int | None:
+    """Return the layer of a core module; None when the table does not know it."""
+    while module and module not in LAYER_OF:
+        module = module.rpartition(".")[0]
+    return LAYER_OF.get(module)
+
+
+def imports_of(path: Path, package: str, module: str) -> Iterator[Import]:
+    """Yield the imports of one file that happen at run time, with absolute names."""
+    tree = ast.parse(path.read_text(), str(path))
+    here = f"{package}.{module}" if module else package
+    if path.name != "__init__.py":
+        here = here.rpartition(".")[0]
+    hidden = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for statement in node.body
+        for inner in ast.walk(statement)
+    }
+    top = {id(node) for node in tree.body}
+    for node in ast.walk(tree):
+        if id(node) in hidden:
+            continue
+        for target in targets(node, here):
+            yield Import(module, target, getattr(node, "lineno", 0), id(node) in top)
+
+
+def targets(node: ast.AST, here: str) -> list[str]:
+    """Return the absolute names that an import statement in package ``here`` loads."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if not isinstance(node, ast.ImportFrom):
+        return []
+    base = node.module or ""
+    if node.level:
+        parents = here.split(".")[: len(here.split(".")) - node.level + 1]
+        base = ".".join([*parents, *([base] if base else [])])
+    return [resolve(base, alias.name) for alias in node.names]
+
+
+def resolve(base: str, name: str) -> str:
+    """Return the module meant by ``from base import name``."""
+    inner = f"{base}.{name}".removeprefix("qcore.")
+    if base.split(".", maxsplit=1)[0] == "qcore" and inner in core_modules():
+        return f"qcore.{inner}"
+    if base == "qcore" and name in facade():
+        return f"qcore.{facade()[name]}"
+    return base
+
+
+@cache
+def facade() -> dict[str, str]:
+    """Return the public names of ``qcore`` and the modules they are loaded from."""
+    tree = ast.parse((ROOT / "qcore/__init__.py").read_text())
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_PUBLIC":
+            public = ast.literal_eval(node.value)
+            assert isinstance(public, dict)
+            return public
+    raise AssertionError("qcore/__init__.py has no table _PUBLIC")
+
+
+@cache
+def core_imports() -> list[Import]:
+    return [
+        found
+        for module, path in core_modules().items()
+        for found in imports_of(path, "qcore", module)
+    ]
+
+
+def excepted(module: str, package: str) -> bool:
+    families = (module, f"{module.split('.', maxsplit=1)[0]}.*")
+    return any((family, package) in EXCEPTIONS for family in families)
+
+
+def foreign(target: str) -> str | None:
+    """Return the package of an import that is neither ours nor of the library."""
+    package = target.split(".", maxsplit=1)[0]
+    ours = package == "qcore"
+    return None if ours or package in sys.stdlib_module_names else package
+
+
+def show() -> str:
+    """Draw the table, the highest layer first, with the modules found in each."""
+    lines = []
+    for number, (title, _) in sorted(LAYERS.items(), reverse=True):
+        lines.append(f" {number}  {title}")
+        found = [name for name in core_modules() if name and layer_of(name) == number]
+        lines += [f"      {name}" for name in found]
+    lines.append("    plugins/qcore-* import layers 0 and 1 and their driver")
+    return "\n".join(lines)
+
+
+def test_every_module_has_a_layer() -> None:
+    print(f"\n{show()}")
+    strangers = [name for name in core_modules() if name and layer_of(name) is None]
+    assert not strangers, (
+        f"qcore has modules in no layer: {', '.join(strangers)}. "
+        "Add each to LAYERS in tests/test_layers.py."
+    )
+
+
+def test_imports_point_down() -> None:
+    wrong = []
+    for found in core_imports():
+        target = found.target.removeprefix("qcore").lstrip(".")
+        if foreign(found.target) or not found.target.startswith("qcore") or not target:
+            continue
+        mine, theirs = layer_of(found.module), layer_of(target)
+        if mine is None or theirs is None:
+            continue  # the facade, or a stranger: the test above names it
+        if theirs > mine and not excepted(found.module, target):
+            wrong.append(f"{found} (layer {mine} to {theirs})")
+    assert not wrong, "\n".join(["imports that point up:", *wrong])
+
+
+def test_the_facade_shows_only_the_public_layers() -> None:
+    high = {name: to for name, to in facade().items() if (layer_of(to) or 0) > 1}
+    assert not high
+
+
+def test_foreign_packages_stay_in_their_layers() -> None:
+    wrong = []
+    for found in core_imports():
+        package = foreign(found.target)
+        layer = layer_of(found.module)
+        if package is None or layer is None or excepted(found.module, package):
+            continue
+        if layer not in FOREIGN.get(package, set()):
+            wrong.append(str(found))
+        elif found.at_top and (package, layer) in ONLY_INSIDE_FUNCTIONS:
+            wrong.append(f"{found} at the top, not where it is used")
+    assert not wrong, "\n".join(["foreign imports in the wrong layer:", *wrong])
+
+
+def test_every_exception_is_still_needed() -> None:
+    used = set()
+    for found in core_imports():
+        package = foreign(found.target) or found.target.removeprefix("qcore.")
+        for family in (found.module, f"{found.module.split('.')[0]}.*"):
+            used.add((family, package))
+    families = {name.split(".")[0] for name in core_modules()}
+    there = [pair for pair in EXCEPTIONS if pair[0].split(".")[0] in families]
+    stale = [pair for pair in there if pair not in used]
+    assert not stale, f"remove from EXCEPTIONS: {stale}"
+
+
+def test_no_module_of_the_core_imports_a_driver() -> None:
+    assert not [
+        str(found) for found in core_imports() if found.target.split(".")[0] in DRIVERS
+    ]
+
+
+def test_the_engine_knows_neither_django_nor_the_orm() -> None:
+    engine = [found for found in core_imports() if found.module.startswith("engine")]
+    assert not [str(found) for found in engine if "django" in found.target]
+
+
+def test_modules_do_not_import_each_other_in_a_circle() -> None:
+    graph: dict[str, set[str]] = {}
+    for found in core_imports():
+        target = found.target.removeprefix("qcore.")
+        if found.at_top and target in core_modules() and target != found.module:
+            graph.setdefault(found.module, set()).add(target)
+    tuple(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError
+
+
+@pytest.mark.parametrize("project", PLUGINS, ids=lambda path: path.parent.name)
+def test_a_plugin_imports_the_public_layers_and_its_driver(project: Path) -> None:
+    needs = tomllib.loads(project.read_text())["project"]["dependencies"]
+    package = project.parent.name.replace("-", "_")
+    allowed = {import_name(need) for need in needs} | {"qcore", package}
+    if package == "qcore_orm":
+        allowed.add("django")  # the core already requires it
+    folder = project.parent / package
+    wrong = []
+    for path in sorted(folder.rglob("*.py")):
+        for found in imports_of(path, package, dotted(path, folder)):
+            outside = foreign(found.target)
+            target = found.target.removeprefix("qcore").lstrip(".")
+            if outside is not None and outside not in allowed:
+                wrong.append(f"{found}, which it does not require")
+            if outside is None and (layer_of(target) or 0) > 1:
+                wrong.append(f"{found}, which is not public")
+    assert not wrong, "\n".join([f"{project.parent.name}:", *wrong])
+
+
+def import_name(requirement: str) -> str:
+    """Return ``iron_mq`` for ``iron-mq>=0.9``."""
+    name = requirement
+    for mark in "[<>=!~; ":
+        name = name.split(mark)[0]
+    return name.replace("-", "_")
+
+
+def loaded_after(statement: str) -> set[str]:
+    """Return the top packages that a fresh interpreter has loaded after a statement."""
+    script = (
+        f"import sys; {statement}; print(*{{m.split('.')[0] for m in sys.modules}})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.split())
+
+
+def test_import_qcore_is_light() -> None:
+    heavy = {"django", "msgspec", "pluggy", "cronsim", "asyncio", "logging", *DRIVERS}
+    assert not loaded_after("import qcore") & heavy
+
+
+@pytest.mark.parametrize("project", PLUGINS, ids=lambda path: path.parent.name)
+def test_importing_a_plugin_does_not_import_its_driver(project: Path) -> None:
+    package = project.parent.name.replace("-", "_")
+    assert not loaded_after(f"import {package}") & {*DRIVERS, "django"}
+
+
+if __name__ == "__main__":
+    print(show())

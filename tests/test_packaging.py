@@ -1,0 +1,212 @@
+"""The distributions agree with each other, and with what the documents say of them."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
+TEMPLATE = "qcore-example"  # shown by the tutorial, published by nobody
+every_plugin = pytest.mark.parametrize("plugin", PLUGINS, ids=lambda path: path.name)
+
+
+@cache
+def project(folder: Path) -> dict[str, Any]:
+    """Return the ``[project]`` table of a distribution."""
+    table = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    assert isinstance(table, dict)
+    return table
+
+
+def short(plugin: Path) -> str:
+    """Return ``redis`` for the folder ``qcore-redis``."""
+    return plugin.name.removeprefix("qcore-")
+
+
+def module(plugin: Path) -> str:
+    return plugin.name.replace("-", "_")
+
+
+def test_there_are_plugins() -> None:
+    assert {"qcore-orm", "qcore-redis", TEMPLATE} <= {path.name for path in PLUGINS}
+
+
+def test_all_distributions_have_one_version() -> None:
+    versions = {path.name: project(path)["version"] for path in (ROOT, *PLUGINS)}
+    assert len(set(versions.values())) == 1, versions
+
+
+def test_the_version_is_final_and_at_least_2() -> None:
+    """A pre-release of ours would lose to the foreign qcore 1.x of the public index."""
+    version = project(ROOT)["version"]
+    assert re.fullmatch(r"\d+\.\d+\.\d+", version)
+    assert int(version.split(".")[0]) >= 2
+
+
+def test_the_package_says_the_same_version() -> None:
+    source = (ROOT / "qcore/__init__.py").read_text()
+    written = re.search(r'^__version__ = "(.+)"$', source, re.MULTILINE)
+    assert written is not None
+    assert written[1] == project(ROOT)["version"]
+
+
+def test_the_core_requires_four_packages() -> None:
+    names = {re.split(r"[<>=]", need)[0] for need in project(ROOT)["dependencies"]}
+    assert names == {"Django", "pluggy", "msgspec", "cronsim"}
+
+
+def test_every_requirement_on_ourselves_excludes_the_foreign_package() -> None:
+    needs = list(project(ROOT)["dependencies"])
+    for extra in project(ROOT)["optional-dependencies"].values():
+        needs += extra
+    for plugin in PLUGINS:
+        needs += project(plugin)["dependencies"]
+    ours = [need for need in needs if need.startswith("qcore")]
+    assert ours
+    assert [need for need in ours if not need.endswith(">=2,<3")] == []
+
+
+@every_plugin
+def test_folder_distribution_module_and_entry_point_have_one_name(
+    plugin: Path,
+) -> None:
+    assert project(plugin)["name"] == plugin.name
+    assert project(plugin)["entry-points"] == {"qcore": {short(plugin): module(plugin)}}
+    assert (plugin / module(plugin) / "__init__.py").is_file()
+    assert (plugin / module(plugin) / "py.typed").is_file()
+    assert (plugin / "README.md").is_file()
+
+
+@every_plugin
+def test_a_plugin_has_an_extra_of_its_name(plugin: Path) -> None:
+    extras = project(ROOT)["optional-dependencies"]
+    if plugin.name == TEMPLATE:
+        assert short(plugin) not in extras
+        return
+    assert extras[short(plugin)] == [f"{plugin.name}>=2,<3"]
+
+
+def test_the_extra_all_holds_every_other_extra() -> None:
+    extras = dict(project(ROOT)["optional-dependencies"])
+    (need,) = extras.pop("all")
+    named = re.search(r"\[(.+)\]", need)
+    assert named is not None
+    assert set(named[1].split(",")) == set(extras)
+
+
+@every_plugin
+def test_a_plugin_asks_for_the_python_of_the_core(plugin: Path) -> None:
+    assert project(plugin)["requires-python"] == project(ROOT)["requires-python"]
+
+
+def test_uv_finds_every_plugin_in_the_workspace() -> None:
+    uv = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["uv"]
+    ours = {plugin.name for plugin in PLUGINS} - {TEMPLATE}
+    assert uv["workspace"]["members"] == ["plugins/*"]
+    assert set(uv["sources"]) == ours
+
+
+@every_plugin
+def test_the_wheel_of_a_plugin_holds_its_package_only(plugin: Path) -> None:
+    table = tomllib.loads((plugin / "pyproject.toml").read_text())
+    wheel = table["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert wheel["packages"] == [module(plugin)]
+
+
+def test_the_sdist_of_the_core_does_not_hold_the_plugins() -> None:
+    hatch = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]
+    include = set(hatch["build"]["targets"]["sdist"]["include"])
+    assert include == {"/qcore", "/README.md", "/LICENSE", "/pyproject.toml"}
+
+
+# Made by tools and builds, and ignored by git.
+MADE = re.compile(r"__pycache__|.*\.egg-info|dist|_build|\..*(?<!\.ci)")
+
+
+@cache
+def files() -> list[Path]:
+    """Return the files of the checkout; git may be absent where the tests run."""
+    found = []
+    for folder, inner, names in os.walk(ROOT):
+        inner[:] = [name for name in inner if not MADE.fullmatch(name)]
+        found += [Path(folder, name) for name in names]
+    return found
+
+
+def test_the_top_level_holds_what_it_should() -> None:
+    names = {path.relative_to(ROOT).parts[0] for path in files()}
+    plain = {name for name in names if not name.startswith(".")}
+    frame = "qcore plugins tests docs noxfile.py pyproject.toml README.md LICENSE"
+    assert plain <= set(frame.split())
+
+
+# `pip install qcore`, "qcore[redis]", qcore-redis: but a path or a bound on its right.
+INSTALL = re.compile(r"(?:pip3?|uv add|uvx|pipx)\b[^\n]*?\binstall\b(?P<words>[^\n`]*)")
+OURS = re.compile(
+    r"""(?<![\w./-])qcore(?:-\w+)?(?:\[[\w,{}. -]*\])?(?P<bound>[<>=~]*)"""
+)
+
+
+def unbounded(line: str) -> list[str]:
+    """Return the names of ours that a printed install line would take from the index.
+
+    >>> unbounded('pip install "qcore[redis]"')
+    ['qcore[redis]']
+    >>> unbounded('pip install "qcore[redis]>=2" -e plugins/qcore-redis')
+    []
+    """
+    return [
+        name[0]
+        for install in INSTALL.finditer(line)
+        for name in OURS.finditer(install["words"])
+        if not name["bound"].startswith(">=")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "wrong"),
+    [
+        ("pip install qcore", ["qcore"]),
+        ('python -m pip install -U "qcore[sqs,sentry]"', ["qcore[sqs,sentry]"]),
+        ("pip install qcore-redis", ["qcore-redis"]),
+        ('pip install "qcore[{extra}]"', ["qcore[{extra}]"]),
+        ('pip install "qcore[redis]>=2"', []),
+        ('pip install --find-links dist "qcore-redis>=2"', []),
+        ('pip install -e ".[redis]" -e plugins/qcore-redis', []),
+        ("pip install ./plugins/qcore-redis", []),
+        ("qcore plugins", []),
+    ],
+)
+def test_the_search_for_unbounded_lines_finds_them(line: str, wrong: list[str]) -> None:
+    assert unbounded(line) == wrong
+
+
+def test_no_printed_line_installs_the_foreign_package() -> None:
+    kinds = {".py", ".md", ".rst", ".txt", ".toml", ".html", ".yml", ".yaml", ".cfg"}
+    this = Path(__file__).resolve()
+    wrong = [
+        f"{path.relative_to(ROOT)}:{number}: {', '.join(names)} without >=2"
+        for path in files()
+        if path.suffix in kinds and path != this
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if (names := unbounded(line))
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_file_names_the_folder_of_this_checkout() -> None:
+    """A path of one machine in a committed file is wrong on every other."""
+    place = f"{ROOT}/"
+    named = [
+        str(path.relative_to(ROOT))
+        for path in files()
+        if place in path.read_bytes().decode(errors="replace")
+    ]
+    assert not named
