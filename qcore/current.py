@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .conf import Conf
+from .errors import ConfigError
 from .plugins import Registry
 from .signing import Signer
 
@@ -101,7 +102,9 @@ class Current:
         return self._mine("reporters", self._make_reporters)
 
     def _make(self, kind: str, name: str) -> Any:
-        return self._mine(kind + name, lambda: self.registry.load(kind, name)(self.conf))
+        return self._mine(
+            kind + name, lambda: self.registry.load(kind, name)(self.conf)
+        )
 
     def _make_reporters(self) -> list[ErrorReporter]:
         made = []
@@ -164,7 +167,16 @@ class Current:
 
 
 def make_signer(conf: Conf) -> Signer:
-    """Return the signer of a project; ``name`` is the same on all of its queues."""
+    """Return the signer of a project; ``name`` is the same on all of its queues.
+
+    Raises:
+        ConfigError: there is no secret to sign with.
+    """
+    if not conf.signing_secrets:
+        raise ConfigError(
+            "tasks are signed and there is no key: SECRET_KEY is empty. Set it in"
+            " Django's settings, or Q_CLUSTER['signing_keys']."
+        )
     return Signer(conf.signing_secrets, conf.name, compress=conf.compress)
 
 

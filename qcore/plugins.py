@@ -304,7 +304,7 @@ class Registry:
                 " 'orm': 'default'."
             )
         raise PluginMissing(
-            "no broker is installed. Run: pip install \"qcore[orm]>=2\" and set"
+            'no broker is installed. Run: pip install "qcore[orm]>=2" and set'
             " Q_CLUSTER['orm'] = 'default', or install another of: "
             + ", ".join(name for name in KNOWN if name not in ("sentry", "rollbar"))
         )
@@ -333,7 +333,9 @@ class Registry:
             try:
                 implementation.function(*values)
             except Exception:
-                logger.exception("plugin %s failed in %s", implementation.plugin_name, hook)
+                logger.exception(
+                    "plugin %s failed in %s", implementation.plugin_name, hook
+                )
 
     def observed(self, hook: str) -> bool:
         """Whether anybody implements a hook; lets callers skip building its arguments."""

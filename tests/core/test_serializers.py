@@ -22,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qcore.errors import BadPackage, ConfigError, SerializeError
-from qcore.jsontags import _READERS, MAX_DEPTH
+from qcore.serializers.jsontags import _READERS, MAX_DEPTH
 from qcore.serializers import (
     JsonSerializer,
     PickleSerializer,

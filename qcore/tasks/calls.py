@@ -9,12 +9,12 @@ from typing import Any
 
 import msgspec
 
-from .conf import Conf
-from .current import current
-from .envelope import Options, Task, new_id, task_name
-from .errors import EnqueueError, SerializeError, did_you_mean
+from ..conf import Conf
+from ..current import current
+from ..envelope import Options, Task, new_id, task_name
+from ..errors import EnqueueError, SerializeError, did_you_mean
 from .functions import check_call, path_of
-from .serializers import get_serializer
+from ..serializers import get_serializer
 
 #: Keywords of ``async_task`` that are about the task and not for the function.
 OPTIONS = frozenset(
@@ -141,10 +141,14 @@ def _body(
     chain: Sequence[Link],
     conf: Conf,
 ) -> bytes:
-    call = [list(args), kwargs, [list(link) for link in chain]] if chain else [
-        list(args),
-        kwargs,
-    ]
+    call = (
+        [list(args), kwargs, [list(link) for link in chain]]
+        if chain
+        else [
+            list(args),
+            kwargs,
+        ]
+    )
     try:
         body = get_serializer(conf.serializer).dumps(call)
     except SerializeError as error:
@@ -227,5 +231,3 @@ def next_link(task: Task) -> Task | None:
         body=get_serializer(task.content).dumps(body),
         links=len(rest),
     )
-
-

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .conf import Conf
+    from ..conf import Conf
 
 
 @dataclass(frozen=True, slots=True)

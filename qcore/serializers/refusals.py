@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
-from .errors import SerializeError
+from ..errors import SerializeError
 
 _PICKLE = "pass plain values, or set 'serializer': 'pickle' in Q_CLUSTER"
 

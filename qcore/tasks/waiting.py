@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from .current import current
+from ..current import current
 
 if TYPE_CHECKING:
-    from .results.base import ResultStore
+    from ..results.base import ResultStore
 
 T = TypeVar("T")
 

@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import msgspec
 
-from .errors import did_you_mean
-from .masking import MASK, mask
+from ..errors import did_you_mean
+from ..masking import MASK, mask
 
 ROOT = "Q_CLUSTER"
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from .current import current
-from .envelope import Result
+from ..current import current
+from ..envelope import Result
 from .execution import decode, soft_timeout
 from .functions import resolve
-from .serializers import get_serializer
+from ..serializers import get_serializer
 
 logger = logging.getLogger("qcore.worker")
 

@@ -6,11 +6,11 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .current import current
+from ..current import current
 
 if TYPE_CHECKING:
-    from .brokers.base import Broker
-    from .envelope import Task
+    from ..brokers.base import Broker
+    from ..envelope import Task
 
 logger = logging.getLogger("qcore.sending")
 

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .errors import EnqueueError, TaskNotFound, did_you_mean
+from ..errors import EnqueueError, TaskNotFound, did_you_mean
 
 
 def path_of(function: Callable[..., Any] | str) -> str:
@@ -61,7 +61,11 @@ def _describe(function: Callable[..., Any]) -> str:
                 " the worker, and this has none. Move it to the top of a module."
             )
     owner = getattr(function, "__self__", None)
-    if owner is not None and not isinstance(owner, type) and not inspect.ismodule(owner):
+    if (
+        owner is not None
+        and not isinstance(owner, type)
+        and not inspect.ismodule(owner)
+    ):
         raise EnqueueError(
             f"cannot send the bound method {module}.{name}: its"
             f" {type(owner).__name__} object would stay behind. Pass a function and"
@@ -157,7 +161,9 @@ def _refuse_missing_name(path: str, module: str, names: Sequence[str]) -> None:
     if hasattr(found, "__path__") and _has_submodule(module, names[0]):
         return
     near = did_you_mean(names[0], [n for n in dir(found) if not n.startswith("_")])
-    raise EnqueueError(f"there is no {path!r}: {_label(found)} has no {names[0]!r}{near}.")
+    raise EnqueueError(
+        f"there is no {path!r}: {_label(found)} has no {names[0]!r}{near}."
+    )
 
 
 def _has_submodule(package: str, name: str) -> bool:

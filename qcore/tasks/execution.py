@@ -21,12 +21,12 @@ from typing import Any
 import msgspec
 
 from .calls import Running, is_allowed
-from .current import current
-from .envelope import Outcome, Task, choose
-from .errors import BadPackage, SerializeError, TaskError, TaskNotFound, TaskTimeout
+from ..current import current
+from ..envelope import Outcome, Task, choose
+from ..errors import BadPackage, SerializeError, TaskError, TaskNotFound, TaskTimeout
 from .functions import resolve
-from .reporters.base import Report
-from .serializers import get_serializer
+from ..reporters.base import Report
+from ..serializers import get_serializer
 
 logger = logging.getLogger("qcore.worker")
 

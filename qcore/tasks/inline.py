@@ -12,13 +12,13 @@ import time
 from typing import Any
 
 from .calls import next_link
-from .current import current
-from .envelope import Outcome, Result, Task
+from ..current import current
+from ..envelope import Outcome, Result, Task
 from .execution import execute
 from .follow_up import run_hook
-from .results.routing import is_cached, is_saved
-from .results.base import ResultStore
-from .serializers import get_serializer
+from ..results.base import ResultStore
+from ..results.routing import is_cached, is_saved
+from ..serializers import get_serializer
 
 
 def run_inline(task: Task) -> None:

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from . import tasks as api
+from . import lookup
 from .calls import Link, build, split_options
-from .current import current
-from .envelope import new_id
-from .errors import EnqueueError
+from ..current import current
+from .enqueueing import as_args, async_task, dispatch
+from ..envelope import new_id
+from ..errors import EnqueueError
 from .functions import path_of
 from .inline import store_value
 from .waiting import Cached, Wait, chosen_store
 
 if TYPE_CHECKING:
-    from .brokers.base import Broker
-    from .results.base import Record
+    from ..brokers.base import Broker
+    from ..results.base import Record
 
 Function = Callable[..., Any] | str
 
@@ -40,7 +41,7 @@ def async_iter(func: Function, args_iter: Iterable[Any], **kwargs: Any) -> str:
         EnqueueError: a call cannot be sent; none was.
     """
     kwargs, options = split_options(kwargs)
-    calls = [api.as_args(item) for item in args_iter]
+    calls = [as_args(item) for item in args_iter]
     group = new_id()
     options = options | {"group": group}
     if not calls:
@@ -58,7 +59,7 @@ def async_iter(func: Function, args_iter: Iterable[Any], **kwargs: Any) -> str:
         )
         for index, args in enumerate(calls)
     ]
-    api._dispatch(built, options)
+    dispatch(built, options)
     return group
 
 
@@ -109,14 +110,14 @@ class Iter:
         """Return the list of results, or None while one is missing."""
         if self.id is None or not self.started:
             return None
-        results: list[Any] | None = api.result(self.id, wait, self.cached)
+        results: list[Any] | None = lookup.result(self.id, wait, self.cached)
         return results
 
     def fetch(self, wait: Wait = 0) -> Record | None:
         """Return the joined record, or None while one is missing."""
         if self.id is None or not self.started:
             return None
-        return api.fetch(self.id, wait, self.cached)
+        return lookup.fetch(self.id, wait, self.cached)
 
     def length(self) -> int:
         """Return how many calls there are."""
@@ -147,14 +148,16 @@ def async_chain(
         EnqueueError: a link cannot be sent; nothing was.
     """
     if not chain:
-        raise EnqueueError("async_chain() got an empty chain; expected a list of calls.")
+        raise EnqueueError(
+            "async_chain() got an empty chain; expected a list of calls."
+        )
     links = [_link(item) for item in chain]
     group = group or new_id()
     options |= _given(cached=cached, sync=sync, broker=broker) | {"group": group}
     for path, args, kwargs in links[1:]:
         build(path, args, kwargs)  # a link that cannot be sent is told now
     path, args, kwargs = links[0]
-    api._dispatch([build(path, args, kwargs, chain=links[1:], **options)], options)
+    dispatch([build(path, args, kwargs, chain=links[1:], **options)], options)
     return group
 
 
@@ -165,7 +168,7 @@ def _link(item: Any) -> Link:
         func = item[0]
         args = item[1] if len(item) > 1 and item[1] is not None else ()
         kwargs = item[2] if len(item) > 2 and item[2] is not None else {}
-        return path_of(func), list(api.as_args(args)), dict(kwargs)
+        return path_of(func), list(as_args(args)), dict(kwargs)
     raise EnqueueError(
         f"a link of a chain is {item!r}; expected a function, its path, or a tuple"
         " (func, args, kwargs)."
@@ -194,7 +197,7 @@ class Chain:
         """Add a link; return how many there are."""
         self.chain.append((func, args, kwargs))
         if self.started:
-            api.delete_group(self.group, cached=self.cached)
+            lookup.delete_group(self.group, cached=self.cached)
             self.started = False
         return self.length()
 
@@ -208,13 +211,15 @@ class Chain:
         """Return the results of the links, in order; waits for all of them."""
         if not self.started:
             return None
-        return api.result_group(self.group, False, wait, self.length(), self.cached)
+        return lookup.result_group(self.group, False, wait, self.length(), self.cached)
 
     def fetch(self, failures: bool = True, wait: Wait = 0) -> list[Record] | None:
         """Return the finished links, in order; waits for all of them."""
         if not self.started:
             return None
-        return api.fetch_group(self.group, failures, wait, self.length(), self.cached)
+        return lookup.fetch_group(
+            self.group, failures, wait, self.length(), self.cached
+        )
 
     def current(self) -> int | None:
         """Return which link runs now, from 1; None before the start."""
@@ -276,9 +281,7 @@ class AsyncTask:
     def run(self) -> str:
         """Send it and return its id."""
         options = {k: v for k, v in self._options.items() if v is not None}
-        self.id = api.async_task(
-            self.func, *self.args, **self.kwargs, q_options=options
-        )
+        self.id = async_task(self.func, *self.args, **self.kwargs, q_options=options)
         self.started = True
         return self.id
 
@@ -286,13 +289,13 @@ class AsyncTask:
         """Return its result, or None while there is none; see ``tasks.result``."""
         if self.id is None or not self.started:
             return None
-        return api.result(self.id, wait, self.cached)
+        return lookup.result(self.id, wait, self.cached)
 
     def fetch(self, wait: Wait = 0) -> Record | None:
         """Return the finished task, or None while it is not."""
         if self.id is None or not self.started:
             return None
-        return api.fetch(self.id, wait, self.cached)
+        return lookup.fetch(self.id, wait, self.cached)
 
     def result_group(
         self, failures: bool = False, wait: Wait = 0, count: int | None = None
@@ -300,7 +303,7 @@ class AsyncTask:
         """Return the results of its group; see ``tasks.result_group``."""
         if not self.group or not self.started:
             return []
-        return api.result_group(self.group, failures, wait, count, self.cached)
+        return lookup.result_group(self.group, failures, wait, count, self.cached)
 
     def fetch_group(
         self, failures: bool = True, wait: Wait = 0, count: int | None = None
@@ -308,7 +311,7 @@ class AsyncTask:
         """Return the finished tasks of its group; see ``tasks.fetch_group``."""
         if not self.group or not self.started:
             return []
-        return api.fetch_group(self.group, failures, wait, count, self.cached)
+        return lookup.fetch_group(self.group, failures, wait, count, self.cached)
 
 
 def _given(**options: Any) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from typing import Any
 import msgspec
 
 from .advice import Advice, advice
-from .errors import ConfigError
-from .masking import mask, mask_url
+from ..errors import ConfigError
+from ..masking import mask, mask_url
 from .settings import Settings, cpu_count
 from .validation import ROOT, Setting, examine, table
 
@@ -153,6 +153,17 @@ class Conf(Settings, frozen=True, kw_only=True):
     def affinity(self) -> int:
         """Processors per worker; 0 where `cpu_affinity` covers them all."""
         return self.cpu_affinity if self.cpu_affinity < cpu_count() else 0
+
+    def selects(self, key: str) -> bool:
+        """Return whether the project set a key; ``"error_reporter.sentry"`` looks inside.
+
+        None selects nothing; an empty dictionary does.
+        """
+        outer, _, inner = key.partition(".")
+        value = self.options.get(outer) if outer in self.options else None
+        if outer in self.explicit:
+            value = getattr(self, outer, value)
+        return inner in value if inner and isinstance(value, dict) else value is not None
 
     @property
     def signing_secrets(self) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from typing import Protocol
 
 import msgspec
 
-from .errors import BadPackage, ConfigError, SerializeError, did_you_mean
+from ..errors import BadPackage, ConfigError, SerializeError, did_you_mean
 from .jsontags import MAX_DEPTH, UNREADABLE, tag, tag_surrogates, untag
 from .refusals import Refused, TooDeep, refusal
 

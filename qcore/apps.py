@@ -1,0 +1,34 @@
+"""The Django app ``qcore``."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.utils.functional import lazystr
+
+
+class _Label:
+    """The title of the app, read from the settings whenever it is shown."""
+
+    def __str__(self) -> str:
+        options = getattr(settings, "Q_CLUSTER", {})
+        # a wrong Q_CLUSTER is reported by the checks, in full
+        label = options.get("label") if isinstance(options, dict) else None
+        return str(label or "Django Q")
+
+
+class QcoreConfig(AppConfig):
+    """Results and schedules, with their pages in the admin."""
+
+    name = "qcore"
+    label = "qcore"
+    default_auto_field = "django.db.models.BigAutoField"
+    verbose_name = lazystr(_Label())
+
+    def ready(self) -> None:
+        """Register the system checks."""
+        if find_spec("qcore.checks"):
+            import_module("qcore.checks")

@@ -1,0 +1,338 @@
+"""Tables of the core: results, schedules, and the slots that schedules have fired."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from .current import current
+from .results import content as contents
+from .results.rows import NAME, PATH, WORD, Row
+from .schedules import rules
+from .schedules.entry import Entry
+
+if TYPE_CHECKING:
+    from .conf import Conf
+
+__all__ = ["Failure", "Schedule", "ScheduleSlot", "Success", "Task", "moment"]
+
+#: Characters of a result that lists and logs show.
+SHORT = 100
+
+
+def moment(seconds: float) -> dt.datetime:
+    """Return seconds since the epoch as Django wants it: aware where ``USE_TZ`` is."""
+    return dt.datetime.fromtimestamp(seconds, dt.UTC if settings.USE_TZ else None)
+
+
+class Task(models.Model):
+    """The stored result of one task; written by stores, never by ``save()``."""
+
+    id = models.CharField(primary_key=True, max_length=32, editable=False)
+    name = models.CharField(max_length=NAME, editable=False)
+    func = models.CharField("function", max_length=PATH)
+    hook = models.CharField(max_length=PATH, null=True)
+    group = models.CharField(max_length=NAME, null=True, editable=False)
+    cluster = models.CharField(max_length=NAME, null=True)
+    enqueued = models.DateTimeField(editable=False)
+    started = models.DateTimeField(editable=False)
+    stopped = models.DateTimeField(editable=False)
+    success = models.BooleanField(editable=False)
+    outcome = models.CharField(max_length=WORD, editable=False)
+    attempt_count = models.IntegerField("attempts", editable=False)
+    crashes = models.IntegerField(default=0, editable=False)
+    content = models.CharField(max_length=WORD, editable=False)
+    payload = models.TextField(editable=False)
+    value_content = models.CharField(max_length=WORD, editable=False)
+    value = models.TextField(editable=False)
+    options = models.TextField(default="", editable=False)
+    links = models.IntegerField(default=0, editable=False)
+    iter_index = models.IntegerField(null=True, editable=False)
+    iter_count = models.IntegerField(null=True, editable=False)
+
+    class Meta:
+        ordering: ClassVar = ["-stopped", "-id"]
+        verbose_name = "task"
+        permissions: ClassVar = [("resubmit_task", "Can resubmit a task")]
+        default_permissions = ("view", "delete")
+        indexes: ClassVar = [
+            # Pruning walks it from the newest success; the elements of an
+            # async_iter, which must not be pruned, lie apart in it.
+            models.Index(
+                fields=["success", "iter_index", "stopped", "id"],
+                name="qcore_task_prune",
+            ),
+            models.Index(fields=["group", "stopped"], name="qcore_task_group"),
+            models.Index(fields=["name", "stopped"], name="qcore_task_name"),
+            models.Index(fields=["func", "stopped"], name="qcore_task_func"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name or self.id
+
+    @classmethod
+    def from_row(cls, row: Row) -> Task:
+        """Return an unsaved task of what a store keeps."""
+        fields = {name: getattr(row, name) for name in row.__struct_fields__}
+        for name in ("enqueued", "started", "stopped"):
+            fields[name] = moment(fields[name])
+        return cls(**fields)
+
+    @property
+    def args(self) -> tuple[Any, ...]:
+        """Positional arguments; of a joined ``async_iter``, those of all its calls."""
+        return tuple(self._call()[0])
+
+    @property
+    def kwargs(self) -> dict[str, Any]:
+        """Keyword arguments."""
+        return cast("dict[str, Any]", self._call()[1])
+
+    @property
+    def result(self) -> Any:
+        """The return value, or the text of the error where ``success`` is False.
+
+        Raises:
+            StoreError: it was stored with a serializer the project does not accept.
+            BadPackage: the row was damaged.
+        """
+        accept = current.conf.accept_content
+        return contents.load(self.value, self.value_content, accept)
+
+    def _call(self) -> list[Any]:
+        accept = current.conf.accept_content
+        call = cast("list[Any]", contents.load(self.payload, self.content, accept))
+        if self.content == contents.JOINED:
+            return [[part[0] for part in call], {}]
+        return call
+
+    def short_result(self) -> str:
+        """Return the beginning of the result as text; a pickle is not opened."""
+        text = contents.show(self.value, self.value_content)
+        return text if len(text) <= SHORT else f"{text[: SHORT - 1]}…"
+
+    def time_taken(self) -> float:
+        """Return the seconds that the last attempt ran."""
+        return (self.stopped - self.started).total_seconds()
+
+    def group_result(self, failures: bool = False) -> list[Any]:
+        """Return the results of this task's group, oldest first."""
+        return [task.result for task in self._group(failures)]
+
+    def group_count(self, failures: bool = False) -> int:
+        """Count this task's group; ``failures`` counts only the failures."""
+        members = self._group(failures=True)
+        return (members.filter(success=False) if failures else members).count()
+
+    def group_delete(self, tasks: bool = False) -> int:
+        """Take the label off the group, or with ``tasks`` delete it; return how many."""
+        members = self._group(failures=True)
+        return members.delete()[0] if tasks else members.update(group=None)
+
+    def _group(self, failures: bool) -> models.QuerySet[Task]:
+        if self.group is None:
+            return Task.objects.none()
+        members = Task.objects.filter(group=self.group).order_by("enqueued", "id")
+        return members if failures else members.filter(success=True)
+
+
+class SuccessManager(models.Manager["Success"]):
+    """Successes, without the elements of an ``async_iter`` that wait to be joined."""
+
+    def get_queryset(self) -> models.QuerySet[Success]:
+        return super().get_queryset().filter(success=True, iter_index=None)
+
+
+class Success(Task):
+    """A task that returned."""
+
+    objects = SuccessManager()
+
+    class Meta:
+        proxy = True
+        verbose_name = "successful task"
+        default_permissions = ("view", "delete")
+
+
+class FailureManager(models.Manager["Failure"]):
+    """Failures, those among the calls of an unfinished ``async_iter`` included."""
+
+    def get_queryset(self) -> models.QuerySet[Failure]:
+        return super().get_queryset().filter(success=False)
+
+
+class Failure(Task):
+    """A task whose last attempt raised, ran out of time or lost its worker."""
+
+    objects = FailureManager()
+
+    class Meta:
+        proxy = True
+        verbose_name = "failed task"
+        default_permissions = ("view", "delete")
+
+
+class ScheduleQuerySet(models.QuerySet["Schedule"]):
+    """Schedules, and which of them a cluster has to look after."""
+
+    def active(self, conf: Conf) -> ScheduleQuerySet:
+        """Return the schedules that the cluster of ``conf`` may fire."""
+        mine = Q(cluster=conf.queue)
+        if conf.queue == conf.name:
+            mine |= Q(cluster=None)
+        return self.filter(mine, paused=False).exclude(repeats=0)
+
+
+class Schedule(models.Model):
+    """A task that is enqueued at set times."""
+
+    ONCE = rules.ONCE
+    MINUTES = rules.MINUTES
+    HOURLY = rules.HOURLY
+    DAILY = rules.DAILY
+    WEEKLY = rules.WEEKLY
+    BIWEEKLY = rules.BIWEEKLY
+    MONTHLY = rules.MONTHLY
+    BIMONTHLY = rules.BIMONTHLY
+    QUARTERLY = rules.QUARTERLY
+    YEARLY = rules.YEARLY
+    CRON = rules.CRON
+    TYPE = tuple(rules.LABELS.items())
+
+    name = models.CharField(max_length=NAME, null=True, blank=True, unique=True)
+    func = models.CharField(
+        "function", max_length=PATH, help_text="dotted path: module.tasks.function"
+    )
+    hook = models.CharField(
+        max_length=PATH,
+        null=True,
+        blank=True,
+        help_text="dotted path of what is called with the result",
+    )
+    args = models.TextField(blank=True, default="", help_text='JSON: [1, "two"]')
+    kwargs = models.TextField(blank=True, default="", help_text='JSON: {"x": 1}')
+    schedule_type = models.CharField(max_length=2, choices=TYPE, default=ONCE)
+    minutes = models.PositiveIntegerField(
+        null=True, blank=True, help_text="minutes between two runs, for type Minutes"
+    )
+    repeats = models.IntegerField(
+        default=-1, help_text="n more runs; -1: for ever; 0: no more"
+    )
+    next_run = models.DateTimeField(blank=True, help_text="empty: as soon as may be")
+    anchor = models.DateTimeField(null=True, editable=False)
+    cron = models.CharField(
+        max_length=100,
+        null=True,
+        blank=True,
+        help_text="five fields: minute hour day-of-month month day-of-week, for Cron",
+    )
+    task = models.CharField("last task", max_length=32, null=True, editable=False)
+    cluster = models.CharField(
+        max_length=NAME,
+        null=True,
+        blank=True,
+        help_text="name of the cluster that runs it; empty: the project's own",
+    )
+    intended_date_kwarg = models.CharField(
+        max_length=NAME,
+        null=True,
+        blank=True,
+        help_text="keyword argument that gets the time the run was meant for",
+    )
+    paused = models.BooleanField(default=False)
+    error = models.TextField(blank=True, default="", editable=False)
+    tries = models.IntegerField(default=0, editable=False)
+    retry_at = models.DateTimeField(null=True, editable=False)
+
+    objects = ScheduleQuerySet.as_manager()
+
+    class Meta:
+        ordering: ClassVar = ["next_run", "id"]
+        verbose_name = "scheduled task"
+        indexes: ClassVar = [
+            models.Index(fields=["next_run"], name="qcore_schedule_next")
+        ]
+
+    def __str__(self) -> str:
+        return self.name or self.func
+
+    @property
+    def entry(self) -> Entry:
+        """What it says, apart from the table: for checking it and for firing it."""
+        return Entry(
+            label=self.name or str(self.pk),
+            func=self.func,
+            hook=self.hook or None,
+            args=self.args,
+            kwargs=self.kwargs,
+            type=self.schedule_type,
+            minutes=self.minutes,
+            cron=self.cron or None,
+            next_run=self.next_run,
+            anchor=self.anchor,
+            cluster=self.cluster or None,
+            intended_date_kwarg=self.intended_date_kwarg or None,
+        )
+
+    def clean(self) -> None:
+        """Refuse what could not be fired; what can be is tried again at once."""
+        super().clean()
+        found = self.entry.problems(current.conf)
+        if found:
+            raise ValidationError(cast("dict[str, Any]", found))
+        self.error, self.tries, self.retry_at = "", 0, None
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Store it; without ``next_run``, a cron runs at its next slot, others now."""
+        if self.next_run is None:
+            self.next_run = self.entry.first_run(current.conf, timezone.now())
+        super().save(*args, **kwargs)
+
+    def calculate_next_run(self, after: dt.datetime | None = None) -> dt.datetime | None:
+        """Return the first slot after a moment (default: ``next_run``), or None."""
+        rule = self.entry.rule(current.conf)
+        return rules.next_run(rule, after or self.next_run)
+
+    def last_run(self) -> Task | None:
+        """Return the stored result of the last run, if there is one."""
+        return Task.objects.filter(id=self.task).first() if self.task else None
+
+    def success(self) -> bool | None:
+        """Return whether the last run succeeded; None while nothing is known."""
+        task = self.last_run()
+        return None if task is None else task.success
+
+
+class ScheduleSlot(models.Model):
+    """One slot that a schedule has fired, and its package until that is sent.
+
+    The unique pair makes a slot fire once however many clusters see it. The row is
+    written in the transaction that moves the schedule on, so neither a crash nor a
+    broker that is down loses or doubles it.
+    """
+
+    schedule = models.ForeignKey(Schedule, models.SET_NULL, null=True)
+    slot = models.DateTimeField()
+    task_id = models.CharField(max_length=32, unique=True)
+    queue = models.CharField(max_length=NAME)
+    package = models.BinaryField()
+    claimed = models.DateTimeField(null=True)
+    sent = models.DateTimeField(null=True)
+
+    class Meta:
+        default_permissions = ()
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["schedule", "slot"], name="qcore_slot_fires_once"
+            )
+        ]
+        indexes: ClassVar = [models.Index(fields=["sent"], name="qcore_slot_sent")]
+
+    def __str__(self) -> str:
+        return f"{self.schedule_id} at {self.slot.isoformat()}"

@@ -1,0 +1,158 @@
+"""Rows: what a store keeps of a result, and how two attempts become one.
+
+All stores agree by using this module. The SQL of the ORM store says the same as
+``merge`` in the language of each database.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from ..envelope import Options, Outcome, Result
+from .content import join_payloads, join_values, storable, to_text
+
+#: Characters that the columns take; a longer text is clipped, never refused.
+NAME = 100
+PATH = 256
+WORD = 16
+
+_NO_OPTIONS = Options()
+_encode = msgspec.json.Encoder().encode
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The stored form of one result; times are seconds since the epoch."""
+
+    id: str
+    name: str
+    func: str
+    hook: str | None
+    group: str | None
+    cluster: str | None
+    enqueued: float
+    started: float
+    stopped: float
+    success: bool
+    outcome: str
+    attempt_count: int
+    crashes: int
+    content: str  # the serializer of payload
+    payload: str  # [args, kwargs] or [args, kwargs, rest of the chain]
+    value_content: str  # the serializer of value; "text" for an error
+    value: str
+    options: str  # JSON of envelope.Options; "" for none
+    links: int
+    iter_index: int | None
+    iter_count: int | None
+
+
+FIELDS: tuple[str, ...] = Row.__struct_fields__
+
+
+def clip(text: str, limit: int) -> str:
+    """Return a text of at most ``limit`` characters.
+
+    The end of a longer one gives way to a digest of the whole, so that two long
+    names stay two names, and looking for the long name finds the clipped one.
+    """
+    if len(text) > limit:
+        digest = hashlib.blake2b(text.encode(errors="replace"), digest_size=4)
+        text = f"{text[: limit - 9]}~{digest.hexdigest()}"
+    return storable(text)
+
+
+def clip_optional(text: str | None, limit: int) -> str | None:
+    """Return ``clip(text, limit)``, or None for None."""
+    return None if text is None else clip(text, limit)
+
+
+def row_of(result: Result) -> Row:
+    """Return the row of one result."""
+    task = result.task
+    return Row(
+        id=task.id,
+        name=clip(task.name, NAME),
+        func=clip(task.func, PATH),
+        hook=clip_optional(task.hook, PATH),
+        group=clip_optional(task.group, NAME),
+        cluster=clip(task.queue, NAME),
+        enqueued=task.created,
+        started=result.started,
+        stopped=result.stopped,
+        success=result.outcome == Outcome.SUCCESS,
+        outcome=result.outcome,
+        attempt_count=result.attempt,
+        crashes=1 if result.outcome == Outcome.CRASH else 0,
+        content=task.content,
+        payload=to_text(task.body, task.content),
+        value_content=result.content,
+        value=to_text(result.value, result.content),
+        options=""
+        if task.options == _NO_OPTIONS
+        else _encode(task.options).decode(),
+        links=task.links,
+        iter_index=task.iter_index,
+        iter_count=task.iter_count,
+    )
+
+
+def merge(old: Row | None, new: Row) -> Row:
+    """Return what is stored after ``new`` comes to ``old``.
+
+    The first success wins. Crashes add up, but the same attempt stored twice, known
+    by the moment it started, counts once.
+    """
+    if old is None:
+        return new
+    if old.success:
+        return old
+    crashes = old.crashes + (new.crashes if new.started != old.started else 0)
+    return msgspec.structs.replace(new, crashes=crashes)
+
+
+def collapse(results: Iterable[Result]) -> list[Row]:
+    """Return one row for each task id, by id.
+
+    Everybody who stores a batch locks rows in this order, so no two of them can wait
+    for each other.
+    """
+    rows: dict[str, Row] = {}
+    for result in results:
+        row = row_of(result)
+        old = rows.get(row.id)
+        rows[row.id] = row if old is None else merge(old, row)
+    return sorted(rows.values(), key=lambda row: row.id)
+
+
+def join(group: str, rows: Sequence[Row]) -> Row:
+    """Return the joined result of an ``async_iter``: a list of values and of arguments.
+
+    Args:
+        group: the id that the joined result has.
+        rows: its calls, one or more.
+    """
+    ordered = sorted(rows, key=lambda row: row.iter_index or 0)
+    content, payload = join_payloads([(row.content, row.payload) for row in ordered])
+    values = [(row.value_content, row.value) for row in ordered]
+    value_content, value = join_values(values)
+    failed = [row.outcome for row in ordered if not row.success]
+    return msgspec.structs.replace(
+        ordered[0],
+        id=group,
+        enqueued=min(row.enqueued for row in rows),
+        started=min(row.started for row in rows),
+        stopped=max(row.stopped for row in rows),
+        success=not failed,
+        outcome=failed[0] if failed else Outcome.SUCCESS,
+        attempt_count=max(row.attempt_count for row in rows),
+        crashes=sum(row.crashes for row in rows),
+        content=content,
+        payload=payload,
+        value_content=value_content,
+        value=value,
+        iter_index=None,
+        iter_count=None,
+    )

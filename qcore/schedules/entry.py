@@ -1,0 +1,205 @@
+"""Entries: what a schedule says, checked, and turned into the task of a slot.
+
+Pure: it knows the settings and no database.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import hashlib
+from typing import TYPE_CHECKING, Any, cast
+from zoneinfo import ZoneInfo
+
+from ..tasks.calls import build, is_allowed, split_options
+from ..tasks.functions import check_call, path_of
+from ..envelope import Task
+from ..errors import BadPackage, ConfigError, EnqueueError, SerializeError
+from ..serializers import get_serializer
+from . import rules
+
+if TYPE_CHECKING:
+    from ..conf import Conf
+
+_json = get_serializer("json")
+
+#: Options of ``q_options`` that make no sense for what is sent later, by a cluster.
+_IGNORED = frozenset({"broker", "commit", "sync"})
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """The text of one schedule; ``args`` and ``kwargs`` are tagged JSON."""
+
+    label: str  # its name, or its key: the group of its tasks
+    func: str
+    hook: str | None
+    args: str
+    kwargs: str
+    type: str
+    minutes: int | None
+    cron: str | None
+    next_run: dt.datetime | None
+    anchor: dt.datetime | None
+    cluster: str | None
+    intended_date_kwarg: str | None
+
+    # -- time --------------------------------------------------------------------
+    def rule(self, conf: Conf) -> rules.Rule:
+        """Return its rule, anchored so that ``next_run`` is a slot of it.
+
+        Raises:
+            ConfigError: type, minutes and cron make no rule.
+        """
+        rule = rules.Rule(
+            type=self.type,
+            minutes=self.minutes,
+            cron=self.cron,
+            anchor=self.anchor or self.next_run,
+            zone=zone_of(conf),
+        )
+        if self.next_run is None or self.type == rules.CRON:
+            return rule
+        return rules.reanchor(rule, self.next_run)
+
+    def first_run(self, conf: Conf, now: dt.datetime) -> dt.datetime:
+        """Return when it runs first: a cron at its next slot, others now."""
+        if self.type != rules.CRON:
+            return now
+        return rules.next_run(self.rule(conf), now) or now
+
+    # -- the call ----------------------------------------------------------------
+    def call(self) -> tuple[list[Any], dict[str, Any]]:
+        """Return args and kwargs.
+
+        Raises:
+            EnqueueError: one of them is not JSON, or no list or dictionary.
+        """
+        return _decode_args(self.args), _decode_kwargs(self.kwargs)
+
+    def task(self, conf: Conf, key: object, slot: dt.datetime) -> Task:
+        """Return the task of one slot; the same slot always has the same task id.
+
+        Args:
+            conf: settings of the cluster.
+            key: the schedule's primary key.
+            slot: the moment that the run is meant for.
+
+        Raises:
+            EnqueueError: it cannot be sent as it is.
+        """
+        args, kwargs = self.call()
+        kwargs, options = split_options(kwargs)
+        options = {k: v for k, v in options.items() if k not in _IGNORED}
+        if self.intended_date_kwarg:
+            kwargs = {**kwargs, self.intended_date_kwarg: slot.isoformat()}
+        if self.hook:
+            options["hook"] = self.hook
+        if self.cluster:
+            options["cluster"] = self.cluster
+        options["group"] = options.get("group") or self.label
+        seconds = slot.timestamp()
+        return build(
+            self.func,
+            args,
+            kwargs,
+            task_id=slot_id(conf.name, key, seconds),
+            slot=seconds,
+            **options,
+        )
+
+    # -- checking ----------------------------------------------------------------
+    def problems(self, conf: Conf) -> dict[str, str]:
+        """Return what is wrong by the name of the field; empty when all is well."""
+        found: dict[str, str] = {}
+        self._check_rule(conf, found)
+        self._check_func(conf, found)
+        _note(found, "hook", lambda: path_of(self.hook) if self.hook else None)
+        _note(found, "args", lambda: _decode_args(self.args))
+        _note(found, "kwargs", lambda: split_options(_decode_kwargs(self.kwargs)))
+        word = self.intended_date_kwarg
+        if word and not word.isidentifier():
+            found["intended_date_kwarg"] = f"{word!r} is not the name of an argument."
+        if not found:
+            _note(found, "args", self._check_call)
+        return found
+
+    def _check_rule(self, conf: Conf, found: dict[str, str]) -> None:
+        if self.type not in rules.LABELS:
+            return  # the choices of the field say so already
+        first = self.next_run or dt.datetime.now(zone_of(conf))
+        try:
+            dataclasses.replace(self, next_run=first).rule(conf)
+        except ConfigError as error:
+            field = {rules.CRON: "cron", rules.MINUTES: "minutes"}
+            found[field.get(self.type, "schedule_type")] = f"{error}."
+
+    def _check_func(self, conf: Conf, found: dict[str, str]) -> None:
+        _note(found, "func", lambda: path_of(self.func))
+        if "func" not in found and not is_allowed(self.func, conf):
+            admitted = ", ".join(conf.allowed_tasks or ())
+            found["func"] = f"Q_CLUSTER['allowed_tasks'] admits only {admitted}."
+
+    def _check_call(self) -> None:
+        args, kwargs = self.call()
+        kwargs, _ = split_options(kwargs)
+        if self.intended_date_kwarg:
+            kwargs = {**kwargs, self.intended_date_kwarg: ""}
+        check_call(self.func, args, kwargs)
+
+
+def encode_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, str]:
+    """Return args and kwargs as a schedule stores them.
+
+    Raises:
+        EnqueueError: a value is of a type that JSON and its tags do not know.
+    """
+    try:
+        positional = _json.dumps(list(args)).decode() if args else ""
+        return positional, _json.dumps(kwargs).decode() if kwargs else ""
+    except SerializeError as error:
+        raise EnqueueError(f"cannot schedule with these arguments: {error}") from error
+
+
+def slot_id(project: str, key: object, seconds: float) -> str:
+    """Return the task id of a slot: 32 hexadecimal digits that ascend in time."""
+    text = f"{project}\0{key}\0{seconds:.6f}".encode()
+    tail = hashlib.blake2b(text, digest_size=10).hexdigest()
+    return f"{int(seconds * 1000) & 0xFFFF_FFFF_FFFF:012x}{tail}"
+
+
+def zone_of(conf: Conf) -> dt.tzinfo | None:
+    """Return the zone of schedules; None where Django's dates are naive."""
+    from django.conf import settings
+
+    if not settings.USE_TZ:
+        return None
+    return ZoneInfo(conf.time_zone or settings.TIME_ZONE)
+
+
+def _decode_args(text: str) -> list[Any]:
+    value = _decode(text, "args", '[1, "two"]') if text.strip() else []
+    if not isinstance(value, list):
+        raise EnqueueError(f'args is {text!r}, expected a JSON list like [1, "two"].')
+    return value
+
+
+def _decode_kwargs(text: str) -> dict[str, Any]:
+    value = _decode(text, "kwargs", '{"x": 1}') if text.strip() else {}
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise EnqueueError(f'kwargs is {text!r}, expected JSON like {{"x": 1}}.')
+    return cast("dict[str, Any]", value)
+
+
+def _decode(text: str, field: str, example: str) -> object:
+    try:
+        return _json.loads(text.encode())
+    except BadPackage as error:
+        raise EnqueueError(f"{field}: {error}; expected JSON like {example}.") from error
+
+
+def _note(found: dict[str, str], field: str, check: Any) -> None:
+    try:
+        check()
+    except EnqueueError as error:
+        found[field] = str(error)

@@ -1,0 +1,139 @@
+"""Status: what each cluster says of itself, published every ``guard_cycle``.
+
+Snapshots go through the cache backend (setting ``cache``). Where that cache is private
+to a process, nobody else would see them, so they go through the broker's own service.
+"""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+
+from .current import current
+from .errors import QcoreError
+
+SCHEMA = "qcore.status/1"
+#: Seconds for which a snapshot counts as alive at least; a cluster that misses
+#: several rounds in a row is gone.
+MIN_TTL = 3.0
+
+
+class WorkerStatus(msgspec.Struct, kw_only=True):
+    """One worker process."""
+
+    index: int  # its place, from 1; a replacement takes over the place
+    pid: int
+    state: str  # "idle", "busy", "following up" or "ending"
+    task_id: str | None = None
+    task_name: str | None = None
+    func: str | None = None
+    seconds: float | None = None  # for which it has been in its task
+    rss: int | None = None  # resident memory, kB, as last reported
+    done: int = 0  # tasks since it started
+
+
+class Snapshot(msgspec.Struct, kw_only=True):
+    """One cluster at one moment."""
+
+    schema: str = SCHEMA
+    cluster: str  # id, 32 hexadecimal digits
+    name: str  # the project
+    queue: str
+    host: str
+    version: str
+    broker: str  # name and version of the service
+    state: str  # "starting", "running", "paused", "stopping" or "stopped"
+    sentinel_pid: int
+    dispatcher_pid: int
+    started: float  # seconds since the epoch
+    at: float  # when this was taken
+    workers: list[WorkerStatus]
+    waiting: int = 0  # claimed, and no worker is free for it yet
+    recording: int = 0  # finished, and not yet stored
+    succeeded: int = 0  # since the start
+    failed: int = 0
+    crashed: int = 0  # of the failed: how many killed their worker
+    quarantined: int = 0
+    restarts: int = 0  # workers replaced, for whatever reason
+    problem: str | None = None  # what keeps it from working, one line
+
+    @property
+    def uptime(self) -> float:
+        """Seconds since its start."""
+        return self.at - self.started
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Snapshot).decode
+
+
+def route() -> str:
+    """Return the way that snapshots take: "cache", "broker" or "none"."""
+    if current.cache.is_shared:
+        return "cache"
+    return "broker" if current.broker().supports_stats else "none"
+
+
+def publish(snapshot: Snapshot) -> None:
+    """Make a snapshot visible to ``snapshots`` in other processes for a few rounds.
+
+    Raises:
+        BrokerError, StoreError: it could not be published now.
+    """
+    value = _encode(snapshot)
+    ttl = max(MIN_TTL, 4 * current.conf.guard_cycle)
+    way = route()
+    if way == "broker":
+        current.broker().set_stat(_key(snapshot.cluster), value, ttl)
+    elif way == "cache":
+        current.cache.set(_key(snapshot.cluster), value, ttl)
+        _enlist(snapshot.cluster, ttl)
+
+
+def snapshots() -> list[Snapshot]:
+    """Return the newest snapshot of every living cluster of this project."""
+    if route() == "broker":
+        found = current.broker().get_stats(_key(""))
+    elif route() == "cache":
+        keys = [_key(cluster) for cluster in _enlisted()]
+        found = list(current.cache.get_many(keys).values()) if keys else []
+    else:
+        found = []
+    read = []
+    for value in found:
+        try:
+            read.append(_decode(value))
+        except msgspec.DecodeError as error:
+            raise QcoreError(
+                f"a status snapshot cannot be read: {error}. Is another version of"
+                " qcore running a cluster here?"
+            ) from error
+    return sorted(read, key=lambda snapshot: (snapshot.host, snapshot.started))
+
+
+def _key(cluster: str) -> str:
+    return f"qcore:{current.conf.name}:status:{cluster}"
+
+
+def _index_key() -> str:
+    return f"qcore:{current.conf.name}:clusters"
+
+
+def _enlisted() -> dict[str, float]:
+    """The clusters of this project and until when each of them counts."""
+    value = current.cache.get(_index_key())
+    known: dict[str, float] = msgspec.json.decode(value) if value else {}
+    now = time.time()
+    return {cluster: until for cluster, until in known.items() if until > now}
+
+
+def _enlist(cluster: str, ttl: float) -> None:
+    """Add a cluster to the index.
+
+    Two clusters may overwrite each other's entry; each of them adds itself again in
+    its next round, so the index is whole again before a reader could miss one twice.
+    """
+    known = _enlisted()
+    known[cluster] = time.time() + ttl
+    current.cache.set(_index_key(), msgspec.json.encode(known), ttl * 10)

@@ -1,0 +1,57 @@
+"""The API of qcore: send tasks, schedule them, ask what became of them.
+
+Names, options and defaults are those that django-q's users know. Everything here
+raises subclasses of ``qcore.errors.QcoreError``::
+
+    from qcore.tasks import async_task, result
+
+    task_id = async_task("shop.tasks.send_receipt", order.pk, group="receipts")
+    result(task_id, wait=500)  # milliseconds
+"""
+
+from __future__ import annotations
+
+from .compose import AsyncTask, Chain, Iter, async_chain, async_iter
+from .enqueueing import async_task, async_task_many, queue_size, schedule
+from .lookup import (
+    count_group,
+    count_group_cached,
+    delete,
+    delete_cached,
+    delete_group,
+    delete_group_cached,
+    fetch,
+    fetch_cached,
+    fetch_group,
+    fetch_group_cached,
+    result,
+    result_cached,
+    result_group,
+    result_group_cached,
+)
+
+__all__ = [
+    "AsyncTask",
+    "Chain",
+    "Iter",
+    "async_chain",
+    "async_iter",
+    "async_task",
+    "async_task_many",
+    "count_group",
+    "count_group_cached",
+    "delete",
+    "delete_cached",
+    "delete_group",
+    "delete_group_cached",
+    "fetch",
+    "fetch_cached",
+    "fetch_group",
+    "fetch_group_cached",
+    "queue_size",
+    "result",
+    "result_cached",
+    "result_group",
+    "result_group_cached",
+    "schedule",
+]

@@ -1,0 +1,143 @@
+"""Enqueueing: ``async_task`` and its kin, from the call to the broker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from .calls import build, split_options
+from ..current import current
+from ..envelope import Task
+from ..errors import EnqueueError
+from .inline import run_inline
+from .sending import send
+
+if TYPE_CHECKING:
+    from ..brokers.base import Broker
+
+Function = Callable[..., Any] | str
+
+
+def async_task(func: Function, *args: Any, **kwargs: Any) -> str:
+    """Send a function to the cluster and return the task's id.
+
+    Args:
+        func: a function of a module, or its dotted path: ``"shop.tasks.mail"``.
+        args: its positional arguments.
+        kwargs: its keyword arguments, and any of these options:
+
+            - ``task_name`` (str): a name to find the result by;
+            - ``group`` (str): a label shared with other tasks;
+            - ``hook`` (function or path): called with the finished task;
+            - ``timeout`` (seconds or None), ``max_attempts`` (int), ``ack_failure``
+              (bool), ``save`` (bool), ``cached`` (bool or seconds): this task's own
+              say over the setting;
+            - ``cluster`` (str): the queue to send to;
+            - ``delay`` (seconds): not before this long, where the broker can;
+            - ``commit`` ("on_commit" or "now"): see the setting ``commit``;
+            - ``sync`` (bool): run it here and now;
+            - ``broker`` (Broker): send through this one;
+            - ``q_options`` (dict): the options in one place, for functions that
+              have keywords of the same names.
+
+    Returns:
+        The id: 32 hexadecimal digits.
+
+    Raises:
+        EnqueueError: the function or an argument cannot be sent.
+        BrokerUnavailable: the queue cannot be reached; nothing was sent.
+    """
+    kwargs, options = split_options(kwargs)
+    func, args, kwargs, options = _announce(func, args, kwargs, options)
+    task = build(func, args, kwargs, **options)
+    dispatch([task], options)
+    return task.id
+
+
+def async_task_many(
+    func: Function,
+    args_list: Iterable[Sequence[Any]],
+    **options: Any,
+) -> list[str]:
+    """Send one function with many argument lists, in one round trip per batch.
+
+    Args:
+        func: as for ``async_task``.
+        args_list: one sequence of positional arguments for each task. A value that is
+            no list or tuple is taken as the only argument.
+        options: options of ``async_task``, the same for all. Keywords for the
+            function are not possible here.
+
+    Returns:
+        The ids, in the order of ``args_list``.
+
+    Raises:
+        EnqueueError: the function or an argument cannot be sent; nothing was sent.
+    """
+    rest, options = split_options(options)
+    if rest:
+        raise EnqueueError(
+            f"async_task_many() takes options only, got the keyword {min(rest)!r}. Put"
+            " arguments for the function into args_list."
+        )
+    tasks = [build(func, as_args(item), **options) for item in args_list]
+    dispatch(tasks, options)
+    return [task.id for task in tasks]
+
+
+def as_args(item: Any) -> Sequence[Any]:
+    """Return one element of an argument list as positional arguments."""
+    return item if isinstance(item, (list, tuple)) else (item,)
+
+
+def _announce(
+    func: Function,
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    options: dict[str, Any],
+) -> tuple[Function, Sequence[Any], dict[str, Any], dict[str, Any]]:
+    """Let ``pre_enqueue`` receivers change the call, where there are any."""
+    from ..signals import SENDER, pre_enqueue
+
+    if not pre_enqueue.receivers:
+        return func, args, kwargs, options
+    call = {"func": func, "args": args, "kwargs": kwargs, **options}
+    pre_enqueue.send_robust(sender=SENDER, task=call)
+    return call.pop("func"), call.pop("args"), call.pop("kwargs"), call
+
+
+def dispatch(tasks: Sequence[Task], options: dict[str, Any]) -> None:
+    """Send tasks, or run them here where ``sync`` says so."""
+    sync = options.get("sync")
+    if current.conf.sync if sync is None else sync:
+        for task in tasks:
+            run_inline(task)
+        return
+    send(
+        tasks,
+        broker=options.get("broker"),
+        delay=options.get("delay") or 0,
+        commit=options.get("commit"),
+    )
+
+
+def schedule(func: Function, *args: Any, **kwargs: Any) -> Any:
+    """Store a schedule and return it.
+
+    Args:
+        func: a function of a module, or its dotted path.
+        args: its positional arguments.
+        kwargs: its keyword arguments, and any of ``name``, ``hook``,
+            ``schedule_type`` ("O" once by default; see ``qcore.models.Schedule``),
+            ``minutes``, ``cron``, ``repeats`` (-1: for ever), ``next_run`` (now by
+            default), ``cluster``, ``intended_date_kwarg``, ``q_options``.
+
+    Raises:
+        EnqueueError, ConfigError: a part of it is wrong; nothing was stored.
+    """
+    return current.scheduler.schedule(func, args, **kwargs)
+
+
+def queue_size(broker: Broker | None = None) -> int:
+    """Return how many tasks wait in the broker; those in a cluster are not counted."""
+    return (broker or current.broker()).queue_size()
