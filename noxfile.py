@@ -37,7 +37,7 @@ except ImportError:
     if not (own / "bin" / "nox").exists():
         print(f"Installing nox into {own.relative_to(HERE)} (once)", flush=True)
         venv.create(own, clear=True, with_pip=True)
-        pip = [str(own / "bin" / "python"), "-m", "pip", "install", "-q"]
+        pip = [str(own / "bin" / "python"), "-m", "pip", "install", "-qq"]
         subprocess.check_call([*pip, "--disable-pip-version-check", "nox>=2025.5.1"])
     run = [str(own / "bin" / "python"), "-m", "nox", "-f", str(HERE / "noxfile.py")]
     raise SystemExit(subprocess.call([*run, *sys.argv[1:]])) from None
@@ -215,7 +215,7 @@ def install(session: nox.Session) -> None:
 def lint(session: nox.Session) -> None:
     """Check the style of the code; ``-- --fix`` mends what can be mended."""
     session.install(*(words for words in group("lint") if words.startswith("ruff")))
-    session.run("ruff", "check", "--quiet", *session.posargs)
+    session.run("ruff", "check", "--output-format=concise", "-q", *session.posargs)
     check = [] if "--fix" in session.posargs else ["--check"]
     session.run("ruff", "format", "--quiet", *check)
 
@@ -273,13 +273,16 @@ def build(session: nox.Session) -> None:
 def bump(session: nox.Session) -> None:
     """Give all distributions one new version: ``-s bump -- 2.1.0``."""
     version = session.posargs[0] if len(session.posargs) == 1 else ""
-    if not re.fullmatch(r"([2-9]|[1-9]\d+)(\.\d+){2}", version):
-        # A development or release candidate would lose to the foreign qcore 1.x.
-        session.error("expected one final version from 2.0.0 on: -s bump -- 2.1.0")
-    for name in ("pyproject.toml", *(f"plugins/{p}/pyproject.toml" for p in PLUGINS)):
+    if not re.fullmatch(r"2\.\d+\.\d+", version):
+        # A pre-release would lose to the foreign qcore 1.x of the public index, and
+        # the major number also stands in every requirement on ourselves.
+        session.error("expected one final version of 2.x: -s bump -- 2.1.0")
+    line = re.compile(r'^(version|__version__) = ".*"$', re.MULTILINE)
+    projects = ("pyproject.toml", *(f"plugins/{p}/pyproject.toml" for p in PLUGINS))
+    for name in (*projects, "qcore/__init__.py"):
         path = HERE / name
-        line = re.compile(r'^version = ".*"$', re.MULTILINE)
-        text, changes = line.subn(f'version = "{version}"', path.read_text(), count=1)
+        new = rf'\1 = "{version}"'
+        text, changes = line.subn(new, path.read_text(), count=1)
         if changes != 1:
             session.error(f"{name} has no line: version = ...")
         path.write_text(text)
