@@ -1,0 +1,129 @@
+"""One connection to one server: commands out, replies in, errors in qcore's words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import redis
+from redis.exceptions import MovedError, ReadOnlyError, RedisError, ResponseError
+
+from .errors import NoScript, translate
+from .options import address
+from .scripts import Script
+
+# A queue lives on one node of a Redis Cluster; two hops find it, five are a fault.
+MAX_MOVES = 5
+
+
+class Connection:
+    """A connection that is made on first use and made again after an error.
+
+    It works on redis-py's connection instead of its client: that costs half the
+    processor time for one command, repeats nothing behind our back, and a queue needs
+    no pool, for it belongs to one thread.
+    """
+
+    def __init__(self, pool: redis.ConnectionPool) -> None:
+        self.address = address(pool)
+        self._pool = pool  # a wire of Sentinel's refers to it weakly
+        self._wire: Any = pool.connection_class(**pool.connection_kwargs)
+        self._home = (getattr(self._wire, "host", ""), getattr(self._wire, "port", 0))
+        self._used = False  # whether the wire has carried a reply
+
+    @property
+    def reply_seconds(self) -> float:
+        """How long a reply may take."""
+        return float(self._wire.socket_timeout)
+
+    def call(self, *command: Any) -> Any:
+        """Send one command and return its reply, bytes as bytes.
+
+        Raises:
+            BrokerUnavailable: no reply; whether the command ran is not known.
+            BrokerError: the reply is an error.
+        """
+        return self._exchange([command])[0]
+
+    def call_many(self, *commands: Sequence[Any]) -> list[Any]:
+        """Send several commands in one go; the first error among the replies is raised."""
+        return self._exchange(commands)
+
+    def run(self, script: Script, keys: Sequence[str], *arguments: Any) -> Any:
+        """Run a script, and give it to the server where that does not have it."""
+        try:
+            return self.call("EVALSHA", script.digest, len(keys), *keys, *arguments)
+        except NoScript:
+            return self.call("EVAL", script.source, len(keys), *keys, *arguments)
+
+    def close(self) -> None:
+        """Disconnect; the next call connects again."""
+        self._used = False
+        self._wire.disconnect()
+
+    def _exchange(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
+        for _ in range(MAX_MOVES):
+            try:
+                self._refresh()
+                replies = self._talk(commands)
+            except (RedisError, OSError) as error:
+                self._go_home()
+                raise translate(error, self.address) from error
+            except BaseException:
+                # A time-out of a task, raised in mid-reply: what is still to come
+                # would be taken for the reply to the next command.
+                self.close()
+                raise
+            moved = self._judge(replies)
+            if moved is None:
+                return replies
+            self._go(moved.host, moved.port)
+        self._go_home()
+        raise translate(moved, self.address)
+
+    def _talk(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
+        wire = self._wire
+        if len(commands) == 1:
+            wire.send_command(*commands[0])
+        else:
+            wire.send_packed_command(wire.pack_commands(commands))
+        replies: list[Any] = []
+        for _ in commands:
+            try:
+                replies.append(wire.read_response())
+            except ResponseError as error:
+                replies.append(error)
+        self._used = True
+        return replies
+
+    def _judge(self, replies: list[Any]) -> MovedError | None:
+        """Raise the first error among replies; return it when the queue has moved."""
+        for reply in replies:
+            if isinstance(reply, MovedError):
+                return reply
+            if isinstance(reply, ResponseError):
+                if isinstance(reply, ReadOnlyError):
+                    self._go_home()  # the name may lead to the new master by now
+                raise translate(reply, self.address) from reply
+        return None
+
+    def _refresh(self) -> None:
+        """Drop a connection that the server has closed while nothing was sent."""
+        if not self._used:
+            return
+        try:
+            stale = self._wire.can_read(0)
+        except (RedisError, OSError):
+            stale = True
+        if stale:
+            self.close()
+
+    def _go(self, host: str, port: int) -> None:
+        self.close()
+        self._wire.host, self._wire.port = host, port
+
+    def _go_home(self) -> None:
+        """Disconnect, and turn to the configured node again."""
+        self.close()
+        if hasattr(self._wire, "host"):
+            self._wire.host, self._wire.port = self._home

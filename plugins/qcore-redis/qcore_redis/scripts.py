@@ -1,0 +1,201 @@
+"""The Lua scripts: what must happen in one step, or must carry a delivery count.
+
+Plain commands do the frequent work. Every script keeps to two rules:
+
+- ``KEYS`` are always the three keys of one queue, in the order of `Keys`, so that a
+  script runs on one node of a Redis Cluster.
+- A script that only drains removes before it adds. Redis refuses commands that need
+  memory when it is full, but not after the first write of a script, so that a full
+  server can still be emptied. (That rule is of Redis 2.6 and later; the flag
+  ``allow-oom`` is of Redis 7 only.)
+
+Durations are milliseconds, the unit of stream ids, and all times are the server's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One script and the digest that the server knows it by."""
+
+    source: str
+    digest: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        # SHA-1 is how EVALSHA names a script; nothing is secured by it.
+        digest = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+        object.__setattr__(self, "digest", digest)
+
+
+_NOW = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+"""
+
+# Whether a receipt (id, delivery count) is the claim in force: that very delivery, and
+# within its lease, which is the name of its consumer. Expects ARGV: group.
+_HOLDS = """
+local function holds(id, count)
+  local claim = redis.call('XPENDING', KEYS[1], ARGV[1], id, id, 1)[1]
+  return claim and claim[4] == tonumber(count) and claim[3] < tonumber(claim[2])
+end
+"""
+
+#: ARGV: packages. Stores all or none of them, and returns their ids.
+STORE = Script("""
+local ids = {}
+for index, package in ipairs(ARGV) do
+  ids[index] = redis.call('XADD', KEYS[1], '*', 'p', package)
+end
+return ids
+""")
+
+#: ARGV: delay, then id and package of each. They wait in the sorted set (by time) and
+#: the hash (as "attempts so far:package") until they are due.
+PARK = Script(
+    _NOW
+    + """
+for at = 2, #ARGV, 2 do
+  redis.call('ZADD', KEYS[2], now + ARGV[1], ARGV[at])
+  redis.call('HSET', KEYS[3], ARGV[at], '0:' .. ARGV[at + 1])
+end
+"""
+)
+
+#: ARGV: group. Makes the group, and the stream where there is none; entries that
+#: were stored before are delivered. XDEL of nothing is the first write.
+CREATE_GROUP = Script("""
+redis.call('XDEL', KEYS[1], '0-1')
+local made = redis.pcall('XGROUP', 'CREATE', KEYS[1], ARGV[1], '0', 'MKSTREAM')
+if made.err and not string.find(made.err, 'BUSYGROUP', 1, true) then
+  return made
+end
+return 1
+""")
+
+#: ARGV: group, consumer, limit. Moves up to 1000 due packages to the stream and claims
+#: up to ``limit`` entries whose lease is over. (XAUTOCLAIM knows one lease for all, and
+#: does not tell the delivery counts.) Returns those entries as [id, count, fields], and
+#: in how many milliseconds the next package is due (-1: none waits).
+SWEEP = Script(
+    _NOW
+    + """
+local due = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, 1000)
+for _, id in ipairs(due) do
+  local parked = redis.call('HGET', KEYS[3], id)
+  redis.call('ZREM', KEYS[2], id)
+  redis.call('HDEL', KEYS[3], id)
+  if parked then
+    local colon = string.find(parked, ':', 1, true)
+    local attempts = string.sub(parked, 1, colon - 1)
+    local package = string.sub(parked, colon + 1)
+    if attempts == '0' then
+      redis.call('XADD', KEYS[1], '*', 'p', package)
+    else
+      redis.call('XADD', KEYS[1], '*', 'p', package, 'n', attempts)
+    end
+  end
+end
+local found = {}
+local room = tonumber(ARGV[3])
+for _, consumer in ipairs(redis.call('XPENDING', KEYS[1], ARGV[1])[4] or {}) do
+  local over = room > 0 and redis.call(
+    'XPENDING', KEYS[1], ARGV[1], 'IDLE', consumer[1], '-', '+', room, consumer[1])
+  for _, claim in ipairs(over or {}) do
+    local id = claim[1]
+    local entry = redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, id)[1]
+    if entry then
+      found[#found + 1] = {id, claim[4] + 1, entry[2]}
+      room = room - 1
+    else
+      redis.call('XACK', KEYS[1], ARGV[1], id)
+    end
+  end
+end
+local first = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')
+return {found, first[2] and math.max(0, first[2] - now) or -1}
+"""
+)
+
+#: ARGV: group, consumer, then id and count of each receipt. Renews the leases that are
+#: in force and returns the places (from 0) of the others. Giving them to consumer "0",
+#: whose lease is always over, releases them. JUSTID leaves the delivery counts alone.
+EXTEND = Script(
+    _HOLDS
+    + """
+local lost = {}
+for at = 3, #ARGV, 2 do
+  if holds(ARGV[at], ARGV[at + 1]) then
+    redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[at], 'JUSTID')
+  else
+    lost[#lost + 1] = (at - 3) / 2
+  end
+end
+return lost
+"""
+)
+
+#: ARGV: group, delay, then id and count of each receipt. Takes the entries off the
+#: stream and parks them with the attempts they have had.
+RELEASE_LATER = Script(
+    _NOW
+    + _HOLDS
+    + """
+for at = 3, #ARGV, 2 do
+  local id = ARGV[at]
+  local entry = holds(id, ARGV[at + 1]) and redis.call('XRANGE', KEYS[1], id, id)[1]
+  if entry then
+    redis.call('XACK', KEYS[1], ARGV[1], id)
+    redis.call('XDEL', KEYS[1], id)
+    local attempts = ARGV[at + 1] + (entry[2][4] or 0)
+    redis.call('ZADD', KEYS[2], now + ARGV[2], id)
+    redis.call('HSET', KEYS[3], id, string.format('%d:', attempts) .. entry[2][2])
+  end
+end
+"""
+)
+
+#: ARGV: group. Returns how many packages wait and how many are claimed; one whose lease
+#: is over waits again.
+COUNT = Script("""
+local claimed = 0
+local pending = redis.pcall('XPENDING', KEYS[1], ARGV[1])
+for _, consumer in ipairs(pending[4] or {}) do
+  local over = redis.call('XPENDING', KEYS[1], ARGV[1],
+    'IDLE', consumer[1], '-', '+', consumer[2], consumer[1])
+  claimed = claimed + consumer[2] - #over
+end
+local stored = redis.call('XLEN', KEYS[1]) + redis.call('ZCARD', KEYS[2])
+return {math.max(0, stored - claimed), claimed}
+""")
+
+#: KEYS: expiry times (sorted set), values (hash). ARGV: key, value, ttl.
+SET_STAT = Script(
+    _NOW
+    + """
+for _, key in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now)) do
+  redis.call('ZREM', KEYS[1], key)
+  redis.call('HDEL', KEYS[2], key)
+end
+redis.call('ZADD', KEYS[1], now + ARGV[3], ARGV[1])
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
+"""
+)
+
+#: KEYS: as for SET_STAT. ARGV: prefix. Returns the values in force.
+GET_STATS = Script(
+    _NOW
+    + """
+local found = {}
+for _, key in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. now, '+inf')) do
+  if string.sub(key, 1, #ARGV[1]) == ARGV[1] then
+    found[#found + 1] = redis.call('HGET', KEYS[2], key)
+  end
+end
+return found
+"""
+)

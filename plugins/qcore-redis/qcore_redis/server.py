@@ -1,0 +1,52 @@
+"""What a server says of itself: name, version, and what it does when memory is full."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qcore.errors import BrokerError
+
+# XAUTOCLAIM and XPENDING with IDLE came with it.
+OLDEST = (6, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """The part of INFO that matters to a queue."""
+
+    name: str  # "Redis" or "Valkey"
+    version: str
+    compatible: str  # the version of Redis whose commands it has
+    policy: str  # maxmemory-policy
+    max_memory: int  # bytes; 0: no limit
+
+    @classmethod
+    def parse(cls, info: bytes) -> Server:
+        """Read the reply to INFO."""
+        lines = info.decode("utf-8", "replace").splitlines()
+        said = dict(line.split(":", 1) for line in lines if ":" in line)
+        compatible = said.get("redis_version", "?")
+        return cls(
+            # Valkey says redis_version:7.2.4 for the sake of old clients.
+            name="Valkey" if "valkey_version" in said else "Redis",
+            version=said.get("valkey_version", compatible),
+            compatible=compatible,
+            policy=said.get("maxmemory_policy", ""),
+            max_memory=int(said.get("maxmemory", 0)),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
+
+    def require_streams(self) -> None:
+        """Raise ``BrokerError`` for a server that is too old."""
+        numbers = self.compatible.split(".")[:2]
+        if all(n.isdigit() for n in numbers) and tuple(map(int, numbers)) < OLDEST:
+            raise BrokerError(
+                f"{self} is too old: the broker needs Redis 6.2 or later, or Valkey."
+            )
+
+    @property
+    def evicts(self) -> bool:
+        """Whether it throws queues away when memory is full."""
+        return self.max_memory > 0 and self.policy.startswith("allkeys")

@@ -1,0 +1,58 @@
+"""Whether the Redis broker keeps what every broker promises, on a real server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from qcore_redis.broker import RedisBroker
+from servers.base import free_port
+from servers.redis import RedisServer
+
+from qcore.brokers.base import Broker
+from qcore.conf import Conf
+from qcore.testing import BrokerContract
+
+PASSWORD = "s3cret-of-redis"  # noqa: S105 - of a server that lives for a test
+Make = Callable[..., Broker]
+
+
+@pytest.fixture(scope="module")
+def durable_server() -> Iterator[RedisServer]:
+    """A server with a password that keeps its data over a restart."""
+    server = RedisServer("--requirepass", PASSWORD, appendonly=True)
+    server.start()
+    yield server
+    server.close()
+
+
+class TestRedis(BrokerContract):
+    """Asks for every promise."""
+
+    secret = PASSWORD
+    misspelt = ({"redis": {"hots": "localhost"}}, "'hots' - did you mean 'host'")
+
+    def options(self, port: int) -> dict[str, object]:
+        """Return the setting ``redis`` for a port."""
+        return {"host": "127.0.0.1", "port": port, "password": PASSWORD}
+
+    @pytest.fixture
+    def make_broker(self, durable_server: RedisServer) -> Make:
+        def make(queue: str | None = None, **settings: object) -> Broker:
+            options = {"redis": self.options(durable_server.port), **settings}
+            return RedisBroker(Conf.from_dict(options), queue)
+
+        return make
+
+    @pytest.fixture
+    def dead_broker(self) -> Broker:
+        return RedisBroker(Conf.from_dict({"redis": self.options(free_port())}))
+
+    @pytest.fixture
+    def restart_service(self, durable_server: RedisServer) -> Callable[[bool], None]:
+        def restart(kill: bool) -> None:
+            if kill:
+                durable_server.kill()
+            durable_server.restart()
+
+        return restart
