@@ -1,0 +1,205 @@
+"""The broker whose queue is a table of the project's own database."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Hashable, Iterator, Sequence
+from typing import TYPE_CHECKING, cast
+
+from django.apps import apps
+
+from qcore.brokers.base import Broker
+from qcore.envelope import Delivery
+from qcore.errors import ConfigError
+
+from .models import KEY_LENGTH
+from .session import Session
+
+if TYPE_CHECKING:
+    from django.db.backends.utils import CursorWrapper
+
+    from qcore.conf import Conf
+
+    from .waiting import Waiter
+
+#: What identifies a claim: the id of the row, and the attempt that it counted.
+Receipt = tuple[int, int]
+
+#: Bytes that one INSERT carries at most, unless a single package has more. MariaDB
+#: takes 16 MiB in a statement by default (max_allowed_packet), escapes included.
+STATEMENT_BYTES = 4 * 1024 * 1024
+#: Seconds between two clearances of snapshots whose clusters are gone.
+CLEARANCE = 60.0
+
+
+class OrmBroker(Broker):
+    """Queues in the table ``qcore_orm_ormq`` of the database that ``orm`` names.
+
+    It works on Django's connection of the calling thread. ``enqueue`` therefore joins
+    the transaction that is open there: what is rolled back was never sent.
+
+    Raises:
+        ConfigError: ``orm`` names no database, or one whose kind is not supported, or
+            the app is not installed.
+    """
+
+    supports_bulk = True
+    supports_release = True
+    supports_delay = True
+    supports_extend = True
+    supports_blocking = True
+    supports_order = True
+    supports_delete = True
+    supports_counts = True
+    supports_durable = True
+    supports_transactional = True
+    supports_stats = True
+    # SQLite takes 32,766 parameters in a statement; beyond 1,000 nothing is gained.
+    max_batch = 1000
+
+    def __init__(self, conf: Conf, queue: str | None = None) -> None:
+        super().__init__(conf, queue)
+        self.max_payload = conf.max_payload
+        # None: this is the only broker installed, or `broker_class`
+        self.database = conf.orm or "default"
+        if not apps.is_installed("qcore_orm"):
+            raise ConfigError(
+                "the ORM broker needs its tables. Add 'qcore_orm' to INSTALLED_APPS and"
+                f" run: python manage.py migrate --database={self.database}"
+            )
+        if len(self.queue) > KEY_LENGTH:
+            raise ConfigError(
+                f"the name of a queue has {len(self.queue)} characters, the ORM broker"
+                f" takes up to {KEY_LENGTH}: {self.queue[:40]!r}..."
+            )
+        self._session = Session(self.database, self.queue)
+        self._sql = self._session.statements
+        self._waiter: Waiter = self._sql.waiter(conf.poll)
+        self._clear_at = 0.0
+
+    # -- sending -----------------------------------------------------------
+    def enqueue_many(self, packages: Sequence[bytes], *, delay: float = 0) -> list[str]:
+        self.check_size(packages)
+        batches = list(_batches(packages, self.max_batch))
+        if not batches:
+            return []
+
+        def insert(cursor: CursorWrapper) -> list[str]:
+            found = [self._sql.insert(cursor, batch, delay) for batch in batches]
+            return [str(id) for ids in found for id in ids]
+
+        return self._session.run(insert, atomic=len(batches) > 1)
+
+    # -- receiving ---------------------------------------------------------
+    def dequeue(self, limit: int = 1, wait: float = 0) -> list[Delivery]:
+        end = time.monotonic() + wait
+        while True:
+            found = self._claim(min(limit, self.max_batch))
+            if found:
+                self._waiter.found()
+                return found
+            left = end - time.monotonic()
+            if left <= 0:
+                return []
+            self._waiter.pause(left)
+
+    def _claim(self, limit: int) -> list[Delivery]:
+        def claim(cursor: CursorWrapper) -> list[Delivery]:
+            self._waiter.mark()
+            asked = time.monotonic()
+            end = asked + self.lease - self._sql.tick
+            rows = self._sql.claim(cursor, limit, self.lease)
+            return [Delivery((id, n), package, n, end) for id, package, n in rows]
+
+        return self._session.run(claim)
+
+    def acknowledge_many(self, receipts: Sequence[Hashable]) -> None:
+        ids = sorted({id for id, _ in cast("Sequence[Receipt]", receipts)})
+        for part in _parts(ids, self.max_batch):
+            self._session.run(lambda cursor, part=part: self._sql.delete(cursor, part))
+
+    def release(self, receipts: Sequence[Hashable], *, delay: float = 0) -> None:
+        for attempt, ids in self._by_attempt(receipts):
+            self._session.run(
+                lambda cursor, attempt=attempt, ids=ids: self._sql.release(
+                    cursor, ids, attempt, delay
+                )
+            )
+
+    def extend(self, receipts: Sequence[Hashable]) -> set[Hashable]:
+        lost: set[Hashable] = set()
+        for attempt, ids in self._by_attempt(receipts):
+            gone = self._session.run(
+                lambda cursor, attempt=attempt, ids=ids: self._sql.extend(
+                    cursor, ids, attempt, self.lease
+                )
+            )
+            lost |= {(id, attempt) for id in gone}
+        return lost
+
+    def _by_attempt(self, receipts: Sequence[Hashable]) -> Iterator[tuple[int, list[int]]]:
+        """Yield an attempt and ids of it; nearly always all are of the first."""
+        ids: dict[int, set[int]] = defaultdict(set)
+        for id, attempt in cast("Sequence[Receipt]", receipts):
+            ids[attempt].add(id)
+        for attempt in ids:
+            # in one order everywhere, so that two callers do not lock crosswise
+            for part in _parts(sorted(ids[attempt]), self.max_batch):
+                yield attempt, part
+
+    # -- looking after -------------------------------------------------------
+    def delete(self, id: str) -> bool:
+        if not id.isdecimal():
+            return False
+        return self._session.run(lambda cursor: self._sql.delete(cursor, [int(id)])) > 0
+
+    def queue_size(self) -> int:
+        total, claimed = self._session.run(self._sql.count)
+        return total - claimed
+
+    def lock_size(self) -> int:
+        return self._session.run(self._sql.count)[1]
+
+    def purge_queue(self) -> None:
+        self._session.run(self._sql.purge)
+
+    def ping(self) -> bool:
+        self._session.run(self._sql.server_version)
+        return True
+
+    def info(self) -> str:
+        return self._session.run(self._sql.describe)
+
+    def close(self) -> None:
+        self._waiter.close()
+        self._session.close()
+
+    # -- status snapshots ----------------------------------------------------
+    def set_stat(self, key: str, value: bytes, ttl: float) -> None:
+        self._session.run(lambda cursor: self._sql.put_stat(cursor, key, value, ttl))
+        if time.monotonic() >= self._clear_at:
+            self._session.run(self._sql.expire_stats)
+            self._clear_at = time.monotonic() + CLEARANCE
+
+    def get_stats(self, prefix: str) -> list[bytes]:
+        return self._session.run(lambda cursor: self._sql.stats_with(cursor, prefix))
+
+
+def _parts(ids: list[int], size: int) -> Iterator[list[int]]:
+    for start in range(0, len(ids), size):
+        yield ids[start : start + size]
+
+
+def _batches(packages: Sequence[bytes], most: int) -> Iterator[list[bytes]]:
+    """Yield what goes into one statement: up to ``most`` packages, STATEMENT_BYTES."""
+    batch: list[bytes] = []
+    size = 0
+    for package in packages:
+        if batch and (len(batch) == most or size + len(package) > STATEMENT_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(package)
+        size += len(package)
+    if batch:
+        yield batch

@@ -1,0 +1,53 @@
+"""The two tables: what is queued, and status snapshots.
+
+Points in time are seconds since the epoch, as floating-point numbers by the
+*database's* clock, so that they mean the same on every database and no two
+machines have to agree. The hot paths are written in SQL (``statements``); the
+models are there for migrations and the admin.
+"""
+
+from __future__ import annotations
+
+from django.db import models
+
+#: Characters that the name of a queue, or the key of a snapshot, may have.
+KEY_LENGTH = 255
+
+
+class OrmQ(models.Model):
+    """One package in a queue.
+
+    It may be claimed once ``visible`` has passed. ``claimed`` tells a package that
+    somebody works on from one that is delayed; when a lease runs out it stays True,
+    and ``visible`` alone says that the package waits again.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    key = models.CharField("queue", max_length=KEY_LENGTH)
+    payload = models.BinaryField()
+    visible = models.FloatField("visible from")
+    claimed = models.BooleanField(default=False)
+    attempts = models.IntegerField(default=0)
+
+    class Meta:
+        verbose_name = "queued task"
+        verbose_name_plural = "queued tasks"
+        # The claim reads the head of this index, in its order, and nothing else:
+        # its cost does not grow with the queue.
+        indexes = (
+            models.Index(fields=("key", "visible", "id"), name="qcore_orm_claim"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.key} {self.pk}"
+
+
+class Stat(models.Model):
+    """One status snapshot, used where Django's cache is private to a process."""
+
+    key = models.CharField(max_length=KEY_LENGTH, primary_key=True)
+    value = models.BinaryField()
+    expires = models.FloatField()
+
+    def __str__(self) -> str:
+        return str(self.key)

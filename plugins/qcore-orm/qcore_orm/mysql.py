@@ -1,0 +1,112 @@
+"""What MariaDB and MySQL are asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from django.db import transaction
+
+from .statements import Claimed, Statements
+
+if TYPE_CHECKING:
+    from django.db.backends.utils import CursorWrapper
+
+#: The first releases with SKIP LOCKED.
+OLDEST_MARIADB = (10, 6)
+OLDEST_MYSQL = (8, 0, 1)
+# https://mariadb.com/kb/en/mariadb-error-codes/
+DEADLOCK, LOCK_TIMEOUT, CHANGED_SINCE_READ = 1213, 1205, 1020
+NO_SUCH_TABLE, NO_SUCH_COLUMN = 1146, 1054
+
+
+class MySQLStatements(Statements):
+    """A claim takes two statements in a transaction: UPDATE cannot return rows here.
+
+    Under READ COMMITTED, which is Django's default, they lock the claimed rows and
+    nothing else. Under REPEATABLE READ they also lock the gap before the next row;
+    a deadlock that this may bring is tried again.
+    """
+
+    # Unlike UNIX_TIMESTAMP(NOW(6)), unambiguous where the clocks are put back.
+    now = "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) / 1e6)"
+    version = "VERSION()"
+
+    def insert(
+        self, cursor: CursorWrapper, packages: Sequence[bytes], delay: float
+    ) -> list[int]:
+        row = f"(%s, %s, {self.now} + %s, 0, 0)"
+        values = [value for package in packages for value in (self.queue, package, delay)]
+        cursor.execute(
+            f"INSERT INTO {self.table} ({self.key}, payload, visible, claimed, attempts)"
+            f" VALUES {', '.join([row] * len(packages))}",
+            values,
+        )
+        # The first id; those of one INSERT ... VALUES follow each other in every
+        # innodb_autoinc_lock_mode, at the distance that a Galera cluster sets.
+        first = cursor.lastrowid
+        if len(packages) == 1:
+            return [first]
+        cursor.execute("SELECT @@auto_increment_increment")
+        step = cursor.fetchone()[0]
+        return [first + step * place for place in range(len(packages))]
+
+    def claim(self, cursor: CursorWrapper, limit: int, lease: float) -> list[Claimed]:
+        with transaction.atomic(using=self.connection.alias):
+            # The index by name: a fresh table has no statistics to choose it by.
+            cursor.execute(
+                f"SELECT id, payload, attempts + 1 FROM {self.table}"
+                f" FORCE INDEX (qcore_orm_claim) WHERE {self.key} = %s"
+                f" AND visible <= {self.now} ORDER BY visible, id LIMIT %s"
+                " FOR UPDATE SKIP LOCKED",
+                [self.queue, limit],
+            )
+            found = list(cursor.fetchall())
+            if found:
+                condition, ids = self.among([row[0] for row in found])
+                cursor.execute(
+                    f"UPDATE {self.table} SET visible = {self.now} + %s, claimed = 1,"
+                    f" attempts = attempts + 1 WHERE {condition}",
+                    [lease, *ids],
+                )
+        return found
+
+    def put_stat(
+        self, cursor: CursorWrapper, key: str, value: bytes, ttl: float
+    ) -> None:
+        cursor.execute(
+            f"INSERT INTO {self.stats} ({self.key}, value, expires)"
+            f" VALUES (%s, %s, {self.now} + %s) ON DUPLICATE KEY UPDATE"
+            " value = VALUES(value), expires = VALUES(expires)",
+            [key, value, ttl],
+        )
+
+    def refusal(self) -> str | None:
+        connection: Any = self.connection
+        version = connection.mysql_version
+        name, oldest = (
+            ("MariaDB", OLDEST_MARIADB)
+            if connection.mysql_is_mariadb
+            else ("MySQL", OLDEST_MYSQL)
+        )
+        if version >= oldest:
+            return None
+        return (
+            f"{name} {_dotted(version)}; the queue needs {_dotted(oldest)} or newer"
+            " (for SKIP LOCKED)"
+        )
+
+    def is_busy(self, error: BaseException) -> bool:
+        return _code(error) in (DEADLOCK, LOCK_TIMEOUT, CHANGED_SINCE_READ)
+
+    def is_unmigrated(self, error: BaseException) -> bool:
+        return _code(error) in (NO_SUCH_TABLE, NO_SUCH_COLUMN)
+
+
+def _code(error: BaseException) -> object:
+    """Return the number of an error; mysqlclient and PyMySQL put it first."""
+    return error.args[0] if error.args else None
+
+
+def _dotted(version: Sequence[int]) -> str:
+    return ".".join(map(str, version))

@@ -1,0 +1,163 @@
+"""What a database is asked, in the words that all of them share.
+
+``postgresql``, ``sqlite`` and ``mysql`` complete this class with what they say
+differently. Statements go through Django's cursors, and so join the transaction
+that is open on the connection; the ORM itself would cost several times the
+statement (figures in the README).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from .waiting import Polling, Waiter
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+    from django.db.backends.utils import CursorWrapper
+
+#: id, package and attempt of a delivery.
+Claimed = tuple[int, bytes, int]
+
+
+class Statements(ABC):
+    """The statements of one queue on one connection.
+
+    Args:
+        connection: Django's wrapper; nothing is sent before the first statement.
+        queue: name of the queue, the value of the column ``key``.
+    """
+
+    #: SQL for the database's clock: seconds since the epoch, as a double.
+    now: ClassVar[str]
+    #: Seconds between two readings of that clock that differ.
+    tick: ClassVar[float] = 0.000_001
+    #: SQL for the version of the server.
+    version: ClassVar[str]
+
+    def __init__(self, connection: BaseDatabaseWrapper, queue: str) -> None:
+        self.connection = connection
+        self.queue = queue
+        quote = connection.ops.quote_name
+        self.table = quote("qcore_orm_ormq")
+        self.stats = quote("qcore_orm_stat")
+        self.key = quote("key")  # a reserved word of MySQL
+
+    # -- what databases say differently ----------------------------------------
+    @abstractmethod
+    def insert(
+        self, cursor: CursorWrapper, packages: Sequence[bytes], delay: float
+    ) -> list[int]:
+        """Store packages and return their ids, in the same order."""
+
+    @abstractmethod
+    def claim(self, cursor: CursorWrapper, limit: int, lease: float) -> list[Claimed]:
+        """Hide up to ``limit`` visible packages for ``lease`` seconds."""
+
+    @abstractmethod
+    def put_stat(
+        self, cursor: CursorWrapper, key: str, value: bytes, ttl: float
+    ) -> None:
+        """Insert or replace one snapshot."""
+
+    @abstractmethod
+    def is_busy(self, error: BaseException) -> bool:
+        """Whether a driver's error is a lock or a deadlock, so that trying again helps."""
+
+    @abstractmethod
+    def is_unmigrated(self, error: BaseException) -> bool:
+        """Whether a driver's error is a missing table or column."""
+
+    def refusal(self) -> str | None:
+        """Say which version is needed where the server's is too old; None: it is not.
+
+        The answer may take a round trip, on a connection that is open.
+        """
+        return None
+
+    def waiter(self, poll: float) -> Waiter:
+        """Return what an idle consumer waits with; ``poll`` is its longest pause."""
+        return Polling(poll)
+
+    def among(self, ids: Sequence[int]) -> tuple[str, list[object]]:
+        """Return the condition that ``id`` is one of several, with its parameters."""
+        return f"id IN ({', '.join(['%s'] * len(ids))})", list(ids)
+
+    # -- what all of them understand -------------------------------------------
+    def delete(self, cursor: CursorWrapper, ids: Sequence[int]) -> int:
+        """Remove packages and return how many there were."""
+        condition, values = self.among(ids)
+        cursor.execute(f"DELETE FROM {self.table} WHERE {condition}", values)
+        return cursor.rowcount
+
+    def extend(
+        self, cursor: CursorWrapper, ids: Sequence[int], attempt: int, lease: float
+    ) -> set[int]:
+        """Prolong leases that are in force; return the ids of those that are not."""
+        condition, values = self._held(ids, attempt)
+        cursor.execute(
+            f"UPDATE {self.table} SET visible = {self.now} + %s WHERE {condition}",
+            [lease, *values],
+        )
+        if cursor.rowcount == len(ids):
+            return set()
+        cursor.execute(f"SELECT id FROM {self.table} WHERE {condition}", values)
+        return set(ids) - {id for (id,) in cursor.fetchall()}
+
+    def release(
+        self, cursor: CursorWrapper, ids: Sequence[int], attempt: int, delay: float
+    ) -> None:
+        """Give back packages whose lease is in force."""
+        condition, values = self._held(ids, attempt)
+        cursor.execute(
+            f"UPDATE {self.table} SET visible = {self.now} + %s, claimed = %s"
+            f" WHERE {condition}",
+            [delay, False, *values],
+        )
+
+    def _held(self, ids: Sequence[int], attempt: int) -> tuple[str, list[object]]:
+        condition, values = self.among(ids)
+        held = f"{condition} AND attempts = %s AND claimed = %s AND visible > {self.now}"
+        return held, [*values, attempt, True]
+
+    def count(self, cursor: CursorWrapper) -> tuple[int, int]:
+        """Return how many packages there are, and how many of them are claimed.
+
+        Both are answered from the index; only rows that are hidden are looked at.
+        """
+        cursor.execute(
+            f"SELECT (SELECT COUNT(*) FROM {self.table} WHERE {self.key} = %s),"
+            f" (SELECT COUNT(*) FROM {self.table}"
+            f" WHERE {self.key} = %s AND visible > {self.now} AND claimed = %s)",
+            [self.queue, self.queue, True],
+        )
+        total, claimed = cursor.fetchone()
+        return total, claimed
+
+    def purge(self, cursor: CursorWrapper) -> None:
+        """Remove every package of the queue."""
+        cursor.execute(f"DELETE FROM {self.table} WHERE {self.key} = %s", [self.queue])
+
+    def server_version(self, cursor: CursorWrapper) -> str:
+        """Return the version of the server as it prints it."""
+        cursor.execute(f"SELECT {self.version}")
+        return str(cursor.fetchone()[0])
+
+    def describe(self, cursor: CursorWrapper) -> str:
+        """Return name and version of the server: ``PostgreSQL 17.2``."""
+        return f"{self.connection.display_name} {self.server_version(cursor)}"
+
+    def stats_with(self, cursor: CursorWrapper, prefix: str) -> list[bytes]:
+        """Return the snapshots that have not expired, by the beginning of their key."""
+        cursor.execute(
+            f"SELECT value FROM {self.stats} WHERE SUBSTR({self.key}, 1, %s) = %s"
+            f" AND expires > {self.now} ORDER BY {self.key}",
+            [len(prefix), prefix],
+        )
+        return [bytes(value) for (value,) in cursor.fetchall()]
+
+    def expire_stats(self, cursor: CursorWrapper) -> None:
+        """Remove the snapshots of clusters that are gone."""
+        cursor.execute(f"DELETE FROM {self.stats} WHERE expires <= {self.now}")
