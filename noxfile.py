@@ -55,6 +55,8 @@ SERVERS = {
 # processes, each with servers of its own; a file stays in one process.
 QUICK = ["-m", "not slow and not soak", "-n", "2", "--dist", "loadfile"]
 
+DATABASE_TESTS = ["tests/django", "plugins/qcore-orm/tests"]
+
 nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "venv"
 nox.options.reuse_existing_virtualenvs = True
@@ -67,6 +69,7 @@ nox.options.sessions = [
     "install",
     "alone",
     "tests",
+    "databases",
     "tests_django6",
 ]
 
@@ -119,16 +122,21 @@ def run_tests(session: nox.Session, *words: str) -> None:
     session.run("pytest", "-q", "--no-header", "--must-run", *words)
 
 
-@nox.session(python=False)
-def servers(session: nox.Session) -> None:
-    """Install the servers that are missing (root on Debian only), and start none."""
-    folders = [os.environ["PATH"], "/usr/sbin", *_postgres_folders()]
-    path = os.pathsep.join(folders)
-    absent = [
+def absent_servers() -> list[str]:
+    """Return the Debian packages of the servers that are not installed here."""
+    postgres = map(str, Path("/usr/lib/postgresql").glob("*/bin"))
+    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", *postgres])
+    return [
         package
         for package, programs in SERVERS.items()
         if not any(shutil.which(program, path=path) for program in programs)
     ]
+
+
+@nox.session(python=False)
+def servers(session: nox.Session) -> None:
+    """Install the servers that are missing (root on Debian only), and start none."""
+    absent = absent_servers()
     if not absent:
         session.log("all servers are installed")
         return
@@ -139,10 +147,6 @@ def servers(session: nox.Session) -> None:
     apt_install(session, absent)
     if left := running_servers() - before:
         session.error(f"a packaged service was started: {', '.join(sorted(left))}")
-
-
-def _postgres_folders() -> list[str]:
-    return [str(folder) for folder in Path("/usr/lib/postgresql").glob("*/bin")]
 
 
 def apt_install(session: nox.Session, packages: list[str]) -> None:
@@ -190,6 +194,19 @@ def tests_django6(session: nox.Session) -> None:
         session.skip("no Python 3.12 or later with venv on this machine")
     session.install(*checkout(*PLUGINS), *group("test"), "Django>=6")
     run_tests(session, *QUICK, *session.posargs)
+
+
+@nox.session
+def databases(session: nox.Session) -> None:
+    """Run the tests that use a database on PostgreSQL and on MariaDB."""
+    session.install(*checkout(*PLUGINS), *group("test"))
+    absent = absent_servers()
+    for name, package in (("postgres", "postgresql"), ("mariadb", "mariadb-server")):
+        if package in absent and os.environ.get("CI") != "true":
+            session.warn(f"{package} is not installed; nothing runs on it")
+            continue
+        session.env["QCORE_TEST_DB"] = name
+        run_tests(session, *QUICK, *session.posargs, *DATABASE_TESTS)
 
 
 @nox.session

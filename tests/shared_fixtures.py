@@ -67,7 +67,10 @@ def pytest_load_initial_conftests() -> Generator[None]:
     """
     name = os.environ.get("QCORE_TEST_DB", "sqlite")
     if name in DATABASE_SERVERS and "QCORE_TEST_DB_PORT" not in os.environ:
-        server = DATABASE_SERVERS[name]()
+        try:
+            server = DATABASE_SERVERS[name]()
+        except ServerMissing as fact:
+            raise pytest.UsageError(f"QCORE_TEST_DB is {name!r}, and {fact}") from None
         server.start()
         os.environ["QCORE_TEST_DB_PORT"] = str(server.port)
     yield
