@@ -18,7 +18,13 @@ from .schedules import rules
 from .schedules.entry import Entry
 
 if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
     from .conf import Conf
+
+    _CharField = models.CharField[str, str]
+else:
+    _CharField = models.CharField  # no generic at run time
 
 __all__ = ["Failure", "Schedule", "ScheduleSlot", "Success", "Task", "moment"]
 
@@ -31,10 +37,23 @@ def moment(seconds: float) -> dt.datetime:
     return dt.datetime.fromtimestamp(seconds, dt.UTC if settings.USE_TZ else None)
 
 
+class IdField(_CharField):
+    """The id of a task, always looked up whole.
+
+    Where PostgreSQL is told ``varchar``, Django adds an index for LIKE, which takes a
+    tenth of the time of storing results (measured) and is of no use to ids.
+    """
+
+    def db_type(self, connection: BaseDatabaseWrapper) -> str | None:
+        if connection.vendor == "postgresql":
+            return f"character varying({self.max_length})"
+        return super().db_type(connection)
+
+
 class Task(models.Model):
     """The stored result of one task; written by stores, never by ``save()``."""
 
-    id = models.CharField(primary_key=True, max_length=32, editable=False)
+    id = IdField(primary_key=True, max_length=32, editable=False)
     name = models.CharField(max_length=NAME, editable=False)
     func = models.CharField("function", max_length=PATH)
     hook = models.CharField(max_length=PATH, null=True)
@@ -68,9 +87,8 @@ class Task(models.Model):
                 fields=["success", "iter_index", "stopped", "id"],
                 name="qcore_task_prune",
             ),
-            models.Index(fields=["group", "stopped"], name="qcore_task_group"),
+            models.Index(fields=["group"], name="qcore_task_group"),
             models.Index(fields=["name", "stopped"], name="qcore_task_name"),
-            models.Index(fields=["func", "stopped"], name="qcore_task_func"),
         ]
 
     def __str__(self) -> str:
@@ -319,7 +337,7 @@ class ScheduleSlot(models.Model):
 
     schedule = models.ForeignKey(Schedule, models.SET_NULL, null=True)
     slot = models.DateTimeField()
-    task_id = models.CharField(max_length=32, unique=True)
+    task_id = IdField(max_length=32, unique=True)
     queue = models.CharField(max_length=NAME)
     package = models.BinaryField()
     claimed = models.DateTimeField(null=True)

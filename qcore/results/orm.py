@@ -1,0 +1,172 @@
+"""The result store in the project's database: the model ``Task``."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING
+
+from django.db import connections, router, transaction
+from django.db.models import QuerySet
+from django.db.utils import Error
+
+from ..errors import StoreError
+from ..models import Task
+from .base import ResultStore
+from .pruning import Pruner
+from .rows import FIELDS, NAME, Row, clip, collapse, join
+from .sql import TIMES, Upsert, make_upsert
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+    from ..brokers.base import Broker
+    from ..conf import Conf
+    from ..envelope import Result
+
+#: Ids in one query. SQLite before 3.32 takes 999 parameters.
+MAX_IDS = 500
+
+
+class OrmStore(ResultStore):
+    """Keeps results in the table of ``Task``, in the database the routers name.
+
+    Reads go to the database that is written to: a replica may not have the result
+    that somebody waits for.
+    """
+
+    database: str
+
+    def __init__(self, conf: Conf) -> None:
+        super().__init__(conf)
+        self.database = router.db_for_write(Task)
+        self._upsert: Upsert | None = None
+        self._prune = Pruner(self._tasks, conf.save_limit, conf.save_limit_per)
+
+    @property
+    def _connection(self) -> BaseDatabaseWrapper:
+        return connections[self.database]
+
+    @property
+    def _tasks(self) -> QuerySet[Task]:
+        return Task.objects.using(self.database)
+
+    # -- for the recorder ----------------------------------------------------
+    def save(self, results: Sequence[Result]) -> None:
+        rows = collapse(results)
+        if rows:
+            with self._errors("store results"), transaction.atomic(self.database):
+                self._write(rows)
+                self._prune(rows)
+
+    def _write(self, rows: Sequence[Row]) -> None:
+        if self._upsert is None:
+            self._connection.ensure_connection()  # it tells MariaDB from MySQL
+            self._upsert = make_upsert(self._connection)
+        with self._connection.cursor() as cursor:
+            self._upsert(cursor, rows)
+
+    def finished(self, ids: Collection[str]) -> set[str]:
+        with self._errors("look up results"):
+            return {
+                id
+                for part in _parts(ids)
+                for id in self._tasks.filter(id__in=part, success=True).values_list(
+                    "id", flat=True
+                )
+            }
+
+    def crashes(self, ids: Collection[str]) -> dict[str, int]:
+        found = dict.fromkeys(ids, 0)
+        with self._errors("look up results"):
+            for part in _parts(ids):
+                crashed = self._tasks.filter(id__in=part, crashes__gt=0)
+                found.update(crashed.values_list("id", "crashes"))
+        return found
+
+    def collate(self, group: str, count: int) -> bool:
+        label = clip(group, NAME)
+        elements = self._tasks.filter(group=label, iter_index__isnull=False)
+        with self._errors("join results"), transaction.atomic(self.database):
+            if self._tasks.filter(id=group).exists():
+                # somebody was faster; what is left came late and is in the list
+                elements.delete()
+                return True
+            if elements.count() < count:
+                return False
+            rows = [_row(values) for values in elements.values(*FIELDS)]
+            joined = [join(group, rows)]
+            self._write(joined)
+            for part in _parts([row.id for row in rows]):
+                elements.filter(id__in=part).delete()
+            self._prune(joined)
+            return True
+
+    def joined(self, broker: Broker) -> AbstractContextManager[object]:
+        if broker.database != self.database:
+            return nullcontext()
+        return self._transaction()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._errors("store and acknowledge"), transaction.atomic(self.database):
+            yield
+
+    # -- for the API -----------------------------------------------------------
+    def fetch(self, key: str) -> Task | None:
+        with self._errors("read a result"):
+            found = self._tasks.filter(id=key).first()
+            if found is None:
+                named = self._tasks.filter(name=clip(key, NAME))
+                found = named.order_by("-stopped", "-id").first()
+            return found
+
+    def fetch_group(self, group: str, failures: bool) -> list[Task]:  # type: ignore[override]
+        with self._errors("read a group"):
+            members = self._group(group).order_by("enqueued", "id")
+            return list(members if failures else members.filter(success=True))
+
+    def count_group(self, group: str, failures: bool) -> int:
+        with self._errors("count a group"):
+            members = self._group(group)
+            return (members.filter(success=False) if failures else members).count()
+
+    def delete(self, key: str) -> bool:
+        with self._errors("delete a result"):
+            found = self.fetch(key)
+            return found is not None and found.delete(using=self.database)[0] > 0
+
+    def delete_group(self, group: str, tasks: bool) -> int:
+        with self._errors("delete a group"):
+            members = self._group(group)
+            return members.delete()[0] if tasks else members.update(group=None)
+
+    def _group(self, group: str) -> QuerySet[Task]:
+        return self._tasks.filter(group=clip(group, NAME))
+
+    def close(self) -> None:
+        self._connection.close()
+
+    @contextmanager
+    def _errors(self, what: str) -> Iterator[None]:
+        """Raise what the database raises as StoreError; let a broken connection go."""
+        try:
+            yield
+        except Error as error:
+            if not self._connection.in_atomic_block:
+                self._connection.close_if_unusable_or_obsolete()
+            raise StoreError(
+                f"cannot {what} in database {self.database!r}:"
+                f" {type(error).__name__}: {error}"
+            ) from error
+
+
+def _parts(ids: Collection[str]) -> Iterator[list[str]]:
+    listed = list(ids)
+    for start in range(0, len(listed), MAX_IDS):
+        yield listed[start : start + MAX_IDS]
+
+
+def _row(values: dict[str, object]) -> Row:
+    times = {name: values[name].timestamp() for name in TIMES}  # type: ignore[attr-defined]
+    return Row(**{**values, **times})  # type: ignore[arg-type]
