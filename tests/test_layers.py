@@ -36,8 +36,8 @@ LAYERS: dict[int, tuple[str, str]] = {
     2: ("processes, clocks, sockets", "engine"),
     3: (
         "Django adapters",
-        """models migrations results.orm results.pruning results.rows results.sql
-        results.routing results.cache caches.django schedules.orm builtin connections""",
+        """models migrations results.orm results.pruning results.sql
+        results.cache caches.django schedules.orm builtin connections""",
     ),
     4: (
         "composition: may import everything below",
