@@ -1,0 +1,121 @@
+"""What the broken brokers share: a sound broker, and a contract for each of them.
+
+``core/test_broker_contract.py`` runs these files in a pytest of its own; their names
+keep them out of every other run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, ClassVar
+
+import msgspec
+import pytest
+
+from qcore import Broker, Conf, Delivery
+from qcore.brokers.memory import MemoryBroker
+from qcore.errors import BrokerUnavailable, ConfigError
+from qcore.testing import BrokerContract
+from qcore.testing.brokers.case import Connect
+
+CANARY = "hunter2-canary"
+
+
+class Sound(MemoryBroker):
+    """Has no fault. Each subclass has one, and names the test that must catch it."""
+
+    caught_by: ClassVar[str] = ""
+    supports_durable = True  # what it holds survives its `restart`
+    max_batch = 20
+    # How it takes the outage of its service; see Dead.
+    outage: ClassVar[Exception] = BrokerUnavailable("nobody answers. Check Q_CLUSTER.")
+    connects_first: ClassVar[bool] = False
+    says_goodbye: ClassVar[bool] = False
+
+    def __init__(self, conf: Conf, queue: str | None = None) -> None:
+        super().__init__(conf, queue)
+        self.check_options(conf.options.get("memory", {}))
+
+    def check_options(self, options: dict[str, Any]) -> None:
+        for name in options:
+            raise ConfigError(f"Q_CLUSTER['memory']: unknown key {name!r}")
+
+    @classmethod
+    def restart(cls) -> None:
+        """Stand for a service that is killed and started again."""
+
+    def held(self, receipt: Hashable) -> str:
+        assert isinstance(receipt, tuple)
+        return str(receipt[0])
+
+    def altered(self, found: list[Delivery], **fields: Any) -> list[Delivery]:
+        return [msgspec.structs.replace(one, **fields) for one in found]
+
+
+class Dead(MemoryBroker):
+    """A broker whose service is not there: every call ends in the outage of its kind."""
+
+    def __init__(self, conf: Conf, kind: type[Sound]) -> None:
+        super().__init__(conf, "dead")
+        self.kind = kind
+
+    def _fail(self, *args: object, **options: object) -> Any:
+        raise self.kind.outage
+
+    ping = info = dequeue = purge_queue = delete_queue = _fail
+
+    def enqueue_many(self, packages: Sequence[bytes], *, delay: float = 0) -> list[str]:
+        if not self.kind.connects_first:
+            self.check_size(packages)
+        raise self.kind.outage
+
+    def close(self) -> None:
+        if self.kind.says_goodbye:
+            raise self.kind.outage
+
+
+class BrokenCase(BrokerContract):
+    """The contract with short times, on one of these brokers."""
+
+    kind: ClassVar[type[Sound]]
+    lease = 0.3
+    patience = 1.0
+    crosses_processes = False
+    secret = CANARY
+    misspelt = ({"memory": {"szie": 1}}, "szie")
+
+    @pytest.fixture
+    def make_broker(self) -> Connect:
+        def make(queue: str | None = None, **settings: Any) -> Broker:
+            return self.kind(Conf.from_dict(settings, claimed=["memory"]), queue)
+
+        return make
+
+    @pytest.fixture
+    def dead_broker(self) -> Broker:
+        return Dead(Conf.from_dict({}), self.kind)
+
+    @pytest.fixture
+    def restart_service(self) -> Callable[[bool], None]:
+        return lambda kill: self.kind.restart()
+
+
+def contracts(names: dict[str, Any]) -> dict[str, type[BrokenCase]]:
+    """Return a test class for each broken broker among the names of a module."""
+    broken = [
+        value
+        for value in names.values()
+        if isinstance(value, type) and issubclass(value, Sound) and value.caught_by
+    ]
+    return {
+        f"Test{kind.__name__}": type(
+            f"Test{kind.__name__}", (BrokenCase,), {"kind": kind}
+        )
+        for kind in broken
+    }
+
+
+class TestSound(BrokenCase):
+    """The control: what catches the broken ones must pass here."""
+
+    kind = Sound
