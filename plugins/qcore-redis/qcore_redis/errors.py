@@ -11,9 +11,9 @@ from qcore.masking import mask_url
 
 #: What the user of an ACL must be allowed, as words of ACL SETUSER.
 PERMISSIONS = (
-    "~{qcore:* +ping +info +select +hello +client|setinfo +xadd +xreadgroup +xack +xdel"
-    " +xclaim +xpending +xrange +xlen +xgroup|create +eval +evalsha +time +zadd +zrem"
-    " +zrange +zrangebyscore +zcard +hset +hget +hdel +del"
+    "~{qcore:* +ping +info +select +xadd +xreadgroup +xack +xdel +xclaim +xpending"
+    " +xrange +xlen +xgroup|create +eval +evalsha +time +zadd +zrem +zrange"
+    " +zrangebyscore +zcard +hset +hget +hdel +del"
 )
 
 # redis-py takes the code off the message of these; a subclass stands before its base.
@@ -61,11 +61,11 @@ _LASTING = {
 }
 
 
-class NoGroup(BrokerError):  # noqa: N818 - a fact to act upon, never shown
+class NoGroup(BrokerUnavailable):  # noqa: N818 - a fact to act upon, seldom shown
     """The stream or its consumer group is gone, as after FLUSHALL."""
 
 
-class NoScript(BrokerError):  # noqa: N818 - the same
+class NoScript(BrokerUnavailable):  # noqa: N818 - the same
     """The server does not have a script, as after a restart or SCRIPT FLUSH."""
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 1.5
 # The documented names of early redis-py, and what the driver calls them today.
 RENAMED = {"charset": "encoding", "errors": "encoding_errors"}
+# What a pool tells its own connections, by the first letters.
+_OF_A_POOL = ("connection_pool", "maint_", "orig_", "oss_", "himport_")
 # What would take the connection out of our hands.
 _RESERVED = {"self", "connection_pool", "single_connection_client"}
 
@@ -121,13 +123,16 @@ def _from_django_redis(alias: str, reply_seconds: float) -> redis.ConnectionPool
             f" django-redis cache: {mask_url(str(error))}. Expected a key of CACHES"
             " with the backend django_redis.cache.RedisCache."
         ) from None
-    options = dict(shared.connection_kwargs)
+    options = {
+        name: value
+        for name, value in shared.connection_kwargs.items()
+        if not name.startswith(_OF_A_POOL)
+    }
     on_network = "path" not in options
     for name, value in _defaults(reply_seconds, on_network=on_network).items():
         if options.get(name) is None:
             options[name] = value
     if isinstance(shared, SentinelConnectionPool):
-        options.pop("connection_pool", None)
         return SentinelConnectionPool(
             shared.service_name, shared.sentinel_manager, **options
         )

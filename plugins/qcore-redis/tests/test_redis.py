@@ -1,0 +1,344 @@
+"""What is peculiar to Redis: groups, scripts, full memory, fail-over, evil networks."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+
+import pytest
+import redis
+from qcore_redis.broker import RedisBroker
+from qcore_redis.errors import PERMISSIONS
+from qcore_redis.server import Server
+from servers.proxy import FaultProxy
+from servers.redis import RedisServer
+
+from qcore.envelope import Delivery
+from qcore.errors import BrokerError, BrokerUnavailable
+
+Open = Callable[..., RedisBroker]
+
+
+def receive(broker: RedisBroker, count: int = 1) -> list[Delivery]:
+    found: list[Delivery] = []
+    deadline = time.monotonic() + 10
+    while len(found) < count:
+        assert time.monotonic() < deadline, f"{len(found)} of {count} came"
+        found += broker.dequeue(count - len(found), wait=1)
+    return found
+
+
+# -- what administrators do ------------------------------------------------------
+
+
+def test_flushall(
+    own_redis_server: RedisServer, admin: redis.Redis, open_broker: Open
+) -> None:
+    broker = open_broker({"port": own_redis_server.port})
+    broker.enqueue_many([b"a", b"b"])
+    held = receive(broker, 2)
+    admin.flushall()
+    receipts = [delivery.receipt for delivery in held]
+    assert broker.extend(receipts) == set(receipts)
+    broker.release(receipts)
+    broker.release(receipts, delay=1)
+    broker.acknowledge_many(receipts)
+    assert (broker.queue_size(), broker.lock_size()) == (0, 0)
+    assert broker.dequeue() == []
+    admin.flushall()
+    broker.enqueue(b"c")
+    assert receive(broker)[0].package == b"c"
+
+
+def test_purge_under_a_waiting_reader(
+    redis_server: RedisServer, open_broker: Open
+) -> None:
+    setting = {"port": redis_server.port}
+    reader = open_broker(setting)
+    assert reader.dequeue() == []
+    found: list[Delivery] = []
+    thread = threading.Thread(target=lambda: found.extend(reader.dequeue(wait=10)))
+    thread.start()
+    with redis.Redis(port=redis_server.port) as client:
+        while not client.info("clients")["blocked_clients"]:
+            time.sleep(0.01)
+    writer = open_broker(setting, reader.queue)
+    writer.purge_queue()
+    writer.enqueue(b"package")
+    thread.join(15)
+    assert [delivery.package for delivery in found] == [b"package"]
+
+
+def test_script_flush(
+    own_redis_server: RedisServer, admin: redis.Redis, open_broker: Open
+) -> None:
+    broker = open_broker({"port": own_redis_server.port})
+    broker.enqueue_many([b"a", b"b"])
+    held = receive(broker, 2)
+    admin.script_flush()
+    assert broker.extend([held[0].receipt]) == set()
+    admin.script_flush()
+    assert (broker.queue_size(), broker.lock_size()) == (0, 2)
+
+
+def test_client_kill_between_calls(
+    own_redis_server: RedisServer, admin: redis.Redis, open_broker: Open
+) -> None:
+    """A connection that the server has closed is seen before a package is sent on it."""
+    broker = open_broker({"port": own_redis_server.port})
+    for package in (b"a", b"b", b"c"):
+        broker.enqueue(package)
+        admin.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    found: list[bytes] = []
+    while len(found) < 3:
+        found += [delivery.package for delivery in broker.dequeue(1)]
+        admin.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    assert found == [b"a", b"b", b"c"]
+
+
+def test_a_replica_takes_no_writes(
+    own_redis_server: RedisServer, admin: redis.Redis, open_broker: Open
+) -> None:
+    broker = open_broker({"port": own_redis_server.port})
+    broker.enqueue(b"a")
+    (held,) = receive(broker)
+    admin.replicaof("127.0.0.1", "1")
+    for call in (
+        lambda: broker.enqueue(b"b"),
+        lambda: broker.enqueue_many([b"b", b"c"]),
+        lambda: broker.dequeue(),
+        lambda: broker.acknowledge(held.receipt),
+    ):
+        with pytest.raises(BrokerUnavailable, match="replica"):
+            call()
+    admin.replicaof("NO", "ONE")
+    broker.acknowledge(held.receipt)
+    assert (broker.queue_size(), broker.lock_size()) == (0, 0)
+
+
+def test_full_memory_can_still_be_drained(
+    own_redis_server: RedisServer, admin: redis.Redis, open_broker: Open
+) -> None:
+    """Enqueue is refused; claim, renew, release, finish and coming due work.
+
+    No cluster has run before, so that even the group is made under full memory.
+    """
+    broker = open_broker({"port": own_redis_server.port})
+    broker.enqueue(b"due", delay=0.01)
+    broker.enqueue_many([b"a", b"b", b"c"])
+    admin.config_set("maxmemory", "1")
+    for call in (
+        lambda: broker.enqueue(b"x"),
+        lambda: broker.enqueue_many([b"x", b"y"]),
+        lambda: broker.enqueue(b"x", delay=1),
+    ):
+        with pytest.raises(BrokerError, match="no memory left") as raised:
+            call()
+        assert not isinstance(raised.value, BrokerUnavailable)
+    first, *rest = receive(broker, 4)
+    assert broker.extend([first.receipt]) == set()
+    broker.release([first.receipt])
+    again = receive(broker)
+    broker.release([again[0].receipt], delay=0.01)
+    again = receive(broker)
+    assert (again[0].package, again[0].attempt) == (first.package, 3)
+    broker.acknowledge_many([delivery.receipt for delivery in (*rest, *again)])
+    assert (broker.queue_size(), broker.lock_size()) == (0, 0)
+
+
+def test_a_batch_is_stored_whole_or_not_at_all(
+    own_redis_server: RedisServer, admin: redis.Redis, open_broker: Open
+) -> None:
+    broker = open_broker({"port": own_redis_server.port})
+    admin.config_set("maxmemory", "1")
+    with pytest.raises(BrokerError):
+        broker.enqueue_many([b"a", b"b"])
+    admin.config_set("maxmemory", "0")
+    assert broker.queue_size() == 0
+
+
+def test_eviction_is_warned_of(
+    own_redis_server: RedisServer,
+    admin: redis.Redis,
+    open_broker: Open,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    admin.config_set("maxmemory", "100mb")
+    caplog.set_level(logging.WARNING, "qcore.broker")
+    open_broker({"port": own_redis_server.port}).dequeue()
+    assert caplog.messages == []
+    admin.config_set("maxmemory-policy", "allkeys-lru")
+    open_broker({"port": own_redis_server.port}).dequeue()
+    assert "maxmemory-policy allkeys-lru" in caplog.text
+    assert "CONFIG SET maxmemory-policy noeviction" in caplog.text
+
+
+# -- who may come in ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("given", [{"password": "hush-hush"}, {}], ids=["wrong", "none"])
+def test_the_password_is_refused(
+    own_redis_server: RedisServer,
+    admin: redis.Redis,
+    open_broker: Open,
+    given: dict[str, str],
+) -> None:
+    admin.config_set("requirepass", "the-right-one")
+    broker = open_broker({"port": own_redis_server.port, **given})
+    for call in (broker.ping, broker.dequeue, lambda: broker.enqueue(b"x")):
+        with pytest.raises(BrokerError, match="refuses the password") as raised:
+            call()
+        assert not isinstance(raised.value, BrokerUnavailable)
+        assert "hush" not in f"{raised.value}{raised.value.__cause__}"
+
+
+def test_an_acl_that_lacks_a_command(
+    own_redis_server: RedisServer, admin: redis.Redis, open_broker: Open
+) -> None:
+    rights = ["~*", "+@all", "-xreadgroup", "-info"]
+    admin.execute_command("ACL", "SETUSER", "ann", "on", ">pw", *rights)
+    broker = open_broker(f"redis://ann:pw@127.0.0.1:{own_redis_server.port}/0")
+    broker.enqueue(b"package")
+    with pytest.raises(BrokerError, match=r"needs: ACL SETUSER .*\+xreadgroup"):
+        broker.dequeue()
+
+
+def test_the_rights_that_are_asked_for_suffice(
+    own_redis_server: RedisServer, admin: redis.Redis, open_broker: Open
+) -> None:
+    admin.execute_command("ACL", "SETUSER", "bob", "on", ">pw", *PERMISSIONS.split())
+    setting = f"redis://bob:pw@127.0.0.1:{own_redis_server.port}/0"
+    broker = open_broker(setting)
+    ids = [broker.enqueue(b"a"), broker.enqueue(b"b", delay=60)]
+    broker.enqueue_many([b"c"])
+    (held,) = receive(broker)
+    broker.extend([held.receipt])
+    broker.release([held.receipt], delay=0.01)
+    assert [broker.delete(id) for id in ids] == [True, True]
+    broker.acknowledge_many([one.receipt for one in receive(broker)])
+    broker.set_stat("key", b"value", ttl=5)
+    assert broker.get_stats("k") == [b"value"]
+    assert broker.info()
+    assert broker.ping()
+    broker.queue_size()
+    broker.purge_queue()
+
+
+# -- networks ------------------------------------------------------------------------
+
+
+def test_silence_is_noticed_and_forgotten(
+    redis_server: RedisServer,
+    open_broker: Open,
+    fault_proxy: Callable[[int], FaultProxy],
+) -> None:
+    """A peer that says nothing costs a web request less than two seconds."""
+    proxy = fault_proxy(redis_server.port)
+    broker = open_broker({"port": proxy.port}, retry=4)
+    broker.enqueue(b"before")
+    receive(broker)
+    proxy.fault("black-hole")
+    started = time.monotonic()
+    with pytest.raises(BrokerUnavailable, match="Timeout"):
+        broker.enqueue(b"lost or late")
+    assert time.monotonic() - started < 2.5
+    with pytest.raises(BrokerUnavailable, match="Timeout"):
+        broker.dequeue(wait=1)
+    proxy.fault("pass")
+    broker.enqueue(b"after")
+    found: set[bytes] = set()
+    while b"after" not in found:
+        found.add(receive(broker)[0].package)
+
+
+def test_an_interrupted_call_does_not_mix_up_replies(
+    redis_server: RedisServer,
+    open_broker: Open,
+    fault_proxy: Callable[[int], FaultProxy],
+) -> None:
+    """A task's time-out may strike while its own enqueue waits for the reply."""
+
+    class Struck(BaseException):
+        pass
+
+    def strike(number: int, frame: FrameType | None) -> None:
+        raise Struck
+
+    proxy = fault_proxy(redis_server.port)
+    broker = open_broker({"port": proxy.port})
+    broker.ping()
+    proxy.fault("delay", 0.5)
+    before = signal.signal(signal.SIGALRM, strike)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        with pytest.raises(Struck):
+            broker.enqueue(b"package")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    proxy.fault("pass")
+    assert broker.ping()
+    assert broker.info().split()[0] in ("Redis", "Valkey")
+
+
+def test_garbage_is_unavailability(
+    redis_server: RedisServer,
+    open_broker: Open,
+    fault_proxy: Callable[[int], FaultProxy],
+) -> None:
+    """A reply with a wrong first byte drops the connection, and the next call works."""
+    proxy = fault_proxy(redis_server.port)
+    broker = open_broker({"port": proxy.port})
+    broker.ping()
+    proxy.fault("corrupt", 0)
+    with pytest.raises(BrokerUnavailable):
+        broker.enqueue(b"package")
+    proxy.fault("pass")
+    assert broker.queue_size() == 1
+
+
+# -- keys and versions -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("queue", ["a}b", "{a}", "with space", "näme", "%s*[x]"])
+def test_the_keys_of_a_queue_share_a_slot(
+    redis_server: RedisServer, open_broker: Open, queue: str
+) -> None:
+    broker = open_broker({"port": redis_server.port}, queue)
+    slots = {redis.crc.key_slot(key.encode()) for key in broker._keys}
+    assert len(slots) == 1
+    broker.enqueue(b"package")
+    receive(broker)
+    broker.purge_queue()
+
+
+def test_nothing_is_left_behind(
+    own_redis_server: RedisServer, admin: redis.Redis, open_broker: Open
+) -> None:
+    """However many instances come and go, a worked-off queue is one small key."""
+    broker = open_broker({"port": own_redis_server.port})
+    broker.enqueue(b"later", delay=0.01)
+    for _ in range(5):
+        one = open_broker({"port": own_redis_server.port}, broker.queue)
+        one.enqueue(b"package")
+        one.acknowledge_many([delivery.receipt for delivery in receive(one)])
+    broker.acknowledge(receive(broker)[0].receipt)
+    (stream,) = admin.keys("*")
+    assert stream == f"{{qcore:{broker.queue}}}:tasks".encode()
+    assert admin.xlen(stream) == 0
+    assert len(admin.xinfo_consumers(stream, "clusters")) == 1
+    broker.delete_queue()
+    assert admin.dbsize() == 0
+
+
+def test_versions() -> None:
+    old = Server.parse(b"# Server\r\nredis_version:5.0.14\r\n")
+    with pytest.raises(BrokerError, match=r"Redis 5\.0\.14 is too old"):
+        old.require_streams()
+    valkey = Server.parse(b"redis_version:7.2.4\r\nvalkey_version:8.1.8\r\n")
+    valkey.require_streams()
+    assert str(valkey) == "Valkey 8.1.8"
