@@ -225,7 +225,11 @@ class RedisBroker(Broker):
         """Remove a waiting package; a delayed one has its id only until it is due."""
         stream, due, parked = self._keys
         replies = self._brief.call_many(
-            *([("XDEL", stream, id), ("XACK", stream, GROUP, id)] if _is_entry(id) else []),
+            *(
+                [("XDEL", stream, id), ("XACK", stream, GROUP, id)]
+                if _is_entry(id)
+                else []
+            ),
             ("ZREM", due, id),
             ("HDEL", parked, id),
         )

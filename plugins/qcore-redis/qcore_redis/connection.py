@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import redis
 from redis.exceptions import MovedError, ReadOnlyError, RedisError, ResponseError
 
 from .errors import NoScript, translate
 from .options import address
 from .scripts import Script
+
+if TYPE_CHECKING:
+    import redis
 
 # A queue lives on one node of a Redis Cluster; two hops find it, five are a fault.
 MAX_MOVES = 5
@@ -62,7 +64,8 @@ class Connection:
         self._wire.disconnect()
 
     def _exchange(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
-        for _ in range(MAX_MOVES):
+        moves = 0
+        while True:
             try:
                 self._refresh()
                 replies = self._talk(commands)
@@ -77,9 +80,11 @@ class Connection:
             moved = self._judge(replies)
             if moved is None:
                 return replies
+            moves += 1
+            if moves > MAX_MOVES:
+                self._go_home()
+                raise translate(moved, self.address) from moved
             self._go(moved.host, moved.port)
-        self._go_home()
-        raise translate(moved, self.address)
 
     def _talk(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
         wire = self._wire

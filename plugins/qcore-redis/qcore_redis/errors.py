@@ -61,11 +61,11 @@ _LASTING = {
 }
 
 
-class NoGroup(BrokerUnavailable):  # noqa: N818 - a fact to act upon, seldom shown
+class NoGroup(BrokerUnavailable):
     """The stream or its consumer group is gone, as after FLUSHALL."""
 
 
-class NoScript(BrokerUnavailable):  # noqa: N818 - the same
+class NoScript(BrokerUnavailable):
     """The server does not have a script, as after a restart or SCRIPT FLUSH."""
 
 

@@ -113,11 +113,11 @@ def _from_django_redis(alias: str, reply_seconds: float) -> redis.ConnectionPool
     except ImportError as error:
         raise ConfigError(
             f"Q_CLUSTER['django_redis'] is {alias!r}, but django-redis is not installed."
-            ' Run: pip install "django-redis>=6", or set Q_CLUSTER[\'redis\'] instead.'
+            " Run: pip install \"django-redis>=6\", or set Q_CLUSTER['redis'] instead."
         ) from error
     try:
         shared = get_redis_connection(alias).connection_pool
-    except Exception as error:  # of Django, of django-redis or of its client classes
+    except Exception as error:  # noqa: BLE001 - of Django, django-redis or its clients
         raise ConfigError(
             f"Q_CLUSTER['django_redis'] is {alias!r}, which is not the alias of a"
             f" django-redis cache: {mask_url(str(error))}. Expected a key of CACHES"
@@ -133,7 +133,7 @@ def _from_django_redis(alias: str, reply_seconds: float) -> redis.ConnectionPool
         if options.get(name) is None:
             options[name] = value
     if isinstance(shared, SentinelConnectionPool):
-        return SentinelConnectionPool(
+        return SentinelConnectionPool(  # type: ignore[no-untyped-call]
             shared.service_name, shared.sentinel_manager, **options
         )
     return redis.ConnectionPool(connection_class=shared.connection_class, **options)

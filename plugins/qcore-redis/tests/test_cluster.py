@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import redis
-from qcore_redis.broker import RedisBroker
 from redis.crc import key_slot
 from servers.redis import RedisServer
+
+from qcore_redis.broker import RedisBroker
 
 Open = Callable[..., RedisBroker]
 SLOTS = 16_384

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from qcore_redis.broker import RedisBroker
 from servers.base import free_port
 from servers.redis import RedisServer
 
 from qcore.brokers.base import Broker
 from qcore.conf import Conf
 from qcore.testing import BrokerContract
+from qcore_redis.broker import RedisBroker
 
-PASSWORD = "s3cret-of-redis"  # noqa: S105 - of a server that lives for a test
+PASSWORD = "s3cret-of-redis"
 Make = Callable[..., Broker]
 
 

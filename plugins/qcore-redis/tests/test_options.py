@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
-from qcore_redis.broker import RedisBroker
-from qcore_redis.options import address, make_pool
 from servers.redis import RedisServer
 
 from qcore.conf import Conf
 from qcore.errors import ConfigError
+from qcore_redis.broker import RedisBroker
+from qcore_redis.options import address, make_pool
 
 if TYPE_CHECKING:
     from pytest_django import Settings
@@ -130,7 +130,11 @@ def test_django_redis(
     django_redis = pytest.importorskip("django_redis")
     wanted = {"CONNECTION_POOL_KWARGS": {"decode_responses": True}}
     settings.CACHES = {
-        "default": {"BACKEND": CACHE, "LOCATION": redis_server.url(5), "OPTIONS": wanted}
+        "default": {
+            "BACKEND": CACHE,
+            "LOCATION": redis_server.url(5),
+            "OPTIONS": wanted,
+        }
     }
     broker = open_broker(django_redis="default")
     round_trip(broker)
@@ -163,4 +167,4 @@ def test_django_redis_is_not_installed(
 
 def test_the_plugin_does_not_import_its_driver() -> None:
     code = "import sys, qcore_redis; sys.exit('redis' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -8,17 +8,20 @@ import threading
 import time
 from collections.abc import Callable
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import pytest
 import redis
-from qcore_redis.broker import RedisBroker
-from qcore_redis.errors import PERMISSIONS
-from qcore_redis.server import Server
-from servers.proxy import FaultProxy
-from servers.redis import RedisServer
 
 from qcore.envelope import Delivery
 from qcore.errors import BrokerError, BrokerUnavailable
+from qcore_redis.broker import RedisBroker
+from qcore_redis.errors import PERMISSIONS
+from qcore_redis.server import Server
+
+if TYPE_CHECKING:
+    from servers.proxy import FaultProxy
+    from servers.redis import RedisServer
 
 Open = Callable[..., RedisBroker]
 
@@ -110,7 +113,7 @@ def test_a_replica_takes_no_writes(
     for call in (
         lambda: broker.enqueue(b"b"),
         lambda: broker.enqueue_many([b"b", b"c"]),
-        lambda: broker.dequeue(),
+        broker.dequeue,
         lambda: broker.acknowledge(held.receipt),
     ):
         with pytest.raises(BrokerUnavailable, match="replica"):
@@ -180,7 +183,9 @@ def test_eviction_is_warned_of(
 # -- who may come in ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize("given", [{"password": "hush-hush"}, {}], ids=["wrong", "none"])
+@pytest.mark.parametrize(
+    "given", [{"password": "hush-hush"}, {}], ids=["wrong", "none"]
+)
 def test_the_password_is_refused(
     own_redis_server: RedisServer,
     admin: redis.Redis,
