@@ -125,10 +125,7 @@ class Task(models.Model):
 
     def _call(self) -> list[Any]:
         accept = current.conf.accept_content
-        call = cast("list[Any]", contents.load(self.payload, self.content, accept))
-        if self.content == contents.JOINED:
-            return [[part[0] for part in call], {}]
-        return call
+        return contents.load_call(self.payload, self.content, accept)
 
     def short_result(self) -> str:
         """Return the beginning of the result as text; a pickle is not opened."""
@@ -308,6 +305,8 @@ class Schedule(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Store it; without ``next_run``, a cron runs at its next slot, others now."""
+        for field in ("name", "hook", "cron", "cluster", "intended_date_kwarg"):
+            setattr(self, field, getattr(self, field) or None)
         if self.next_run is None:
             self.next_run = self.entry.first_run(current.conf, timezone.now())
         super().save(*args, **kwargs)
@@ -338,7 +337,7 @@ class ScheduleSlot(models.Model):
     schedule = models.ForeignKey(Schedule, models.SET_NULL, null=True)
     slot = models.DateTimeField()
     task_id = IdField(max_length=32, unique=True)
-    queue = models.CharField(max_length=NAME)
+    queue = models.CharField(max_length=255)
     package = models.BinaryField()
     claimed = models.DateTimeField(null=True)
     sent = models.DateTimeField(null=True)

@@ -232,7 +232,7 @@ class Migration(migrations.Migration):
                 ),
                 ("slot", models.DateTimeField()),
                 ("task_id", qcore.models.IdField(max_length=32, unique=True)),
-                ("queue", models.CharField(max_length=100)),
+                ("queue", models.CharField(max_length=255)),
                 ("package", models.BinaryField()),
                 ("claimed", models.DateTimeField(null=True)),
                 ("sent", models.DateTimeField(null=True)),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from collections.abc import Collection, Sequence
+from typing import Any, cast
 
 import msgspec
 
@@ -77,6 +78,12 @@ def load(text: str, content: str, accept: Collection[str]) -> object:
     return get_serializer(content).loads(to_bytes(text, content))
 
 
+def load_call(text: str, content: str, accept: Collection[str]) -> list[Any]:
+    """Return the stored call: a list of args, kwargs and what else its body held."""
+    call = cast("list[Any]", load(text, content, accept))
+    return [[part[0] for part in call], {}] if content == JOINED else call
+
+
 def show(text: str, content: str) -> str:
     """Return a stored value as text for people; a pickle is never opened."""
     if content == TEXT:
@@ -89,6 +96,16 @@ def show(text: str, content: str) -> str:
     if content == JSON:
         return describe(text.encode(), content)
     return f"<{content}, {len(text) * 3 // 4} bytes, not shown>"
+
+
+def show_part(text: str, content: str, index: int) -> str:
+    """Return one part of a stored call as text: 0 its args, 1 its kwargs."""
+    if content != JSON:
+        return show(text, content)
+    try:
+        return describe(bytes(_raws(text)[index]), content)
+    except (msgspec.DecodeError, IndexError):
+        return show(text, content)
 
 
 def join_values(values: Sequence[Stored]) -> Stored:

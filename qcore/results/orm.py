@@ -85,8 +85,7 @@ class OrmStore(ResultStore):
         return found
 
     def collate(self, group: str, count: int) -> bool:
-        label = clip(group, NAME)
-        elements = self._tasks.filter(group=label, iter_index__isnull=False)
+        elements = self._labelled(group).filter(iter_index__isnull=False)
         with self._errors("join results"), transaction.atomic(self.database):
             if self._tasks.filter(id=group).exists():
                 # somebody was faster; what is left came late and is in the list
@@ -123,12 +122,12 @@ class OrmStore(ResultStore):
 
     def fetch_group(self, group: str, failures: bool) -> list[Task]:  # type: ignore[override]
         with self._errors("read a group"):
-            members = self._group(group).order_by("enqueued", "id")
+            members = self._members(group).order_by("enqueued", "id")
             return list(members if failures else members.filter(success=True))
 
     def count_group(self, group: str, failures: bool) -> int:
         with self._errors("count a group"):
-            members = self._group(group)
+            members = self._members(group)
             return (members.filter(success=False) if failures else members).count()
 
     def delete(self, key: str) -> bool:
@@ -138,10 +137,14 @@ class OrmStore(ResultStore):
 
     def delete_group(self, group: str, tasks: bool) -> int:
         with self._errors("delete a group"):
-            members = self._group(group)
+            members = self._labelled(group)
             return members.delete()[0] if tasks else members.update(group=None)
 
-    def _group(self, group: str) -> QuerySet[Task]:
+    def _members(self, group: str) -> QuerySet[Task]:
+        """Return a group without the calls of an ``async_iter`` that is not joined."""
+        return self._labelled(group).filter(iter_index=None)
+
+    def _labelled(self, group: str) -> QuerySet[Task]:
         return self._tasks.filter(group=clip(group, NAME))
 
     def close(self) -> None:

@@ -21,6 +21,7 @@ WORD = 16
 
 _NO_OPTIONS = Options()
 _encode = msgspec.json.Encoder().encode
+_decode_options = msgspec.json.Decoder(Options).decode
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -97,6 +98,11 @@ def row_of(result: Result) -> Row:
         iter_index=task.iter_index,
         iter_count=task.iter_count,
     )
+
+
+def options_from(text: str) -> Options:
+    """Return the options of a task as its row has them."""
+    return _decode_options(text) if text else _NO_OPTIONS
 
 
 def merge(old: Row | None, new: Row) -> Row:

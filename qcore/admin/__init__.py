@@ -1,0 +1,19 @@
+"""The admin: successful, failed and scheduled tasks.
+
+Nothing that is stored is ever unpickled here. To change a page, unregister its model
+and register a subclass of its class.
+"""
+
+from __future__ import annotations
+
+from django.contrib import admin
+
+from ..models import Failure, Schedule, Success
+from .results import FailureAdmin, SuccessAdmin, TaskAdmin
+from .schedules import ScheduleAdmin
+
+__all__ = ["FailureAdmin", "ScheduleAdmin", "SuccessAdmin", "TaskAdmin"]
+
+admin.site.register(Success, SuccessAdmin)
+admin.site.register(Failure, FailureAdmin)
+admin.site.register(Schedule, ScheduleAdmin)

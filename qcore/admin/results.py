@@ -1,0 +1,154 @@
+"""The pages of finished tasks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.contrib import admin, messages
+from django.db.models.functions import Left
+from django.utils.html import format_html
+
+from ..errors import QcoreError
+from ..models import SHORT, Task
+from ..results import content as contents
+from .filters import ClusterFilter, FunctionFilter, GroupFilter
+from .resubmit import resubmit
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+    from django.http import HttpRequest
+
+    _Admin = admin.ModelAdmin[Task]
+else:
+    _Admin = admin.ModelAdmin
+
+_DETAILS = [
+    "id",
+    "name",
+    "func",
+    "shown_args",
+    "shown_kwargs",
+    "outcome",
+    "shown_result",
+    "group",
+    "hook",
+    "cluster",
+    "enqueued",
+    "started",
+    "stopped",
+    "seconds",
+    "attempt_count",
+    "crashes",
+]
+
+
+class TaskAdmin(_Admin):
+    """A page to look at results: they can be deleted and sent again, not changed."""
+
+    fields = _DETAILS
+    readonly_fields = _DETAILS
+    search_fields: ClassVar = ["name", "func", "group", "=id"]
+    list_filter: ClassVar = [GroupFilter, FunctionFilter, ClusterFilter]
+    actions: ClassVar = ["resubmit_task"]
+    # counting a million rows twice is what makes a list slow
+    show_full_result_count = False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Task]:
+        """Return the rows without what only the page of a single task shows."""
+        return super().get_queryset(request).defer("payload", "value")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_resubmit_permission(self, request: HttpRequest) -> bool:
+        """Return whether the user may send tasks again."""
+        return request.user.has_perm("qcore.resubmit_task")
+
+    @admin.action(
+        description="Send the selected tasks again", permissions=["resubmit"]
+    )
+    def resubmit_task(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
+        """Send tasks again; one that cannot be sent does not stop the others."""
+        sent = 0
+        for row in queryset:
+            try:
+                new_id = resubmit(row)
+            except QcoreError as error:
+                self.message_user(request, str(error), messages.ERROR)
+                continue
+            sent += 1
+            self.log_change(request, row, f"Sent again as {new_id}.")
+            self.after_resubmit(row)
+        if sent:
+            noun = "task was" if sent == 1 else "tasks were"
+            self.message_user(request, f"{sent} {noun} sent again.", messages.SUCCESS)
+
+    def after_resubmit(self, row: Task) -> None:
+        """Do what is to be done with a row whose task was sent again: nothing."""
+
+    @admin.display(description="positional arguments")
+    def shown_args(self, row: Task) -> str:
+        return _block(contents.show_part(row.payload, row.content, 0))
+
+    @admin.display(description="keyword arguments")
+    def shown_kwargs(self, row: Task) -> str:
+        return _block(contents.show_part(row.payload, row.content, 1))
+
+    @admin.display(description="result")
+    def shown_result(self, row: Task) -> str:
+        return _block(contents.show(row.value, row.value_content))
+
+    @admin.display(description="time taken (s)")
+    def seconds(self, row: Task) -> str:
+        return f"{row.time_taken():.3f}"
+
+
+class SuccessAdmin(TaskAdmin):
+    """Successful tasks."""
+
+    list_display: ClassVar = [
+        "name",
+        "group",
+        "func",
+        "cluster",
+        "started",
+        "stopped",
+        "seconds",
+        "attempt_count",
+    ]
+
+
+class FailureAdmin(TaskAdmin):
+    """Failed tasks; one that is sent again goes from the list."""
+
+    list_display: ClassVar = [
+        "name",
+        "group",
+        "func",
+        "cluster",
+        "outcome",
+        "attempt_count",
+        "started",
+        "stopped",
+        "short_result",
+    ]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Task]:
+        rows = super().get_queryset(request)
+        return rows.annotate(beginning=Left("value", SHORT))
+
+    @admin.display(description="error")
+    def short_result(self, row: Any) -> str:
+        beginning: str = row.beginning
+        return beginning.partition("\n")[0]
+
+    def after_resubmit(self, row: Task) -> None:
+        """Delete the failure: its successor will say how it went."""
+        row.delete()
+
+
+def _block(text: str) -> str:
+    return format_html("<pre>{}</pre>", text)

@@ -1,0 +1,142 @@
+"""A result store in this process's memory: the twin for tests."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+import msgspec
+
+from . import content as contents
+from .base import ResultStore
+from .rows import NAME, Row, clip, collapse, join, merge
+
+if TYPE_CHECKING:
+    from ..envelope import Result
+
+
+class MemoryRecord:
+    """A stored result, with the attributes of the model ``Task``."""
+
+    def __init__(self, row: Row, accept: Sequence[str]) -> None:
+        self.id = row.id
+        self.name = row.name
+        self.func = row.func
+        self.hook = row.hook
+        self.group = row.group
+        self.cluster = row.cluster
+        self.success = row.success
+        self.outcome = row.outcome
+        self.attempt_count = row.attempt_count
+        self._row = row
+        self._accept = accept
+
+    @property
+    def args(self) -> tuple[Any, ...]:
+        """Positional arguments; of a joined ``async_iter``, those of all its calls."""
+        return tuple(self._call()[0])
+
+    @property
+    def kwargs(self) -> dict[str, Any]:
+        """Keyword arguments."""
+        return cast("dict[str, Any]", self._call()[1])
+
+    @property
+    def result(self) -> Any:
+        """The return value, or the text of the error."""
+        return contents.load(self._row.value, self._row.value_content, self._accept)
+
+    def _call(self) -> list[Any]:
+        return contents.load_call(self._row.payload, self._row.content, self._accept)
+
+
+class MemoryStore(ResultStore):
+    """Results in a dictionary that all stores of the process share; thread-safe.
+
+    ``clear`` empties it, between two tests for example.
+    """
+
+    _rows: ClassVar[dict[str, Row]] = {}
+    _lock: ClassVar = threading.RLock()
+
+    @classmethod
+    def clear(cls) -> None:
+        """Forget every result of this process."""
+        with cls._lock:
+            cls._rows.clear()
+
+    # -- for the recorder ----------------------------------------------------
+    def save(self, results: Sequence[Result]) -> None:
+        with self._lock:
+            for row in collapse(results):
+                self._rows[row.id] = merge(self._rows.get(row.id), row)
+
+    def finished(self, ids: Collection[str]) -> set[str]:
+        with self._lock:
+            return {id for id in ids if id in self._rows and self._rows[id].success}
+
+    def crashes(self, ids: Collection[str]) -> dict[str, int]:
+        with self._lock:
+            return {id: self._rows[id].crashes if id in self._rows else 0 for id in ids}
+
+    def collate(self, group: str, count: int) -> bool:
+        with self._lock:
+            elements = [r for r in self._labelled(group) if r.iter_index is not None]
+            if group not in self._rows:
+                if len(elements) < count:
+                    return False
+                self._rows[group] = join(group, elements)
+            for row in elements:
+                del self._rows[row.id]
+            return True
+
+    # -- for the API -----------------------------------------------------------
+    def fetch(self, key: str) -> MemoryRecord | None:
+        with self._lock:
+            row = self._find(key)
+        return None if row is None else self._record(row)
+
+    def fetch_group(  # type: ignore[override]
+        self, group: str, failures: bool
+    ) -> list[MemoryRecord]:
+        with self._lock:
+            rows = [row for row in self._members(group) if row.success or failures]
+        return [self._record(row) for row in rows]
+
+    def count_group(self, group: str, failures: bool) -> int:
+        with self._lock:
+            return sum(not (failures and row.success) for row in self._members(group))
+
+    def delete(self, key: str) -> bool:
+        with self._lock:
+            row = self._find(key)
+            return row is not None and self._rows.pop(row.id) is not None
+
+    def delete_group(self, group: str, tasks: bool) -> int:
+        with self._lock:
+            members = self._labelled(group)
+            for row in members:
+                if tasks:
+                    del self._rows[row.id]
+                else:
+                    self._rows[row.id] = msgspec.structs.replace(row, group=None)
+            return len(members)
+
+    def _find(self, key: str) -> Row | None:
+        if key in self._rows:
+            return self._rows[key]
+        named = [row for row in self._rows.values() if row.name == clip(key, NAME)]
+        return max(named, key=lambda row: (row.stopped, row.id), default=None)
+
+    def _members(self, group: str) -> list[Row]:
+        """Return a group without the calls of an ``async_iter`` that is not joined."""
+        members = [row for row in self._labelled(group) if row.iter_index is None]
+        return sorted(members, key=lambda row: (row.enqueued, row.id))
+
+    def _labelled(self, group: str) -> list[Row]:
+        label = clip(group, NAME)
+        return [row for row in self._rows.values() if row.group == label]
+
+    def _record(self, row: Row) -> MemoryRecord:
+        return MemoryRecord(row, self.conf.accept_content)
