@@ -53,6 +53,7 @@ FOREIGN = {
     "cronsim": {1},
     "django": {1, 3, 4},
     "psutil": {2, 4},
+    "rich": {4},
     "setproctitle": {2},
     "pytest": set[int](),
 }

@@ -1,0 +1,204 @@
+"""Django system checks with the tag ``qcore``; every id stands in ``IDS``.
+
+They need no server and import no driver: what needs one is told by ``qcore cluster``
+when it starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.core import checks
+
+from .conf import Conf, advice, problems
+from .conf.validation import ROOT
+from .current import current
+from .errors import ConfigError, PluginError, PluginMissing
+
+if TYPE_CHECKING:
+    from django.apps import AppConfig
+
+TAG = "qcore"
+
+#: Every id, and what it means; the manual's page of checks is made from it.
+IDS = {
+    "qcore.E001": "A key or a value in Q_CLUSTER is wrong.",
+    "qcore.E002": "No plugin provides the broker or reporter that Q_CLUSTER selects.",
+    "qcore.E003": "Q_CLUSTER selects two brokers, or several are installed and it"
+    " selects none.",
+    "qcore.E004": "An installed plugin cannot be loaded.",
+    "qcore.E005": "A package named qcore that is not this one is installed.",
+    "qcore.E006": "Q_CLUSTER names a cache that CACHES does not have.",
+    "qcore.W001": "retry does not exceed timeout: a running task is started again.",
+    "qcore.W002": "There is no timeout and leases are not renewed.",
+    "qcore.W003": "poll exceeds retry.",
+    "qcore.W004": "save_limit_per has no effect.",
+    "qcore.W005": "max_attempts has no effect on failing tasks.",
+    "qcore.W006": "A key of Q_CLUSTER is accepted and has no effect.",
+    "qcore.W007": "cpu_affinity has no effect.",
+    "qcore.W008": "bulk exceeds the room of one cluster.",
+    "qcore.W009": "A cluster may take longer to stop than Kubernetes waits.",
+    "qcore.W010": "The cluster refuses the packages that its own settings produce.",
+    "qcore.W011": "accept_content includes pickle.",
+    "qcore.W012": "There is no key to sign packages with.",
+    "qcore.W013": "The checks of a plugin have failed.",
+    "qcore.I001": "The cache is private to each process, so status goes through the"
+    " broker (shown by check --deploy).",
+}
+
+
+@checks.register(TAG)
+def check(
+    app_configs: Sequence[AppConfig] | None = None, **_: Any
+) -> list[checks.CheckMessage]:
+    """Return what is wrong with the settings and the plugins."""
+    found: list[checks.CheckMessage] = [*_foreign(), *_broken()]
+    wrong = [
+        checks.Error(
+            message,
+            hint="All settings and what they accept: qcore info --config.",
+            id="qcore.E001",
+        )
+        for message in problems(
+            getattr(settings, ROOT, {}), claimed=current.registry.claims()
+        )
+    ]
+    if wrong:
+        # without a Conf there is nothing to ask the rest about
+        return [*found, *wrong]
+    conf = current.conf
+    found += _choice(conf)
+    found += _cache(conf)
+    found += [
+        checks.Warning(one.message, hint=one.hint, id=one.id) for one in advice(conf)
+    ]
+    found += _of_plugins(conf)
+    return found
+
+
+@checks.register(TAG, deploy=True)
+def check_route(
+    app_configs: Sequence[AppConfig] | None = None, **_: Any
+) -> list[checks.CheckMessage]:
+    """Say which way status goes, where it is not the cache."""
+    if problems(getattr(settings, ROOT, {}), claimed=current.registry.claims()):
+        return []
+    try:
+        shared = current.cache.is_shared
+    except ConfigError:
+        return []  # the other check tells it
+    if shared:
+        return []
+    alias = current.conf.cache
+    return [
+        checks.Info(
+            f"The cache {alias!r} is private to each process, so the status of clusters"
+            " goes through the broker.",
+            hint=f"Nothing needs to change. A shared cache in CACHES[{alias!r}] spares"
+            " the broker the work.",
+            id="qcore.I001",
+        )
+    ]
+
+
+# -- plugins ------------------------------------------------------------------------
+def _broken() -> Iterator[checks.CheckMessage]:
+    for plugin in current.registry.plugins:
+        if plugin.error:
+            yield checks.Error(
+                f"The plugin {plugin.label} cannot be loaded: {plugin.error}",
+                hint="Reinstall or uninstall it, or name the others in the environment"
+                " variable QCORE_PLUGINS. Details: qcore plugins.",
+                id="qcore.E004",
+            )
+
+
+def _choice(conf: Conf) -> Iterator[checks.CheckMessage]:
+    """Check that the broker and the reporters that a project selects are there."""
+    try:
+        if conf.broker_class is None:
+            current.registry.broker_name(conf)
+        else:
+            current.registry.broker_class(conf)
+    except PluginMissing as error:
+        yield _missing(error)
+    except PluginError as error:
+        yield checks.Error(str(error), hint=_SELECT, id="qcore.E003")
+    except ConfigError as error:
+        yield checks.Error(str(error), hint=_SELECT, id="qcore.E001")
+    reporters = current.registry.providers("error reporter")
+    for name in conf.error_reporter:
+        if name not in reporters:
+            yield _missing(
+                PluginMissing(
+                    f"no error reporter {name!r} is installed, but"
+                    f" {ROOT}['error_reporter'] names it. Installed:"
+                    f" {', '.join(sorted(reporters))}."
+                )
+            )
+
+
+_SELECT = "What is installed, and which keys select it: qcore plugins."
+
+
+def _missing(error: PluginMissing) -> checks.Error:
+    return checks.Error(str(error), hint=_SELECT, id="qcore.E002")
+
+
+def _of_plugins(conf: Conf) -> list[checks.CheckMessage]:
+    """Return what plugins say of their own settings; one that fails is named."""
+    found: list[checks.CheckMessage] = []
+    for hook in current.registry.hook.qcore_checks.get_hookimpls():
+        try:
+            found += hook.function(*([conf] if hook.argnames else [])) or []
+        except Exception as error:  # noqa: BLE001 - a plugin may raise anything
+            found.append(
+                checks.Warning(
+                    f"The checks of the plugin {hook.plugin_name} have failed:"
+                    f" {type(error).__name__}: {error}",
+                    hint="Its settings were not checked; report it to its authors.",
+                    id="qcore.W013",
+                )
+            )
+    return found
+
+
+# -- surroundings ---------------------------------------------------------------------
+def _cache(conf: Conf) -> Iterator[checks.CheckMessage]:
+    try:
+        current.cache  # noqa: B018 - made on first use, where its alias is looked up
+    except ConfigError as error:
+        yield checks.Error(str(error), hint="Add the alias to CACHES.", id="qcore.E006")
+    except PluginError as error:
+        yield checks.Error(str(error), hint=_SELECT, id="qcore.E002")
+
+
+def _foreign() -> Iterator[checks.CheckMessage]:
+    """Refuse the package qcore 1.x of the public index, which has nothing to do with us."""
+    try:
+        installed = distribution("qcore")
+    except PackageNotFoundError:
+        return  # run from a source tree that is not installed
+    if _is_ours(installed):
+        return
+    yield checks.Error(
+        f"The installed package qcore {installed.version} is not this one: the public"
+        " index has a foreign package of the same name.",
+        hint='Run: pip uninstall qcore, and install "qcore>=2" from your checkout,'
+        " wheelhouse or private index.",
+        id="qcore.E005",
+    )
+
+
+def _is_ours(installed: Distribution) -> bool:
+    major = installed.version.partition(".")[0]
+    if major.isdecimal() and int(major) < 2:
+        return False
+    listed = [f for f in installed.files or () if str(f) == "qcore/__init__.py"]
+    # an editable installation lists no module; where it points is what runs
+    here = Path(__file__).resolve().parent / "__init__.py"
+    return all(Path(str(f.locate())).resolve() == here for f in listed)

@@ -1,0 +1,79 @@
+"""Run a cluster in the foreground until SIGTERM or Ctrl-C; a second signal means now."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from argparse import ArgumentParser, Namespace
+from typing import TextIO
+
+from .exits import REFUSED, USAGE
+
+HELP = "run a cluster"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of this verb."""
+    parser.add_argument(
+        "-n",
+        "--name",
+        metavar="CLUSTER",
+        help="the queue to work on, with its settings of ALT_CLUSTERS if there are any;"
+        " wins over Q_CLUSTER_NAME",
+    )
+    parser.add_argument(
+        "--run-once", action="store_true", help="end when the queue is empty"
+    )
+
+
+def run(options: Namespace, out: TextIO) -> int:
+    """Check the settings, say what will run, and run it."""
+    if not hasattr(os, "fork"):
+        sys.stderr.write(
+            "qcore cluster needs Linux or macOS: its processes are forks of one"
+            " another. Here, Q_CLUSTER['sync'] = True runs tasks in the caller.\n"
+        )
+        return REFUSED
+    from ..current import current
+
+    if options.name:
+        os.environ["Q_CLUSTER_NAME"] = options.name
+        current.reset()
+    if not _passes_checks():
+        return USAGE
+    from .. import cluster
+    from . import banner
+
+    _log_to_terminal(current.conf.log_level)
+    out.write("".join(f"{line}\n" for line in banner.lines()))
+    out.flush()
+    # the banner has connected; forks must not inherit what is open
+    current.close()
+    return cluster.run(run_once=options.run_once)
+
+
+def _passes_checks() -> bool:
+    """Print what Django's checks with the tag qcore say; return whether none is an error."""
+    from django.core import checks
+
+    messages = [m for m in checks.run_checks(tags=["qcore"]) if not m.is_silenced()]
+    for message in sorted(messages, key=lambda message: -message.level):
+        sys.stderr.write(f"{_LEVELS[message.is_serious()]}: {message}\n")
+    return not any(message.is_serious() for message in messages)
+
+
+_LEVELS = {True: "error", False: "warning"}
+
+
+def _log_to_terminal(level: str) -> None:
+    """Write the log of qcore to stderr, where the project has configured none."""
+    logger = logging.getLogger("qcore")
+    if logger.hasHandlers():
+        return
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    )
+    logger.addHandler(handler)
+    logger.setLevel(level)

@@ -1,0 +1,164 @@
+"""Show totals of all clusters and of what is stored; with --config, every setting.
+
+Settings are shown with secrets masked; those that the project sets itself have a star.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from typing import Any, TextIO
+
+from .. import __version__
+from .exits import OK, UNHEALTHY
+from .output import add_json, write_json, write_lines
+
+HELP = "show totals, settings or cluster ids"
+SCHEMA = "qcore.info/1"
+
+_HOURS = 24
+_DAY = _HOURS * 3600
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of this verb."""
+    add_json(parser)
+    parser.add_argument(
+        "--config", action="store_true", help="every setting, secrets masked"
+    )
+    parser.add_argument(
+        "--ids", action="store_true", help="the ids of the running clusters"
+    )
+
+
+def run(options: Namespace, out: TextIO) -> int:
+    """Show what is asked for; 3 says that no cluster is running or one has a problem."""
+    from ..monitor.look import Watcher
+    from ..status import snapshots
+
+    if options.config:
+        _show_config(options, out)
+        return OK
+    if options.ids:
+        ids = [cluster.cluster for cluster in snapshots()]
+        if options.json:
+            write_json(out, {"schema": SCHEMA, "ids": ids})
+        else:
+            write_lines(out, ids)
+        return OK if ids else UNHEALTHY
+    view = Watcher().look()
+    document = {
+        **view.as_dict(),
+        "schema": SCHEMA,
+        "version": __version__,
+        "totals": _totals(view.clusters),
+        "stored": _stored(),
+    }
+    if options.json:
+        write_json(out, document)
+    else:
+        write_lines(out, _render(document))
+    return OK if view.healthy else UNHEALTHY
+
+
+# -- settings -----------------------------------------------------------------------
+def _show_config(options: Namespace, out: TextIO) -> None:
+    from ..conf import fields
+    from ..current import current
+
+    conf = current.conf
+    masked = conf.masked()
+    if options.json:
+        own = sorted(conf.explicit | conf.options.keys())
+        write_json(out, {"schema": SCHEMA, "config": masked, "explicit": own})
+        return
+    groups = {setting.name: setting.group for setting in fields()}
+    wide = max(map(len, masked))
+    lines: list[str] = []
+    before = None
+    for name, value in masked.items():
+        group = groups.get(name, "plugins")
+        if group != before:
+            lines += ["", group] if lines else [group]
+            before = group
+        star = "*" if name in conf.explicit or name in conf.options else " "
+        lines.append(f" {star} {name:<{wide}}  {value!r}")
+    write_lines(out, [*lines, "", " * set by the project"])
+
+
+# -- totals ---------------------------------------------------------------------------
+def _totals(clusters: list[Any]) -> dict[str, int]:
+    """Return the counters of all running clusters, added up."""
+    names = ("succeeded", "failed", "crashed", "quarantined", "restarts")
+    return {
+        "clusters": len(clusters),
+        "workers": sum(len(cluster.workers) for cluster in clusters),
+        **{name: sum(getattr(cluster, name) for cluster in clusters) for name in names},
+    }
+
+
+def _stored() -> dict[str, Any]:
+    """Return what the database holds: results, schedules, and the last 24 hours."""
+    import datetime as dt
+
+    from django.db.models import Avg, Count, DurationField, ExpressionWrapper, F
+    from django.utils import timezone
+
+    from ..models import Failure, Schedule, Success, Task
+
+    taken = ExpressionWrapper(F("stopped") - F("started"), DurationField())
+    since = timezone.now() - dt.timedelta(hours=_HOURS)
+    day = Task.objects.filter(stopped__gte=since).aggregate(
+        tasks=Count("id"), average=Avg(taken)
+    )
+    return {
+        "succeeded": Success.objects.count(),
+        "failed": Failure.objects.count(),
+        "schedules": Schedule.objects.count(),
+        "last_24_hours": {
+            "tasks": day["tasks"],
+            "per_second": day["tasks"] / _DAY,
+            "average_seconds": day["average"] and day["average"].total_seconds(),
+        },
+    }
+
+
+def _render(document: dict[str, Any]) -> list[str]:
+    from ..monitor.plain import EMPTY
+    from ..monitor.text import facts, number, plural, rate, seconds
+
+    totals, stored, queue = document["totals"], document["stored"], document["queue"]
+    day = stored["last_24_hours"]
+    running = (
+        f"{plural(totals['clusters'], 'cluster')},"
+        f" {plural(totals['workers'], 'worker')}, {plural(totals['restarts'], 'restart')}"
+    )
+    counted = queue["waiting"] is not None
+    speed = sum(cluster["rate"] for cluster in document["clusters"])
+    waiting = f"{number(queue['waiting'])} waiting, {number(queue['claimed'])} claimed"
+    since_start = (
+        f"{number(totals['succeeded'])} succeeded, {number(totals['failed'])} failed"
+        f" ({number(totals['crashed'])} crashed), {rate(speed)} tasks/s"
+    )
+    kept = (
+        f"{number(stored['succeeded'])} succeeded, {number(stored['failed'])} failed,"
+        f" {plural(stored['schedules'], 'schedule')}"
+    )
+    lately = (
+        f"{number(day['tasks'])} stored, {day['tasks'] / _HOURS:,.1f} per hour,"
+        f" {seconds(day['average_seconds'])} on average"
+    )
+    pairs = [
+        ("broker", document["broker"]),
+        ("queue", f"{queue['name']}: {waiting}" if counted else queue["name"]),
+        ("running", running if totals["clusters"] else EMPTY),
+        *([("since start", since_start)] if totals["clusters"] else []),
+        ("stored", kept),
+        (f"last {_HOURS} h", lately),
+    ]
+    pairs += [
+        (f"problem {c['cluster'][-8:]}", c["problem"])
+        for c in document["clusters"]
+        if c["problem"]
+    ]
+    heading = f"qcore {document['version']}, project {document['project']}"
+    return [heading, *facts(pairs)]

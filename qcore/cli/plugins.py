@@ -1,0 +1,156 @@
+"""Show every plugin: what it gives, what its brokers can do, and what is wrong with it.
+
+Works outside of a Django project. QCORE_PLUGINS=a,b in the environment loads only these.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, TextIO
+
+from .exits import OK, UNHEALTHY
+from .output import add_json, write_json, write_lines
+
+if TYPE_CHECKING:
+    from ..plugins import Plugin, Provider
+
+HELP = "show the plugins and what they can do"
+SCHEMA = "qcore.plugins/1"
+_ABSENT = "not installed"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of this verb."""
+    add_json(parser)
+
+
+def run(options: Namespace, out: TextIO) -> int:
+    """Show the plugins; 3 says that one of them is broken."""
+    document = describe()
+    if options.json:
+        write_json(out, document)
+    else:
+        write_lines(out, _render(document))
+    broken = [p for p in document["plugins"] if p["state"] == "broken"]
+    return UNHEALTHY if broken else OK
+
+
+def describe() -> dict[str, Any]:
+    """Return everything about the plugins in the types of JSON."""
+    from ..plugins import KNOWN, Registry
+
+    registry = Registry()
+    _let_models_load([plugin.module for plugin in registry.plugins])
+    found = [_plugin(plugin) for plugin in registry.plugins]
+    names = {plugin.name for plugin in registry.plugins}
+    found += [_absent(name) for name in KNOWN if name not in names]
+    return {"schema": SCHEMA, "plugins": found}
+
+
+def _let_models_load(modules: list[str]) -> None:
+    """Give Django the least settings with which plugins that are apps can be imported."""
+    import django
+    from django.conf import settings
+
+    if settings.configured:
+        return
+    packages = {module.partition(".")[0] for module in modules}
+    installed = [package for package in packages if find_spec(f"{package}.apps")]
+    settings.configure(INSTALLED_APPS=sorted(installed))
+    django.setup()
+
+
+def _plugin(plugin: Plugin) -> dict[str, Any]:
+    providers = [
+        _provider(kind, provider)
+        for kind, some in plugin.providers.items()
+        for provider in some
+    ]
+    errors = [plugin.error, *(provider["error"] for provider in providers)]
+    error = next((text for text in errors if text), None)
+    return {
+        "name": plugin.name,
+        "distribution": plugin.distribution,
+        "version": plugin.version,
+        "state": "broken" if error else "ok",
+        "error": error,
+        "kinds": list(plugin.providers),
+        "providers": providers,
+        "install": None,
+    }
+
+
+def _provider(kind: str, provider: Provider) -> dict[str, Any]:
+    from ..errors import PluginBroken
+
+    described: dict[str, Any] = {
+        "kind": kind,
+        "name": provider.name,
+        "target": provider.target,
+        "claims": list(provider.claims),
+        "capabilities": None,
+        "error": None,
+    }
+    try:
+        loaded = provider.load()
+    except PluginBroken as error:
+        described["error"] = str(error)
+    else:
+        if kind == "broker":
+            described["capabilities"] = loaded.capabilities()
+    return described
+
+
+def _absent(name: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "distribution": f"qcore-{name}",
+        "version": None,
+        "state": _ABSENT,
+        "error": None,
+        "kinds": [],
+        "providers": [],
+        "install": f'pip install "qcore[{name}]>=2"',
+    }
+
+
+def _render(document: dict[str, Any]) -> list[str]:
+    from ..monitor.text import table
+
+    rows = [("PLUGIN", "DISTRIBUTION", "STATE", "GIVES")]
+    for plugin in document["plugins"]:
+        distribution = f"{plugin['distribution']} {plugin['version'] or ''}".strip()
+        gives = [plugin["install"] or ""]
+        if plugin["kinds"]:
+            gives = [_names(kind, plugin["providers"]) for kind in plugin["kinds"]]
+        rows.append((plugin["name"], distribution, plugin["state"], gives[0]))
+        rows += [("", "", "", more) for more in gives[1:]]
+    lines = table(rows, indent="")
+    for plugin in document["plugins"]:
+        if plugin["error"]:
+            lines += ["", f"{plugin['name']} is broken: {plugin['error']}"]
+    brokers = [
+        provider
+        for plugin in document["plugins"]
+        for provider in plugin["providers"]
+        if provider["capabilities"] is not None
+    ]
+    return [*lines, "", *_capabilities(brokers)]
+
+
+def _names(kind: str, providers: list[dict[str, Any]]) -> str:
+    names = ", ".join(p["name"] for p in providers if p["kind"] == kind)
+    return f"{kind}: {names}"
+
+
+def _capabilities(brokers: list[dict[str, Any]]) -> list[str]:
+    """Return what each broker can do: capabilities down, brokers across."""
+    from ..brokers.base import CAPABILITIES
+    from ..monitor.text import table
+
+    rows = [["BROKERS CAN", *(broker["name"] for broker in brokers)]]
+    for capability in CAPABILITIES:
+        answers = (broker["capabilities"][capability] for broker in brokers)
+        rows.append([capability, *("yes" if answer else "-" for answer in answers)])
+    return table(rows, indent="")

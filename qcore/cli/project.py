@@ -1,0 +1,103 @@
+"""The Django project that a verb works for: its settings are found and set up."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+
+from ..errors import ConfigError
+
+VARIABLE = "DJANGO_SETTINGS_MODULE"
+
+# The line that `django-admin startproject` writes, and the plain assignment.
+_NAMED = re.compile(
+    r"""^\s*os\.environ(?:\.setdefault\(\s*|\[)
+        ["']DJANGO_SETTINGS_MODULE["']
+        (?:\s*,\s*|\]\s*=\s*)
+        ["'](?P<module>[\w.]+)["']""",
+    re.MULTILINE | re.VERBOSE,
+)
+
+
+def set_up(verb: str, settings: str | None = None) -> None:
+    """Find the settings and start Django; the folder of manage.py goes on the path.
+
+    Args:
+        verb: the verb that asks, for messages.
+        settings: the value of ``--settings``; it wins over everything else.
+
+    Raises:
+        ConfigError: there are none, or Django cannot start with them.
+    """
+    manage = nearby_manage(Path.cwd())
+    folder = str(manage.parent if manage else Path.cwd())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    os.environ[VARIABLE] = find(verb, settings, manage)
+    _start()
+
+
+def find(verb: str, settings: str | None, manage: Path | None) -> str:
+    """Return the name of the settings module.
+
+    Raises:
+        ConfigError: nothing names one; the message says what to type.
+    """
+    if found := settings or os.environ.get(VARIABLE):
+        return found
+    advice = f"Type: qcore {verb} --settings mysite.settings"
+    if manage is None:
+        raise ConfigError(
+            "no Django settings: there is no manage.py in this folder or above it, and"
+            f" {VARIABLE} is not set. {advice}"
+        )
+    if match := _NAMED.search(manage.read_text(errors="replace")):
+        return match["module"]
+    raise ConfigError(f"no Django settings: {manage} does not set {VARIABLE}. {advice}")
+
+
+def nearby_manage(folder: Path) -> Path | None:
+    """Return the manage.py of a folder or of the nearest of its parents."""
+    for place in (folder, *folder.parents):
+        if (place / "manage.py").is_file():
+            return place / "manage.py"
+    return None
+
+
+def _start() -> None:
+    import django
+    from django.apps import apps
+    from django.conf import settings
+
+    name = os.environ[VARIABLE]
+    try:
+        settings.INSTALLED_APPS  # noqa: B018 - reading one setting loads them all
+    except ImportError as error:
+        raise ConfigError(
+            f"the settings {name!r} cannot be imported: {error}. Type the module after"
+            " --settings as Python imports it from this folder, like mysite.settings"
+        ) from error
+    try:
+        django.setup()
+    except Exception as error:
+        # any code of the project may run here, and raise anything
+        raise ConfigError(
+            f"Django cannot start with the settings {name!r}: {type(error).__name__}:"
+            f" {error}. With --traceback you see where."
+        ) from error
+    if not apps.is_installed("qcore"):
+        raise ConfigError(
+            f"INSTALLED_APPS of {name!r} has no 'qcore'. Add it, and run: python"
+            " manage.py migrate"
+        )
+
+
+def explain(error: Exception) -> str:
+    """Return what to do about an error of the database."""
+    first = str(error).strip().splitlines()[0] if str(error).strip() else "no reason"
+    return (
+        f"the database says: {first}. If a table is missing, run: python manage.py"
+        " migrate"
+    )

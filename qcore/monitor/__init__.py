@@ -1,0 +1,12 @@
+"""The view of running clusters, and what terminals need to show it.
+
+::
+
+    look      what there is to see: snapshots, counts, rates; `View`
+    plain     a View as lines of text, for any width
+    fancy     a View in colours and boxes, where rich is installed
+    memory    resident and proportional memory of each process
+    screen    where frames appear, in a terminal
+    live      one frame after the other until somebody types q
+    text      numbers, units and columns
+"""

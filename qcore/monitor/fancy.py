@@ -1,0 +1,69 @@
+"""A View in boxes and colours, by rich (the extra ``monitor``)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TextIO
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from ..status import Snapshot
+from .live import FOOTER, watch
+from .look import View
+from .plain import HEADING, busy, empty, headline, queue_line, row, title, totals
+
+_COLOUR = {"idle": "green", "busy": "yellow", "following up": "cyan", "ending": "dim"}
+_RIGHT = {"#", "PID", "FOR", "MEMORY", "DONE"}
+
+
+def watch_boxes(look: Callable[[], View], interval: float, out: TextIO) -> None:
+    """Show one View after the other until q is typed."""
+    console = Console(file=out)
+    with Live(console=console, screen=True, auto_refresh=False) as live:
+        watch(lambda: live.update(boxes(look()), refresh=True), interval)
+
+
+def boxes(view: View) -> RenderableType:
+    """Return a View as something that rich can print."""
+    parts: list[RenderableType] = [Text(title(view), style="bold", no_wrap=True)]
+    if view.problem:
+        parts.append(Panel(Text(view.problem), title="problem", border_style="red"))
+    else:
+        parts.append(Text(queue_line(view), no_wrap=True))
+        parts += [
+            _cluster(cluster, view.rates[cluster.cluster]) for cluster in view.clusters
+        ] or [Panel(Text(empty(view)), border_style="yellow")]
+    parts.append(Text(FOOTER, style="dim"))
+    return Group(*parts)
+
+
+def _cluster(cluster: Snapshot, per_second: float) -> RenderableType:
+    summary = Text(totals(cluster, per_second))
+    workers = Table(box=None, pad_edge=False, header_style="dim", expand=True)
+    for name in HEADING:
+        workers.add_column(
+            name,
+            justify="right" if name in _RIGHT else "left",
+            ratio=1 if name == "TASK" else None,
+            no_wrap=True,
+            overflow="ellipsis",
+        )
+    for worker in cluster.workers:
+        cells = [Text(cell) for cell in row(worker)]
+        cells[2].stylize(_COLOUR.get(worker.state, "red"))
+        workers.add_row(*cells)
+    body: list[RenderableType] = [summary, workers]
+    if cluster.problem:
+        body.insert(0, Text(cluster.problem, style="red"))
+    return Panel(
+        Group(*body),
+        title=Text(headline(cluster)),
+        title_align="left",
+        subtitle=f"{busy(cluster)} of {len(cluster.workers)} workers busy",
+        subtitle_align="right",
+        border_style="red" if cluster.problem else "green",
+    )

@@ -1,0 +1,135 @@
+"""A View as lines of text: 80 columns are enough, fewer do, more are used."""
+
+from __future__ import annotations
+
+import time
+
+from ..status import Snapshot, WorkerStatus
+from .look import View
+from .text import (
+    NOTHING,
+    Paint,
+    bar,
+    clip,
+    number,
+    plural,
+    rate,
+    seconds,
+    size,
+    table,
+)
+
+HEADING = ("#", "PID", "STATE", "TASK", "FOR", "MEMORY", "DONE")
+EMPTY = "No cluster is running. Start one: qcore cluster"
+UNSEEN = (
+    "Status cannot be seen: the cache is private to each process and the broker"
+    " cannot carry it. Set CACHES to one that processes share."
+)
+
+# Columns below which the last two columns of the table of workers are left out.
+_NARROW = 60
+_COLOUR = {"idle": "green", "busy": "yellow", "following up": "cyan", "ending": "dim"}
+
+
+def render(view: View, width: int, paint: Paint) -> list[str]:
+    """Return a View as lines of at most ``width`` columns."""
+    lines = [paint(clip(title(view), width), "bold")]
+    if view.problem:
+        return [*lines, "", paint(clip(view.problem, width), "red")]
+    lines.append(clip(queue_line(view), width))
+    if not view.clusters:
+        return [*lines, "", clip(empty(view), width)]
+    for cluster in view.clusters:
+        lines += ["", *_cluster(cluster, view.rates[cluster.cluster], width, paint)]
+    return lines
+
+
+def title(view: View) -> str:
+    """Return the line that says whose clusters these are, and when."""
+    clock = time.strftime("%H:%M:%S", time.localtime(view.at))
+    return f"qcore  {view.project}  {view.broker}  {clock}"
+
+
+def queue_line(view: View) -> str:
+    """Return what waits and what is being worked on."""
+    if view.waiting is None:
+        return f"queue {view.queue}: this broker cannot count its packages"
+    return (
+        f"queue {view.queue}: {number(view.waiting)} waiting,"
+        f" {number(view.claimed)} claimed"
+    )
+
+
+def empty(view: View) -> str:
+    """Return what to do where no cluster is seen."""
+    return UNSEEN if view.route == "none" else EMPTY
+
+
+def headline(cluster: Snapshot) -> str:
+    """Return the first line about a cluster."""
+    return (
+        f"{cluster.cluster[-8:]} on {cluster.host}: {cluster.state},"
+        f" up {seconds(cluster.uptime)}"
+    )
+
+
+def totals(cluster: Snapshot, per_second: float) -> str:
+    """Return what a cluster has done, and how fast it is at the moment."""
+    parts = [
+        f"{number(cluster.succeeded)} succeeded",
+        f"{number(cluster.failed)} failed",
+        f"{rate(per_second)} tasks/s",
+    ]
+    if cluster.crashed:
+        parts[1] += f" ({number(cluster.crashed)} crashed)"
+    if cluster.waiting:
+        parts.append(f"{number(cluster.waiting)} in hand")
+    if cluster.recording:
+        parts.append(f"{number(cluster.recording)} recording")
+    if cluster.restarts:
+        parts.append(plural(cluster.restarts, "restart"))
+    if cluster.quarantined:
+        parts.append(f"{number(cluster.quarantined)} quarantined")
+    return ", ".join(parts)
+
+
+def row(worker: WorkerStatus) -> tuple[str, ...]:
+    """Return the cells of one worker, in the order of ``HEADING``."""
+    return (
+        str(worker.index),
+        str(worker.pid),
+        worker.state,
+        worker.func or worker.task_name or NOTHING,
+        seconds(worker.seconds),
+        size(worker.rss),
+        number(worker.done),
+    )
+
+
+def busy(cluster: Snapshot) -> int:
+    """Return how many workers are not idle."""
+    return sum(worker.state != "idle" for worker in cluster.workers)
+
+
+def _cluster(
+    cluster: Snapshot, per_second: float, width: int, paint: Paint
+) -> list[str]:
+    count = len(cluster.workers)
+    load = f"{bar(busy(cluster), count, 10)} {busy(cluster)} of {count} workers busy"
+    lines = [
+        paint(clip(headline(cluster), width), "bold"),
+        clip(f"  {totals(cluster, per_second)}", width),
+    ]
+    if cluster.problem:
+        lines.append(paint(clip(f"  problem: {cluster.problem}", width), "red"))
+    lines.append(clip(f"  {load}", width))
+    rows = [HEADING, *(row(worker) for worker in cluster.workers)]
+    if width < _NARROW:
+        rows = [cells[:5] for cells in rows]
+    heading, *body = table(rows, right={0, 1, 4, 5, 6}, flexible=3, width=width)
+    lines.append(paint(heading, "dim"))
+    for line, worker in zip(body, cluster.workers, strict=True):
+        colour = _COLOUR.get(worker.state, "red")
+        painted = paint(worker.state, colour)
+        lines.append(line.replace(f" {worker.state}", f" {painted}", 1))
+    return lines
