@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from .hookspecs import hookimpl
 from .plugins import Provider
+from .signals import SENDER, post_execute_in_worker, pre_execute
+from .tasks.functions import resolve
 
 if TYPE_CHECKING:
     from .envelope import Task
@@ -43,5 +45,18 @@ def qcore_error_reporters() -> list[Provider]:
 
 @hookimpl(trylast=True)
 def qcore_run_task(task: Task, call: Callable[[], Any]) -> Any:
-    """Run the task; plugins wrap this."""
-    return call()
+    """Run the task between the two signals of a worker; plugins wrap this."""
+    if not (pre_execute.receivers or post_execute_in_worker.receivers):
+        return call()
+    func = resolve(task.func)
+    pre_execute.send_robust(sender=SENDER, func=func, task=task)
+    error: BaseException | None = None
+    try:
+        return call()
+    except BaseException as caught:
+        error = caught
+        raise
+    finally:
+        post_execute_in_worker.send_robust(
+            sender=SENDER, func=func, task=task, error=error
+        )

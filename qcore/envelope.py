@@ -78,6 +78,7 @@ class Outcome:
     FAILURE = "failure"  # the task raised
     TIMEOUT = "timeout"
     CRASH = "crash"  # its worker process died
+    STOPPED = "stopped"  # the cluster stopped first; never stored, given back
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):

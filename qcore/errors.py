@@ -21,6 +21,7 @@
     ├── TaskError
     │   ├── TaskNotFound          the name of the task leads to no function
     │   ├── TaskTimeout           raised inside a task when its time is up
+    │   ├── TaskStopped           raised inside a task when its cluster must stop
     │   └── WorkerDied            recorded for a task whose worker process died
     └── StoreError                results cannot be saved or read
 
@@ -125,6 +126,10 @@ class TaskNotFound(TaskError):
 
 class TaskTimeout(TaskError):
     """Raised inside a task by its worker when its ``timeout`` (seconds) has passed."""
+
+
+class TaskStopped(TaskError):
+    """Raised inside a task when its cluster has to stop; the task will run again."""
 
 
 class WorkerDied(TaskError):

@@ -59,13 +59,19 @@ class ResultStore:
         """
         raise NotImplementedError
 
-    def finished(self, ids: Collection[str]) -> set[str]:
-        """Return those task ids that have a stored success."""
+    def finished(self, ids: Collection[str]) -> dict[str, tuple[str, bytes]]:
+        """Return, for those task ids that have a stored success, serializer and value."""
         raise NotImplementedError
 
     def crashes(self, ids: Collection[str]) -> dict[str, int]:
         """Return how many attempts of each task killed their worker."""
         raise NotImplementedError
+
+    def quarantine(self, queue: str, package: bytes, reason: str, detail: str) -> None:
+        """Keep a package that could not be trusted or read, for a person to look at.
+
+        The default keeps nothing: the log line of the pusher is all there is.
+        """
 
     def collate(self, group: str, count: int) -> bool:
         """Join the results of an ``async_iter`` once all ``count`` of them are there.

@@ -23,7 +23,7 @@ import msgspec
 from .calls import Running, is_allowed
 from ..current import current
 from ..envelope import Outcome, Task, choose
-from ..errors import BadPackage, SerializeError, TaskError, TaskNotFound, TaskTimeout
+from ..errors import BadPackage, SerializeError, TaskError, TaskNotFound, TaskStopped, TaskTimeout
 from .functions import resolve
 from ..reporters.base import Report
 from ..serializers import get_serializer
@@ -70,8 +70,10 @@ def execute(
 def _failed(
     task: Task, attempt: int, origin: str, started: float, error: BaseException
 ) -> Attempt:
-    outcome = Outcome.TIMEOUT if isinstance(error, TaskTimeout) else Outcome.FAILURE
     text = error_text(error)
+    if isinstance(error, TaskStopped):
+        return Attempt(Outcome.STOPPED, b"", "text", started, time.time())
+    outcome = Outcome.TIMEOUT if isinstance(error, TaskTimeout) else Outcome.FAILURE
     logger.info("%s %s id=%s attempt=%d: %s", outcome, task.func, task.id, attempt,
                 first_line(text))  # fmt: skip
     report(task, attempt, outcome, text, origin, error)

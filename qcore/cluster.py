@@ -1,0 +1,110 @@
+"""A cluster, put together from the current project and the engine."""
+
+from __future__ import annotations
+
+import os
+import sys
+import uuid
+
+from . import __version__, connections
+from .conf import Conf
+from .current import current
+from .engine.parts import Parts
+from .engine.sentinel import Sentinel
+from .errors import BrokerError, ConfigError
+from .signals import SENDER, post_execute, post_spawn
+from .status import publish
+from .tasks.execution import report
+
+#: Seconds that error reporters have to send what is left, in each process.
+_FLUSH = 2.0
+
+
+def run(conf: Conf | None = None, *, run_once: bool = False) -> int:
+    """Run a cluster in the foreground until it is told to stop.
+
+    Args:
+        conf: None means the project's settings.
+        run_once: stop when the queue is empty and every task has ended.
+
+    Returns:
+        The exit code: 0 after an orderly stop, 1 otherwise.
+
+    Raises:
+        ConfigError: the system cannot run a cluster, or the settings are wrong.
+        PluginError: the settings name no usable broker.
+    """
+    if sys.platform == "win32":
+        raise ConfigError(
+            "a cluster needs a POSIX system (Linux, macOS): workers are forked and their"
+            " time-outs are signals. Here Q_CLUSTER['sync'] = True runs tasks in the"
+            " caller."
+        )
+    conf = conf or current.conf
+    current.registry.broker_class(conf)  # a missing plugin is told before any fork
+    sentinel = Sentinel(parts(conf), uuid.uuid4().hex, run_once=run_once)
+    return sentinel.run()
+
+
+def parts(conf: Conf) -> Parts:
+    """Return what the engine needs to run the current project."""
+    tidy = connections.Tidy()
+    return Parts(
+        conf=conf,
+        version=__version__,
+        make_broker=lambda: current.broker(conf.queue),
+        make_store=current.store,
+        make_scheduler=lambda: current.scheduler,
+        verify=lambda package: current.signer.verify(package, conf.queue),
+        sign=lambda task: current.signer.sign(task),
+        broker_info=BrokerInfo(),
+        publish=publish,
+        notify=_notify,
+        report=report,
+        before_fork=_before_fork,
+        after_fork=_after_fork,
+        refresh=tidy.before,
+        tidy=tidy.after,
+        before_exit=_before_exit,
+    )
+
+
+class BrokerInfo:
+    """Name and version of the service, asked until it has answered once."""
+
+    def __init__(self) -> None:
+        self._known = ""
+
+    def __call__(self) -> str:
+        """Return them, or "not reached yet"."""
+        if not self._known:
+            try:
+                self._known = current.broker().info()
+            except BrokerError:
+                return "not reached yet"
+        return self._known
+
+
+def _notify(hook: str, **arguments: object) -> None:
+    """Tell plugins, and the receivers of Django's signals."""
+    current.registry.notify(hook, **arguments)
+    if hook == "qcore_results_recorded" and post_execute.receivers:
+        for result in arguments["results"]:  # type: ignore[attr-defined]
+            post_execute.send_robust(sender=SENDER, task=result)
+    elif hook == "qcore_process_started" and arguments["role"] == "worker":
+        post_spawn.send_robust(sender=SENDER, proc_name=f"worker {os.getpid()}")
+
+
+def _before_fork() -> None:
+    current.close()
+    connections.close_all()
+
+
+def _after_fork(_role: str) -> None:
+    connections.keep_open()
+
+
+def _before_exit() -> None:
+    for reporter in current.reporters:
+        reporter.flush(_FLUSH)
+    connections.close_all()

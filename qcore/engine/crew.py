@@ -1,0 +1,132 @@
+"""Runs in: the dispatcher's loop. The workers, as the dispatcher sees them."""
+
+from __future__ import annotations
+
+import selectors
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ..status import WorkerStatus
+from .job import Job
+from .link import Closed, Link
+from .messages import PACKED_END
+
+READ = selectors.EVENT_READ
+BOTH = selectors.EVENT_READ | selectors.EVENT_WRITE
+
+
+@dataclass(slots=True, eq=False)
+class Hand:
+    """One worker."""
+
+    pid: int
+    index: int
+    link: Link
+    job: Job | None = None
+    ending: bool = False  # it takes no more orders
+    done: int = 0
+    rss: int = 0  # kB
+
+
+class Crew:
+    """All workers that are connected, and which of them are idle.
+
+    The worker that became idle last gets the next job: its caches are warm, and in
+    a quiet hour the others stay asleep.
+    """
+
+    def __init__(self, selector: selectors.BaseSelector) -> None:
+        self._selector = selector
+        self._hands: dict[int, Hand] = {}  # by pid
+        self.idle: deque[Hand] = deque()
+
+    def __iter__(self) -> Iterator[Hand]:
+        return iter(list(self._hands.values()))
+
+    def __len__(self) -> int:
+        return len(self._hands)
+
+    def get(self, pid: int) -> Hand | None:
+        """Return the worker of a pid, while it is connected."""
+        return self._hands.get(pid)
+
+    def busy(self) -> list[Hand]:
+        """Return the workers that have a job."""
+        return [hand for hand in self if hand.job is not None]
+
+    def welcome(self, hand: Hand) -> None:
+        """Take a new worker in; it is idle."""
+        self._hands[hand.pid] = hand
+        self._selector.register(hand.link, READ, hand)
+        self.idle.append(hand)
+
+    def dismiss(self, hand: Hand) -> None:
+        """Forget a worker whose link has closed."""
+        self._hands.pop(hand.pid, None)
+        self._selector.unregister(hand.link)
+        hand.link.close()
+        if hand in self.idle:
+            self.idle.remove(hand)
+
+    def order(self, hand: Hand, frame: bytes) -> bool:
+        """Send an order; return False if the worker has gone meanwhile.
+
+        What the socket does not take at once is sent when it can: a worker that was
+        stopped in mid-frame cannot hold the loop up.
+        """
+        try:
+            if not hand.link.send(frame):
+                self._selector.modify(hand.link, BOTH, hand)
+        except Closed:
+            return False
+        return True
+
+    def flush(self, hand: Hand) -> None:
+        """Send more of an order that was half sent."""
+        try:
+            if hand.link.flush():
+                self._selector.modify(hand.link, READ, hand)
+        except Closed:
+            # its end comes as a closed link for reading; there it is dealt with
+            self._selector.modify(hand.link, READ, hand)
+
+    def free(self, hand: Hand) -> None:
+        """Note that a worker has done its job and can have another."""
+        hand.job = None
+        if not hand.ending:
+            self.idle.append(hand)
+
+    def end_all(self) -> None:
+        """Have every worker end after what it is doing."""
+        for hand in self:
+            hand.ending = True
+            if hand.job is None:
+                self.order(hand, PACKED_END)
+        self.idle.clear()
+
+    def statuses(self) -> list[WorkerStatus]:
+        """Return what each worker is doing, by place."""
+        now = time.monotonic()
+        return [
+            _status(hand, hand.job, now)
+            for hand in sorted(self, key=lambda hand: hand.index)
+        ]
+
+
+def _status(hand: Hand, job: Job | None, now: float) -> WorkerStatus:
+    status = WorkerStatus(
+        index=hand.index,
+        pid=hand.pid,
+        state="ending" if hand.ending else "idle",
+        rss=hand.rss or None,
+        done=hand.done,
+    )
+    if job is not None:
+        status.state = "busy" if job.ended is None else "following up"
+        status.task_id = job.task.id
+        status.task_name = job.task.name
+        status.func = job.task.func
+        status.seconds = round(now - job.dealt, 3)
+    return status

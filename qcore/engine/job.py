@@ -1,0 +1,43 @@
+"""Runs in: the dispatcher. A job: one delivery, from its claim to its acknowledgement."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+
+from ..envelope import Delivery, Result, Task
+from ..tasks.execution import Attempt
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """A delivery that this cluster holds.
+
+    It belongs to one thread after the other: pusher, loop, recorder, and perhaps
+    the loop and the recorder once more for its follow-up. The keeper changes
+    ``lease_end`` and ``lost``, and nothing else.
+    """
+
+    task: Task
+    delivery: Delivery
+    lease_end: float = field(init=False)  # monotonic; moves with every renewal
+    lost: bool = False  # the broker has given it to somebody else
+    dealt: float = 0.0  # monotonic, when a worker got it
+    ended: Attempt | None = None  # set from its first end on
+    result: Result | None = None
+    killed: str | None = None  # why we had its worker killed: "timeout" or "stop"
+    follow_up_crashes: int = 0
+    next_package: bytes | None = None  # the next link of its chain
+
+    def __post_init__(self) -> None:
+        self.lease_end = self.delivery.lease_end
+
+    @property
+    def receipt(self) -> Hashable:
+        """The broker's handle."""
+        return self.delivery.receipt
+
+    @property
+    def attempt(self) -> int:
+        """Which delivery of the task this is, from 1."""
+        return self.delivery.attempt

@@ -1,0 +1,109 @@
+"""Runs in: workers and the sentinel. What the operating system is told and asked."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+
+_PAGE_KB = resource.getpagesize() // 1024
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+# loaded before the first fork, so that children need not; only Linux has prctl
+_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+def die_with_parent(parent: int) -> None:
+    """Have the kernel kill this process when its parent dies (Linux; else nothing).
+
+    Elsewhere a worker notices by its socket, at the end of its task.
+    """
+    if _libc is None:
+        return
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it died before the call
+        os._exit(1)
+
+
+def leave_to_sentinel(number: int) -> None:
+    """Ignore a signal that a terminal or a service manager sends to the whole cluster.
+
+    By a handler and not by SIG_IGN, which programs started by a task would inherit;
+    and a process forked by a task behaves as if the handler were not there.
+    """
+    owner = os.getpid()
+
+    def ignore(_number: int, _frame: FrameType | None) -> None:
+        if os.getpid() != owner:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+    signal.signal(number, ignore)
+
+
+def rss_kb() -> int:
+    """Return the resident memory of this process, kB.
+
+    Linux tells the present size; elsewhere it is the peak, as getrusage has it.
+    """
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * _PAGE_KB
+    except OSError:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak // 1024 if sys.platform == "darwin" else peak
+
+
+def processors_of(index: int, each: int, available: Sequence[int]) -> list[int]:
+    """Return the processors of a worker, as the documented tables have them.
+
+    Args:
+        index: the worker's place, from 0.
+        each: how many processors a worker gets (setting ``cpu_affinity``).
+        available: the processors there are, in order.
+
+    Returns:
+        ``each`` neighbours, going round; ``[]`` where the setting has no effect.
+    """
+    count = len(available)
+    if not 0 < each < count:
+        return []
+    return [available[(index * each + step) % count] for step in range(each)]
+
+
+def bind(index: int, each: int) -> None:
+    """Bind this worker to its processors, where the system can."""
+    if not hasattr(os, "sched_setaffinity"):
+        return
+    chosen = processors_of(index, each, sorted(os.sched_getaffinity(0)))
+    if chosen:
+        os.sched_setaffinity(0, chosen)
+
+
+def set_title(title: str) -> None:
+    """Name this process for ps, where setproctitle is installed."""
+    if _setproctitle is not None:
+        _setproctitle(title)
+
+
+try:
+    from setproctitle import setproctitle as _setproctitle
+except ImportError:
+    _setproctitle = None
+
+
+def how_it_died(status: int) -> str:
+    """Return what a wait status says: ``killed by SIGKILL`` or ``exit code 3``."""
+    code = os.waitstatus_to_exitcode(status)
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    hint = ", perhaps out of memory" if -code == signal.SIGKILL else ""
+    return f"killed by {name}{hint}"

@@ -1,0 +1,132 @@
+"""Runs in: every process. What sentinel, dispatcher and workers say to each other."""
+
+from __future__ import annotations
+
+import signal
+import struct
+
+import msgspec
+
+from ..tasks.execution import Attempt
+
+#: What tells a worker to stop its task. Not SIGTERM: a service manager may send that to
+#: every process of the cluster at once, when only the sentinel should answer.
+SOFT_STOP = signal.SIGUSR2
+
+# -- dispatcher -> worker ------------------------------------------------------------
+# One byte of kind and four of attempt, then the package; a follow-up has the
+# attempt's frame, with its length, before the package.
+RUN, FOLLOW_UP, END = b"R", b"F", b"E"
+_HEAD = struct.Struct("!cI")
+_SIZE = struct.Struct("!I")
+
+
+def pack_run(package: bytes, attempt: int) -> bytes:
+    """Return the order to run a package."""
+    return _HEAD.pack(RUN, attempt) + package
+
+
+def pack_follow_up(package: bytes, attempt: int, ended: Attempt) -> bytes:
+    """Return the order to do what follows a stored result."""
+    frame = _encode(ended)
+    return _HEAD.pack(FOLLOW_UP, attempt) + _SIZE.pack(len(frame)) + frame + package
+
+
+class Order(msgspec.Struct):
+    """What a worker is told to do."""
+
+    kind: bytes
+    attempt: int
+    package: bytes
+    ended: Attempt | None
+
+
+def unpack_order(frame: bytes) -> Order:
+    """Return the order in a frame."""
+    kind, attempt = _HEAD.unpack_from(frame)
+    start = _HEAD.size
+    if kind != FOLLOW_UP:
+        return Order(kind, attempt, frame[start:], None)
+    (size,) = _SIZE.unpack_from(frame, start)
+    start += _SIZE.size
+    ended = _decode_attempt(frame[start : start + size])
+    return Order(kind, attempt, frame[start + size :], ended)
+
+
+PACKED_END = _HEAD.pack(END, 0)
+
+
+# -- worker -> dispatcher ------------------------------------------------------------
+class Reply(msgspec.Struct, frozen=True, array_like=True):
+    """What a worker says when it has done what it was told."""
+
+    ended: Attempt | None  # None after a follow-up
+    done: int  # tasks since the worker started
+    rss: int  # kB, 0 while not measured
+    retires: bool = False  # it takes no more and ends now
+    next_package: bytes | None = None  # of a follow-up: the next link of the chain
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_attempt = msgspec.msgpack.Decoder(Attempt).decode
+_decode_reply = msgspec.msgpack.Decoder(Reply).decode
+
+
+def pack_reply(reply: Reply) -> bytes:
+    """Return the frame of a reply."""
+    return _encode(reply)
+
+
+def unpack_reply(frame: bytes) -> Reply:
+    """Return the reply in a frame."""
+    return _decode_reply(frame)
+
+
+# -- sentinel <-> dispatcher -----------------------------------------------------------
+class Hired(msgspec.Struct, frozen=True, tag=True):
+    """A worker has been forked; its socket comes with this frame."""
+
+    pid: int
+    index: int
+
+
+class Died(msgspec.Struct, frozen=True, tag=True):
+    """A worker has been reaped; ``status`` is what waitpid gave."""
+
+    pid: int
+    status: int
+
+
+class Stop(msgspec.Struct, frozen=True, tag=True):
+    """Stop in order within ``grace`` seconds; 0 means now."""
+
+    grace: float
+
+
+class Renew(msgspec.Struct, frozen=True, tag=True):
+    """Replace every worker after the task that it is running."""
+
+
+class Kill(msgspec.Struct, frozen=True, tag=True):
+    """Send a signal to a worker; only the sentinel knows which pids are still ours."""
+
+    pid: int
+    signal: int
+
+
+class Drained(msgspec.Struct, frozen=True, tag=True):
+    """The queue is empty and nothing is left to do; the answer to ``run_once``."""
+
+
+Control = Hired | Died | Stop | Renew | Kill | Drained
+_decode_control = msgspec.msgpack.Decoder(Control).decode
+
+
+def pack_control(message: Control) -> bytes:
+    """Return the frame of a message between sentinel and dispatcher."""
+    return _encode(message)
+
+
+def unpack_control(frame: bytes) -> Control:
+    """Return the message in such a frame."""
+    return _decode_control(frame)

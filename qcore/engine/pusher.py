@@ -1,0 +1,130 @@
+"""Runs in: the pusher, a thread of the dispatcher. Claims deliveries, verifies them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from ..brokers.base import Broker
+from ..envelope import Delivery
+from ..errors import NewerPackage, PackageError, QcoreError
+from ..results.routing import is_cached
+from .job import Job
+from .parts import Parts
+from .patience import Patience
+from .room import Room
+from .tally import Tally
+
+logger = logging.getLogger("qcore.pusher")
+
+#: Seconds that one call may wait in the broker: a stop takes no longer than that.
+_WAIT = 1.0
+#: Seconds for which a package of a later release is given back each time.
+_NEWER_DELAY = 30.0
+
+
+class Pusher:
+    """The way from the broker to the loop.
+
+    Args:
+        parts: what the cluster is made of.
+        room: says how many jobs to ask for.
+        tally: what the threads share.
+        give: hands jobs to the loop.
+        give_finished: hands over a job whose success is stored already, with the
+            serializer and the bytes of its value.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        room: Room,
+        tally: Tally,
+        give: Callable[[Sequence[Job]], None],
+        give_finished: Callable[[Job, str, bytes], None],
+    ) -> None:
+        self._parts = parts
+        self._conf = parts.conf
+        self._room = room
+        self._tally = tally
+        self._give = give
+        self._give_finished = give_finished
+        self._patience = Patience("pusher", tally)
+
+    def run(self) -> None:
+        """Claim until the cluster stops; errors of the broker are waited out."""
+        broker: Broker | None = None
+        while not self._tally.stopping.is_set():
+            try:
+                if broker is None:
+                    broker = self._parts.make_broker()
+                self._once(broker)
+            except QcoreError as error:
+                self._patience.bear(error)
+            else:
+                self._patience.succeed()
+        if broker is not None:
+            broker.close()
+
+    def _once(self, broker: Broker) -> None:
+        room = self._room.wait(_WAIT)
+        if not room or self._tally.stopping.is_set():
+            return
+        limit = min(room, self._conf.fetch_limit)
+        deliveries = broker.dequeue(limit, _WAIT)
+        if not deliveries:
+            self._tally.queue_empty.set()
+            return
+        self._tally.queue_empty.clear()
+        jobs = [job for d in deliveries if (job := self._verify(broker, d))]
+        if any(job.attempt > 1 for job in jobs):
+            jobs = self._drop_finished(jobs)
+        self._tally.held.update(jobs)
+        self._room.arrive(len(jobs))
+        self._give(jobs)
+
+    def _verify(self, broker: Broker, delivery: Delivery) -> Job | None:
+        """Return the job of a delivery, or None after dealing with a bad package."""
+        try:
+            return Job(self._parts.verify(delivery.package), delivery)
+        except NewerPackage as error:
+            logger.warning("%s It is given back.", error)
+            if broker.supports_release:
+                delay = _NEWER_DELAY if broker.supports_delay else 0
+                broker.release([delivery.receipt], delay=delay)
+        except PackageError as error:
+            self._quarantine(broker, delivery, error)
+        return None
+
+    def _quarantine(
+        self, broker: Broker, delivery: Delivery, error: PackageError
+    ) -> None:
+        """Put a package aside, where a person can look at it; then remove it."""
+        self._tally.quarantined += 1
+        logger.error(
+            "quarantined a package of %d bytes: %s", len(delivery.package), error
+        )
+        self._parts.make_store(False).quarantine(
+            broker.queue, delivery.package, type(error).__name__, str(error)
+        )
+        broker.fail(delivery.receipt)
+
+    def _drop_finished(self, jobs: list[Job]) -> list[Job]:
+        """Hand over those redelivered jobs whose success is stored already.
+
+        Their first acknowledgement was lost; they need another one, not another run.
+        """
+        remaining = jobs
+        for cached in (False, True):
+            again = {
+                job.task.id
+                for job in remaining
+                if job.attempt > 1 and cached == bool(is_cached(job.task, self._conf))
+            }
+            stored = self._parts.make_store(cached).finished(again) if again else {}
+            for job in remaining:
+                if value := stored.get(job.task.id):
+                    self._tally.held.add(job)
+                    self._give_finished(job, *value)
+            remaining = [job for job in remaining if job.task.id not in stored]
+        return remaining

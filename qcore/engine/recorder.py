@@ -1,0 +1,293 @@
+"""Runs in: the recorder, a thread of the dispatcher. Stores results, then acknowledges.
+
+It takes everything that waits at once: an idle cluster records single results without
+delay, and under load the batches grow by themselves.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+from collections.abc import Callable, Hashable, Sequence
+
+from ..envelope import Outcome, Result
+from ..errors import BrokerError, BrokerUnavailable, QcoreError, StoreError
+from ..results import routing
+from ..results.base import ResultStore
+from ..tasks.execution import first_line
+from .job import Job
+from .parts import Parts
+from .patience import Patience
+from .tally import Tally
+from .verdict import Verdict, judge
+
+logger = logging.getLogger("qcore.recorder")
+
+#: Results in one batch at most; more gain nothing and make one statement large.
+_BATCH = 500
+
+
+class Recorder:
+    """The way from the loop back to broker and store.
+
+    Args:
+        parts: what the cluster is made of.
+        tally: what the threads share.
+        follow_up: hands a job back to the loop, for its hook or the next link.
+    """
+
+    def __init__(
+        self, parts: Parts, tally: Tally, follow_up: Callable[[Job], None]
+    ) -> None:
+        self._parts = parts
+        self._conf = parts.conf
+        self._tally = tally
+        self._follow_up = follow_up
+        self._inbox: queue.SimpleQueue[tuple[str, Job] | None] = queue.SimpleQueue()
+        self._patience = Patience("recorder", tally)
+        self._closing = False
+
+    # -- for other threads -------------------------------------------------------------
+    def record(self, job: Job) -> None:
+        """Store the end of a job and settle it."""
+        self._inbox.put(("record", job))
+
+    def finish(self, job: Job) -> None:
+        """Settle a job whose success is stored and whose follow-up is done."""
+        self._inbox.put(("finish", job))
+
+    def give_back(self, job: Job) -> None:
+        """Return a job to the broker, for whoever wants it next."""
+        self._inbox.put(("give back", job))
+
+    def close(self) -> None:
+        """End once everything before this call is recorded."""
+        self._inbox.put(None)
+
+    def backlog(self) -> int:
+        """Return how many jobs wait to be recorded."""
+        return self._inbox.qsize()
+
+    # -- the thread ----------------------------------------------------------------------
+    def run(self) -> None:
+        """Record until closed."""
+        self._broker = self._parts.make_broker()
+        while not self._closing:
+            batch = self._gather()
+            self._record([job for what, job in batch if what == "record"])
+            self._settle([job for what, job in batch if what == "finish"])
+            self._return([job for what, job in batch if what == "give back"])
+        self._broker.close()
+
+    def _gather(self) -> list[tuple[str, Job]]:
+        batch: list[tuple[str, Job]] = []
+        item = self._inbox.get()
+        while True:
+            if item is None:
+                self._closing = True
+                return batch
+            batch.append(item)
+            if len(batch) >= _BATCH:
+                return batch
+            try:
+                item = self._inbox.get_nowait()
+            except queue.Empty:
+                return batch
+
+    # -- storing ---------------------------------------------------------------------------
+    def _record(self, jobs: Sequence[Job]) -> None:
+        if not jobs:
+            return
+        for job in jobs:
+            job.result = _result_of(job)
+        results = [job.result for job in jobs if job.result is not None]
+        direct = [job for job in jobs if not self._needs_more(job)]
+        rest = [job for job in jobs if self._needs_more(job)]
+        while True:
+            try:
+                self._save(results, direct)
+                break
+            except QcoreError as error:
+                self._patience.bear(error)
+            except Exception as error:  # the store's own bug, or one bad result
+                if len(results) == 1:
+                    results = self._replace_unstorable(jobs[0], error)
+                    continue
+                logger.warning("a batch cannot be stored (%s); one by one now", error)
+                for job in jobs:
+                    self._record([job])
+                return
+        self._patience.succeed()
+        self._count(results)
+        for job in direct:
+            self._tally.settle(job)
+        for job in rest:
+            self._continue(job)
+        self._parts.notify("qcore_results_recorded", results=results)
+
+    def _needs_more(self, job: Job) -> bool:
+        """Whether acknowledging is not the only thing left to do."""
+        assert job.result is not None
+        return not job.result.success or job.task.follows_up
+
+    def _save(self, results: Sequence[Result], direct: Sequence[Job]) -> None:
+        """Store results and acknowledge, in this order or in one transaction."""
+        database, cache = routing.split(results, self._conf)
+        store = self._parts.make_store(False)
+        with store.joined(self._broker):
+            if database:
+                store.save(database)
+            if cache:
+                self._parts.make_store(True).save(cache)
+            self._acknowledge([job.receipt for job in direct])
+        self._collate(store, database)
+        if cache:
+            self._collate(self._parts.make_store(True), cache)
+
+    def _collate(self, store: ResultStore, results: Sequence[Result]) -> None:
+        """Join the iters of which these results may have been the last."""
+        groups = {
+            (result.task.group, result.task.iter_count)
+            for result in results
+            if result.task.iter_count is not None
+        }
+        for group, count in groups:
+            if group is not None and count is not None:
+                store.collate(group, count)
+
+    def _replace_unstorable(self, job: Job, error: Exception) -> list[Result]:
+        """Return a failure that can be stored, in the place of one that cannot."""
+        assert job.result is not None and job.ended is not None
+        logger.exception("the result of %s cannot be stored", job.task.id)
+        text = f"StoreError: the result cannot be stored: {type(error).__name__}: {error}"
+        job.result = Result(
+            task=job.task,
+            outcome=Outcome.FAILURE,
+            value=text.encode(errors="replace"),
+            content="text",
+            started=job.ended.started,
+            stopped=job.ended.stopped,
+            attempt=job.attempt,
+        )
+        return [job.result]
+
+    def _count(self, results: Sequence[Result]) -> None:
+        for result in results:
+            if result.success:
+                self._tally.succeeded += 1
+            else:
+                self._tally.failed += 1
+                self._tally.crashed += result.outcome == Outcome.CRASH
+        if logger.isEnabledFor(logging.INFO):
+            for result in results:
+                _log(result)
+
+    # -- deciding ----------------------------------------------------------------------
+    def _continue(self, job: Job) -> None:
+        """Do what a stored result asks for: its follow-up first, else its verdict."""
+        assert job.result is not None
+        if job.task.hook is not None or (job.task.links and job.result.success):
+            self._follow_up(job)
+        else:
+            self._settle([job])
+
+    def _settle(self, jobs: Sequence[Job]) -> None:
+        """Send what follows, then acknowledge, give back or leave each delivery."""
+        if not jobs:
+            return
+        following = [job.next_package for job in jobs if job.next_package is not None]
+        if following:
+            self._insist(lambda: self._send(following))
+        done: list[Hashable] = []
+        again: list[Job] = []
+        for job in jobs:
+            verdict = self._judge(job)
+            if verdict is Verdict.DONE:
+                done.append(job.receipt)
+            elif verdict is Verdict.AT_ONCE:
+                again.append(job)
+        self._insist(lambda: self._acknowledge(done))
+        self._return(again)
+        for job in jobs:
+            self._tally.settle(job)
+
+    def _send(self, packages: Sequence[bytes]) -> None:
+        self._broker.enqueue_many(packages)
+
+    def _judge(self, job: Job) -> Verdict:
+        if job.result is None:  # finished by an earlier attempt
+            return Verdict.DONE
+        crashes = 0
+        if job.result.outcome == Outcome.CRASH:
+            crashes = self._crashes(job)
+        return judge(job.result, crashes, self._conf)
+
+    def _crashes(self, job: Job) -> int:
+        cached = bool(routing.is_cached(job.task, self._conf))
+        try:
+            found = self._parts.make_store(cached).crashes([job.task.id])
+        except StoreError as error:
+            logger.warning("crashes of %s are not known: %s", job.task.id, error)
+            return job.attempt
+        return found.get(job.task.id, job.attempt)
+
+    # -- the broker ------------------------------------------------------------------------
+    def _acknowledge(self, receipts: Sequence[Hashable]) -> None:
+        if receipts:
+            self._broker.acknowledge_many(receipts)
+
+    def _return(self, jobs: Sequence[Job]) -> None:
+        """Give deliveries back; where the broker cannot, their lease does it."""
+        if jobs and self._broker.supports_release:
+            self._insist(lambda: self._broker.release([job.receipt for job in jobs]))
+        for job in jobs:
+            self._tally.settle(job)
+
+    def _insist(self, call: Callable[[], None]) -> None:
+        """Call until the broker answers; at a stop, only until it refuses once more.
+
+        What stays undone then is safe: the lease ends, the package is delivered
+        again, and a stored success is recognised.
+        """
+        while True:
+            try:
+                call()
+            except BrokerUnavailable as error:
+                self._patience.bear(error)
+                if self._tally.stopping.is_set():
+                    return
+            except BrokerError as error:
+                logger.error("the broker refused: %s", error)
+                return
+            else:
+                self._patience.succeed()
+                return
+
+
+def _result_of(job: Job) -> Result:
+    ended = job.ended
+    assert ended is not None
+    return Result(
+        task=job.task,
+        outcome=ended.outcome,
+        value=ended.value,
+        content=ended.content,
+        started=ended.started,
+        stopped=ended.stopped,
+        attempt=job.attempt,
+    )
+
+
+def _log(result: Result) -> None:
+    """Write one line for a finished task: outcome, run time, time in the queue."""
+    task = result.task
+    took = result.stopped - result.started
+    waited = result.started - task.created
+    if result.success:
+        logger.info("done %s %.3fs wait=%.3fs id=%s", task.func, took, waited, task.id)
+        return
+    reason = first_line(result.value.decode(errors="replace"))
+    logger.warning(
+        "%s %s %.3fs attempt=%d id=%s: %s",
+        result.outcome, task.func, took, result.attempt, task.id, reason,
+    )  # fmt: skip

@@ -1,0 +1,35 @@
+"""Runs in: the dispatcher. What all of its threads know and count together."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+
+from .job import Job
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counters and shared knowledge; each counter is written by one thread only."""
+
+    succeeded: int = 0  # recorder
+    failed: int = 0  # recorder
+    crashed: int = 0  # recorder
+    quarantined: int = 0  # pusher
+    #: every delivery that is ours, from its claim until it is settled
+    held: set[Job] = field(default_factory=set)
+    #: the newest job of each task id that a worker has or had, until it is settled
+    active: dict[str, Job] = field(default_factory=dict)
+    #: what keeps a thread from working: its name -> one line
+    problems: dict[str, str] = field(default_factory=dict)
+    stopping: threading.Event = field(default_factory=threading.Event)
+    #: set when the last result is recorded
+    ended: threading.Event = field(default_factory=threading.Event)
+    #: set by the pusher while the broker has nothing for us
+    queue_empty: threading.Event = field(default_factory=threading.Event)
+
+    def settle(self, job: Job) -> None:
+        """Forget a delivery: it is acknowledged, given back or left to its lease."""
+        self.held.discard(job)
+        if self.active.get(job.task.id) is job:
+            del self.active[job.task.id]

@@ -1,0 +1,131 @@
+"""Runs in: a worker. Takes an order, runs it, says how it ended; one at a time."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import time
+from types import FrameType
+
+from ..envelope import Outcome, Result, Task
+from ..errors import TaskStopped
+from ..signing import peek
+from ..tasks.calls import next_link
+from ..tasks.execution import Attempt, execute
+from ..tasks.follow_up import run_hook
+from .limits import bind, rss_kb, set_title
+from .link import read_frame, write_frame
+from .messages import END, FOLLOW_UP, SOFT_STOP, Order, Reply, pack_reply, unpack_order
+from .parts import Parts
+
+logger = logging.getLogger("qcore.worker")
+
+#: Seconds between two looks at the memory, where no limit is set: it is only shown.
+_RSS_EVERY = 1.0
+
+
+class Worker:
+    """One worker process.
+
+    Args:
+        parts: what the cluster is made of.
+        sock: to the dispatcher; its end is the end of this process.
+        index: the worker's place, from 1.
+    """
+
+    def __init__(self, parts: Parts, sock: socket.socket, index: int) -> None:
+        self._parts = parts
+        self._sock = sock
+        self._index = index
+        self._origin = f"{socket.gethostname()}:{os.getpid()}"
+        self._done = 0
+        self._rss = 0
+        self._rss_at = 0.0
+        self._busy = False
+
+    def run(self) -> None:
+        """Work until the dispatcher goes away, says so, or a limit is reached."""
+        conf = self._parts.conf
+        signal.signal(SOFT_STOP, self._on_stop)
+        bind(self._index - 1, conf.affinity)
+        self._title("idle")
+        self._parts.notify("qcore_process_started", role="worker", conf=conf)
+        while (frame := read_frame(self._sock)) is not None:
+            order = unpack_order(frame)
+            if order.kind == END:
+                break
+            reply = self._obey(order)
+            try:
+                write_frame(self._sock, pack_reply(reply))
+            except OSError:
+                break  # the dispatcher is gone, and with it whoever would listen
+            if reply.retires:
+                break
+        self._parts.notify("qcore_process_stopping", role="worker", conf=conf)
+
+    def _obey(self, order: Order) -> Reply:
+        task = peek(order.package)
+        self._parts.refresh()
+        self._busy = True
+        self._title(f"{task.func} {task.id}")
+        ended = None
+        following = None
+        try:
+            if order.kind == FOLLOW_UP:
+                assert order.ended is not None
+                following = self._follow_up(task, order.attempt, order.ended)
+            else:
+                ended, _ = execute(task, order.attempt, self._origin)
+                self._done += 1
+        except TaskStopped:
+            # the signal came between the task and this line
+            ended = Attempt(Outcome.STOPPED, b"", "text", time.time(), time.time())
+        finally:
+            self._busy = False
+        self._parts.tidy(task)
+        self._measure()
+        self._title("idle")
+        return Reply(ended, self._done, self._rss, self._retires(), following)
+
+    def _follow_up(self, task: Task, attempt: int, ended: Attempt) -> bytes | None:
+        """Run the hook; return the package of the next link, after a success."""
+        if task.hook is not None:
+            run_hook(
+                Result(
+                    task=task,
+                    outcome=ended.outcome,
+                    value=ended.value,
+                    content=ended.content,
+                    started=ended.started,
+                    stopped=ended.stopped,
+                    attempt=attempt,
+                )
+            )
+        following = next_link(task) if ended.outcome == Outcome.SUCCESS else None
+        return None if following is None else self._parts.sign(following)
+
+    def _measure(self) -> None:
+        now = time.monotonic()
+        if self._parts.conf.max_rss or now - self._rss_at >= _RSS_EVERY:
+            self._rss = rss_kb()
+            self._rss_at = now
+
+    def _retires(self) -> bool:
+        conf = self._parts.conf
+        if conf.max_rss is not None and self._rss > conf.max_rss:
+            logger.info(
+                "worker %d retires: %d kB are over max_rss=%d",
+                os.getpid(), self._rss, conf.max_rss,
+            )  # fmt: skip
+            return True
+        return bool(conf.recycle) and self._done >= conf.recycle
+
+    def _title(self, what: str) -> None:
+        set_title(f"qcore[{self._parts.conf.name}] worker {self._index}: {what}")
+
+    def _on_stop(self, _signum: int, _frame: FrameType | None) -> None:
+        # an idle worker is told by its link, so there is nothing to stop then
+        if self._busy:
+            raise TaskStopped("the cluster has to stop; the task will run again")
