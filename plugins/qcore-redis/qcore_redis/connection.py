@@ -113,15 +113,18 @@ class Connection:
         return None
 
     def _refresh(self) -> None:
-        """Drop a connection that the server has closed while nothing was sent."""
-        if not self._used:
-            return
-        try:
-            stale = self._wire.can_read(0)
-        except (RedisError, OSError):
-            stale = True
-        if stale:
+        """Connect, again where the server hung up while nothing was sent."""
+        if self._used and self._is_stale():
             self.close()
+        if not self._used:
+            # Said, for a wire of Sentinel's asks for the master only then.
+            self._wire.connect()
+
+    def _is_stale(self) -> bool:
+        try:
+            return bool(self._wire.can_read(0))
+        except (RedisError, OSError):
+            return True
 
     def _go(self, host: str, port: int) -> None:
         self.close()
