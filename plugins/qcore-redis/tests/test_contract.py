@@ -10,7 +10,7 @@ from servers.redis import RedisServer
 
 from qcore.brokers.base import Broker
 from qcore.conf import Conf
-from qcore.testing import BrokerContract
+from qcore.testing import BrokerContract, PluginContract
 from qcore_redis.broker import RedisBroker
 
 PASSWORD = "s3cret-of-redis"
@@ -26,8 +26,15 @@ def durable_server() -> Iterator[RedisServer]:
     server.close()
 
 
+class TestPlugin(PluginContract):
+    """What holds for every plugin."""
+
+    name = "redis"
+    drivers = ("redis",)
+
+
 class TestRedis(BrokerContract):
-    """Asks for every promise."""
+    """What holds for every broker."""
 
     secret = PASSWORD
     misspelt = ({"redis": {"hots": "localhost"}}, "'hots' - did you mean 'host'")
