@@ -34,6 +34,7 @@ class MariaDBServer(LoopbackServer):
             f"--socket={self.folder / 'socket'}",
             f"--pid-file={self.folder / 'pid'}",
             "--skip-name-resolve",
+            "--character-set-server=utf8mb4",  # as Django's notes on MySQL ask for
             # Small and quick: 64 MB instead of 128, no flush to disk at each commit.
             "--innodb-buffer-pool-size=64M",
             "--innodb-flush-log-at-trx-commit=2",
