@@ -13,9 +13,9 @@ from typing import Any
 
 import msgspec
 
-from .advice import Advice, advice
 from ..errors import ConfigError
 from ..masking import mask, mask_url
+from .advice import Advice, advice
 from .settings import Settings, cpu_count
 from .validation import ROOT, Setting, examine, table
 

@@ -23,7 +23,7 @@ from ..envelope import Options, choose
 from ..errors import StoreError
 from ..models import Task
 from .base import ResultStore
-from .rows import NAME, Row, clip, collapse, join, merge, options_from
+from .rows import NAME, Row, clip, collapse, join, merge, options_from, stored_value
 
 if TYPE_CHECKING:
     from ..caches.base import CacheBackend
@@ -88,9 +88,10 @@ class CacheStore(ResultStore):
                 key = self._key("group", row.group, place)
                 self._cache.set(key, row.id.encode(), ttl)
 
-    def finished(self, ids: Collection[str]) -> set[str]:
+    def finished(self, ids: Collection[str]) -> dict[str, tuple[str, bytes]]:
         with self._errors("look up results"):
-            return {id for id, row in self._rows(ids).items() if row.success}
+            rows = self._rows(ids)
+        return {id: stored_value(row) for id, row in rows.items() if row.success}
 
     def crashes(self, ids: Collection[str]) -> dict[str, int]:
         with self._errors("look up results"):
@@ -101,8 +102,8 @@ class CacheStore(ResultStore):
         label = clip(group, NAME)
         with self._errors("join results"):
             keys = [self._key("iter", label, index) for index in range(count)]
+            ids = self._ids(keys)
             if not self._rows([group]):
-                ids = self._ids(keys)
                 rows = self._rows(ids)
                 if len(rows) < count:
                     return False
@@ -110,8 +111,7 @@ class CacheStore(ResultStore):
                 ttl = _seconds(options_from(joined[0].options), self.conf)
                 self._add_to_groups(joined, ttl)
                 self._write(joined, ttl)
-                keys += [self._key("task", id) for id in ids]
-            self._cache.delete_many(keys)
+            self._cache.delete_many([*keys, *(self._key("task", id) for id in ids)])
             return True
 
     # -- for the API -----------------------------------------------------------

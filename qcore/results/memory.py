@@ -10,7 +10,7 @@ import msgspec
 
 from . import content as contents
 from .base import ResultStore
-from .rows import NAME, Row, clip, collapse, join, merge
+from .rows import NAME, Row, clip, collapse, join, merge, stored_value
 
 if TYPE_CHECKING:
     from ..envelope import Result
@@ -72,9 +72,10 @@ class MemoryStore(ResultStore):
             for row in collapse(results):
                 self._rows[row.id] = merge(self._rows.get(row.id), row)
 
-    def finished(self, ids: Collection[str]) -> set[str]:
+    def finished(self, ids: Collection[str]) -> dict[str, tuple[str, bytes]]:
         with self._lock:
-            return {id for id in ids if id in self._rows and self._rows[id].success}
+            rows = {id: self._rows[id] for id in ids if id in self._rows}
+        return {id: stored_value(row) for id, row in rows.items() if row.success}
 
     def crashes(self, ids: Collection[str]) -> dict[str, int]:
         with self._lock:

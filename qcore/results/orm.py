@@ -13,6 +13,7 @@ from django.db.utils import Error
 from ..errors import StoreError
 from ..models import Task
 from .base import ResultStore
+from .content import to_bytes
 from .pruning import Pruner
 from .rows import FIELDS, NAME, Row, clip, collapse, join
 from .sql import TIMES, Upsert, make_upsert
@@ -66,14 +67,14 @@ class OrmStore(ResultStore):
         with self._connection.cursor() as cursor:
             self._upsert(cursor, rows)
 
-    def finished(self, ids: Collection[str]) -> set[str]:
+    def finished(self, ids: Collection[str]) -> dict[str, tuple[str, bytes]]:
         with self._errors("look up results"):
             return {
-                id
+                id: (content, to_bytes(value, content))
                 for part in _parts(ids)
-                for id in self._tasks.filter(id__in=part, success=True).values_list(
-                    "id", flat=True
-                )
+                for id, content, value in self._tasks.filter(
+                    id__in=part, success=True
+                ).values_list("id", "value_content", "value")
             }
 
     def crashes(self, ids: Collection[str]) -> dict[str, int]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from ..envelope import Options, Outcome, Result
-from .content import join_payloads, join_values, storable, to_text
+from .content import join_payloads, join_values, storable, to_bytes, to_text
 
 #: Characters that the columns take; a longer text is clipped, never refused.
 NAME = 100
@@ -103,6 +103,11 @@ def row_of(result: Result) -> Row:
 def options_from(text: str) -> Options:
     """Return the options of a task as its row has them."""
     return _decode_options(text) if text else _NO_OPTIONS
+
+
+def stored_value(row: Row) -> tuple[str, bytes]:
+    """Return the serializer of a row's value, and the value as it was given."""
+    return row.value_content, to_bytes(row.value, row.value_content)
 
 
 def merge(old: Row | None, new: Row) -> Row:

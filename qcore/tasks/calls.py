@@ -13,8 +13,8 @@ from ..conf import Conf
 from ..current import current
 from ..envelope import Options, Task, new_id, task_name
 from ..errors import EnqueueError, SerializeError, did_you_mean
-from .functions import check_call, path_of
 from ..serializers import get_serializer
+from .functions import check_call, path_of
 
 #: Keywords of ``async_task`` that are about the task and not for the function.
 OPTIONS = frozenset(

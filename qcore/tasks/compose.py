@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from . import lookup
-from .calls import Link, build, split_options
 from ..current import current
-from .enqueueing import as_args, async_task, dispatch
 from ..envelope import new_id
 from ..errors import EnqueueError
+from . import lookup
+from .calls import Link, build, split_options
+from .enqueueing import as_args, async_task, dispatch
 from .functions import path_of
 from .inline import store_value
 from .waiting import Cached, Wait, chosen_store

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .calls import build, split_options
 from ..current import current
 from ..envelope import Task
 from ..errors import EnqueueError
+from .calls import build, split_options
 from .inline import run_inline
 from .sending import send
 

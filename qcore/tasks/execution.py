@@ -20,13 +20,20 @@ from typing import Any
 
 import msgspec
 
-from .calls import Running, is_allowed
 from ..current import current
 from ..envelope import Outcome, Task, choose
-from ..errors import BadPackage, SerializeError, TaskError, TaskNotFound, TaskStopped, TaskTimeout
-from .functions import resolve
+from ..errors import (
+    BadPackage,
+    SerializeError,
+    TaskError,
+    TaskNotFound,
+    TaskStopped,
+    TaskTimeout,
+)
 from ..reporters.base import Report
 from ..serializers import get_serializer
+from .calls import Running, is_allowed
+from .functions import resolve
 
 logger = logging.getLogger("qcore.worker")
 
@@ -74,7 +81,7 @@ def _failed(
     if isinstance(error, TaskStopped):
         return Attempt(Outcome.STOPPED, b"", "text", started, time.time())
     outcome = Outcome.TIMEOUT if isinstance(error, TaskTimeout) else Outcome.FAILURE
-    logger.info("%s %s id=%s attempt=%d: %s", outcome, task.func, task.id, attempt,
+    logger.debug("%s %s id=%s attempt=%d: %s", outcome, task.func, task.id, attempt,
                 first_line(text))  # fmt: skip
     report(task, attempt, outcome, text, origin, error)
     return Attempt(outcome, text.encode(errors="replace"), "text", started, time.time())

@@ -11,9 +11,9 @@ from typing import Any
 
 from ..current import current
 from ..envelope import Result
+from ..serializers import get_serializer
 from .execution import decode, soft_timeout
 from .functions import resolve
-from ..serializers import get_serializer
 
 logger = logging.getLogger("qcore.worker")
 

@@ -11,14 +11,14 @@ import socket
 import time
 from typing import Any
 
-from .calls import next_link
 from ..current import current
 from ..envelope import Outcome, Result, Task
-from .execution import execute
-from .follow_up import run_hook
 from ..results.base import ResultStore
 from ..results.routing import is_cached, is_saved
 from ..serializers import get_serializer
+from .calls import next_link
+from .execution import execute
+from .follow_up import run_hook
 
 
 def run_inline(task: Task) -> None:
