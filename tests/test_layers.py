@@ -36,12 +36,13 @@ LAYERS: dict[int, tuple[str, str]] = {
     2: ("processes, clocks, sockets", "engine"),
     3: (
         "Django adapters",
-        """models migrations results.orm results.pruning results.sql
-        results.cache caches.django schedules.orm builtin connections""",
+        """models fields migrations results.orm results.pruning results.sql
+        results.cache caches.django schedules.orm schedules.outbox
+        builtin connections""",
     ),
     4: (
         "composition: may import everything below",
-        "cluster cli apps admin checks management monitor demo",
+        "cluster cli __main__ apps admin checks management monitor demo",
     ),
 }
 LAYER_OF = {name: n for n, (_, names) in LAYERS.items() for name in names.split()}
@@ -55,6 +56,7 @@ FOREIGN = {
     "psutil": {2, 4},
     "rich": {4},
     "setproctitle": {2},
+    "rich": {4},
     "pytest": set[int](),
 }
 # In layer 1 Django is imported where it is used: `import qcore.tasks` stays light,
@@ -66,6 +68,8 @@ EXCEPTIONS = {
     ("conf", "django"): "Conf.from_settings reads Q_CLUSTER when it is called",
     ("signals", "django"): "its names are signals of Django's kind",
     ("testing.*", "pytest"): "the kit for authors is pytest tests and fixtures",
+    ("testing.*", "packaging"): "pytest, which the kit needs, brings it",
+    ("qcore_orm", "psycopg"): "only where Django's database is PostgreSQL",
     ("qcore_redis", "django_redis"): "only where Q_CLUSTER names such a connection",
 }
 
