@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.util import find_spec
 
 from django.apps import AppConfig
 from django.conf import settings
@@ -30,5 +29,4 @@ class QcoreConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the system checks."""
-        if find_spec("qcore.checks"):
-            import_module("qcore.checks")
+        import_module("qcore.checks")

@@ -12,19 +12,14 @@ from django.db.models import Q
 from django.utils import timezone
 
 from .current import current
+from .fields import BodyField, IdField, WordField
 from .results import content as contents
 from .results.rows import NAME, PATH, WORD, Row
 from .schedules import rules
 from .schedules.entry import Entry
 
 if TYPE_CHECKING:
-    from django.db.backends.base.base import BaseDatabaseWrapper
-
     from .conf import Conf
-
-    _CharField = models.CharField[str, str]
-else:
-    _CharField = models.CharField  # no generic at run time
 
 __all__ = ["Failure", "Schedule", "ScheduleSlot", "Success", "Task", "moment"]
 
@@ -37,40 +32,27 @@ def moment(seconds: float) -> dt.datetime:
     return dt.datetime.fromtimestamp(seconds, dt.UTC if settings.USE_TZ else None)
 
 
-class IdField(_CharField):
-    """The id of a task, always looked up whole.
-
-    Where PostgreSQL is told ``varchar``, Django adds an index for LIKE, which takes a
-    tenth of the time of storing results (measured) and is of no use to ids.
-    """
-
-    def db_type(self, connection: BaseDatabaseWrapper) -> str | None:
-        if connection.vendor == "postgresql":
-            return f"character varying({self.max_length})"
-        return super().db_type(connection)
-
-
 class Task(models.Model):
     """The stored result of one task; written by stores, never by ``save()``."""
 
     id = IdField(primary_key=True, max_length=32, editable=False)
-    name = models.CharField(max_length=NAME, editable=False)
-    func = models.CharField("function", max_length=PATH)
-    hook = models.CharField(max_length=PATH, null=True)
-    group = models.CharField(max_length=NAME, null=True, editable=False)
-    cluster = models.CharField(max_length=NAME, null=True)
+    name = WordField(max_length=NAME, editable=False)
+    func = WordField("function", max_length=PATH)
+    hook = WordField(max_length=PATH, null=True)
+    group = WordField(max_length=NAME, null=True, editable=False)
+    cluster = WordField(max_length=NAME, null=True)
     enqueued = models.DateTimeField(editable=False)
     started = models.DateTimeField(editable=False)
     stopped = models.DateTimeField(editable=False)
     success = models.BooleanField(editable=False)
-    outcome = models.CharField(max_length=WORD, editable=False)
+    outcome = WordField(max_length=WORD, editable=False)
     attempt_count = models.IntegerField("attempts", editable=False)
     crashes = models.IntegerField(default=0, editable=False)
-    content = models.CharField(max_length=WORD, editable=False)
-    payload = models.TextField(editable=False)
-    value_content = models.CharField(max_length=WORD, editable=False)
-    value = models.TextField(editable=False)
-    options = models.TextField(default="", editable=False)
+    content = WordField(max_length=WORD, editable=False)
+    payload = BodyField(editable=False)
+    value_content = WordField(max_length=WORD, editable=False)
+    value = BodyField(editable=False)
+    options = BodyField(default="", editable=False)
     links = models.IntegerField(default=0, editable=False)
     iter_index = models.IntegerField(null=True, editable=False)
     iter_count = models.IntegerField(null=True, editable=False)
@@ -220,19 +202,19 @@ class Schedule(models.Model):
     CRON = rules.CRON
     TYPE = tuple(rules.LABELS.items())
 
-    name = models.CharField(max_length=NAME, null=True, blank=True, unique=True)
-    func = models.CharField(
+    name = WordField(max_length=NAME, null=True, blank=True, unique=True)
+    func = WordField(
         "function", max_length=PATH, help_text="dotted path: module.tasks.function"
     )
-    hook = models.CharField(
+    hook = WordField(
         max_length=PATH,
         null=True,
         blank=True,
         help_text="dotted path of what is called with the result",
     )
-    args = models.TextField(blank=True, default="", help_text='JSON: [1, "two"]')
-    kwargs = models.TextField(blank=True, default="", help_text='JSON: {"x": 1}')
-    schedule_type = models.CharField(max_length=2, choices=TYPE, default=ONCE)
+    args = BodyField(blank=True, default="", help_text='JSON: [1, "two"]')
+    kwargs = BodyField(blank=True, default="", help_text='JSON: {"x": 1}')
+    schedule_type = WordField(max_length=2, choices=TYPE, default=ONCE)
     minutes = models.PositiveIntegerField(
         null=True, blank=True, help_text="minutes between two runs, for type Minutes"
     )
@@ -241,27 +223,27 @@ class Schedule(models.Model):
     )
     next_run = models.DateTimeField(blank=True, help_text="empty: as soon as may be")
     anchor = models.DateTimeField(null=True, editable=False)
-    cron = models.CharField(
+    cron = WordField(
         max_length=100,
         null=True,
         blank=True,
         help_text="five fields: minute hour day-of-month month day-of-week, for Cron",
     )
-    task = models.CharField("last task", max_length=32, null=True, editable=False)
-    cluster = models.CharField(
+    task = WordField("last task", max_length=32, null=True, editable=False)
+    cluster = WordField(
         max_length=NAME,
         null=True,
         blank=True,
         help_text="name of the cluster that runs it; empty: the project's own",
     )
-    intended_date_kwarg = models.CharField(
+    intended_date_kwarg = WordField(
         max_length=NAME,
         null=True,
         blank=True,
         help_text="keyword argument that gets the time the run was meant for",
     )
     paused = models.BooleanField(default=False)
-    error = models.TextField(blank=True, default="", editable=False)
+    error = BodyField(blank=True, default="", editable=False)
     tries = models.IntegerField(default=0, editable=False)
     retry_at = models.DateTimeField(null=True, editable=False)
 
@@ -337,7 +319,7 @@ class ScheduleSlot(models.Model):
     schedule = models.ForeignKey(Schedule, models.SET_NULL, null=True)
     slot = models.DateTimeField()
     task_id = IdField(max_length=32, unique=True)
-    queue = models.CharField(max_length=255)
+    queue = WordField(max_length=255)
     package = models.BinaryField()
     claimed = models.DateTimeField(null=True)
     sent = models.DateTimeField(null=True)

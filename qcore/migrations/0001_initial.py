@@ -1,5 +1,5 @@
 import django.db.models.deletion
-import qcore.models
+import qcore.fields
 from django.db import migrations, models
 
 
@@ -23,13 +23,13 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "name",
-                    models.CharField(
+                    qcore.fields.WordField(
                         blank=True, max_length=100, null=True, unique=True
                     ),
                 ),
                 (
                     "func",
-                    models.CharField(
+                    qcore.fields.WordField(
                         help_text="dotted path: module.tasks.function",
                         max_length=256,
                         verbose_name="function",
@@ -37,7 +37,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "hook",
-                    models.CharField(
+                    qcore.fields.WordField(
                         blank=True,
                         help_text="dotted path of what is called with the result",
                         max_length=256,
@@ -46,19 +46,19 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "args",
-                    models.TextField(
+                    qcore.fields.BodyField(
                         blank=True, default="", help_text='JSON: [1, "two"]'
                     ),
                 ),
                 (
                     "kwargs",
-                    models.TextField(
+                    qcore.fields.BodyField(
                         blank=True, default="", help_text='JSON: {"x": 1}'
                     ),
                 ),
                 (
                     "schedule_type",
-                    models.CharField(
+                    qcore.fields.WordField(
                         choices=[
                             ("O", "Once"),
                             ("I", "Minutes"),
@@ -99,7 +99,7 @@ class Migration(migrations.Migration):
                 ("anchor", models.DateTimeField(editable=False, null=True)),
                 (
                     "cron",
-                    models.CharField(
+                    qcore.fields.WordField(
                         blank=True,
                         help_text="five fields: minute hour day-of-month month day-of-week, for Cron",
                         max_length=100,
@@ -108,7 +108,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "task",
-                    models.CharField(
+                    qcore.fields.WordField(
                         editable=False,
                         max_length=32,
                         null=True,
@@ -117,7 +117,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "cluster",
-                    models.CharField(
+                    qcore.fields.WordField(
                         blank=True,
                         help_text="name of the cluster that runs it; empty: the project's own",
                         max_length=100,
@@ -126,7 +126,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "intended_date_kwarg",
-                    models.CharField(
+                    qcore.fields.WordField(
                         blank=True,
                         help_text="keyword argument that gets the time the run was meant for",
                         max_length=100,
@@ -134,7 +134,10 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("paused", models.BooleanField(default=False)),
-                ("error", models.TextField(blank=True, default="", editable=False)),
+                (
+                    "error",
+                    qcore.fields.BodyField(blank=True, default="", editable=False),
+                ),
                 ("tries", models.IntegerField(default=0, editable=False)),
                 ("retry_at", models.DateTimeField(editable=False, null=True)),
             ],
@@ -151,30 +154,39 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    qcore.models.IdField(
+                    qcore.fields.IdField(
                         editable=False, max_length=32, primary_key=True, serialize=False
                     ),
                 ),
-                ("name", models.CharField(editable=False, max_length=100)),
-                ("func", models.CharField(max_length=256, verbose_name="function")),
-                ("hook", models.CharField(max_length=256, null=True)),
-                ("group", models.CharField(editable=False, max_length=100, null=True)),
-                ("cluster", models.CharField(max_length=100, null=True)),
+                ("name", qcore.fields.WordField(editable=False, max_length=100)),
+                (
+                    "func",
+                    qcore.fields.WordField(max_length=256, verbose_name="function"),
+                ),
+                ("hook", qcore.fields.WordField(max_length=256, null=True)),
+                (
+                    "group",
+                    qcore.fields.WordField(editable=False, max_length=100, null=True),
+                ),
+                ("cluster", qcore.fields.WordField(max_length=100, null=True)),
                 ("enqueued", models.DateTimeField(editable=False)),
                 ("started", models.DateTimeField(editable=False)),
                 ("stopped", models.DateTimeField(editable=False)),
                 ("success", models.BooleanField(editable=False)),
-                ("outcome", models.CharField(editable=False, max_length=16)),
+                ("outcome", qcore.fields.WordField(editable=False, max_length=16)),
                 (
                     "attempt_count",
                     models.IntegerField(editable=False, verbose_name="attempts"),
                 ),
                 ("crashes", models.IntegerField(default=0, editable=False)),
-                ("content", models.CharField(editable=False, max_length=16)),
-                ("payload", models.TextField(editable=False)),
-                ("value_content", models.CharField(editable=False, max_length=16)),
-                ("value", models.TextField(editable=False)),
-                ("options", models.TextField(default="", editable=False)),
+                ("content", qcore.fields.WordField(editable=False, max_length=16)),
+                ("payload", qcore.fields.BodyField(editable=False)),
+                (
+                    "value_content",
+                    qcore.fields.WordField(editable=False, max_length=16),
+                ),
+                ("value", qcore.fields.BodyField(editable=False)),
+                ("options", qcore.fields.BodyField(default="", editable=False)),
                 ("links", models.IntegerField(default=0, editable=False)),
                 ("iter_index", models.IntegerField(editable=False, null=True)),
                 ("iter_count", models.IntegerField(editable=False, null=True)),
@@ -231,8 +243,8 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("slot", models.DateTimeField()),
-                ("task_id", qcore.models.IdField(max_length=32, unique=True)),
-                ("queue", models.CharField(max_length=255)),
+                ("task_id", qcore.fields.IdField(max_length=32, unique=True)),
+                ("queue", qcore.fields.WordField(max_length=255)),
                 ("package", models.BinaryField()),
                 ("claimed", models.DateTimeField(null=True)),
                 ("sent", models.DateTimeField(null=True)),

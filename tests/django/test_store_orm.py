@@ -1,0 +1,288 @@
+"""What only the store in the database does: pruning, transactions, errors."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+
+import msgspec
+import pytest
+from django.db import Error, OperationalError, connection, transaction
+from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
+
+from qcore.brokers.memory import MemoryBroker
+from qcore.conf import Conf
+from qcore.current import current
+from qcore.envelope import Options, Outcome, new_id
+from qcore.errors import ConfigError, StoreError
+from qcore.models import Failure, Success, Task
+from qcore.results import pruning, sql
+from qcore.results.orm import OrmStore
+
+
+def store(**conf) -> OrmStore:
+    return OrmStore(Conf(**conf))
+
+
+def names(manager=Success.objects) -> list[str]:
+    return sorted(manager.values_list("name", flat=True))
+
+
+# -- rows --------------------------------------------------------------------------------
+def test_every_column_is_kept(db, make):
+    result = make(
+        "done",
+        group="g",
+        hook="shop.tasks.hook",
+        links=2,
+        options=Options(timeout=None, save=True),
+        started=1_767_225_600.123456,
+        attempt=4,
+    )
+    store().save([result])
+    row = Task.objects.get()
+    assert row.enqueued.timestamp() == pytest.approx(result.task.created, abs=1e-5)
+    assert row.started.timestamp() == pytest.approx(1_767_225_600.123456, abs=2e-6)
+    assert row.started.tzinfo is dt.UTC
+    assert row.time_taken() == pytest.approx(0.25)
+    assert (row.links, row.attempt_count, row.crashes) == (2, 4, 0)
+    assert row.options == '{"timeout":null,"save":true}'
+    assert (row.iter_index, row.iter_count) == (None, None)
+
+
+@override_settings(USE_TZ=False, TIME_ZONE="Asia/Tokyo")
+def test_dates_are_local_where_django_has_no_zones(transactional_db, make):
+    connection.close()  # PostgreSQL is told the zone of a session when it begins
+    try:
+        store().save([make(started=1_767_225_600.0)])
+        assert Task.objects.get().started == dt.datetime(2026, 1, 1, 9)
+    finally:
+        connection.close()
+
+
+def test_a_batch_is_one_statement_and_does_not_grow_with_it(db, make):
+    keeper = store(save_limit=0)
+    keeper.save([make()])
+    with CaptureQueriesContext(
+        connection,
+    ) as one:
+        keeper.save([make()])
+    with CaptureQueriesContext(connection) as many:
+        keeper.save([make() for _ in range(100)])
+    assert Task.objects.count() == 102
+    if connection.vendor != "sqlite":  # it has no round trips to save
+        assert len(many) == len(one)
+
+
+def test_a_large_batch_is_sent_in_portions(db, make, monkeypatch):
+    monkeypatch.setattr(sql, "MAX_TEXT", 1000)
+    results = [make("x" * 400) for _ in range(7)]
+    store().save(results)
+    assert Task.objects.count() == 7
+
+
+def test_portions_hold_at_least_one_row(make, monkeypatch):
+    from qcore.results.rows import collapse
+
+    monkeypatch.setattr(sql, "MAX_TEXT", 10)
+    rows = collapse([make("x" * 400) for _ in range(3)])
+    assert [len(part) for part in sql.portions(rows)] == [1, 1, 1]
+
+
+def test_an_unknown_database_is_refused():
+    class Oracle:
+        vendor = "oracle"
+
+    with pytest.raises(ConfigError, match="'oracle'; expected sqlite"):
+        sql.make_upsert(Oracle())
+
+
+# -- pruning -----------------------------------------------------------------------------
+def test_the_newest_successes_remain(db, make):
+    keeper = store(save_limit=3)
+    for n in range(5):
+        keeper.save([make(name=f"n{n}")])
+        assert Success.objects.count() == min(3, n + 1)
+    assert names() == ["n2", "n3", "n4"]
+
+
+def test_a_batch_over_the_limit_is_cut_at_once(db, make):
+    store(save_limit=2).save([make(name=f"n{n}") for n in range(10)])
+    assert names() == ["n8", "n9"]
+
+
+def test_zero_keeps_all(db, make):
+    store(save_limit=0).save([make() for _ in range(10)])
+    assert Success.objects.count() == 10
+
+
+def test_failures_and_waiting_elements_do_not_count_and_stay(db, make):
+    keeper = store(save_limit=1)
+    keeper.save([make(outcome=Outcome.FAILURE) for _ in range(3)])
+    group = new_id()
+    keeper.save([make(group=group, iter_index=n, iter_count=9) for n in range(3)])
+    keeper.save([make(name="old"), make(name="new")])
+    assert names() == ["new"]
+    assert Failure.objects.count() == 3
+    assert Task.objects.filter(group=group).count() == 3
+
+
+def test_a_joined_iter_counts_as_one(db, make):
+    keeper = store(save_limit=2)
+    keeper.save([make(name="old"), make(name="older", started=1.0)])
+    group = new_id()
+    keeper.save([make(n, group=group, iter_index=n, iter_count=3) for n in range(3)])
+    assert keeper.collate(group, 3) is True
+    assert set(Success.objects.values_list("id", flat=True)) == {
+        group,
+        Task.objects.get(name="old").id,
+    }
+
+
+@pytest.mark.parametrize("per", ["group", "name", "func"])
+def test_each_value_has_the_limit_for_itself(db, make, per):
+    keeper = store(save_limit=2, save_limit_per=per)
+    for n in range(4):
+        keeper.save([make(n, **{per: "a.b"}), make(n, **{per: "c.d"})])
+    for value in ("a.b", "c.d"):
+        kept = Success.objects.filter(**{per: value}).order_by("stopped")
+        assert [row.result for row in kept] == [2, 3]
+
+
+def test_tasks_without_a_group_share_one_limit(db, make):
+    keeper = store(save_limit=2, save_limit_per="group")
+    keeper.save([make(n) for n in range(4)] + [make(n, group="g") for n in range(4)])
+    assert Success.objects.filter(group=None).count() == 2
+    assert Success.objects.filter(group="g").count() == 2
+
+
+def test_many_values_in_one_batch(db, make):
+    keeper = store(save_limit=1, save_limit_per="group")
+    groups = [f"g{n}" for n in range(pruning.FEW + 3)] + [None]
+    keeper.save([make(1, group=group) for group in groups])
+    keeper.save([make(2, group=group) for group in groups])
+    kept = Success.objects.order_by("group")
+    assert [row.result for row in kept] == [2] * len(groups)
+
+
+def test_rows_below_the_floor_are_pruned_when_they_come_late(transactional_db, make):
+    # two clusters whose clocks differ, each with a store of its own
+    here, there = store(save_limit=3), store(save_limit=3)
+    here.save([make(name=f"now{n}") for n in range(5)])
+    there.save([make(name=f"past{n}", started=1000.0 + n) for n in range(5)])
+    assert names() == ["now2", "now3", "now4"]
+    here.save([make(name="past", started=999.0), make(name="now5")])
+    assert names() == ["now3", "now4", "now5"]
+
+
+def test_a_rollback_does_not_move_the_floor(transactional_db, make):
+    keeper = store(save_limit=2)
+    keeper.save([make(name=f"n{n}") for n in range(2)])
+    later = [make(name=f"later{n}") for n in range(3)]
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        keeper.save(later)
+        raise ZeroDivisionError
+    assert names() == ["n0", "n1"]
+    keeper.save(later)
+    assert names() == ["later1", "later2"]
+
+
+def test_equal_times_are_cut_exactly(db, make):
+    store(save_limit=3).save([make(started=5.0) for _ in range(9)])
+    assert Success.objects.count() == 3
+
+
+# -- transactions and errors ---------------------------------------------------------------
+class SameDatabase(MemoryBroker):
+    database = "default"
+
+
+def test_saving_and_acknowledging_are_one_transaction(transactional_db, make):
+    keeper = store()
+    with pytest.raises(ZeroDivisionError), keeper.joined(SameDatabase(keeper.conf)):
+        keeper.save([make()])
+        raise ZeroDivisionError
+    assert not Task.objects.exists()
+    with keeper.joined(SameDatabase(keeper.conf)):
+        keeper.save([make()])
+    assert Task.objects.count() == 1
+
+
+def test_another_service_cannot_join(transactional_db, make):
+    keeper = store()
+    with pytest.raises(ZeroDivisionError), keeper.joined(MemoryBroker(keeper.conf)):
+        keeper.save([make()])
+        raise ZeroDivisionError
+    assert Task.objects.count() == 1
+
+
+def test_an_error_of_the_database_is_a_store_error(transactional_db, make):
+    keeper = store()
+
+    def broken(execute, statement, params, many, context):
+        raise OperationalError("the disk is full")
+
+    result = make()
+    with (
+        connection.execute_wrapper(broken),
+        pytest.raises(StoreError, match="cannot store results.*the disk is full"),
+    ):
+        keeper.save([result])
+    keeper.save([result])
+    assert set(keeper.finished([result.task.id])) == {result.task.id}
+
+
+def test_a_lost_connection_is_replaced(transactional_db, make):
+    if connection.vendor == "sqlite":
+        pytest.skip("SQLite has no connection that could be lost")
+    keeper = store()
+    keeper.save([make()])
+    kill = {
+        "postgresql": "SELECT pg_terminate_backend(pg_backend_pid())",
+        "mysql": "KILL CONNECTION_ID()",
+    }
+    with pytest.raises(Error), connection.cursor() as cursor:
+        cursor.execute(kill[connection.vendor])
+    result = make()
+    with pytest.raises(StoreError):
+        keeper.save([result])
+    keeper.save([result])
+    assert set(keeper.finished([result.task.id])) == {result.task.id}
+
+
+def test_two_recorders_store_the_same_tasks_at_once(transactional_db, make):
+    if connection.vendor == "sqlite":
+        pytest.skip("threads share one SQLite database in memory")
+    first = [make(n) for n in range(50)]
+    # the same tasks, delivered twice and in another order
+    second = [
+        msgspec.structs.replace(r, started=r.started + 1, attempt=2)
+        for r in reversed(first)
+    ]
+    errors: list[BaseException] = []
+
+    def record(results):
+        try:
+            keeper = store(save_limit=20)
+            for start in range(0, 50, 10):
+                keeper.save(results[start : start + 10])
+        except BaseException as error:  # noqa: BLE001 - shown below
+            errors.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=record, args=[r]) for r in (first, second)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    keeper = store(save_limit=20)
+    keeper.save([make("last")])
+    assert Success.objects.count() == 20
+
+
+def test_the_store_of_this_process_is_this_one(db):
+    assert type(current.store()) is OrmStore
+    assert current.store().database == "default"
