@@ -56,14 +56,14 @@ FOREIGN = {
     "psutil": {2, 4},
     "rich": {4},
     "setproctitle": {2},
-    "rich": {4},
     "pytest": set[int](),
 }
 # In layer 1 Django is imported where it is used: `import qcore.tasks` stays light,
 # and plugins can be listed in a folder without a Django project.
 ONLY_INSIDE_FUNCTIONS = {("django", 1)}
 
-# (module below qcore, or package of a plugin; what it imports): why the rule does not hold for it.
+# (module below qcore or package of a plugin, what it imports): why the rule does not
+# hold for it.
 EXCEPTIONS = {
     ("conf", "django"): "Conf.from_settings reads Q_CLUSTER when it is called",
     ("signals", "django"): "its names are signals of Django's kind",
