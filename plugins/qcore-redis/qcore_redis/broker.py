@@ -1,4 +1,4 @@
-"""The broker: one stream for what waits or is claimed, one sorted set for what is due later.
+"""The broker: a stream for what waits or is claimed, a sorted set for what is due later.
 
 A claim is an entry of the stream's pending list. Redis keeps how long ago it was
 claimed (the lease, by the server's clock) and how often (the attempt), so that neither
@@ -35,6 +35,8 @@ GROUP = "clusters"
 RELEASED = "0"
 STATS = ("{qcore:stats}:until", "{qcore:stats}:values")
 
+# Longer leases do not end; Redis counts milliseconds in 64 bits.
+LONGEST_MS = 10**15
 # Seconds between two looks for leases that are over and packages that are due; also
 # the longest time that a released delivery waits for an idle cluster.
 SWEEP_SECONDS = 0.25
@@ -66,7 +68,7 @@ class RedisBroker(Broker):
         tag = f"{{qcore:{self.queue}}}"
         self._stream = f"{tag}:tasks"
         self._keys = (self._stream, f"{tag}:due", f"{tag}:parked")
-        self._consumer = str(max(1, round(self.lease * 1000)))
+        self._consumer = str(min(max(1, round(self.lease * 1000)), LONGEST_MS))
         self._sweep_at = 0.0
         self._brief = Connection(make_pool(conf, BRIEF_SECONDS))
 
@@ -273,7 +275,7 @@ class RedisBroker(Broker):
 
 
 def _attempts(fields: list[bytes]) -> int:
-    """Return the attempts that an entry had before it was parked: p package [n attempts]."""
+    """Return the attempts before an entry was parked: p, package[, n, attempts]."""
     return int(fields[3]) if len(fields) > 2 else 0
 
 

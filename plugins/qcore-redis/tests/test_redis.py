@@ -347,3 +347,11 @@ def test_versions() -> None:
     valkey = Server.parse(b"redis_version:7.2.4\r\nvalkey_version:8.1.8\r\n")
     valkey.require_streams()
     assert str(valkey) == "Valkey 8.1.8"
+
+
+def test_a_lease_without_end(redis_server: RedisServer, open_broker: Open) -> None:
+    broker = open_broker({"port": redis_server.port}, retry=1e300)
+    broker.enqueue(b"package")
+    (held,) = receive(broker)
+    assert broker.extend([held.receipt]) == set()
+    assert broker.dequeue() == []
