@@ -20,9 +20,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--tasks",
         type=_whole(1, 1_000_000),
-        default=3000,
+        default=5000,
         metavar="N",
-        help="fast tasks to send (default: 3000)",
+        help="fast tasks to send (default: 5000)",
     )
     parser.add_argument(
         "--workers",

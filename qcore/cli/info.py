@@ -50,7 +50,7 @@ def run(options: Namespace, out: TextIO) -> int:
         **view.as_dict(),
         "schema": SCHEMA,
         "version": __version__,
-        "totals": _totals(view.clusters),
+        "totals": _totals(view.running),
         "stored": _stored(),
     }
     if options.json:

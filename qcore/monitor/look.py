@@ -35,9 +35,14 @@ class View:
     problem: str | None = None  # why the rest is empty
 
     @property
+    def running(self) -> list[Snapshot]:
+        """The clusters less those whose last word was that they have stopped."""
+        return [c for c in self.clusters if c.state != "stopped"]
+
+    @property
     def healthy(self) -> bool:
         """Whether a cluster is running and none of them reports a problem."""
-        return bool(self.clusters) and not any(c.problem for c in self.clusters)
+        return bool(self.running) and not any(c.problem for c in self.running)
 
     def as_dict(self) -> dict[str, Any]:
         """Return it in the types of JSON; the schema is ``qcore.monitor/1``."""

@@ -23,7 +23,8 @@ def seconds(value: float | None) -> str:
     if value is None:
         return NOTHING
     if value < 1:
-        return f"{max(value, 0) * 1000:.0f} ms"
+        places = 1 if value < 0.01 else 0
+        return f"{max(value, 0) * 1000:.{places}f} ms"
     if value < 60:
         return f"{value:.1f} s"
     whole = int(value)

@@ -1,0 +1,12 @@
+"""`qcore demo`: a real cluster on SQLite in a temporary folder, and what it makes of tasks.
+
+::
+
+    settings  Django's settings of the demo; the folder comes from the environment
+    tasks     the functions that are run
+    kinds     the kinds of tasks: how they are sent, and how they should end
+    process   the cluster, a process of its own
+    progress  what is shown while it runs
+    summary   what is shown at the end
+    runner    all of it, in order
+"""
