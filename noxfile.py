@@ -224,7 +224,7 @@ def install(session: nox.Session) -> None:
     # Without our pytest settings, which want Django and qcore in this environment:
     # it has neither, so that what is installed is what is seen.
     bare = ["-q", "--no-header", "-c", os.devnull, f"--rootdir={HERE}"]
-    bare += ["-p", "no:cacheprovider"]
+    bare += ["-p", "no:cacheprovider", "-W", "ignore::pytest.PytestUnknownMarkWarning"]
     session.run("pytest", *bare, "tests/test_install.py", *session.posargs)
 
 
