@@ -86,8 +86,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         none_is_default=True
     )] = msgspec.field(default_factory=cpu_count)
     daemonize_workers: Annotated[bool, about("cluster",
-        "Mark workers as daemons, which may not start processes with multiprocessing. "
-        "False lets tasks have child processes."
+        "End whatever processes a worker has started when the worker ends. False lets "
+        "them live on, and makes orphans of them if the cluster dies. Tasks may start "
+        "processes either way."
     )] = True
     recycle: Annotated[Natural, about("cluster",
         "Tasks that a worker runs before a fresh one replaces it; 0 means it is never "

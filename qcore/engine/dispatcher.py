@@ -108,6 +108,7 @@ class Dispatcher:
         self._herald = Herald(self.snapshot, parts.publish, self._conf.guard_cycle)
         self._stop_at: float | None = None
         self._kill_at: float | None = None
+        self._give_up_at: float | None = None  # no longer wait for the recorder
         self._failed_thread: str | None = None
 
     # -- for the threads beside the loop ---------------------------------------------
@@ -409,6 +410,7 @@ class Dispatcher:
             else:
                 self._ready.append(job)
         now = time.monotonic()
+        self._give_up_at = now + grace + _AFTER_SOFT_STOP
         if grace > 0:
             self._stop_at = now + grace
         else:
@@ -425,7 +427,9 @@ class Dispatcher:
     def _is_done(self) -> bool:
         busy = self._crew.busy() or self._ready or self._inbox or self._obituaries
         if self._tally.stopping.is_set():
-            return not busy
+            # a result that is being recorded may still ask for a follow-up
+            late = self._give_up_at is not None and time.monotonic() >= self._give_up_at
+            return not busy and (late or self._recorder.is_quiet())
         if self._run_once and not busy and not self._tally.held:
             if self._tally.queue_empty.is_set():
                 self._run_once = False

@@ -76,25 +76,39 @@ class Pusher:
             self._tally.queue_empty.set()
             return
         self._tally.queue_empty.clear()
-        jobs = [job for d in deliveries if (job := self._verify(broker, d))]
+        jobs, bad = self._verify(deliveries)
         if any(job.attempt > 1 for job in jobs):
             jobs = self._drop_finished(jobs)
         self._tally.held.update(jobs)
         self._room.arrive(len(jobs))
         self._give(jobs)
+        # last, so that trouble with the bad ones costs the good ones nothing
+        for delivery, error in bad:
+            self._set_aside(broker, delivery, error)
 
-    def _verify(self, broker: Broker, delivery: Delivery) -> Job | None:
-        """Return the job of a delivery, or None after dealing with a bad package."""
-        try:
-            return Job(self._parts.verify(delivery.package), delivery)
-        except NewerPackage as error:
-            logger.warning("%s It is given back.", error)
-            if broker.supports_release:
-                delay = _NEWER_DELAY if broker.supports_delay else 0
-                broker.release([delivery.receipt], delay=delay)
-        except PackageError as error:
+    def _verify(
+        self, deliveries: Sequence[Delivery]
+    ) -> tuple[list[Job], list[tuple[Delivery, PackageError]]]:
+        """Return the jobs, and the deliveries that cannot be one with the reason."""
+        jobs = []
+        bad = []
+        for delivery in deliveries:
+            try:
+                jobs.append(Job(self._parts.verify(delivery.package), delivery))
+            except PackageError as error:
+                bad.append((delivery, error))
+        return jobs, bad
+
+    def _set_aside(
+        self, broker: Broker, delivery: Delivery, error: PackageError
+    ) -> None:
+        if not isinstance(error, NewerPackage):
             self._quarantine(broker, delivery, error)
-        return None
+            return
+        logger.warning("%s It is given back.", error)
+        if broker.supports_release:
+            delay = _NEWER_DELAY if broker.supports_delay else 0
+            broker.release([delivery.receipt], delay=delay)
 
     def _quarantine(
         self, broker: Broker, delivery: Delivery, error: PackageError

@@ -46,6 +46,7 @@ class Recorder:
         self._inbox: queue.SimpleQueue[tuple[str, Job] | None] = queue.SimpleQueue()
         self._patience = Patience("recorder", tally)
         self._closing = False
+        self._quiet = True
 
     # -- for other threads -------------------------------------------------------------
     def record(self, job: Job) -> None:
@@ -68,6 +69,10 @@ class Recorder:
         """Return how many jobs wait to be recorded."""
         return self._inbox.qsize()
 
+    def is_quiet(self) -> bool:
+        """Return whether there is nothing to record and nothing being recorded."""
+        return self._quiet and self._inbox.empty()
+
     # -- the thread ----------------------------------------------------------------------
     def run(self) -> None:
         """Record until closed."""
@@ -77,11 +82,13 @@ class Recorder:
             self._record([job for what, job in batch if what == "record"])
             self._settle([job for what, job in batch if what == "finish"])
             self._return([job for what, job in batch if what == "give back"])
+            self._quiet = True
         self._broker.close()
 
     def _gather(self) -> list[tuple[str, Job]]:
         batch: list[tuple[str, Job]] = []
         item = self._inbox.get()
+        self._quiet = False
         while True:
             if item is None:
                 self._closing = True
@@ -121,8 +128,7 @@ class Recorder:
         self._count(results)
         for job in direct:
             self._tally.settle(job)
-        for job in rest:
-            self._continue(job)
+        self._continue(rest)
         self._parts.notify("qcore_results_recorded", results=results)
 
     def _needs_more(self, job: Job) -> bool:
@@ -183,13 +189,16 @@ class Recorder:
                 _log(result)
 
     # -- deciding ----------------------------------------------------------------------
-    def _continue(self, job: Job) -> None:
-        """Do what a stored result asks for: its follow-up first, else its verdict."""
-        assert job.result is not None
-        if job.task.hook is not None or (job.task.links and job.result.success):
-            self._follow_up(job)
-        else:
-            self._settle([job])
+    def _continue(self, jobs: Sequence[Job]) -> None:
+        """Do what stored results ask for: their follow-up first, else their verdict."""
+        done = []
+        for job in jobs:
+            assert job.result is not None
+            if job.task.hook is not None or (job.task.links and job.result.success):
+                self._follow_up(job)
+            else:
+                done.append(job)
+        self._settle(done)
 
     def _settle(self, jobs: Sequence[Job]) -> None:
         """Send what follows, then acknowledge, give back or leave each delivery."""
