@@ -153,8 +153,13 @@ class Registry:
         try:
             self._pm.register(module, name=f"{plugin.distribution}:{plugin.name}")
         except (pluggy.PluginValidationError, ValueError) as error:
+            invalid = isinstance(error, pluggy.PluginValidationError)
+            if invalid and self._pm.is_registered(module):
+                # pluggy 1.5 keeps the hooks that it added before the wrong one
+                self._pm.unregister(module)
             raise PluginBroken(f"{plugin.label}: {error}") from error
         try:
+            self._refuse_unknown_hooks(module, plugin)
             found = {kind: self._describe(module, kind, plugin) for kind in KINDS}
         except Exception:
             self._pm.unregister(module)
@@ -164,6 +169,16 @@ class Registry:
                 plugin.providers[kind] = providers
             for provider in providers:
                 self._providers[kind][provider.name] = (provider, plugin)
+
+    def _refuse_unknown_hooks(self, module: object, plugin: Plugin) -> None:
+        """pluggy takes a hook of any name, and would never call a misspelt one."""
+        for caller in self._pm.get_hookcallers(module) or ():
+            if not caller.has_spec():
+                specs = [name for name in vars(hookspecs) if name.startswith("qcore_")]
+                raise PluginBroken(
+                    f"{plugin.label}: unknown hook {caller.name!r}"
+                    f"{did_you_mean(caller.name, specs)}"
+                )
 
     def _describe(self, module: object, kind: str, plugin: Plugin) -> list[Provider]:
         implementation = getattr(module, KINDS[kind], None)
@@ -259,7 +274,9 @@ class Registry:
             (name, claim)
             for name, claims in KNOWN.items()
             for claim in claims
-            if name not in self._providers["broker"] and conf.selects(claim)
+            if name not in self._providers["broker"]
+            and "." not in claim  # a reporter's: chooses no broker
+            and conf.selects(claim)
         ]
         if wanted:
             raise self._not_installed(*wanted[0])
@@ -295,6 +312,13 @@ class Registry:
         ]
         if "redis" in candidates:
             return "redis"
+        # a broken default must not send tasks to whatever else is installed
+        for plugin in self.plugins:
+            if plugin.error and (plugin.name == "redis" or not candidates):
+                raise PluginBroken(
+                    f"Q_CLUSTER selects no broker, and the plugin {plugin.label} is"
+                    f" broken: {plugin.error}"
+                )
         if len(candidates) == 1:
             return candidates[0]
         if candidates:
