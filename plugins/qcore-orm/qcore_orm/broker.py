@@ -11,16 +11,15 @@ from django.apps import apps
 
 from qcore.brokers.base import Broker
 from qcore.envelope import Delivery
-from qcore.errors import ConfigError
+from qcore.errors import BrokerError, ConfigError
 
 from .models import KEY_LENGTH
 from .session import Session
 
 if TYPE_CHECKING:
-    from django.db.backends.utils import CursorWrapper
-
     from qcore.conf import Conf
 
+    from .statements import Cursor
     from .waiting import Waiter
 
 #: What identifies a claim: the id of the row, and the attempt that it counted.
@@ -75,7 +74,7 @@ class OrmBroker(Broker):
             )
         self._session = Session(self.database, self.queue)
         self._sql = self._session.statements
-        self._waiter: Waiter = self._sql.waiter(conf.poll)
+        self._waiter: Waiter = self._sql.waiter(self._look, conf.poll)
         self._clear_at = 0.0
 
     # -- sending -----------------------------------------------------------
@@ -85,7 +84,7 @@ class OrmBroker(Broker):
         if not batches:
             return []
 
-        def insert(cursor: CursorWrapper) -> list[str]:
+        def insert(cursor: Cursor) -> list[str]:
             found = [self._sql.insert(cursor, batch, delay) for batch in batches]
             return [str(id) for ids in found for id in ids]
 
@@ -105,7 +104,7 @@ class OrmBroker(Broker):
             self._waiter.pause(left)
 
     def _claim(self, limit: int) -> list[Delivery]:
-        def claim(cursor: CursorWrapper) -> list[Delivery]:
+        def claim(cursor: Cursor) -> list[Delivery]:
             self._waiter.mark()
             asked = time.monotonic()
             end = asked + self.lease - self._sql.tick
@@ -113,6 +112,12 @@ class OrmBroker(Broker):
             return [Delivery((id, n), package, n, end) for id, package, n in rows]
 
         return self._session.run(claim)
+
+    def _look(self) -> bool:
+        try:
+            return self._session.run(self._sql.look)
+        except BrokerError:
+            return True  # the claim that follows will say what is wrong
 
     def acknowledge_many(self, receipts: Sequence[Hashable]) -> None:
         ids = sorted({id for id, _ in cast("Sequence[Receipt]", receipts)})
@@ -138,14 +143,16 @@ class OrmBroker(Broker):
             lost |= {(id, attempt) for id in gone}
         return lost
 
-    def _by_attempt(self, receipts: Sequence[Hashable]) -> Iterator[tuple[int, list[int]]]:
+    def _by_attempt(
+        self, receipts: Sequence[Hashable]
+    ) -> Iterator[tuple[int, list[int]]]:
         """Yield an attempt and ids of it; nearly always all are of the first."""
         ids: dict[int, set[int]] = defaultdict(set)
         for id, attempt in cast("Sequence[Receipt]", receipts):
             ids[attempt].add(id)
-        for attempt in ids:
+        for attempt, those in ids.items():
             # in one order everywhere, so that two callers do not lock crosswise
-            for part in _parts(sorted(ids[attempt]), self.max_batch):
+            for part in _parts(sorted(those), self.max_batch):
                 yield attempt, part
 
     # -- looking after -------------------------------------------------------

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from django.db import InterfaceError, InternalError, OperationalError
 
-from qcore.conf import mask_url
 from qcore.errors import BrokerError, BrokerUnavailable
+from qcore.masking import mask_url
 
 if TYPE_CHECKING:
     from django.db.utils import Error

@@ -8,7 +8,16 @@ models are there for migrations and the admin.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from django.db import models
+from django.utils.functional import cached_property
+
+from qcore.current import current
+from qcore.errors import PackageError
+
+if TYPE_CHECKING:
+    from qcore.envelope import Task
 
 #: Characters that the name of a queue, or the key of a snapshot, may have.
 KEY_LENGTH = 255
@@ -40,6 +49,14 @@ class OrmQ(models.Model):
 
     def __str__(self) -> str:
         return f"{self.key} {self.pk}"
+
+    @cached_property
+    def task(self) -> Task | PackageError:
+        """The task of the package, its body as bytes; or why it cannot be trusted."""
+        try:
+            return current.signer.verify(bytes(self.payload), self.key)
+        except PackageError as error:
+            return error
 
 
 class Stat(models.Model):

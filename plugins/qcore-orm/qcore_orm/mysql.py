@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db import transaction
 
-from .statements import Claimed, Statements
-
-if TYPE_CHECKING:
-    from django.db.backends.utils import CursorWrapper
+from .statements import Claimed, Cursor, Statements
 
 #: The first releases with SKIP LOCKED.
 OLDEST_MARIADB = (10, 6)
@@ -33,10 +30,12 @@ class MySQLStatements(Statements):
     version = "VERSION()"
 
     def insert(
-        self, cursor: CursorWrapper, packages: Sequence[bytes], delay: float
+        self, cursor: Cursor, packages: Sequence[bytes], delay: float
     ) -> list[int]:
         row = f"(%s, %s, {self.now} + %s, 0, 0)"
-        values = [value for package in packages for value in (self.queue, package, delay)]
+        values = [
+            value for package in packages for value in (self.queue, package, delay)
+        ]
         cursor.execute(
             f"INSERT INTO {self.table} ({self.key}, payload, visible, claimed, attempts)"
             f" VALUES {', '.join([row] * len(packages))}",
@@ -44,14 +43,14 @@ class MySQLStatements(Statements):
         )
         # The first id; those of one INSERT ... VALUES follow each other in every
         # innodb_autoinc_lock_mode, at the distance that a Galera cluster sets.
-        first = cursor.lastrowid
+        first: int = cursor.lastrowid  # type: ignore[attr-defined]  # of both drivers
         if len(packages) == 1:
             return [first]
         cursor.execute("SELECT @@auto_increment_increment")
         step = cursor.fetchone()[0]
         return [first + step * place for place in range(len(packages))]
 
-    def claim(self, cursor: CursorWrapper, limit: int, lease: float) -> list[Claimed]:
+    def claim(self, cursor: Cursor, limit: int, lease: float) -> list[Claimed]:
         with transaction.atomic(using=self.connection.alias):
             # The index by name: a fresh table has no statistics to choose it by.
             cursor.execute(
@@ -71,9 +70,7 @@ class MySQLStatements(Statements):
                 )
         return found
 
-    def put_stat(
-        self, cursor: CursorWrapper, key: str, value: bytes, ttl: float
-    ) -> None:
+    def put_stat(self, cursor: Cursor, key: str, value: bytes, ttl: float) -> None:
         cursor.execute(
             f"INSERT INTO {self.stats} ({self.key}, value, expires)"
             f" VALUES (%s, %s, {self.now} + %s) ON DUPLICATE KEY UPDATE"

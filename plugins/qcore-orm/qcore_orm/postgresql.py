@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, cast
 
-from .notify import Listener, can_listen
-from .statements import Claimed, Statements
-from .waiting import Polling, Waiter
+from .notify import Listener
+from .statements import Claimed, Cursor, Statements
+from .waiting import Look, Polling, Waiter
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
-    from django.db.backends.utils import CursorWrapper
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 DEADLOCK, SERIALIZATION, LOCK_TIMEOUT = "40P01", "40001", "55P03"
@@ -32,9 +32,10 @@ class PostgresStatements(Statements):
         # Names of channels end at 63 bytes, names of queues do not.
         digest = hashlib.sha256(queue.encode()).hexdigest()
         self.channel = f"qcore_{digest[:32]}"
+        self._psycopg3 = uses_psycopg3()
 
     def insert(
-        self, cursor: CursorWrapper, packages: Sequence[bytes], delay: float
+        self, cursor: Cursor, packages: Sequence[bytes], delay: float
     ) -> list[int]:
         columns = f"({self.key}, payload, visible, claimed, attempts)"
         if len(packages) == 1:
@@ -57,7 +58,7 @@ class PostgresStatements(Statements):
         )
         return sorted(id for (id,) in cursor.fetchall())
 
-    def claim(self, cursor: CursorWrapper, limit: int, lease: float) -> list[Claimed]:
+    def claim(self, cursor: Cursor, limit: int, lease: float) -> list[Claimed]:
         # Two shapes here keep the plan flat where the table has just been filled
         # and never analysed. Rows are compared as (key, visible), for which the
         # planner expects a ninth of the table: far more than LIMIT, so it reads the
@@ -78,9 +79,7 @@ class PostgresStatements(Statements):
         found = [(id, bytes(package), n) for id, package, n in cursor.fetchall()]
         return sorted(found)
 
-    def put_stat(
-        self, cursor: CursorWrapper, key: str, value: bytes, ttl: float
-    ) -> None:
+    def put_stat(self, cursor: Cursor, key: str, value: bytes, ttl: float) -> None:
         cursor.execute(
             f"INSERT INTO {self.stats} ({self.key}, value, expires)"
             f" VALUES (%s, %s, {self.now} + %s) ON CONFLICT ({self.key}) DO UPDATE"
@@ -88,13 +87,41 @@ class PostgresStatements(Statements):
             [key, value, ttl],
         )
 
+    def cursor(self) -> AbstractContextManager[Cursor]:
+        # Whoever logs or wraps statements gets to see ours as well.
+        watched = self.connection.queries_logged or self.connection.execute_wrappers
+        if watched or not self._psycopg3:
+            return self.connection.cursor()
+        return self._plain_cursor()
+
+    @contextmanager
+    def _plain_cursor(self) -> Iterator[Cursor]:
+        """Yield the driver's own cursor: parameters and results travel in binary form.
+
+        Django's costs 45 µs more of the 115 µs that an INSERT takes here. What it
+        does besides is done here too: connect, check, wrap errors.
+        """
+        from psycopg import Cursor as PsycopgCursor
+        from psycopg.pq import Format
+
+        connection = self.connection
+        connection.close_if_health_check_failed()
+        connection.ensure_connection()
+        connection.validate_no_broken_transaction()
+        with (
+            connection.wrap_database_errors,
+            PsycopgCursor(connection.connection) as cursor,
+        ):
+            cursor.format = Format.BINARY
+            yield cast("Cursor", cursor)
+
     def among(self, ids: Sequence[int]) -> tuple[str, list[object]]:
         return "id = ANY(%s)", [list(ids)]
 
-    def waiter(self, poll: float) -> Waiter:
-        if can_listen():
-            return Listener(self.connection, self.channel, poll)
-        return Polling(poll)
+    def waiter(self, look: Look, poll: float) -> Waiter:
+        if self._psycopg3:
+            return Listener(self.connection, self.channel, look, poll)
+        return Polling(look, poll)
 
     def is_busy(self, error: BaseException) -> bool:
         return _code(error) in (DEADLOCK, SERIALIZATION, LOCK_TIMEOUT)
@@ -103,7 +130,16 @@ class PostgresStatements(Statements):
         return _code(error) in (UNDEFINED_TABLE, UNDEFINED_COLUMN)
 
 
+def uses_psycopg3() -> bool:
+    """Whether Django found psycopg 3, and not psycopg2."""
+    from django.db.backends.postgresql.psycopg_any import is_psycopg3
+
+    return bool(is_psycopg3)
+
+
 def _code(error: BaseException) -> str | None:
     """Return the SQLSTATE of an error: psycopg 3 and psycopg2 name it differently."""
-    code: str | None = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+    code: str | None = getattr(error, "sqlstate", None) or getattr(
+        error, "pgcode", None
+    )
     return code

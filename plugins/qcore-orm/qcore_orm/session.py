@@ -16,9 +16,7 @@ from qcore.errors import BrokerError, BrokerUnavailable, ConfigError, did_you_me
 from .failures import PATIENCE, cause, pauses, translate
 
 if TYPE_CHECKING:
-    from django.db.backends.utils import CursorWrapper
-
-    from .statements import Statements
+    from .statements import Cursor, Statements
 
 T = TypeVar("T")
 
@@ -65,7 +63,7 @@ class Session:
         )
         return made
 
-    def run(self, work: Callable[[CursorWrapper], T], *, atomic: bool = False) -> T:
+    def run(self, work: Callable[[Cursor], T], *, atomic: bool = False) -> T:
         """Return what ``work`` returns for a cursor.
 
         Args:
@@ -88,9 +86,9 @@ class Session:
             time.sleep(pause)
         raise AssertionError("pauses never end")
 
-    def _once(self, work: Callable[[CursorWrapper], T], atomic: bool) -> T:
+    def _once(self, work: Callable[[Cursor], T], atomic: bool) -> T:
         around = transaction.atomic(using=self._connection.alias) if atomic else None
-        with around or nullcontext(), self._connection.cursor() as cursor:
+        with around or nullcontext(), self.statements.cursor() as cursor:
             if not self._known_version:
                 self._check_version()
             return work(cursor)

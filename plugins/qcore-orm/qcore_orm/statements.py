@@ -1,25 +1,34 @@
 """What a database is asked, in the words that all of them share.
 
 ``postgresql``, ``sqlite`` and ``mysql`` complete this class with what they say
-differently. Statements go through Django's cursors, and so join the transaction
-that is open on the connection; the ORM itself would cost several times the
-statement (figures in the README).
+differently. Statements run on Django's connection, and so join the transaction that
+is open there; going through the ORM would take several times as long.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from .waiting import Polling, Waiter
+from .waiting import Look, Polling, Waiter
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
-    from django.db.backends.utils import CursorWrapper
 
 #: id, package and attempt of a delivery.
 Claimed = tuple[int, bytes, int]
+
+
+class Cursor(Protocol):
+    """What statements use of a cursor, Django's or the driver's."""
+
+    @property
+    def rowcount(self) -> int: ...
+    def execute(self, query: str, params: Sequence[object] = (), /) -> object: ...
+    def fetchone(self) -> Any: ...
+    def fetchall(self) -> list[Any]: ...
 
 
 class Statements(ABC):
@@ -48,18 +57,16 @@ class Statements(ABC):
     # -- what databases say differently ----------------------------------------
     @abstractmethod
     def insert(
-        self, cursor: CursorWrapper, packages: Sequence[bytes], delay: float
+        self, cursor: Cursor, packages: Sequence[bytes], delay: float
     ) -> list[int]:
         """Store packages and return their ids, in the same order."""
 
     @abstractmethod
-    def claim(self, cursor: CursorWrapper, limit: int, lease: float) -> list[Claimed]:
+    def claim(self, cursor: Cursor, limit: int, lease: float) -> list[Claimed]:
         """Hide up to ``limit`` visible packages for ``lease`` seconds."""
 
     @abstractmethod
-    def put_stat(
-        self, cursor: CursorWrapper, key: str, value: bytes, ttl: float
-    ) -> None:
+    def put_stat(self, cursor: Cursor, key: str, value: bytes, ttl: float) -> None:
         """Insert or replace one snapshot."""
 
     @abstractmethod
@@ -77,23 +84,36 @@ class Statements(ABC):
         """
         return None
 
-    def waiter(self, poll: float) -> Waiter:
-        """Return what an idle consumer waits with; ``poll`` is its longest pause."""
-        return Polling(poll)
+    def cursor(self) -> AbstractContextManager[Cursor]:
+        """Return a cursor in the transaction of the connection, if one is open."""
+        return self.connection.cursor()
+
+    def waiter(self, look: Look, poll: float) -> Waiter:
+        """Return what an idle consumer waits with: a look at least every ``poll`` s."""
+        return Polling(look, poll)
 
     def among(self, ids: Sequence[int]) -> tuple[str, list[object]]:
         """Return the condition that ``id`` is one of several, with its parameters."""
         return f"id IN ({', '.join(['%s'] * len(ids))})", list(ids)
 
     # -- what all of them understand -------------------------------------------
-    def delete(self, cursor: CursorWrapper, ids: Sequence[int]) -> int:
+    def look(self, cursor: Cursor) -> bool:
+        """Return whether a package is visible, without locking anything."""
+        cursor.execute(
+            f"SELECT 1 FROM {self.table} WHERE {self.key} = %s"
+            f" AND visible <= {self.now} LIMIT 1",
+            [self.queue],
+        )
+        return cursor.fetchone() is not None
+
+    def delete(self, cursor: Cursor, ids: Sequence[int]) -> int:
         """Remove packages and return how many there were."""
         condition, values = self.among(ids)
         cursor.execute(f"DELETE FROM {self.table} WHERE {condition}", values)
         return cursor.rowcount
 
     def extend(
-        self, cursor: CursorWrapper, ids: Sequence[int], attempt: int, lease: float
+        self, cursor: Cursor, ids: Sequence[int], attempt: int, lease: float
     ) -> set[int]:
         """Prolong leases that are in force; return the ids of those that are not."""
         condition, values = self._held(ids, attempt)
@@ -107,7 +127,7 @@ class Statements(ABC):
         return set(ids) - {id for (id,) in cursor.fetchall()}
 
     def release(
-        self, cursor: CursorWrapper, ids: Sequence[int], attempt: int, delay: float
+        self, cursor: Cursor, ids: Sequence[int], attempt: int, delay: float
     ) -> None:
         """Give back packages whose lease is in force."""
         condition, values = self._held(ids, attempt)
@@ -119,10 +139,12 @@ class Statements(ABC):
 
     def _held(self, ids: Sequence[int], attempt: int) -> tuple[str, list[object]]:
         condition, values = self.among(ids)
-        held = f"{condition} AND attempts = %s AND claimed = %s AND visible > {self.now}"
+        held = (
+            f"{condition} AND attempts = %s AND claimed = %s AND visible > {self.now}"
+        )
         return held, [*values, attempt, True]
 
-    def count(self, cursor: CursorWrapper) -> tuple[int, int]:
+    def count(self, cursor: Cursor) -> tuple[int, int]:
         """Return how many packages there are, and how many of them are claimed.
 
         Both are answered from the index; only rows that are hidden are looked at.
@@ -136,20 +158,20 @@ class Statements(ABC):
         total, claimed = cursor.fetchone()
         return total, claimed
 
-    def purge(self, cursor: CursorWrapper) -> None:
+    def purge(self, cursor: Cursor) -> None:
         """Remove every package of the queue."""
         cursor.execute(f"DELETE FROM {self.table} WHERE {self.key} = %s", [self.queue])
 
-    def server_version(self, cursor: CursorWrapper) -> str:
+    def server_version(self, cursor: Cursor) -> str:
         """Return the version of the server as it prints it."""
         cursor.execute(f"SELECT {self.version}")
         return str(cursor.fetchone()[0])
 
-    def describe(self, cursor: CursorWrapper) -> str:
+    def describe(self, cursor: Cursor) -> str:
         """Return name and version of the server: ``PostgreSQL 17.2``."""
         return f"{self.connection.display_name} {self.server_version(cursor)}"
 
-    def stats_with(self, cursor: CursorWrapper, prefix: str) -> list[bytes]:
+    def stats_with(self, cursor: Cursor, prefix: str) -> list[bytes]:
         """Return the snapshots that have not expired, by the beginning of their key."""
         cursor.execute(
             f"SELECT value FROM {self.stats} WHERE SUBSTR({self.key}, 1, %s) = %s"
@@ -158,6 +180,6 @@ class Statements(ABC):
         )
         return [bytes(value) for (value,) in cursor.fetchall()]
 
-    def expire_stats(self, cursor: CursorWrapper) -> None:
+    def expire_stats(self, cursor: Cursor) -> None:
         """Remove the snapshots of clusters that are gone."""
         cursor.execute(f"DELETE FROM {self.stats} WHERE expires <= {self.now}")

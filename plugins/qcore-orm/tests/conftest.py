@@ -109,7 +109,9 @@ def forget(alias: str) -> None:
 
 @pytest.fixture(params=KINDS)
 def database(
-    request: pytest.FixtureRequest, make_database: Callable[[str], Database], unblocked: None
+    request: pytest.FixtureRequest,
+    make_database: Callable[[str], Database],
+    unblocked: None,
 ) -> Database:
     """Each kind of database in turn; a class chooses one by ``kind``."""
     return make_database(request.param)

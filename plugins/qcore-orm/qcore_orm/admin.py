@@ -1,0 +1,152 @@
+"""Queued tasks in the admin: what waits in the broker's table, read-only.
+
+Packages are verified and their header is decoded; bodies are not: nothing that was
+pickled is ever loaded here.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.template.defaultfilters import filesizeformat
+
+from qcore.current import current
+from qcore.errors import PackageError, QcoreError
+
+from .models import OrmQ
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+    from django.http import HttpRequest
+
+    from qcore.envelope import Task
+
+    ModelAdmin = admin.ModelAdmin[OrmQ]
+else:
+    ModelAdmin = admin.ModelAdmin
+
+#: Characters of a body that the page of one task shows.
+SHOWN = 4000
+
+
+def of_task(describe: Callable[[Task], Any]) -> Callable[[Any, OrmQ], Any]:
+    """Make a column of what ``describe`` says about a task, or of why it is unreadable."""
+
+    @wraps(describe)
+    def column(page: Any, row: OrmQ) -> Any:
+        task = row.task
+        return (
+            f"unreadable: {task}" if isinstance(task, PackageError) else describe(task)
+        )
+
+    return column
+
+
+@admin.register(OrmQ)
+class QueueAdmin(ModelAdmin):
+    """Looks at the broker's own database, and only where it is the broker."""
+
+    list_display = (
+        "id",
+        "key",
+        "task_id",
+        "name",
+        "func",
+        "attempts",
+        "visible_from",
+        "locked",
+        "size",
+    )
+    list_filter = ("key",)
+    list_per_page = 50
+    ordering = ("visible", "id")
+    # Counting a long queue a second time is all that it would add.
+    show_full_result_count = False
+    fields = readonly_fields = (
+        "id",
+        "key",
+        "task_id",
+        "name",
+        "func",
+        "group",
+        "created",
+        "attempts",
+        "visible_from",
+        "locked",
+        "size",
+        "body",
+    )
+
+    # -- columns ---------------------------------------------------------------
+    task_id = admin.display(description="task id")(of_task(lambda task: task.id))
+    name = admin.display(description="name")(of_task(lambda task: task.name))
+    func = admin.display(description="func")(of_task(lambda task: task.func))
+    group = admin.display(description="group")(of_task(lambda task: task.group or "-"))
+    created = admin.display(description="created")(
+        of_task(lambda task: _moment(task.created))
+    )
+
+    @admin.display(description="visible from", ordering="visible")
+    def visible_from(self, row: OrmQ) -> dt.datetime:
+        return _moment(row.visible)
+
+    @admin.display(description="locked", boolean=True)
+    def locked(self, row: OrmQ) -> bool:
+        # by this machine's clock: good enough to look at
+        return row.claimed and row.visible > time.time()
+
+    @admin.display(description="size")
+    def size(self, row: OrmQ) -> str:
+        return filesizeformat(len(row.payload))
+
+    @admin.display(description="arguments")
+    def body(self, row: OrmQ) -> str:
+        task = row.task
+        if isinstance(task, PackageError):
+            return f"unreadable: {task}"
+        if task.content != "json":
+            return f"{len(task.body):,} bytes of {task.content}, not loaded here"
+        text = task.body.decode("utf-8", "replace")
+        return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+
+    # -- whose table, and for whom -----------------------------------------------
+    def get_queryset(self, request: HttpRequest) -> QuerySet[OrmQ]:
+        return super().get_queryset(request).using(current.conf.orm or "default")
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return _is_broker() and super().has_module_permission(request)
+
+    def has_view_permission(
+        self, request: HttpRequest, obj: OrmQ | None = None
+    ) -> bool:
+        return _is_broker() and super().has_view_permission(request, obj)
+
+    def has_delete_permission(
+        self, request: HttpRequest, obj: OrmQ | None = None
+    ) -> bool:
+        return _is_broker() and super().has_delete_permission(request, obj)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(
+        self, request: HttpRequest, obj: OrmQ | None = None
+    ) -> bool:
+        return False
+
+
+def _is_broker() -> bool:
+    """Whether ``Q_CLUSTER`` has ``orm``; wrong settings are for the checks to tell."""
+    try:
+        return current.conf.selects("orm")
+    except QcoreError:
+        return False
+
+
+def _moment(seconds: float) -> dt.datetime:
+    return dt.datetime.fromtimestamp(seconds, dt.UTC)
