@@ -183,7 +183,7 @@ class FolderBroker(Broker):
             for entry in self._entries()
             if entry.state == "claimed" and entry.visible > now
         }
-        return {receipt: claims[receipt] for receipt in receipts if receipt in claims}  # type: ignore[index]
+        return {receipt: claims[receipt] for receipt in receipts if receipt in claims}
 
     def _rename(self, old: Entry, new: Entry) -> bool:
         try:
