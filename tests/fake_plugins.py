@@ -6,11 +6,12 @@ import sys
 import types
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
-from typing import Any
-
-import pytest
+from typing import TYPE_CHECKING, Any
 
 from qcore import Conf, Provider, hookimpl
+
+if TYPE_CHECKING:
+    import pytest
 
 MEMORY = "qcore.brokers.memory:MemoryBroker"
 
