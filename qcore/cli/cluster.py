@@ -1,4 +1,4 @@
-"""Run a cluster in the foreground until SIGTERM or Ctrl-C; a second signal means now."""
+"""Run a cluster in the foreground until SIGTERM or Ctrl-C; again means at once."""
 
 from __future__ import annotations
 
@@ -59,11 +59,10 @@ def _passes_checks() -> bool:
 
     messages = [m for m in checks.run_checks(tags=["qcore"]) if not m.is_silenced()]
     for message in sorted(messages, key=lambda message: -message.level):
-        sys.stderr.write(f"{_LEVELS[message.is_serious()]}: {message}\n")
+        level = "error" if message.is_serious() else "warning"
+        hint = f"\n  {message.hint}" if message.hint else ""
+        sys.stderr.write(f"{level} ({message.id}): {message.msg}{hint}\n")
     return not any(message.is_serious() for message in messages)
-
-
-_LEVELS = {True: "error", False: "warning"}
 
 
 def _log_to_terminal(level: str) -> None:

@@ -1,7 +1,8 @@
-"""Run a real cluster on SQLite in a temporary folder, and watch what becomes of tasks.
+"""Run a real cluster on SQLite in a temporary folder, and watch it work.
 
-Fast and slow tasks, one that fails, one that times out, one that kills its worker, a
-chain, a group and a schedule. Ends by itself within a minute and leaves nothing.
+Fast and slow tasks, one that fails, one that times out, one that kills its
+worker, a chain, a group and a schedule. Ends by itself within a minute and
+leaves nothing.
 """
 
 from __future__ import annotations

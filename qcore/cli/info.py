@@ -1,6 +1,6 @@
-"""Show totals of all clusters and of what is stored; with --config, every setting.
+"""Show totals of all clusters and of what is stored; with --config, the settings.
 
-Settings are shown with secrets masked; those that the project sets itself have a star.
+Secrets in settings are masked; those that the project sets itself have a star.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Show the memory of every process of the clusters, in kB of 1024 bytes and up.
+"""Show the memory of every process of the clusters (1 KiB is 1024 bytes).
 
-RSS is what a process has in memory; pages that processes share count in each of them.
+RSS is what a process has in memory; pages that processes share count in each.
 PSS divides shared pages among those who share them, so its total is the truth.
 """
 

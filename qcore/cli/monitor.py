@@ -1,7 +1,7 @@
 """Show the clusters that run now: what every worker does, the queue, the rates.
 
-In a terminal the view is drawn again every second until you type q; into a file or a
-pipe it is written once.
+In a terminal the view is drawn again every second until you type q; into a
+file or a pipe it is written once.
 """
 
 from __future__ import annotations

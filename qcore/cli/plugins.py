@@ -1,10 +1,13 @@
-"""Show every plugin: what it gives, what its brokers can do, and what is wrong with it.
+"""Show the plugins: what they give, what their brokers can do, what is broken.
 
-Works outside of a Django project. QCORE_PLUGINS=a,b in the environment loads only these.
+Works outside of a Django project. With QCORE_PLUGINS=a,b in the
+environment only these are loaded.
 """
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from argparse import ArgumentParser, Namespace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TextIO
@@ -41,24 +44,32 @@ def describe() -> dict[str, Any]:
     from ..plugins import KNOWN, Registry
 
     registry = Registry()
-    _let_models_load([plugin.module for plugin in registry.plugins])
+    _let_models_load(registry.plugins)
     found = [_plugin(plugin) for plugin in registry.plugins]
     names = {plugin.name for plugin in registry.plugins}
     found += [_absent(name) for name in KNOWN if name not in names]
     return {"schema": SCHEMA, "plugins": found}
 
 
-def _let_models_load(modules: list[str]) -> None:
+def _let_models_load(plugins: list[Plugin]) -> None:
     """Give Django the least settings with which plugins that are apps can be imported."""
     import django
     from django.conf import settings
 
     if settings.configured:
         return
-    packages = {module.partition(".")[0] for module in modules}
-    installed = [package for package in packages if find_spec(f"{package}.apps")]
-    settings.configure(INSTALLED_APPS=sorted(installed))
-    django.setup()
+    packages = {
+        plugin.module.partition(".")[0] for plugin in plugins if not plugin.error
+    }
+    settings.configure(INSTALLED_APPS=sorted(filter(_is_app, packages)))
+    # An app that cannot be loaded is told by what happens to its providers.
+    with contextlib.suppress(Exception):
+        django.setup()
+
+
+def _is_app(package: str) -> bool:
+    loaded = sys.modules.get(package)
+    return hasattr(loaded, "__path__") and find_spec(f"{package}.apps") is not None
 
 
 def _plugin(plugin: Plugin) -> dict[str, Any]:

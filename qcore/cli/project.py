@@ -79,19 +79,25 @@ def _start() -> None:
             f"the settings {name!r} cannot be imported: {error}. Type the module after"
             " --settings as Python imports it from this folder, like mysite.settings"
         ) from error
+    except Exception as error:
+        raise _cannot_start(name, error) from error
     try:
         django.setup()
     except Exception as error:
-        # any code of the project may run here, and raise anything
-        raise ConfigError(
-            f"Django cannot start with the settings {name!r}: {type(error).__name__}:"
-            f" {error}. With --traceback you see where."
-        ) from error
+        raise _cannot_start(name, error) from error
     if not apps.is_installed("qcore"):
         raise ConfigError(
             f"INSTALLED_APPS of {name!r} has no 'qcore'. Add it, and run: python"
             " manage.py migrate"
         )
+
+
+def _cannot_start(name: str, error: Exception) -> ConfigError:
+    """Say that code of the project, which may raise anything, has raised ``error``."""
+    return ConfigError(
+        f"Django cannot start with the settings {name!r}: {type(error).__name__}:"
+        f" {error}. With --traceback you see where."
+    )
 
 
 def explain(error: Exception) -> str:

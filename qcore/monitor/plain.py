@@ -69,7 +69,7 @@ def headline(cluster: Snapshot) -> str:
     """Return the first line about a cluster."""
     return (
         f"{cluster.cluster[-8:]} on {cluster.host}: {cluster.state},"
-        f" up {seconds(cluster.uptime)}"
+        f" queue {cluster.queue}, up {seconds(cluster.uptime)}"
     )
 
 

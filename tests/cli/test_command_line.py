@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from qcore import __version__, errors
+from qcore.cli import VERBS, exits, main
+
+
+def test_without_a_verb_it_explains_itself_and_fails(capsys):
+    assert main([]) == 2
+    assert "verbs:" in capsys.readouterr().err
+
+
+def test_help_names_every_verb_and_every_exit_code(capsys):
+    assert main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    for verb in VERBS:
+        assert verb in shown
+    codes = {exits.OK, exits.FAILURE, exits.USAGE, exits.UNHEALTHY}
+    for code in codes | {exits.REFUSED, exits.TEMPORARY}:
+        assert f" {code}  " in shown
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_each_verb_explains_itself_in_eighty_columns(verb, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main([verb, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"usage: qcore {verb}")
+    long = [line for line in shown.splitlines() if len(line) > 80]
+    assert not long
+
+
+def test_the_version_is_told(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"qcore {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["clustr"],
+        ["monitor", "--interval", "soon"],
+        ["monitor", "--interval", "0"],
+        ["demo", "--tasks", "0"],
+        ["demo", "--workers", "many"],
+        ["plugins", "--settings", "x"],
+    ],
+)
+def test_a_wrong_command_line_is_a_usage_error(words, capsys):
+    assert main(words) == 2
+    assert capsys.readouterr().err.startswith("usage: qcore")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.ConfigError, 2),
+        (errors.PluginMissing, 2),
+        (errors.PluginConflict, 2),
+        (errors.BrokerUnavailable, 75),
+        (errors.Unsupported, 1),
+        (errors.StoreError, 1),
+        (errors.QcoreError, 1),
+    ],
+)
+def test_errors_have_exit_codes(error, code):
+    assert exits.code_of(error("x")) == code
+
+
+def test_help_imports_neither_django_nor_plugins():
+    script = (
+        "import sys; from qcore.cli import main; main(['--help']);"
+        "print(sorted(m for m in sys.modules if m.split('.')[0] in"
+        " ('django', 'pluggy', 'msgspec', 'rich', 'qcore_orm', 'qcore_redis')))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path):
+    command = f"{sys.executable} -m qcore plugins | head -n 1; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == ""
+    assert done.stdout.splitlines()[-1] == "0"
+
+
+@pytest.fixture
+def no_fork(monkeypatch):
+    monkeypatch.delattr("os.fork")
+
+
+@pytest.mark.usefixtures("no_fork")
+def test_a_cluster_is_refused_plainly_where_there_is_no_fork(capsys):
+    assert main(["cluster", "--settings", "settings"]) == 5
+    shown = capsys.readouterr()
+    assert "needs Linux or macOS" in shown.err
+    assert "Q_CLUSTER['sync'] = True" in shown.err
+    assert shown.out == ""

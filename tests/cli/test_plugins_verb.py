@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from qcore.brokers.base import CAPABILITIES
+from qcore.cli import main
+from qcore.plugins import KINDS, KNOWN
+
+
+@pytest.fixture
+def document(qcore, tmp_path):
+    """What ``--json`` says in a folder without a Django project."""
+    done = qcore(tmp_path, "plugins", "--json")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return json.loads(done.stdout)
+
+
+def by_name(document):
+    return {plugin["name"]: plugin for plugin in document["plugins"]}
+
+
+def test_the_document_has_its_shape(document):
+    assert document["schema"] == "qcore.plugins/1"
+    keys = {"name", "distribution", "version", "state", "error", "kinds", "providers"}
+    for plugin in document["plugins"]:
+        assert set(plugin) == keys | {"install"}
+        assert plugin["state"] in {"ok", "broken", "not installed"}
+        assert set(plugin["kinds"]) <= set(KINDS)
+        for provider in plugin["providers"]:
+            wanted = {"kind", "name", "target", "claims", "capabilities", "error"}
+            assert set(provider) == wanted
+
+
+def test_what_comes_with_the_core_works(document):
+    builtin = by_name(document)["builtin"]
+    assert builtin["state"] == "ok"
+    assert set(builtin["kinds"]) == set(KINDS)
+
+
+def test_brokers_have_all_capabilities_and_others_none(document):
+    for plugin in document["plugins"]:
+        for provider in plugin["providers"]:
+            if provider["kind"] == "broker":
+                assert set(provider["capabilities"]) == set(CAPABILITIES)
+            else:
+                assert provider["capabilities"] is None
+
+
+def test_known_plugins_that_are_not_installed_have_the_pip_line(document):
+    found = by_name(document)
+    assert set(KNOWN) <= set(found)
+    absent = [p for p in document["plugins"] if p["state"] == "not installed"]
+    for plugin in absent:
+        assert plugin["install"] == f'pip install "qcore[{plugin["name"]}]>=2"'
+
+
+def test_a_plugin_that_is_an_app_loads_without_settings(document):
+    pytest.importorskip("qcore_orm")
+    orm = by_name(document)["orm"]
+    assert orm["state"] == "ok"
+    assert orm["providers"][0]["claims"] == ["orm"]
+
+
+def install(folder: Path, name: str, source: str) -> None:
+    """Put a plugin into a folder as pip would."""
+    (folder / f"{name}.py").write_text(source)
+    info = folder / f"{name}-1.2.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2\n"
+    )
+    (info / "entry_points.txt").write_text(f"[qcore]\n{name} = {name}\n")
+
+
+NO_DRIVER = """
+from qcore import Provider, hookimpl
+
+@hookimpl
+def qcore_brokers():
+    return [Provider("nodriver", "nodriver_that_is_not_there:Broker")]
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        (
+            "import a_driver_that_is_absent\n",
+            "No module named 'a_driver_that_is_absent'",
+        ),
+        (NO_DRIVER, "No module named 'nodriver_that_is_not_there'"),
+    ],
+    ids=["on import", "on first use"],
+)
+def test_a_broken_plugin_is_named_with_its_error(qcore, tmp_path, source, reason):
+    install(tmp_path, "brokenone", source)
+    done = qcore(tmp_path, "plugins", "--json", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 3
+    plugin = by_name(json.loads(done.stdout))["brokenone"]
+    assert plugin["state"] == "broken"
+    assert plugin["version"] == "1.2"
+    assert reason in plugin["error"]
+    shown = qcore(tmp_path, "plugins", PYTHONPATH=str(tmp_path))
+    assert shown.returncode == 3
+    assert "brokenone is broken: " in shown.stdout
+    assert "builtin" in shown.stdout
+
+
+def test_only_the_plugins_that_are_asked_for_are_loaded(qcore, tmp_path):
+    install(tmp_path, "brokenone", "1 / 0\n")
+    env = {"PYTHONPATH": str(tmp_path), "QCORE_PLUGINS": "orm"}
+    done = qcore(tmp_path, "plugins", "--json", **env)
+    assert done.returncode == 0
+    assert "brokenone" not in by_name(json.loads(done.stdout))
+
+
+def test_the_table_lines_up(capsys):
+    assert main(["plugins"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    heading = lines[0]
+    assert heading.split() == ["PLUGIN", "DISTRIBUTION", "STATE", "GIVES"]
+    gives = heading.index("GIVES")
+    table = lines[1 : lines.index("")]
+    assert all(line[gives - 1] == " " and line[gives] != " " for line in table)
+    capabilities = lines[lines.index("") + 1 :]
+    assert [line.split()[0] for line in capabilities[1:]] == list(CAPABILITIES)
