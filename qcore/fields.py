@@ -14,12 +14,6 @@ from django.db import models
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
-    _CharField = models.CharField[str | None, str | None]
-    _TextField = models.TextField[str | None, str | None]
-else:  # no generics at run time
-    _CharField = models.CharField
-    _TextField = models.TextField
-
 MYSQL = "CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
 
 
@@ -27,14 +21,14 @@ def _exact(type_: str | None, connection: BaseDatabaseWrapper) -> str | None:
     return f"{type_} {MYSQL}" if connection.vendor == "mysql" else type_
 
 
-class WordField(_CharField):
+class WordField(models.CharField):  # type: ignore[type-arg]
     """A short text."""
 
     def db_type(self, connection: BaseDatabaseWrapper) -> str | None:
         return _exact(super().db_type(connection), connection)
 
 
-class BodyField(_TextField):
+class BodyField(models.TextField):  # type: ignore[type-arg]
     """A long text."""
 
     def db_type(self, connection: BaseDatabaseWrapper) -> str | None:

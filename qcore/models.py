@@ -74,7 +74,7 @@ class Task(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.name or self.id
+        return str(self.name or self.id)
 
     @classmethod
     def from_row(cls, row: Row) -> Task:
@@ -149,7 +149,7 @@ class SuccessManager(models.Manager["Success"]):
 class Success(Task):
     """A task that returned."""
 
-    objects = SuccessManager()
+    objects: ClassVar = SuccessManager()
 
     class Meta:
         proxy = True
@@ -167,7 +167,7 @@ class FailureManager(models.Manager["Failure"]):
 class Failure(Task):
     """A task whose last attempt raised, ran out of time or lost its worker."""
 
-    objects = FailureManager()
+    objects: ClassVar = FailureManager()
 
     class Meta:
         proxy = True
@@ -257,7 +257,15 @@ class Schedule(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.name or self.func
+        return str(self.name or self.func)
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Store it; without ``next_run``, a cron runs at its next slot, others now."""
+        for field in ("name", "hook", "cron", "cluster", "intended_date_kwarg"):
+            setattr(self, field, getattr(self, field) or None)
+        if self.next_run is None:
+            self.next_run = self.entry.first_run(current.conf, timezone.now())
+        super().save(*args, **kwargs)
 
     @property
     def entry(self) -> Entry:
@@ -285,15 +293,9 @@ class Schedule(models.Model):
             raise ValidationError(cast("dict[str, Any]", found))
         self.error, self.tries, self.retry_at = "", 0, None
 
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        """Store it; without ``next_run``, a cron runs at its next slot, others now."""
-        for field in ("name", "hook", "cron", "cluster", "intended_date_kwarg"):
-            setattr(self, field, getattr(self, field) or None)
-        if self.next_run is None:
-            self.next_run = self.entry.first_run(current.conf, timezone.now())
-        super().save(*args, **kwargs)
-
-    def calculate_next_run(self, after: dt.datetime | None = None) -> dt.datetime | None:
+    def calculate_next_run(
+        self, after: dt.datetime | None = None
+    ) -> dt.datetime | None:
         """Return the first slot after a moment (default: ``next_run``), or None."""
         rule = self.entry.rule(current.conf)
         return rules.next_run(rule, after or self.next_run)

@@ -61,4 +61,4 @@ def resubmit(row: Task) -> str:
 
 def _is_joined(row: Task) -> bool:
     # an async_iter's joined result has the id of its group
-    return row.group == row.id
+    return bool(row.group == row.id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
 from django.db.models.functions import Left
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 else:
     _Admin = admin.ModelAdmin
 
-_DETAILS = [
+_DETAILS = (
     "id",
     "name",
     "func",
@@ -39,7 +39,7 @@ _DETAILS = [
     "seconds",
     "attempt_count",
     "crashes",
-]
+)
 
 
 class TaskAdmin(_Admin):
@@ -47,9 +47,9 @@ class TaskAdmin(_Admin):
 
     fields = _DETAILS
     readonly_fields = _DETAILS
-    search_fields: ClassVar = ["name", "func", "group", "=id"]
-    list_filter: ClassVar = [GroupFilter, FunctionFilter, ClusterFilter]
-    actions: ClassVar = ["resubmit_task"]
+    search_fields = ("name", "func", "group", "=id")
+    list_filter = (GroupFilter, FunctionFilter, ClusterFilter)
+    actions = ("resubmit_task",)
     # counting a million rows twice is what makes a list slow
     show_full_result_count = False
 
@@ -67,9 +67,7 @@ class TaskAdmin(_Admin):
         """Return whether the user may send tasks again."""
         return request.user.has_perm("qcore.resubmit_task")
 
-    @admin.action(
-        description="Send the selected tasks again", permissions=["resubmit"]
-    )
+    @admin.action(description="Send the selected tasks again", permissions=["resubmit"])
     def resubmit_task(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
         """Send tasks again; one that cannot be sent does not stop the others."""
         sent = 0
@@ -109,7 +107,7 @@ class TaskAdmin(_Admin):
 class SuccessAdmin(TaskAdmin):
     """Successful tasks."""
 
-    list_display: ClassVar = [
+    list_display = (
         "name",
         "group",
         "func",
@@ -118,13 +116,13 @@ class SuccessAdmin(TaskAdmin):
         "stopped",
         "seconds",
         "attempt_count",
-    ]
+    )
 
 
 class FailureAdmin(TaskAdmin):
     """Failed tasks; one that is sent again goes from the list."""
 
-    list_display: ClassVar = [
+    list_display = (
         "name",
         "group",
         "func",
@@ -134,7 +132,7 @@ class FailureAdmin(TaskAdmin):
         "started",
         "stopped",
         "short_result",
-    ]
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Task]:
         rows = super().get_queryset(request)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.db.models import OuterRef, Subquery
@@ -24,7 +24,7 @@ else:
 class ScheduleAdmin(_Admin):
     """Schedules: who may change them may run any function ``allowed_tasks`` admits."""
 
-    list_display: ClassVar = [
+    list_display = (
         "id",
         "name",
         "func",
@@ -36,12 +36,12 @@ class ScheduleAdmin(_Admin):
         "last_run",
         "succeeded",
         "short_error",
-    ]
-    list_display_links: ClassVar = ["id", "name", "func"]
-    list_filter: ClassVar = ["next_run", "schedule_type", "cluster", "paused"]
-    search_fields: ClassVar = ["name", "func"]
-    readonly_fields: ClassVar = ["error", "last_run"]
-    fieldsets: ClassVar = [
+    )
+    list_display_links = ("id", "name", "func")
+    list_filter = ("next_run", "schedule_type", "cluster", "paused")
+    search_fields = ("name", "func")
+    readonly_fields = ("error", "last_run")
+    fieldsets = (
         (None, {"fields": ["name", "func", "args", "kwargs", "hook", "cluster"]}),
         (
             "When",
@@ -58,7 +58,7 @@ class ScheduleAdmin(_Admin):
             },
         ),
         ("State", {"fields": ["last_run", "error"]}),
-    ]
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Schedule]:
         """Return the schedules with the outcome of their last run, in one query."""
@@ -66,7 +66,11 @@ class ScheduleAdmin(_Admin):
         return super().get_queryset(request).annotate(last_success=Subquery(last))
 
     def save_model(
-        self, request: HttpRequest, obj: Schedule, form: ModelForm[Schedule], change: Any
+        self,
+        request: HttpRequest,
+        obj: Schedule,
+        form: ModelForm[Schedule],
+        change: Any,
     ) -> None:
         """Store a schedule; a cron that was changed gets its next slot."""
         changed = set(form.changed_data)
@@ -84,9 +88,7 @@ class ScheduleAdmin(_Admin):
         if success is None:
             return row.task or "-"
         page = "success" if success else "failure"
-        url = reverse(
-            f"{self.admin_site.name}:qcore_{page}_change", args=[row.task]
-        )
+        url = reverse(f"{self.admin_site.name}:qcore_{page}_change", args=[row.task])
         return format_html('<a href="{}">{}</a>', url, row.task)
 
     @admin.display(description="success", boolean=True)

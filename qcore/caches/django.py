@@ -61,7 +61,9 @@ class DjangoCache(CacheBackend):
         named = {_name(key): value for key, value in values.items()}
         failed = self._cache.set_many(named, timeout=_timeout(ttl))
         if failed:
-            raise ConnectionError(f"the cache refused {len(failed)} of {len(named)} keys")
+            raise ConnectionError(
+                f"the cache refused {len(failed)} of {len(named)} keys"
+            )
 
     def add(self, key: str, value: bytes, ttl: float | None) -> bool:
         return bool(self._cache.add(_name(key), value, timeout=_timeout(ttl)))
@@ -77,9 +79,7 @@ class DjangoCache(CacheBackend):
             except ValueError:  # it expired between the two calls
                 continue
 
-    def _count_by_adding(
-        self, cache: BaseCache, name: str, timeout: int | None
-    ) -> int:
+    def _count_by_adding(self, cache: BaseCache, name: str, timeout: int | None) -> int:
         """Count where ``incr`` is a read and a write (database, files).
 
         ``add`` is the one operation that has a single winner there: who adds the mark

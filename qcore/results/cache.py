@@ -54,7 +54,10 @@ class CacheStore(ResultStore):
 
     # -- for the recorder ----------------------------------------------------
     def save(self, results: Sequence[Result]) -> None:
-        ttls = {result.task.id: _seconds(result.task.options, self.conf) for result in results}
+        ttls = {
+            result.task.id: _seconds(result.task.options, self.conf)
+            for result in results
+        }
         with self._errors("store results"):
             rows = collapse(results)
             before = self._rows([row.id for row in rows])

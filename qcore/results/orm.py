@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from django.db import connections, router, transaction
-from django.db.models import QuerySet
-from django.db.utils import Error
+from django.db.utils import Error, OperationalError
 
 from ..errors import StoreError
 from ..models import Task
@@ -16,14 +17,19 @@ from .base import ResultStore
 from .content import to_bytes
 from .pruning import Pruner
 from .rows import FIELDS, NAME, Row, clip, collapse, join
-from .sql import TIMES, Upsert, make_upsert
+from .sql import TIMES, Upsert, is_deadlock, make_upsert
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
+    from django.db.models import QuerySet
 
     from ..brokers.base import Broker
     from ..conf import Conf
     from ..envelope import Result
+
+#: Times that a batch is tried when each time the database gives another one precedence.
+#: Inside somebody else's transaction, that one is lost and cannot be tried again here.
+DEADLOCKS = 5
 
 #: Ids in one query. SQLite before 3.32 takes 999 parameters.
 MAX_IDS = 500
@@ -56,9 +62,24 @@ class OrmStore(ResultStore):
     def save(self, results: Sequence[Result]) -> None:
         rows = collapse(results)
         if rows:
-            with self._errors("store results"), transaction.atomic(self.database):
-                self._write(rows)
-                self._prune(rows)
+            with self._errors("store results"):
+                self._save(rows)
+
+    def _save(self, rows: Sequence[Row]) -> None:
+        tries = 1 if self._connection.in_atomic_block else DEADLOCKS
+        while True:
+            try:
+                with transaction.atomic(self.database):
+                    self._write(rows)
+                    self._prune(rows)
+            except OperationalError as error:
+                tries -= 1
+                if not tries or not is_deadlock(error):
+                    raise
+                # whoever won is done soon; two losers must not meet again
+                time.sleep(random.uniform(0.001, 0.02))
+            else:
+                return
 
     def _write(self, rows: Sequence[Row]) -> None:
         if self._upsert is None:
@@ -173,4 +194,4 @@ def _parts(ids: Collection[str]) -> Iterator[list[str]]:
 
 def _row(values: dict[str, object]) -> Row:
     times = {name: values[name].timestamp() for name in TIMES}  # type: ignore[attr-defined]
-    return Row(**{**values, **times})  # type: ignore[arg-type]
+    return Row(**{**values, **times})

@@ -91,9 +91,7 @@ def row_of(result: Result) -> Row:
         payload=to_text(task.body, task.content),
         value_content=result.content,
         value=to_text(result.value, result.content),
-        options=""
-        if task.options == _NO_OPTIONS
-        else _encode(task.options).decode(),
+        options="" if task.options == _NO_OPTIONS else _encode(task.options).decode(),
         links=task.links,
         iter_index=task.iter_index,
         iter_count=task.iter_count,

@@ -8,7 +8,7 @@ that is where the speed of the store comes from.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -42,7 +42,7 @@ def make_upsert(connection: BaseDatabaseWrapper) -> Upsert:
     Raises:
         ConfigError: it is none of SQLite, PostgreSQL, MariaDB and MySQL.
     """
-    kinds = {
+    kinds: dict[str, Callable[[BaseDatabaseWrapper], Upsert]] = {
         "postgresql": PostgresUpsert,
         "sqlite": SqliteUpsert,
         "mysql": MySqlUpsert,
@@ -52,8 +52,7 @@ def make_upsert(connection: BaseDatabaseWrapper) -> Upsert:
             f"results cannot be stored in a database of type {connection.vendor!r};"
             " expected sqlite, postgresql or mysql. Route the app 'qcore' to one."
         )
-    upsert: Upsert = kinds[connection.vendor](connection)
-    return upsert
+    return kinds[connection.vendor](connection)
 
 
 class PostgresUpsert:
@@ -148,6 +147,15 @@ class Values:
         return str(when.replace(tzinfo=None))
 
 
+def is_deadlock(error: BaseException) -> bool:
+    """Return whether a transaction failed only because another one went first."""
+    cause = error.__cause__
+    # psycopg says sqlstate, psycopg2 says pgcode: serialization_failure, deadlock
+    state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+    # MySQL: ER_LOCK_DEADLOCK, and MariaDB's ER_CHECKREAD (record has changed)
+    return state in {"40001", "40P01"} or error.args[:1] in {(1213,), (1020,)}
+
+
 def portions(rows: Sequence[Row]) -> Iterator[list[Row]]:
     """Yield the rows in parts of about MAX_TEXT characters, at least one row each."""
     part: list[Row] = []
@@ -179,6 +187,4 @@ def _on_conflict() -> str:
     )
     new = {name: f'excluded."{name}"' for name in FIELDS[1:]} | {"crashes": crashes}
     assignments = ", ".join(f'"{name}" = {value}' for name, value in new.items())
-    return (
-        f"ON CONFLICT (id) DO UPDATE SET {assignments} WHERE NOT {TABLE}.success"
-    )
+    return f"ON CONFLICT (id) DO UPDATE SET {assignments} WHERE NOT {TABLE}.success"

@@ -11,11 +11,11 @@ import hashlib
 from typing import TYPE_CHECKING, Any, cast
 from zoneinfo import ZoneInfo
 
-from ..tasks.calls import build, is_allowed, split_options
-from ..tasks.functions import check_call, path_of
 from ..envelope import Task
 from ..errors import BadPackage, ConfigError, EnqueueError, SerializeError
 from ..serializers import get_serializer
+from ..tasks.calls import build, is_allowed, split_options
+from ..tasks.functions import check_call, path_of
 from . import rules
 
 if TYPE_CHECKING:
@@ -195,7 +195,9 @@ def _decode(text: str, field: str, example: str) -> object:
     try:
         return _json.loads(text.encode())
     except BadPackage as error:
-        raise EnqueueError(f"{field}: {error}; expected JSON like {example}.") from error
+        raise EnqueueError(
+            f"{field}: {error}; expected JSON like {example}."
+        ) from error
 
 
 def _note(found: dict[str, str], field: str, check: Any) -> None:

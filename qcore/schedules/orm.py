@@ -15,8 +15,8 @@ from django.db.models import Min, Q, QuerySet
 from django.db.utils import Error
 from django.utils import timezone
 
-from ..current import current
 from .. import envelope
+from ..current import current
 from ..errors import EnqueueError, QcoreError, StoreError
 from ..models import Schedule, ScheduleSlot
 from ..tasks.functions import path_of
@@ -176,7 +176,8 @@ class OrmScheduler(Scheduler):
     def _seconds_to_next(self) -> float:
         """Return how long nothing is due: 0 to LOOK seconds."""
         now = timezone.now()
-        first = self._ready(now).aggregate(first=Min("next_run"))["first"]
+        found = self._ready(now).aggregate(first=Min("next_run"))
+        first: dt.datetime | None = found["first"]
         if first is None:
             return LOOK
         return min(LOOK, max(0.0, (first - now).total_seconds()))

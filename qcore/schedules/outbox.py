@@ -97,9 +97,7 @@ class Outbox:
                 sent = self._send_part(broker, part)
                 ids = [slot.pk for slot in sent]
                 # the package has served; the row stays as the mark of its slot
-                self._slots.filter(pk__in=ids).update(
-                    sent=timezone.now(), package=b""
-                )
+                self._slots.filter(pk__in=ids).update(sent=timezone.now(), package=b"")
 
     def _send_part(
         self, broker: Broker, slots: Sequence[ScheduleSlot]
@@ -122,8 +120,9 @@ class Outbox:
     def _give_up(self, slot: ScheduleSlot, error: BrokerError) -> None:
         """Note on the schedule why a slot can never be sent."""
         logger.error("scheduled task %s is not sent: %s", slot.task_id, error)
-        rows = Schedule.objects.using(self._database).filter(pk=slot.schedule_id)
-        rows.update(error=f"{slot.slot.isoformat()}: {error}")
+        if slot.schedule_id is not None:
+            rows = Schedule.objects.using(self._database).filter(pk=slot.schedule_id)
+            rows.update(error=f"{slot.slot.isoformat()}: {error}")
 
     def _release(self, slots: Sequence[ScheduleSlot]) -> None:
         ids = [slot.pk for slot in slots]

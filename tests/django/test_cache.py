@@ -148,7 +148,7 @@ def test_a_result_without_its_place_is_found_by_the_next_save(make, monkeypatch)
 
     with monkeypatch.context() as patch:
         patch.setattr(cache, "set_many", broken)
-        with pytest.raises(StoreError, match="cannot store results.*away"):
+        with pytest.raises(StoreError, match=r"cannot store results.*away"):
             store.save([result])
     store.save([result])
     assert [record.result for record in store.fetch_group("g", failures=True)] == [1]

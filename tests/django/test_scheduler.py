@@ -568,7 +568,7 @@ def test_arguments_that_do_not_fit_are_refused(db):
 
 def test_a_name_is_given_once(db):
     schedule("math.sqrt", 4, name="roots")
-    with pytest.raises(IntegrityError, match="'roots' already. Choose another name"):
+    with pytest.raises(IntegrityError, match=r"'roots' already\. Choose another name"):
         schedule("math.sqrt", 4, name="roots")
     schedule("math.sqrt", 4)
     schedule("math.sqrt", 4, name="")

@@ -18,7 +18,6 @@ from qcore.results.cache import CacheStore
 from qcore.results.memory import MemoryStore
 from qcore.results.orm import OrmStore
 
-
 #: Django's cache in local memory keeps 300 keys unless it is told otherwise.
 ROOMY = {
     "default": {

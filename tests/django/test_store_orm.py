@@ -17,7 +17,7 @@ from qcore.current import current
 from qcore.envelope import Options, Outcome, new_id
 from qcore.errors import ConfigError, StoreError
 from qcore.models import Failure, Success, Task
-from qcore.results import pruning, sql
+from qcore.results import orm, pruning, sql
 from qcore.results.orm import OrmStore
 
 
@@ -226,7 +226,7 @@ def test_an_error_of_the_database_is_a_store_error(transactional_db, make):
     result = make()
     with (
         connection.execute_wrapper(broken),
-        pytest.raises(StoreError, match="cannot store results.*the disk is full"),
+        pytest.raises(StoreError, match=r"cannot store results.*the disk is full"),
     ):
         keeper.save([result])
     keeper.save([result])
@@ -281,6 +281,26 @@ def test_two_recorders_store_the_same_tasks_at_once(transactional_db, make):
     keeper = store(save_limit=20)
     keeper.save([make("last")])
     assert Success.objects.count() == 20
+
+
+def test_a_deadlock_is_tried_again_but_not_for_ever(transactional_db, make):
+    left = 2
+
+    def lose(execute, statement, params, many, context):
+        nonlocal left
+        if "INSERT" in statement and left:
+            left -= 1
+            raise OperationalError(1213, "Deadlock found") from ZeroDivisionError()
+        return execute(statement, params, many, context)
+
+    keeper, result = store(), make()
+    with connection.execute_wrapper(lose):
+        keeper.save([result])
+        assert keeper.fetch(result.task.id) is not None
+        left = 100
+        with pytest.raises(StoreError, match="Deadlock"):
+            keeper.save([make()])
+    assert left == 100 - orm.DEADLOCKS
 
 
 def test_the_store_of_this_process_is_this_one(db):
