@@ -109,7 +109,7 @@ class SendsEachConsumerACopy(Sound):
     caught_by = "test_two_instances_share"
 
     def dequeue(self, limit: int = 1, wait: float = 0) -> list[Delivery]:
-        self.seen = getattr(self, "seen", set())
+        self.seen: set[str] = getattr(self, "seen", set())
         new = [id for id in self._q.packages if id not in self.seen][:limit]
         self.seen.update(new)
         end = time.monotonic() + self.lease

@@ -55,7 +55,8 @@ class WantsItsOwnReceipts(Sound):
 
     def dequeue(self, limit: int = 1, wait: float = 0) -> list[Delivery]:
         found = super().dequeue(limit, wait)
-        self.own = {*getattr(self, "own", ()), *(one.receipt for one in found)}
+        self.own: set[Hashable] = getattr(self, "own", set())
+        self.own |= {one.receipt for one in found}
         return found
 
     def acknowledge_many(self, receipts: Sequence[Hashable]) -> None:
@@ -162,7 +163,7 @@ class TakesTypos(Sound):
 
 class HasItsOwnLease(Sound):
     caught_by = "test_lease_is_the_setting"
-    lease = property(lambda self: 30.0, lambda self, value: None)  # type: ignore[assignment]
+    lease = property(lambda self: 30.0, lambda self, value: None)
 
 
 class FindsStatsByPattern(Sound):
