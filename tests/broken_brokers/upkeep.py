@@ -60,7 +60,7 @@ class WantsItsOwnReceipts(Sound):
         return found
 
     def acknowledge_many(self, receipts: Sequence[Hashable]) -> None:
-        own = getattr(self, "own", set())
+        own: set[Hashable] = getattr(self, "own", set())
         super().acknowledge_many([one for one in receipts if one in own])
 
 
