@@ -1,0 +1,84 @@
+"""The brokers of this repository and what they can do, from their flags."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import tomllib
+from importlib import import_module
+from pathlib import Path
+
+from qcore.brokers import base
+from qcore.brokers.base import CAPABILITIES, Broker
+from qcore.plugins import Provider
+
+from . import docstrings
+
+ROOT = Path(__file__).resolve().parents[2]
+# a flag, and the question behind it in the source
+_FLAG = re.compile(r"^    supports_(\w+): ClassVar\[bool\] = \w+  # (.+)\?$", re.M)
+
+
+def providers() -> list[tuple[Provider, str]]:
+    """Return every broker with the folder of its plugin; the built-in one first."""
+    from qcore import builtin
+
+    found = [(provider, "") for provider in builtin.qcore_brokers()]
+    for path in sorted(ROOT.glob("plugins/*/pyproject.toml")):
+        project = tomllib.loads(path.read_text())["project"]
+        for module in project["entry-points"]["qcore"].values():
+            describe = getattr(import_module(module), "qcore_brokers", list)
+            found += [(provider, path.parent.name) for provider in describe()]
+    return found
+
+
+def table() -> str:
+    """Return the brokers and their settings, then the capabilities of each."""
+    found = providers()
+    return f"{_who(found)}\n\n{_what(found)}"
+
+
+def _who(found: list[tuple[Provider, str]]) -> str:
+    rows = ["| broker | plugin | selected by | extra |", "| --- | --- | --- | --- |"]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    for provider, folder in found:
+        plugin = f"[{folder}](../plugins/{folder}/README.md)" if folder else "the core"
+        keys = ", ".join(f"`{claim}`" for claim in provider.claims) or "`broker_class`"
+        extra = f"`{provider.name}`" if provider.name in extras else "-"
+        rows.append(f"| {provider.name} | {plugin} | {keys} | {extra} |")
+    return "\n".join(rows)
+
+
+def _what(found: list[tuple[Provider, str]]) -> str:
+    questions = dict(_FLAG.findall(inspect.getsource(base)))
+    brokers: list[tuple[str, type[Broker]]] = [
+        (provider.name, provider.load()) for provider, _ in found
+    ]
+    rows = [
+        f"| capability | question | {' | '.join(name for name, _ in brokers)} |",
+        f"| --- | --- |{' --- |' * len(brokers)}",
+    ]
+    for name in CAPABILITIES:
+        answers = ["yes" if b.capabilities()[name] else "no" for _, b in brokers]
+        rows.append(f"| {name} | {questions[name]}? | {' | '.join(answers)} |")
+    sizes = [f"{broker.max_batch:,}" for _, broker in brokers]
+    rows.append(f"| batch | how many packages in one call? | {' | '.join(sizes)} |")
+    return "\n".join(rows)
+
+
+def methods() -> str:
+    """Return one heading per method of the contract."""
+    text = []
+    for name, thing in vars(Broker).items():
+        if name.startswith("_") or not callable(thing):
+            continue
+        if not inspect.isfunction(thing):
+            continue  # class methods report, they are not for authors to write
+        text += [
+            f"### {name}",
+            docstrings.signature(thing, name),
+            docstrings.markdown(thing),
+        ]
+    return "\n\n".join(text)
