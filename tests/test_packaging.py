@@ -150,7 +150,7 @@ def test_the_top_level_holds_what_it_should() -> None:
 # `pip install qcore`, "qcore[redis]", qcore-redis: but a path or a bound on its right.
 INSTALL = re.compile(r"(?:pip3?|uv add|uvx|pipx)\b[^\n]*?\binstall\b(?P<words>[^\n`]*)")
 OURS = re.compile(
-    r"""(?<![\w./-])qcore(?:-\w+)?(?:\[[\w,{}. -]*\])?(?P<bound>[<>=~]*)"""
+    r"(?<![\w./-])qcore(?:-\w+)?(?:\[(?:[^\[\]]|\[[^\[\]]*\])*\])?(?P<bound>[<>=~]*)"
 )
 
 
@@ -180,6 +180,7 @@ def unbounded(line: str) -> list[str]:
         ('pip install "qcore[redis]>=2"', []),
         ('pip install --find-links dist "qcore-redis>=2"', []),
         ('pip install -e ".[redis]" -e plugins/qcore-redis', []),
+        ("""f'pip install "qcore[{plugin["name"]}]>=2"'""", []),
         ("pip install ./plugins/qcore-redis", []),
         ("qcore plugins", []),
     ],
