@@ -77,7 +77,7 @@ class OrmStore(ResultStore):
                 if not tries or not is_deadlock(error):
                     raise
                 # whoever won is done soon; two losers must not meet again
-                time.sleep(random.uniform(0.001, 0.02))
+                time.sleep(random.uniform(0.001, 0.02))  # noqa: S311 - no secret
             else:
                 return
 
