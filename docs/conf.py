@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from typing import TYPE_CHECKING
+
 from qcore import __version__
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
 
 project = "qcore"
 author = "The qcore developers"
@@ -24,3 +30,16 @@ html_show_copyright = False
 html_theme_options = {"navigation_with_keys": True}
 pygments_style = "friendly"
 pygments_dark_style = "monokai"
+
+# [text](../README.md): a file of the repository that is no page of the manual
+_OUTSIDE = re.compile(r"\[([^]]+)\]\(\.\./([\w./-]+)\)")
+
+
+def name_files_outside(_app: Sphinx, _page: str, source: list[str]) -> None:
+    """Show links that lead out of the manual as paths in the repository."""
+    source[0] = _OUTSIDE.sub(r"\1 (`\2`)", source[0])
+
+
+def setup(app: Sphinx) -> None:
+    """Connect what is above; Sphinx calls this."""
+    app.connect("source-read", name_files_outside)

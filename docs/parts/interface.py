@@ -30,7 +30,7 @@ def _of(module: ModuleType, *, classes: bool = True) -> str:
                 text.append(_class(name, thing))
         elif callable(thing):
             text += [
-                f"### {name}",
+                f"## {name}",
                 docstrings.signature(thing, name),
                 docstrings.markdown(thing),
             ]
@@ -39,7 +39,7 @@ def _of(module: ModuleType, *, classes: bool = True) -> str:
 
 def _class(name: str, thing: type) -> str:
     text = [
-        f"### {name}",
+        f"## {name}",
         docstrings.signature(thing, name),
         docstrings.markdown(thing),
     ]
