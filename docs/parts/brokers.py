@@ -15,8 +15,8 @@ from qcore.plugins import Provider
 from . import docstrings
 
 ROOT = Path(__file__).resolve().parents[2]
-# a flag, and the question behind it in the source
-_FLAG = re.compile(r"^    supports_(\w+): ClassVar\[bool\] = \w+  # (.+)\?$", re.M)
+# a flag, and the question behind it; the formatter may put it on a line of its own
+_FLAG = re.compile(r"^    supports_(\w+): ClassVar\[bool\] = \(?\s*\w+  # (.+)\?$", re.M)
 
 
 def providers() -> list[tuple[Provider, str]]:
