@@ -48,11 +48,17 @@ class Task(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     slot: float | None = None  # the schedule slot it was made for, epoch seconds
     depth: int = 0  # how many tasks in a row were enqueued by a task
     links: int = 0  # how many links of a chain its body carries after itself
+    link: int = 0  # its own place in that chain, from 0
 
     @property
     def follows_up(self) -> bool:
         """Whether something is to be done once its result is stored."""
         return self.hook is not None or self.links > 0
+
+    @property
+    def may_be_doubled(self) -> bool:
+        """Whether two packages of it may exist, because a cluster died sending one."""
+        return self.link > 0 or self.slot is not None
 
 
 class Delivery(msgspec.Struct, frozen=True, gc=False):

@@ -24,7 +24,7 @@ class WorkerStatus(msgspec.Struct, kw_only=True):
 
     index: int  # its place, from 1; a replacement takes over the place
     pid: int
-    state: str  # "idle", "busy", "following up" or "ending"
+    state: str  # "starting", "idle", "busy", "following up" or "ending"
     task_id: str | None = None
     task_name: str | None = None
     func: str | None = None

@@ -25,6 +25,7 @@ class Hand:
     index: int
     link: Link
     job: Job | None = None
+    ready: bool = False  # it has said its first word
     ending: bool = False  # it takes no more orders
     done: int = 0
     rss: int = 0  # kB
@@ -57,10 +58,9 @@ class Crew:
         return [hand for hand in self if hand.job is not None]
 
     def welcome(self, hand: Hand) -> None:
-        """Take a new worker in; it is idle."""
+        """Take a new worker in; it gets nothing to do until it is ready."""
         self._hands[hand.pid] = hand
         self._selector.register(hand.link, READ, hand)
-        self.idle.append(hand)
 
     def dismiss(self, hand: Hand) -> None:
         """Forget a worker whose link has closed."""
@@ -95,16 +95,30 @@ class Crew:
     def free(self, hand: Hand) -> None:
         """Note that a worker has done its job and can have another."""
         hand.job = None
+        if hand.ending:
+            self.order(hand, PACKED_END)
+        else:
+            self.idle.append(hand)
+
+    def begin(self, hand: Hand) -> None:
+        """Note that a worker has come up."""
+        hand.ready = True
         if not hand.ending:
             self.idle.append(hand)
 
     def end_all(self) -> None:
         """Have every worker end after what it is doing."""
         for hand in self:
+            self.end(hand)
+
+    def end(self, hand: Hand) -> None:
+        """Have a worker end after what it is doing; saying it twice is harmless."""
+        if not hand.ending:
             hand.ending = True
+            if hand in self.idle:
+                self.idle.remove(hand)
             if hand.job is None:
                 self.order(hand, PACKED_END)
-        self.idle.clear()
 
     def statuses(self) -> list[WorkerStatus]:
         """Return what each worker is doing, by place."""
@@ -119,7 +133,7 @@ def _status(hand: Hand, job: Job | None, now: float) -> WorkerStatus:
     status = WorkerStatus(
         index=hand.index,
         pid=hand.pid,
-        state="ending" if hand.ending else "idle",
+        state="ending" if hand.ending else "idle" if hand.ready else "starting",
         rss=hand.rss or None,
         done=hand.done,
     )

@@ -34,6 +34,7 @@ from .messages import (
     Drained,
     Hired,
     Kill,
+    Ready,
     Renew,
     Stop,
     pack_control,
@@ -108,6 +109,7 @@ class Dispatcher:
         self._herald = Herald(self.snapshot, parts.publish, self._conf.guard_cycle)
         self._stop_at: float | None = None
         self._kill_at: float | None = None
+        self._killing = False
         self._give_up_at: float | None = None  # no longer wait for the recorder
         self._failed_thread: str | None = None
 
@@ -150,9 +152,7 @@ class Dispatcher:
         self._wake_end.setblocking(False)
         self._selector.register(self._wake_end, selectors.EVENT_READ)
         self._selector.register(self._control, selectors.EVENT_READ)
-        self._parts.notify(
-            "qcore_process_started", role="dispatcher", conf=self._conf
-        )
+        self._parts.notify("qcore_process_started", role="dispatcher", conf=self._conf)
         threads = self._start_threads()
         try:
             while not self._is_done():
@@ -200,9 +200,7 @@ class Dispatcher:
         self._tally.ended.set()
         self._herald.close()
         threads["herald"].join(1.0)
-        self._parts.notify(
-            "qcore_process_stopping", role="dispatcher", conf=self._conf
-        )
+        self._parts.notify("qcore_process_stopping", role="dispatcher", conf=self._conf)
         if threads["recorder"].is_alive() or self._failed_thread:
             raise SystemExit(1)
 
@@ -230,6 +228,8 @@ class Dispatcher:
                     self._hear(key.data)
         self._keep_time()
         arrived = self._take_in()
+        if self._killing or (self._tally.stopping.is_set() and not len(self._crew)):
+            self._give_back_ready()  # nobody is left who could do it
         self._deal()
         free = len(self._crew.idle)
         if self._recorder.backlog() > _MAX_BACKLOG:
@@ -308,6 +308,8 @@ class Dispatcher:
         now = time.monotonic()
         for hand, job in self._deadlines.passed(now):
             job.killed = "timeout"
+            # should it end in time after all, the kill must not hit its next task
+            hand.ending = True
             self._tell(Kill(hand.pid, signal.SIGKILL))
         for job, hand in self._obituaries.overdue(now):
             self._bury(hand, job, "it is not known how")
@@ -317,6 +319,7 @@ class Dispatcher:
             self._interrupt(SOFT_STOP)
         if self._kill_at is not None and now >= self._kill_at:
             self._kill_at = None
+            self._killing = True
             self._interrupt(signal.SIGKILL)
 
     # -- workers ---------------------------------------------------------------------------
@@ -335,7 +338,10 @@ class Dispatcher:
         """Take a worker's reply, and make it idle again."""
         reply = unpack_reply(frame)
         job = hand.job
-        assert job is not None
+        if job is None:
+            self._crew.begin(hand)
+            self._tell(Ready(hand.pid))
+            return
         hand.done, hand.rss = reply.done, reply.rss or hand.rss
         hand.ending = hand.ending or reply.retires
         self._crew.free(hand)
@@ -403,18 +409,22 @@ class Dispatcher:
         """Claim no more, give back what has not begun, let the rest end for a while."""
         self._tally.stopping.set()
         self._room.close()
-        waiting, self._ready = self._ready, deque()
-        for job in waiting:
-            if job.ended is None:
-                self._recorder.give_back(job)
-            else:
-                self._ready.append(job)
+        self._give_back_ready(begun=False)
         now = time.monotonic()
         self._give_up_at = now + grace + _AFTER_SOFT_STOP
         if grace > 0:
             self._stop_at = now + grace
         else:
             self._stop_at, self._kill_at = None, now
+
+    def _give_back_ready(self, *, begun: bool = True) -> None:
+        """Return what waits for a worker; without ``begun``, follow-ups may go on."""
+        waiting, self._ready = self._ready, deque()
+        for job in waiting:
+            if begun or job.ended is None:
+                self._recorder.give_back(job)
+            else:
+                self._ready.append(job)
 
     def _interrupt(self, number: int) -> None:
         """End what still runs; it is given back and will run again."""
@@ -429,7 +439,7 @@ class Dispatcher:
         if self._tally.stopping.is_set():
             # a result that is being recorded may still ask for a follow-up
             late = self._give_up_at is not None and time.monotonic() >= self._give_up_at
-            return not busy and (late or self._recorder.is_quiet())
+            return not busy and (late or not self._tally.held)
         if self._run_once and not busy and not self._tally.held:
             if self._tally.queue_empty.is_set():
                 self._run_once = False

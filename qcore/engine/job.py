@@ -25,6 +25,7 @@ class Job:
     dealt: float = 0.0  # monotonic, when a worker got it
     ended: Attempt | None = None  # set from its first end on
     result: Result | None = None
+    unstorable: bool = False  # its result had to be replaced by a note
     killed: str | None = None  # why we had its worker killed: "timeout" or "stop"
     follow_up_crashes: int = 0
     next_package: bytes | None = None  # the next link of its chain

@@ -38,17 +38,24 @@ class Link:
             Closed: nobody is at the other end.
         """
         frame = _LENGTH.pack(len(payload)) + payload
+        if self._out and not self.flush():
+            if fd is not None:
+                raise Closed("nobody has read for long; a descriptor cannot wait")
+            self._out += frame
+            return False
         if fd is not None:
             self._send_fd(frame, fd)
             return True
-        if self._out:
-            self._out += frame
-            return False
         sent = self._write(frame)
         if sent < len(frame):
             self._out += memoryview(frame)[sent:]
             return False
         return True
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether something is left over, for ``flush``."""
+        return bool(self._out)
 
     def flush(self) -> bool:
         """Send more of what is left over; return whether all has left now."""

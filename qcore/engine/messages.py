@@ -67,6 +67,10 @@ class Reply(msgspec.Struct, frozen=True, array_like=True):
     next_package: bytes | None = None  # of a follow-up: the next link of the chain
 
 
+#: The first word of a worker: it has come up and waits for orders.
+READY = Reply(ended=None, done=0, rss=0)
+
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode_attempt = msgspec.msgpack.Decoder(Attempt).decode
 _decode_reply = msgspec.msgpack.Decoder(Reply).decode
@@ -97,6 +101,12 @@ class Died(msgspec.Struct, frozen=True, tag=True):
     status: int
 
 
+class Ready(msgspec.Struct, frozen=True, tag=True):
+    """A worker has come up; should it die now, its start is not to blame."""
+
+    pid: int
+
+
 class Stop(msgspec.Struct, frozen=True, tag=True):
     """Stop in order within ``grace`` seconds; 0 means now."""
 
@@ -118,7 +128,7 @@ class Drained(msgspec.Struct, frozen=True, tag=True):
     """The queue is empty and nothing is left to do; the answer to ``run_once``."""
 
 
-Control = Hired | Died | Stop | Renew | Kill | Drained
+Control = Hired | Died | Ready | Stop | Renew | Kill | Drained
 _decode_control = msgspec.msgpack.Decoder(Control).decode
 
 

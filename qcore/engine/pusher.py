@@ -77,7 +77,7 @@ class Pusher:
             return
         self._tally.queue_empty.clear()
         jobs, bad = self._verify(deliveries)
-        if any(job.attempt > 1 for job in jobs):
+        if any(_may_be_finished(job) for job in jobs):
             jobs = self._drop_finished(jobs)
         self._tally.held.update(jobs)
         self._room.arrive(len(jobs))
@@ -124,7 +124,7 @@ class Pusher:
         broker.fail(delivery.receipt)
 
     def _drop_finished(self, jobs: list[Job]) -> list[Job]:
-        """Hand over those redelivered jobs whose success is stored already.
+        """Hand over those jobs whose success is stored already.
 
         Their first acknowledgement was lost; they need another one, not another run.
         """
@@ -133,7 +133,8 @@ class Pusher:
             again = {
                 job.task.id
                 for job in remaining
-                if job.attempt > 1 and cached == bool(is_cached(job.task, self._conf))
+                if _may_be_finished(job)
+                and cached == bool(is_cached(job.task, self._conf))
             }
             stored = self._parts.make_store(cached).finished(again) if again else {}
             for job in remaining:
@@ -142,3 +143,7 @@ class Pusher:
                     self._give_finished(job, *value)
             remaining = [job for job in remaining if job.task.id not in stored]
         return remaining
+
+
+def _may_be_finished(job: Job) -> bool:
+    return job.attempt > 1 or job.task.may_be_doubled

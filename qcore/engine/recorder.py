@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import logging
 import queue
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 
-from ..envelope import Outcome, Result
+from ..envelope import Outcome, Result, Task
 from ..errors import BrokerError, BrokerUnavailable, QcoreError, StoreError
 from ..results import routing
-from ..results.base import ResultStore
 from ..tasks.execution import first_line
 from .job import Job
 from .parts import Parts
@@ -46,7 +45,6 @@ class Recorder:
         self._inbox: queue.SimpleQueue[tuple[str, Job] | None] = queue.SimpleQueue()
         self._patience = Patience("recorder", tally)
         self._closing = False
-        self._quiet = True
 
     # -- for other threads -------------------------------------------------------------
     def record(self, job: Job) -> None:
@@ -69,10 +67,6 @@ class Recorder:
         """Return how many jobs wait to be recorded."""
         return self._inbox.qsize()
 
-    def is_quiet(self) -> bool:
-        """Return whether there is nothing to record and nothing being recorded."""
-        return self._quiet and self._inbox.empty()
-
     # -- the thread ----------------------------------------------------------------------
     def run(self) -> None:
         """Record until closed."""
@@ -82,13 +76,11 @@ class Recorder:
             self._record([job for what, job in batch if what == "record"])
             self._settle([job for what, job in batch if what == "finish"])
             self._return([job for what, job in batch if what == "give back"])
-            self._quiet = True
         self._broker.close()
 
     def _gather(self) -> list[tuple[str, Job]]:
         batch: list[tuple[str, Job]] = []
         item = self._inbox.get()
-        self._quiet = False
         while True:
             if item is None:
                 self._closing = True
@@ -107,34 +99,42 @@ class Recorder:
             return
         for job in jobs:
             job.result = _result_of(job)
-        results = [job.result for job in jobs if job.result is not None]
-        direct = [job for job in jobs if not self._needs_more(job)]
-        rest = [job for job in jobs if self._needs_more(job)]
         while True:
+            results = [job.result for job in jobs if job.result is not None]
+            direct = [job for job in jobs if not self._needs_more(job)]
             try:
                 self._save(results, direct)
                 break
             except QcoreError as error:
                 self._patience.bear(error)
             except Exception as error:  # the store's own bug, or one bad result
-                if len(results) == 1:
-                    results = self._replace_unstorable(jobs[0], error)
-                    continue
-                logger.warning("a batch cannot be stored (%s); one by one now", error)
-                for job in jobs:
-                    self._record([job])
-                return
+                if len(jobs) > 1:
+                    logger.warning("a batch is not stored (%s); one by one now", error)
+                    for job in jobs:
+                        self._record([job])
+                    return
+                if jobs[0].unstorable:
+                    logger.error("nothing of %s can be stored; left", jobs[0].task.id)
+                    self._tally.settle(jobs[0])
+                    return
+                self._replace_unstorable(jobs[0], error)
         self._patience.succeed()
         self._count(results)
         for job in direct:
             self._tally.settle(job)
-        self._continue(rest)
+        self._continue([job for job in jobs if self._needs_more(job)])
         self._parts.notify("qcore_results_recorded", results=results)
 
     def _needs_more(self, job: Job) -> bool:
-        """Whether acknowledging is not the only thing left to do."""
+        """Whether acknowledging is not the only thing left to do.
+
+        A call of an ``async_iter`` may be the last one, and then the joined result
+        must be stored before the delivery goes: nothing else would bring it about.
+        """
         assert job.result is not None
-        return not job.result.success or job.task.follows_up
+        task = job.task
+        is_iter = task.iter_count is not None
+        return is_iter or not job.result.success or task.follows_up
 
     def _save(self, results: Sequence[Result], direct: Sequence[Job]) -> None:
         """Store results and acknowledge, in this order or in one transaction."""
@@ -146,26 +146,27 @@ class Recorder:
             if cache:
                 self._parts.make_store(True).save(cache)
             self._acknowledge([job.receipt for job in direct])
-        self._collate(store, database)
-        if cache:
-            self._collate(self._parts.make_store(True), cache)
+        self._collate([result.task for result in results])
 
-    def _collate(self, store: ResultStore, results: Sequence[Result]) -> None:
-        """Join the iters of which these results may have been the last."""
+    def _collate(self, tasks: Iterable[Task]) -> None:
+        """Join the iters of which these tasks may have been the last."""
         groups = {
-            (result.task.group, result.task.iter_count)
-            for result in results
-            if result.task.iter_count is not None
+            (task.group, task.iter_count, bool(routing.is_cached(task, self._conf)))
+            for task in tasks
+            if task.iter_count is not None
         }
-        for group, count in groups:
+        for group, count, cached in groups:
             if group is not None and count is not None:
-                store.collate(group, count)
+                self._parts.make_store(cached).collate(group, count)
 
-    def _replace_unstorable(self, job: Job, error: Exception) -> list[Result]:
-        """Return a failure that can be stored, in the place of one that cannot."""
+    def _replace_unstorable(self, job: Job, error: Exception) -> None:
+        """Put a failure that can be stored in the place of a result that cannot."""
         assert job.result is not None and job.ended is not None
         logger.exception("the result of %s cannot be stored", job.task.id)
-        text = f"StoreError: the result cannot be stored: {type(error).__name__}: {error}"
+        text = (
+            f"StoreError: the result cannot be stored: {type(error).__name__}: {error}"
+        )
+        job.unstorable = True
         job.result = Result(
             task=job.task,
             outcome=Outcome.FAILURE,
@@ -175,7 +176,6 @@ class Recorder:
             stopped=job.ended.stopped,
             attempt=job.attempt,
         )
-        return [job.result]
 
     def _count(self, results: Sequence[Result]) -> None:
         for result in results:
@@ -204,9 +204,7 @@ class Recorder:
         """Send what follows, then acknowledge, give back or leave each delivery."""
         if not jobs:
             return
-        following = [job.next_package for job in jobs if job.next_package is not None]
-        if following:
-            self._insist(lambda: self._send(following))
+        jobs = self._send_following(self._collate_finished(jobs))
         done: list[Hashable] = []
         again: list[Job] = []
         for job in jobs:
@@ -220,11 +218,38 @@ class Recorder:
         for job in jobs:
             self._tally.settle(job)
 
+    def _send_following(self, jobs: Sequence[Job]) -> Sequence[Job]:
+        """Send next links; return the jobs that may be acknowledged now.
+
+        Where a link could not be sent, its predecessor keeps its delivery: it comes
+        back after its lease, and its follow-up is done again.
+        """
+        following = [job.next_package for job in jobs if job.next_package is not None]
+        if not following or self._insist(lambda: self._send(following)):
+            return jobs
+        return self._keep([job for job in jobs if job.next_package is None], jobs)
+
+    def _collate_finished(self, jobs: Sequence[Job]) -> Sequence[Job]:
+        """Join iters whose last call was stored by an attempt that got no further."""
+        finished = [job.task for job in jobs if job.result is None]
+        try:
+            self._collate(finished)
+        except QcoreError as error:
+            logger.warning("results are not joined now: %s", error)
+            return self._keep([job for job in jobs if job.result is not None], jobs)
+        return jobs
+
+    def _keep(self, settled: Sequence[Job], jobs: Sequence[Job]) -> Sequence[Job]:
+        """Leave the jobs that are not settled to their lease; return those that are."""
+        for job in set(jobs) - set(settled):
+            self._tally.settle(job)
+        return settled
+
     def _send(self, packages: Sequence[bytes]) -> None:
         self._broker.enqueue_many(packages)
 
     def _judge(self, job: Job) -> Verdict:
-        if job.result is None:  # finished by an earlier attempt
+        if job.result is None or job.unstorable:  # None: finished by an earlier attempt
             return Verdict.DONE
         crashes = 0
         if job.result.outcome == Outcome.CRASH:
@@ -252,10 +277,10 @@ class Recorder:
         for job in jobs:
             self._tally.settle(job)
 
-    def _insist(self, call: Callable[[], None]) -> None:
+    def _insist(self, call: Callable[[], None]) -> bool:
         """Call until the broker answers; at a stop, only until it refuses once more.
 
-        What stays undone then is safe: the lease ends, the package is delivered
+        Returns whether it has done what it was asked. What stays undone then is safe: the lease ends, the package is delivered
         again, and a stored success is recognised.
         """
         while True:
@@ -264,13 +289,13 @@ class Recorder:
             except BrokerUnavailable as error:
                 self._patience.bear(error)
                 if self._tally.stopping.is_set():
-                    return
+                    return False
             except BrokerError as error:
                 logger.error("the broker refused: %s", error)
-                return
+                return False
             else:
                 self._patience.succeed()
-                return
+                return True
 
 
 def _result_of(job: Job) -> Result:

@@ -33,6 +33,7 @@ from .messages import (
     Drained,
     Hired,
     Kill,
+    Ready,
     Renew,
     Stop,
     pack_control,
@@ -59,17 +60,27 @@ class Child:
     pid: int
     index: int  # a worker's place from 1; 0 is the dispatcher
     born: float  # monotonic
+    ready: bool = False  # it has come up
 
 
 class Backoff:
-    """How long to wait before a process in one place is replaced."""
+    """How long to wait before a process in one place is replaced.
+
+    A process that ends in order, or dies after it has come up, is replaced at once: a
+    task may kill its worker, and the other tasks must not wait for that.
+    """
 
     def __init__(self) -> None:
         self._failures = 0
 
-    def after(self, lifetime: float, in_order: bool) -> float:
-        """Return the seconds to wait, growing while processes die young."""
-        if in_order or lifetime >= _TOO_SOON:
+    def after(self, lifetime: float, well: bool) -> float:
+        """Return the seconds to wait, growing while processes die in their start.
+
+        Args:
+            lifetime: seconds from fork to death.
+            well: it has come up, or ended in order.
+        """
+        if well or lifetime >= _TOO_SOON:
             self._failures = 0
             return 0.0
         self._failures += 1
@@ -205,6 +216,9 @@ class Sentinel:
             message = unpack_control(frame)
             if isinstance(message, Kill):
                 self._signal(message.pid, message.signal)
+            elif isinstance(message, Ready):
+                if message.pid in self._children:
+                    self._children[message.pid].ready = True
             elif isinstance(message, Drained) and self._stopping_until is None:
                 self._stop(self._parts.conf.shutdown_grace)
 
@@ -303,6 +317,7 @@ class Sentinel:
             signal.signal(number, signal.SIG_DFL)
         leave_to_sentinel(signal.SIGINT)
         leave_to_sentinel(signal.SIGTERM)
+        faulthandler.enable()  # a task that crashes in C leaves its stack in the log
         faulthandler.register(signal.SIGUSR1, all_threads=True)
         if role == "worker":
             os.setpgid(0, 0)  # so that its children can be killed with it
@@ -332,7 +347,8 @@ class Sentinel:
                 logger.warning("worker %d: %s", child.pid, how_it_died(status))
         if self._stopping_until is None:
             now = time.monotonic()
-            delay = self._backoff[child.index].after(now - child.born, in_order)
+            well = in_order or child.ready
+            delay = self._backoff[child.index].after(now - child.born, well)
             self._due[child.index] = now + delay
             self._restarts += 1
 

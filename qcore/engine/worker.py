@@ -17,7 +17,16 @@ from ..tasks.execution import Attempt, execute
 from ..tasks.follow_up import run_hook
 from .limits import bind, rss_kb, set_title
 from .link import read_frame, write_frame
-from .messages import END, FOLLOW_UP, SOFT_STOP, Order, Reply, pack_reply, unpack_order
+from .messages import (
+    END,
+    FOLLOW_UP,
+    READY,
+    SOFT_STOP,
+    Order,
+    Reply,
+    pack_reply,
+    unpack_order,
+)
 from .parts import Parts
 
 logger = logging.getLogger("qcore.worker")
@@ -52,18 +61,23 @@ class Worker:
         bind(self._index - 1, conf.affinity)
         self._title("idle")
         self._parts.notify("qcore_process_started", role="worker", conf=conf)
-        while (frame := read_frame(self._sock)) is not None:
-            order = unpack_order(frame)
-            if order.kind == END:
-                break
-            reply = self._obey(order)
-            try:
-                write_frame(self._sock, pack_reply(reply))
-            except OSError:
-                break  # the dispatcher is gone, and with it whoever would listen
-            if reply.retires:
-                break
+        self._serve()
         self._parts.notify("qcore_process_stopping", role="worker", conf=conf)
+
+    def _serve(self) -> None:
+        try:
+            write_frame(self._sock, pack_reply(READY))
+            while (frame := read_frame(self._sock)) is not None:
+                order = unpack_order(frame)
+                if order.kind == END:
+                    return
+                reply = self._obey(order)
+                write_frame(self._sock, pack_reply(reply))
+                if reply.retires:
+                    return
+        except OSError as error:
+            # the dispatcher is gone, and with it whoever would listen
+            logger.debug("worker %d ends: %s", os.getpid(), error)
 
     def _obey(self, order: Order) -> Reply:
         task = peek(order.package)

@@ -230,4 +230,5 @@ def next_link(task: Task) -> Task | None:
         created=time.time(),
         body=get_serializer(task.content).dumps(body),
         links=len(rest),
+        link=task.link + 1,
     )

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..current import current
 from ..envelope import Result
+from ..errors import TaskStopped
 from ..serializers import get_serializer
 from .execution import decode, soft_timeout
 from .functions import resolve
@@ -81,5 +82,7 @@ def run_hook(result: Result) -> None:
         hook = resolve(task.hook)
         with soft_timeout(current.conf.timeout):
             hook(HookedTask(result))
+    except TaskStopped:
+        raise  # the hook is repeated by the next cluster, as a task would be
     except Exception:  # the outcome of the task stands, whatever its hook does
         logger.exception("hook %s of %s id=%s failed", task.hook, task.func, task.id)
