@@ -1,0 +1,283 @@
+"""LiveCluster: a real sentinel, dispatcher and workers for a test, on any broker."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from .. import status
+from ..conf import Conf
+from ..current import current
+from . import settings
+from .processes import Process, processes
+
+T = TypeVar("T")
+
+#: Seconds between two looks at what is waited for.
+_PAUSE = 0.01
+#: Seconds that a cluster has to come up: Django starts in one, on a busy machine in ten.
+START_SECONDS = 30.0
+
+
+class LiveCluster:
+    """``qcore cluster`` in processes of its own, for the length of a ``with`` block.
+
+    It takes this process's settings with ``options`` over ``Q_CLUSTER``, and the very
+    databases that this process is connected to. They must be visible from outside: a
+    file where it is SQLite, and no test transaction around what the test writes
+    (``TransactionTestCase``, or pytest's ``transactional_db``)::
+
+        with LiveCluster(workers=2, timeout=5) as cluster:
+            task_id = async_task("shop.tasks.mail", 7)
+            cluster.kill_worker()
+            assert result(task_id, wait=10_000) == "sent"
+
+    Whatever happens in the block, nothing of the cluster lives after it.
+
+    Args:
+        queue: the cluster's queue, as in ``qcore cluster --name``; None means the
+            project's own.
+        run_once: end when the queue is empty.
+        django: Django settings to change besides, such as ``{"CACHES": {...}}``.
+        environ: variables to set in its environment.
+        options: keys of Q_CLUSTER. Values are written as Python literals.
+    """
+
+    def __init__(
+        self,
+        *,
+        queue: str | None = None,
+        run_once: bool = False,
+        django: Mapping[str, Any] | None = None,
+        environ: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> None:
+        from django.conf import settings as project
+
+        merged = {**getattr(project, "Q_CLUSTER", {}), **options}
+        self.conf = Conf.from_dict(
+            merged,
+            claimed=current.registry.claims(),
+            environ={"Q_CLUSTER_NAME": queue or ""},
+        )
+        self._queue = queue
+        self._run_once = run_once
+        self._environ = dict(environ or {})
+        self._changes = {**(django or {}), "Q_CLUSTER": merged}
+        self._folder = Path(tempfile.mkdtemp(prefix="qcore-live-"))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    # -- its life ------------------------------------------------------------------
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Start the cluster; returns when it is complete.
+
+        Raises:
+            AssertionError: it ended, or was not complete in time; with its log.
+        """
+        module = f"qcore_live_{secrets.token_hex(4)}"
+        settings.write(self._folder / f"{module}.py", self._changes)
+        path = [str(self._folder), *(entry for entry in sys.path if entry)]
+        command = [sys.executable, "-m", "qcore", "cluster", "--settings", module]
+        command += ["--name", self._queue] if self._queue else []
+        command += ["--run-once"] if self._run_once else []
+        with self._log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=self._folder,
+                env={
+                    **os.environ,
+                    "PYTHONPATH": os.pathsep.join(path),
+                    **self._environ,
+                },
+                start_new_session=True,
+            )
+        if not self._run_once:
+            self.wait_for(self.is_complete, START_SECONDS, "it is complete")
+
+    def is_complete(self) -> bool:
+        """Whether dispatcher and all workers are there.
+
+        Raises:
+            AssertionError: the cluster has ended.
+        """
+        code = self.exit_code
+        if code is not None:
+            raise AssertionError(f"the cluster ended with {code}\n{self.log}")
+        return self._dispatchers() != [] and len(self.workers) == self.conf.workers
+
+    def stop(self, timeout: float = 40.0) -> int:
+        """Send SIGTERM and return the exit code.
+
+        Raises:
+            AssertionError: it did not end within ``timeout`` seconds.
+        """
+        if self.exit_code is None:
+            self.signal(signal.SIGTERM)
+        return self.wait(timeout)
+
+    def wait(self, timeout: float = 40.0) -> int:
+        """Wait until the sentinel ends by itself, and return its exit code."""
+        try:
+            return self._started.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(
+                f"the cluster did not end in {timeout:g} s\n{self.log}"
+            ) from None
+
+    def close(self) -> None:
+        """Kill whatever is left of it, and delete its folder."""
+        if self._process is not None:
+            if self._process.poll() is None:
+                self._process.kill()
+            for process in self.survivors():
+                _kill(process.pid)
+            self._process.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    # -- its processes ---------------------------------------------------------------
+    @property
+    def _started(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise AssertionError("the cluster was not started")
+        return self._process
+
+    @property
+    def sentinel(self) -> int:
+        """The pid of the sentinel."""
+        return self._started.pid
+
+    @property
+    def dispatcher(self) -> int:
+        """The pid of the dispatcher; waits for one that is being replaced."""
+        return self.wait_for(self._dispatchers, what="there is a dispatcher")[0]
+
+    @property
+    def workers(self) -> list[int]:
+        """The pids of the workers that live now, ascending."""
+        # each leads a process group of its own, so that its children die with it
+        return [p.pid for p in self._children() if p.group == p.pid]
+
+    def _dispatchers(self) -> list[int]:
+        return [p.pid for p in self._children() if p.group == self.sentinel]
+
+    def _children(self) -> list[Process]:
+        found = [p for p in processes() if p.parent == self.sentinel and p.lives]
+        return sorted(found, key=lambda process: process.pid)
+
+    def survivors(self) -> list[Process]:
+        """Return what still lives of its session, started by tasks or not."""
+        return [p for p in processes() if p.session == self.sentinel and p.lives]
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code of the sentinel; None while it runs, negative for a signal."""
+        return self._started.poll()
+
+    @property
+    def snapshot(self) -> status.Snapshot | None:
+        """What the cluster has last published of itself, if anything."""
+        found = (s for s in status.snapshots() if s.sentinel_pid == self.sentinel)
+        return next(found, None)
+
+    # -- faults ----------------------------------------------------------------------
+    def signal(self, number: int) -> None:
+        """Send a signal to the sentinel."""
+        os.kill(self.sentinel, number)
+
+    def kill_sentinel(self) -> None:
+        """Kill the sentinel with SIGKILL."""
+        self.signal(signal.SIGKILL)
+        self._started.wait()
+
+    def kill_dispatcher(self) -> int:
+        """Kill the dispatcher with SIGKILL; return its pid."""
+        pid = self.dispatcher
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def kill_worker(self, pid: int | None = None) -> int:
+        """Kill a worker with SIGKILL, the oldest unless told; return its pid."""
+        pid = self.workers[0] if pid is None else pid
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    # -- waiting -----------------------------------------------------------------------
+    def wait_idle(self, timeout: float = 20.0) -> None:
+        """Wait until its queue has nothing that waits, and nothing that is claimed.
+
+        A failed task that is to be tried again stays claimed until then.
+
+        Raises:
+            Unsupported: the broker cannot count.
+        """
+        broker = current.broker(self.conf.queue)
+
+        def is_idle() -> bool:
+            return not broker.queue_size() and not broker.lock_size()
+
+        self.wait_for(is_idle, timeout, "the queue is empty")
+
+    def wait_for(
+        self, question: Callable[[], T], timeout: float = 20.0, what: str | None = None
+    ) -> T:
+        """Ask until the answer is true, and return it.
+
+        Args:
+            question: is asked every 10 ms.
+            timeout: seconds.
+            what: what is waited for, for the message.
+
+        Raises:
+            AssertionError: the answer was not true in time; with the cluster's log.
+        """
+        end = time.monotonic() + timeout
+        while not (answer := question()):
+            if time.monotonic() > end:
+                raise AssertionError(
+                    f"after {timeout:g} s it is not so that {what or question}\n"
+                    f"{self.log}"
+                )
+            time.sleep(_PAUSE)
+        return answer
+
+    @property
+    def _log_path(self) -> Path:
+        return self._folder / "log"
+
+    @property
+    def log(self) -> str:
+        """Everything that it has written to stdout and stderr."""
+        path = self._log_path
+        return path.read_text(errors="replace") if path.exists() else ""
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return  # it ended by itself

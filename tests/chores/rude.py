@@ -1,0 +1,117 @@
+"""Tasks, and task hooks, that do what no task should."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+from .ledger import note
+
+
+class Unprintable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+    __repr__ = __str__
+
+
+def call_exit(code: int) -> None:
+    sys.exit(code)
+
+
+def leave(key: str, code: int) -> None:
+    """End the process without a word."""
+    note(key, "began")
+    os._exit(code)
+
+
+def leave_once(key: str, code: int) -> str:
+    """End the process the first time."""
+    from pathlib import Path
+
+    from .ledger import VARIABLE, Ledger
+
+    again = Ledger(Path(os.environ[VARIABLE])).entries(key, "began")
+    note(key, "began")
+    if not again:
+        os._exit(code)
+    return "alive"
+
+
+def segfault(key: str) -> None:
+    note(key, "began")
+    ctypes.string_at(0)
+
+
+def block_signals(key: str, seconds: float) -> None:
+    """Ignore everything that can be ignored, for long."""
+    note(key, "began")
+    signal.pthread_sigmask(signal.SIG_BLOCK, range(1, signal.NSIG))
+    _swallow(seconds)
+
+
+def _swallow(seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            time.sleep(1)
+        except BaseException:  # noqa: BLE001 - that is what is rude about it
+            continue
+
+
+def hold_interpreter(key: str) -> None:
+    """Stay in C with the lock of the interpreter held, for an hour or so."""
+    note(key, "began")
+    sum(range(10**12))
+
+
+def unprintable() -> None:
+    raise Unprintable
+
+
+def return_lock() -> Any:
+    return threading.Lock()
+
+
+def have_child(key: str) -> int:
+    """Start a program that outlives the task, and wait."""
+    child = subprocess.Popen(["sleep", "77"])
+    note(key, f"child {child.pid}")
+    time.sleep(60)
+    return child.pid
+
+
+def leave_transaction_open() -> None:
+    from django.db import transaction
+
+    from qcore.models import Schedule
+
+    Schedule.objects.create(name="left behind", func="builtins.list")
+    transaction.set_autocommit(False)
+    Schedule.objects.create(name="never committed", func="builtins.list")
+
+
+def grow(megabytes: int) -> int:
+    """Keep memory for as long as the process lives."""
+    _kept.append(bytearray(os.urandom(1024) * 1024 * megabytes))
+    return os.getpid()
+
+
+_kept: list[bytearray] = []
+
+
+def killing_hook(task: Any) -> None:
+    """Kill the worker that calls this hook."""
+    note(task.group, "hook")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def raising_hook(task: Any) -> None:
+    note(task.group, "hook")
+    raise RuntimeError("a hook that fails")
