@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.core import checks
 
+from .brokers.choice import broker_class, broker_name
 from .conf import Conf, advice, problems
 from .conf.validation import ROOT
 from .current import current
@@ -121,9 +122,9 @@ def _choice(conf: Conf) -> Iterator[checks.CheckMessage]:
     """Check that the broker and the reporters that a project selects are there."""
     try:
         if conf.broker_class is None:
-            current.registry.broker_name(conf)
+            broker_name(current.registry, conf)
         else:
-            current.registry.broker_class(conf)
+            broker_class(current.registry, conf)
     except PluginMissing as error:
         yield _missing(error)
     except PluginError as error:

@@ -7,6 +7,7 @@ import sys
 import uuid
 
 from . import __version__, connections
+from .brokers.choice import broker_class
 from .conf import Conf
 from .current import current
 from .engine.parts import Parts
@@ -41,7 +42,7 @@ def run(conf: Conf | None = None, *, run_once: bool = False) -> int:
             " caller."
         )
     conf = conf or current.conf
-    current.registry.broker_class(conf)  # a missing plugin is told before any fork
+    broker_class(current.registry, conf)  # a missing plugin is told before any fork
     sentinel = Sentinel(parts(conf), uuid.uuid4().hex, run_once=run_once)
     return sentinel.run()
 
@@ -56,7 +57,7 @@ def parts(conf: Conf) -> Parts:
         make_store=current.store,
         make_scheduler=lambda: current.scheduler,
         verify=lambda package: current.signer.verify(package, conf.queue),
-        sign=lambda task: current.signer.sign(task),
+        sign=current.signer.sign,
         broker_info=BrokerInfo(),
         publish=publish,
         notify=_notify,

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from .brokers.choice import broker_class
 from .conf import Conf
 from .errors import ConfigError
 from .plugins import Registry
@@ -79,8 +80,7 @@ class Current:
         return self._mine(f"broker {name}", make)
 
     def _make_broker(self, conf: Conf, queue: str) -> Broker:
-        broker: Broker = self.registry.broker_class(conf)(conf, queue)
-        return broker
+        return broker_class(self.registry, conf)(conf, queue)
 
     def store(self, cached: object = False) -> ResultStore:
         """Return this thread's result store; ``cached`` chooses the one in the cache."""
@@ -111,7 +111,7 @@ class Current:
         for name, options in self.conf.error_reporter.items():
             try:
                 made.append(self.registry.load("error reporter", name)(**options))
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - it is a stranger's code
                 logger.error("error reporter %r is left out: %s", name, error)
         return made
 

@@ -19,7 +19,7 @@ from msgspec import UNSET, UnsetType
 class Options(msgspec.Struct, frozen=True, omit_defaults=True):
     """What one task says differently from the settings; an unset field says nothing."""
 
-    timeout: float | None | UnsetType = UNSET  # seconds; None: no limit
+    timeout: float | UnsetType | None = UNSET  # seconds; None: no limit
     ack_failure: bool | UnsetType = UNSET
     save: bool | UnsetType = UNSET
     cached: bool | float | UnsetType = UNSET  # seconds, True: for ever

@@ -19,21 +19,18 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pluggy
 
 from . import hookspecs
 from .errors import (
-    ConfigError,
     PluginBroken,
     PluginConflict,
     PluginMissing,
     did_you_mean,
 )
-
-if TYPE_CHECKING:
-    from .conf import Conf
+from .known import KNOWN, how_to_install
 
 logger = logging.getLogger("qcore.plugins")
 
@@ -47,18 +44,6 @@ KINDS = {
     "cache backend": "qcore_cache_backends",
     "scheduler": "qcore_schedulers",
     "result store": "qcore_result_stores",
-}
-
-#: First-party plugins -> the settings that select them, for "what to install".
-KNOWN = {
-    "redis": ("redis", "django_redis"),
-    "orm": ("orm",),
-    "sqs": ("sqs",),
-    "mongo": ("mongo",),
-    "ironmq": ("iron_mq",),
-    "disque": ("disque_nodes",),
-    "sentry": ("error_reporter.sentry",),
-    "rollbar": ("error_reporter.rollbar",),
 }
 
 
@@ -120,7 +105,7 @@ class Registry:
             kind: {} for kind in KINDS
         }
         if os.environ.get("QCORE_TRACE_HOOKS") == "1":
-            self._pm.trace.root.setwriter(lambda text: sys.stderr.write(text))
+            self._pm.trace.root.setwriter(sys.stderr.write)
             self._pm.enable_tracing()
         self._load(set(only) if only is not None else _wanted())
 
@@ -138,7 +123,7 @@ class Registry:
         self.plugins.append(plugin)
         try:
             self.register(point.load(), plugin)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             # whatever a plugin raises on import is its own affair
             plugin.error = f"{type(error).__name__}: {error}"
             logger.warning("plugin %s is broken: %s", plugin.label, plugin.error)
@@ -216,6 +201,14 @@ class Registry:
         """Return what is installed of a kind, by name."""
         return {name: pair[0] for name, pair in self._providers[kind].items()}
 
+    def provided_by_plugins(self, kind: str) -> list[str]:
+        """Return the names of a kind that did not come with the core."""
+        return [
+            name
+            for name, (_, plugin) in self._providers[kind].items()
+            if plugin.module != BUILTIN
+        ]
+
     def claims(self) -> frozenset[str]:
         """Return every key of Q_CLUSTER that some installed plugin claims."""
         return frozenset(
@@ -239,110 +232,24 @@ class Registry:
 
     def _missing(self, kind: str, name: str) -> PluginMissing:
         installed = ", ".join(sorted(self._providers[kind])) or "none"
-        for plugin in self.plugins:
-            if plugin.name == name and plugin.error:
-                return PluginMissing(
-                    f"the {kind} {name!r} is installed ({plugin.label}) but broken:"
-                    f" {plugin.error}"
-                )
+        if plugin := self.broken(name):
+            return PluginMissing(
+                f"the {kind} {name!r} is installed ({plugin.label}) but broken:"
+                f" {plugin.error}"
+            )
         if name in KNOWN:
-            advice = f'Run: pip install "qcore[{name}]>=2"'
+            advice = how_to_install(name)
         else:
             near = did_you_mean(name, self._providers[kind])
             advice = f"See `qcore plugins`{near}"
         return PluginMissing(f"no {kind} {name!r} is installed ({installed}). {advice}")
 
-    def broker_name(self, conf: Conf) -> str:
-        """Return the name of the provider that the settings select.
-
-        Raises:
-            PluginConflict: the settings select two brokers.
-            PluginMissing: what they select is not installed, or nothing usable is.
-        """
-        chosen = [
-            name
-            for name, (provider, _) in self._providers["broker"].items()
-            if any(conf.selects(claim) for claim in provider.claims)
-        ]
-        if len(chosen) > 1:
-            keys = ", ".join(repr(key) for key in self._selecting(conf, chosen))
-            raise PluginConflict(
-                f"Q_CLUSTER selects {len(chosen)} brokers ({', '.join(sorted(chosen))})"
-                f" with {keys}. Keep one of these settings."
-            )
-        wanted = [
-            (name, claim)
-            for name, claims in KNOWN.items()
-            for claim in claims
-            if name not in self._providers["broker"]
-            and "." not in claim  # a reporter's: chooses no broker
-            and conf.selects(claim)
-        ]
-        if wanted:
-            raise self._not_installed(*wanted[0])
-        return chosen[0] if chosen else self._default_broker()
-
-    def _selecting(self, conf: Conf, names: list[str]) -> list[str]:
-        return [
-            claim
-            for name in sorted(names)
-            for claim in self._providers["broker"][name][0].claims
-            if conf.selects(claim)
-        ]
-
-    def _not_installed(self, name: str, key: str) -> PluginMissing:
+    def broken(self, name: str) -> Plugin | None:
+        """Return the plugin of an entry-point name, if it is installed and broken."""
         for plugin in self.plugins:
             if plugin.name == name and plugin.error:
-                return PluginMissing(
-                    f"Q_CLUSTER has {key!r}, but its plugin {plugin.label} is broken:"
-                    f" {plugin.error}"
-                )
-        installed = ", ".join(sorted(self._providers["broker"]))
-        return PluginMissing(
-            f"Q_CLUSTER has {key!r} but no installed plugin provides it"
-            f' (installed: {installed}). Run: pip install "qcore[{name}]>=2"'
-        )
-
-    def _default_broker(self) -> str:
-        """Redis where it is installed, as documented; else the only one there is."""
-        candidates = [
-            name
-            for name, (_, plugin) in self._providers["broker"].items()
-            if plugin.module != BUILTIN
-        ]
-        if "redis" in candidates:
-            return "redis"
-        # a broken default must not send tasks to whatever else is installed
-        for plugin in self.plugins:
-            if plugin.error and (plugin.name == "redis" or not candidates):
-                raise PluginBroken(
-                    f"Q_CLUSTER selects no broker, and the plugin {plugin.label} is"
-                    f" broken: {plugin.error}"
-                )
-        if len(candidates) == 1:
-            return candidates[0]
-        if candidates:
-            raise PluginConflict(
-                f"several brokers are installed ({', '.join(sorted(candidates))}) and"
-                " Q_CLUSTER selects none. Add its setting, for example"
-                " 'orm': 'default'."
-            )
-        raise PluginMissing(
-            'no broker is installed. Run: pip install "qcore[orm]>=2" and set'
-            " Q_CLUSTER['orm'] = 'default', or install another of: "
-            + ", ".join(name for name in KNOWN if name not in ("sentry", "rollbar"))
-        )
-
-    def broker_class(self, conf: Conf) -> type[Any]:
-        """Return the broker class of a project: ``broker_class`` wins, else the plugin.
-
-        Raises:
-            ConfigError: ``broker_class`` is not a broker.
-            PluginError: see ``broker_name``.
-        """
-        if conf.broker_class is None:
-            return self.load("broker", self.broker_name(conf))  # type: ignore[no-any-return]
-        return _import_broker(conf.broker_class)
+                return plugin
+        return None
 
     # -- observers -------------------------------------------------------------
     def notify(self, hook: str, **arguments: Any) -> None:
@@ -378,22 +285,3 @@ def _origin(point: EntryPoint) -> tuple[str, str]:
 
         return "qcore", __version__
     return point.dist.name, point.dist.version
-
-
-def _import_broker(path: str) -> type[Any]:
-    from .brokers.base import Broker
-
-    module, _, name = path.rpartition(".")
-    try:
-        found = getattr(import_module(module), name) if module else None
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(
-            f"Q_CLUSTER['broker_class'] is {path!r}, which cannot be imported: {error}."
-            " Expected the dotted path of a class, like 'myapp.broker.CustomBroker'."
-        ) from error
-    if not (isinstance(found, type) and issubclass(found, Broker)):
-        raise ConfigError(
-            f"Q_CLUSTER['broker_class'] is {path!r}, which is not a subclass of"
-            " qcore.Broker."
-        )
-    return found

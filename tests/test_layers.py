@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS: dict[int, tuple[str, str]] = {
     0: (
         "the words: standard library, pluggy, msgspec",
-        "errors masking conf envelope serializers signing hookspecs",
+        "errors masking known conf envelope serializers signing hookspecs",
     ),
     1: (
         "the public API and the contracts of plugins",

@@ -38,17 +38,29 @@ class Broker:
     """
 
     # -- capabilities: each is a question, and its answer is tested both ways --
-    supports_receipts: ClassVar[bool] = True  # is a package kept until it is acknowledged?
+    supports_receipts: ClassVar[bool] = (
+        True  # is a package kept until it is acknowledged?
+    )
     supports_bulk: ClassVar[bool] = False  # can one call claim or store several?
-    supports_release: ClassVar[bool] = False  # can a claimed delivery be given back at once?
-    supports_delay: ClassVar[bool] = False  # can a package be hidden before its first claim?
+    supports_release: ClassVar[bool] = (
+        False  # can a claimed delivery be given back at once?
+    )
+    supports_delay: ClassVar[bool] = (
+        False  # can a package be hidden before its first claim?
+    )
     supports_extend: ClassVar[bool] = False  # can a lease be prolonged?
-    supports_blocking: ClassVar[bool] = False  # does dequeue wake at once when a package comes?
+    supports_blocking: ClassVar[bool] = (
+        False  # does dequeue wake at once when a package comes?
+    )
     supports_order: ClassVar[bool] = False  # is what was sent first claimed first?
-    supports_delete: ClassVar[bool] = False  # can a waiting package be deleted by its id?
+    supports_delete: ClassVar[bool] = (
+        False  # can a waiting package be deleted by its id?
+    )
     supports_counts: ClassVar[bool] = False  # does it know queue_size and lock_size?
     supports_durable: ClassVar[bool] = False  # does it outlive the service's process?
-    supports_transactional: ClassVar[bool] = False  # does enqueue join the caller's transaction?
+    supports_transactional: ClassVar[bool] = (
+        False  # does enqueue join the caller's transaction?
+    )
     supports_stats: ClassVar[bool] = False  # can it carry status snapshots?
 
     #: Bytes that one package may have; None where the service sets no limit.

@@ -11,7 +11,7 @@ import itertools
 import threading
 import time
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from ..envelope import Delivery
 from .base import Broker
@@ -57,8 +57,8 @@ class MemoryBroker(Broker):
     supports_stats = True
     max_batch = 1000
 
-    _queues: dict[str, _Queue] = {}
-    _stats: dict[str, tuple[float, bytes]] = {}
+    _queues: ClassVar[dict[str, _Queue]] = {}
+    _stats: ClassVar[dict[str, tuple[float, bytes]]] = {}
     _guard = threading.Lock()
     _ids = itertools.count(1)
 

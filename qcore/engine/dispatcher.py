@@ -440,10 +440,10 @@ class Dispatcher:
             # a result that is being recorded may still ask for a follow-up
             late = self._give_up_at is not None and time.monotonic() >= self._give_up_at
             return not busy and (late or not self._tally.held)
-        if self._run_once and not busy and not self._tally.held:
-            if self._tally.queue_empty.is_set():
-                self._run_once = False
-                self._tell(Drained())
+        idle = not busy and not self._tally.held and self._tally.queue_empty.is_set()
+        if self._run_once and idle:
+            self._run_once = False
+            self._tell(Drained())
         return False
 
     def snapshot(self) -> Snapshot:

@@ -8,6 +8,7 @@ import resource
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
 
 _PAGE_KB = resource.getpagesize() // 1024
@@ -51,8 +52,7 @@ def rss_kb() -> int:
     Linux tells the present size; elsewhere it is the peak, as getrusage has it.
     """
     try:
-        with open("/proc/self/statm", "rb") as file:
-            return int(file.read().split()[1]) * _PAGE_KB
+        return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_KB
     except OSError:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak // 1024 if sys.platform == "darwin" else peak

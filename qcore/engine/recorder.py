@@ -107,7 +107,7 @@ class Recorder:
                 break
             except QcoreError as error:
                 self._patience.bear(error)
-            except Exception as error:  # the store's own bug, or one bad result
+            except Exception as error:  # noqa: BLE001 - a bug, or one bad result
                 if len(jobs) > 1:
                     logger.warning("a batch is not stored (%s); one by one now", error)
                     for job in jobs:
@@ -161,8 +161,8 @@ class Recorder:
 
     def _replace_unstorable(self, job: Job, error: Exception) -> None:
         """Put a failure that can be stored in the place of a result that cannot."""
-        assert job.result is not None and job.ended is not None
-        logger.exception("the result of %s cannot be stored", job.task.id)
+        assert job.ended is not None
+        logger.error("the result of %s cannot be stored", job.task.id, exc_info=error)
         text = (
             f"StoreError: the result cannot be stored: {type(error).__name__}: {error}"
         )

@@ -26,7 +26,8 @@ from packaging.requirements import Requirement
 
 from .. import __version__, hookspecs
 from ..hookspecs import PROJECT
-from ..plugins import GROUP, KINDS, KNOWN, Provider
+from ..known import KNOWN
+from ..plugins import GROUP, KINDS, Provider
 
 #: Kind of provider -> the base class of what it makes.
 BASES = {

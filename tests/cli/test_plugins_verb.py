@@ -7,7 +7,8 @@ import pytest
 
 from qcore.brokers.base import CAPABILITIES
 from qcore.cli import main
-from qcore.plugins import KINDS, KNOWN
+from qcore.known import KNOWN
+from qcore.plugins import KINDS
 
 
 @pytest.fixture

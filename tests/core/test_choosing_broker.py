@@ -8,9 +8,11 @@ import pytest
 from fake_plugins import FakePlugins, conf
 
 from qcore import Broker
+from qcore.brokers.choice import broker_class, broker_name
 from qcore.brokers.memory import MemoryBroker
 from qcore.errors import ConfigError, PluginBroken, PluginConflict, PluginMissing
-from qcore.plugins import KNOWN, Registry
+from qcore.known import KNOWN
+from qcore.plugins import Registry
 
 
 @pytest.fixture
@@ -21,7 +23,7 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> FakePlugins:
 def test_broker_class_wins(fakes: FakePlugins) -> None:
     fakes.add_broker("redis")
     path = f"{MemoryBroker.__module__}.MemoryBroker"
-    chosen = Registry().broker_class(conf(broker_class=path, redis={}, orm="default"))
+    chosen = broker_class(Registry(), conf(broker_class=path, redis={}, orm="default"))
     assert chosen is MemoryBroker
 
 
@@ -36,7 +38,7 @@ def test_broker_class_wins(fakes: FakePlugins) -> None:
 )
 def test_broker_class_must_be_one(fakes: FakePlugins, path: str, words: str) -> None:
     with pytest.raises(ConfigError) as raised:
-        Registry().broker_class(conf(broker_class=path))
+        broker_class(Registry(), conf(broker_class=path))
     assert str(raised.value).startswith(f"Q_CLUSTER['broker_class'] is {path!r}, which")
     assert words in str(raised.value)
 
@@ -58,14 +60,14 @@ def test_the_settings_choose(
     fakes.add_broker("redis", "redis", "django_redis")
     fakes.add_broker("orm")
     fakes.add_broker("example")
-    assert Registry().broker_name(conf(**settings)) == name
+    assert broker_name(Registry(), conf(**settings)) == name
 
 
 def test_settings_that_choose_two(fakes: FakePlugins) -> None:
     fakes.add_broker("orm")
     fakes.add_broker("example")
     with pytest.raises(PluginConflict) as raised:
-        Registry().broker_name(conf(orm="default", example={}))
+        broker_name(Registry(), conf(orm="default", example={}))
     assert str(raised.value) == (
         "Q_CLUSTER selects 2 brokers (example, orm) with 'example', 'orm'."
         " Keep one of these settings."
@@ -88,7 +90,7 @@ def test_the_settings_choose_what_is_not_installed(
 ) -> None:
     fakes.add_broker("example")
     with pytest.raises(PluginMissing) as raised:
-        Registry().broker_name(conf(**{key: value}))
+        broker_name(Registry(), conf(**{key: value}))
     assert str(raised.value) == (
         f"Q_CLUSTER has {key!r} but no installed plugin provides it"
         f' (installed: example, memory). Run: pip install "qcore[{name}]>=2"'
@@ -98,7 +100,7 @@ def test_the_settings_choose_what_is_not_installed(
 def test_the_settings_choose_what_is_broken(fakes: FakePlugins) -> None:
     fakes.add_broken("sqs")
     with pytest.raises(PluginMissing) as raised:
-        Registry().broker_name(conf(sqs={}))
+        broker_name(Registry(), conf(sqs={}))
     assert str(raised.value) == (
         "Q_CLUSTER has 'sqs', but its plugin qcore-sqs 2.0.0 is broken:"
         " ModuleNotFoundError: No module named 'no_such_module_of_a_plugin'"
@@ -108,19 +110,19 @@ def test_the_settings_choose_what_is_broken(fakes: FakePlugins) -> None:
 def test_a_reporter_chooses_no_broker(fakes: FakePlugins) -> None:
     fakes.add_broker("orm")
     settings = conf(orm="default", error_reporter={"sentry": {"dsn": "x"}})
-    assert Registry().broker_name(settings) == "orm"
+    assert broker_name(Registry(), settings) == "orm"
 
 
 def test_the_only_broker_needs_no_setting(fakes: FakePlugins) -> None:
     fakes.add_broker("example")
-    assert Registry().broker_name(conf()) == "example"
+    assert broker_name(Registry(), conf()) == "example"
 
 
 def test_several_brokers_need_a_setting(fakes: FakePlugins) -> None:
     fakes.add_broker("sqs")
     fakes.add_broker("orm")
     with pytest.raises(PluginConflict) as raised:
-        Registry().broker_name(conf())
+        broker_name(Registry(), conf())
     assert str(raised.value) == (
         "several brokers are installed (orm, sqs) and Q_CLUSTER selects none."
         " Add its setting, for example 'orm': 'default'."
@@ -129,7 +131,7 @@ def test_several_brokers_need_a_setting(fakes: FakePlugins) -> None:
 
 def test_no_broker_at_all(fakes: FakePlugins) -> None:
     with pytest.raises(PluginMissing) as raised:
-        Registry().broker_name(conf())
+        broker_name(Registry(), conf())
     message = str(raised.value)
     assert message == (
         'no broker is installed. Run: pip install "qcore[orm]>=2" and set'
@@ -144,7 +146,7 @@ def test_a_broken_default_is_not_replaced_by_another_broker(fakes: FakePlugins) 
     fakes.add_broken("redis")
     fakes.add_broker("example")
     with pytest.raises(PluginBroken) as raised:
-        Registry().broker_name(conf())
+        broker_name(Registry(), conf())
     assert str(raised.value) == (
         "Q_CLUSTER selects no broker, and the plugin qcore-redis 2.0.0 is broken:"
         " ModuleNotFoundError: No module named 'no_such_module_of_a_plugin'"
@@ -153,5 +155,5 @@ def test_a_broken_default_is_not_replaced_by_another_broker(fakes: FakePlugins) 
 
 def test_the_class_of_the_chosen_broker(fakes: FakePlugins) -> None:
     fakes.add_broker("example")
-    chosen = Registry().broker_class(conf(example={}))
+    chosen = broker_class(Registry(), conf(example={}))
     assert issubclass(chosen, Broker)

@@ -1,0 +1,29 @@
+"""The first-party plugins: the only place where the core names them.
+
+A table for messages of the kind "what to install"; nothing is looked up by it.
+"""
+
+from __future__ import annotations
+
+#: Plugin -> the keys of Q_CLUSTER that select it; a dot looks into a dictionary.
+KNOWN = {
+    "redis": ("redis", "django_redis"),
+    "orm": ("orm",),
+    "sqs": ("sqs",),
+    "mongo": ("mongo",),
+    "ironmq": ("iron_mq",),
+    "disque": ("disque_nodes",),
+    "sentry": ("error_reporter.sentry",),
+    "rollbar": ("error_reporter.rollbar",),
+}
+
+#: Those that are brokers.
+BROKERS = tuple(name for name, keys in KNOWN.items() if "." not in keys[0])
+
+
+def how_to_install(name: str) -> str:
+    """Return what to type for a first-party plugin.
+
+    The version keeps pip from the foreign ``qcore`` 1.x of the public index.
+    """
+    return f'Run: pip install "qcore[{name}]>=2"'
