@@ -48,7 +48,8 @@ class Tidy:
         if time.monotonic() - self._last < _STALE:
             return
         for connection in connections.all(initialized_only=True):
-            connection.health_check_done = False
+            # not in the stubs: the flag that Django itself resets for each request
+            connection.health_check_done = False  # type: ignore[attr-defined]
 
     def after(self, task: Task) -> None:
         """Undo what a task may have left: transactions, broken connections, language."""

@@ -84,17 +84,20 @@ class Current:
 
     def store(self, cached: object = False) -> ResultStore:
         """Return this thread's result store; ``cached`` chooses the one in the cache."""
-        return self._make("result store", "cache" if cached else "orm")
+        store: ResultStore = self._make("result store", "cache" if cached else "orm")
+        return store
 
     @property
     def cache(self) -> CacheBackend:
         """This thread's cache backend."""
-        return self._make("cache backend", "django")
+        cache: CacheBackend = self._make("cache backend", "django")
+        return cache
 
     @property
     def scheduler(self) -> Scheduler:
         """This thread's scheduler."""
-        return self._make("scheduler", "orm")
+        scheduler: Scheduler = self._make("scheduler", "orm")
+        return scheduler
 
     @property
     def reporters(self) -> list[ErrorReporter]:

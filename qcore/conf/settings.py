@@ -175,7 +175,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         "allows all.",
         "a list of dotted paths or None"
     )] = None
-    commit: Annotated[Literal['on_commit', 'now'], about("tasks",
+    commit: Annotated[Literal["on_commit", "now"], about("tasks",
         "When a task called inside a transaction is sent to a broker outside of that "
         "database."
     )] = "on_commit"
@@ -241,7 +241,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         "Successful tasks to keep; 0 keeps all, -1 none. Failures are always kept.",
         "an int >= -1"
     )] = 250
-    save_limit_per: Annotated[Literal['group', 'name', 'func'] | None, about("results",
+    save_limit_per: Annotated[Literal["group", "name", "func"] | None, about("results",
         "Apply `save_limit` to each group, name or function."
     )] = None
     cache: Annotated[Text, about("results",

@@ -93,7 +93,7 @@ def set_title(title: str) -> None:
 try:
     from setproctitle import setproctitle as _setproctitle
 except ImportError:
-    _setproctitle = None
+    _setproctitle = None  # type: ignore[assignment]
 
 
 def how_it_died(status: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -25,7 +26,9 @@ class Scheduler:
         """
         raise NotImplementedError
 
-    def schedule(self, func: str, args: tuple[Any, ...], **options: Any) -> Any:
+    def schedule(
+        self, func: Callable[..., Any] | str, args: tuple[Any, ...], **options: Any
+    ) -> Any:
         """Store a new schedule and return it; see ``qcore.tasks.schedule``."""
         raise NotImplementedError
 

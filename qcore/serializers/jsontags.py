@@ -202,7 +202,7 @@ def _bytes(payload: str) -> bytes:
     return b64decode(payload, validate=True)
 
 
-def _clock(kind: type[dt.datetime] | type[dt.time], payload: Any) -> Any:
+def _clock(kind: type[dt.datetime | dt.time], payload: Any) -> Any:
     if type(payload) is str:
         return kind.fromisoformat(payload)
     text, zone, fold = payload

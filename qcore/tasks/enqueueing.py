@@ -48,8 +48,8 @@ def async_task(func: Function, *args: Any, **kwargs: Any) -> str:
         BrokerUnavailable: the queue cannot be reached; nothing was sent.
     """
     kwargs, options = split_options(kwargs)
-    func, args, kwargs, options = _announce(func, args, kwargs, options)
-    task = build(func, args, kwargs, **options)
+    func, call_args, kwargs, options = _announce(func, args, kwargs, options)
+    task = build(func, call_args, kwargs, **options)
     dispatch([task], options)
     return task.id
 
