@@ -25,7 +25,8 @@ ALIASES = {
     "@hourly": "0 * * * *",
 }
 
-_MONTHS = tuple("JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC".split())
+_MONTHS: tuple[str, ...] = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN")
+_MONTHS += ("JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 _DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 # Each field as cronsim calls it: lowest and highest value, and names for values.
 _FIELDS: dict[str, tuple[int, int, tuple[str, ...]]] = {
