@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Failure", "Schedule", "ScheduleSlot", "Success", "Task", "moment"]
 
+# SQLite and MySQL use an index for "success IN (1)" and none for the bare "success"
+# that Django writes for success=True.
+SUCCEEDED = Q(success__in=[True])
+FAILED = Q(success__in=[False])
+
 #: Characters of a result that lists and logs show.
 SHORT = 100
 
@@ -63,11 +68,11 @@ class Task(models.Model):
         permissions: ClassVar = [("resubmit_task", "Can resubmit a task")]
         default_permissions = ("view", "delete")
         indexes: ClassVar = [
-            # Pruning walks it from the newest success; the elements of an
-            # async_iter, which must not be pruned, lie apart in it.
+            # From the newest success or failure on, for lists and for pruning; with
+            # iter_index, to count without reading the rows.
             models.Index(
-                fields=["success", "iter_index", "stopped", "id"],
-                name="qcore_task_prune",
+                fields=["success", "stopped", "id", "iter_index"],
+                name="qcore_task_newest",
             ),
             models.Index(fields=["group"], name="qcore_task_group"),
             models.Index(fields=["name", "stopped"], name="qcore_task_name"),
@@ -143,7 +148,7 @@ class SuccessManager(models.Manager["Success"]):
     """Successes, without the elements of an ``async_iter`` that wait to be joined."""
 
     def get_queryset(self) -> models.QuerySet[Success]:
-        return super().get_queryset().filter(success=True, iter_index=None)
+        return super().get_queryset().filter(SUCCEEDED, iter_index=None)
 
 
 class Success(Task):
@@ -161,7 +166,7 @@ class FailureManager(models.Manager["Failure"]):
     """Failures, those among the calls of an unfinished ``async_iter`` included."""
 
     def get_queryset(self) -> models.QuerySet[Failure]:
-        return super().get_queryset().filter(success=False)
+        return super().get_queryset().filter(FAILED)
 
 
 class Failure(Task):

@@ -198,8 +198,8 @@ class Migration(migrations.Migration):
                 "default_permissions": ("view", "delete"),
                 "indexes": [
                     models.Index(
-                        fields=["success", "iter_index", "stopped", "id"],
-                        name="qcore_task_prune",
+                        fields=["success", "stopped", "id", "iter_index"],
+                        name="qcore_task_newest",
                     ),
                     models.Index(fields=["group"], name="qcore_task_group"),
                     models.Index(fields=["name", "stopped"], name="qcore_task_name"),

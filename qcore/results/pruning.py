@@ -9,12 +9,18 @@ from functools import partial
 from django.db import transaction
 from django.db.models import Count, Q, QuerySet
 
-from ..models import Task, moment
+from ..models import SUCCEEDED, Task, moment
 from .rows import Row
 
 #: Batches after which a store looks below its floors again, at what another cluster
 #: has left there when it was killed between two batches.
 ROUND = 1000
+
+#: Rows that one batch deletes at most where the limit was lowered, so as not to hold up
+#: the recorder: ten times this took 0.2 s on PostgreSQL and 0.5 s on MariaDB.
+CHUNK = 1000
+
+_PLACE = ("stopped", "id")
 
 #: Values of ``save_limit_per`` in one batch that are looked at one by one. For more,
 #: one query tells first which of them have too many.
@@ -36,7 +42,7 @@ class Pruner:
     """
 
     def __init__(self, tasks: QuerySet[Task], limit: int, per: str | None) -> None:
-        self._kept = tasks.filter(success=True, iter_index=None)
+        self._kept = tasks.filter(SUCCEEDED, iter_index=None)
         self._limit = limit
         self._per = per
         self._floors: dict[str | None, dt.datetime] = {}
@@ -76,15 +82,26 @@ class Pruner:
         floor = self._floors.get(key)
         if floor is not None:
             kept = kept.filter(stopped__gte=min(floor, oldest))
-        ordered = kept.order_by("-stopped", "-id").values_list("stopped", "id")
-        last = ordered[self._limit - 1 : self._limit]
-        for stopped, id in last:
-            earlier = Q(stopped__lt=stopped) | Q(stopped=stopped, id__lt=id)
-            kept.filter(earlier, stopped__lte=stopped).delete()
+        place = self._limit - 1
+        for last in kept.order_by("-stopped", "-id").values_list(*_PLACE)[place:][:1]:
+            excess = kept.filter(_before(*last))
+            # Only without a floor can there be a great many: the limit was lowered.
+            surplus = excess.order_by(*_PLACE).values_list(*_PLACE)[CHUNK:][:1]
+            for cut in surplus if floor is None else ():
+                excess.filter(_before(*cut)).delete()
+                return
+            excess.delete()
             # a rollback brings back what was deleted, so it must not move the floor
-            transaction.on_commit(partial(self._raise, key, stopped), using=kept.db)
+            transaction.on_commit(partial(self._raise, key, last[0]), using=kept.db)
 
     def _raise(self, key: str | None, floor: dt.datetime) -> None:
         if len(self._floors) > ROUND:
             self._floors.clear()
         self._floors[key] = floor
+
+
+def _before(stopped: dt.datetime, id: str) -> Q:
+    """Return the condition of what stopped earlier, by time and then by id."""
+    # the first part says nothing new; it is what an index can be used for
+    earlier = Q(stopped__lt=stopped) | Q(stopped=stopped, id__lt=id)
+    return Q(stopped__lte=stopped) & earlier

@@ -103,12 +103,16 @@ class MySqlUpsert:
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self.values = Values(connection)
-        # MySQL 8.0.20 deprecates VALUES(); MariaDB has no alias for the new row.
-        mariadb = getattr(connection, "mysql_is_mariadb", False)
-        new = "VALUES(`{}`)" if mariadb else "new.`{}`"
-        alias = "" if mariadb else " AS new"
-        crashes = f"crashes + IF(started = {new.format('started')}, 0, "
-        crashes += f"{new.format('crashes')})"
+        server: Any = connection
+        # MySQL 8.0.20 deprecates VALUES(); before 8.0.19, and in MariaDB, a new row
+        # has no alias.
+        aliased = not server.mysql_is_mariadb and server.mysql_version >= (8, 0, 19)
+        new = "new.`{}`" if aliased else "VALUES(`{}`)"
+        alias = " AS new" if aliased else ""
+        crashes = (
+            f"{TABLE}.crashes + IF({TABLE}.started = {new.format('started')}, 0,"
+            f" {new.format('crashes')})"
+        )
         # Assignments take effect from left to right, so each must come before those
         # that change what it reads: `success` last of all, `started` after `crashes`.
         order = ["crashes", *_without(FIELDS[1:], "crashes", "success"), "success"]

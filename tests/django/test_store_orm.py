@@ -64,9 +64,7 @@ def test_dates_are_local_where_django_has_no_zones(transactional_db, make):
 def test_a_batch_is_one_statement_and_does_not_grow_with_it(db, make):
     keeper = store(save_limit=0)
     keeper.save([make()])
-    with CaptureQueriesContext(
-        connection,
-    ) as one:
+    with CaptureQueriesContext(connection) as one:
         keeper.save([make()])
     with CaptureQueriesContext(connection) as many:
         keeper.save([make() for _ in range(100)])
@@ -96,6 +94,27 @@ def test_an_unknown_database_is_refused():
 
     with pytest.raises(ConfigError, match="'oracle'; expected sqlite"):
         sql.make_upsert(Oracle())
+
+
+@pytest.mark.parametrize(
+    ("mariadb", "version", "alias"),
+    [(True, (11, 4), False), (False, (8, 0, 11), False), (False, (8, 4, 0), True)],
+)
+def test_mysql_is_asked_in_its_own_words(mariadb, version, alias):
+    class Server:
+        vendor = "mysql"
+        timezone = dt.UTC
+        mysql_is_mariadb = mariadb
+        mysql_version = version
+
+    tail = sql.make_upsert(Server()).tail
+    assert (" AS new ON DUPLICATE KEY" in tail) is alias
+    assert ("VALUES(`value`)" in tail) is not alias
+    assert tail.index("`crashes` =") < tail.index("`started` =")
+    assert tail.endswith(
+        "`success` = IF(qcore_task.success, qcore_task.`success`, "
+        + ("new.`success`)" if alias else "VALUES(`success`))")
+    )
 
 
 # -- pruning -----------------------------------------------------------------------------
@@ -164,6 +183,17 @@ def test_many_values_in_one_batch(db, make):
     keeper.save([make(2, group=group) for group in groups])
     kept = Success.objects.order_by("group")
     assert [row.result for row in kept] == [2] * len(groups)
+
+
+def test_a_lowered_limit_is_reached_in_steps(transactional_db, make, monkeypatch):
+    monkeypatch.setattr(pruning, "CHUNK", 4)
+    store(save_limit=0).save([make(name=f"n{n:02}") for n in range(12)])
+    keeper, left = store(save_limit=3), []
+    for n in range(12, 16):
+        keeper.save([make(name=f"n{n:02}")])
+        left.append(Success.objects.count())
+    assert left == [9, 6, 3, 3]
+    assert names() == ["n13", "n14", "n15"]
 
 
 def test_rows_below_the_floor_are_pruned_when_they_come_late(transactional_db, make):
