@@ -71,7 +71,7 @@ def live_project(project: Path) -> Iterator[Path]:
 
 
 def _await_status(project: Path, process: subprocess.Popen[bytes]) -> None:
-    """Return when the cluster can be seen; the look itself takes a while."""
+    """Return when both workers can be seen idle; the look itself takes a while."""
     deadline = time.monotonic() + 30
     words = [sys.executable, "-m", "qcore", "monitor", "--run-once"]
     while time.monotonic() < deadline and process.poll() is None:
@@ -82,6 +82,6 @@ def _await_status(project: Path, process: subprocess.Popen[bytes]) -> None:
             capture_output=True,
             check=False,
         )
-        if seen.returncode == 0 and b"running" in seen.stdout:
+        if seen.returncode == 0 and seen.stdout.count(b"idle") == 2:
             return
     pytest.fail(f"no cluster is seen:\n{(project / 'cluster.log').read_text()}")
