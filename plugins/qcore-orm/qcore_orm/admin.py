@@ -35,14 +35,11 @@ SHOWN = 4000
 
 
 def of_task(describe: Callable[[Task], Any]) -> Callable[[Any, OrmQ], Any]:
-    """Make a column of what ``describe`` says about a task, or of why it is unreadable."""
+    """Make a column of what ``describe`` says about a task; empty without one."""
 
     @wraps(describe)
     def column(page: Any, row: OrmQ) -> Any:
-        task = row.task
-        return (
-            f"unreadable: {task}" if isinstance(task, PackageError) else describe(task)
-        )
+        return None if isinstance(row.task, PackageError) else describe(row.task)
 
     return column
 
@@ -83,13 +80,17 @@ class QueueAdmin(ModelAdmin):
     )
 
     # -- columns ---------------------------------------------------------------
-    task_id = admin.display(description="task id")(of_task(lambda task: task.id))
     name = admin.display(description="name")(of_task(lambda task: task.name))
     func = admin.display(description="func")(of_task(lambda task: task.func))
-    group = admin.display(description="group")(of_task(lambda task: task.group or "-"))
+    group = admin.display(description="group")(of_task(lambda task: task.group))
     created = admin.display(description="created")(
         of_task(lambda task: _moment(task.created))
     )
+
+    @admin.display(description="task id")
+    def task_id(self, row: OrmQ) -> str:
+        task = row.task
+        return f"unreadable: {task}" if isinstance(task, PackageError) else task.id
 
     @admin.display(description="visible from", ordering="visible")
     def visible_from(self, row: OrmQ) -> dt.datetime:
@@ -105,10 +106,10 @@ class QueueAdmin(ModelAdmin):
         return filesizeformat(len(row.payload))
 
     @admin.display(description="arguments")
-    def body(self, row: OrmQ) -> str:
+    def body(self, row: OrmQ) -> str | None:
         task = row.task
         if isinstance(task, PackageError):
-            return f"unreadable: {task}"
+            return None
         if task.content != "json":
             return f"{len(task.body):,} bytes of {task.content}, not loaded here"
         text = task.body.decode("utf-8", "replace")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from django.apps import apps
@@ -122,25 +123,18 @@ class OrmBroker(Broker):
     def acknowledge_many(self, receipts: Sequence[Hashable]) -> None:
         ids = sorted({id for id, _ in cast("Sequence[Receipt]", receipts)})
         for part in _parts(ids, self.max_batch):
-            self._session.run(lambda cursor, part=part: self._sql.delete(cursor, part))
+            self._session.run(partial(self._sql.delete, ids=part))
 
     def release(self, receipts: Sequence[Hashable], *, delay: float = 0) -> None:
         for attempt, ids in self._by_attempt(receipts):
-            self._session.run(
-                lambda cursor, attempt=attempt, ids=ids: self._sql.release(
-                    cursor, ids, attempt, delay
-                )
-            )
+            work = partial(self._sql.release, ids=ids, attempt=attempt, delay=delay)
+            self._session.run(work)
 
     def extend(self, receipts: Sequence[Hashable]) -> set[Hashable]:
         lost: set[Hashable] = set()
         for attempt, ids in self._by_attempt(receipts):
-            gone = self._session.run(
-                lambda cursor, attempt=attempt, ids=ids: self._sql.extend(
-                    cursor, ids, attempt, self.lease
-                )
-            )
-            lost |= {(id, attempt) for id in gone}
+            work = partial(self._sql.extend, ids=ids, attempt=attempt, lease=self.lease)
+            lost |= {(id, attempt) for id in self._session.run(work)}
         return lost
 
     def _by_attempt(
@@ -157,7 +151,8 @@ class OrmBroker(Broker):
 
     # -- looking after -------------------------------------------------------
     def delete(self, id: str) -> bool:
-        if not id.isdecimal():
+        # longer than any id: a database would refuse the number itself
+        if not id.isdecimal() or len(id) > 18:
             return False
         return self._session.run(lambda cursor: self._sql.delete(cursor, [int(id)])) > 0
 

@@ -15,7 +15,8 @@ from .session import Session
 if TYPE_CHECKING:
     from qcore.conf import Conf
 
-README = "See the README of qcore-orm for the three lines of OPTIONS."
+#: Ends the hints about SQLite.
+README = "The README of qcore-orm has all three."
 
 
 def check(conf: Conf) -> list[CheckMessage]:
@@ -35,7 +36,7 @@ def check(conf: Conf) -> list[CheckMessage]:
         Session(str(conf.orm), conf.queue)
     except ConfigError as error:
         return [Error(str(error), id="qcore_orm.E002")]
-    connection = connections[str(conf.orm)]
+    connection: Any = connections[str(conf.orm)]
     if connection.vendor == "sqlite" and not connection.is_in_memory_db():
         return list(_check_sqlite(connection.settings_dict.get("OPTIONS") or {}))
     return []

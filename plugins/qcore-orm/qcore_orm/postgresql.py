@@ -37,24 +37,24 @@ class PostgresStatements(Statements):
     def insert(
         self, cursor: Cursor, packages: Sequence[bytes], delay: float
     ) -> list[int]:
-        columns = f"({self.key}, payload, visible, claimed, attempts)"
+        into = f"INSERT INTO {self.table} ({self.key}, payload, visible, claimed, attempts)"
         if len(packages) == 1:
-            source = f"VALUES (%s, %s, {self.now} + %s, false, 0)"
-            values: list[object] = [self.queue, packages[0], delay]
-        else:
-            # Sorted below the INSERT, so that ids are drawn in the order of the list.
-            source = (
-                f"SELECT %s, package, {self.now} + %s, false, 0"
-                " FROM unnest(%s::bytea[]) WITH ORDINALITY AS given (package, place)"
-                " ORDER BY place"
+            # Without WITH, planning takes 60 µs less of some 350.
+            cursor.execute(
+                f"{into} VALUES (%s, %s, {self.now} + %s, false, 0)"
+                " RETURNING id, pg_notify(%s, '')",
+                [self.queue, packages[0], delay, self.channel],
             )
-            values = [self.queue, delay, list(packages)]
-        # pg_notify comes once for a batch, and with its commit.
+            return [cursor.fetchone()[0]]
+        # Sorted below the INSERT, so that ids are drawn in the order of the list; told
+        # once for the batch. A notification is sent with the commit.
         cursor.execute(
-            f"WITH added AS (INSERT INTO {self.table} {columns} {source} RETURNING id),"
+            f"WITH added AS ({into} SELECT %s, package, {self.now} + %s, false, 0"
+            " FROM unnest(%s::bytea[]) WITH ORDINALITY AS given (package, place)"
+            " ORDER BY place RETURNING id),"
             " told AS MATERIALIZED (SELECT pg_notify(%s, ''))"
             " SELECT added.id FROM added, told",
-            [*values, self.channel],
+            [self.queue, delay, list(packages), self.channel],
         )
         return sorted(id for (id,) in cursor.fetchall())
 
@@ -91,7 +91,7 @@ class PostgresStatements(Statements):
         # Whoever logs or wraps statements gets to see ours as well.
         watched = self.connection.queries_logged or self.connection.execute_wrappers
         if watched or not self._psycopg3:
-            return self.connection.cursor()
+            return super().cursor()
         return self._plain_cursor()
 
     @contextmanager

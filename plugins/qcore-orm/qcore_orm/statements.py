@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 from .waiting import Look, Polling, Waiter
 
@@ -86,7 +86,7 @@ class Statements(ABC):
 
     def cursor(self) -> AbstractContextManager[Cursor]:
         """Return a cursor in the transaction of the connection, if one is open."""
-        return self.connection.cursor()
+        return cast("AbstractContextManager[Cursor]", self.connection.cursor())
 
     def waiter(self, look: Look, poll: float) -> Waiter:
         """Return what an idle consumer waits with: a look at least every ``poll`` s."""

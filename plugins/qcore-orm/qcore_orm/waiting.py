@@ -50,7 +50,7 @@ class Polling:
     def __init__(self, look: Look, longest: float) -> None:
         self._look = look
         self._longest = longest
-        self.found()
+        self._next = min(longest, FIRST_PAUSE)
 
     def mark(self) -> None:
         """Nothing is announced to those who poll."""

@@ -40,7 +40,7 @@ class Database:
     def run(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         with connections[self.alias].cursor() as cursor:
             cursor.execute(sql, values)
-            return cursor.fetchall() if cursor.description else []
+            return list(cursor.fetchall()) if cursor.description else []
 
 
 def add_alias(alias: str, entry: dict[str, Any]) -> None:
@@ -122,6 +122,22 @@ def unblocked(django_db_blocker: Any) -> Iterator[None]:
     """Let a test use databases without pytest-django's transactions around it."""
     with django_db_blocker.unblock():
         yield
+
+
+@pytest.fixture
+def add_database() -> Iterator[Callable[..., None]]:
+    """Add an alias for one test: ``add_database("name", entry)`` or ``file=path``."""
+    made: list[str] = []
+
+    def add(
+        alias: str, entry: dict[str, Any] | None = None, file: Path | None = None
+    ) -> None:
+        add_alias(alias, entry or sqlite_entry(file or Path()))
+        made.append(alias)
+
+    yield add
+    for alias in made:
+        forget(alias)
 
 
 @pytest.fixture

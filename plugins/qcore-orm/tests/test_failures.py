@@ -1,0 +1,204 @@
+"""Locks, lost connections, missing tables and old servers."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from django.core.management import call_command
+from django.db import IntegrityError, OperationalError, connections, transaction
+
+from qcore import Conf
+from qcore.errors import BrokerError, BrokerUnavailable
+from qcore_orm import session
+from qcore_orm.broker import OrmBroker
+
+
+@pytest.fixture
+def postgres(make_database, unblocked):
+    return make_database("postgres")
+
+
+def test_missing_tables_ask_for_migrations(database):
+    broker = database.broker()
+    broker.ping()
+    database.run("ALTER TABLE qcore_orm_ormq RENAME TO away")
+    try:
+        for call in (broker.dequeue, broker.queue_size, lambda: broker.enqueue(b"x")):
+            with pytest.raises(BrokerError, match="migrate --database=") as raised:
+                call()
+            assert not isinstance(raised.value, BrokerUnavailable)
+    finally:
+        database.run("ALTER TABLE away RENAME TO qcore_orm_ormq")
+
+
+def test_tables_of_an_older_release_ask_for_migrations(database):
+    broker = database.broker()
+    database.run("ALTER TABLE qcore_orm_ormq RENAME COLUMN claimed TO taken")
+    try:
+        with pytest.raises(BrokerError, match="migrate --database="):
+            broker.enqueue(b"x")
+    finally:
+        database.run("ALTER TABLE qcore_orm_ormq RENAME COLUMN taken TO claimed")
+
+
+# -- locks -----------------------------------------------------------------------
+BUSY = {
+    "sqlite": {"sqlite_errorcode": 517},  # SQLITE_BUSY_SNAPSHOT
+    "postgres": {"sqlstate": "40P01"},
+    "mariadb": {"args": (1213, "Deadlock found when trying to get lock")},
+}
+
+
+class DriverError(Exception):
+    """Stands for the error of a driver, by what a driver puts on it."""
+
+
+def deadlock(kind):
+    cause = DriverError()
+    for name, value in BUSY[kind].items():
+        setattr(cause, name, value)
+    error = OperationalError("deadlock")
+    error.__cause__ = cause
+    return error
+
+
+def test_deadlocks_are_tried_again(database):
+    broker, tries = database.broker(), []
+
+    def work(cursor):
+        tries.append(cursor)
+        if len(tries) < 4:
+            raise deadlock(database.kind)
+        return "done"
+
+    assert broker._session.run(work) == "done"
+    assert len(tries) == 4
+
+
+def test_deadlocks_are_not_tried_for_ever(database, monkeypatch):
+    monkeypatch.setattr(session, "PATIENCE", 0.1)
+
+    def work(cursor):
+        raise deadlock(database.kind)
+
+    with pytest.raises(BrokerUnavailable, match="deadlock"):
+        database.broker()._session.run(work)
+
+
+def test_deadlocks_in_a_transaction_are_the_callers(database):
+    tries = []
+
+    def work(cursor):
+        tries.append(cursor)
+        raise deadlock(database.kind)
+
+    with pytest.raises(BrokerUnavailable), transaction.atomic(using=database.alias):
+        database.broker()._session.run(work)
+    assert len(tries) == 1
+
+
+def test_other_errors_are_not_tried_again(database):
+    tries = []
+
+    def work(cursor):
+        tries.append(cursor)
+        raise IntegrityError("no")
+
+    with pytest.raises(BrokerError, match="failed: no") as raised:
+        database.broker()._session.run(work)
+    assert not isinstance(raised.value, BrokerUnavailable)
+    assert len(tries) == 1
+
+
+@pytest.fixture
+def impatient(add_database, tmp_path, unblocked):
+    """An SQLite database that waits 20 ms for a lock, and a broker on it."""
+    add_database("impatient", file=tmp_path / "impatient.db")
+    connections["impatient"].settings_dict["OPTIONS"]["timeout"] = 0.02
+    call_command("migrate", "qcore_orm", database="impatient", verbosity=0)
+    return OrmBroker(Conf.from_dict({"orm": "impatient"}))
+
+
+def test_a_locked_file_is_waited_for(impatient):
+    locked, free = threading.Event(), threading.Event()
+
+    def hold():
+        with transaction.atomic(using="impatient"):
+            locked.set()
+            free.wait(10)
+        connections["impatient"].close()
+
+    thread = threading.Thread(target=hold, daemon=True)
+    thread.start()
+    assert locked.wait(10)
+    timer = threading.Timer(0.3, free.set)
+    timer.start()
+    impatient.enqueue(b"through")
+    assert free.is_set()
+    assert [one.package for one in impatient.dequeue()] == [b"through"]
+    thread.join(10)
+    timer.join(10)
+
+
+# -- connections -------------------------------------------------------------------
+def test_a_terminated_connection_is_replaced(postgres):
+    broker = postgres.broker()
+    broker.enqueue(b"kept")
+    pid = connections[postgres.alias].connection.info.backend_pid
+    killer = connections[postgres.alias].copy()
+    try:
+        with killer.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(%s)", [pid])
+    finally:
+        killer.close()
+    with pytest.raises(BrokerUnavailable, match="Check DATABASES"):
+        broker.dequeue()
+    assert [one.package for one in broker.dequeue()] == [b"kept"]
+
+
+def test_a_read_only_server_is_waited_for(postgres):
+    broker = postgres.broker()
+    postgres.run("SET default_transaction_read_only = on")
+    with pytest.raises(BrokerUnavailable, match="read-only"):
+        broker.enqueue(b"x")
+    # the connection was let go, and the setting of its session with it
+    assert broker.enqueue(b"x")
+
+
+def test_statements_are_seen_by_those_who_wrap_them(postgres):
+    broker, seen = postgres.broker(), []
+
+    def watch(execute, sql, params, many, context):
+        seen.append(sql)
+        return execute(sql, params, many, context)
+
+    with connections[postgres.alias].execute_wrapper(watch):
+        broker.enqueue(b"x")
+        held = broker.dequeue()
+    assert [sql.split()[0] for sql in seen] == ["INSERT", "UPDATE"]
+    broker.acknowledge(held[0].receipt)
+
+
+@pytest.mark.parametrize(
+    ("maria", "version", "told"),
+    [
+        (True, (10, 5, 9), "MariaDB 10.5.9; the queue needs 10.6 or newer"),
+        (False, (5, 7, 44), "MySQL 5.7.44; the queue needs 8.0.1 or newer"),
+        (True, (10, 6, 0), None),
+        (False, (8, 0, 1), None),
+    ],
+)
+def test_servers_without_skip_locked_are_refused(
+    make_database, unblocked, monkeypatch, maria, version, told
+):
+    database = make_database("mariadb")
+    seen = vars(connections[database.alias])
+    monkeypatch.setitem(seen, "mysql_is_mariadb", maria)
+    monkeypatch.setitem(seen, "mysql_version", version)
+    broker = database.broker()
+    if told is None:
+        assert broker.dequeue() == []
+    else:
+        with pytest.raises(BrokerError, match=told):
+            broker.dequeue()

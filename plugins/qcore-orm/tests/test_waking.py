@@ -1,0 +1,189 @@
+"""What ends the wait of an idle consumer."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from contextlib import closing, contextmanager
+
+import pytest
+from django.db import connections, transaction
+
+from qcore.errors import BrokerError
+from qcore_orm import filewatch
+
+LONG = 30  # seconds; a poll that no test waits for
+SOON = 8.0  # seconds; far below LONG, and enough for a slow machine
+
+
+@contextmanager
+def consuming(database, queue, **settings):
+    """Run ``dequeue`` in a thread; yield what gives its deliveries and seconds."""
+    came, started = [], threading.Event()
+
+    def consume():
+        with closing(database.broker(queue, **settings)) as broker:
+            pause = broker._waiter.pause
+
+            def tell(seconds):
+                started.set()
+                pause(seconds)
+
+            broker._waiter.pause = tell
+            came.extend(broker.dequeue(limit=10, wait=LONG / 2))
+
+    def result():
+        thread.join(LONG)
+        return [one.package for one in came]
+
+    thread = threading.Thread(target=consume, daemon=True)
+    thread.start()
+    assert started.wait(SOON)
+    time.sleep(0.2)  # for it to listen; sooner is tested by the look that follows
+    yield result
+    thread.join(LONG)
+
+
+@pytest.fixture
+def postgres(make_database, unblocked):
+    return make_database("postgres")
+
+
+@pytest.fixture
+def sqlite(make_database, unblocked):
+    return make_database("sqlite")
+
+
+def assert_woken(database, **settings):
+    producer = database.broker()
+    with consuming(database, producer.queue, **settings) as result:
+        sent = time.monotonic()
+        producer.enqueue(b"wake up")
+        assert result() == [b"wake up"]
+        assert time.monotonic() - sent < SOON
+
+
+def test_notification_wakes(postgres):
+    assert_woken(postgres, poll=LONG)
+
+
+def test_notification_comes_with_the_commit(postgres):
+    producer = postgres.broker()
+    with consuming(postgres, producer.queue, poll=LONG) as result:
+        with transaction.atomic(using=postgres.alias):
+            producer.enqueue_many([b"one", b"two"])
+        sent = time.monotonic()
+        assert result() == [b"one", b"two"]
+        assert time.monotonic() - sent < SOON
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="inotify is a part of Linux")
+def test_write_to_the_file_wakes(sqlite):
+    assert_woken(sqlite, poll=LONG)
+
+
+def test_sqlite_is_polled_without_inotify(sqlite, monkeypatch):
+    def refuse(paths):
+        raise OSError("too many watches")
+
+    monkeypatch.setattr(filewatch, "FileEvents", refuse)
+    assert_woken(sqlite, poll=0.2)
+
+
+def test_databases_are_polled(database):
+    assert_woken(database, poll=0.1)
+
+
+def test_lost_notifications_are_made_up_for(postgres):
+    """As behind a pooler that gives each transaction another connection."""
+    broker = postgres.broker(poll=0.1)
+    assert broker.dequeue(wait=0.2) == []
+    with broker._waiter._wrapper.cursor() as cursor:
+        cursor.execute("UNLISTEN *")
+    producer = threading.Timer(0.3, _send, [postgres, broker.queue])
+    producer.start()
+    assert [one.package for one in broker.dequeue(wait=SOON)] == [b"sent"]
+    producer.join()
+    broker.close()
+
+
+def test_a_lost_listener_is_told_once_and_replaced_by_polling(postgres, caplog):
+    broker = postgres.broker(poll=0.05)
+    assert broker.dequeue(wait=0.2) == []
+    pid = broker._waiter._wrapper.connection.info.backend_pid
+    with caplog.at_level(logging.WARNING, "qcore.orm"):
+        postgres.run(f"SELECT pg_terminate_backend({pid})")
+        assert broker.dequeue(wait=0.5) == []
+        broker.enqueue(b"sent")
+        assert [one.package for one in broker.dequeue(wait=SOON)] == [b"sent"]
+        assert broker.dequeue(wait=0.3) == []
+    assert broker._waiter._wrapper is None
+    assert [r.getMessage()[:26] for r in caplog.records] == [
+        "cannot listen for packages"
+    ]
+    broker.close()
+
+
+def test_listening_that_is_refused_leaves_polling(postgres, dead_alias, caplog):
+    broker = postgres.broker(poll=0.05)
+    broker._waiter._template = connections[dead_alias("postgres", "hunter2")]
+    with caplog.at_level(logging.WARNING, "qcore.orm"):
+        producer = threading.Timer(0.3, _send, [postgres, broker.queue])
+        producer.start()
+        assert [one.package for one in broker.dequeue(wait=SOON)] == [b"sent"]
+        producer.join()
+    assert len(caplog.records) == 1
+    assert "hunter2" not in caplog.text
+    broker.close()
+
+
+def test_a_listener_listens_again_later(postgres):
+    broker = postgres.broker(poll=0.05)
+    broker._waiter._give_up(OSError("once"))
+    assert broker.dequeue(wait=0.1) == []
+    assert broker._waiter._wrapper is None
+    broker._waiter._retry_at = 0
+    assert broker.dequeue(wait=0.1) == []
+    assert broker._waiter._wrapper is not None
+    broker.close()
+
+
+def test_notifications_do_not_pile_up_while_the_queue_is_busy(postgres):
+    broker = postgres.broker(poll=LONG)
+    assert broker.dequeue(wait=0.1) == []
+    for _ in range(5):
+        _send(postgres, broker.queue)
+    while broker.dequeue():
+        continue
+    assert broker._waiter._receive(broker._waiter._wrapper, 0.1) is False
+    broker.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="inotify is a part of Linux")
+def test_a_log_that_is_replaced_is_watched_anew(sqlite):
+    broker = sqlite.broker(poll=0.1)
+    assert broker.dequeue(wait=0.2) == []
+    before = broker._waiter._events
+    before.stale = True
+    assert broker.dequeue(wait=0.2) == []
+    assert broker._waiter._events is not before
+    assert before._fd == -1
+    broker.close()
+
+
+def test_a_failing_look_leaves_the_error_to_the_claim(database, dead_alias):
+    broker = database.broker()
+    broker._session = type(broker._session)(
+        dead_alias(database.kind, "secret"), broker.queue
+    )
+    broker._sql = broker._session.statements
+    assert broker._look() is True
+    with pytest.raises(BrokerError):
+        broker.dequeue(wait=LONG)
+
+
+def _send(database, queue):
+    with closing(database.broker(queue)) as producer:
+        producer.enqueue(b"sent")
