@@ -1,0 +1,116 @@
+"""A Django project in a folder, with a real cluster, in which examples run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+SETTINGS = '''
+from pathlib import Path
+
+HERE = Path(__file__).parent
+SECRET_KEY = "examples have no secrets"
+USE_TZ = True
+INSTALLED_APPS = [
+    "django.contrib.contenttypes",
+    "django.contrib.auth",
+    "qcore",
+    "qcore_orm",
+]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": HERE / "db.sqlite3",
+        "OPTIONS": {
+            "transaction_mode": "IMMEDIATE",
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+            "timeout": 20,
+        },
+    }
+}
+Q_CLUSTER = {"name": "docs", "orm": "default", "workers": 2, "timeout": 60}
+'''
+
+#: Seconds for one program, on a machine that does other work as well.
+PATIENCE = 90
+
+
+class Project:
+    """A folder in which programs of this environment run.
+
+    Args:
+        folder: exists; it is the working directory of every program.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        bin_folder = str(Path(sys.executable).parent)
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("PYTHON", "DJANGO", "QCORE", "Q_CLUSTER"))
+        }
+        self.env = {**kept, "PATH": os.pathsep.join([bin_folder, kept["PATH"]])}
+
+    @classmethod
+    def with_settings(cls, folder: Path) -> Project:
+        """Make a project whose settings fit the pages of the manual, and migrate it."""
+        project = cls(folder)
+        project.env["DJANGO_SETTINGS_MODULE"] = "docs_settings"
+        project.env["PYTHONPATH"] = str(folder)
+        project.write("docs_settings.py", SETTINGS)
+        project.run("django-admin migrate --verbosity 0")
+        return project
+
+    def write(self, name: str, text: str) -> None:
+        """Add text to a file, as a reader does who types several examples into it."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        before = path.read_text() if path.exists() else ""
+        path.write_text(f"{before}\n{text}")
+
+    def run(self, line: str, stdin: str = "") -> str:
+        """Run a line of shell and return what it writes; it must succeed."""
+        done = subprocess.run(
+            ["/bin/sh", "-c", line],
+            cwd=self.folder,
+            env=self.env,
+            input=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        assert done.returncode == 0, f"{line}: {done.returncode}\n{done.stdout}"
+        return done.stdout
+
+    @contextmanager
+    def cluster(self, line: str = "qcore cluster") -> Iterator[None]:
+        """Run a cluster; its log is shown if the block fails, and it must end in order."""
+        log = self.folder / "cluster.log"
+        with log.open("w") as out:
+            words = line.split()
+            process = subprocess.Popen(
+                words, cwd=self.folder, env=self.env, stdout=out, stderr=out
+            )
+        try:
+            yield
+        except BaseException as error:
+            error.add_note(f"the cluster says:\n{log.read_text()}")
+            raise
+        finally:
+            process.send_signal(signal.SIGINT)
+            try:
+                code = process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                raise
+        assert code == 0, log.read_text()

@@ -1,0 +1,163 @@
+"""The manual says what the code says, and every link leads somewhere."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from documents.blocks import ROOT, anchor, blocks, headings, links, name_of, pages
+
+from qcore import hookspecs
+from qcore.checks import IDS
+from qcore.cli import VERBS, parser
+from qcore.conf import fields
+
+DOCS = ROOT / "docs"
+every_page = pytest.mark.parametrize("page", pages(), ids=name_of)
+
+
+# -- what is generated ---------------------------------------------------------------
+def test_generated_parts_are_up_to_date() -> None:
+    pytest.importorskip("qcore_orm")  # the table of brokers needs every plugin
+    words = [sys.executable, str(DOCS / "generate.py"), "--check"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_stale_part_is_found(tmp_path: Path) -> None:
+    """So that the test above can fail."""
+    copy = tmp_path / "docs"
+    (copy / "parts").mkdir(parents=True)
+    for file in [DOCS / "generate.py", *(DOCS / "parts").glob("*.py")]:
+        (copy / file.relative_to(DOCS)).write_text(file.read_text())
+    stale = "<!-- generated: checks -->\nwhat was true before\n<!-- end -->\n"
+    (copy / "checks.md").write_text(stale)
+    words = [sys.executable, str(copy / "generate.py"), "--check"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    assert "python docs/generate.py" in done.stdout
+    assert (copy / "checks.md").read_text() == stale
+
+
+def test_every_setting_has_a_heading() -> None:
+    names = {setting.name for setting in fields()}
+    assert names <= set(headings(DOCS / "configuration.md"))
+
+
+def test_every_hook_has_a_heading() -> None:
+    hooks = {name for name in vars(hookspecs) if name.startswith("qcore_")}
+    assert hooks
+    assert hooks <= set(headings(DOCS / "plugins.md"))
+
+
+def test_every_verb_has_a_heading() -> None:
+    wanted = {f"qcore {verb}" for verb in VERBS}
+    assert wanted <= set(headings(DOCS / "cli.md"))
+
+
+def test_every_check_is_listed() -> None:
+    text = (DOCS / "checks.md").read_text()
+    assert [id for id in IDS if f"`{id}`" not in text] == []
+
+
+def test_no_check_is_raised_that_is_not_listed() -> None:
+    used = {
+        id
+        for path in (ROOT / "qcore").rglob("*.py")
+        for id in re.findall(r"\bqcore\.[EWI]\d{3}\b", path.read_text())
+    }
+    assert used == set(IDS)
+
+
+# -- links and commands ----------------------------------------------------------------
+@every_page
+def test_every_link_leads_to_a_heading_or_a_file(page: Path) -> None:
+    lost = []
+    for target in links(page):
+        path, _, fragment = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        known = {anchor(heading) for heading in headings(file)} if file.exists() else ()
+        if not file.exists() or (fragment and fragment not in known):
+            lost.append(target)
+    assert not lost
+
+
+def test_every_page_is_in_the_table_of_contents() -> None:
+    (index,) = (page for page in pages() if page == DOCS / "index.md")
+    trees = "\n".join(block.text for block in blocks(index, "{toctree}"))
+    listed = {line.strip() for line in trees.splitlines()}
+    assert {page.stem for page in DOCS.glob("*.md")} - {"index"} <= listed
+
+
+def commands(page: Path) -> list[str]:
+    """Return the lines of shell that a page tells people to type."""
+    lines = [
+        line.partition(" #")[0].strip()
+        for block in blocks(page, "sh")
+        for line in block.text.splitlines()
+    ]
+    return [line for line in lines if line]
+
+
+@every_page
+def test_the_arguments_of_every_command_exist(page: Path) -> None:
+    for line in commands(page):
+        words = shlex.split(line)
+        if words[0] == "qcore" and words[1] != "VERB":
+            parser().parse_args(words[1:])  # SystemExit for what does not exist
+        elif words[:2] == ["python3", "noxfile.py"] and "-s" in words:
+            assert words[words.index("-s") + 1] in sessions()
+
+
+def sessions() -> set[str]:
+    """Return the names of the sessions of noxfile.py."""
+    tree = ast.parse((ROOT / "noxfile.py").read_text())
+    return {
+        node.name
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef)
+        and any("nox.session" in ast.unparse(one) for one in node.decorator_list)
+    }
+
+
+def test_the_readme_shows_the_two_commands() -> None:
+    shown = commands(ROOT / "README.md")
+    assert "python3 noxfile.py -s demo" in shown
+    assert "python3 noxfile.py" in shown
+    assert "demo" in sessions()
+
+
+@every_page
+def test_no_command_could_install_the_foreign_package(page: Path) -> None:
+    """Names of ours are installed from paths, or with >=2 from a wheelhouse."""
+    for line in commands(page):
+        words = shlex.split(line)
+        if "pip" not in words[:3] or "install" not in words:
+            continue
+        for word in words[words.index("install") + 1 :]:
+            if re.match(r"qcore\b", word):
+                assert ">=2" in word, line
+                assert "--find-links" in words, line
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+
+
+# -- the whole -------------------------------------------------------------------------
+@pytest.mark.skipif(
+    not importlib.util.find_spec("sphinx"), reason="the session docs has Sphinx"
+)
+def test_sphinx_builds_the_manual_without_a_warning(tmp_path: Path) -> None:
+    pytest.importorskip("furo")
+    words = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q"]
+    words += ["-d", str(tmp_path / "doctrees"), str(DOCS), str(tmp_path / "html")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "html" / "configuration.html").exists()
