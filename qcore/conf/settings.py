@@ -181,7 +181,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     )] = "on_commit"
     # --- broker ---
     queue_limit: Annotated[Positive, about("broker",
-        "Tasks that one cluster holds in memory; the broker may queue any number.",
+        "Tasks that one cluster holds in memory besides those that run; the broker may "
+        "queue any number. Unless set, it grows while tasks are short, to about 50 ms "
+        "of work.",
         "an int >= 1 or None for workers ** 2", default="workers ** 2",
         none_is_default=True
     )] = 0

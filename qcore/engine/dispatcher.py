@@ -44,6 +44,7 @@ from .messages import (
     unpack_reply,
 )
 from .obituaries import Obituaries
+from .pace import Pace
 from .parts import Parts
 from .pusher import Pusher
 from .recorder import Recorder
@@ -102,6 +103,8 @@ class Dispatcher:
         self._obituaries = Obituaries()
         self._tally = Tally()
         self._room = Room(self._conf.queue_limit)
+        self._pace = Pace(time.monotonic())
+        self._ended = 0  # tasks since the pace was last noted
         self._recorder = Recorder(parts, self._tally, self.give_one)
         self._pusher = Pusher(
             parts, self._room, self._tally, self.give, self._give_finished
@@ -231,12 +234,21 @@ class Dispatcher:
         if self._killing or (self._tally.stopping.is_set() and not len(self._crew)):
             self._give_back_ready()  # nobody is left who could do it
         self._deal()
-        free = len(self._crew.idle)
-        if self._recorder.backlog() > _MAX_BACKLOG:
-            free = -self._conf.queue_limit
-        self._room.update(arrived, len(self._ready), free)
+        self._make_room(arrived)
         if self._failed_thread:
             raise SystemExit(1)
+
+    def _make_room(self, arrived: int) -> None:
+        """Say how many more jobs there is room for."""
+        self._pace.note(self._ended, time.monotonic())
+        self._ended = 0
+        limit = self._conf.queue_limit
+        if "queue_limit" not in self._conf.explicit:
+            limit = max(limit, self._pace.ahead())
+        idle = len(self._crew.idle)
+        if self._recorder.backlog() > _MAX_BACKLOG:
+            idle = limit = 0  # results come faster than they can be stored
+        self._room.update(arrived, len(self._ready), idle, limit)
 
     def _patience(self) -> float | None:
         moments = (
@@ -352,6 +364,7 @@ class Dispatcher:
             self._recorder.give_back(job)
         else:
             job.ended = reply.ended
+            self._ended += 1
             self._recorder.record(job)
 
     def _bury(self, hand: Hand, job: Job, how: str) -> None:

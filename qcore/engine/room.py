@@ -14,9 +14,6 @@ class Room:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        # wake the pusher when half of the room is free, so that it claims batches
-        # and not single packages
-        self._enough = max(1, limit // 2)
         self._changed = threading.Condition()
         self._arriving = 0  # handed over by the pusher, not yet seen by the loop
         self._waiting = 0
@@ -29,10 +26,18 @@ class Room:
             return 0
         return self._limit + self._idle - self._waiting - self._arriving
 
+    def _is_worth_it(self) -> bool:
+        """Whether to claim now: a worker is idle, or half of the room is free.
+
+        So the pusher claims batches, and not a single package whenever one has gone.
+        """
+        free = self._free()
+        return free > 0 and (self._idle > 0 or free >= max(1, self._limit // 2))
+
     def wait(self, timeout: float) -> int:
         """Return how many jobs there is room for, waiting up to ``timeout`` seconds."""
         with self._changed:
-            if self._free() <= 0:
+            if not self._is_worth_it():
                 self._sleeping = True
                 self._changed.wait(timeout)
                 self._sleeping = False
@@ -43,13 +48,14 @@ class Room:
         with self._changed:
             self._arriving += count
 
-    def update(self, arrived: int, waiting: int, idle: int) -> None:
+    def update(self, arrived: int, waiting: int, idle: int, limit: int) -> None:
         """Note what the loop has now; it says so once in each round."""
         with self._changed:
             self._arriving -= arrived
             self._waiting = waiting
             self._idle = idle
-            if self._sleeping and self._free() >= min(self._enough, self._limit):
+            self._limit = limit
+            if self._sleeping and self._is_worth_it():
                 self._changed.notify()
 
     def close(self) -> None:

@@ -1,0 +1,38 @@
+"""Runs in: the dispatcher's loop. How fast tasks end here, to know how far to look ahead."""
+
+from __future__ import annotations
+
+#: Seconds over which the rate is measured.
+_WINDOW = 0.02
+#: Seconds of work that may wait in memory where the project sets no ``queue_limit``:
+#: long against a round trip to the broker, too short for another cluster to miss it.
+_AHEAD = 0.05
+#: Jobs that may wait at most, however fast they end.
+_MOST = 1000
+
+
+class Pace:
+    """The recent rate of ended tasks.
+
+    The documented default of ``queue_limit``, the square of the number of workers, is
+    right for tasks that take a while. With tasks of a millisecond it would make a
+    round trip for every handful of them, so that default grows to what the cluster
+    is about to run anyway. A ``queue_limit`` that is set is kept to the letter.
+    """
+
+    def __init__(self, now: float) -> None:
+        self._since = now
+        self._ended = 0
+        self._rate = 0.0  # per second
+
+    def note(self, ended: int, now: float) -> None:
+        """Note how many tasks have ended since the last call."""
+        self._ended += ended
+        passed = now - self._since
+        if passed >= _WINDOW:
+            self._rate = (self._rate + self._ended / passed) / 2
+            self._since, self._ended = now, 0
+
+    def ahead(self) -> int:
+        """Return how many jobs are what the next moments need."""
+        return min(_MOST, int(self._rate * _AHEAD))
