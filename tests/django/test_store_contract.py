@@ -206,6 +206,13 @@ def test_emoji_and_quotes_survive(store, make):
     assert (record.result, record.args, record.name) == (text, (text,), text)
 
 
+def test_a_nul_in_a_value_is_kept(store, make):
+    result = make({"k": "a\0b"}, args=["\0"])
+    store.save([result])
+    record = store.fetch(result.task.id)
+    assert (record.result, record.args) == ({"k": "a\0b"}, ("\0",))
+
+
 # -- async_iter ------------------------------------------------------------------------
 def elements(make, group, count, **given):
     return [
