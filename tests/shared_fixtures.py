@@ -21,11 +21,12 @@ from servers.mariadb import MariaDBServer
 from servers.postgres import PostgresServer
 from servers.proxy import FaultProxy
 from servers.redis import RedisServer
+from servers.sqs import MinistackServer, MotoServer
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-ALL_SERVERS = "redis,postgres,mariadb"
+ALL_SERVERS = "redis,postgres,mariadb,moto,ministack"
 DATABASE_SERVERS = {"postgres": PostgresServer, "mariadb": MariaDBServer}
 
 Server = TypeVar("Server", bound=LoopbackServer)
@@ -118,6 +119,24 @@ def postgres_server() -> Iterator[PostgresServer]:
 def mariadb_server() -> Iterator[MariaDBServer]:
     """A running MariaDB; one per test process."""
     yield from run_server("mariadb", MariaDBServer)
+
+
+@pytest.fixture(scope="session")
+def moto_server() -> Iterator[MotoServer]:
+    """A running moto with the protocol of SQS; one per test process."""
+    yield from run_server("moto", MotoServer)
+
+
+@pytest.fixture
+def own_moto_server() -> Iterator[MotoServer]:
+    """A moto for one test that kills it; its queues do not survive that."""
+    yield from run_server("moto", MotoServer)
+
+
+@pytest.fixture(scope="session")
+def ministack_server() -> Iterator[MinistackServer]:
+    """A running ministack, the second opinion on SQS; one per test process."""
+    yield from run_server("ministack", MinistackServer)
 
 
 @pytest.fixture
