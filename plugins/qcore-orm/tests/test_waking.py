@@ -13,6 +13,7 @@ from django.db import connections, transaction
 
 from qcore.errors import BrokerError
 from qcore_orm import filewatch
+from qcore_orm.waiting import Polling
 
 LONG = 30  # seconds; a poll that no test waits for
 SOON = 8.0  # seconds; far below LONG, and enough for a slow machine
@@ -56,6 +57,12 @@ def sqlite(make_database, unblocked):
     return make_database("sqlite")
 
 
+@pytest.fixture
+def no_polling(monkeypatch):
+    """Let nobody find work by looking again and again."""
+    monkeypatch.setattr(Polling, "pause", lambda self, seconds: time.sleep(seconds))
+
+
 def assert_woken(database, **settings):
     producer = database.broker()
     with consuming(database, producer.queue, **settings) as result:
@@ -65,11 +72,11 @@ def assert_woken(database, **settings):
         assert time.monotonic() - sent < SOON
 
 
-def test_notification_wakes(postgres):
+def test_notification_wakes(postgres, no_polling):
     assert_woken(postgres, poll=LONG)
 
 
-def test_notification_comes_with_the_commit(postgres):
+def test_notification_comes_with_the_commit(postgres, no_polling):
     producer = postgres.broker()
     with consuming(postgres, producer.queue, poll=LONG) as result:
         with transaction.atomic(using=postgres.alias):
@@ -80,7 +87,7 @@ def test_notification_comes_with_the_commit(postgres):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="inotify is a part of Linux")
-def test_write_to_the_file_wakes(sqlite):
+def test_write_to_the_file_wakes(sqlite, no_polling):
     assert_woken(sqlite, poll=LONG)
 
 
