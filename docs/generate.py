@@ -21,8 +21,17 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from parts import brokers, checks, commands, configuration, errors, hooks, interface
-from parts import schedules, shapes
+from parts import (
+    brokers,
+    checks,
+    commands,
+    configuration,
+    errors,
+    hooks,
+    interface,
+    schedules,
+    shapes,
+)
 
 HERE = Path(__file__).resolve().parent
 
@@ -87,9 +96,7 @@ def main(words: list[str]) -> int:
     if "--check" not in words:
         sys.stdout.write(f"written: {', '.join(stale)}\n")
         return 0
-    sys.stdout.write(
-        f"out of date: {', '.join(stale)}. Run: python docs/generate.py\n"
-    )
+    sys.stdout.write(f"out of date: {', '.join(stale)}. Run: python docs/generate.py\n")
     return 1
 
 

@@ -52,7 +52,14 @@ def run_tests_of(project: Project, shown: list[Block]) -> None:
         said = project.run("django-admin test shop")
         assert "Ran 0 tests" not in said
     if contracts := sorted(file for file in files if file.startswith("tests/test_")):
-        pytest_words = ["-m", "pytest", "-q", "--collect-only", "-p", "no:cacheprovider"]
+        pytest_words = [
+            "-m",
+            "pytest",
+            "-q",
+            "--collect-only",
+            "-p",
+            "no:cacheprovider",
+        ]
         project.run(shlex.join([sys.executable, *pytest_words, *contracts]))
 
 

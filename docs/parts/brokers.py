@@ -16,7 +16,9 @@ from . import docstrings
 
 ROOT = Path(__file__).resolve().parents[2]
 # a flag, and the question behind it; the formatter may put it on a line of its own
-_FLAG = re.compile(r"^    supports_(\w+): ClassVar\[bool\] = \(?\s*\w+  # (.+)\?$", re.M)
+_FLAG = re.compile(
+    r"^    supports_(\w+): ClassVar\[bool\] = \(?\s*\w+  # (.+)\?$", re.MULTILINE
+)
 
 
 def providers() -> list[tuple[Provider, str]]:

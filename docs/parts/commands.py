@@ -16,10 +16,9 @@ from .docstrings import markdown
 
 def verbs() -> str:
     """Return one heading per verb with its arguments, and the exit codes."""
-    top = parser()
-    (sub,) = (a for a in top._actions if isinstance(a, argparse._SubParsersAction))
+    choices = next(a.choices for a in _actions(parser()) if isinstance(a.choices, dict))
     text = []
-    for name, one in sub.choices.items():
+    for name, one in choices.items():
         text += [
             f"## qcore {name}",
             markdown(inspect.getmodule(VERBS[name].run)),
@@ -30,12 +29,17 @@ def verbs() -> str:
 
 def _arguments(one: argparse.ArgumentParser) -> str:
     rows = ["| argument | meaning |", "| --- | --- |"]
-    for action in one._actions:
-        if isinstance(action, argparse._HelpAction):
+    for action in _actions(one):
+        if "--help" in action.option_strings:
             continue
-        words = " ".join(filter(None, [", ".join(action.option_strings), _value(action)]))
+        names = ", ".join(action.option_strings)
+        words = " ".join(filter(None, [names, _value(action)]))
         rows.append(f"| `{words}` | {action.help} |")
     return "\n".join(rows)
+
+
+def _actions(one: argparse.ArgumentParser) -> list[argparse.Action]:
+    return one._actions  # noqa: SLF001 - argparse has no other way to ask
 
 
 def _value(action: argparse.Action) -> str:

@@ -48,4 +48,4 @@ def _setting(setting: Setting) -> str:
 
 def _is_plain(setting: Setting) -> bool:
     """Whether the type says all: a bool, or a choice of words."""
-    return setting.type == "bool" or setting.type[0] in "'"
+    return setting.type == "bool" or setting.type.startswith("'")

@@ -58,10 +58,8 @@ def _body(text: str) -> str:
             block = textwrap.dedent("\n".join(literal)).strip()
             lines += ["", "```text", block, "```", ""]
             literal, waiting = [], False
-        if line.endswith("::"):
-            waiting = True
-            line = "" if line == "::" else line[:-1]
-        lines.append(line)
+        waiting = line.endswith("::")
+        lines.append(line[: -1 if line != "::" else 0] if waiting else line)
     return "\n".join(lines[:-1]).strip()
 
 

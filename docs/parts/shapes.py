@@ -22,7 +22,9 @@ def snapshot() -> str:
     """Return the fields of a status snapshot with the comments of its source."""
     source = inspect.getsource(Snapshot)
     rows = ["| field | type | meaning |", "| --- | --- | --- |"]
-    line = re.compile(r"^    (\w+): ([\w\[\] |]+?)(?: = .*?)?(?:  # (.*))?$", re.M)
+    line = re.compile(
+        r"^    (\w+): ([\w\[\] |]+?)(?: = .*?)?(?:  # (.*))?$", re.MULTILINE
+    )
     for name, type_, comment in line.findall(source):
         shown = type_.replace("|", "\\|")
         rows.append(f"| `{name}` | `{shown}` | {comment} |")

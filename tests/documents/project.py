@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-SETTINGS = '''
+SETTINGS = """
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -35,7 +35,7 @@ DATABASES = {
     }
 }
 Q_CLUSTER = {"name": "docs", "orm": "default", "workers": 2, "timeout": 60}
-'''
+"""
 
 #: Seconds for one program, on a machine that does other work as well.
 PATIENCE = 90
