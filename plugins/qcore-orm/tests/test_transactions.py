@@ -94,3 +94,15 @@ def test_stats_of_the_past_are_removed(database):
     broker.set_stat("gone", b"value", ttl=-1e9)
     assert database.run("SELECT value FROM qcore_orm_stat WHERE expires < 1e9") == []
     assert broker.get_stats("gone") == []
+
+
+def test_a_lease_that_has_ended_is_lost_even_unclaimed(database):
+    broker = database.broker()
+    id = broker.enqueue(b"package")
+    held = broker.dequeue()[0]
+    assert broker.extend([held.receipt]) == set()
+    database.run(f"UPDATE qcore_orm_ormq SET visible = 1 WHERE id = {id}")
+    assert broker.extend([held.receipt]) == {held.receipt}
+    broker.release([held.receipt], delay=60)
+    assert broker.dequeue()[0].attempt == 2
+    broker.purge_queue()
