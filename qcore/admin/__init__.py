@@ -1,4 +1,4 @@
-"""The admin: successful, failed and scheduled tasks.
+"""The admin: successful, failed and scheduled tasks, and quarantined packages.
 
 Nothing that is stored is ever unpickled here. To change a page, unregister its model
 and register a subclass of its class.
@@ -8,12 +8,20 @@ from __future__ import annotations
 
 from django.contrib import admin
 
-from ..models import Failure, Schedule, Success
+from ..models import Failure, Quarantine, Schedule, Success
+from .quarantine import QuarantineAdmin
 from .results import FailureAdmin, SuccessAdmin, TaskAdmin
 from .schedules import ScheduleAdmin
 
-__all__ = ["FailureAdmin", "ScheduleAdmin", "SuccessAdmin", "TaskAdmin"]
+__all__ = [
+    "FailureAdmin",
+    "QuarantineAdmin",
+    "ScheduleAdmin",
+    "SuccessAdmin",
+    "TaskAdmin",
+]
 
 admin.site.register(Success, SuccessAdmin)
 admin.site.register(Failure, FailureAdmin)
 admin.site.register(Schedule, ScheduleAdmin)
+admin.site.register(Quarantine, QuarantineAdmin)

@@ -1,6 +1,7 @@
 import django.db.models.deletion
-import qcore.fields
 from django.db import migrations, models
+
+import qcore.fields
 
 
 class Migration(migrations.Migration):
@@ -265,6 +266,39 @@ class Migration(migrations.Migration):
                         fields=("schedule", "slot"), name="qcore_slot_fires_once"
                     )
                 ],
+            },
+        ),
+        migrations.CreateModel(
+            name="Quarantine",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
+                    ),
+                ),
+                (
+                    "at",
+                    models.DateTimeField(
+                        db_index=True, default=django.utils.timezone.now, editable=False
+                    ),
+                ),
+                ("queue", qcore.fields.WordField(editable=False, max_length=255)),
+                ("reason", qcore.fields.WordField(editable=False, max_length=64)),
+                ("detail", qcore.fields.BodyField(editable=False)),
+                (
+                    "size",
+                    models.IntegerField(editable=False, verbose_name="size (bytes)"),
+                ),
+                ("package", models.BinaryField()),
+            ],
+            options={
+                "verbose_name": "quarantined package",
+                "ordering": ["-at", "-id"],
+                "default_permissions": ("view", "delete"),
             },
         ),
     ]

@@ -12,9 +12,10 @@ from django.db import connections, router, transaction
 from django.db.utils import Error, OperationalError
 
 from ..errors import StoreError
-from ..models import Task
+from ..models import Quarantine, Task
+from ..models.quarantine import KEPT
 from .base import ResultStore
-from .content import to_bytes
+from .content import storable, to_bytes
 from .pruning import Pruner
 from .rows import FIELDS, NAME, Row, clip, collapse, join
 from .sql import TIMES, Upsert, is_deadlock, make_upsert
@@ -105,6 +106,16 @@ class OrmStore(ResultStore):
                 crashed = self._tasks.filter(id__in=part, crashes__gt=0)
                 found.update(crashed.values_list("id", "crashes"))
         return found
+
+    def quarantine(self, queue: str, package: bytes, reason: str, detail: str) -> None:
+        with self._errors("quarantine a package"):
+            Quarantine.objects.using(self.database).create(
+                queue=clip(queue, 255),
+                reason=reason,
+                detail=storable(detail),
+                size=len(package),
+                package=package[:KEPT],
+            )
 
     def collate(self, group: str, count: int) -> bool:
         elements = self._labelled(group).filter(iter_index__isnull=False)

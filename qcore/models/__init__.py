@@ -1,0 +1,17 @@
+"""Tables of the core: results, schedules with their slots, and the quarantine."""
+
+from __future__ import annotations
+
+from .quarantine import Quarantine
+from .schedules import Schedule, ScheduleSlot
+from .tasks import Failure, Success, Task, moment
+
+__all__ = [
+    "Failure",
+    "Quarantine",
+    "Schedule",
+    "ScheduleSlot",
+    "Success",
+    "Task",
+    "moment",
+]
