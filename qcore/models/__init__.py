@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from .quarantine import Quarantine
 from .schedules import Schedule, ScheduleSlot
-from .tasks import Failure, Success, Task, moment
+from .tasks import FAILED, SHORT, SUCCEEDED, Failure, Success, Task, moment
 
 __all__ = [
+    "FAILED",
+    "SHORT",
+    "SUCCEEDED",
     "Failure",
     "Quarantine",
     "Schedule",
