@@ -11,12 +11,25 @@ import sys
 from pathlib import Path
 
 import pytest
-from documents.blocks import ROOT, anchor, blocks, headings, links, name_of, pages
+from django.dispatch import Signal
+from documents.blocks import (
+    ROOT,
+    anchor,
+    blocks,
+    headings,
+    links,
+    name_of,
+    pages,
+    prose,
+)
 
-from qcore import hookspecs
+from qcore import hookspecs, signals
 from qcore.checks import IDS
 from qcore.cli import VERBS, parser
 from qcore.conf import fields
+from qcore.envelope import Outcome
+from qcore.schedules.orm import OPTIONS as SCHEDULE_OPTIONS
+from qcore.tasks.calls import OPTIONS
 
 DOCS = ROOT / "docs"
 every_page = pytest.mark.parametrize("page", pages(), ids=name_of)
@@ -73,6 +86,67 @@ def test_no_check_is_raised_that_is_not_listed() -> None:
         for id in re.findall(r"\bqcore\.[EWI]\d{3}\b", path.read_text())
     }
     assert used == set(IDS)
+
+
+# -- what is written by hand, from what the code has ------------------------------------
+def cells(page: Path, column: int = 0) -> set[str]:
+    """Return what stands in code in one column of the tables of a page."""
+    rows = [line for line in prose(page).splitlines() if line.startswith("|")]
+    columns = [row.split(" | ") for row in rows]
+    return {
+        name
+        for row in columns
+        if len(row) > column
+        for name in re.findall(r"`([^`]+)`", row[column])
+    }
+
+
+def test_every_option_of_a_task_is_in_the_table() -> None:
+    assert OPTIONS | {"q_options"} <= cells(DOCS / "tasks.md")
+
+
+def test_every_option_of_a_schedule_is_in_the_table() -> None:
+    assert {*SCHEDULE_OPTIONS, "q_options"} <= cells(DOCS / "schedules.md")
+
+
+def test_every_django_signal_is_in_the_table() -> None:
+    names = {name for name, one in vars(signals).items() if isinstance(one, Signal)}
+    assert names
+    assert names <= cells(DOCS / "tasks.md")
+
+
+def test_every_outcome_is_explained() -> None:
+    text = (DOCS / "tasks.md").read_text()
+    stored = {value for name, value in vars(Outcome).items() if name.isupper()}
+    stored -= {Outcome.STOPPED}  # never stored
+    assert [one for one in stored if f"`{one}`" not in text] == []
+
+
+@every_page
+def test_every_file_that_is_named_exists(page: Path) -> None:
+    named = re.findall(r"`((?:qcore|plugins|tests|docs)/[\w./-]+)`", prose(page))
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_the_modules_in_the_table_of_layers_exist() -> None:
+    table = re.findall(r"^\| \d \w.*$", prose(DOCS / "internals.md"), re.MULTILINE)
+    names = re.findall(r"`([\w.]+)`", "\n".join(table))
+    assert len(names) > 30
+    paths = [ROOT / "qcore" / name.replace(".", "/") for name in names]
+    assert [
+        path.name
+        for path in paths
+        if not (path.is_dir() or path.with_suffix(".py").exists())
+    ] == []
+
+
+def test_the_glossary_is_in_order() -> None:
+    rows = re.findall(
+        r"^\| ([a-z ]+) \|", (DOCS / "glossary.md").read_text(), re.MULTILINE
+    )
+    words = [word for word in rows if word != "word"]
+    assert len(words) > 30
+    assert words == sorted(words)
 
 
 # -- links and commands ----------------------------------------------------------------
