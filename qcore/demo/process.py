@@ -8,8 +8,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
+from ..engine.limits import die_with_parent
 from ..errors import QcoreError
 
 #: Seconds that the cluster has to stop before it is killed.
@@ -34,6 +36,8 @@ class Cluster:
                 stderr=subprocess.STDOUT,
                 # Ctrl-C is for the demo, which then stops the cluster in order
                 start_new_session=True,
+                # a demo that is killed cannot stop its cluster; the kernel does
+                preexec_fn=partial(die_with_parent, os.getpid()),  # noqa: PLW1509 - one thread
             )
 
     @property

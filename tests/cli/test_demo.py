@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,20 @@ def test_interrupted_it_leaves_nothing(folder, end):
         assert terminal.drawn.rstrip().endswith("\x1b[?25h")  # the cursor is back
     assert list((folder / "tmp").iterdir()) == []
     assert left_running(folder) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux does it")
+def test_killed_it_leaves_no_process(folder):
+    env = clean_environment(TMPDIR=str(folder / "tmp"))
+    with Terminal([*WORDS, "--tasks", "50"], folder, env) as terminal:
+        terminal.wait_for(" of 50")
+        assert len(left_running(folder)) >= 5
+        terminal.process.kill()
+        assert terminal.end() == -signal.SIGKILL
+    deadline = time.monotonic() + 10
+    while left_running(folder):
+        assert time.monotonic() < deadline, left_running(folder)
+        time.sleep(0.1)
 
 
 def test_what_has_not_ended_in_time_is_told(folder):
