@@ -10,8 +10,8 @@ A part stands between two comments, in pages that are otherwise written by hand:
     <!-- generated: settings -->
     <!-- end -->
 
-It is committed, so that the manual can be read in the repository as it is. qcore and
-the plugins of this repository must be installed.
+It is committed, so that the manual can be read in the repository as it is. qcore must
+be installed, and what its plugins need.
 """
 
 from __future__ import annotations

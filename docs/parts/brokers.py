@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
 import tomllib
 from importlib import import_module
 from pathlib import Path
@@ -28,6 +29,8 @@ def providers() -> list[tuple[Provider, str]]:
     found = [(provider, "") for provider in builtin.qcore_brokers()]
     for path in sorted(ROOT.glob("plugins/*/pyproject.toml")):
         project = tomllib.loads(path.read_text())["project"]
+        if str(path.parent) not in sys.path:  # it need not be installed
+            sys.path.append(str(path.parent))
         for module in project["entry-points"]["qcore"].values():
             describe = getattr(import_module(module), "qcore_brokers", list)
             found += [(provider, path.parent.name) for provider in describe()]
