@@ -98,8 +98,8 @@ def test_interrupted_it_leaves_nothing(folder, end):
     env = clean_environment(TMPDIR=str(folder / "tmp"))
     with Terminal([*WORDS, "--tasks", "50"], folder, env) as terminal:
         terminal.wait_for(" of 50")  # its first frame: the cluster runs
-        # the demo, sentinel, dispatcher and two workers: they can be seen
-        assert len(left_running(folder)) >= 5
+        # the demo, sentinel and dispatcher; a worker may be dead just now
+        assert len(left_running(folder)) >= 3
         terminal.process.send_signal(end)
         assert terminal.end(30) == 130
         assert terminal.drawn.rstrip().endswith("\x1b[?25h")  # the cursor is back
@@ -112,7 +112,7 @@ def test_killed_it_leaves_no_process(folder):
     env = clean_environment(TMPDIR=str(folder / "tmp"))
     with Terminal([*WORDS, "--tasks", "50"], folder, env) as terminal:
         terminal.wait_for(" of 50")
-        assert len(left_running(folder)) >= 5
+        assert len(left_running(folder)) >= 3
         terminal.process.kill()
         assert terminal.end() == -signal.SIGKILL
     deadline = time.monotonic() + 10
