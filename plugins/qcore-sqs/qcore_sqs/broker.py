@@ -1,0 +1,334 @@
+"""The broker: one standard queue of SQS, in which packages are base64 texts.
+
+A claim is SQS's visibility timeout, given with each receive, so that the attributes of
+the queue do not matter; the attempt is its ApproximateReceiveCount.
+"""
+
+from __future__ import annotations
+
+import binascii
+import math
+import time
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from qcore.brokers.base import Broker
+from qcore.envelope import Delivery
+from qcore.errors import BrokerUnavailable, Unsupported
+
+from .batches import pack, parts
+from .connection import Connection
+from .errors import NoQueue
+from .options import (
+    MAX_BATCH,
+    MAX_DELAY_SECONDS,
+    MAX_LEASE_SECONDS,
+    MAX_WAIT_SECONDS,
+    Options,
+    check_queue,
+)
+from .queue import DOCUMENTED_BYTES, Queue, attributes, find, make
+from .receipt import Receipt
+from .session import open_session
+
+if TYPE_CHECKING:
+    from qcore.conf import Conf
+
+T = TypeVar("T")
+
+# How long, in seconds, a reply may take where somebody waits for the call, and the
+# bounds where a cluster does: half a lease lets it act before the lease is over.
+BRIEF_SECONDS = 1.5
+PATIENT_SECONDS = (2.0, 15.0)
+
+
+class SQSBroker(Broker):
+    """Standard queues of Amazon SQS; see the README of qcore-sqs."""
+
+    supports_bulk = True
+    supports_release = True
+    supports_delay = True
+    supports_extend = True
+    supports_blocking = True
+    supports_counts = True
+    supports_durable = True
+    max_batch = MAX_BATCH
+
+    def __init__(self, conf: Conf, queue: str | None = None) -> None:
+        super().__init__(conf, queue)
+        check_queue(self.queue)
+        self._options = Options.read(conf)
+        open_session(self._options)  # refuses a missing region; connects to nothing
+        self._visibility = math.ceil(self.lease)
+        low, high = PATIENT_SECONDS
+        self._patience = min(max(self.lease / 2, low), high)
+        self._connections: dict[float, Connection] = {}
+        self._found: Queue | None = None
+        # As long as the queue has not been asked; see check_size.
+        self.max_payload: int = self._payload(DOCUMENTED_BYTES)
+
+    def _payload(self, most: int) -> int:
+        """Return the bytes of a package whose base64 has up to ``most``."""
+        return min(self.conf.max_payload, most // 4 * 3)
+
+    def _connection(self, reply_seconds: float) -> Connection:
+        """Return the connection whose replies may take so long; boto3 has one each."""
+        made = self._connections.get(reply_seconds)
+        if made is None:
+            made = Connection(self._options, reply_seconds)
+            self._connections[reply_seconds] = made
+        return made
+
+    @property
+    def _brief(self) -> Connection:
+        return self._connection(BRIEF_SECONDS)
+
+    @property
+    def _patient(self) -> Connection:
+        return self._connection(self._patience)
+
+    # -- the queue -----------------------------------------------------------
+    def _find(self) -> Queue:
+        """Look the queue up, once; raise NoQueue where it is not there."""
+        if self._found is None:
+            self._note(find(self._brief, self.queue))
+        return cast("Queue", self._found)
+
+    def _open(self) -> Queue:
+        """Find the queue, or make it."""
+        try:
+            return self._find()
+        except NoQueue:
+            return self._note(make(self._brief, self.queue))
+
+    def _note(self, found: Queue) -> Queue:
+        self._found = found
+        self.max_payload = self._payload(found.most)
+        return found
+
+    def _on_queue(self, work: Callable[[Queue], T]) -> T:
+        """Do something with the queue, and again where it has gone meanwhile."""
+        try:
+            return work(self._open())
+        except NoQueue:
+            self._found = None
+            return work(self._open())
+
+    # -- sending -----------------------------------------------------------
+    def enqueue_many(self, packages: Sequence[bytes], *, delay: float = 0) -> list[str]:
+        """Store packages, ten in a round trip.
+
+        Raises:
+            BrokerUnavailable: some packages may have been stored.
+        """
+        seconds = _whole(delay, MAX_DELAY_SECONDS, "delay a package")
+        self.check_size(packages)
+        if not packages:
+            return []
+        bodies = [b64encode(package).decode() for package in packages]
+
+        def send(queue: Queue) -> list[str]:
+            self.check_size(packages)  # again: a queue may take less than SQS does
+            ids: list[str] = []
+            for batch in pack(bodies, max(queue.most, DOCUMENTED_BYTES)):
+                ids += self._send(queue, batch, seconds)
+            return ids
+
+        return self._on_queue(send)
+
+    def _send(self, queue: Queue, bodies: Sequence[str], delay: int) -> list[str]:
+        entries = [{"MessageBody": body, "DelaySeconds": delay} for body in bodies]
+        answer = self._brief.batch("send_message_batch", queue.url, entries)
+        for told in answer.refused.values():
+            raise self._brief.refusal(told)
+        return [str(answer.done[at]["MessageId"]) for at in range(len(bodies))]
+
+    def check_size(self, packages: Iterable[bytes]) -> None:
+        """Refuse a package that is too large; ask the queue only where it matters."""
+        packages = list(packages)
+        large = any(len(package) > self.max_payload for package in packages)
+        if large and self._found is None:
+            with suppress(BrokerUnavailable):
+                self._open()
+        super().check_size(packages)
+
+    # -- receiving ---------------------------------------------------------
+    def dequeue(self, limit: int = 1, wait: float = 0) -> list[Delivery]:
+        """Claim up to ten packages.
+
+        A wait of a second or more is a long poll, or several; SQS waits for whole
+        seconds only, so a shorter one is a pause between two looks.
+        """
+        if limit < 1:
+            return []
+        if wait > 0:
+            wait = max(wait, self._options.wait)
+        deadline = time.monotonic() + wait
+        while True:
+            left = max(0.0, deadline - time.monotonic())
+            found = self._receive(min(limit, MAX_BATCH), self._poll_seconds(left))
+            left = deadline - time.monotonic()
+            if found or left <= 0:
+                return found
+            if left < 0.5:  # what round() takes for no second at all
+                time.sleep(left)
+
+    def _poll_seconds(self, left: float) -> int:
+        """Return how long one call may wait.
+
+        Half a lease at most: what comes late in the call has its lease counted from
+        the beginning of it.
+        """
+        return min(round(left), MAX_WAIT_SECONDS, max(1, int(self.lease / 2)))
+
+    def _receive(self, limit: int, seconds: int) -> list[Delivery]:
+        connection = self._connection(self._patience + seconds)
+
+        def receive(queue: Queue) -> list[Delivery]:
+            asked = time.monotonic()
+            reply = connection.call(
+                "receive_message",
+                QueueUrl=queue.url,
+                MaxNumberOfMessages=limit,
+                WaitTimeSeconds=seconds,
+                VisibilityTimeout=self._visibility,
+                MessageSystemAttributeNames=["ApproximateReceiveCount"],
+            )
+            lease_end = asked + self.lease
+            return [_delivery(told, lease_end) for told in reply.get("Messages", ())]
+
+        return self._on_queue(receive)
+
+    def acknowledge_many(self, receipts: Sequence[Hashable]) -> None:
+        if not receipts:
+            return
+        handles = list(dict.fromkeys(one.handle for one in _ours(receipts)))
+        with suppress(NoQueue):  # then its messages are gone, too
+            queue = self._find()
+            for part in parts(handles):
+                entries = [{"ReceiptHandle": handle} for handle in part]
+                answer = self._patient.batch("delete_message_batch", queue.url, entries)
+                self._raise_refusal(answer.refused, answer.too_late)
+
+    def release(self, receipts: Sequence[Hashable], *, delay: float = 0) -> None:
+        self._hide(receipts, _whole(delay, MAX_LEASE_SECONDS, "hide a delivery"), 0)
+
+    def extend(self, receipts: Sequence[Hashable]) -> set[Hashable]:
+        return self._hide(receipts, self._visibility, self.lease)
+
+    def _hide(
+        self, receipts: Sequence[Hashable], seconds: int, lease: float
+    ) -> set[Hashable]:
+        """Have deliveries come again in so many seconds, and be ours for a ``lease``.
+
+        Returns:
+            The receipts that are lost.
+        """
+        kept: set[Receipt] = set()
+        with suppress(NoQueue):
+            for part in parts(_ours(receipts)):
+                kept |= self._hide_part(part, seconds, lease)
+        return set(receipts) - kept
+
+    def _hide_part(
+        self, receipts: Sequence[Receipt], seconds: int, lease: float
+    ) -> set[Receipt]:
+        asked = time.monotonic()
+        held = [receipt for receipt in receipts if receipt.lease_end > asked]
+        if not held:
+            return set()
+        entries = [
+            {"ReceiptHandle": receipt.handle, "VisibilityTimeout": seconds}
+            for receipt in held
+        ]
+        url = self._find().url
+        answer = self._patient.batch("change_message_visibility_batch", url, entries)
+        self._raise_refusal(answer.refused, answer.too_late)
+        kept = {held[at] for at in answer.done}
+        for receipt in kept:
+            receipt.lease_end = asked + lease
+        return kept
+
+    def _raise_refusal(
+        self, refused: Mapping[int, Mapping[str, Any]], late: set[int]
+    ) -> None:
+        for at, told in refused.items():
+            if at not in late:
+                raise self._patient.refusal(told)
+
+    # -- looking after -------------------------------------------------------
+    def queue_size(self) -> int:
+        """Return about how many packages wait; exact once nothing moves for a minute."""
+        counts = self._counts()
+        delayed = counts.get("ApproximateNumberOfMessagesDelayed", 0)
+        return counts.get("ApproximateNumberOfMessages", 0) + delayed
+
+    def lock_size(self) -> int:
+        """Return about how many packages are claimed, or released with a delay."""
+        return self._counts().get("ApproximateNumberOfMessagesNotVisible", 0)
+
+    def _counts(self) -> dict[str, int]:
+        try:
+            return attributes(self._brief, self._find().url)
+        except NoQueue:
+            self._found = None
+            return {}
+
+    def purge_queue(self) -> None:
+        """Remove every package; AWS takes up to a minute to do it."""
+        with suppress(NoQueue):
+            self._brief.call("purge_queue", QueueUrl=self._find().url)
+
+    def delete_queue(self) -> None:
+        """Remove the queue; AWS makes it anew a minute later at the earliest."""
+        with suppress(NoQueue):
+            self._brief.call("delete_queue", QueueUrl=self._find().url)
+        self._found = None
+
+    def ping(self) -> bool:
+        with suppress(NoQueue):
+            self._brief.call("get_queue_url", QueueName=self.queue)
+        return True
+
+    def info(self) -> str:
+        self.ping()
+        return self._brief.place
+
+    def info_name(self) -> str:
+        return "Amazon SQS"
+
+    def close(self) -> None:
+        for connection in self._connections.values():
+            connection.close()
+
+
+def _delivery(told: Mapping[str, Any], lease_end: float) -> Delivery:
+    body = str(told["Body"])
+    try:
+        package = b64decode(body, validate=True)
+    except (binascii.Error, ValueError):
+        package = body.encode()  # not ours; the dispatcher puts it into quarantine
+    attempt = int(told.get("Attributes", {}).get("ApproximateReceiveCount", 1))
+    return Delivery(
+        Receipt(told["ReceiptHandle"], lease_end), package, attempt, lease_end
+    )
+
+
+def _ours(receipts: Sequence[Hashable]) -> Sequence[Receipt]:
+    return cast("Sequence[Receipt]", receipts)
+
+
+def _whole(seconds: float, most: int, what: str) -> int:
+    """Round up to whole seconds, which is all that SQS knows.
+
+    Raises:
+        Unsupported: there are more than ``most``.
+    """
+    if seconds > most:
+        raise Unsupported(
+            f"SQSBroker cannot {what} for {seconds:,.0f} s: the limit of Amazon SQS is"
+            f" {most:,} s. Use a schedule for what is due later."
+        )
+    return max(0, math.ceil(seconds))

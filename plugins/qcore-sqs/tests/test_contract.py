@@ -1,0 +1,95 @@
+"""Whether the SQS broker keeps what every broker promises, on two servers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from servers.base import free_port
+from servers.sqs import REGION, MinistackServer, MotoServer, SQSServer
+from shared_fixtures import run_server
+
+from qcore.brokers.base import Broker
+from qcore.conf import Conf
+from qcore.testing import BrokerContract, PluginContract
+from qcore_sqs.broker import SQSBroker
+
+SECRET = "s3cret-of-the-contract"
+Make = Callable[..., Broker]
+
+
+class TestPlugin(PluginContract):
+    """What holds for every plugin."""
+
+    name = "sqs"
+    drivers = ("boto3", "botocore")
+
+
+class ServiceContract(BrokerContract):
+    """What holds for every broker, asked of a service that speaks as SQS."""
+
+    lease = 2  # SQS counts in whole seconds
+    secret = SECRET
+    misspelt = ({"sqs": {"aws_regoin": REGION}}, "'aws_regoin' - did you mean")
+    race = 60
+
+    def options(self, port: int) -> dict[str, object]:
+        """Return the setting ``sqs`` for a port."""
+        return {
+            "aws_region": REGION,
+            "aws_access_key_id": "AKIATESTS",
+            "aws_secret_access_key": SECRET,
+            "endpoint_url": f"http://127.0.0.1:{port}",
+        }
+
+    @pytest.fixture
+    def make_broker(self, server: SQSServer) -> Make:
+        def make(queue: str | None = None, **settings: object) -> Broker:
+            conf = {"sqs": self.options(server.port), **settings}
+            return SQSBroker(Conf.from_dict(conf), queue)
+
+        return make
+
+    @pytest.fixture
+    def broker(self, connect: Make) -> Broker:
+        """One broker, which has asked the queue for its limit."""
+        broker = connect()
+        broker.dequeue()
+        return broker
+
+    @pytest.fixture
+    def dead_broker(self) -> Broker:
+        return SQSBroker(Conf.from_dict({"sqs": self.options(free_port())}))
+
+    @pytest.fixture
+    def restart_service(self, server: SQSServer) -> Callable[[bool], None]:
+        def restart(kill: bool) -> None:
+            if kill:
+                server.kill()
+            server.restart()
+
+        return restart
+
+    def test_durable_survives_restart(self) -> None:
+        pytest.skip("the emulators of SQS keep their queues in memory")
+
+    def test_acknowledgement_survives_restart(self) -> None:
+        pytest.skip("the emulators of SQS keep their queues in memory")
+
+
+class TestMoto(ServiceContract):
+    """On moto, whose own server this is, for the contract kills it."""
+
+    @pytest.fixture(scope="class")
+    def server(self) -> Iterator[MotoServer]:
+        yield from run_server("moto", MotoServer)
+
+
+class TestMinistack(ServiceContract):
+    """On ministack, which knows only the newest receipt of a message."""
+
+    late_acknowledge = False
+
+    @pytest.fixture(scope="class")
+    def server(self) -> Iterator[MinistackServer]:
+        yield from run_server("ministack", MinistackServer)
