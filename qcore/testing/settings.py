@@ -30,15 +30,14 @@ def write(path: Path, changes: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: a value has no literal, or a database is in memory.
     """
-    from django.conf import settings
+    from django.conf import ENVIRONMENT_VARIABLE
     from django.db import connections
 
-    base = getattr(settings, "SETTINGS_MODULE", None)
+    base = os.environ.get(ENVIRONMENT_VARIABLE)
     if base is None:
         raise ConfigError(
-            "another process needs these settings by name, and they were made by"
-            " settings.configure(). Put them into a module, and set"
-            " DJANGO_SETTINGS_MODULE to its name."
+            f"another process needs these settings by name, and {ENVIRONMENT_VARIABLE} is"
+            " not set. Put them into a module, and set it to the module's name."
         )
     text = _HEAD.format(base=base)
     for alias in connections:

@@ -7,7 +7,9 @@ import os
 import time
 from typing import Any
 
-from .ledger import note
+from django.utils import timezone, translation
+
+from .ledger import Ledger, note
 
 
 def add(left: float, right: float = 0) -> float:
@@ -36,12 +38,12 @@ def nap(key: str, seconds: float) -> str:
     return key
 
 
-def fail_first(key: str, path: str) -> str:
-    """Fail unless a file is there, and leave it there."""
+def fail_first(key: str) -> str:
+    """Fail the first time."""
+    earlier = Ledger.of_this_process().entries(key, "began")
     note(key, "began")
-    if not os.path.exists(path):
-        with open(path, "x"):
-            raise ValueError("the first time")
+    if not earlier:
+        raise ValueError("the first time")
     return "the second time"
 
 
@@ -82,3 +84,33 @@ def count_up(key: str, seconds: float) -> str:
     """A generator function of which a caller gets an object and no work."""
     note(key, "began")
     yield seconds
+
+
+def text_of(length: int) -> str:
+    return "x" * length
+
+
+def language_and_zone() -> tuple[str, str]:
+    return translation.get_language(), timezone.get_current_timezone_name()
+
+
+def add_slowly(number: int, seconds: float) -> int:
+    time.sleep(seconds)
+    return number
+
+
+def fail_if_odd(number: int) -> int:
+    if number % 2:
+        raise ValueError(f"{number} is odd")
+    return number
+
+
+def note_and_return(key: str, length: int) -> str:
+    """Note that it ends, and return something large."""
+    text = "x" * length
+    note(key, "ends")
+    return text
+
+
+def doze(seconds: float) -> None:
+    time.sleep(seconds)

@@ -47,6 +47,11 @@ class Ledger:
         self.path = path
         path.touch()
 
+    @classmethod
+    def of_this_process(cls) -> Ledger:
+        """Return the ledger that ``note`` writes to."""
+        return cls(Path(os.environ[VARIABLE]))
+
     def entries(self, key: str, event: str | None = None) -> list[Entry]:
         """Return the entries of a key, oldest first."""
         found = []
@@ -63,7 +68,7 @@ class Ledger:
         return wait_for(
             lambda: found if len(found := self.entries(key, event)) >= count else None,
             timeout,
-            f"{count} x {event!r} of {key!r} in {self.path.read_text()!r}",
+            f"{count} x {event!r} of {key!r}",
         )
 
 

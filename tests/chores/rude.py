@@ -11,7 +11,9 @@ import threading
 import time
 from typing import Any
 
-from .ledger import note
+from django.utils import timezone, translation
+
+from .ledger import Ledger, note
 
 
 class Unprintable(Exception):
@@ -33,13 +35,9 @@ def leave(key: str, code: int) -> None:
 
 def leave_once(key: str, code: int) -> str:
     """End the process the first time."""
-    from pathlib import Path
-
-    from .ledger import VARIABLE, Ledger
-
-    again = Ledger(Path(os.environ[VARIABLE])).entries(key, "began")
+    earlier = Ledger.of_this_process().entries(key, "began")
     note(key, "began")
-    if not again:
+    if not earlier:
         os._exit(code)
     return "alive"
 
@@ -49,7 +47,7 @@ def segfault(key: str) -> None:
     ctypes.string_at(0)
 
 
-def block_signals(key: str, seconds: float) -> None:
+def block_signals(key: str, seconds: float = 60) -> None:
     """Ignore everything that can be ignored, for long."""
     note(key, "began")
     signal.pthread_sigmask(signal.SIG_BLOCK, range(1, signal.NSIG))
@@ -115,3 +113,34 @@ def killing_hook(task: Any) -> None:
 def raising_hook(task: Any) -> None:
     note(task.group, "hook")
     raise RuntimeError("a hook that fails")
+
+
+async def never_yields(seconds: float) -> None:
+    """Keep the event loop to itself."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+
+
+def change_language_and_zone() -> None:
+    translation.activate("nl")
+    timezone.activate("Asia/Tokyo")
+
+
+def stop_itself(key: str) -> None:
+    """Stop the process; nothing but SIGKILL and SIGCONT reach it then."""
+    note(key, "began")
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def have_stubborn_child(key: str) -> None:
+    """Start a program, and swallow the time-out."""
+    child = subprocess.Popen(["sleep", "77"])
+    note(key, f"child {child.pid}")
+    _swallow(60)
+
+
+def end_late(seconds: float) -> None:
+    """Sleep through the soft time-out, and return all the same."""
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    time.sleep(seconds)

@@ -1,0 +1,171 @@
+"""Clusters with more than one queue, beside one another, recycled, bound, watched."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from chores.ledger import wait_for
+from django.test import override_settings
+
+from qcore import status
+from qcore.conf import cpu_count
+from qcore.current import current
+from qcore.engine.limits import processors_of
+from qcore.tasks import (
+    async_iter,
+    async_task,
+    fetch_group,
+    queue_size,
+    result,
+    result_group,
+    schedule,
+)
+
+
+@pytest.fixture(scope="module")
+def cluster(_start):
+    return _start()
+
+
+def test_a_task_for_another_queue_waits_for_its_cluster(cluster, start, ledger, key):
+    task_id = async_task("chores.kind.record", key, cluster="heavy")
+    assert result(async_task("chores.kind.echo", 1), wait=10_000) == 1
+    assert ledger.entries(key) == []
+    assert queue_size(current.broker("heavy")) == 1
+    start(queue="heavy")
+    ledger.wait(key, "ran")
+    assert result(task_id, wait=10_000) is None
+
+
+@pytest.mark.fault("F1")
+def test_two_clusters_share_one_queue(start, ledger, key):
+    """Each task, and each slot of a schedule, runs once."""
+    schedule("chores.kind.record", f"{key} slot", cluster="shared")
+    both = [start(queue="shared", queue_limit=1) for _ in range(2)]
+    ids = [
+        async_task("chores.kind.nap", f"{key} {n}", 0.02, cluster="shared")
+        for n in range(40)
+    ]
+    assert [result(id, wait=20_000) for id in ids] == [f"{key} {n}" for n in range(40)]
+    ledger.wait(f"{key} slot", "ran")
+    for cluster in both:
+        cluster.wait_idle()
+    runs = [ledger.entries(f"{key} {n}", "began") for n in range(40)]
+    assert {len(entries) for entries in runs} == {1}
+    assert len(ledger.entries(f"{key} slot")) == 1
+    workers = {entries[0].pid for entries in runs}
+    for cluster in both:
+        assert workers & set(cluster.workers), "each had a part of the work"
+
+
+def test_a_schedule_fires_within_a_second_or_so(cluster, ledger, key):
+    schedule("chores.kind.record", key)
+    ledger.wait(key, "ran", timeout=5)
+
+
+def test_the_status_shows_what_runs(cluster, ledger, key):
+    task_id = async_task("chores.kind.nap", key, 1.0, task_name=key[:40])
+    (began,) = ledger.wait(key, "began")
+    worker = cluster.wait_for(
+        lambda: next(
+            (w for w in cluster.snapshot.workers if w.task_id == task_id and w.seconds),
+            None,
+        )
+    )
+    assert (worker.state, worker.func) == ("busy", "chores.kind.nap")
+    assert (worker.pid, worker.task_name) == (began.pid, key[:40])
+    assert 0 < worker.seconds < 1.5
+    snapshot = cluster.snapshot
+    assert snapshot.state == "running"
+    assert snapshot.sentinel_pid == cluster.sentinel
+    assert snapshot.dispatcher_pid == cluster.dispatcher
+    done = snapshot.succeeded
+    ledger.wait(key, "ended")
+    cluster.wait_for(lambda: cluster.snapshot.succeeded == done + 1)
+
+
+def test_a_stopped_cluster_leaves_the_status(start):
+    own = start(queue="short")
+    own.wait_for(lambda: own.snapshot and own.snapshot.state == "running")
+    own.stop()
+    assert own.snapshot is None or own.snapshot.state == "stopped"
+    assert all(
+        s.sentinel_pid != own.sentinel or s.state == "stopped"
+        for s in status.snapshots()
+    )
+
+
+def descriptors(cluster):
+    return len(list(Path(f"/proc/{cluster.dispatcher}/fd").iterdir()))
+
+
+@pytest.mark.fault("A13")
+def test_workers_that_are_recycled_after_each_task_lose_nothing(start, ledger, key):
+    cluster = start(queue="recycled", recycle=1)
+    for _ in range(2):  # by then every thread of the dispatcher has its connection
+        warm = async_iter("chores.kind.echo", list(range(10)), cluster="recycled")
+        assert result(warm, wait=20_000) == list(range(10))
+    before = descriptors(cluster)
+    group = async_iter(
+        "chores.kind.record", [(key, n) for n in range(200)], cluster="recycled"
+    )
+    assert result(group, wait=60_000) == list(range(200))
+    entries = ledger.entries(key)
+    assert len(entries) == len({entry.pid for entry in entries}) == 200
+    gaps = [b.at - a.at for a, b in zip(entries, entries[1:], strict=False)]
+    assert max(gaps) < 1
+    cluster.wait_for(cluster.is_complete)
+    wait_for(
+        lambda: cluster.is_complete() and descriptors(cluster) <= before,
+        5,
+        "return to the number of descriptors before",
+    )
+    assert cluster.stop() == 0
+
+
+@pytest.mark.fault("A13")
+def test_a_worker_over_max_rss_is_replaced(start, key):
+    cluster = start(queue="rss", max_rss=150_000, workers=1)
+    group = async_iter("chores.rude.grow", [1, 200, 1], cluster="rss")
+    small, large, after = result(group, wait=20_000)
+    assert small == large != after
+    assert "retires" in cluster.log
+
+
+@pytest.mark.skipif(cpu_count() < 2, reason="one processor cannot be divided")
+def test_each_worker_is_bound_to_its_processors(start):
+    processors = sorted(os.sched_getaffinity(0))
+    start(queue="bound", cpu_affinity=1, workers=2)
+    group = async_iter("chores.kind.processors", [()] * 4, cluster="bound")
+    bound = {pid: own for pid, *own in result(group, wait=20_000)}
+    wanted = [processors_of(index, 1, processors) for index in range(2)]
+    assert sorted(bound.values()) == sorted(wanted)
+
+
+def test_cached_results(start, tmp_path, key):
+    caches = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.filebased.FileBasedCache",
+            "LOCATION": str(tmp_path),
+        }
+    }
+    with override_settings(CACHES=caches):
+        current.reset()
+        cluster = start(queue="cached", django={"CACHES": caches})
+        task_id = async_task("chores.kind.add", 2, 3, cached=True, cluster="cached")
+        assert result(task_id, wait=10_000, cached=True) == 5
+        assert result(task_id) is None, "it is not in the database"
+        for number in range(3):
+            async_task(
+                "chores.kind.echo", number, cached=60, group=key, cluster="cached"
+            )
+        assert sorted(result_group(key, wait=10_000, count=3, cached=True)) == [0, 1, 2]
+        joined = async_iter("chores.kind.echo", [1, 2], cached=True, cluster="cached")
+        assert result(joined, wait=10_000, cached=True) == [1, 2]
+        # such a cache is shared, so the status goes through it as well
+        assert status.route() == "cache"
+        assert cluster.wait_for(lambda: cluster.snapshot).queue == "cached"
+    current.reset()
+    assert fetch_group(key) == []

@@ -1,0 +1,182 @@
+"""Workers that die: by a task, by somebody's kill, by a time-out."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+from chores.ledger import wait_for
+
+from qcore.tasks import async_task, fetch, result
+from qcore.testing.processes import processes
+
+
+@pytest.fixture(scope="module")
+def cluster(_start):
+    return _start(timeout=None)
+
+
+def lives(pid):
+    return any(process.pid == pid and process.lives for process in processes())
+
+
+def child_of(ledger, key):
+    """Return the pid of the program that the task has started."""
+    (entry,) = wait_for(lambda: [e for e in ledger.entries(key) if "child" in e.event])
+    return int(entry.event.split()[1])
+
+
+@pytest.mark.fault("A1")
+def test_a_killed_worker_is_noticed_at_once_and_its_task_runs_again(
+    cluster, ledger, key
+):
+    task_id = async_task("chores.kind.nap", key, 0.7)
+    (first,) = ledger.wait(key, "began")
+    at = time.monotonic()
+    cluster.kill_worker(first.pid)
+    second = ledger.wait(key, "began", 2)[1]
+    assert second.at - at < 1, "noticed and dealt to somebody else within a second"
+    assert second.pid != first.pid
+    record = wait_for(lambda: (r := fetch(task_id)) and r.success and r)
+    assert record.attempt_count == 2
+    cluster.wait_for(cluster.is_complete, what="the dead worker is replaced")
+    assert "killed by SIGKILL" in cluster.log
+
+
+@pytest.mark.fault("A2")
+def test_killing_idle_workers_hangs_nobody(cluster, ledger, key):
+    for number in range(10):
+        cluster.wait_for(cluster.is_complete)
+        for pid in cluster.workers:
+            cluster.kill_worker(pid)
+        at = time.monotonic()
+        own = f"{key} {number}"
+        for _ in range(4):
+            async_task("chores.kind.record", own)
+        ran = ledger.wait(own, "ran", 4)
+        assert ran[-1].at - at < 2
+
+
+@pytest.mark.fault("A3")
+def test_a_worker_killed_while_it_returns_its_result(cluster, ledger, key):
+    for number in range(5):
+        own = f"{key} {number}"
+        task_id = async_task("chores.kind.note_and_return", own, 5_000_000)
+        (first,) = ledger.wait(own, "ends")
+        os.kill(first.pid, signal.SIGKILL)
+        record = wait_for(lambda id=task_id: (r := fetch(id)) and r.success and r)
+        assert len(record.result) == 5_000_000
+        assert len(ledger.entries(own, "ends")) == record.attempt_count
+
+
+@pytest.mark.fault("B2")
+def test_a_task_that_ends_its_process_is_tried_again_at_once(cluster, ledger, key):
+    task_id = async_task("chores.rude.leave_once", key, 3)
+    ledger.wait(key, "began", 2)
+    record = wait_for(lambda: (r := fetch(task_id)) and r.success and r)
+    assert (record.result, record.attempt_count) == ("alive", 2)
+
+
+@pytest.mark.fault("G15")
+@pytest.mark.fault("B2")
+def test_a_task_that_always_kills_is_given_up(cluster, ledger, key):
+    task_id = async_task("chores.rude.leave", key, 3, max_attempts=0)
+    record = wait_for(lambda: (r := fetch(task_id)) and r.attempt_count == 3 and r)
+    assert record.outcome == "crash"
+    assert record.result.startswith("WorkerDied: the worker died under the task:")
+    assert "exit code 3" in record.result
+    cluster.wait_idle()
+    assert len(ledger.entries(key)) == 3
+
+
+@pytest.mark.fault("B3")
+def test_a_segmentation_fault_leaves_its_stack_in_the_log(cluster, ledger, key):
+    task_id = async_task("chores.rude.segfault", key, max_attempts=1)
+    record = fetch(task_id, wait=10_000)
+    assert record.outcome == "crash"
+    assert "killed by SIGSEGV" in record.result
+    assert "in segfault" in cluster.log
+
+
+@pytest.mark.parametrize(
+    "rude",
+    [
+        pytest.param("hold_interpreter", marks=pytest.mark.fault("B6")),
+        pytest.param("block_signals", marks=pytest.mark.fault("B7")),
+        pytest.param("stop_itself", marks=pytest.mark.fault("A6")),
+    ],
+)
+def test_a_task_that_nothing_stops_is_killed(cluster, ledger, key, rude):
+    task_id = async_task(f"chores.rude.{rude}", key, timeout=0.3, max_attempts=1)
+    (began,) = ledger.wait(key, "began")
+    record = fetch(task_id, wait=10_000)
+    late = time.monotonic() - began.at - 0.3 - cluster.conf.grace
+    assert record.outcome == "timeout"
+    assert "did not end by itself" in record.result
+    assert late < 0.5
+    assert not lives(began.pid)
+
+
+@pytest.mark.fault("B10")
+def test_children_of_a_task_are_killed_with_it_at_a_timeout(cluster, ledger, key):
+    task_id = async_task(
+        "chores.rude.have_stubborn_child", key, timeout=0.3, max_attempts=1
+    )
+    child = child_of(ledger, key)
+    assert fetch(task_id, wait=10_000).outcome == "timeout"
+    wait_for(lambda: not lives(child), 2, "end of the child")
+
+
+@pytest.mark.fault("B10")
+def test_children_of_a_killed_worker_are_killed_too(cluster, ledger, key):
+    async_task("chores.rude.have_child", key, max_attempts=1)
+    child = child_of(ledger, key)
+    cluster.kill_worker(ledger.entries(key)[0].pid)
+    wait_for(lambda: not lives(child), 2, "end of the child")
+
+
+def test_children_live_on_where_workers_are_no_daemons(start, ledger, key):
+    cluster = start(queue="no daemons", workers=1, daemonize_workers=False)
+    async_task("chores.rude.have_child", key, cluster="no daemons", max_attempts=1)
+    child = child_of(ledger, key)
+    worker = cluster.kill_worker()
+    cluster.wait_for(lambda: cluster.workers and worker not in cluster.workers)
+    assert lives(child)
+    os.kill(child, signal.SIGKILL)
+
+
+@pytest.mark.fault("B9")
+def test_a_timeout_that_comes_as_the_task_ends(cluster):
+    """Each has one outcome, and no kill hits the task that comes next."""
+    ids = [
+        async_task("chores.kind.doze", 0.04 + number / 2000, timeout=0.05)
+        for number in range(40)
+    ]
+    records = [fetch(id, wait=20_000) for id in ids]
+    assert {record.outcome for record in records} == {"success", "timeout"}
+    assert {record.attempt_count for record in records} == {1}
+
+
+def test_a_time_limit_hits_nobody_else(start, ledger, key):
+    """The worker is killed for one task while another already waits for it."""
+    start(queue="limits", workers=1, grace=0.05)
+    ids = []
+    for number in range(6):
+        ids.append(
+            async_task(
+                "chores.rude.end_late", 0.1 + number / 500, timeout=0.05,
+                cluster="limits", max_attempts=1,
+            )
+        )  # fmt: skip
+        ids.append(async_task("chores.kind.echo", 1, cluster="limits"))
+    outcomes = [fetch(id, wait=20_000).outcome for id in ids]
+    assert set(outcomes[1::2]) == {"success"}
+    assert set(outcomes[0::2]) <= {"success", "timeout"}
+
+
+def test_every_worker_is_there_afterwards(cluster):
+    cluster.wait_for(cluster.is_complete)
+    assert result(async_task("chores.kind.add", 1, 1), wait=10_000) == 2
+    assert "Traceback" not in cluster.log.replace("Fatal Python error", "")

@@ -1,0 +1,242 @@
+"""What becomes of a delivery: attempts, leases, bad packages, doubled ones."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from chores.ledger import wait_for
+
+from qcore.current import current
+from qcore.envelope import Outcome, Result, new_id
+from qcore.signing import Signer
+from qcore.tasks import async_iter, async_task, fetch, result
+from qcore.tasks.calls import build
+
+#: Seconds; the lease is not renewed, since a project that sets it wants it so.
+RETRY = 0.5
+
+
+@pytest.fixture(scope="module")
+def cluster(_start):
+    return _start(retry=RETRY, workers=4)
+
+
+def test_a_failed_task_is_tried_again_after_its_lease(cluster, ledger, key):
+    task_id = async_task("chores.kind.fail_first", key)
+    first, second = ledger.wait(key, "began", 2)
+    assert second.at - first.at > RETRY * 0.9
+    record = wait_for(lambda: (r := fetch(task_id)) and r.success and r)
+    assert (record.result, record.attempt_count) == ("the second time", 2)
+
+
+def test_max_attempts_ends_it(cluster, ledger, key):
+    task_id = async_task("chores.kind.fail_and_note", key, max_attempts=2)
+    ledger.wait(key, "began", 2)
+    cluster.wait_idle()
+    assert len(ledger.entries(key)) == 2
+    assert (fetch(task_id).success, fetch(task_id).attempt_count) == (False, 2)
+
+
+def test_ack_failure_ends_it_at_once(cluster, ledger, key):
+    async_task("chores.kind.fail_and_note", key, ack_failure=True)
+    ledger.wait(key, "began")
+    cluster.wait_idle()
+    assert len(ledger.entries(key)) == 1
+
+
+def test_the_hook_is_called_for_each_failed_attempt(cluster, ledger, key):
+    async_task(
+        "chores.kind.fail_first",
+        key,
+        hook="chores.kind.hook",
+        group=key,
+        task_name="n",
+    )
+    ledger.wait(key, "success n")
+    events = [entry.event for entry in ledger.entries(key)]
+    assert events == ["began", "failure n", "began", "success n"]
+
+
+def test_the_settings_ack_failures_and_their_exception(start, ledger, key):
+    cluster = start(queue="acks", ack_failures=True, retry=RETRY)
+    async_task("chores.kind.fail_and_note", f"{key} done", cluster="acks")
+    kept = f"{key} kept"
+    async_task(
+        "chores.kind.fail_and_note", kept, cluster="acks",
+        ack_failure=False, max_attempts=3,
+    )  # fmt: skip
+    ledger.wait(kept, "began", 3)
+    cluster.wait_idle()
+    assert len(ledger.entries(f"{key} done")) == 1
+    assert len(ledger.entries(kept)) == 3
+
+
+def test_the_documented_example_of_retry(cluster, ledger, key):
+    """Four workers, a task of 22 s, retry 5: called five times. Here a tenth of it."""
+    task_id = async_task("chores.kind.nap", key, 2.2)
+    assert result(task_id, wait=10_000) == key
+    cluster.wait_idle()
+    began = ledger.wait(key, "began", 5)
+    assert len(began) == 5
+    assert len(ledger.wait(key, "ended", 5)) == 5
+    gaps = [b.at - a.at for a, b in zip(began[:4], began[1:4], strict=False)]
+    assert all(RETRY * 0.9 < gap < RETRY * 2 for gap in gaps)
+    assert began[4].at >= ledger.entries(key, "ended")[0].at, "it had to wait"
+
+
+def test_a_renewed_lease_runs_it_once(start, ledger, key):
+    cluster = start(queue="renewed", retry=RETRY, renew=True, workers=4)
+    task_id = async_task("chores.kind.nap", key, 2.2, cluster="renewed")
+    assert result(task_id, wait=10_000) == key
+    cluster.wait_idle()
+    assert len(ledger.entries(key, "began")) == 1
+
+
+def test_what_waits_for_a_worker_is_renewed_too(start, ledger, key):
+    cluster = start(queue="waiting", retry=RETRY, renew=True, workers=1)
+    for _ in range(4):
+        async_task("chores.kind.nap", key, 0.4, cluster="waiting")
+    ledger.wait(key, "ended", 4)
+    cluster.wait_idle()
+    assert len(ledger.entries(key, "began")) == 4
+
+
+# -- packages that should not be there ----------------------------------------------
+def bad_packages():
+    key = current.conf.secret_keys[0]
+    task = build("chores.kind.record", ("never",))
+    good = current.signer.sign(task)
+    return {
+        "nothing but a byte": b"\0",
+        "text": "qcore ✓".encode(),
+        "our first bytes, then nothing": good[:20],
+        "random": bytes(range(256)) * 4096,
+        "changed": good[:-1] + bytes([good[-1] ^ 1]),
+        "forged": Signer(["another secret"], current.conf.name).sign(task),
+        "of another project": Signer([key], "another project").sign(task),
+        "moved": current.signer.sign(
+            build("chores.kind.record", ("never",), cluster="elsewhere")
+        ),
+        "signed garbage": _signed(b"\xc1" * 40),
+    }
+
+
+def _signed(payload: bytes) -> bytes:
+    """A package that only we could have made, of something that is no task."""
+    import hmac
+
+    head = b"qc\x01\x00"
+    return (
+        head + hmac.digest(current.signer._keys[0], head + payload, "sha256") + payload
+    )
+
+
+@pytest.mark.fault("G1")
+@pytest.mark.fault("G5")
+@pytest.mark.fault("G8")
+def test_bad_packages_are_set_aside_and_the_others_go_on(cluster, ledger, key):
+    bad = bad_packages()
+    broker = current.broker()
+    before = quarantined(cluster)
+    broker.enqueue_many(list(bad.values()))
+    assert result(async_task("chores.kind.record", key, 1), wait=10_000) == 1
+    cluster.wait_for(
+        lambda: quarantined(cluster) == before + len(bad), what="all are counted"
+    )
+    cluster.wait_idle()
+    assert ledger.entries("never") == []
+    assert cluster.is_complete()
+
+
+def quarantined(cluster):
+    snapshot = cluster.wait_for(lambda: cluster.snapshot, what="there is a snapshot")
+    return snapshot.quarantined
+
+
+@pytest.mark.fault("G9")
+def test_a_package_of_a_later_release_is_given_back(cluster):
+    package = b"qc\x09\x00" + current.signer.sign(build("chores.kind.add", (1,)))[4:]
+    (receipt,) = current.broker().enqueue_many([package])
+    cluster.wait_for(lambda: "has version 9" in cluster.log)
+    broker = current.broker()
+    wait_for(lambda: broker.queue_size() == 1, 5, "package in the queue")
+    assert broker.delete(receipt)
+
+
+# -- packages that come again ---------------------------------------------------------
+def redeliver(task):
+    """Put a task into its queue as if its first acknowledgement had been lost."""
+    broker = current.broker(task.queue)
+    broker.enqueue(current.signer.sign(task), delay=0)
+    (delivery,) = broker.dequeue(1)
+    assert delivery.attempt == 1
+    return broker, delivery
+
+
+def store_success(task, value=b"7"):
+    now = time.time()
+    current.store(False).save(
+        [
+            Result(
+                task=task, outcome=Outcome.SUCCESS, value=value, content="json",
+                started=now, stopped=now, attempt=1,
+            )
+        ]
+    )  # fmt: skip
+
+
+@pytest.mark.fault("E2")
+def test_a_stored_success_is_acknowledged_and_not_run(start, ledger, key):
+    task = build(
+        "chores.kind.record", (key,), cluster="again",
+        hook="chores.kind.hook", group=key, task_name="n",
+    )  # fmt: skip
+    store_success(task)
+    broker, delivery = redeliver(task)
+    broker.release([delivery.receipt])
+    cluster = start(queue="again")
+    ledger.wait(key, "success n")  # the hook may not have been called: so it is
+    cluster.wait_idle()
+    assert ledger.entries(key, "ran") == []
+    assert result(task.id) == 7
+
+
+@pytest.mark.fault("E2")
+def test_the_next_link_of_a_stored_success_is_sent_and_runs_once(start, ledger, key):
+    links = [("chores.kind.record", [key, "second"], {})]
+    task = build("chores.kind.record", (key, "first"), chain=links, cluster="links")
+    store_success(task)
+    for _ in range(2):
+        broker, delivery = redeliver(task)
+        broker.release([delivery.receipt])
+        cluster = start(queue="links", workers=1)
+        ledger.wait(key, "ran")
+        cluster.wait_idle()
+        cluster.stop()
+    assert len(ledger.entries(key, "ran")) == 1, "the second link, once"
+
+
+@pytest.mark.fault("F4")
+def test_a_scheduled_task_that_was_sent_twice_runs_once(cluster, ledger, key):
+    task = build("chores.kind.record", (key,), task_id=new_id(), slot=time.time())
+    package = current.signer.sign(task)
+    current.broker().enqueue(package)
+    ledger.wait(key, "ran")
+    cluster.wait_idle()
+    current.broker().enqueue(package)
+    cluster.wait_idle()
+    assert len(ledger.entries(key)) == 1
+
+
+def test_an_iter_is_joined_though_its_cluster_died_before_that(start, key):
+    """The last call is stored, and its cluster died before it joined the results."""
+    group = async_iter("chores.kind.add", [(1, 1), (2, 2)], cluster="torn")
+    broker = current.broker("torn")
+    deliveries = broker.dequeue(2)
+    for delivery in deliveries:
+        task = current.signer.verify(delivery.package)
+        store_success(task, b"2" if task.iter_index == 0 else b"4")
+    broker.release([delivery.receipt for delivery in deliveries])
+    start(queue="torn")
+    assert result(group, wait=10_000) == [2, 4]

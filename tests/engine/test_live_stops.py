@@ -1,0 +1,229 @@
+"""The end of a cluster, in order and otherwise, and the signals that it takes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+from chores.ledger import wait_for
+
+from qcore.current import current
+from qcore.tasks import async_task, fetch, result
+from qcore.testing.processes import processes
+
+Q = "stops"
+
+
+def send(name, *args, **options):
+    return async_task(f"chores.{name}", *args, cluster=Q, **options)
+
+
+@pytest.fixture(autouse=True)
+def _empty_queue(database):
+    yield
+    current.broker(Q).purge_queue()
+
+
+@pytest.mark.fault("A9")
+def test_short_tasks_end_and_the_rest_is_returned(start, ledger, key):
+    cluster = start(queue=Q, shutdown_grace=5)
+    for _ in range(20):
+        send("kind.nap", key, 0.2)
+    ledger.wait(key, "began", 2)
+    at = time.monotonic()
+    assert cluster.stop() == 0
+    assert time.monotonic() - at < 2.5
+    began, ended = (len(ledger.entries(key, event)) for event in ("began", "ended"))
+    assert began == ended < 20
+    broker = current.broker(Q)
+    assert broker.queue_size() == 20 - ended
+    assert broker.lock_size() == 0
+    assert cluster.survivors() == []
+    assert "Traceback" not in cluster.log
+
+
+@pytest.mark.fault("A10")
+def test_a_long_task_is_given_back_and_runs_in_the_next_cluster(start, ledger, key):
+    first = start(queue=Q, shutdown_grace=0.3)
+    task_id = send("kind.slow_with_clean_up", key, 60)
+    ledger.wait(key, "began")
+    at = time.monotonic()
+    assert first.stop() == 0
+    assert time.monotonic() - at < 2.3
+    assert len(ledger.entries(key, "cleaned up")) == 1, "it was asked to stop"
+    assert fetch(task_id) is None, "that is no outcome"
+    assert current.broker(Q).queue_size() == 1
+    second = start(queue=Q, shutdown_grace=0.1)
+    ledger.wait(key, "began", 2)
+    assert second.stop() == 0
+
+
+@pytest.mark.fault("A10")
+def test_a_task_that_does_not_stop_is_killed_and_given_back(start, ledger, key):
+    cluster = start(queue=Q, shutdown_grace=0.1)
+    task_id = send("rude.block_signals", key, 60)
+    ledger.wait(key, "began")
+    at = time.monotonic()
+    assert cluster.stop() == 0
+    assert time.monotonic() - at < 5
+    assert fetch(task_id) is None
+    assert current.broker(Q).queue_size() == 1
+    assert cluster.survivors() == []
+
+
+@pytest.mark.fault("A11")
+def test_a_second_signal_means_now(start, ledger, key):
+    cluster = start(queue=Q, shutdown_grace=60)
+    send("kind.nap", key, 60)
+    ledger.wait(key, "began")
+    cluster.signal(signal.SIGTERM)
+    cluster.wait_for(lambda: "stopping, up to 60 s" in cluster.log)
+    at = time.monotonic()
+    cluster.signal(signal.SIGINT)
+    assert cluster.wait(5) == 0
+    assert time.monotonic() - at < 2
+    assert current.broker(Q).queue_size() == 1
+
+
+@pytest.mark.fault("A11")
+def test_a_burst_of_signals_is_no_trouble(start, ledger, key):
+    cluster = start(queue=Q, shutdown_grace=60)
+    send("kind.nap", key, 60)
+    ledger.wait(key, "began")
+    for number in [signal.SIGTERM] * 5 + [signal.SIGINT, signal.SIGHUP]:
+        cluster.signal(number)
+    assert cluster.wait(5) == 0
+    assert "Traceback" not in cluster.log
+    assert cluster.survivors() == []
+
+
+def test_sigquit_means_now(start, ledger, key):
+    cluster = start(queue=Q, shutdown_grace=60)
+    send("kind.nap", key, 60)
+    ledger.wait(key, "began")
+    cluster.signal(signal.SIGQUIT)
+    assert cluster.wait(5) == 0
+    assert current.broker(Q).queue_size() == 1
+
+
+@pytest.mark.fault("P8")
+def test_signals_to_the_whole_group_are_the_sentinels_affair(start, ledger, key):
+    """A terminal and a service manager signal every process; tasks end all the same."""
+    cluster = start(queue=Q, shutdown_grace=5)
+    send("kind.nap", key, 0.5)
+    ledger.wait(key, "began")
+    for process in cluster.survivors():
+        os.kill(process.pid, signal.SIGTERM)
+    assert cluster.wait(5) == 0
+    assert len(ledger.entries(key, "ended")) == 1
+
+
+def test_the_hook_of_the_last_task_is_called_before_the_end(start, ledger, key):
+    cluster = start(queue=Q, shutdown_grace=5, workers=1)
+    send("kind.nap", key, 0.3, hook="chores.kind.hook", group=key, task_name="n")
+    ledger.wait(key, "began")
+    assert cluster.stop() == 0
+    assert len(ledger.entries(key, "success n")) == 1
+    broker = current.broker(Q)
+    assert (broker.queue_size(), broker.lock_size()) == (0, 0)
+
+
+def test_a_follow_up_is_given_back_when_no_worker_is_left(start, ledger, key):
+    """With recycle=1 the worker of the last task is gone before its hook is due."""
+    cluster = start(queue=Q, shutdown_grace=20, workers=1, recycle=1)
+    send("kind.nap", key, 0.5, hook="chores.kind.hook", group=key, task_name="n")
+    ledger.wait(key, "began")
+    at = time.monotonic()
+    assert cluster.stop() == 0
+    assert time.monotonic() - at < 5
+    assert current.broker(Q).queue_size() == 1
+    start(queue=Q, workers=1)
+    ledger.wait(key, "success n")
+    assert len(ledger.entries(key, "began")) == 1, "only the hook was missing"
+
+
+@pytest.mark.fault("A4")
+def test_nobody_outlives_the_sentinel(start, ledger, key):
+    cluster = start(queue=Q, retry=1)
+    task_id = send("kind.nap", key, 1.5)
+    send("rude.have_child", f"{key} child")
+    ledger.wait(key, "began")
+    wait_for(lambda: ledger.entries(f"{key} child"))
+    cluster.kill_sentinel()
+    wait_for(lambda: not cluster.survivors(), 2, "end of all processes")
+    assert cluster.exit_code == -signal.SIGKILL
+    start(queue=Q, retry=10)
+    ledger.wait(key, "ended")
+    assert result(task_id, wait=5_000) == key
+
+
+@pytest.mark.fault("A5")
+def test_nothing_is_lost_with_a_whole_cluster(start, ledger, key):
+    cluster = start(queue=Q, retry=1)
+    ids = [send("kind.nap", key, 0.2) for _ in range(8)]
+    ledger.wait(key, "began", 2)
+    for process in cluster.survivors():
+        os.kill(process.pid, signal.SIGKILL)
+    start(queue=Q, retry=10)
+    assert [result(id, wait=10_000) for id in ids] == [key] * 8
+
+
+def test_a_dispatcher_that_dies_is_replaced_with_its_workers(start, ledger, key):
+    cluster = start(queue=Q, retry=1)
+    before = cluster.workers
+    task_id = send("kind.nap", key, 0.7)
+    (began,) = ledger.wait(key, "began")
+    dead = cluster.kill_dispatcher()
+    cluster.wait_for(lambda: not {*cluster.workers} & {*before}, 2, "workers end")
+    cluster.wait_for(cluster.is_complete, what="all are replaced")
+    assert cluster.dispatcher != dead
+    assert result(task_id, wait=10_000) == key
+    assert ledger.entries(key, "began")[1].pid != began.pid
+    assert cluster.stop() == 0
+
+
+@pytest.mark.fault("A12")
+def test_hup_replaces_workers_after_their_task(start, ledger, key):
+    cluster = start(queue=Q)
+    before = set(cluster.workers)
+    task_id = send("kind.nap", key, 0.5)
+    (began,) = ledger.wait(key, "began")
+    cluster.signal(signal.SIGHUP)
+    cluster.wait_for(lambda: "replacing all workers" in cluster.log)
+    cluster.signal(signal.SIGHUP)
+    assert result(task_id, wait=5_000) == key
+    assert ledger.entries(key, "ended")[0].pid == began.pid, "it was left in peace"
+    cluster.wait_for(
+        lambda: cluster.is_complete() and not before & set(cluster.workers),
+        what="both workers are new",
+    )
+    assert result(send("kind.add", 1, 1), wait=5_000) == 2
+
+
+@pytest.mark.fault("A12")
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTTIN])
+def test_stacks_are_dumped(start, ledger, key, number):
+    cluster = start(queue=Q)
+    send("kind.nap", key, 20)
+    ledger.wait(key, "began")
+    cluster.signal(number)
+    cluster.wait_for(lambda: "in nap" in cluster.log, 5, "the task is in the log")
+    cluster.wait_for(lambda: "in _wait" in cluster.log, 5, "the sentinel is in it")
+    assert cluster.is_complete()
+
+
+def test_run_once_ends_when_nothing_is_left(start, ledger, key):
+    for _ in range(5):
+        send("kind.record", key)
+    cluster = start(queue=Q, run_once=True)
+    assert cluster.wait(20) == 0
+    assert len(ledger.entries(key)) == 5
+    assert cluster.survivors() == []
+
+
+def test_no_process_of_these_tests_is_left(database):
+    """Each test has looked for its own; this looks for what none of them knew."""
+    titles = [p.pid for p in processes() if p.lives and p.parent == os.getpid()]
+    assert titles == []

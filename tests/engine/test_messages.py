@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qcore.engine.messages import (
+    END,
+    FOLLOW_UP,
+    PACKED_END,
+    READY,
+    RUN,
+    Died,
+    Drained,
+    Hired,
+    Kill,
+    Ready,
+    Renew,
+    Reply,
+    Stop,
+    pack_control,
+    pack_follow_up,
+    pack_reply,
+    pack_run,
+    unpack_control,
+    unpack_order,
+    unpack_reply,
+)
+from qcore.tasks.execution import Attempt
+
+counts = st.integers(0, 2**32 - 1)
+moments = st.floats(0, 2e9)
+attempts = st.builds(
+    Attempt, st.text(), st.binary(max_size=400), st.text(), moments, moments
+)
+
+
+@given(package=st.binary(max_size=300), attempt=counts)
+def test_run(package, attempt):
+    order = unpack_order(pack_run(package, attempt))
+    assert (order.kind, order.attempt, order.package) == (RUN, attempt, package)
+    assert order.ended is None
+
+
+@given(package=st.binary(max_size=300), attempt=counts, ended=attempts)
+def test_follow_up(package, attempt, ended):
+    order = unpack_order(pack_follow_up(package, attempt, ended))
+    assert (order.kind, order.attempt) == (FOLLOW_UP, attempt)
+    assert (order.package, order.ended) == (package, ended)
+
+
+def test_end():
+    assert unpack_order(PACKED_END).kind == END
+
+
+@given(
+    st.builds(
+        Reply,
+        ended=st.none() | attempts,
+        done=counts,
+        rss=counts,
+        retires=st.booleans(),
+        next_package=st.none() | st.binary(max_size=300),
+    )
+)
+def test_reply(reply):
+    assert unpack_reply(pack_reply(reply)) == reply
+
+
+def test_the_first_word_is_a_reply_to_nothing():
+    assert Reply(None, 0, 0) == READY
+
+
+@pytest.mark.parametrize(
+    "message",
+    [Hired(7, 1), Died(7, 9), Ready(7), Stop(2.5), Renew(), Kill(7, 9), Drained()],
+)
+def test_control(message):
+    assert unpack_control(pack_control(message)) == message
