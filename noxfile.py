@@ -56,6 +56,7 @@ PYTHON_SERVERS = {
     # without its extra [server], which brings 180 MB for services other than SQS
     "moto": ["moto==5.2.5", "flask>=3", "flask-cors>=5"],
     "ministack": ["ministack==1.5.33"],
+    "mongo": ["secantusdb==0.7.0b3"],  # GPL: a server for tests, and never shipped
 }
 
 # What the two sessions `tests` run: without the jobs of other sessions, in two

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 import pytest
 from servers.base import LoopbackServer, ServerMissing
 from servers.mariadb import MariaDBServer
+from servers.mongo import MongoServer
 from servers.postgres import PostgresServer
 from servers.proxy import FaultProxy
 from servers.redis import RedisServer
@@ -26,7 +27,7 @@ from servers.sqs import MinistackServer, MotoServer
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-ALL_SERVERS = "redis,postgres,mariadb,moto,ministack"
+ALL_SERVERS = "redis,postgres,mariadb,moto,ministack,mongo"
 DATABASE_SERVERS = {"postgres": PostgresServer, "mariadb": MariaDBServer}
 
 Server = TypeVar("Server", bound=LoopbackServer)
@@ -137,6 +138,18 @@ def own_moto_server() -> Iterator[MotoServer]:
 def ministack_server() -> Iterator[MinistackServer]:
     """A running ministack, the second opinion on SQS; one per test process."""
     yield from run_server("ministack", MinistackServer)
+
+
+@pytest.fixture(scope="session")
+def mongo_server() -> Iterator[MongoServer]:
+    """A running server that speaks MongoDB's protocol; one per test process."""
+    yield from run_server("mongo", MongoServer)
+
+
+@pytest.fixture
+def own_mongo_server() -> Iterator[MongoServer]:
+    """The same for one test that kills, pauses or reconfigures it."""
+    yield from run_server("mongo", MongoServer)
 
 
 @pytest.fixture
