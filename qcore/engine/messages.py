@@ -139,4 +139,5 @@ def pack_control(message: Control) -> bytes:
 
 def unpack_control(frame: bytes) -> Control:
     """Return the message in such a frame."""
-    return _decode_control(frame)
+    message: Control = _decode_control(frame)
+    return message

@@ -157,14 +157,16 @@ class Sentinel:
 
     def _wait(self, wake: socket.socket) -> None:
         now = time.monotonic()
-        until = [*self._due.values(), now + self._parts.conf.guard_cycle]
+        until = [now + self._parts.conf.guard_cycle]
+        # without a dispatcher no worker can be forked, however long it has been due
+        until += [at for place, at in self._due.items() if not place or self._control]
         if self._stopping_until is not None:
             until.append(self._stopping_until)
-        sources: list[object] = [wake]
+        sources = [wake.fileno()]
         if self._control is not None:
-            sources.append(self._control)
+            sources.append(self._control.fileno())
         ready, _, _ = select.select(sources, [], [], max(0.0, min(until) - now))
-        if wake in ready:
+        if wake.fileno() in ready:
             wake.recv(4096)
 
     def _is_over(self) -> bool:
