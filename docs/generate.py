@@ -30,6 +30,7 @@ from parts import (
     faults,
     hooks,
     interface,
+    plugins,
     schedules,
     shapes,
 )
@@ -45,6 +46,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "faults": faults.proved,
     "hooks": hooks.reference,
     "kinds": hooks.kinds,
+    "plugins": plugins.table,
+    "plugins-index": plugins.index,
     "schedule-types": schedules.types,
     "serializer-types": shapes.types,
     "settings": configuration.reference,
@@ -61,8 +64,9 @@ REGION = re.compile(
 
 
 def pages() -> list[Path]:
-    """Return the pages of the manual."""
-    return sorted(page for page in HERE.rglob("*.md") if "_build" not in page.parts)
+    """Return the pages of the manual, and that of the folder of plugins."""
+    manual = (page for page in HERE.rglob("*.md") if "_build" not in page.parts)
+    return [*sorted(manual), HERE.parent / "plugins" / "README.md"]
 
 
 def fill(text: str) -> str:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import inspect
 import re
-import sys
 import tomllib
-from importlib import import_module
-from pathlib import Path
 
+from qcore import builtin
 from qcore.brokers import base
 from qcore.brokers.base import CAPABILITIES, Broker
 from qcore.plugins import Provider
 
-from . import docstrings
+from . import docstrings, plugins
 
-ROOT = Path(__file__).resolve().parents[2]
 # a flag, and the question behind it; the formatter may put it on a line of its own
 _FLAG = re.compile(
     r"^    supports_(\w+): ClassVar\[bool\] = \(?\s*\w+  # (.+)\?$", re.MULTILINE
@@ -24,17 +21,13 @@ _FLAG = re.compile(
 
 def providers() -> list[tuple[Provider, str]]:
     """Return every broker with the folder of its plugin; the built-in one first."""
-    from qcore import builtin
-
-    found = [(provider, "") for provider in builtin.qcore_brokers()]
-    for path in sorted(ROOT.glob("plugins/*/pyproject.toml")):
-        project = tomllib.loads(path.read_text())["project"]
-        if str(path.parent) not in sys.path:  # it need not be installed
-            sys.path.append(str(path.parent))
-        for module in project["entry-points"]["qcore"].values():
-            describe = getattr(import_module(module), "qcore_brokers", list)
-            found += [(provider, path.parent.name) for provider in describe()]
-    return found
+    ours = [(one, "") for one in plugins.providers(builtin, "broker")]
+    theirs = [
+        (one, folder.name)
+        for folder, _, module in plugins.found()
+        for one in plugins.providers(module, "broker")
+    ]
+    return ours + theirs
 
 
 def table() -> str:
@@ -45,7 +38,7 @@ def table() -> str:
 
 def _who(found: list[tuple[Provider, str]]) -> str:
     rows = ["| broker | plugin | selected by | extra |", "| --- | --- | --- | --- |"]
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+    extras = tomllib.loads((plugins.ROOT / "pyproject.toml").read_text())["project"][
         "optional-dependencies"
     ]
     for provider, folder in found:

@@ -38,9 +38,10 @@ class Block:
 
 
 def pages() -> list[Path]:
-    """Return the README and the pages of the manual."""
+    """Return the README, that of the plugins, and the pages of the manual."""
     found = (ROOT / "docs").rglob("*.md")
-    return [ROOT / "README.md", *sorted(p for p in found if "_build" not in p.parts)]
+    manual = sorted(page for page in found if "_build" not in page.parts)
+    return [ROOT / "README.md", ROOT / "plugins" / "README.md", *manual]
 
 
 def name_of(page: Path) -> str:
