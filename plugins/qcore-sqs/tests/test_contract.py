@@ -18,6 +18,18 @@ SECRET = "s3cret-of-the-contract"
 Make = Callable[..., Broker]
 
 
+@pytest.fixture(scope="module")
+def restarted_moto() -> Iterator[MotoServer]:
+    """A moto of this module's own, for the contract kills it."""
+    yield from run_server("moto", MotoServer)
+
+
+@pytest.fixture(scope="module")
+def restarted_ministack() -> Iterator[MinistackServer]:
+    """A ministack of this module's own."""
+    yield from run_server("ministack", MinistackServer)
+
+
 class TestPlugin(PluginContract):
     """What holds for every plugin."""
 
@@ -78,11 +90,11 @@ class ServiceContract(BrokerContract):
 
 
 class TestMoto(ServiceContract):
-    """On moto, whose own server this is, for the contract kills it."""
+    """On moto, which is the more faithful one."""
 
-    @pytest.fixture(scope="class")
-    def server(self) -> Iterator[MotoServer]:
-        yield from run_server("moto", MotoServer)
+    @pytest.fixture
+    def server(self, restarted_moto: MotoServer) -> SQSServer:
+        return restarted_moto
 
 
 class TestMinistack(ServiceContract):
@@ -90,6 +102,6 @@ class TestMinistack(ServiceContract):
 
     late_acknowledge = False
 
-    @pytest.fixture(scope="class")
-    def server(self) -> Iterator[MinistackServer]:
-        yield from run_server("ministack", MinistackServer)
+    @pytest.fixture
+    def server(self, restarted_ministack: MinistackServer) -> SQSServer:
+        return restarted_ministack
