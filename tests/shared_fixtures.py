@@ -20,9 +20,10 @@ from servers.base import LoopbackServer, ServerMissing
 from servers.mariadb import MariaDBServer
 from servers.mongo import MongoServer
 from servers.postgres import PostgresServer
-from servers.proxy import FaultProxy
 from servers.redis import RedisServer
 from servers.sqs import MinistackServer, MotoServer
+
+from qcore.testing.proxy import FaultProxy
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -8,7 +8,8 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from servers.proxy import FaultProxy
+
+from qcore.testing.proxy import FaultProxy
 
 
 @pytest.fixture

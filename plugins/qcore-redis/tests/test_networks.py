@@ -15,8 +15,9 @@ from qcore_redis.broker import RedisBroker
 if TYPE_CHECKING:
     from types import FrameType
 
-    from servers.proxy import FaultProxy
     from servers.redis import RedisServer
+
+    from qcore.testing.proxy import FaultProxy
 
 Open = Callable[..., RedisBroker]
 

@@ -2,6 +2,8 @@
 
 ::
 
+    from qcore.testing.proxy import FaultProxy
+
     with FaultProxy(server.port) as proxy:
         client = connect(proxy.port)
         proxy.fault("black-hole")      # a silent partition
