@@ -41,6 +41,10 @@ logger = logging.getLogger("qcore.worker")
 #: traceback begins with the caller and ends with the culprit.
 MAX_ERROR = 64 * 1024
 
+#: Seconds between the cancelling of a coroutine and the alarm that interrupts one
+#: which keeps the event loop to itself. Less than any sensible ``grace``.
+_SECOND_BELL = 0.2
+
 
 class Attempt(msgspec.Struct, frozen=True, array_like=True):
     """How one execution ended, as it travels from a worker to the dispatcher."""
@@ -96,7 +100,7 @@ def _call(task: Task) -> Any:
         )
     function = resolve(task.func)
     seconds = choose(task.options.timeout, current.conf.timeout)
-    Running.depth = task.depth
+    outer, Running.depth = Running.depth, task.depth
     try:
         return current.registry.hook.qcore_run_task(
             task=task, call=lambda: _timed(function, args, kwargs, seconds)
@@ -104,7 +108,7 @@ def _call(task: Task) -> Any:
     except SystemExit as error:
         raise TaskError(f"the task called sys.exit({error.code!r})") from error
     finally:
-        Running.depth = None
+        Running.depth = outer
 
 
 def decode(task: Task) -> tuple[list[Any], dict[str, Any]]:
@@ -146,13 +150,28 @@ def _timed(
 
 async def _within(coroutine: Any, seconds: float | None) -> Any:
     """Await a coroutine; a time-out cancels it, so that its clean-up runs."""
+    left = _postpone_alarm() or seconds
     try:
-        async with asyncio.timeout(seconds) as limit:
+        async with asyncio.timeout(left) as limit:
             return await coroutine
     except TimeoutError as error:
         if limit.expired():
             raise _out_of_time(seconds) from error
         raise
+
+
+def _postpone_alarm() -> float | None:
+    """Put the alarm off, so that asyncio's own clock comes first.
+
+    Returns the seconds that were left, or None where no alarm is set.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return None
+    left, _ = signal.getitimer(signal.ITIMER_REAL)
+    if not left:
+        return None
+    signal.setitimer(signal.ITIMER_REAL, left + _SECOND_BELL)
+    return left
 
 
 @contextmanager
@@ -170,7 +189,6 @@ def soft_timeout(seconds: float | None) -> Generator[None]:
         raise _out_of_time(seconds)
 
     before = signal.signal(signal.SIGALRM, ring)
-    # a coroutine is cancelled by asyncio's own clock, a little earlier
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield

@@ -29,15 +29,18 @@ def run_inline(task: Task) -> None:
     """
     following: Task | None = task
     while following is not None:
-        error = _run_one(following)
+        error = run_one(following)
         if error is not None:
             raise error
         following = next_link(following)
 
 
-def _run_one(task: Task) -> BaseException | None:
+def run_one(task: Task, attempt_count: int = 1) -> BaseException | None:
+    """Run a task and its hook, store its result; return what it raised, if it did."""
     task = current.signer.verify(current.signer.sign(task), task.queue)
-    attempt, error = execute(task, 1, f"{socket.gethostname()}:{os.getpid()}")
+    attempt, error = execute(
+        task, attempt_count, f"{socket.gethostname()}:{os.getpid()}"
+    )
     result = Result(
         task=task,
         outcome=attempt.outcome,
@@ -45,7 +48,7 @@ def _run_one(task: Task) -> BaseException | None:
         content=attempt.content,
         started=attempt.started,
         stopped=attempt.stopped,
-        attempt=1,
+        attempt=attempt_count,
     )
     if is_saved(result, current.conf):
         store = _save(result)

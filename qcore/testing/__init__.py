@@ -1,7 +1,11 @@
-"""The plugin author's kit: what a plugin must keep, as tests to inherit.
+"""Tests for those who use qcore, and for those who write plugins.
 
-Subclass a contract in the tests of a plugin, say how to make one of yours, and
-pytest asks everything else::
+For a project: ``qcore.testing.drain`` runs what is queued, and looks at it, without a
+cluster; ``LiveCluster`` is a real one; ``pytest_plugins = ["qcore.testing.fixtures"]``
+makes fixtures of both.
+
+For a plugin: contracts, to inherit from. Say how to make one of yours, and pytest asks
+everything else::
 
     from qcore.testing import BrokerContract
 
@@ -25,10 +29,13 @@ _CONTRACTS = {
     "PluginContract": "plugin",
 }
 
-__all__ = ["BrokerContract", "PluginContract"]
+_MODULES = _CONTRACTS | {"LiveCluster": "cluster"}
+
+__all__ = ["BrokerContract", "LiveCluster", "PluginContract"]
 
 if TYPE_CHECKING:
     from .brokers import BrokerContract as BrokerContract
+    from .cluster import LiveCluster as LiveCluster
     from .plugin import PluginContract as PluginContract
 
 if "pytest" in sys.modules:
@@ -40,8 +47,8 @@ if "pytest" in sys.modules:
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _CONTRACTS:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{_CONTRACTS[name]}", __name__), name)
+    value = getattr(import_module(f".{_MODULES[name]}", __name__), name)
     globals()[name] = value
     return value

@@ -1,0 +1,130 @@
+"""For the tests of a project: run what is queued, here and now, and look at it.
+
+No cluster is needed. Tasks take the whole way of a package (signed, verified, decoded,
+run with its time-out, stored, hooked, chained), on whatever broker the settings choose;
+with the memory broker, or the ORM's on the test database, nothing needs to be cleaned
+up::
+
+    def test_an_order_sends_a_receipt(db):
+        place_order(7)
+        assert_enqueued("shop.tasks.send_receipt", args=(7,))
+        drain()
+        assert len(mail.outbox) == 1
+
+Under a broker outside of the test database, tasks are sent on commit, which a test
+that is rolled back never reaches: use ``captureOnCommitCallbacks(execute=True)``, or
+set ``'commit': 'now'``.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..current import current
+from ..errors import PackageError
+from ..tasks.calls import build, next_link, split_options
+from ..tasks.execution import execute
+from ..tasks.follow_up import decode_value
+from ..tasks.inline import run_one
+from .waiting import assert_enqueued, enqueued
+
+if TYPE_CHECKING:
+    from ..brokers.base import Broker
+    from ..envelope import Delivery
+
+__all__ = ["Counts", "assert_enqueued", "drain", "enqueued", "perform"]
+
+#: Tasks that one ``drain`` runs at most: more come only of tasks that enqueue
+#: themselves for ever.
+MOST = 10_000
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a ``drain`` has done."""
+
+    succeeded: int = 0
+    failed: int = 0
+    refused: int = 0  # packages that could not be verified
+
+
+def drain(
+    queue: str | None = None, *, raises: bool = True, broker: Broker | None = None
+) -> Counts:
+    """Run everything that is queued, in this process, until nothing is left.
+
+    What the tasks enqueue is run too, and so are hooks and the links of chains. What
+    is delayed is left. A failed task is stored and acknowledged; it is not retried.
+
+    Args:
+        queue: None means the project's own.
+        raises: raise what the first failed task raised, with the rest still queued.
+        broker: instead of the project's.
+
+    Returns:
+        How many tasks succeeded and failed.
+
+    Raises:
+        Exception: what a task raised.
+        PackageError: what was queued is no package of ours.
+        AssertionError: there is no end to it.
+    """
+    broker = broker or current.broker(queue)
+    counts = Counts()
+    for _ in range(MOST):
+        deliveries = broker.dequeue(1)
+        if not deliveries:
+            return counts
+        error = _run(broker, deliveries[0], counts)
+        if error is not None and raises:
+            raise error
+    raise AssertionError(
+        f"{MOST:,} tasks have run and queue {broker.queue!r} is still not empty: does a"
+        " task enqueue itself?"
+    )
+
+
+def _run(broker: Broker, delivery: Delivery, counts: Counts) -> BaseException | None:
+    try:
+        task = current.signer.verify(delivery.package, broker.queue)
+    except PackageError as refusal:
+        broker.fail(delivery.receipt)
+        counts.refused += 1
+        return refusal
+    error = run_one(task, delivery.attempt)
+    if error is None and (following := next_link(task)) is not None:
+        broker.enqueue(current.signer.sign(following))
+    broker.acknowledge(delivery.receipt)
+    if error is None:
+        counts.succeeded += 1
+    else:
+        counts.failed += 1
+    return error
+
+
+def perform(func: Callable[..., Any] | str, *args: Any, **kwargs: Any) -> Any:
+    """Run one call as a worker would, and return its value as a result would give it.
+
+    Nothing is queued, stored or hooked. Arguments and value go through the serializer,
+    so that what cannot travel is found here.
+
+    Args:
+        func: a function of a module, or its dotted path.
+        args: its positional arguments.
+        kwargs: its keyword arguments, and options of ``async_task`` such as ``timeout``.
+
+    Raises:
+        EnqueueError: the call cannot be sent.
+        Exception: what the function raised.
+    """
+    kwargs, options = split_options(kwargs)
+    task = build(func, args, kwargs, **options)
+    task = current.signer.verify(current.signer.sign(task), task.queue)
+    attempt, error = execute(task, 1, f"{socket.gethostname()}:{os.getpid()}")
+    if error is not None:
+        raise error
+    return decode_value(attempt.content, attempt.value)
