@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 from servers.base import LoopbackServer, ServerMissing
+from servers.disque import DisqueServer
 from servers.mariadb import MariaDBServer
 from servers.mongo import MongoServer
 from servers.postgres import PostgresServer
@@ -151,6 +152,18 @@ def mongo_server() -> Iterator[MongoServer]:
 def own_mongo_server() -> Iterator[MongoServer]:
     """The same for one test that kills, pauses or reconfigures it."""
     yield from run_server("mongo", MongoServer)
+
+
+@pytest.fixture(scope="session")
+def disque_server() -> Iterator[DisqueServer]:
+    """A running node that speaks Disque's protocol; one per test process."""
+    yield from run_server("disque", DisqueServer)
+
+
+@pytest.fixture
+def own_disque_server() -> Iterator[DisqueServer]:
+    """The same for one test that kills, fills or reconfigures it; it survives a kill."""
+    yield from run_server("disque", lambda: DisqueServer(appendonly=True))
 
 
 @pytest.fixture

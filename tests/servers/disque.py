@@ -1,0 +1,43 @@
+"""A private server that speaks the protocol of Disque, written for these tests.
+
+No package has Disque itself. The server is in ``disque_server`` and follows what a real
+1.0-rc1 was seen to say; it is alone, so what a cluster of nodes does is not tested.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+from pathlib import Path
+
+from .base import LoopbackServer
+
+PROGRAM = Path(__file__).parent / "disque_server"
+
+
+class DisqueServer(LoopbackServer):
+    """Runs one node with nothing on disk.
+
+    With ``appendonly`` every job is on disk before its reply; ``options`` are further
+    words of the command line, such as ``"--dialect", "module"``.
+    """
+
+    def __init__(self, *options: str, appendonly: bool = False) -> None:
+        self._options = options
+        self._keep = "yes" if appendonly else "no"
+        super().__init__()
+
+    def command(self) -> list[str]:
+        place = ["--port", str(self.port), "--dir", str(self.folder)]
+        keep = ["--appendonly", self._keep]
+        return [sys.executable, str(PROGRAM), *place, *keep, *self._options]
+
+    def ready(self, connection: socket.socket) -> bool:
+        connection.sendall(b"PING\r\n")
+        # a node with a password answers, too
+        return connection.recv(64).startswith((b"+PONG", b"-NOAUTH"))
+
+    @property
+    def address(self) -> str:
+        """The node, as it stands in ``disque_nodes``."""
+        return f"{self.host}:{self.port}"
