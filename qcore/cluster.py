@@ -43,6 +43,9 @@ def run(conf: Conf | None = None, *, run_once: bool = False) -> int:
         )
     conf = conf or current.conf
     broker_class(current.registry, conf)  # a missing plugin is told before any fork
+    # Before it, too: what is wrong with a reporter is told once, and its driver, which
+    # may take a second to load, is there when the dispatcher has to report a death.
+    current.reporters  # noqa: B018
     sentinel = Sentinel(parts(conf), uuid.uuid4().hex, run_once=run_once)
     return sentinel.run()
 
@@ -106,6 +109,5 @@ def _after_fork(_role: str) -> None:
 
 
 def _before_exit() -> None:
-    for reporter in current.reporters:
-        reporter.flush(_FLUSH)
+    current.flush_reporters(_FLUSH)
     connections.close_all()

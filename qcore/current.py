@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .brokers.choice import broker_class
 from .conf import Conf
 from .errors import ConfigError
+from .masking import mask_url
 from .plugins import Registry
 from .signing import Signer
 
@@ -35,6 +36,9 @@ T = TypeVar("T")
 _WATCHED = frozenset(
     {"Q_CLUSTER", "SECRET_KEY", "SECRET_KEY_FALLBACKS", "TIME_ZONE", "USE_TZ"}
 )
+
+#: Under this name: the names of the reporters that cannot be made.
+_LEFT_OUT = "reporters left out"
 
 
 class Current:
@@ -101,8 +105,20 @@ class Current:
 
     @property
     def reporters(self) -> list[ErrorReporter]:
-        """This thread's error reporters; one that cannot be made is logged and left out."""
+        """This thread's error reporters; one that cannot be made is logged and left out.
+
+        It is logged once, also for the processes that are forked later.
+        """
         return self._mine("reporters", self._make_reporters)
+
+    def flush_reporters(self, timeout: float) -> None:
+        """Let each reporter that this thread has made send what is left, within seconds."""
+        for reporter in self._made_here().get("reporters", ()):
+            try:
+                reporter.flush(timeout)
+            except Exception:  # it is a stranger's code, and the last to run
+                name = type(reporter).__name__
+                logger.exception("error reporter %s was not flushed", name)
 
     def _make(self, kind: str, name: str) -> Any:
         return self._mine(
@@ -111,11 +127,16 @@ class Current:
 
     def _make_reporters(self) -> list[ErrorReporter]:
         made = []
+        left_out = self._one(_LEFT_OUT, set[str])
         for name, options in self.conf.error_reporter.items():
+            if name in left_out:
+                continue
             try:
                 made.append(self.registry.load("error reporter", name)(**options))
             except Exception as error:  # noqa: BLE001 - it is a stranger's code
-                logger.error("error reporter %r is left out: %s", name, error)
+                left_out.add(name)
+                reason = mask_url(str(error))
+                logger.error("error reporter %r is left out: %s", name, reason)
         return made
 
     # -- making and forgetting ---------------------------------------------------
@@ -130,16 +151,22 @@ class Current:
         return made
 
     def _mine(self, key: str, make: Callable[[], T]) -> T:
+        mine = self._made_here()
+        try:
+            made: T = mine[key]
+        except KeyError:
+            made = mine[key] = make()
+        return made
+
+    def _made_here(self) -> dict[str, Any]:
+        """Return what this thread of this process has made from these settings."""
         mark = (os.getpid(), self._generation)
         local = self._local
         if getattr(local, "mark", None) != mark:
             # a fork or a change of settings: what is there is somebody else's,
             # so it is dropped and not closed
             local.mark, local.made = mark, {}
-        try:
-            made: T = local.made[key]
-        except KeyError:
-            made = local.made[key] = make()
+        made: dict[str, Any] = local.made
         return made
 
     def close(self) -> None:
@@ -153,7 +180,7 @@ class Current:
         """Forget everything but the plugins; the next use reads the settings again."""
         with self._lock:
             self._generation += 1
-            for key in ("conf", "signer"):
+            for key in ("conf", "signer", _LEFT_OUT):
                 self._made.pop(key, None)
 
     def _watch(self) -> None:

@@ -116,6 +116,19 @@ class Registry:
         for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
             if only is None or point.name in only:
                 self._admit(point)
+        self._admit_legacy(only)
+
+    def _admit_legacy(self, only: set[str] | None) -> None:
+        """Add the reporters made for django-q, where nothing of ours has the name."""
+        from .reporters import legacy
+
+        taken = self._providers[legacy.KIND]
+        for plugin in legacy.installed():
+            if plugin.name in taken or (only is not None and plugin.name not in only):
+                continue
+            self.plugins.append(plugin)
+            for provider in plugin.providers[legacy.KIND]:
+                taken[provider.name] = (provider, plugin)
 
     def _admit(self, point: EntryPoint) -> None:
         """Load one entry point; keep its error where it has one."""

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Any
+
+#: Packages whose frames lead from a worker to the task's own code.
+_ON_THE_WAY = frozenset({"qcore", "pluggy", "asyncio"})
+
+ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,13 +33,47 @@ class Report:
     args: tuple[Any, ...] | None = None
     kwargs: dict[str, Any] | None = None
 
+    @property
+    def exc_info(self) -> ExcInfo | None:
+        """The exception as ``sys.exc_info()`` has it, with a traceback of the task alone.
+
+        It begins in the task's own code: what leads there is the same for all tasks,
+        and has their arguments in its local variables. None where there is no
+        exception.
+        """
+        if self.exception is None:
+            return None
+        trace = _from_the_task_on(self.exception.__traceback__)
+        return type(self.exception), self.exception, trace
+
+
+def is_on_the_way(module: str) -> bool:
+    """Whether code of that module only leads from a worker to the task's own."""
+    return module.partition(".")[0] in _ON_THE_WAY
+
+
+def _from_the_task_on(trace: TracebackType | None) -> TracebackType | None:
+    """Return a traceback without what led to the task; all of it if that is all."""
+    whole = trace
+    while trace and is_on_the_way(trace.tb_frame.f_globals.get("__name__") or ""):
+        trace = trace.tb_next
+    return trace or whole
+
 
 class ErrorReporter:
     """Base class of all error reporters.
 
-    An instance is made in each process that reports, with the keywords that stand
-    under its name in ``Q_CLUSTER['error_reporter']``. What it raises is logged and
-    changes nothing for the task.
+    An instance is made with the keywords that stand under its name in
+    ``Q_CLUSTER['error_reporter']``: once when a cluster starts, so that wrong options
+    are told then, and in each thread of each process that reports. So a service that
+    is set up for a whole process is set up by the first instance, and found set up by
+    the others.
+
+    What it raises is logged and changes nothing for the task.
+
+    Raises:
+        ConfigError: an option is wrong; it is logged once, with secrets masked, and
+            nothing is sent to this reporter.
     """
 
     def __init__(self, **options: Any) -> None:
