@@ -46,21 +46,17 @@ def _told(page: Path, block: Block) -> dict[str, object]:
 
 
 def run_tests_of(project: Project, shown: list[Block]) -> None:
-    """Run test cases that a page shows; of contracts see that pytest collects them."""
+    """Run the tests that a page shows; of contracts see that pytest collects them."""
     files = {block.file or "" for block in shown}
     if any(file.startswith("shop/test_") for file in files):
         said = project.run("django-admin test shop")
         assert "Ran 0 tests" not in said
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    if "conftest.py" in files:
+        project.run(shlex.join([*words, "tests"]))
+        return
     if contracts := sorted(file for file in files if file.startswith("tests/test_")):
-        pytest_words = [
-            "-m",
-            "pytest",
-            "-q",
-            "--collect-only",
-            "-p",
-            "no:cacheprovider",
-        ]
-        project.run(shlex.join([sys.executable, *pytest_words, *contracts]))
+        project.run(shlex.join([*words, "--collect-only", *contracts]))
 
 
 def test_the_five_minutes_of_the_readme(tmp_path: Path) -> None:

@@ -27,17 +27,26 @@ def markdown(thing: object) -> str:
 
 
 def signature(function: Callable[..., Any], name: str) -> str:
-    """Return ``name(arguments) -> type`` as a block of Python, one line if it fits."""
-    shown = _plain(str(inspect.signature(function)))
-    line = f"{name}{shown}"
-    if len(line) > 88:
-        line = name + _folded(inspect.signature(function))
-    return f"```text\n{line}\n```"
+    """Return ``name(arguments) -> type`` as a block, one line if it fits."""
+    found = inspect.signature(function)
+    if inspect.isclass(function):
+        found = found.replace(return_annotation=inspect.Signature.empty)
+    line = _plain(f"{name}{found}")
+    return f"```text\n{line if len(line) <= 88 else _folded(found, name)}\n```"
 
 
-def _folded(found: inspect.Signature) -> str:
-    arguments = [f"    {_plain(str(part))},\n" for part in found.parameters.values()]
-    return f"(\n{''.join(arguments)}) -> {_plain(str(found.return_annotation))}"
+def _folded(found: inspect.Signature, name: str) -> str:
+    """Return a signature with one line for each argument."""
+    lines = [f"{name}("]
+    starred = False
+    for part in found.parameters.values():
+        if part.kind is part.KEYWORD_ONLY and not starred:
+            lines.append("    *,")
+        starred = starred or part.kind in (part.KEYWORD_ONLY, part.VAR_POSITIONAL)
+        lines.append(f"    {_plain(str(part))},")
+    if found.return_annotation is found.empty:
+        return "\n".join([*lines, ")"])
+    return "\n".join([*lines, f") -> {_plain(str(found.return_annotation))}"])
 
 
 def _plain(text: str) -> str:

@@ -3,46 +3,47 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
+from importlib import import_module
 from types import ModuleType
 
 import qcore.tasks
-import qcore.testing
 
 from . import docstrings
+
+#: Where the functions for the tests of a project are.
+TESTING = {
+    "qcore.testing.drain": ("drain", "perform", "enqueued", "assert_enqueued"),
+    "qcore.testing": ("LiveCluster",),
+}
 
 
 def tasks() -> str:
     """Return everything that ``qcore.tasks`` offers."""
-    return _of(qcore.tasks)
+    return _of(qcore.tasks, qcore.tasks.__all__, "##")
 
 
 def testing() -> str:
-    """Return what ``qcore.testing`` offers to users: its functions."""
-    return _of(qcore.testing, classes=False)
+    """Return what the tests of a project use, each with its import."""
+    return "\n\n".join(
+        f"`from {path} import {', '.join(names)}`\n\n"
+        f"{_of(import_module(path), names, '###')}"
+        for path, names in TESTING.items()
+    )
 
 
-def _of(module: ModuleType, *, classes: bool = True) -> str:
+def _of(module: ModuleType, names: Sequence[str], level: str) -> str:
     text = []
-    for name in module.__all__:
+    for name in names:
         thing = getattr(module, name)
+        text += [f"{level} {name}", docstrings.signature(thing, name)]
+        text.append(docstrings.markdown(thing))
         if inspect.isclass(thing):
-            if classes:
-                text.append(_class(name, thing))
-        elif callable(thing):
-            text += [
-                f"## {name}",
-                docstrings.signature(thing, name),
-                docstrings.markdown(thing),
-            ]
+            text.append(_members(thing))
     return "\n\n".join(text)
 
 
-def _class(name: str, thing: type) -> str:
-    text = [
-        f"## {name}",
-        docstrings.signature(thing, name),
-        docstrings.markdown(thing),
-    ]
+def _members(thing: type) -> str:
     lines = []
     for inner, value in vars(thing).items():
         if inner.startswith("_"):
@@ -55,4 +56,4 @@ def _class(name: str, thing: type) -> str:
             arguments = arguments.replace("self, ", "").replace("(self)", "()")
             shown = arguments.replace("'", "")
             lines.append(f"- `{inner}{shown}`: {first}")
-    return "\n\n".join([*text, "\n".join(lines)])
+    return "\n".join(lines)
