@@ -15,8 +15,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def found() -> Iterator[tuple[Path, dict[str, str], ModuleType]]:
-    """Yield folder, project and module of each; none of them needs to be installed."""
-    for path in sorted(ROOT.glob("plugins/*/pyproject.toml")):
+    """Yield folder, project and module of each; none of them needs to be installed.
+
+    A plugin without a README is not ready: the tables link to it.
+    """
+    for readme in sorted(ROOT.glob("plugins/*/README.md")):
+        path = readme.with_name("pyproject.toml")
         project = tomllib.loads(path.read_text())["project"]
         if str(path.parent) not in sys.path:
             sys.path.append(str(path.parent))
