@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 DEFAULT_TTL = 86_400  # seconds
 DEFAULT_RETRY = 300  # seconds
 
-LEAVING = (
-    "LEAVING This node is leaving the cluster, please connect to a different one"
-)
+LEAVING = "LEAVING This node is leaving the cluster, please connect to a different one"
 
 
 def addjob(node: Node, client: Client, words: list[bytes]) -> Reply:
@@ -71,14 +69,14 @@ def _refuse_job(node: Node, queue: bytes, replicate: int, maxlen: int | None) ->
 async def getjob(node: Node, client: Client, words: list[bytes]) -> Reply:
     """Hand out jobs; wait for one when there is none."""
     given = Words(words)
-    block, timeout, count, counters = True, 0, 1, False
+    block, milliseconds, count, counters = True, 0, 1, False
     for word in given:
         if word == "NOHANG":
             block = False
         elif word == "TIMEOUT":
             text = given.text()
             number(text, "ERR timeout is not an integer or out of range", None)
-            timeout = number(text, "ERR timeout is negative")
+            milliseconds = number(text, "ERR timeout is negative")
         elif word == "COUNT":
             count = given.number("ERR COUNT must be a number greater than zero", 1)
         elif word == "WITHCOUNTERS":
@@ -94,7 +92,7 @@ async def getjob(node: Node, client: Client, words: list[bytes]) -> Reply:
     if not jobs and block:
         if node.is_leaving:
             raise Refusal(LEAVING)
-        jobs = await _wait(node, client, queues, count, timeout)
+        jobs = await _wait(node, client, queues, count, milliseconds)
     as_words = node.settings.is_module
     nothing = NULL_BULK if as_words else NULL_ARRAY
     told = [job.deliver(counters=counters, as_words=as_words) for job in jobs]
@@ -102,14 +100,14 @@ async def getjob(node: Node, client: Client, words: list[bytes]) -> Reply:
 
 
 async def _wait(
-    node: Node, client: Client, queues: list[bytes], count: int, timeout: int
+    node: Node, client: Client, queues: list[bytes], count: int, milliseconds: int
 ) -> list[Job]:
-    """Wait ``timeout`` milliseconds, as seen ten times a second; 0 is for ever."""
-    deadline = clock() + timeout
+    """Wait as long as asked, judged ten times a second; 0 is for ever."""
+    deadline = clock() + milliseconds
     waiter = client.waiter = node.store.wait(queues, count)
     node.blocked += 1
     try:
-        while not client.is_gone and not (timeout and clock() >= deadline):
+        while not client.is_gone and not (milliseconds and clock() >= deadline):
             done, _ = await asyncio.wait({waiter.jobs}, timeout=0.1)
             if done:
                 return waiter.jobs.result()

@@ -52,9 +52,7 @@ class Job:
     @property
     def awake(self) -> int:
         """When something is to be done about it."""
-        return (
-            self.expires if self.requeue is None else min(self.expires, self.requeue)
-        )
+        return self.expires if self.requeue is None else min(self.expires, self.requeue)
 
     def deliver(self, *, counters: bool, as_words: bool) -> list[Reply]:
         """Return it as GETJOB hands it out; ``as_words``: the names are no bulks."""

@@ -104,7 +104,7 @@ def debug(node: Node, client: Client, words: list[bytes]) -> Reply:
 def info(node: Node, client: Client, words: list[bytes]) -> Reply:
     is_module = node.settings.is_module
     version = {"redis_version": REDIS} if is_module else {"disque_version": VERSION}
-    sections = {
+    sections: dict[str, dict[str, object]] = {
         "Server": {
             **version,
             "process_id": os.getpid(),

@@ -1,0 +1,287 @@
+"""The broker: a queue of Disque, whose jobs come back until they are acknowledged.
+
+Three habits of Disque shape it. The time until a job comes back runs from when it was
+queued, not from when it was handed out; so a claim is GETJOB and at once WORKING, which
+begins that time anew and tells how long it is. That time is the job's, set by who sent
+it. And it is kept to half a second only, either way.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections import defaultdict
+from collections.abc import Hashable, Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from qcore.brokers.base import Broker
+from qcore.envelope import Delivery
+from qcore.errors import BrokerError
+
+from .addresses import Address, read_addresses
+from .body import unwrap, wrap
+from .census import Counts, count, find
+from .errors import code
+from .job import Job, Receipt
+from .nodes import Nodes
+
+if TYPE_CHECKING:
+    from qcore.conf import Conf
+
+    from .connection import Connection
+
+T = TypeVar("T")
+
+logger = logging.getLogger("qcore.broker")
+
+# Seconds for which Disque keeps a task that nobody finishes; it wants a limit. An id
+# has room for 45 days of it, and WORKING is refused after the first half.
+KEEP_SECONDS = 30 * 86_400
+# Longer leases are cut to this, in seconds, to stay well within that half.
+LONGEST_LEASE = 7 * 86_400
+# Seconds by which a job may come back too early: measured, and Disque's own bound.
+EARLY_SECONDS = 0.5
+# Seconds that a lease must still have for its release to be sent: it shall not meet
+# the next holder.
+RELEASE_SECONDS = 0.25
+# Milliseconds in which copies of a new job must be on other nodes, if there are any.
+COPY_MS = 1000
+# How long, in seconds, a reply may take where somebody waits for the call, and the
+# bounds where a cluster does: half a lease lets it act before the lease is over.
+BRIEF_SECONDS = 1.5
+PATIENT_SECONDS = (2.0, 15.0)
+
+
+class DisqueBroker(Broker):
+    """Queues in Disque 1.0, on one node or several; see the README of qcore-disque."""
+
+    supports_bulk = True
+    supports_release = True
+    supports_delay = True
+    supports_extend = True
+    supports_blocking = True
+    supports_delete = True
+    supports_counts = True
+    supports_durable = True
+    max_batch = 100
+
+    def __init__(self, conf: Conf, queue: str | None = None) -> None:
+        super().__init__(conf, queue)
+        self.max_payload = conf.max_payload
+        self._addresses = read_addresses(conf.disque_nodes)
+        # A second over, for the half by which Disque may be early.
+        self._retry = math.ceil(min(self.lease, LONGEST_LEASE)) + 1
+        self._brief = Nodes(self._addresses, conf.disque_auth, BRIEF_SECONDS)
+
+    @cached_property
+    def _patient(self) -> Nodes:
+        """The nodes for a cluster, which would rather wait than fail."""
+        low, high = PATIENT_SECONDS
+        seconds = min(max(self.lease / 2, low), high)
+        return Nodes(self._addresses, self.conf.disque_auth, seconds)
+
+    # -- sending -----------------------------------------------------------
+    def enqueue_many(self, packages: Sequence[bytes], *, delay: float = 0) -> list[str]:
+        """Store all packages or none, unless the connection breaks meanwhile."""
+        self.check_size(packages)
+        ids: list[bytes] = []
+        for chunk in _chunks(packages, self.max_batch):
+            commands = [self._add(wrap(package), delay) for package in chunk]
+            try:
+                connection, replies = self._brief.talk(*commands)
+                ids += [reply for reply in replies if type(reply) is bytes]
+                for reply in replies:
+                    connection.require(reply)
+            except BrokerError:
+                self._take_back(ids)
+                raise
+        return [id.decode() for id in ids]
+
+    def _add(self, body: bytes, delay: float) -> tuple[Any, ...]:
+        """Return the command that stores one job; Disque counts in whole seconds."""
+        seconds = math.ceil(delay)
+        waiting = ("DELAY", seconds) if seconds else ()
+        times = (*waiting, "RETRY", self._retry, "TTL", KEEP_SECONDS + seconds)
+        return ("ADDJOB", self.queue, body, COPY_MS, *times)
+
+    def _take_back(self, ids: Sequence[bytes]) -> None:
+        """Remove what a failed call has stored, so that it can be called again."""
+        if not ids:
+            return
+        try:
+            self._brief.ask(("ACKJOB", *ids))
+        except BrokerError as error:
+            logger.warning("%d packages of a failed call remain: %s", len(ids), error)
+
+    # -- receiving ---------------------------------------------------------
+    def dequeue(self, limit: int = 1, wait: float = 0) -> list[Delivery]:
+        limit = min(limit, self.max_batch)
+        if limit < 1:
+            return []
+        deadline = time.monotonic() + wait
+        while True:
+            # Half of the time that a reply may take: Disque looks ten times a second
+            # whether a wait is over.
+            left = max(0.0, deadline - time.monotonic())
+            block = int(min(left, self._patient.reply_seconds / 2) * 1000)
+            # TIMEOUT 0 would wait for ever.
+            waiting = ("TIMEOUT", block) if block else ("NOHANG",)
+            words = (*waiting, "COUNT", limit, "WITHCOUNTERS", "FROM", self.queue)
+            connection, (reply,) = self._patient.talk(("GETJOB", *words))
+            # None, whether the node has sent a null array or a null bulk.
+            jobs = [Job.claimed(one) for one in connection.require(reply) or ()]
+            if jobs or time.monotonic() >= deadline:
+                return self._hold(connection, jobs) if jobs else []
+
+    def _hold(self, connection: Connection, jobs: Sequence[Job]) -> list[Delivery]:
+        """Begin the leases of jobs that were just handed out; pass over what is gone."""
+        asked = time.monotonic()
+        replies = connection.talk([("WORKING", job.id) for job in jobs])
+        held = []
+        for job, reply in zip(jobs, replies, strict=True):
+            if code(reply) == "NOJOB":
+                continue  # deleted, or acknowledged by who held it before
+            if code(reply) == "TOOLATE":
+                end = self._rest(connection, job)
+            else:
+                end = asked + self._span(connection.require(reply))
+            receipt = Receipt(job.id, job.returns, connection.address)
+            held.append(Delivery(receipt, job.package, job.attempt, end))
+        return held
+
+    def _span(self, retry: int) -> float:
+        """Return the seconds for which a job surely stays away; 0 means for ever."""
+        return min(self.lease, max(0.0, retry - EARLY_SECONDS)) if retry else self.lease
+
+    def _rest(self, connection: Connection, job: Job) -> float:
+        """Return the end of a lease that can no longer be prolonged."""
+        asked = time.monotonic()
+        (reply,) = connection.ask(("SHOW", job.id))
+        requeue = Job.shown(reply).requeue if reply else 0.0
+        return asked + min(self.lease, math.inf if requeue is None else requeue)
+
+    def acknowledge_many(self, receipts: Sequence[Hashable]) -> None:
+        for connection, group in self._at_home(receipts):
+            connection.ask(("ACKJOB", *(receipt.id for receipt in group)))
+
+    def release(self, receipts: Sequence[Hashable], *, delay: float = 0) -> None:
+        """Give deliveries back, to the front; with a delay, to the end as new jobs."""
+        for connection, group in self._at_home(receipts):
+            replies = connection.ask(*(("SHOW", receipt.id) for receipt in group))
+            jobs = [Job.shown(reply) if reply else None for reply in replies]
+            held = [
+                job
+                for job, receipt in zip(jobs, group, strict=True)
+                if job is not None
+                and job.is_held_by(receipt)
+                and (job.requeue is None or job.requeue > RELEASE_SECONDS)
+            ]
+            if held and delay > 0:
+                self._replace(connection, held, delay)
+            elif held:
+                connection.ask(("NACK", *(job.id for job in held)))
+
+    def _replace(
+        self, connection: Connection, jobs: Sequence[Job], delay: float
+    ) -> None:
+        """Store delayed copies, then end the originals: in this order none is lost."""
+        bodies = [wrap(unwrap(job.body)[0], job.attempt) for job in jobs]
+        replies = connection.talk([self._add(body, delay) for body in bodies])
+        stored = [
+            job.id
+            for job, reply in zip(jobs, replies, strict=True)
+            if type(reply) is bytes
+        ]
+        if stored:
+            connection.ask(("ACKJOB", *stored))
+        for reply in replies:
+            connection.require(reply)
+
+    def extend(self, receipts: Sequence[Hashable]) -> set[Hashable]:
+        lost: set[Hashable] = set()
+        for connection, group in self._at_home(receipts):
+            # What SHOW tells of the moment after WORKING was so before it as well: a
+            # job that has gone back to its queue counts one more for ever.
+            commands = [
+                command
+                for receipt in group
+                for command in (("WORKING", receipt.id), ("SHOW", receipt.id))
+            ]
+            replies = connection.talk(commands)
+            answers = zip(group, replies[::2], replies[1::2], strict=True)
+            for receipt, working, shown in answers:
+                if code(working) in ("NOJOB", "TOOLATE"):
+                    lost.add(receipt)
+                    continue
+                connection.require(working)
+                reply = connection.require(shown)
+                if reply is None or not Job.shown(reply).is_held_by(receipt):
+                    lost.add(receipt)
+        return lost
+
+    def _at_home(
+        self, receipts: Sequence[Hashable]
+    ) -> Iterator[tuple[Connection, Sequence[Receipt]]]:
+        """Return receipts by the node that has handed out their jobs, in batches."""
+        groups: dict[Address, list[Receipt]] = defaultdict(list)
+        for receipt in cast("Sequence[Receipt]", receipts):
+            groups[receipt.address].append(receipt)
+        for address, group in groups.items():
+            for chunk in _chunks(group, self.max_batch):
+                yield self._patient.at(address), chunk
+
+    # -- looking after -------------------------------------------------------
+    def delete(self, id: str) -> bool:
+        """Remove a waiting package; one given back with a delay has got another id.
+
+        Acknowledged is what other nodes of a cluster learn, too; DELJOB is not.
+        """
+        for connection in self._brief.each():
+            (reply,) = connection.talk([("ACKJOB", id)])
+            if code(reply) == "BADID":
+                return False
+            if connection.require(reply):
+                return True
+        return False
+
+    def queue_size(self) -> int:
+        return self._count().waiting
+
+    def lock_size(self) -> int:
+        return self._count().claimed
+
+    def _count(self) -> Counts:
+        return count(self._brief.each(), self.queue, copies=len(self._brief) > 1)
+
+    def purge_queue(self) -> None:
+        for connection in self._brief.each():
+            for chunk in _chunks(find(connection, self.queue), self.max_batch):
+                connection.ask(("ACKJOB", *chunk))
+
+    def ping(self) -> bool:
+        self._brief.ask(("PING",))
+        return True
+
+    def info(self) -> str:
+        (text,) = self._brief.ask(("INFO",))
+        lines = text.decode("utf-8", "replace").splitlines()
+        said = dict(line.split(":", 1) for line in lines if ":" in line)
+        if "disque_version" in said:
+            return f"Disque {said['disque_version']}"
+        return f"Disque module in Redis {said.get('redis_version', '(unknown)')}"
+
+    def info_name(self) -> str:
+        return "Disque (Q_CLUSTER['max_payload'])"
+
+    def close(self) -> None:
+        self._brief.close()
+        # It is made on first use; asking for it here would make it.
+        if "_patient" in self.__dict__:
+            self._patient.close()
+
+
+def _chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
