@@ -9,6 +9,9 @@ from typing import Any
 
 from django.utils import timezone, translation
 
+from qcore.tasks import async_task
+from qcore.tasks.calls import Running
+
 from .ledger import Ledger, note
 
 
@@ -114,3 +117,19 @@ def note_and_return(key: str, length: int) -> str:
 
 def doze(seconds: float) -> None:
     time.sleep(seconds)
+
+
+def send_another(number: int) -> list[int | None]:
+    """Return how deep this task is before and after it has sent another one."""
+    before = Running.depth
+    async_task("chores.kind.add", number)
+    return [before, Running.depth]
+
+
+def add_nothing() -> int:
+    return 0
+
+
+def takes_group(group: str) -> str:
+    """Take a keyword that has the name of an option."""
+    return group

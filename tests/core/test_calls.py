@@ -1,0 +1,266 @@
+"""From a call to a Task: options, arguments, and errors where the call is made."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import uuid
+
+import pytest
+from chores import kind
+from django.test import override_settings
+
+from qcore.conf import Conf
+from qcore.current import current
+from qcore.envelope import UNSET
+from qcore.errors import EnqueueError
+from qcore.signals import pre_enqueue
+from qcore.tasks import async_task, async_task_many, queue_size
+from qcore.tasks.calls import (
+    MAX_DEPTH,
+    OPTIONS,
+    Running,
+    build,
+    follow_on_id,
+    is_allowed,
+    next_link,
+    split_options,
+)
+from qcore.tasks.execution import decode
+from qcore.testing.drain import enqueued
+
+
+# -- options -----------------------------------------------------------------------------
+def test_options_stand_among_the_keywords():
+    kwargs = {"right": 1, "group": "g", "timeout": 3, "hook": "a.b"}
+    rest, options = split_options(kwargs)
+    assert rest == {"right": 1}
+    assert options == {"group": "g", "timeout": 3, "hook": "a.b"}
+
+
+def test_what_stands_in_q_options_too_is_for_the_function():
+    kwargs = {"group": "argument", "timeout": 3, "q_options": {"group": "option"}}
+    rest, options = split_options(kwargs)
+    assert rest == {"group": "argument"}
+    assert options == {"group": "option", "timeout": 3}
+
+
+def test_what_is_passed_in_is_not_changed():
+    own = {"group": "g"}
+    kwargs = {"right": 1, "q_options": own, "timeout": 3}
+    split_options(kwargs)
+    assert kwargs == {"right": 1, "q_options": {"group": "g"}, "timeout": 3}
+    assert own == {"group": "g"}
+
+
+def test_no_q_options():
+    assert split_options({"q_options": None, "right": 1}) == ({"right": 1}, {})
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            {"grup": 1},
+            r"unknown option 'grup' - did you mean 'group'\?\. Known options:",
+        ),
+        ({"right": 1}, "q_options: unknown option 'right'"),
+        ("group", "q_options is str, expected a dictionary"),
+    ],
+)
+def test_q_options_that_are_wrong(qcore_queue, given, message):
+    with pytest.raises(EnqueueError, match=message):
+        async_task("chores.kind.add", 1, q_options=given)
+    assert queue_size() == 0
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("timeout", "soon"),
+        ("max_attempts", 1.5),
+        ("ack_failure", "yes"),
+        ("save", 1),
+        ("cached", "for ever"),
+    ],
+)
+def test_an_option_of_the_wrong_type(option, value):
+    with pytest.raises(EnqueueError, match=rf"wrong type: .*\$\.{option}"):
+        build("chores.kind.add", (1,), **{option: value})
+
+
+def test_a_task_says_only_what_was_said():
+    task = build("chores.kind.add", (1,), timeout=None, save=False)
+    assert task.options.timeout is None
+    assert task.options.save is False
+    assert task.options.ack_failure is UNSET
+    assert task.options.max_attempts is UNSET
+
+
+def test_every_option_is_known_to_async_task(qcore_queue):
+    """Each of them is taken, and none of them reaches the function."""
+    said = {
+        "ack_failure": True, "broker": None, "cached": 60, "cluster": None,
+        "commit": "now", "delay": 0, "group": "g", "hook": kind.hook,
+        "max_attempts": 2, "save": True, "sync": False, "task_name": "n", "timeout": 5,
+    }  # fmt: skip
+    assert said.keys() == OPTIONS
+    async_task(kind.add, 1, **said)
+    (task,) = enqueued()
+    assert decode(task) == ([1], {})
+    assert (task.group, task.name, task.hook) == ("g", "n", "chores.kind.hook")
+
+
+# -- tasks ---------------------------------------------------------------------------------
+def test_a_task_of_a_call():
+    task = build(kind.add, (1,), {"right": 2})
+    assert (task.func, task.queue, task.content) == ("chores.kind.add", "tests", "json")
+    assert len(task.id) == 32
+    assert int(task.id, 16)
+    assert task.name == f"add-{task.id[-8:]}"
+    assert (task.group, task.hook, task.links, task.link) == (None, None, 0, 0)
+    assert decode(task) == ([1], {"right": 2})
+
+
+def test_ids_ascend():
+    ids = [build(kind.add, (1,)).id for _ in range(3)]
+    assert len(set(ids)) == 3
+    assert ids[0][:10] <= ids[1][:10] <= ids[2][:10]
+
+
+def test_arguments_arrive_as_they_were():
+    values = [
+        (1, 2), {"a": [None, True]}, dt.datetime(2026, 1, 2, tzinfo=dt.UTC),
+        decimal.Decimal("1.10"), uuid.UUID(int=7), b"\xff", {1, 2}, dt.timedelta(days=1),
+    ]  # fmt: skip
+    args, kwargs = decode(build("chores.kind.echo", (values,), {}))
+    assert args == [values]
+    assert kwargs == {}
+    assert [type(value) for value in args[0]] == [type(value) for value in values]
+
+
+@pytest.mark.fault("C1")
+@pytest.mark.parametrize(
+    ("argument", "where"),
+    [
+        (lambda: 1, r"\[0\]"),
+        ([1, {"user": object()}], r"\[0\]\[1\]\['user'\]"),
+        (open, r"\[0\]"),
+    ],
+)
+def test_an_argument_that_cannot_travel_is_refused_at_the_call(
+    qcore_queue, argument, where
+):
+    with pytest.raises(EnqueueError, match=rf"cannot send chores.kind.echo: .*{where}"):
+        async_task("chores.kind.echo", argument)
+    assert queue_size() == 0
+
+
+@pytest.mark.fault("C3")
+def test_arguments_over_the_limit_are_refused_with_both_sizes():
+    with pytest.raises(
+        EnqueueError, match=r"take 1,100,\d\d\d bytes, max_payload is 1,0"
+    ):
+        build("chores.kind.echo", ("x" * 1_100_000,))
+
+
+@pytest.mark.fault("G14")
+def test_arguments_that_do_not_fit_are_refused_at_the_call(qcore_queue):
+    with pytest.raises(EnqueueError, match="missing a required argument: 'left'"):
+        async_task(kind.add)
+    assert queue_size() == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("shop.tasks.mail", True),
+        ("shop.tasks", True),
+        ("shop.tasks_of_others.mail", False),
+        ("os.system", False),
+    ],
+)
+def test_allowed_tasks(path, allowed):
+    assert is_allowed(path, Conf(allowed_tasks=("shop.tasks", "blog"))) is allowed
+    assert is_allowed(path, Conf())
+
+
+def test_what_is_not_allowed_cannot_be_sent():
+    with (
+        override_settings(Q_CLUSTER={"allowed_tasks": ["shop"]}),
+        pytest.raises(EnqueueError, match=r"'allowed_tasks'.* admits only shop"),
+    ):
+        build("os.system", ("true",))
+    current.reset()
+
+
+@pytest.mark.fault("B22")
+def test_a_task_that_enqueues_itself_for_ever_is_refused(monkeypatch):
+    monkeypatch.setattr(Running, "depth", MAX_DEPTH - 1)
+    assert build("chores.kind.add", (1,)).depth == MAX_DEPTH
+    monkeypatch.setattr(Running, "depth", MAX_DEPTH)
+    with pytest.raises(EnqueueError, match="this chain would never end"):
+        build("chores.kind.add", (1,))
+
+
+# -- links -----------------------------------------------------------------------------
+def test_links_follow_one_another_under_ids_that_can_be_told():
+    links = [("chores.kind.echo", [1], {}), ("chores.kind.add", [2], {"right": 3})]
+    first = build("chores.kind.add", (0,), chain=links, group="g", hook="a.b")
+    assert (first.links, first.link) == (2, 0)
+    assert decode(first) == ([0], {})
+    second = next_link(first)
+    assert (second.func, second.links, second.link) == ("chores.kind.echo", 1, 1)
+    assert (second.group, second.hook) == ("g", "a.b")
+    assert second.id == next_link(first).id == follow_on_id(first.id) != first.id
+    third = next_link(second)
+    assert decode(third) == ([2], {"right": 3})
+    assert third.may_be_doubled
+    assert next_link(third) is None
+
+
+# -- many --------------------------------------------------------------------------------
+def test_many_in_one_call(qcore_queue):
+    ids = async_task_many("chores.kind.add", [(1, 2), [3], 4], group="g")
+    tasks = enqueued()
+    assert [task.id for task in tasks] == ids
+    assert [decode(task)[0] for task in tasks] == [[1, 2], [3], [4]]
+    assert {task.group for task in tasks} == {"g"}
+
+
+def test_many_or_none(qcore_queue):
+    with pytest.raises(EnqueueError):
+        async_task_many("chores.kind.echo", [(1,), (object(),)])
+    with pytest.raises(
+        EnqueueError, match="takes options only, got the keyword 'right'"
+    ):
+        async_task_many("chores.kind.add", [(1,)], right=2)
+    assert queue_size() == 0
+    assert async_task_many("chores.kind.add", []) == []
+
+
+# -- the signal ------------------------------------------------------------------------
+def test_a_receiver_may_change_the_call(qcore_queue):
+    def change(sender, task, **_):
+        task["args"] = (*task["args"], 10)
+        task["group"] = f"seen {task['group']}"
+
+    pre_enqueue.connect(change)
+    try:
+        async_task("chores.kind.add", 1, group="g")
+    finally:
+        pre_enqueue.disconnect(change)
+    (task,) = enqueued()
+    assert (decode(task)[0], task.group) == ([1, 10], "seen g")
+
+
+def test_a_receiver_that_raises_changes_nothing(qcore_queue):
+    def fail(sender, task, **_):
+        raise RuntimeError
+
+    pre_enqueue.connect(fail)
+    try:
+        async_task("chores.kind.add", 1)
+    finally:
+        pre_enqueue.disconnect(fail)
+    assert len(enqueued()) == 1

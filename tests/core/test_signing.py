@@ -1,0 +1,216 @@
+"""Packages: nobody but us makes one, and what is not one is refused as such."""
+
+from __future__ import annotations
+
+import hmac
+import zlib
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qcore.envelope import Options, Task, new_id
+from qcore.errors import BadPackage, BadSignature, NewerPackage, PackageError
+from qcore.signing import Signer, derive_key, peek
+
+#: Packages of every release so far, one per file; they stay here for ever.
+RELEASES = Path(__file__).parent / "packages"
+SECRET = "a secret of these tests"
+
+
+def make(**fields):
+    given = {
+        "id": new_id(),
+        "name": "mail-1",
+        "func": "shop.mail",
+        "queue": "tests",
+        "created": 1_767_225_600.0,
+        "content": "json",
+        "body": b'[["a"],{}]',
+    }
+    return Task(**(given | fields))
+
+
+@pytest.fixture
+def signer():
+    return Signer([SECRET], "site")
+
+
+tasks = st.builds(
+    Task,
+    id=st.text(max_size=32),
+    name=st.text(max_size=100),
+    func=st.text(max_size=50),
+    queue=st.text(max_size=20),
+    created=st.floats(0, 4e9),
+    content=st.sampled_from(["json", "pickle"]),
+    body=st.binary(max_size=2000),
+    group=st.none() | st.text(max_size=50),
+    hook=st.none() | st.text(max_size=50),
+    options=st.builds(
+        Options,
+        timeout=st.none() | st.floats(0, 1e6),
+        save=st.booleans(),
+        max_attempts=st.integers(0, 2**31),
+    ),
+    slot=st.none() | st.floats(0, 4e9),
+    depth=st.integers(0, 1000),
+    links=st.integers(0, 100),
+    link=st.integers(0, 100),
+)
+
+
+@given(task=tasks, compress=st.booleans())
+def test_a_package_holds_its_task(task, compress):
+    signer = Signer([SECRET], "site", compress=compress)
+    package = signer.sign(task)
+    assert signer.verify(package, task.queue) == task
+    assert peek(package) == task
+
+
+@given(st.binary(max_size=300))
+def test_bytes_of_others_are_refused_with_our_own_error(data):
+    """Fault G8: whatever comes, no other exception leaves."""
+    signer = Signer([SECRET], "site")
+    for bytes_ in (data, b"qc\x01\x00" + data, b"qc\x01\x01" + data):
+        with pytest.raises(PackageError):
+            signer.verify(bytes_)
+
+
+@given(st.binary(max_size=300))
+def test_signed_bytes_that_are_no_task(payload):
+    """Somebody with the key, or a bug of ours: still refused, not crashed over."""
+    key = derive_key(SECRET, "site")
+    for flags in (b"\0", b"\1"):
+        head = b"qc\x01" + flags
+        mac = hmac.digest(key, head + payload, "sha256")
+        with pytest.raises(BadPackage):
+            Signer([SECRET], "site").verify(head + mac + payload)
+
+
+@pytest.mark.fault("G1")
+@pytest.mark.parametrize("compress", [False, True])
+def test_each_byte_counts(compress):
+    signer = Signer([SECRET], "site", compress=compress)
+    package = signer.sign(make(body=b"x" * 200))
+    for place in range(len(package)):
+        for bit in (0x01, 0x80):
+            changed = bytearray(package)
+            changed[place] ^= bit
+            with pytest.raises(PackageError):
+                signer.verify(bytes(changed))
+
+
+def test_one_byte_more_or_less(signer):
+    package = signer.sign(make())
+    for changed in (package + b"\0", package[:-1], b"\0" + package, b""):
+        with pytest.raises(PackageError):
+            signer.verify(changed)
+
+
+@pytest.mark.fault("G2")
+def test_a_key_that_was_rotated_is_still_accepted(signer):
+    task = make()
+    rotated = Signer(["a newer secret", SECRET], "site")
+    assert rotated.verify(signer.sign(task)) == task
+    with pytest.raises(BadSignature):
+        signer.verify(rotated.sign(task))
+
+
+@pytest.mark.fault("G3")
+def test_a_key_that_is_no_longer_listed_is_refused(signer):
+    with pytest.raises(BadSignature, match="SECRET_KEY_FALLBACKS"):
+        Signer(["a newer secret"], "site").verify(signer.sign(make()))
+
+
+@pytest.mark.fault("G5")
+def test_a_package_belongs_to_its_queue_and_its_site(signer):
+    package = signer.sign(make(queue="a"))
+    with pytest.raises(BadSignature, match="signed for queue 'a' and came from 'b'"):
+        signer.verify(package, "b")
+    with pytest.raises(BadSignature):
+        Signer([SECRET], "another site").verify(package, "a")
+
+
+def test_keys_depend_on_secret_and_site():
+    pairs = [("a", "b"), ("a", "c"), ("b", "b"), ("ab", ""), ("", "ab")]
+    assert len({derive_key(*pair) for pair in pairs}) == len(pairs)
+
+
+@pytest.mark.fault("G9")
+def test_a_package_of_a_later_release_says_so(signer):
+    package = signer.sign(make())
+    with pytest.raises(NewerPackage, match="has version 2, this qcore reads up to 1"):
+        signer.verify(package[:2] + b"\x02" + package[3:])
+
+
+# -- compression ---------------------------------------------------------------------------
+def test_compression_only_where_it_helps():
+    signer = Signer([SECRET], "site", compress=True)
+    long, short = make(body=b"x" * 1000), make(id="", name="", func="", body=b"")
+    assert len(signer.sign(long)) < 300
+    assert signer.sign(long)[3] == 1
+    assert signer.sign(short)[3] == 0
+
+
+def test_what_was_compressed_is_read_without_the_setting(signer):
+    task = make(body=b"x" * 1000)
+    assert signer.verify(Signer([SECRET], "site", compress=True).sign(task)) == task
+
+
+@pytest.mark.fault("C7")
+def test_a_bomb_is_not_inflated():
+    """A gigabyte in a megabyte, with a good signature: refused at the limit."""
+    deflate = zlib.compressobj(9)
+    million = bytes(1_000_000)
+    payload = b"".join(deflate.compress(million) for _ in range(1000)) + deflate.flush()
+    head = b"qc\x01\x01"
+    mac = hmac.digest(derive_key(SECRET, "site"), head + payload, "sha256")
+    with pytest.raises(BadPackage, match="inflates to more than 16777216 bytes"):
+        Signer([SECRET], "site").verify(head + mac + payload)
+
+
+def test_a_torn_compressed_package():
+    payload = zlib.compress(msgspec.msgpack.encode(make()))[:-5]
+    head = b"qc\x01\x01"
+    mac = hmac.digest(derive_key(SECRET, "site"), head + payload, "sha256")
+    with pytest.raises(BadPackage):
+        Signer([SECRET], "site").verify(head + mac + payload)
+
+
+# -- releases ----------------------------------------------------------------------------
+@pytest.mark.fault("G10")
+@pytest.mark.parametrize(
+    "path", sorted(RELEASES.glob("*.package")), ids=lambda p: p.stem
+)
+def test_packages_of_older_releases_are_read(signer, path):
+    task = signer.verify(bytes.fromhex(path.read_text()), "tests")
+    assert (task.func, task.body) == ("shop.mail", b'[["a"],{}]')
+    assert (task.group, task.hook) == ("letters", "shop.sent")
+    assert task.options.timeout == 30
+    assert task.follows_up
+
+
+def test_there_is_a_package_of_this_release():
+    import qcore
+
+    assert (RELEASES / f"{qcore.__version__}.package").exists()
+
+
+def test_an_older_release_reads_what_has_fields_that_it_does_not_know(signer):
+    """Fields are appended only, so that a cluster may be one release behind."""
+    payload = msgspec.msgpack.encode(make())
+    fields = [*msgspec.msgpack.decode(payload), "a field of the future"]
+    payload = msgspec.msgpack.encode(fields)
+    head = b"qc\x01\x00"
+    mac = hmac.digest(derive_key(SECRET, "site"), head + payload, "sha256")
+    assert signer.verify(head + mac + payload).func == "shop.mail"
+
+
+def test_the_fields_stand_where_they_always_stood():
+    assert Task.__struct_fields__[:16] == (
+        "id", "name", "func", "queue", "created", "content", "body", "group", "hook",
+        "options", "iter_index", "iter_count", "slot", "depth", "links", "link",
+    )  # fmt: skip
