@@ -49,8 +49,9 @@ Link = tuple[str, list[Any], dict[str, Any]]
 def split_options(kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Split keywords into those for the function and those about the task.
 
-    ``q_options`` wins over the same keyword beside it, and leaves every other
-    keyword to the function. The dictionaries passed in are not changed.
+    An option may stand among the keywords or in ``q_options``. What stands in both is
+    an option there and an argument here, so that a function can have a keyword of
+    that name. The dictionaries passed in are not changed.
 
     Raises:
         EnqueueError: ``q_options`` holds an unknown option.
@@ -72,7 +73,8 @@ def split_options(kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any
                     f" Known options: {', '.join(sorted(OPTIONS))}."
                 )
         options = {key: kwargs[key] for key in kwargs.keys() & OPTIONS} | given
-    rest = {k: v for k, v in kwargs.items() if k not in OPTIONS and k != "q_options"}
+    taken = OPTIONS - given.keys() if given else OPTIONS
+    rest = {k: v for k, v in kwargs.items() if k not in taken and k != "q_options"}
     return rest, options
 
 

@@ -44,7 +44,7 @@ def write(path: Path, changes: Mapping[str, Any]) -> None:
         name = _database_name(alias, connections[alias].settings_dict["NAME"])
         text += f"DATABASES[{alias!r}]['NAME'] = {name!r}\n"
     for setting, value in changes.items():
-        text += f"{setting} = {_literal(setting, value)}\n"
+        text += f"{setting} = {literal(setting, value)}\n"
     path.write_text(text)
 
 
@@ -59,7 +59,12 @@ def _database_name(alias: str, name: object) -> str:
     return text
 
 
-def _literal(setting: str, value: Any) -> str:
+def literal(setting: str, value: Any) -> str:
+    """Return the text of a value, from which Python makes an equal one.
+
+    Raises:
+        ConfigError: there is none.
+    """
     text = repr(value)
     try:
         same = ast.literal_eval(text) == value
