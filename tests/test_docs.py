@@ -76,6 +76,17 @@ def test_every_verb_has_a_heading() -> None:
     assert wanted <= set(headings(DOCS / "cli.md"))
 
 
+def test_every_schema_of_json_is_listed() -> None:
+    text = (DOCS / "cli.md").read_text()
+    schemas = {
+        name
+        for path in (ROOT / "qcore").rglob("*.py")
+        for name in re.findall(r'"(qcore\.\w+/\d+)"', path.read_text())
+    }
+    assert len(schemas) >= 5
+    assert [name for name in schemas if f"`{name}`" not in text] == []
+
+
 def test_every_check_is_listed() -> None:
     text = (DOCS / "checks.md").read_text()
     assert [id for id in IDS if f"`{id}`" not in text] == []

@@ -29,7 +29,8 @@ def verbs() -> str:
 
 def _arguments(one: argparse.ArgumentParser) -> str:
     rows = ["| argument | meaning |", "| --- | --- |"]
-    for action in _actions(one):
+    # what must be there first, as people type it
+    for action in sorted(_actions(one), key=lambda action: bool(action.option_strings)):
         if "--help" in action.option_strings:
             continue
         names = ", ".join(action.option_strings)
