@@ -1,0 +1,285 @@
+"""The broker: a collection for each queue, a document for each package."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from operator import methodcaller
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from bson import ObjectId
+from pymongo import ReturnDocument, UpdateOne
+from pymongo.collection import Collection
+from pymongo.errors import OperationFailure
+
+from qcore.brokers.base import Broker
+from qcore.envelope import Delivery
+from qcore.errors import ConfigError
+
+from . import documents as docs
+from .connection import Connection
+from .options import Options
+from .pauses import Pauses
+from .stats import Stats
+
+if TYPE_CHECKING:
+    from qcore.conf import Conf
+
+T = TypeVar("T")
+Queue = Collection[dict[str, Any]]
+
+#: Bytes: the 16 MiB of a BSON document, less room for the fields beside the package.
+MAX_PACKAGE = 16 * 1024 * 1024 - 64 * 1024
+# How long, in seconds, a call may take where somebody waits for it, a reply where a
+# cluster does (within these bounds, a third of a lease lets it act before the lease is
+# over), and a call for which the server must go through a whole collection.
+BRIEF_SECONDS = 1.5
+PATIENT_SECONDS = (2.0, 10.0)
+LONG_SECONDS = 300.0
+# The server counts in whole milliseconds and cuts off the rest.
+TICK = 0.001
+# Seconds between two looks whether the index is still there; another process may
+# have deleted the queue with it.
+INDEX_SECONDS = 60.0
+
+
+class MongoBroker(Broker):
+    """Queues in MongoDB (4.2 or later); see the README of qcore-mongo.
+
+    Raises:
+        ConfigError: an option is unknown or wrong, or a name too long.
+    """
+
+    supports_bulk = True
+    supports_release = True
+    supports_delay = True
+    supports_extend = True
+    supports_order = True
+    supports_delete = True
+    supports_counts = True
+    supports_durable = True
+    supports_stats = True
+    max_batch = 200
+
+    def __init__(self, conf: Conf, queue: str | None = None) -> None:
+        super().__init__(conf, queue)
+        self.max_payload = min(conf.max_payload, MAX_PACKAGE)
+        low, high = PATIENT_SECONDS
+        options = Options.from_conf(conf, min(max(self.lease / 3, low), high))
+        self._name = docs.collection_name(self.queue)
+        size = len(f"{options.database}.{self._name}".encode())
+        if size > docs.NAMESPACE_BYTES:
+            raise ConfigError(
+                f"the queue {self.queue[:40]!r}... would need {size} bytes for the name"
+                f" of its collection, MongoDB takes {docs.NAMESPACE_BYTES}. Shorten it."
+            )
+        self._connection = Connection(options)
+        self._pauses = Pauses(conf.poll)
+        self._stats = Stats(self._connection, BRIEF_SECONDS)
+        self._index_at = 0.0
+
+    # -- sending -----------------------------------------------------------
+    def enqueue_many(self, packages: Sequence[bytes], *, delay: float = 0) -> list[str]:
+        self.check_size(packages)
+        new = [(ObjectId(), package) for package in packages]
+        for start in range(0, len(new), self.max_batch):
+            part = new[start : start + self.max_batch]
+            # Inserts could not ask the server for the time; upserts can.
+            writes = [
+                UpdateOne({"_id": id}, docs.stored(package, delay), upsert=True)
+                for id, package in part
+            ]
+            seconds = BRIEF_SECONDS if len(new) == 1 else None
+            self._run(methodcaller("bulk_write", writes), seconds)
+        return [str(id) for id, _ in new]
+
+    # -- receiving ---------------------------------------------------------
+    def dequeue(self, limit: int = 1, wait: float = 0) -> list[Delivery]:
+        limit = min(limit, self.max_batch)
+        if limit < 1:
+            return []
+        end = time.monotonic() + wait
+        self._keep_index()
+        while True:
+            found = self._claim_many(limit) if limit > 1 else self._claim_one()
+            if found:
+                self._pauses.reset()
+                return found
+            left = end - time.monotonic()
+            if left <= 0:
+                return []
+            time.sleep(min(left, self._pauses.next()))
+
+    def _claim_one(self) -> list[Delivery]:
+        lease_end = self._lease_end()
+        found = self._run(
+            lambda queue: queue.find_one_and_update(
+                docs.VISIBLE,
+                docs.claimed(ObjectId(), self.lease),
+                projection=docs.DELIVERED,
+                sort=docs.ORDER,
+                return_document=ReturnDocument.AFTER,
+            )
+        )
+        return [_delivery(found, lease_end)] if found else []
+
+    def _claim_many(self, limit: int) -> list[Delivery]:
+        """Claim the oldest, and read which of them are ours.
+
+        The update takes each document only if it is still visible, so that of two
+        claims that chose the same ones each has some, and none has those of the other.
+        """
+        ids = self._run(
+            lambda queue: [
+                one["_id"]
+                for one in queue.find(
+                    docs.VISIBLE, {"_id": 1}, sort=docs.ORDER, limit=limit
+                )
+            ]
+        )
+        if not ids:
+            return []
+        claim = ObjectId()
+        lease_end = self._lease_end()
+        chosen: docs.Document = {"_id": {"$in": ids}}
+        update = docs.claimed(claim, self.lease)
+        self._run(
+            lambda queue: queue.update_many({**chosen, **docs.VISIBLE}, update),
+            again=True,
+        )
+        ours = self._run(
+            lambda queue: list(queue.find({**chosen, "claim": claim}, docs.DELIVERED))
+        )
+        if not ours:
+            return self._claim_one()  # others were faster; this cannot lose a race
+        place = {id: index for index, id in enumerate(ids)}
+        ours.sort(key=lambda one: place[one["_id"]])
+        return [_delivery(one, lease_end) for one in ours]
+
+    def _lease_end(self) -> float:
+        return time.monotonic() + self.lease - TICK
+
+    def acknowledge_many(self, receipts: Sequence[Hashable]) -> None:
+        ids = sorted({id for id, _ in cast("Sequence[docs.Receipt]", receipts)})
+        for part in _parts(ids, self.max_batch):
+            self._run(methodcaller("delete_many", {"_id": {"$in": part}}), again=True)
+
+    def release(self, receipts: Sequence[Hashable], *, delay: float = 0) -> None:
+        """Give deliveries back: to their old place, or delayed to a later one."""
+        update = docs.released(delay)
+        for attempt, ids in self._by_attempt(receipts):
+            ours = docs.held(ids, attempt)
+            self._run(methodcaller("update_many", ours, update), again=True)
+
+    def extend(self, receipts: Sequence[Hashable]) -> set[Hashable]:
+        lost: set[Hashable] = set()
+        for attempt, ids in self._by_attempt(receipts):
+            kept = self._prolong(ids, attempt)
+            lost |= {(id, attempt) for id in ids if id not in kept}
+        return lost
+
+    def _prolong(self, ids: list[ObjectId], attempt: int) -> set[ObjectId]:
+        ours = docs.held(ids, attempt)
+        update = docs.extended(self.lease)
+
+        def prolong(queue: Queue) -> set[ObjectId]:
+            if queue.update_many(ours, update).matched_count == len(ids):
+                return set(ids)
+            return {one["_id"] for one in queue.find(ours, {"_id": 1})}
+
+        return self._run(prolong, again=True)
+
+    def _by_attempt(
+        self, receipts: Sequence[Hashable]
+    ) -> Iterator[tuple[int, list[ObjectId]]]:
+        """Yield an attempt and ids of it; nearly always all are of the first."""
+        ids: dict[int, set[ObjectId]] = defaultdict(set)
+        for id, attempt in cast("Sequence[docs.Receipt]", receipts):
+            ids[attempt].add(id)
+        for attempt, those in ids.items():
+            for part in _parts(sorted(those), self.max_batch):
+                yield attempt, part
+
+    # -- looking after -------------------------------------------------------
+    def delete(self, id: str) -> bool:
+        if not ObjectId.is_valid(id):
+            return False
+        chosen = {"_id": ObjectId(id), **docs.UNHELD}
+        done = self._run(lambda queue: queue.delete_one(chosen), BRIEF_SECONDS)
+        return done.deleted_count > 0
+
+    def queue_size(self) -> int:
+        total = self._run(lambda queue: queue.count_documents({}))
+        return max(0, total - self.lock_size())
+
+    def lock_size(self) -> int:
+        return self._run(lambda queue: queue.count_documents(docs.HELD))
+
+    def purge_queue(self) -> None:
+        self._run_long(lambda queue: queue.delete_many({}))
+
+    def delete_queue(self) -> None:
+        self._run_long(lambda queue: queue.drop())
+        self._index_at = 0.0
+
+    def ping(self) -> bool:
+        self._run(lambda queue: queue.database.command("ping"), BRIEF_SECONDS)
+        return True
+
+    def info(self) -> str:
+        def version(queue: Queue) -> str:
+            try:
+                return str(queue.database.client.server_info()["version"])
+            except (OperationFailure, KeyError):
+                return "of a version that it does not tell"
+
+        return f"MongoDB {self._run(version, BRIEF_SECONDS)}"
+
+    def info_name(self) -> str:
+        return "MongoDB (Q_CLUSTER['max_payload'], at most 16 MiB)"
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _keep_index(self) -> None:
+        """Have the index made where it is missing."""
+        if time.monotonic() < self._index_at:
+            return
+        known = self._run(lambda queue: queue.index_information())
+        if not any(index["key"] == docs.ORDER for index in known.values()):
+            # harmless when several do it at once
+            self._run_long(lambda queue: queue.create_index(docs.ORDER))
+        self._index_at = time.monotonic() + INDEX_SECONDS
+
+    def _run(
+        self,
+        work: Callable[[Queue], T],
+        seconds: float | None = None,
+        *,
+        again: bool = False,
+    ) -> T:
+        return self._connection.run(
+            lambda database: work(database[self._name]), seconds, again=again
+        )
+
+    def _run_long(self, work: Callable[[Queue], object]) -> None:
+        self.ping()  # a server that is not there is not waited for as long
+        self._run(work, LONG_SECONDS, again=True)
+
+    # -- status snapshots ------------------------------------------------------
+    def set_stat(self, key: str, value: bytes, ttl: float) -> None:
+        self._stats.put(key, value, ttl)
+
+    def get_stats(self, prefix: str) -> list[bytes]:
+        return self._stats.with_prefix(prefix)
+
+
+def _delivery(found: docs.Document, lease_end: float) -> Delivery:
+    attempt = int(found["attempt"])
+    return Delivery((found["_id"], attempt), found["package"], attempt, lease_end)
+
+
+def _parts(ids: list[ObjectId], size: int) -> Iterator[list[ObjectId]]:
+    for start in range(0, len(ids), size):
+        yield ids[start : start + size]

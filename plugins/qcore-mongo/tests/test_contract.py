@@ -1,0 +1,95 @@
+"""Whether the MongoDB broker keeps what every broker promises, over the wire."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pymongo
+import pytest
+import shared_fixtures
+from qcore_mongo.broker import MongoBroker
+from servers.base import free_port
+from servers.mongo import MongoServer
+
+from qcore.brokers.base import Broker
+from qcore.conf import Conf
+from qcore.testing import BrokerContract, PluginContract
+
+PASSWORD = "s3cret-of-mongo"
+Make = Callable[..., Broker]
+
+
+@pytest.fixture(scope="module")
+def durable_server() -> Iterator[MongoServer]:
+    """A server with users and passwords."""
+    for server in shared_fixtures.run_server("mongo", MongoServer):
+        with pymongo.MongoClient[dict[str, Any]](server.uri) as client:
+            roles = ["readWriteAnyDatabase"]
+            client.admin.command("createUser", "ann", pwd=PASSWORD, roles=roles)
+        server.options = ("--auth",)
+        server.restart()
+        yield server
+
+
+class TestPlugin(PluginContract):
+    """What holds for every plugin."""
+
+    name = "mongo"
+    drivers = ("pymongo", "bson")
+
+
+class TestMongo(BrokerContract):
+    """What holds for every broker."""
+
+    secret = PASSWORD
+    misspelt = ({"mongo": {"hots": "localhost"}}, "'hots' - did you mean 'host'")
+    race = 120  # the server sorts all that match for each claim
+
+    def options(self, port: int) -> dict[str, object]:
+        """Return the setting ``mongo`` for a port."""
+        return {
+            "host": "127.0.0.1",
+            "port": port,
+            "username": "ann",
+            "password": PASSWORD,
+        }
+
+    def test_the_same_instance_after_a_fork(self, connect: Make) -> None:
+        """A child that uses its parent's broker gets a client of its own, unwarned."""
+        parent = connect()
+        parent.enqueue(b"parent")
+
+        def send() -> str:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")  # the driver would warn of its threads
+                id = parent.enqueue(b"child")
+                parent.close()
+                return id
+
+        assert self.in_child(send)()
+        packages = [one.package for one in self.receive(parent, 2)]
+        assert packages == [b"parent", b"child"]
+
+    @pytest.fixture
+    def make_broker(self, durable_server: MongoServer) -> Make:
+        def make(queue: str | None = None, **settings: object) -> Broker:
+            options = {"mongo": self.options(durable_server.port), **settings}
+            return MongoBroker(Conf.from_dict(options), queue)
+
+        return make
+
+    @pytest.fixture
+    def dead_broker(self) -> Broker:
+        options = {**self.options(free_port()), "serverSelectionTimeoutMS": 200}
+        return MongoBroker(Conf.from_dict({"mongo": options}))
+
+    @pytest.fixture
+    def restart_service(self, durable_server: MongoServer) -> Callable[[bool], None]:
+        def restart(kill: bool) -> None:
+            if kill:
+                durable_server.kill()
+            durable_server.restart()
+
+        return restart

@@ -1,0 +1,291 @@
+"""Services that refuse, fail, fall silent, or come back as another."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pymongo
+import pytest
+import shared_fixtures
+from qcore_mongo.broker import MongoBroker
+from servers.mongo import MongoServer
+
+from qcore.envelope import Delivery
+from qcore.errors import BrokerError, BrokerUnavailable
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from qcore.testing.proxy import FaultProxy
+
+Open = Callable[..., MongoBroker]
+Client = pymongo.MongoClient[dict[str, Any]]
+Proxy = Callable[[int], "FaultProxy"]
+
+
+def receive(broker: MongoBroker, count: int) -> list[Delivery]:
+    found: list[Delivery] = []
+    deadline = time.monotonic() + 20
+    while len(found) < count:
+        assert time.monotonic() < deadline, f"{len(found)} of {count} came"
+        found += broker.dequeue(count - len(found), wait=1)
+    return found
+
+
+# -- commands that fail --------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def failing_server() -> Iterator[MongoServer]:
+    """A server that fails commands when it is told to."""
+    make = lambda: MongoServer("--enable-test-commands")  # noqa: E731
+    yield from shared_fixtures.run_server("mongo", make)
+
+
+@pytest.fixture
+def fail(failing_server: MongoServer) -> Iterator[Callable[..., None]]:
+    """``fail("update", times=2, errorCode=91)`` fails the next two updates so."""
+    with pymongo.MongoClient[dict[str, Any]](failing_server.uri) as client:
+
+        def fail(command: str, times: int = 1, **data: object) -> None:
+            point = {"failCommands": [command], **data}
+            client.admin.command(
+                {"configureFailPoint": "failCommand"},
+                mode={"times": times},
+                data=point,
+            )
+
+        yield fail
+        client.admin.command({"configureFailPoint": "failCommand"}, mode="off")
+
+
+@pytest.fixture
+def broker(failing_server: MongoServer, open_broker: Open) -> MongoBroker:
+    one = open_broker({"host": failing_server.uri})
+    one.enqueue_many([b"a", b"b", b"c"])
+    one._keep_index()
+    return one
+
+
+def test_a_connection_that_breaks_once_costs_nothing(
+    broker: MongoBroker, fail: Callable[..., None]
+) -> None:
+    """Writes of many documents too, which the driver does not repeat."""
+    fail("find", closeConnection=True)
+    fail("update", closeConnection=True)
+    held = broker.dequeue(2)
+    assert [one.package for one in held] == [b"a", b"b"]
+    receipts = [one.receipt for one in held]
+    fail("update", closeConnection=True)
+    assert broker.extend(receipts) == set()
+    fail("update", closeConnection=True)
+    broker.release(receipts)
+    held = receive(broker, 3)
+    assert [one.attempt for one in held] == [2, 2, 1]
+    fail("delete", closeConnection=True)
+    broker.acknowledge_many([one.receipt for one in held])
+    fail("update", closeConnection=True)
+    broker.enqueue(b"d")
+    assert [one.package for one in broker.dequeue(9)] == [b"d"]
+
+
+@pytest.mark.parametrize("code", [91, 189, 10107, 11600, 13435])
+def test_a_server_that_is_not_primary_is_unavailable(
+    broker: MongoBroker, fail: Callable[..., None], code: int
+) -> None:
+    fail("update", times=20, errorCode=code)
+    with pytest.raises(BrokerUnavailable, match="MongoDB at"):
+        broker.enqueue(b"x")
+    with pytest.raises(BrokerUnavailable, match="MongoDB at"):
+        broker.dequeue(3)
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        (13, r"grantRolesToUser\('<user>', \[{role: 'readWrite', db: 'django-q'}\]\)"),
+        (18, "refuses the user or the password"),
+        (14031, "no room left"),
+        (9, r"must be MongoDB 4\.2 or later"),
+    ],
+)
+def test_what_will_not_go_away_says_what_to_do(
+    broker: MongoBroker, fail: Callable[..., None], code: int, told: str
+) -> None:
+    package = b"what-nobody-should-read"
+    fail("update", errorCode=code)
+    with pytest.raises(BrokerError, match=told) as raised:
+        broker.enqueue(package)
+    assert not isinstance(raised.value, BrokerUnavailable)
+    assert package.decode() not in f"{raised.value!r}{raised.value.__cause__!r}"
+    assert broker.queue_size() == 3
+
+
+def test_a_write_whose_majority_does_not_answer_is_unavailable(
+    broker: MongoBroker, fail: Callable[..., None]
+) -> None:
+    error = {"code": 64, "codeName": "WriteConcernTimeout", "errmsg": "waiting"}
+    fail("update", times=2, writeConcernError=error)
+    with pytest.raises(BrokerUnavailable, match="waiting"):
+        broker.enqueue(b"x")
+
+
+# -- who may come in -----------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def strict_server() -> Iterator[MongoServer]:
+    """A server with two users: one may read and write everything, one nothing."""
+    for server in shared_fixtures.run_server("mongo", MongoServer):
+        with pymongo.MongoClient[dict[str, Any]](server.uri) as client:
+            for user, roles in (("ann", ["readWriteAnyDatabase"]), ("bob", [])):
+                client.admin.command("createUser", user, pwd="hush-hush", roles=roles)
+        server.options = ("--auth",)
+        server.restart()
+        yield server
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({}, "Set 'username' and 'password'"),
+        ({"username": "ann", "password": "hush-wrong"}, "refuses the user"),
+        ({"username": "eve", "password": "hush-hush"}, "refuses the user"),
+    ],
+    ids=["nobody", "wrong password", "stranger"],
+)
+def test_strangers_are_told_what_to_set(
+    strict_server: MongoServer, open_broker: Open, given: dict[str, str], told: str
+) -> None:
+    broker = open_broker({"host": strict_server.uri, **given})
+    for call in (broker.queue_size, broker.dequeue, lambda: broker.enqueue(b"x")):
+        with pytest.raises(BrokerError, match=told) as raised:
+            call()
+        assert not isinstance(raised.value, BrokerUnavailable)
+        assert "hush" not in f"{raised.value}{raised.value.__cause__}"
+
+
+def test_the_password_may_stand_in_the_uri(
+    strict_server: MongoServer, open_broker: Open
+) -> None:
+    place = f"127.0.0.1:{strict_server.port}"
+    broker = open_broker({"host": f"mongodb://ann:hush-hush@{place}/?authSource=admin"})
+    broker.enqueue(b"a")
+    assert broker.dequeue()[0].package == b"a"
+    strict_server.kill()
+    try:
+        with pytest.raises(BrokerUnavailable, match=f"mongodb://{place}") as raised:
+            broker.ping()
+        assert "hush" not in f"{raised.value}{raised.value.__cause__}"
+    finally:
+        strict_server.start()
+
+
+# -- networks ------------------------------------------------------------------
+
+
+def test_silence_is_noticed_and_forgotten(
+    mongo_server: MongoServer, open_broker: Open, fault_proxy: Proxy
+) -> None:
+    """A peer that says nothing costs a web request less than two seconds."""
+    proxy = fault_proxy(mongo_server.port)
+    setting = {"port": proxy.port, "directConnection": True}
+    broker = open_broker(setting, retry=4)
+    broker.enqueue(b"before")
+    broker.dequeue()
+    proxy.fault("black-hole")
+    started = time.monotonic()
+    with pytest.raises(BrokerUnavailable, match="cannot be reached"):
+        broker.enqueue(b"lost or late")
+    assert time.monotonic() - started < 2.5
+    with pytest.raises(BrokerUnavailable, match="cannot be reached"):
+        broker.dequeue(2)
+    proxy.fault("pass")
+    broker.enqueue(b"after")
+    found: set[bytes] = set()
+    deadline = time.monotonic() + 20
+    while b"after" not in found and time.monotonic() < deadline:
+        found |= {one.package for one in broker.dequeue(10, wait=1)}
+    assert b"after" in found
+
+
+def test_an_interrupted_call_does_not_mix_up_replies(
+    mongo_server: MongoServer, open_broker: Open, fault_proxy: Proxy
+) -> None:
+    """A task's time-out may strike while its own enqueue waits for the reply."""
+
+    class Struck(BaseException):
+        pass
+
+    def strike(number: int, frame: FrameType | None) -> None:
+        raise Struck
+
+    proxy = fault_proxy(mongo_server.port)
+    broker = open_broker({"port": proxy.port, "directConnection": True})
+    broker.ping()
+    proxy.fault("delay", 0.5)
+    before = signal.signal(signal.SIGALRM, strike)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        with pytest.raises(Struck):
+            broker.enqueue(b"package")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    proxy.fault("pass")
+    assert broker.ping()
+    assert broker.info().startswith("MongoDB 8.")
+
+
+def test_garbage_is_unavailability(
+    mongo_server: MongoServer, open_broker: Open, fault_proxy: Proxy
+) -> None:
+    """A reply with a wrong byte in its header drops the connection, and no more."""
+    proxy = fault_proxy(mongo_server.port)
+    broker = open_broker({"port": proxy.port, "directConnection": True})
+    broker.ping()
+    proxy.fault("corrupt", 8)  # the number of the request that it answers
+    with pytest.raises(BrokerUnavailable):
+        broker.queue_size()
+    proxy.fault("pass")
+    broker.enqueue(b"a")
+    assert broker.dequeue()[0].package == b"a"
+
+
+# -- servers that come back ----------------------------------------------------
+
+
+def test_a_server_that_comes_back_empty(
+    own_mongo_server: MongoServer, open_broker: Open
+) -> None:
+    """Another node under the same address: nothing of the past disturbs it."""
+    broker = open_broker({"host": own_mongo_server.uri})
+    broker.enqueue_many([b"a", b"b"])
+    held = receive(broker, 2)
+    own_mongo_server.kill()
+    shutil.rmtree(own_mongo_server.folder / "data")
+    own_mongo_server.start()
+    receipts = [one.receipt for one in held]
+    assert broker.extend(receipts) == set(receipts)
+    broker.release(receipts)
+    broker.acknowledge_many(receipts)
+    assert broker.dequeue(5) == []
+    broker.enqueue(b"c")
+    assert [one.package for one in receive(broker, 1)] == [b"c"]
+
+
+def test_a_server_that_is_no_replica_set(open_broker: Open) -> None:
+    """It has no retryable writes, and the driver asks for none."""
+    make = lambda: MongoServer("--standalone")  # noqa: E731
+    for server in shared_fixtures.run_server("mongo", make):
+        broker = open_broker({"host": server.uri})
+        broker.enqueue_many([b"a", b"b"])
+        held = receive(broker, 2)
+        server.kill()
+        server.start()
+        broker.acknowledge_many([one.receipt for one in held])
+        assert (broker.queue_size(), broker.lock_size()) == (0, 0)
