@@ -1,0 +1,323 @@
+"""The broker: one pull queue of IronMQ v3, in which packages are base64 texts.
+
+A claim is a reservation, its attempt the service's reserved_count. Timed-out and
+released messages go to the front of the queue.
+"""
+
+from __future__ import annotations
+
+import binascii
+import logging
+import math
+import time
+from base64 import b64decode, b64encode
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+from urllib.parse import quote
+
+from qcore.brokers.base import Broker
+from qcore.envelope import Delivery
+from qcore.errors import BrokerUnavailable, Unsupported
+
+from .batches import (
+    MAX_BATCH,
+    MAX_REQUEST,
+    pack,
+    package_room,
+    parts,
+    request_room,
+)
+from .connection import Connection
+from .errors import Late, Missing
+from .options import (
+    MAX_DELAY_SECONDS,
+    MAX_WAIT_SECONDS,
+    Options,
+    check_bounds,
+    check_queue,
+)
+from .receipt import Receipt
+
+if TYPE_CHECKING:
+    from qcore.conf import Conf
+
+logger = logging.getLogger("qcore.broker")
+
+T = TypeVar("T")
+
+# How long, in seconds, a reply may take where somebody waits for the call, and the
+# bounds where a cluster does: half a lease lets it act before the lease is over.
+BRIEF_SECONDS = 1.5
+PATIENT_SECONDS = (2.0, 15.0)
+# Of a queue that we make: 30 days, the longest; IronMQ's own seven may pass in a holiday.
+EXPIRATION_SECONDS = 2_592_000
+# A poll that ends so little before its time, in seconds, has had it.
+EARLY_SECONDS = 0.1
+
+
+class IronMQBroker(Broker):
+    """Pull queues of IronMQ v3; see the README of qcore-ironmq."""
+
+    supports_bulk = True
+    supports_release = True
+    supports_delay = True
+    supports_extend = True
+    supports_blocking = True
+    supports_order = True
+    supports_delete = True
+    supports_durable = True
+    max_batch = MAX_BATCH
+
+    #: Seconds of the service in one of ours; more than one only for a test server
+    #: whose clock is quick.
+    pace: ClassVar[float] = 1.0
+
+    def __init__(self, conf: Conf, queue: str | None = None) -> None:
+        super().__init__(conf, queue)
+        check_queue(self.queue)
+        check_bounds(conf, self.lease * self.pace)
+        self.max_payload: int = min(conf.max_payload, package_room(MAX_REQUEST))
+        self._request_bytes = request_room(self.max_payload)
+        low, high = PATIENT_SECONDS
+        self._patience = min(max(self.lease / 2, low), high)
+        self._connection = Connection(Options.read(conf), self.queue)
+        self._is_there = False
+
+    def _theirs(self, seconds: float) -> int:
+        """Return whole seconds of the service, rounded up; it takes no parts."""
+        return math.ceil(round(seconds * self.pace, 3))
+
+    def _delay(self, seconds: float, what: str) -> int:
+        delay = self._theirs(seconds)
+        if delay > MAX_DELAY_SECONDS:
+            raise Unsupported(
+                f"IronMQBroker cannot {what} for {seconds:,.0f} s: the limit of IronMQ"
+                f" is {MAX_DELAY_SECONDS:,} s. Use a schedule for what is due later."
+            )
+        return max(0, delay)
+
+    # -- sending -----------------------------------------------------------
+    def enqueue_many(self, packages: Sequence[bytes], *, delay: float = 0) -> list[str]:
+        """Store packages, up to a hundred in a round trip.
+
+        Raises:
+            BrokerUnavailable: some packages may have been stored.
+        """
+        seconds = self._delay(delay, "delay a package")
+        self.check_size(packages)
+        if not packages:
+            return []
+        self._find()
+        bodies = [b64encode(package).decode() for package in packages]
+        ids: list[str] = []
+        for batch in pack(bodies, self._request_bytes):
+            ids += self._post(batch, seconds)
+        return ids
+
+    def _post(self, bodies: Sequence[str], delay: int) -> list[str]:
+        more = {"delay": delay} if delay else {}
+        messages = [{"body": body, **more} for body in bodies]
+        ids = self._connection.call(
+            lambda queue: [str(id) for id in queue.post(*messages)["ids"]],
+            BRIEF_SECONDS,
+        )
+        if len(ids) != len(bodies):
+            raise BrokerUnavailable(
+                f"{self._connection.place} tells of {len(ids)} messages where"
+                f" {len(bodies)} were sent. Try again later."
+            )
+        return ids
+
+    def _find(self) -> None:
+        """See once that the queue is there.
+
+        Posting makes a missing queue too, but one that forgets messages in seven days.
+        """
+        if self._is_there:
+            return
+        try:
+            self._connection.call(lambda queue: queue.info(), BRIEF_SECONDS)
+        except Missing:
+            self._create()
+        self._is_there = True
+
+    def _create(self) -> None:
+        self._connection.create(BRIEF_SECONDS, message_expiration=EXPIRATION_SECONDS)
+
+    # -- receiving ---------------------------------------------------------
+    def dequeue(self, limit: int = 1, wait: float = 0) -> list[Delivery]:
+        """Claim up to a hundred packages; a wait is one long poll, or several."""
+        if limit < 1:
+            return []
+        deadline = time.monotonic() + wait
+        left = wait
+        while True:
+            found = self._reserve(min(limit, MAX_BATCH), self._poll_seconds(left))
+            left = deadline - time.monotonic()
+            if found or left < EARLY_SECONDS:
+                return found
+
+    def _poll_seconds(self, left: float) -> int:
+        """Return how long one call may wait, by the service's clock.
+
+        Half a lease at most: what comes late in the call has its lease counted from
+        the beginning of it.
+        """
+        return min(
+            self._theirs(max(0.0, left)),
+            MAX_WAIT_SECONDS,
+            max(1, int(self.lease * self.pace / 2)),
+        )
+
+    def _reserve(self, limit: int, wait: int) -> list[Delivery]:
+        timeout = self._theirs(self.lease)
+        patience = self._patience + wait / self.pace
+        asked = time.monotonic()
+
+        def reserve(queue: Any) -> list[Delivery]:
+            reply = queue.reserve(max=limit, timeout=timeout, wait=wait)
+            return [_delivery(told, asked + self.lease) for told in reply["messages"]]
+
+        try:
+            return self._connection.call(reserve, patience)
+        except Missing:
+            self._create()
+            asked = time.monotonic()
+            return self._connection.call(reserve, patience)
+
+    # -- settling ------------------------------------------------------------
+    def acknowledge_many(self, receipts: Sequence[Hashable]) -> None:
+        """Remove deliveries for good, a hundred in a round trip.
+
+        IronMQ refuses a reservation that has ended. The package is removed all the
+        same while nobody else holds it; else it stays his.
+        """
+        for part in parts(list(dict.fromkeys(_ours(receipts)))):
+            with _holding(part):
+                try:
+                    self._delete_all(part)
+                except (Missing, Late):  # some are gone or late: which?
+                    for receipt in part:
+                        self._delete_one(receipt)
+
+    def _delete_all(self, receipts: Sequence[Receipt]) -> None:
+        reserved = [
+            {"id": receipt.id, "reservation_id": receipt.reservation}
+            for receipt in receipts
+        ]
+        self._connection.call(
+            lambda queue: queue.delete_multiple(messages={"messages": reserved}),
+            self._patience,
+        )
+
+    def _delete_one(self, receipt: Receipt) -> None:
+        try:
+            with suppress(Missing):
+                self._delete(receipt.id, receipt.reservation)
+        except Late:
+            if not self.delete(receipt.id):
+                logger.info("%s was acknowledged too late", receipt.id)
+
+    def _delete(self, id: str, reservation: str | None = None) -> None:
+        path = quote(id, safe="")
+        self._connection.call(
+            lambda queue: queue.delete(path, reservation), self._patience
+        )
+
+    def release(self, receipts: Sequence[Hashable], *, delay: float = 0) -> None:
+        """Give deliveries back, to the front of the queue; one call for each."""
+        seconds = self._delay(delay, "hide a delivery")
+        for receipt in _ours(receipts):
+            with suppress(Missing, Late):
+                self._release(receipt, seconds)
+
+    def _release(self, receipt: Receipt, delay: int) -> None:
+        with receipt.lock:
+            self._connection.call(
+                lambda queue: queue.release(receipt.id, receipt.reservation, delay),
+                self._patience,
+            )
+
+    def extend(self, receipts: Sequence[Hashable]) -> set[Hashable]:
+        """Prolong leases, with one call for each."""
+        lost: set[Hashable] = set()
+        for receipt in _ours(receipts):
+            try:
+                self._touch(receipt)
+            except (Missing, Late):
+                lost.add(receipt)
+        return lost
+
+    def _touch(self, receipt: Receipt) -> None:
+        timeout = self._theirs(self.lease)
+        with receipt.lock:
+            # If the reply is lost, so is the new reservation; the lease then ends, and
+            # a success that is stored by then is recognised.
+            receipt.reservation = self._connection.call(
+                lambda queue: str(
+                    queue.touch(receipt.id, receipt.reservation, timeout)[
+                        "reservation_id"
+                    ]
+                ),
+                self._patience,
+            )
+
+    # -- looking after -------------------------------------------------------
+    def delete(self, id: str) -> bool:
+        """Remove a waiting package; one that is claimed is not removed."""
+        if not id.strip("."):
+            return False  # the address would be that of all messages
+        try:
+            self._delete(id)
+        except (Missing, Late):
+            return False
+        return True
+
+    def purge_queue(self) -> None:
+        with suppress(Missing):
+            self._connection.call(lambda queue: queue.clear(), BRIEF_SECONDS)
+
+    def delete_queue(self) -> None:
+        with suppress(Missing):
+            self._connection.call(lambda queue: queue.delete_queue(), BRIEF_SECONDS)
+        self._is_there = False
+
+    def ping(self) -> bool:
+        with suppress(Missing):
+            self._connection.call(lambda queue: queue.info(), BRIEF_SECONDS)
+        return True
+
+    def info(self) -> str:
+        """Return name and address, for IronMQ does not tell its version."""
+        self.ping()
+        return self._connection.place
+
+    def info_name(self) -> str:
+        return "IronMQ"
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+@contextmanager
+def _holding(receipts: Sequence[Receipt]) -> Iterator[None]:
+    """Hold all locks, in one order everywhere, so that two holders cannot block."""
+    with ExitStack() as stack:
+        for receipt in sorted(receipts, key=id):
+            stack.enter_context(receipt.lock)
+        yield
+
+
+def _delivery(told: Mapping[str, Any], lease_end: float) -> Delivery:
+    body = str(told["body"])
+    try:
+        package = b64decode(body, validate=True)
+    except (binascii.Error, ValueError):
+        package = body.encode()  # not ours; the dispatcher puts it into quarantine
+    receipt = Receipt(str(told["id"]), str(told["reservation_id"]))
+    return Delivery(receipt, package, int(told["reserved_count"]), lease_end)
+
+
+def _ours(receipts: Sequence[Hashable]) -> Sequence[Receipt]:
+    return cast("Sequence[Receipt]", receipts)

@@ -1,0 +1,93 @@
+"""Calls of one queue: errors in qcore's words, and a busy service asked again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import requests
+
+from qcore.errors import BrokerUnavailable
+
+from .client import Service
+from .errors import Busy, not_ironmq, translate
+from .options import Options
+
+T = TypeVar("T")
+
+# Seconds before the second and the third try of a call that the service has not done;
+# with them, a web request still learns within two that a task cannot be sent.
+PAUSES = (0.1, 0.3)
+
+
+class Connection:
+    """A client and its queue; nothing is sent before the first call.
+
+    Args:
+        options: of the client.
+        queue: name of the queue, of any characters.
+    """
+
+    def __init__(self, options: Options, queue: str) -> None:
+        self._client = options.make_client()
+        self._service = Service(self._client)
+        # iron-mq puts names into its URLs as they are
+        self._queue = self._service.queue(quote(queue, safe=""))
+
+    @property
+    def place(self) -> str:
+        """Name and address of the service: ``IronMQ at https://mq.iron.io:443``."""
+        client = self._client
+        return f"IronMQ at {client.protocol}://{client.host}:{client.port}"
+
+    def call(self, work: Callable[[Any], T], reply_seconds: float) -> T:
+        """Return what ``work`` makes of the ``iron_mq.Queue``.
+
+        Args:
+            work: makes one request; it is repeated while the service is busy.
+            reply_seconds: how long a reply may take.
+
+        Raises:
+            Missing: there is no such queue or message.
+            Late: a reservation counts no more.
+            BrokerUnavailable: no reply; unless it is ``Busy``, whether the call was
+                done is not known.
+            BrokerError: the reply is an error.
+        """
+        self._client.reply_seconds = reply_seconds
+        for pause in PAUSES:
+            try:
+                return self._once(work)
+            except Busy:
+                time.sleep(pause)
+        return self._once(work)
+
+    def _once(self, work: Callable[[Any], T]) -> T:
+        try:
+            return work(self._queue)
+        except requests.RequestException as error:
+            raise translate(error, self.place) from error
+        except (KeyError, TypeError) as error:
+            # work() found a reply without the fields of IronMQ, or without any
+            raise not_ironmq(self.place) from error
+        except OSError as error:
+            raise BrokerUnavailable(
+                f"{self.place} cannot be reached: {error}. Check the network."
+            ) from error
+
+    def create(self, reply_seconds: float, **settings: object) -> None:
+        """Make the queue; one that is there keeps its messages.
+
+        Raises:
+            BrokerError: as ``call``.
+        """
+        self.call(
+            lambda queue: self._service.create_queue(queue.name, settings),
+            reply_seconds,
+        )
+
+    def close(self) -> None:
+        """Disconnect; the next call connects again."""
+        self._client.close()

@@ -1,0 +1,76 @@
+"""What the tests of the IronMQ broker share."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import shared_fixtures
+from servers.ironmq import IronMQServer, real_options
+
+from qcore.conf import Conf
+from qcore_ironmq.broker import IronMQBroker
+
+#: Seconds that the quick server counts while one goes by.
+PACE = 20.0
+#: ``open_broker(setting, **settings)`` returns a broker on a new queue; ``setting`` is
+#: the value of 'iron_mq', and ``queue`` names a queue that exists.
+Open = Callable[..., IronMQBroker]
+
+
+class QuickBroker(IronMQBroker):
+    """Knows how quick the clock of the test server is."""
+
+    pace = PACE
+
+
+@pytest.fixture(autouse=True)
+def no_strays(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Hide what the person at this desk has told IronMQ's client."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("HOST", "PORT", "PROTOCOL", "TOKEN", "PROJECT_ID", "CLOUD"):
+        monkeypatch.delenv(f"IRON_{name}", raising=False)
+        monkeypatch.delenv(f"IRON_MQ_{name}", raising=False)
+
+
+@pytest.fixture(scope="module")
+def quick_server() -> Iterator[IronMQServer | None]:
+    """A server whose clock is quick; None where the tests run on the real service."""
+    if real_options():
+        yield None
+    else:
+        yield from shared_fixtures.run_server("ironmq", lambda: IronMQServer(PACE))
+
+
+@pytest.fixture
+def broker_class(quick_server: IronMQServer | None) -> type[IronMQBroker]:
+    """The broker for the server at hand."""
+    return QuickBroker if quick_server else IronMQBroker
+
+
+@pytest.fixture
+def options(quick_server: IronMQServer | None) -> dict[str, object]:
+    """The value of ``Q_CLUSTER['iron_mq']`` for the server at hand."""
+    return quick_server.options if quick_server else real_options() or {}
+
+
+@pytest.fixture
+def open_broker(
+    broker_class: type[IronMQBroker], options: dict[str, object]
+) -> Iterator[Open]:
+    """Open brokers and close them after the test."""
+    opened: list[IronMQBroker] = []
+
+    def open_one(
+        setting: object = None, queue: str = "", **settings: object
+    ) -> IronMQBroker:
+        conf = Conf.from_dict({"iron_mq": setting or options, **settings})
+        name = queue or f"ironmq-{secrets.token_hex(6)}"
+        opened.append(broker_class(conf, name))
+        return opened[-1]
+
+    yield open_one
+    for one in opened:
+        one.close()
