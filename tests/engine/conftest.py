@@ -18,7 +18,9 @@ from django.core.management import call_command
 from django.db import connections
 from django.db.utils import load_backend
 
+from qcore.brokers.memory import MemoryBroker
 from qcore.current import current
+from qcore.results.memory import MemoryStore
 from qcore.testing.cluster import LiveCluster
 
 #: Short enough for a test to wait for, long enough for a busy machine.
@@ -122,3 +124,11 @@ def start(_start: Start) -> Iterator[Start]:
 def key(request: pytest.FixtureRequest) -> str:
     """What this test's entries in the ledger, and its groups, go by."""
     return request.node.name
+
+
+@pytest.fixture(autouse=True)
+def _forget() -> Iterator[None]:
+    """Leave nothing in the memory of this process."""
+    yield
+    MemoryStore.clear()
+    MemoryBroker._queues.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 import threading
@@ -31,7 +32,7 @@ def receive(link, count):
 
 def cuts(data, places):
     edges = [0, *sorted({place % (len(data) + 1) for place in places}), len(data)]
-    return [data[a:b] for a, b in zip(edges, edges[1:], strict=False) if a < b]
+    return [data[a:b] for a, b in itertools.pairwise(edges) if a < b]
 
 
 @given(
@@ -84,7 +85,7 @@ def test_frames_larger_than_the_socket_takes(sizes):
 
 
 def test_send_says_whether_all_has_left(pair):
-    link, theirs = pair
+    link, _ = pair
     assert link.send(b"small")
     assert not link.send(bytes(10_000_000))
     assert link.is_pending

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 
@@ -114,7 +115,7 @@ def test_workers_that_are_recycled_after_each_task_lose_nothing(start, ledger, k
     assert result(group, wait=60_000) == list(range(200))
     entries = ledger.entries(key)
     assert len(entries) == len({entry.pid for entry in entries}) == 200
-    gaps = [b.at - a.at for a, b in zip(entries, entries[1:], strict=False)]
+    gaps = [b.at - a.at for a, b in itertools.pairwise(entries)]
     assert max(gaps) < 1
     cluster.wait_for(cluster.is_complete)
     wait_for(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 
 import pytest
@@ -80,7 +81,7 @@ def test_the_documented_example_of_retry(cluster, ledger, key):
     began = ledger.wait(key, "began", 5)
     assert len(began) == 5
     assert len(ledger.wait(key, "ended", 5)) == 5
-    gaps = [b.at - a.at for a, b in zip(began[:4], began[1:4], strict=False)]
+    gaps = [b.at - a.at for a, b in itertools.pairwise(began[:4])]
     assert all(RETRY * 0.9 < gap < RETRY * 2 for gap in gaps)
     assert began[4].at >= ledger.entries(key, "ended")[0].at, "it had to wait"
 

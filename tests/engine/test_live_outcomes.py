@@ -50,7 +50,7 @@ def test_soft_timeout_runs_the_clean_up(cluster, ledger, key):
     assert record.outcome == "timeout"
     assert "stopped after its timeout of 0.2 s" in record.result
     assert len(ledger.entries(key, "cleaned up")) == 1
-    began, cleaned = ledger.entries(key)
+    began, _ = ledger.entries(key)
     assert began.pid in cluster.workers, "its worker goes on"
 
 

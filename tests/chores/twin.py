@@ -1,0 +1,155 @@
+"""What a cluster is put together from, all of it in memory, with switches to break it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qcore.brokers.memory import MemoryBroker
+from qcore.conf import Conf
+from qcore.engine.job import Job
+from qcore.engine.parts import Parts
+from qcore.engine.tally import Tally
+from qcore.envelope import Outcome, Task, new_id
+from qcore.errors import QcoreError
+from qcore.results.memory import MemoryStore
+from qcore.signing import Signer
+from qcore.tasks.execution import Attempt
+
+
+class Twin:
+    """Broker, store and signer of one test; ``failures`` are raised one by one.
+
+    ``failures`` holds, for "save", "acknowledge", "enqueue" and so on, the exceptions
+    that the next calls of that kind raise. ``calls`` is the order of what was done.
+    """
+
+    def __init__(self, queue: str, **settings: Any) -> None:
+        self.conf = Conf(**({"retry": 30.0, "renew": True} | settings))
+        self.signer = Signer(["secret"], self.conf.name)
+        self.queue = queue
+        self.tally = Tally()
+        self.failures: dict[str, list[Exception]] = {}
+        self.calls: list[str] = []
+        self.notified: list[tuple[str, dict[str, Any]]] = []
+        self.broker = _Broker(self)
+        self.store = _Store(self)
+        self.parts = Parts(
+            conf=self.conf,
+            version="2",
+            make_broker=lambda: self.broker,
+            make_store=lambda _cached: self.store,
+            make_scheduler=lambda: None,  # type: ignore[arg-type, return-value]
+            verify=lambda package: self.signer.verify(package, queue),
+            sign=self.signer.sign,
+            notify=lambda hook, **given: self.notified.append((hook, given)),
+        )
+
+    def did(self, what: str) -> None:
+        """Note a call, and raise what was put there for it."""
+        self.calls.append(what)
+        if waiting := self.failures.get(what):
+            raise waiting.pop(0)
+
+    def task(self, **fields: Any) -> Task:
+        """Return a task of this queue."""
+        given = {
+            "id": new_id(),
+            "name": "n",
+            "func": "a.b",
+            "queue": self.queue,
+            "created": 0.0,
+            "content": "json",
+            "body": b"[[],{}]",
+        }
+        return Task(**(given | fields))
+
+    def send(self, **fields: Any) -> Task:
+        """Put a task into the queue."""
+        task = self.task(**fields)
+        MemoryBroker.enqueue_many(self.broker, [self.signer.sign(task)])
+        return task
+
+    def claim(self, **fields: Any) -> Job:
+        """Send a task and claim it, as the pusher does."""
+        task = self.send(**fields)
+        (delivery,) = MemoryBroker.dequeue(self.broker, 1)
+        job = Job(task, delivery)
+        self.tally.held.add(job)
+        return job
+
+    def ended(
+        self, outcome: str = Outcome.SUCCESS, value: bytes = b"7", **fields: Any
+    ) -> Job:
+        """Claim a task, and have it ended."""
+        job = self.claim(**fields)
+        content = "json" if outcome == Outcome.SUCCESS else "text"
+        job.ended = Attempt(outcome, value, content, 1.0, 2.0)
+        return job
+
+    @property
+    def waiting(self) -> int:
+        """How many packages could be claimed."""
+        return self.broker.queue_size()
+
+    @property
+    def claimed(self) -> int:
+        """How many are claimed."""
+        return self.broker.lock_size()
+
+
+class _Broker(MemoryBroker):
+    def __init__(self, twin: Twin) -> None:
+        super().__init__(twin.conf, twin.queue)
+        self._twin = twin
+
+    def enqueue_many(self, packages, *, delay=0):
+        self._twin.did("enqueue")
+        return super().enqueue_many(packages, delay=delay)
+
+    def dequeue(self, limit=1, wait=0):
+        self._twin.did("dequeue")
+        return super().dequeue(limit, min(wait, 0.01))
+
+    def acknowledge_many(self, receipts):
+        self._twin.did("acknowledge")
+        super().acknowledge_many(receipts)
+
+    def release(self, receipts, *, delay=0):
+        self._twin.did("release")
+        super().release(receipts, delay=delay)
+
+    def extend(self, receipts):
+        self._twin.did("extend")
+        return super().extend(receipts)
+
+
+class _Store(MemoryStore):
+    """Refuses values that contain ``b"unstorable"``, as a store with a bug would."""
+
+    def __init__(self, twin: Twin) -> None:
+        super().__init__(twin.conf)
+        self._twin = twin
+        self.aside: list[tuple[str, str]] = []
+
+    def save(self, results):
+        self._twin.did("save")
+        for result in results:
+            if b"unstorable" in result.value or "unstorable" in result.task.name:
+                raise ValueError("this cannot be stored")
+        super().save(results)
+
+    def finished(self, ids):
+        self._twin.did("finished")
+        return super().finished(ids)
+
+    def collate(self, group, count):
+        self._twin.did("collate")
+        return super().collate(group, count)
+
+    def quarantine(self, queue, package, reason, detail):
+        self._twin.did("quarantine")
+        self.aside.append((queue, reason))
+
+
+class Broken(QcoreError):
+    """An error that passes."""

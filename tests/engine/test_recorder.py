@@ -1,0 +1,246 @@
+"""The recorder: stores, then acknowledges, whatever fails on the way."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from chores.twin import Broken, Twin
+
+from qcore.engine import recorder as module
+from qcore.engine.job import Job
+from qcore.engine.recorder import Recorder
+from qcore.envelope import Outcome
+from qcore.errors import BrokerError, BrokerUnavailable
+from qcore.tasks.execution import Attempt
+
+F, C = Outcome.FAILURE, Outcome.CRASH
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """Try again at once."""
+    monkeypatch.setattr(
+        module, "Patience", lambda who, tally: real(who, tally, first=0.001)
+    )
+
+
+real = module.Patience
+
+
+class Desk:
+    """A recorder with what it gives back to the loop."""
+
+    def __init__(self, name, **settings):
+        self.twin = Twin(f"recorder {name}", **settings)
+        self.followed = []
+        self.recorder = Recorder(self.twin.parts, self.twin.tally, self.followed.append)
+
+    def run(self):
+        """Record what has been handed over."""
+        self.recorder.close()
+        thread = threading.Thread(target=self.recorder.run)
+        thread.start()
+        thread.join(20)
+        assert not thread.is_alive()
+
+    def stored(self, job):
+        return self.twin.store.fetch(job.task.id)
+
+    @property
+    def counts(self):
+        tally = self.twin.tally
+        return tally.succeeded, tally.failed, tally.crashed
+
+
+@pytest.fixture
+def desk(request):
+    return Desk(request.node.name)
+
+
+def test_stored_then_acknowledged_in_one_batch(desk):
+    jobs = [desk.twin.ended() for _ in range(3)]
+    for job in jobs:
+        desk.recorder.record(job)
+    desk.run()
+    assert desk.twin.calls == ["save", "acknowledge"]
+    assert all(desk.stored(job).result == 7 for job in jobs)
+    assert (desk.twin.waiting, desk.twin.claimed) == (0, 0)
+    assert desk.twin.tally.held == set()
+    assert desk.counts == (3, 0, 0)
+    ((hook, given),) = desk.twin.notified
+    assert hook == "qcore_results_recorded"
+    assert [r.task.id for r in given["results"]] == [job.task.id for job in jobs]
+
+
+@pytest.mark.fault("E1")
+def test_a_store_that_is_down_is_waited_for(desk):
+    job = desk.twin.ended()
+    desk.twin.failures["save"] = [Broken("down")] * 3
+    desk.recorder.record(job)
+    desk.run()
+    assert desk.twin.calls == ["save"] * 4 + ["acknowledge"]
+    assert desk.stored(job).success
+    assert desk.twin.tally.problems == {}
+
+
+def test_an_acknowledgement_that_fails_is_tried_again(desk):
+    """Storing is tried again with it, which changes nothing."""
+    job = desk.twin.ended()
+    desk.twin.failures["acknowledge"] = [BrokerUnavailable("away")]
+    desk.recorder.record(job)
+    desk.run()
+    assert desk.twin.calls == ["save", "acknowledge"] * 2
+    assert desk.counts == (1, 0, 0)
+    assert desk.twin.claimed == 0
+
+
+def test_a_failure_keeps_its_delivery_until_the_lease_ends(desk):
+    job = desk.twin.ended(F, b"ValueError: no")
+    desk.recorder.record(job)
+    desk.run()
+    assert desk.twin.calls == ["save"]
+    assert not desk.stored(job).success
+    assert desk.twin.claimed == 1
+    assert desk.twin.tally.held == set(), "its lease is not renewed"
+
+
+def test_a_crash_is_given_back_at_once_until_the_cap(request):
+    desk = Desk(request.node.name, max_crashes=2)
+    task = desk.twin.send()
+    for crashes in (1, 2):
+        (delivery,) = desk.twin.broker.dequeue(1)
+        job = Job(task, delivery)
+        job.ended = Attempt(C, b"WorkerDied: no", "text", float(crashes), 9.0)
+        desk.recorder = Recorder(desk.twin.parts, desk.twin.tally, [].append)
+        desk.recorder.record(job)
+        desk.run()
+        assert desk.twin.store.crashes([task.id]) == {task.id: crashes}
+        assert desk.twin.waiting == 2 - crashes
+    assert desk.twin.claimed == 0, "given up"
+    assert desk.counts == (0, 2, 2)
+
+
+# -- what cannot be stored ------------------------------------------------------------
+def test_one_bad_result_does_not_hold_up_the_batch(desk):
+    good, bad, other = (
+        desk.twin.ended(),
+        desk.twin.ended(value=b"unstorable"),
+        desk.twin.ended(),
+    )
+    for job in (good, bad, other):
+        desk.recorder.record(job)
+    desk.run()
+    assert desk.stored(good).success
+    assert desk.stored(other).success
+    assert "the result cannot be stored" in desk.stored(bad).result
+    # the task has done its work: it is not run again
+    assert (desk.twin.waiting, desk.twin.claimed) == (0, 0)
+
+
+def test_what_cannot_be_stored_at_all_is_left(desk, caplog):
+    """Not even the note that stands in for it: no endless loop, no lost delivery."""
+    job, good = desk.twin.ended(name="unstorable"), desk.twin.ended()
+    desk.recorder.record(job)
+    desk.recorder.record(good)
+    desk.run()
+    assert desk.stored(job) is None
+    assert desk.twin.claimed == 1
+    assert desk.twin.tally.held == set()
+    assert "can be stored; left" in caplog.text
+    assert desk.stored(good).success
+
+
+# -- follow-ups ------------------------------------------------------------------------
+def test_a_hook_goes_back_to_the_loop_before_the_acknowledgement(desk):
+    job = desk.twin.ended(hook="a.hook")
+    desk.recorder.record(job)
+    desk.run()
+    assert desk.followed == [job]
+    assert desk.twin.calls == ["save"]
+    assert desk.twin.tally.held == {job}
+
+
+def test_the_next_link_is_sent_before_the_acknowledgement(desk):
+    job = desk.twin.ended(links=1)
+    job.result = module._result_of(job)
+    job.next_package = desk.twin.signer.sign(desk.twin.task(link=1))
+    desk.recorder.finish(job)
+    desk.run()
+    assert desk.twin.calls == ["enqueue", "acknowledge"]
+    assert desk.twin.waiting == 1
+
+
+@pytest.mark.parametrize("error", [BrokerError("refused"), BrokerUnavailable("away")])
+def test_a_link_that_cannot_be_sent_leaves_its_predecessor(desk, error):
+    """An acknowledged predecessor would be the end of the chain."""
+    job, other = desk.twin.ended(links=1), desk.twin.ended()
+    job.result = module._result_of(job)
+    other.result = module._result_of(other)
+    job.next_package = desk.twin.signer.sign(desk.twin.task(link=1))
+    desk.twin.failures["enqueue"] = [error]
+    desk.twin.tally.stopping.set()  # it is not tried for ever then
+    desk.recorder.finish(job)
+    desk.recorder.finish(other)
+    desk.run()
+    assert desk.twin.claimed == 1, "it comes back, and its follow-up is done again"
+    assert desk.twin.tally.held == set()
+
+
+def test_a_link_is_sent_when_the_broker_is_back(desk):
+    job = desk.twin.ended(links=1)
+    job.result = module._result_of(job)
+    job.next_package = desk.twin.signer.sign(desk.twin.task(link=1))
+    desk.twin.failures["enqueue"] = [BrokerUnavailable("away")] * 3
+    desk.recorder.finish(job)
+    desk.run()
+    assert desk.twin.calls == ["enqueue"] * 4 + ["acknowledge"]
+
+
+# -- iters -------------------------------------------------------------------------------
+def test_an_iter_is_joined_before_its_last_delivery_goes(desk):
+    group = "i" * 32
+    for index in range(2):
+        desk.recorder.record(
+            desk.twin.ended(group=group, iter_index=index, iter_count=2)
+        )
+    desk.run()
+    assert desk.twin.calls == ["save", "collate", "acknowledge"]
+    assert desk.twin.store.fetch(group).result == [7, 7]
+
+
+def test_an_iter_that_is_not_joined_keeps_its_delivery(desk):
+    """Its last call was stored by an attempt that got no further; it comes again."""
+    job = desk.twin.ended(group="i" * 32, iter_index=0, iter_count=1)
+    desk.twin.failures["collate"] = [Broken("down")]
+    desk.recorder.finish(job)
+    desk.run()
+    assert desk.twin.claimed == 1
+    assert desk.twin.tally.held == set()
+
+
+# -- giving back -------------------------------------------------------------------------
+def test_giving_back(desk):
+    job = desk.twin.claim()
+    desk.recorder.give_back(job)
+    desk.run()
+    assert desk.twin.waiting == 1
+    assert desk.twin.tally.held == set()
+
+
+def test_a_stop_does_not_wait_for_a_broker_that_is_away(desk):
+    job = desk.twin.claim()
+    desk.twin.failures["release"] = [BrokerUnavailable("away")] * 9
+    desk.twin.tally.stopping.set()
+    desk.recorder.give_back(job)
+    desk.run()
+    assert desk.twin.calls == ["release"]
+    assert desk.twin.claimed == 1, "the lease brings it back"
+
+
+def test_backlog(desk):
+    assert desk.recorder.backlog() == 0
+    desk.recorder.give_back(desk.twin.claim())
+    assert desk.recorder.backlog() == 1
+    desk.run()
+    assert desk.recorder.backlog() == 0

@@ -1,0 +1,263 @@
+"""The other threads of the dispatcher: pusher, keeper, timer, herald."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+from chores.ledger import wait_for
+from chores.twin import Broken, Twin
+
+from qcore.engine import timer as timer_module
+from qcore.engine.herald import Herald
+from qcore.engine.keeper import Keeper
+from qcore.engine.pusher import Pusher
+from qcore.engine.room import Room
+from qcore.engine.timer import Timer
+from qcore.envelope import Outcome, Result
+from qcore.errors import BrokerUnavailable
+from qcore.signing import Signer
+
+
+@pytest.fixture
+def twin(request):
+    return Twin(f"threads {request.node.name}")
+
+
+class Intake:
+    """A pusher, and what it hands over."""
+
+    def __init__(self, twin, room=100):
+        self.twin = twin
+        self.given = []
+        self.finished = []
+        self.pusher = Pusher(
+            twin.parts,
+            Room(room),
+            twin.tally,
+            self.given.extend,
+            lambda job, content, value: self.finished.append((job, content, value)),
+        )
+
+    def once(self):
+        self.pusher._once(self.twin.broker)
+
+
+def store(twin, task, value=b"7"):
+    result = Result(
+        task=task, outcome=Outcome.SUCCESS, value=value, content="json",
+        started=1.0, stopped=2.0, attempt=1,
+    )  # fmt: skip
+    twin.store.save([result])
+
+
+# -- pusher ------------------------------------------------------------------------------
+def test_deliveries_become_jobs(twin):
+    intake = Intake(twin)
+    tasks = [twin.send() for _ in range(3)]
+    intake.once()
+    assert [job.task for job in intake.given] == tasks
+    assert twin.tally.held == set(intake.given)
+    assert not twin.tally.queue_empty.is_set()
+    assert "finished" not in twin.calls, "a first attempt costs no query"
+    intake.once()
+    assert twin.tally.queue_empty.is_set()
+
+
+def test_no_more_is_claimed_than_there_is_room_for(twin):
+    intake = Intake(twin, room=2)
+    for _ in range(5):
+        twin.send()
+    intake.once()
+    assert len(intake.given) == 2
+    assert twin.waiting == 3
+
+
+def test_a_bad_package_costs_the_others_nothing(twin):
+    intake = Intake(twin)
+    twin.broker.enqueue(b"not a package")
+    good = twin.send()
+    twin.broker.enqueue(Signer(["another"], twin.conf.name).sign(twin.task()))
+    twin.failures["quarantine"] = [Broken("down")]
+    with pytest.raises(Broken):
+        intake.once()
+    assert [job.task for job in intake.given] == [good]
+    assert twin.claimed == 3, "what was not put aside is not removed either"
+
+
+def test_bad_packages_are_put_aside_and_removed(twin):
+    intake = Intake(twin)
+    twin.broker.enqueue(b"not a package")
+    twin.broker.enqueue(Signer(["another"], twin.conf.name).sign(twin.task()))
+    twin.broker.enqueue(twin.signer.sign(twin.task(queue="elsewhere")))
+    intake.once()
+    assert intake.given == []
+    assert [reason for _, reason in twin.store.aside] == [
+        "BadPackage", "BadSignature", "BadSignature",
+    ]  # fmt: skip
+    assert twin.tally.quarantined == 3
+    assert (twin.waiting, twin.claimed) == (0, 0)
+
+
+def test_a_package_of_a_later_release_is_given_back_for_a_while(twin):
+    intake = Intake(twin)
+    package = twin.signer.sign(twin.task())
+    twin.broker.enqueue(package[:2] + b"\x09" + package[3:])
+    intake.once()
+    assert intake.given == []
+    assert (twin.waiting, twin.claimed) == (1, 0)
+    assert twin.broker.dequeue(1) == [], "not at once"
+
+
+def test_a_stored_success_is_only_settled(twin):
+    intake = Intake(twin)
+    task, fresh = twin.send(), twin.send()
+    store(twin, task)
+    twin.broker.release([d.receipt for d in twin.broker.dequeue(9)])
+    intake.once()
+    assert [job.task for job in intake.given] == [fresh]
+    ((job, content, value),) = intake.finished
+    assert (job.task, job.attempt, content, value) == (task, 2, "json", b"7")
+    assert twin.tally.held == {job, *intake.given}
+
+
+@pytest.mark.parametrize("fields", [{"link": 1}, {"slot": 1.0}])
+def test_what_may_be_doubled_is_looked_up_at_its_first_attempt(twin, fields):
+    intake = Intake(twin)
+    task = twin.send(**fields)
+    store(twin, task)
+    intake.once()
+    assert intake.given == []
+    assert intake.finished[0][0].task == task
+
+
+def test_a_broker_that_is_away_is_waited_for(twin):
+    intake = Intake(twin)
+    twin.failures["dequeue"] = [BrokerUnavailable("away")]
+    twin.send()
+    thread = threading.Thread(target=intake.pusher.run)
+    thread.start()
+    wait_for(lambda: intake.given)
+    twin.tally.stopping.set()
+    thread.join(5)
+    assert not thread.is_alive()
+
+
+# -- keeper ------------------------------------------------------------------------------
+def test_leases_are_renewed_before_they_end(request):
+    twin = Twin(request.node.name, retry=0.4)
+    job = twin.claim()
+    first = job.lease_end
+    thread = threading.Thread(target=Keeper(twin.parts, twin.tally).run)
+    thread.start()
+    wait_for(lambda: time.monotonic() > first + 0.4)
+    assert twin.claimed == 1
+    assert job.lease_end > first + 0.3
+    assert not job.lost
+    twin.tally.ended.set()
+    thread.join(5)
+    assert not thread.is_alive()
+
+
+def test_a_lease_that_was_lost_is_marked(request):
+    twin = Twin(request.node.name, retry=0.2)
+    kept, lost, settled = twin.claim(), twin.claim(), twin.claim()
+    twin.broker.acknowledge_many([lost.receipt, settled.receipt])
+    twin.tally.settle(settled)
+    for job in (kept, lost):
+        job.lease_end = 0.0
+    Keeper(twin.parts, twin.tally)._renew(twin.broker)
+    assert (kept.lost, lost.lost, settled.lost) == (False, True, False)
+
+
+def test_what_was_just_claimed_is_not_renewed(twin):
+    twin.claim()
+    Keeper(twin.parts, twin.tally)._renew(twin.broker)
+    assert "extend" not in twin.calls
+
+
+def test_no_lease_is_renewed_where_the_project_sets_it(request):
+    twin = Twin(request.node.name, renew=False, retry=0.01)
+    twin.claim()
+    Keeper(twin.parts, twin.tally).run()  # it returns at once
+    assert twin.calls == []
+
+
+def test_a_keeper_that_fails_goes_on(request):
+    twin = Twin(request.node.name, retry=0.4)
+    job = twin.claim()
+    job.lease_end = 0.0
+    twin.failures["extend"] = [BrokerUnavailable("away")]
+    thread = threading.Thread(target=Keeper(twin.parts, twin.tally).run)
+    thread.start()
+    wait_for(lambda: "keeper" in twin.tally.problems)
+    wait_for(lambda: "keeper" not in twin.tally.problems)
+    twin.tally.ended.set()
+    thread.join(5)
+    assert job.lease_end > 0
+
+
+# -- timer -------------------------------------------------------------------------------
+class Clockwork:
+    """A scheduler that says when it wants to be called again."""
+
+    def __init__(self, answers):
+        self.answers = iter(answers)
+        self.ticks = 0
+        self.closed = False
+
+    def tick(self):
+        self.ticks += 1
+        answer = next(self.answers, 0.0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def close(self):
+        self.closed = True
+
+
+def test_the_timer_ticks_as_the_scheduler_asks(twin, monkeypatch):
+    monkeypatch.setattr(timer_module.random, "uniform", lambda low, high: 0)
+    clockwork = Clockwork([0.0, Broken("down"), 0.01])
+    parts = type(twin.parts)
+    given = {name: getattr(twin.parts, name) for name in parts.__slots__}
+    made = parts(**(given | {"make_scheduler": lambda: clockwork}))
+    thread = threading.Thread(target=Timer(made, twin.tally).run)
+    thread.start()
+    wait_for(lambda: clockwork.ticks >= 4)
+    twin.tally.stopping.set()
+    thread.join(5)
+    assert clockwork.closed
+    assert twin.tally.problems == {}
+
+
+# -- herald ------------------------------------------------------------------------------
+def test_the_herald_publishes_each_round_and_once_more_at_the_end():
+    seen = []
+    herald = Herald(lambda: len(seen), seen.append, cycle=0.01)
+    thread = threading.Thread(target=herald.run)
+    thread.start()
+    wait_for(lambda: len(seen) > 2)
+    herald.close()
+    thread.join(5)
+    assert seen == list(range(len(seen)))
+
+
+def test_a_herald_that_fails_says_so_once(caplog):
+    failures = [Broken("down")] * 3
+    seen = []
+
+    def publish(snapshot):
+        if failures:
+            raise failures.pop()
+        seen.append(snapshot)
+
+    herald = Herald(lambda: "snapshot", publish, cycle=0.005)
+    thread = threading.Thread(target=herald.run)
+    thread.start()
+    wait_for(lambda: seen)
+    herald.close()
+    thread.join(5)
+    assert caplog.messages == ["status is not published: down"]
