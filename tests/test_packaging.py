@@ -108,7 +108,7 @@ def test_a_plugin_asks_for_the_python_of_the_core(plugin: Path) -> None:
 
 def test_uv_finds_every_plugin_in_the_workspace() -> None:
     uv = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["uv"]
-    ours = {plugin.name for plugin in PLUGINS} - {TEMPLATE}
+    ours = {"qcore", *(plugin.name for plugin in PLUGINS)} - {TEMPLATE}
     assert uv["workspace"]["members"] == ["plugins/*"]
     assert set(uv["sources"]) == ours
 

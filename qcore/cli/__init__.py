@@ -15,7 +15,7 @@ from typing import Protocol, TextIO
 
 from .. import __version__
 from ..errors import QcoreError
-from . import cluster, demo, info, memory, monitor, plugins
+from . import cluster, demo, info, memory, monitor, plugin, plugins
 from .exits import EPILOG, FAILURE, INTERRUPTED, OK, USAGE, code_of
 
 
@@ -37,11 +37,12 @@ VERBS: dict[str, Verb] = {
     "info": info,
     "memory": memory,
     "plugins": plugins,
+    "plugin": plugin,
     "demo": demo,
 }
 
 #: Verbs that do without the settings of a project.
-_WITHOUT_SETTINGS = {"plugins", "demo"}
+_WITHOUT_SETTINGS = {"plugins", "plugin", "demo"}
 
 
 def parser() -> argparse.ArgumentParser:

@@ -26,17 +26,24 @@ from typing import TYPE_CHECKING, Any
 # contract -> the module of this package that defines it
 _CONTRACTS = {
     "BrokerContract": "brokers",
+    "ErrorReporterContract": "reporters",
     "PluginContract": "plugin",
 }
 
 _MODULES = _CONTRACTS | {"LiveCluster": "cluster"}
 
-__all__ = ["BrokerContract", "LiveCluster", "PluginContract"]
+__all__ = [
+    "BrokerContract",
+    "ErrorReporterContract",
+    "LiveCluster",
+    "PluginContract",
+]
 
 if TYPE_CHECKING:
     from .brokers import BrokerContract as BrokerContract
     from .cluster import LiveCluster as LiveCluster
     from .plugin import PluginContract as PluginContract
+    from .reporters import ErrorReporterContract as ErrorReporterContract
 
 if "pytest" in sys.modules:
     # Without this an assert in a contract would fail and not say with which values;

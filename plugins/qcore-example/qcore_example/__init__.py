@@ -1,4 +1,4 @@
-"""The template of a qcore plugin: a small broker that keeps its queue in a folder."""
+"""A small broker that keeps its queue in a folder."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from qcore import Provider, hookimpl
 @hookimpl
 def qcore_brokers() -> list[Provider]:
     """Describe the broker; its module is imported when a project selects it."""
-    target = "qcore_example.broker:FolderBroker"
+    target = "qcore_example.broker:ExampleBroker"
     return [Provider("example", target, claims=("example",))]

@@ -8,6 +8,10 @@ All that is known of a package is in the name of its file::
 
 To claim, extend or release a package is to rename its file. The system lets one
 process do that, and the others find the old name gone, so nothing needs a lock.
+
+To make it yours, put your service in place of the folder: the options in `__init__`,
+what the public methods do, and `_service`, which gives errors of the service their
+names in qcore. What stands below ``# -- files`` goes.
 """
 
 from __future__ import annotations
@@ -44,7 +48,7 @@ class Entry(NamedTuple):
         return ".".join(map(str, self))
 
 
-class FolderBroker(Broker):
+class ExampleBroker(Broker):
     """Keeps packages as files in a folder that the processes of a project share."""
 
     # What is not named here is off, and the base class refuses it.

@@ -1,4 +1,4 @@
-"""The example keeps the contracts of plugins and of brokers."""
+"""The plugin keeps the contracts of plugins and of brokers."""
 
 from __future__ import annotations
 
@@ -10,29 +10,31 @@ import pytest
 
 from qcore import Conf
 from qcore.testing import BrokerContract, PluginContract
-from qcore_example.broker import FolderBroker
+from qcore_example.broker import ExampleBroker
 
 
 class TestPlugin(PluginContract):
     name = "example"
 
 
-class TestFolderBroker(BrokerContract):
+class TestBroker(BrokerContract):
     lease = 1.0
     misspelt = ({"example": {"paht": "/tmp"}}, "did you mean 'path'")
 
     @pytest.fixture
-    def make_broker(self, tmp_path: Path) -> Callable[..., FolderBroker]:
-        def make(queue: str | None = None, **settings: Any) -> FolderBroker:
+    def make_broker(self, tmp_path: Path) -> Callable[..., ExampleBroker]:
+        def make(queue: str | None = None, **settings: Any) -> ExampleBroker:
             options = {"example": {"path": str(tmp_path)}, **settings}
-            return FolderBroker(Conf.from_dict(options, claimed=["example"]), queue)
+            conf = Conf.from_dict(options, claimed=["example"])
+            return ExampleBroker(conf, queue)
 
         return make
 
     @pytest.fixture
-    def dead_broker(self, tmp_path: Path) -> FolderBroker:
+    def dead_broker(self, tmp_path: Path) -> ExampleBroker:
         options = {"example": {"path": str(tmp_path / "not-mounted")}}
-        return FolderBroker(Conf.from_dict(options, claimed=["example"]))
+        conf = Conf.from_dict(options, claimed=["example"])
+        return ExampleBroker(conf)
 
     @pytest.fixture
     def restart_service(self, tmp_path: Path) -> Callable[[bool], None]:
@@ -48,12 +50,13 @@ class TestFolderBroker(BrokerContract):
 def test_the_path_must_be_given(path: object) -> None:
     conf = Conf.from_dict({"example": {"path": path}}, claimed=["example"])
     with pytest.raises(Exception, match="must be the path of a folder"):
-        FolderBroker(conf)
+        ExampleBroker(conf)
 
 
 def test_a_queue_stays_in_its_folder(tmp_path: Path) -> None:
     """The name of a queue comes from settings and may be anything."""
     options = {"example": {"path": str(tmp_path)}}
-    broker = FolderBroker(Conf.from_dict(options, claimed=["example"]), "../../x")
+    conf = Conf.from_dict(options, claimed=["example"])
+    broker = ExampleBroker(conf, "../../x")
     broker.enqueue(b"package")
     assert [path.name for path in tmp_path.iterdir()] == ["queue-..%2F..%2Fx"]

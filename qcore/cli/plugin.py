@@ -1,0 +1,82 @@
+"""Write a plugin of your own: a package that works, with tests of its contract.
+
+A broker begins as one that keeps its queue in a folder, an error reporter as
+one that appends to a file. Both can be installed and pass their tests at once;
+their README.md says what to replace. Works outside of a Django project.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import TextIO
+
+from .exits import OK, REFUSED
+from .output import write_lines
+
+HELP = "write a plugin of your own"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of this verb."""
+    parser.add_argument(
+        "action", choices=["new"], metavar="new", help="the only action there is"
+    )
+    parser.add_argument(
+        "name",
+        metavar="NAME",
+        help="of the plugin; it becomes qcore-NAME, and the key of Q_CLUSTER",
+    )
+    parser.add_argument(
+        "--kind",
+        choices=["broker", "reporter"],
+        default="broker",
+        metavar="KIND",
+        help="broker (the default) or reporter",
+    )
+    parser.add_argument(
+        "--path",
+        type=Path,
+        default=Path(),
+        metavar="DIR",
+        help="where its folder is made; default: here",
+    )
+    parser.add_argument(
+        "--version",
+        default="0.1.0",
+        metavar="NUMBER",
+        help="its version (default: 0.1.0)",
+    )
+
+
+def run(options: Namespace, out: TextIO) -> int:
+    """Write the plugin and say what to type next; 5 says that something is in the way."""
+    from ..errors import ConfigError
+    from .scaffold import plan
+
+    made = plan(options.name, options.kind, options.version)
+    if not options.path.is_dir():
+        raise ConfigError(f"--path: there is no folder {options.path}. Make it first.")
+    folder = options.path / made.distribution
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        sys.stderr.write(
+            f"qcore plugin new: {folder} is there already, and nothing is overwritten."
+            " Choose another name, or another place with --path.\n"
+        )
+        return REFUSED
+    made.write(folder)
+    write_lines(
+        out,
+        [
+            f"{folder}: {len(made.files())} files. It works as it is; type:",
+            "",
+            f"  cd {shlex.quote(str(folder))}",
+            "  pip install -e . pytest",
+            "  python -m pytest",
+            "",
+            "Then read README.md, which says what to replace by your own service.",
+        ],
+    )
+    return OK
