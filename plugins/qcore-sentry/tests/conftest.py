@@ -1,0 +1,39 @@
+"""What the tests of the Sentry reporter share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import sentry_sdk
+
+from qcore_sentry.reporter import SentryReporter
+
+if TYPE_CHECKING:
+    from servers.sink import Sink
+
+#: Without what sentry_sdk would do to the process of the tests for good.
+QUIET = {"default_integrations": False, "auto_enabling_integrations": False}
+
+OpenReporter = Callable[..., SentryReporter]
+
+
+@pytest.fixture(autouse=True)
+def uninitialised(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Begin and end without a client, whatever the environment says."""
+    monkeypatch.delenv("SENTRY_DSN", raising=False)
+    monkeypatch.setattr(SentryReporter, "_made", None)
+    yield
+    sentry_sdk.get_client().close(timeout=0)
+    sentry_sdk.get_global_scope().set_client(None)
+
+
+@pytest.fixture
+def open_reporter(sink: Sink) -> OpenReporter:
+    """Make reporters that send to the sink."""
+
+    def make(**options: Any) -> SentryReporter:
+        return SentryReporter(**{"dsn": sink.dsn, **QUIET, **options})
+
+    return make

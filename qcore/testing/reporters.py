@@ -1,0 +1,417 @@
+"""The contract of an error reporter, as tests that a plugin inherits.
+
+Write two fixtures and, where your service allows it, three more::
+
+    class TestSentry(ErrorReporterContract):
+        misspelt = ({"dns": "https://..."}, "dns")
+
+        @pytest.fixture
+        def make_reporter(self, server):
+            return lambda **options: SentryReporter(dsn=server.dsn, **options)
+
+        @pytest.fixture
+        def arrived(self, server):  # each event as one text, JSON for example
+            return lambda: [json.dumps(event) for event in server.events]
+
+        @pytest.fixture
+        def group_of(self):  # what the service puts events together by
+            return lambda text: json.loads(text)["fingerprint"]
+
+        @pytest.fixture
+        def disturb(self, server):  # called with "hang" or "refuse"
+            ...
+
+        @pytest.fixture
+        def dead_reporter(self):  # its service is not there
+            return SentryReporter(dsn="http://key@127.0.0.1:9/1")
+
+Every test asks for one promise, which is its docstring.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import warnings
+from collections.abc import Callable, Hashable, Mapping
+from types import TracebackType
+from typing import Any, ClassVar
+
+import pytest
+
+from ..envelope import Outcome, new_id
+from ..errors import ConfigError
+from ..reporters.base import ErrorReporter, Report
+
+MakeReporter = Callable[..., ErrorReporter]
+Arrived = Callable[[], list[str]]
+
+#: Stands for a secret: it must not leave unless a test says so.
+CANARY = "canary-hunter2"
+
+
+class Unprintable(Exception):
+    """Raises where its text is asked for."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+    __repr__ = __str__
+
+
+class OwnKind(BaseException):
+    """Is no ``Exception``, as few things that a task can raise."""
+
+
+class ErrorReporterContract:
+    """Everything that qcore relies on an error reporter for."""
+
+    #: Seconds that something may take to arrive, on a slow machine.
+    patience: ClassVar[float] = 20.0
+    #: Seconds within which ``report`` must return whatever the service does.
+    at_once: ClassVar[float] = 2.0
+    #: Fields of a report that the service shows; each must arrive.
+    shows: ClassVar[tuple[str, ...]] = ("task_id", "func", "outcome", "worker")
+    #: Whether arguments arrive where a project asks for them (``report_args``).
+    shows_arguments: ClassVar[bool] = False
+    #: Options with a mistake, and the word that the ConfigError must name.
+    misspelt: ClassVar[tuple[Mapping[str, Any], str] | None] = None
+    #: A password among the options of `make_reporter`; no log may hold it.
+    secret: ClassVar[str | None] = None
+
+    # -- fixtures of the plugin's author -------------------------------------
+    @pytest.fixture
+    def make_reporter(self) -> MakeReporter:
+        """Return a callable ``(**options) -> ErrorReporter``, set up for the service."""
+        raise NotImplementedError(
+            f"{type(self).__name__} must define the fixture make_reporter;"
+            " see qcore.testing.reporters"
+        )
+
+    @pytest.fixture
+    def arrived(self) -> Arrived:
+        """Return a callable that lists what the service has received, each as a text."""
+        raise NotImplementedError(
+            f"{type(self).__name__} must define the fixture arrived;"
+            " see qcore.testing.reporters"
+        )
+
+    @pytest.fixture
+    def group_of(self) -> Callable[[str], Hashable]:
+        """Return a callable from what was received to what it is grouped by."""
+        pytest.skip("the plugin's tests give no group_of")
+
+    @pytest.fixture
+    def disturb(self) -> Callable[[str], None]:
+        """Return a callable that makes the service ``"hang"`` or ``"refuse"``."""
+        pytest.skip("the plugin's tests give no disturb")
+
+    @pytest.fixture
+    def dead_reporter(self) -> ErrorReporter:
+        """Return a reporter whose service is not there."""
+        pytest.skip("the plugin's tests give no dead_reporter")
+
+    # -- fixtures of the contract --------------------------------------------
+    @pytest.fixture
+    def reporter(self, make_reporter: MakeReporter) -> ErrorReporter:
+        """One reporter."""
+        return make_reporter()
+
+    # -- what arrives ----------------------------------------------------------
+    def test_a_failure_arrives(self, reporter: ErrorReporter, arrived: Arrived) -> None:
+        """It says which task it was, who ran it, and what was raised."""
+        report = make_report(raised(ValueError("no luck today")))
+        reporter.report(report)
+        (text,) = self.wait(arrived)
+        for word in self.facts(report):
+            assert word in text, f"{word!r} is missing in {text}"
+        assert "ValueError" in text
+        assert "no luck today" in text
+
+    @pytest.mark.parametrize("outcome", [Outcome.CRASH, Outcome.TIMEOUT])
+    def test_a_death_arrives(
+        self, reporter: ErrorReporter, arrived: Arrived, outcome: str
+    ) -> None:
+        """A killed worker has left no exception; its failure arrives all the same."""
+        report = make_report(None, outcome=outcome, message="killed by SIGKILL")
+        reporter.report(report)
+        (text,) = self.wait(arrived)
+        for word in (*self.facts(report), "killed by SIGKILL"):
+            assert word in text, f"{word!r} is missing in {text}"
+
+    def test_a_time_out_arrives(
+        self, reporter: ErrorReporter, arrived: Arrived
+    ) -> None:
+        """A task that was stopped by an exception is reported with it."""
+        from ..errors import TaskTimeout
+
+        report = make_report(raised(TaskTimeout("after 3 s")), outcome=Outcome.TIMEOUT)
+        reporter.report(report)
+        (text,) = self.wait(arrived)
+        assert "TaskTimeout" in text
+        assert report.task_id in text
+
+    @pytest.mark.parametrize("kind", ["unprintable", "base", "chain", "group", "long"])
+    def test_every_exception_arrives(
+        self, reporter: ErrorReporter, arrived: Arrived, kind: str
+    ) -> None:
+        """Whatever a task raises, its failure arrives."""
+        report = make_report(EXCEPTIONS[kind]())
+        reporter.report(report)
+        (text,) = self.wait(arrived)
+        assert report.task_id in text
+
+    def test_nothing_is_optional_but_what_says_so(
+        self, reporter: ErrorReporter, arrived: Arrived
+    ) -> None:
+        """No group, and texts that are long, empty or of many lines: it arrives."""
+        odd = {"group": None, "task_name": "n" * 5_000, "message": "a\nb\0\ud800 'é'"}
+        report = make_report(None, func="é" * 300, **odd)
+        reporter.report(report)
+        (text,) = self.wait(arrived)
+        assert report.task_id in text
+
+    # -- what must not leave -----------------------------------------------------
+    def test_arguments_stay_unless_asked_for(
+        self, reporter: ErrorReporter, arrived: Arrived
+    ) -> None:
+        """Neither arguments nor variables of the task leave by themselves."""
+        reporter.report(make_report(raised(ValueError("no"), password=CANARY)))
+        (text,) = self.wait(arrived)
+        assert CANARY not in text
+
+    def test_arguments_leave_where_they_are_asked_for(
+        self, reporter: ErrorReporter, arrived: Arrived
+    ) -> None:
+        """With ``report_args`` a report has them, and they arrive."""
+        if not self.shows_arguments:
+            pytest.skip("the reporter never sends arguments")
+        asked = {"args": (f"first {CANARY}",), "kwargs": {"colour": f"last {CANARY}"}}
+        reporter.report(make_report(raised(ValueError("no")), **asked))
+        (text,) = self.wait(arrived)
+        assert f"first {CANARY}" in text
+        assert f"last {CANARY}" in text
+
+    # -- grouping ----------------------------------------------------------------
+    @pytest.mark.parametrize("outcome", ["failure", "timeout", "crash"])
+    def test_equal_failures_are_one_group(
+        self,
+        reporter: ErrorReporter,
+        arrived: Arrived,
+        group_of: Callable[[str], Hashable],
+        outcome: str,
+    ) -> None:
+        """Another task, attempt and worker make no other group; another function does."""
+        error = raised if outcome == "failure" else lambda _: None
+        same = {"outcome": outcome, "message": "no"}
+        for number in range(2):
+            reporter.report(
+                make_report(error(ValueError("no")), **same, attempt=number)
+            )
+        other = make_report(error(ValueError("no")), **same, func="shop.tasks.other")
+        reporter.report(other)
+        groups = [group_of(text) for text in self.wait(arrived, 3)]
+        assert sorted(groups.count(group) for group in set(groups)) == [1, 2]
+
+    # -- doing no harm -------------------------------------------------------------
+    def test_the_exception_is_left_as_it_was(
+        self, reporter: ErrorReporter, arrived: Arrived
+    ) -> None:
+        """The traceback that is stored with the result is the one of the task."""
+        error = raised(ValueError("no"))
+        before = trail(error.__traceback__)
+        reporter.report(make_report(error))
+        assert trail(error.__traceback__) == before
+        self.wait(arrived)
+
+    @pytest.mark.parametrize("how", ["hang", "refuse"])
+    def test_a_task_does_not_wait_for_the_service(
+        self, reporter: ErrorReporter, disturb: Callable[[str], None], how: str
+    ) -> None:
+        """``report`` returns at once and raises nothing while the service is disturbed."""
+        disturb(how)
+        begun = time.monotonic()
+        for _ in range(3):
+            reporter.report(make_report(raised(ValueError("no"))))
+        assert time.monotonic() - begun < self.at_once
+
+    def test_a_dead_service_harms_nobody(
+        self, dead_reporter: ErrorReporter, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Without a service nothing is raised, and ``flush`` still keeps its time."""
+        begun = time.monotonic()
+        dead_reporter.report(make_report(raised(ValueError("no"))))
+        assert time.monotonic() - begun < self.at_once
+        dead_reporter.flush(0.3)
+        assert time.monotonic() - begun < 0.3 + 2 * self.at_once
+        if self.secret is not None:
+            assert self.secret not in caplog.text
+
+    def test_flush_gives_up(
+        self, reporter: ErrorReporter, disturb: Callable[[str], None]
+    ) -> None:
+        """``flush`` keeps its time while the service hangs."""
+        disturb("hang")
+        reporter.report(make_report(raised(ValueError("no"))))
+        begun = time.monotonic()
+        reporter.flush(0.3)
+        assert time.monotonic() - begun < 0.3 + self.at_once
+
+    def test_flush_sends_what_is_left(
+        self, reporter: ErrorReporter, arrived: Arrived
+    ) -> None:
+        """When ``flush`` returns in time, everything has arrived."""
+        for _ in range(5):
+            reporter.report(make_report(raised(ValueError("no"))))
+        reporter.flush(self.patience)
+        assert len(arrived()) == 5
+
+    def test_flush_without_reports(self, reporter: ErrorReporter) -> None:
+        """``flush`` with nothing to send, and once more, is no error."""
+        reporter.flush(0.1)
+        reporter.flush(0.1)
+
+    # -- processes and threads -----------------------------------------------------
+    def test_one_for_each_thread(
+        self, make_reporter: MakeReporter, arrived: Arrived
+    ) -> None:
+        """Each thread makes its own, and each failure arrives once."""
+        make_reporter()
+        reports = [make_report(raised(ValueError("no"))) for _ in range(4)]
+
+        def work(report: Report) -> None:
+            make_reporter().report(report)
+
+        threads = [threading.Thread(target=work, args=(one,)) for one in reports]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        texts = self.wait(arrived, 4)
+        found = [one.task_id for one in reports for t in texts if one.task_id in t]
+        assert sorted(found) == sorted(one.task_id for one in reports)
+
+    def test_forked_children_report(
+        self, make_reporter: MakeReporter, arrived: Arrived
+    ) -> None:
+        """It is made before a cluster forks, and again in each child that reports."""
+        before = make_reporter()
+        before.report(make_report(raised(ValueError("of the parent"))))
+        before.flush(self.patience)
+
+        def work() -> None:
+            mine = make_reporter()
+            mine.report(make_report(raised(ValueError("of the child"))))
+            mine.flush(self.patience)
+
+        assert in_child(work) == 0, "the child failed; see its traceback above"
+        assert any("of the child" in text for text in self.wait(arrived, 2))
+
+    # -- options ---------------------------------------------------------------------
+    def test_a_misspelt_option_is_named(
+        self, make_reporter: MakeReporter, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """It raises ConfigError, in one line, and shows no secret."""
+        if self.misspelt is None:
+            pytest.skip("the plugin's tests give no misspelt options")
+        options, word = self.misspelt
+        with pytest.raises(ConfigError, match=word) as raised:
+            make_reporter(**options)
+        assert "\n" not in str(raised.value)
+        if self.secret is not None:
+            assert self.secret not in str(raised.value)
+            assert self.secret not in caplog.text
+
+    # -- helpers ---------------------------------------------------------------------
+    def facts(self, report: Report) -> list[str]:
+        """Return the texts that must arrive of every report."""
+        return [str(getattr(report, field)) for field in self.shows]
+
+    def wait(self, arrived: Arrived, count: int = 1) -> list[str]:
+        """Wait until so many have arrived, and return them; fail where more have."""
+        deadline = time.monotonic() + self.patience
+        while len(found := arrived()) < count:
+            if time.monotonic() > deadline:
+                pytest.fail(f"{count} were reported, {len(found)} arrived in time")
+            time.sleep(0.01)
+        assert len(found) == count, f"{count} were reported, {len(found)} arrived"
+        return found
+
+
+def make_report(exception: BaseException | None, **given: Any) -> Report:
+    """Return the report of a failed attempt, whose id nobody has used."""
+    fields: dict[str, Any] = {
+        "task_id": new_id(),
+        "task_name": "nightly-51f09a3c",
+        "func": "shop.tasks.nightly",
+        "queue": "contract-queue",
+        "group": "contract-group",
+        "attempt": 3,
+        "outcome": Outcome.FAILURE,
+        "message": "ValueError: no luck today",
+        "worker": "contract-host:4711",
+        "exception": exception,
+    }
+    return Report(**(fields | given))
+
+
+def raised(error: BaseException, password: str = "") -> BaseException:
+    """Return an exception with a traceback, in whose frames the password is."""
+
+    def task(secret: str) -> None:
+        variable = {"of": secret}
+        if variable:
+            raise error
+
+    try:
+        task(password)
+    except BaseException as caught:  # noqa: BLE001 - that is what it is for
+        return caught
+    raise AssertionError
+
+
+def _chain() -> BaseException:
+    first = raised(KeyError("first"))
+    second = RuntimeError("second")
+    second.__cause__ = first
+    return raised(second)
+
+
+EXCEPTIONS: dict[str, Callable[[], BaseException]] = {
+    "unprintable": lambda: raised(Unprintable()),
+    "base": lambda: raised(OwnKind("not an Exception")),
+    "chain": _chain,
+    "group": lambda: raised(ExceptionGroup("both", [ValueError("a"), KeyError("b")])),
+    "long": lambda: raised(ValueError("x" * 300_000)),
+}
+
+
+def trail(trace: TracebackType | None) -> list[int]:
+    """Return the identities of a traceback's parts."""
+    found = []
+    while trace is not None:
+        found.append(id(trace))
+        trace = trace.tb_next
+    return found
+
+
+def in_child(work: Callable[[], None]) -> int:
+    """Run something in a forked child, and return its exit code."""
+    with warnings.catch_warnings():
+        # Python 3.12 warns where other threads exist, as they may here and not in the
+        # sentinel of a cluster; the child ends with os._exit.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        except BaseException:  # noqa: BLE001 - the parent sees the code
+            import traceback
+
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
