@@ -167,13 +167,15 @@ class SQSBroker(Broker):
             wait = max(wait, self._options.wait)
         deadline = time.monotonic() + wait
         while True:
-            left = max(0.0, deadline - time.monotonic())
-            found = self._receive(min(limit, MAX_BATCH), self._poll_seconds(left))
-            left = deadline - time.monotonic()
-            if found or left <= 0:
+            asked = time.monotonic()
+            seconds = self._poll_seconds(max(0.0, deadline - asked))
+            found = self._receive(min(limit, MAX_BATCH), seconds)
+            now = time.monotonic()
+            if found or now >= deadline:
                 return found
-            if left < 0.5:  # what round() takes for no second at all
-                time.sleep(left)
+            # also where a service answers before its time
+            until = asked + seconds if seconds else deadline
+            time.sleep(max(0.0, min(until, deadline) - now))
 
     def _poll_seconds(self, left: float) -> int:
         """Return how long one call may wait.

@@ -64,6 +64,7 @@ class Options:
                     " are the same. Keep one of them."
                 )
             given[chosen] = value
+        _check_keys(given)
         session = {name: v for name, v in given.items() if name in OF_A_SESSION}
         return cls(
             session=tuple(sorted(session.items())),
@@ -93,6 +94,18 @@ def _check_option(name: str, value: Any) -> None:
             f"Q_CLUSTER['sqs'][{name!r}] is {mask(value, name)!r}"
             f" ({type(value).__name__}), expected {expected}."
             " Leave it out for the default."
+        )
+
+
+def _check_keys(given: Mapping[str, Any]) -> None:
+    """Refuse half of a pair, which boto3 would pass over or sign with."""
+    pair = ("aws_access_key_id", "aws_secret_access_key")
+    has = [name for name in pair if given.get(name)]
+    if len(has) == 1:
+        (other,) = set(pair) - set(has)
+        raise ConfigError(
+            f"Q_CLUSTER['sqs'] has {has[0]!r} and no {other!r}. Set both, or leave both"
+            " out for what boto3 finds in the environment."
         )
 
 

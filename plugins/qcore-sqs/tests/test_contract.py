@@ -97,6 +97,7 @@ class TestMoto(ServiceContract):
         return restarted_moto
 
 
+@pytest.mark.slow  # a second opinion; a minute that a quick run does without
 class TestMinistack(ServiceContract):
     """On ministack, which knows only the newest receipt of a message."""
 
