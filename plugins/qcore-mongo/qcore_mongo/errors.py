@@ -12,13 +12,33 @@ from qcore.masking import mask_url
 # Codes of src/mongo/base/error_codes.yml.
 UNAUTHORIZED = 13
 AUTHENTICATION_FAILED = 18
-_QUOTA = {8000: "AtlasError", 14031: "OutOfDiskSpace", 12501: "quota exceeded"}
-# It elects, ends, is overloaded, or has dropped the collection under our feet.
-_PASSING = {
-    6, 7, 24, 43, 46, 50, 64, 79, 89, 91, 100, 112, 134, 175, 189, 202, 237, 246,
-    251, 262, 276, 290, 317, 358, 365, 384, 462, 9001, 10058, 10107, 11600, 11602,
-    13388, 13435, 13436,
-}  # fmt: skip
+NO_ROOM = {12501, 14031}  # a quota, OutOfDiskSpace
+# It elects, ends, is overloaded, or somebody dropped the collection under our feet.
+PASSING = {
+    6,  # HostUnreachable
+    7,  # HostNotFound
+    24,  # LockTimeout
+    43,  # CursorNotFound
+    50,  # MaxTimeMSExpired
+    64,  # WriteConcernTimeout
+    89,  # NetworkTimeout
+    91,  # ShutdownInProgress
+    112,  # WriteConflict
+    134,  # ReadConcernMajorityNotAvailableYet
+    175,  # QueryPlanKilled
+    189,  # PrimarySteppedDown
+    237,  # CursorKilled
+    262,  # ExceededTimeLimit
+    276,  # IndexBuildAborted
+    9001,  # SocketException
+    10058,  # LegacyNotPrimary
+    10107,  # NotWritablePrimary
+    11600,  # InterruptedAtShutdown
+    11602,  # InterruptedDueToReplStateChange
+    13388,  # StaleConfig
+    13435,  # NotPrimaryNoSecondaryOk
+    13436,  # NotPrimaryOrSecondary
+}
 _PASSING_LABELS = ("RetryableWriteError", "TransientTransactionError")
 # Messages of refused commands print the command, and with it whole packages.
 _LONGEST_TEXT = 300
@@ -36,6 +56,9 @@ def translate(error: Exception, address: str, database: str) -> BrokerError:
     if isinstance(error, errors.OperationFailure):
         return _refused(error, where, database)
     text = _brief(str(error))
+    # The driver takes a server that refuses its user for one that is not there.
+    if "authentication failed" in text.lower():
+        return _no_login(where, text)
     if isinstance(error, errors.ConfigurationError) and "wire version" in text:
         return BrokerError(f"{where} does not fit this pymongo: {text}.")
     if isinstance(error, errors.DocumentTooLarge):
@@ -57,11 +80,7 @@ def _refused(error: errors.OperationFailure, where: str, database: str) -> Broke
     text = _text(error)
     lowered = text.lower()
     if AUTHENTICATION_FAILED in given or "authentication failed" in lowered:
-        return BrokerError(
-            f"{where} refuses the user or the password. Set 'username', 'password' and"
-            " 'authSource' (the database of the user) of Q_CLUSTER['mongo'] or of its"
-            f" URI. It says: {text}."
-        )
+        return _no_login(where, text)
     if UNAUTHORIZED in given or "requires authentication" in lowered:
         return BrokerError(
             f"{where} does not let this user in, or not into this database. Set"
@@ -69,18 +88,26 @@ def _refused(error: errors.OperationFailure, where: str, database: str) -> Broke
             f" db.grantRolesToUser('<user>', [{{role: 'readWrite', db: '{database}'}}])."
             f" It says: {text}."
         )
-    if given & _QUOTA.keys():
+    if given & NO_ROOM or "space quota" in lowered:
         return BrokerError(
             f"{where} has no room left: nothing more can be enqueued. Add storage, or"
             f" start more workers. It says: {text}."
         )
-    if given & _PASSING or any(map(error.has_error_label, _PASSING_LABELS)):
+    if given & PASSING or any(map(error.has_error_label, _PASSING_LABELS)):
         return BrokerUnavailable(
             f"{where} is unavailable: {text}. Try again; if it lasts, check its log."
         )
     return BrokerError(
         f"{where} refused a command: {text}. It must be MongoDB 4.2 or later, or speak"
         " its language: updates with pipelines, $$NOW, $expr."
+    )
+
+
+def _no_login(where: str, text: str) -> BrokerError:
+    return BrokerError(
+        f"{where} refuses the user or the password. Set 'username', 'password' and"
+        " 'authSource' (the database of the user) of Q_CLUSTER['mongo'] or of its URI."
+        f" It says: {text}."
     )
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pymongo
 import pytest
-from qcore_mongo.broker import MongoBroker
 
 from qcore.conf import Conf
+from qcore_mongo.broker import MongoBroker
 
 if TYPE_CHECKING:
     from servers.mongo import MongoServer

@@ -9,13 +9,13 @@ from typing import Any
 import pymongo
 import pytest
 import shared_fixtures
-from qcore_mongo.broker import MongoBroker
 from servers.base import free_port
 from servers.mongo import MongoServer
 
 from qcore.brokers.base import Broker
 from qcore.conf import Conf
 from qcore.testing import BrokerContract, PluginContract
+from qcore_mongo.broker import MongoBroker
 
 PASSWORD = "s3cret-of-mongo"
 Make = Callable[..., Broker]

@@ -11,11 +11,11 @@ import pymongo
 import pytest
 import time_machine
 from pymongo.monitoring import CommandListener
+
+from qcore.errors import ConfigError, PayloadTooLarge
 from qcore_mongo.broker import MAX_PACKAGE, MongoBroker
 from qcore_mongo.clients import clients
 from qcore_mongo.documents import ORDER, collection_name
-
-from qcore.errors import ConfigError, PayloadTooLarge
 
 if TYPE_CHECKING:
     from servers.mongo import MongoServer

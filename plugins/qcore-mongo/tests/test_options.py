@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from bson.raw_bson import RawBSONDocument
-from qcore_mongo.broker import MongoBroker
-from qcore_mongo.options import Options
 
 from qcore.conf import Conf
 from qcore.errors import ConfigError
+from qcore_mongo.broker import MongoBroker
+from qcore_mongo.options import Options
 
 if TYPE_CHECKING:
     from servers.mongo import MongoServer
