@@ -159,9 +159,7 @@ def servers(session: nox.Session) -> None:
         session.error(f"a packaged service was started: {', '.join(sorted(left))}")
 
 
-def install_python_server(
-    session: nox.Session, name: str, packages: list[str]
-) -> None:
+def install_python_server(session: nox.Session, name: str, packages: list[str]) -> None:
     """Make the environment of a server, unless it is there with these packages."""
     folder = HERE / ".nox" / f"server-{name}"
     done = folder / "installed"
