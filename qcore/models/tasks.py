@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import Any, ClassVar, cast
 
-from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
 from ..current import current
 from ..fields import BodyField, IdField, WordField
 from ..results import content as contents
+from ..results.moments import moment
 from ..results.rows import NAME, PATH, WORD, Row
 
 # SQLite and MySQL use an index for "success IN (1)" and none for the bare "success"
@@ -21,11 +20,6 @@ FAILED = Q(success__in=[False])
 
 #: Characters of a result that lists and logs show.
 SHORT = 100
-
-
-def moment(seconds: float) -> dt.datetime:
-    """Return seconds since the epoch as Django wants it: aware where ``USE_TZ`` is."""
-    return dt.datetime.fromtimestamp(seconds, dt.UTC if settings.USE_TZ else None)
 
 
 class Task(models.Model):

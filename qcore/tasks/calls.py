@@ -88,6 +88,7 @@ def build(
     slot: float | None = None,
     iter_index: int | None = None,
     iter_count: int | None = None,
+    announced: bool = False,
     **options: Any,
 ) -> Task:
     """Return the Task of a call; nothing is sent.
@@ -101,14 +102,17 @@ def build(
         slot: the moment of the schedule that it is made for, epoch seconds.
         iter_index: its place among ``iter_count`` calls of one ``async_iter``.
         iter_count: how many they are.
+        announced: receivers of ``pre_enqueue`` are not to be asked (again).
         options: see ``OPTIONS``; those that say where to send it are ignored here.
 
     Raises:
         EnqueueError: the function has no path, or an argument cannot be sent.
     """
     conf = current.conf
-    path = path_of(func)
     kwargs = kwargs or {}
+    if not announced:
+        func, args, kwargs, options = announce(func, args, kwargs, options)
+    path = path_of(func)
     _refuse_forbidden(path, conf)
     check_call(path, args, kwargs)
     task_id = task_id or new_id()
@@ -134,6 +138,22 @@ def build(
 
 
 NO_OPTIONS = Options()
+
+
+def announce(
+    func: Callable[..., Any] | str,
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    options: dict[str, Any],
+) -> tuple[Callable[..., Any] | str, Sequence[Any], dict[str, Any], dict[str, Any]]:
+    """Let receivers of ``pre_enqueue`` change a call, where there are any."""
+    from ..signals import SENDER, pre_enqueue
+
+    if not pre_enqueue.receivers:
+        return func, args, kwargs, options
+    call = {"func": func, "args": args, "kwargs": kwargs, **options}
+    pre_enqueue.send_robust(sender=SENDER, task=call)
+    return call.pop("func"), call.pop("args"), call.pop("kwargs"), call
 
 
 def _body(

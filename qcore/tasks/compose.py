@@ -155,7 +155,7 @@ def async_chain(
     group = group or new_id()
     options |= _given(cached=cached, sync=sync, broker=broker) | {"group": group}
     for path, args, kwargs in links[1:]:
-        build(path, args, kwargs)  # a link that cannot be sent is told now
+        build(path, args, kwargs, announced=True)  # what cannot be sent is told now
     path, args, kwargs = links[0]
     dispatch([build(path, args, kwargs, chain=links[1:], **options)], options)
     return group

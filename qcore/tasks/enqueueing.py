@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..current import current
 from ..envelope import Task
 from ..errors import EnqueueError
-from .calls import build, split_options
+from .calls import announce, build, split_options
 from .inline import run_inline
 from .sending import send
 
@@ -48,8 +48,9 @@ def async_task(func: Function, *args: Any, **kwargs: Any) -> str:
         BrokerUnavailable: the queue cannot be reached; nothing was sent.
     """
     kwargs, options = split_options(kwargs)
-    func, call_args, kwargs, options = _announce(func, args, kwargs, options)
-    task = build(func, call_args, kwargs, **options)
+    # receivers may change where it goes, so they are asked before that is read
+    func, call_args, kwargs, options = announce(func, args, kwargs, options)
+    task = build(func, call_args, kwargs, announced=True, **options)
     dispatch([task], options)
     return task.id
 
@@ -88,22 +89,6 @@ def async_task_many(
 def as_args(item: Any) -> Sequence[Any]:
     """Return one element of an argument list as positional arguments."""
     return item if isinstance(item, (list, tuple)) else (item,)
-
-
-def _announce(
-    func: Function,
-    args: Sequence[Any],
-    kwargs: dict[str, Any],
-    options: dict[str, Any],
-) -> tuple[Function, Sequence[Any], dict[str, Any], dict[str, Any]]:
-    """Let ``pre_enqueue`` receivers change the call, where there are any."""
-    from ..signals import SENDER, pre_enqueue
-
-    if not pre_enqueue.receivers:
-        return func, args, kwargs, options
-    call = {"func": func, "args": args, "kwargs": kwargs, **options}
-    pre_enqueue.send_robust(sender=SENDER, task=call)
-    return call.pop("func"), call.pop("args"), call.pop("kwargs"), call
 
 
 def dispatch(tasks: Sequence[Task], options: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from ..current import current
 from ..envelope import Result
 from ..errors import TaskStopped
+from ..results.moments import moment
 from ..serializers import get_serializer
 from .execution import decode, soft_timeout
 from .functions import resolve
@@ -22,8 +23,8 @@ logger = logging.getLogger("qcore.worker")
 class HookedTask:
     """What a task hook is given: the finished task, with the attributes of the model.
 
-    ``id name func hook group cluster success outcome attempt_count started stopped``
-    and, decoded on first use, ``args kwargs result``.
+    ``id name func hook group cluster success outcome attempt_count enqueued started
+    stopped`` and, decoded on first use, ``args kwargs result``.
     """
 
     def __init__(self, result: Result) -> None:
@@ -37,8 +38,9 @@ class HookedTask:
         self.success = result.success
         self.outcome = result.outcome
         self.attempt_count = result.attempt
-        self.started = result.started
-        self.stopped = result.stopped
+        self.enqueued = moment(task.created)
+        self.started = moment(result.started)
+        self.stopped = moment(result.stopped)
         self._result = result
 
     @property
@@ -58,7 +60,7 @@ class HookedTask:
 
     def time_taken(self) -> float:
         """Return how many seconds the attempt took."""
-        return self.stopped - self.started
+        return self._result.stopped - self._result.started
 
     def __str__(self) -> str:
         return self.name or self.id

@@ -15,7 +15,13 @@ from qcore.current import current
 from qcore.envelope import UNSET
 from qcore.errors import EnqueueError
 from qcore.signals import pre_enqueue
-from qcore.tasks import async_task, async_task_many, queue_size
+from qcore.tasks import (
+    async_chain,
+    async_iter,
+    async_task,
+    async_task_many,
+    queue_size,
+)
 from qcore.tasks.calls import (
     MAX_DEPTH,
     OPTIONS,
@@ -264,3 +270,23 @@ def test_a_receiver_that_raises_changes_nothing(qcore_queue):
     finally:
         pre_enqueue.disconnect(fail)
     assert len(enqueued()) == 1
+
+
+def test_every_way_of_sending_asks_the_receivers_once(qcore_queue):
+    seen = []
+
+    def receive(sender, task, **_):
+        seen.append(task["func"])
+        task["task_name"] = f"call {len(seen)}"
+
+    pre_enqueue.connect(receive)
+    try:
+        async_task("math.floor", 1.5)
+        async_task_many("math.ceil", [(1.5,), (2.5,)])
+        async_iter("math.sqrt", [1, 4])
+        async_chain([("math.floor", (1.5,)), ("math.ceil", (1.5,))])
+    finally:
+        pre_enqueue.disconnect(receive)
+    funcs = ["floor", "ceil", "ceil", "sqrt", "sqrt", "floor"]
+    assert seen == [f"math.{name}" for name in funcs]
+    assert [task.name for task in enqueued()] == [f"call {n}" for n in range(1, 7)]
