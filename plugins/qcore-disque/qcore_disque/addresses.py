@@ -15,9 +15,7 @@ DEFAULT_PORT = 7711  # Disque's own
 LOCALHOST = (f"127.0.0.1:{DEFAULT_PORT}",)
 
 # A name, an IPv4 address or an IPv6 address in brackets; then a port, if it is another.
-_NODE = re.compile(
-    r"(?P<host>[^\s:@/\[\]]+|\[[0-9A-Fa-f:.%]+\])(?::(?P<port>\d{1,5}))?"
-)
+_NODE = re.compile(r"(?P<host>[^\s:@/\[\]]+|\[[^\s@/\[\]]+\])(?::(?P<port>\d{1,5}))?")
 
 
 class Address(NamedTuple):
