@@ -46,6 +46,9 @@ class Crew:
     def __iter__(self) -> Iterator[Hand]:
         return iter(list(self._hands.values()))
 
+    def __contains__(self, hand: Hand) -> bool:
+        return self._hands.get(hand.pid) is hand
+
     def __len__(self) -> int:
         return len(self._hands)
 

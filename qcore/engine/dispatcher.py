@@ -224,7 +224,7 @@ class Dispatcher:
                 self._wake_end.recv(4096)
             elif key.fileobj is self._control:
                 self._listen()
-            else:
+            elif key.data in self._crew:  # it may have been taken leave of just now
                 if events & selectors.EVENT_WRITE:
                     self._crew.flush(key.data)
                 if events & selectors.EVENT_READ:
@@ -323,7 +323,7 @@ class Dispatcher:
             # should it end in time after all, the kill must not hit its next task
             hand.ending = True
             self._tell(Kill(hand.pid, signal.SIGKILL))
-        for job, hand in self._obituaries.overdue(now):
+        for hand, job in self._obituaries.overdue(now):
             self._bury(hand, job, "it is not known how")
         if self._stop_at is not None and now >= self._stop_at:
             self._stop_at = None
@@ -340,11 +340,23 @@ class Dispatcher:
             frames = hand.link.receive()
         except Closed:
             self._crew.dismiss(hand)
-            if hand.job is not None and (how := self._obituaries.lost(hand)):
-                self._bury(hand, hand.job, how)
+            if hand.job is not None:
+                self._obituaries.lost(hand)
             return
         for frame in frames:
             self._conclude(hand, frame)
+
+    def _part(self, pid: int, status: int) -> None:
+        """Take leave of a worker that has been reaped."""
+        hand = self._crew.get(pid)
+        if hand is not None:
+            for frame in hand.link.last_words():
+                self._conclude(hand, frame)
+            self._crew.dismiss(hand)
+            if hand.job is not None:
+                self._obituaries.lost(hand)
+        if found := self._obituaries.died(pid, status):
+            self._bury(*found)
 
     def _conclude(self, hand: Hand, frame: bytes) -> None:
         """Take a worker's reply, and make it idle again."""
@@ -406,9 +418,7 @@ class Dispatcher:
                 self._crew.welcome(Hand(message.pid, message.index, Link(sock)))
             elif isinstance(message, Died):
                 self._restarts += 1
-                if found := self._obituaries.died(message.pid, message.status):
-                    job, hand, how = found
-                    self._bury(hand, job, how)
+                self._part(message.pid, message.status)
             elif isinstance(message, Stop):
                 self._stop(message.grace)
             elif isinstance(message, Renew):

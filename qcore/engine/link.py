@@ -91,6 +91,21 @@ class Link:
             raise Closed(str(error)) from error
         return self._frames(data)
 
+    def last_words(self) -> list[bytes]:
+        """Return the frames that a process which has died left behind.
+
+        Its link may still be open: a process that it forked has the other end, too.
+        """
+        frames: list[bytes] = []
+        while True:
+            try:
+                data = self.sock.recv(_CHUNK)
+            except OSError:  # nothing more will come
+                return frames
+            if not data:
+                return frames
+            frames += self._frames(data)
+
     def receive_with_fds(self) -> list[bytes]:
         """Return frames as ``receive`` does, and collect descriptors in ``fds``."""
         try:

@@ -90,8 +90,11 @@ class LiveCluster:
     ) -> None:
         self.close()
 
-    def start(self) -> None:
+    def start(self, *, wait: bool = True) -> None:
         """Start the cluster; returns when it is complete.
+
+        Args:
+            wait: False returns at once, for a cluster that will not come up.
 
         Raises:
             AssertionError: it ended, or was not complete in time; with its log.
@@ -116,7 +119,7 @@ class LiveCluster:
                 },
                 start_new_session=True,
             )
-        if not self._run_once:
+        if wait and not self._run_once:
             self.wait_for(self.is_complete, START_SECONDS, "it is complete")
 
     def is_complete(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import os
 import time
 from typing import Any
@@ -133,3 +134,8 @@ def add_nothing() -> int:
 def takes_group(group: str) -> str:
     """Take a keyword that has the name of an option."""
     return group
+
+
+def add_in_processes(count: int) -> int:
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        return sum(pool.map(int, range(count)))

@@ -140,7 +140,19 @@ def have_stubborn_child(key: str) -> None:
     _swallow(60)
 
 
-def end_late(seconds: float) -> None:
+def end_late(key: str, seconds: float) -> None:
     """Sleep through the soft time-out, and return all the same."""
+    note(key, "began")
     signal.setitimer(signal.ITIMER_REAL, 0)
     time.sleep(seconds)
+
+
+def have_fork(key: str) -> None:
+    """Fork without exec, as multiprocessing does, and wait."""
+    note(key, "began")
+    child = os.fork()
+    if not child:
+        time.sleep(30)
+        os._exit(0)
+    note(key, f"child {child}")
+    time.sleep(60)

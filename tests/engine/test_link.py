@@ -175,6 +175,18 @@ def test_half_a_frame_and_then_the_end(pair):
         link.receive()
 
 
+def test_last_words_though_the_link_is_still_open(pair):
+    """A process that the dead one forked holds its end, and says nothing."""
+    link, theirs = pair
+    large = os.urandom(100_000)
+    for frame in (b"one", large):
+        write_frame(theirs, frame)
+    theirs.sendall((1000).to_bytes(4, "big") + b"half of the third")
+    assert link.last_words() == [b"one", large]
+    theirs.close()
+    assert link.last_words() == []
+
+
 @pytest.mark.parametrize("size", [0, 1, 3, 4, 100_000, 300_000, 5_000_000])
 def test_blocking_ends(size):
     ours, theirs = socket.socketpair()

@@ -8,8 +8,11 @@ import time
 
 import pytest
 from chores.ledger import wait_for
+from django.conf import settings
 
+from qcore.current import current
 from qcore.tasks import async_task, fetch, result
+from qcore.testing.cluster import LiveCluster
 from qcore.testing.processes import processes
 
 
@@ -159,21 +162,63 @@ def test_a_timeout_that_comes_as_the_task_ends(cluster):
     assert {record.attempt_count for record in records} == {1}
 
 
-def test_a_time_limit_hits_nobody_else(start, ledger, key):
-    """The worker is killed for one task while another already waits for it."""
-    start(queue="limits", workers=1, grace=0.05)
-    ids = []
-    for number in range(6):
-        ids.append(
-            async_task(
-                "chores.rude.end_late", 0.1 + number / 500, timeout=0.05,
-                cluster="limits", max_attempts=1,
-            )
-        )  # fmt: skip
-        ids.append(async_task("chores.kind.echo", 1, cluster="limits"))
-    outcomes = [fetch(id, wait=20_000).outcome for id in ids]
-    assert set(outcomes[1::2]) == {"success"}
-    assert set(outcomes[0::2]) <= {"success", "timeout"}
+def test_a_kill_that_comes_late_hits_nobody_else(start, ledger, key):
+    """The task ends while its kill is on the way; the worker gets no other meanwhile."""
+    cluster = start(queue="limits", workers=1, grace=0.05)
+    late = async_task("chores.rude.end_late", key, 0.4, timeout=0.05, cluster="limits")
+    after = async_task("chores.kind.nap", f"{key} after", 0.5, cluster="limits")
+    ledger.wait(key, "began")
+    os.kill(cluster.sentinel, signal.SIGSTOP)
+    assert fetch(late, wait=10_000).success, "it has just made it"
+    time.sleep(0.1)  # a worker that is idle would begin the next one in this time
+    os.kill(cluster.sentinel, signal.SIGCONT)
+    record = fetch(after, wait=10_000)
+    assert (record.success, record.attempt_count) == (True, 1)
+    assert len(ledger.entries(f"{key} after", "began")) == 1
+
+
+def test_a_death_is_noticed_though_a_fork_of_the_worker_lives_on(start, ledger, key):
+    """The fork has the worker's end of the link, so that link does not close."""
+    cluster = start(queue="forks", workers=2, daemonize_workers=False)
+    async_task("chores.rude.have_fork", key, cluster="forks")
+    child = child_of(ledger, key)
+    (first,) = ledger.entries(key, "began")
+    at = time.monotonic()
+    cluster.kill_worker(first.pid)
+    second = ledger.wait(key, "began", 2)[1]
+    assert second.at - at < 1
+    assert lives(child)
+    for process in cluster.survivors():
+        if process.parent == 1 or process.pid == child:
+            os.kill(process.pid, signal.SIGKILL)
+
+
+@pytest.mark.fault("B12")
+def test_a_task_may_use_processes_of_its_own(cluster):
+    task_id = async_task("chores.kind.add_in_processes", 20)
+    assert result(task_id, wait=20_000) == 190
+
+
+@pytest.mark.fault("A14")
+def test_workers_that_die_in_their_start_are_replaced_ever_later(start, ledger, key):
+    apps = [*settings.INSTALLED_APPS, "chores.dying.Dying"]
+    cluster = LiveCluster(
+        queue="dying", workers=1, guard_cycle=0.1, django={"INSTALLED_APPS": apps}
+    )
+    try:
+        task_id = async_task("chores.kind.record", key, cluster="dying")
+        cluster.start(wait=False)
+        ledger.wait("dying", "born", 4)
+        time.sleep(0.5)
+        births = ledger.entries("dying", "born")
+        # two at once, then after 0.1, 0.2, 0.4 s and so on
+        assert len(births) <= 6
+        assert cluster.exit_code is None, "the sentinel stays"
+        assert fetch(task_id) is None, "no task is dealt to such a worker"
+        assert cluster.stop() == 0
+        assert current.broker("dying").queue_size() == 1
+    finally:
+        cluster.close()
 
 
 def test_every_worker_is_there_afterwards(cluster):

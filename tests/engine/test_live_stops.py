@@ -108,7 +108,6 @@ def test_sigquit_means_now(start, ledger, key):
     assert current.broker(Q).queue_size() == 1
 
 
-@pytest.mark.fault("P8")
 def test_signals_to_the_whole_group_are_the_sentinels_affair(start, ledger, key):
     """A terminal and a service manager signal every process; tasks end all the same."""
     cluster = start(queue=Q, shutdown_grace=5)
@@ -157,6 +156,24 @@ def test_nobody_outlives_the_sentinel(start, ledger, key):
     start(queue=Q, retry=10)
     ledger.wait(key, "ended")
     assert result(task_id, wait=5_000) == key
+
+
+@pytest.mark.fault("A4")
+def test_workers_end_with_the_sentinel_though_the_dispatcher_is_stopped(
+    start, ledger, key
+):
+    """The kernel sees to it (prctl), as nobody else can."""
+    cluster = start(queue=Q)
+    send("rude.block_signals", key)
+    ledger.wait(key, "began")
+    workers = set(cluster.workers)
+    os.kill(cluster.dispatcher, signal.SIGSTOP)
+    cluster.kill_sentinel()
+    wait_for(
+        lambda: not workers & {process.pid for process in cluster.survivors()},
+        2,
+        "end of the workers",
+    )
 
 
 @pytest.mark.fault("A5")
