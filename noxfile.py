@@ -38,7 +38,9 @@ except ImportError:
         print(f"Installing nox into {own.relative_to(HERE)} (once)", flush=True)
         venv.create(own, clear=True, with_pip=True)
         pip = [str(own / "bin" / "python"), "-m", "pip", "install", "-qq"]
-        subprocess.check_call([*pip, "--disable-pip-version-check", "nox>=2025.5.1"])
+        subprocess.check_call(
+            [*pip, "--disable-pip-version-check", "nox[uv]>=2025.5.1"]
+        )
     run = [str(own / "bin" / "python"), "-m", "nox", "-f", str(HERE / "noxfile.py")]
     raise SystemExit(subprocess.call([*run, *sys.argv[1:]])) from None
 
@@ -66,7 +68,8 @@ QUICK = ["-m", "not slow and not soak", "-n", "2", "--dist", "loadfile"]
 DATABASE_TESTS = ["tests/django", "plugins/qcore-orm/tests"]
 
 nox.needs_version = ">=2025.5.1"
-nox.options.default_venv_backend = "venv"
+# uv makes an environment in seconds; the head above brings it along
+nox.options.default_venv_backend = "uv|venv"
 nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_missing_interpreters = False
 nox.options.sessions = [
@@ -240,9 +243,26 @@ def databases(session: nox.Session) -> None:
 @nox.session
 @nox.parametrize("plugin", PLUGINS, ids=PLUGINS)
 def alone(session: nox.Session, plugin: str) -> None:
-    """Run the tests of one plugin with only the core beside it."""
+    """Hold one plugin to the contract of plugins, with only the core beside it.
+
+    The rest of its tests runs once, in ``tests``, and needs no second hour.
+    """
     session.install(*checkout(plugin), *group("test"))
-    run_tests(session, *session.posargs, f"plugins/{plugin}/tests")
+    run_tests(session, "-k", "TestPlugin", *session.posargs, f"plugins/{plugin}/tests")
+
+
+@nox.session
+def certify(session: nox.Session) -> None:
+    """Write the certificates of the plugins anew; ``-- redis orm`` of these only."""
+    session.install(*checkout(*PLUGINS), *group("test"))
+    wanted = [f"qcore-{name.removeprefix('qcore-')}" for name in session.posargs]
+    for name in wanted or ["qcore-memory", *PLUGINS]:
+        place, tests = f"plugins/{name}", f"plugins/{name}/tests/test_contract.py"
+        if name == "qcore-memory":  # it is a part of the core
+            place, tests = "tests/core", "tests/core/test_memory_broker.py"
+        certificate = f"--certificate={place}/certificate.json"
+        run_tests(session, "-p", "qcore.testing.certificate", certificate, tests)
+    session.run("python", "docs/generate.py")
 
 
 @nox.session
@@ -279,6 +299,7 @@ def docs(session: nox.Session) -> None:
     """Build the documentation; a warning is an error."""
     session.install(*checkout(*PLUGINS), *group("docs"))
     out = ["docs", "docs/_build/html"]
+    session.run("python", "docs/generate.py", "--check")
     session.run("sphinx-build", "-W", "--keep-going", "-q", *out, *session.posargs)
 
 

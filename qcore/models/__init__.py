@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from ..results.moments import moment
 from .quarantine import Quarantine
 from .schedules import Schedule, ScheduleSlot
-from .tasks import FAILED, SHORT, SUCCEEDED, Failure, Success, Task, moment
+from .tasks import FAILED, SHORT, SUCCEEDED, Failure, Success, Task
 
 __all__ = [
     "FAILED",
