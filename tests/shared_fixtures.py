@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING, TypeVar
 import pytest
 from servers.base import LoopbackServer, ServerMissing
 from servers.disque import DisqueServer
+from servers.ironmq import IronMQServer
 from servers.mariadb import MariaDBServer
 from servers.mongo import MongoServer
 from servers.postgres import PostgresServer
 from servers.redis import RedisServer
+from servers.sink import Sink
 from servers.sqs import MinistackServer, MotoServer
 
 from qcore.testing.proxy import FaultProxy
@@ -164,6 +166,20 @@ def disque_server() -> Iterator[DisqueServer]:
 def own_disque_server() -> Iterator[DisqueServer]:
     """The same for one test that kills, fills or reconfigures it; it survives a kill."""
     yield from run_server("disque", lambda: DisqueServer(appendonly=True))
+
+
+@pytest.fixture
+def sink() -> Iterator[Sink]:
+    """What stands in for Sentry and Rollbar: it keeps what is sent to it."""
+    server = Sink()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def own_ironmq_server() -> Iterator[IronMQServer]:
+    """A server with the protocol of IronMQ for one test that kills it."""
+    yield from run_server("ironmq", IronMQServer)
 
 
 @pytest.fixture

@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-#: Packages whose frames lead from a worker to the task's own code.
+#: Packages whose frames lead from a worker to the task's own code, besides plugins.
 _ON_THE_WAY = frozenset({"qcore", "pluggy", "asyncio"})
+
+#: Module and function that call the task's function.
+_CALLER = ("qcore.tasks.execution", "_timed")
 
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
@@ -49,15 +52,22 @@ class Report:
 
 def is_on_the_way(module: str) -> bool:
     """Whether code of that module only leads from a worker to the task's own."""
-    return module.partition(".")[0] in _ON_THE_WAY
+    package = module.partition(".")[0]
+    return package in _ON_THE_WAY or package.startswith("qcore_")
 
 
 def _from_the_task_on(trace: TracebackType | None) -> TracebackType | None:
     """Return a traceback without what led to the task; all of it if that is all."""
     whole = trace
-    while trace and is_on_the_way(trace.tb_frame.f_globals.get("__name__") or ""):
-        trace = trace.tb_next
+    while trace and (_module(trace), trace.tb_frame.f_code.co_name) != _CALLER:
+        trace = trace.tb_next  # of the worker, and of middleware
+    while trace and is_on_the_way(_module(trace)):
+        trace = trace.tb_next  # of what runs a coroutine
     return trace or whole
+
+
+def _module(trace: TracebackType) -> str:
+    return trace.tb_frame.f_globals.get("__name__") or ""
 
 
 class ErrorReporter:

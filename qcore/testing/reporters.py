@@ -202,15 +202,14 @@ class ErrorReporterContract:
         group_of: Callable[[str], Hashable],
         outcome: str,
     ) -> None:
-        """Another task, attempt and worker make no other group; another function does."""
-        error = raised if outcome == "failure" else lambda _: None
+        """Another task and attempt make no other group; another function does."""
+        fails = outcome == Outcome.FAILURE
         same = {"outcome": outcome, "message": "no"}
-        for number in range(2):
-            reporter.report(
-                make_report(error(ValueError("no")), **same, attempt=number)
-            )
-        other = make_report(error(ValueError("no")), **same, func="shop.tasks.other")
-        reporter.report(other)
+        for attempt in range(1, 3):
+            error = raised(ValueError("no")) if fails else None
+            reporter.report(make_report(error, **same, attempt=attempt))
+        error = raised_elsewhere(ValueError("no")) if fails else None
+        reporter.report(make_report(error, **same, func="shop.tasks.other"))
         groups = [group_of(text) for text in self.wait(arrived, 3)]
         assert sorted(groups.count(group) for group in set(groups)) == [1, 2]
 
@@ -369,6 +368,14 @@ def raised(error: BaseException, password: str = "") -> BaseException:
     except BaseException as caught:  # noqa: BLE001 - that is what it is for
         return caught
     raise AssertionError
+
+
+def raised_elsewhere(error: BaseException) -> BaseException:
+    """Return an exception that another function has raised."""
+    try:
+        raise error
+    except BaseException as caught:  # noqa: BLE001 - as above
+        return caught
 
 
 def _chain() -> BaseException:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import ClassVar
 
 import pytest
@@ -11,6 +12,7 @@ from qcore.current import current
 from qcore.errors import TaskNotFound
 from qcore.plugins import Registry
 from qcore.reporters.base import ErrorReporter, Report
+from qcore.tasks.execution import _timed
 
 
 def report(exception: BaseException | None = None) -> Report:
@@ -78,23 +80,29 @@ def test_flushing_reaches_those_that_were_made_and_raises_nothing(
     assert "Unflushable was not flushed" in caplog.text
 
 
-def test_the_traceback_of_a_report_begins_in_the_task() -> None:
-    from qcore.tasks.execution import _timed
+def task(text: str) -> None:
+    raise KeyError(text)
 
-    def task(text: str) -> None:
-        raise KeyError(text)
 
-    try:
-        _timed(task, ["canary"], {}, None)
-    except KeyError as error:
-        info = report(error).exc_info
-        whole = report(_own()).exc_info
+async def coroutine(text: str) -> None:
+    task(text)
+
+
+@pytest.mark.parametrize("function", [task, coroutine])
+def test_the_traceback_of_a_report_begins_in_the_task(
+    function: Callable[..., object],
+) -> None:
+    with pytest.raises(KeyError) as raised:
+        _timed(function, ["canary"], {}, None)
+    info = report(raised.value).exc_info
     assert info is not None
     assert info[2] is not None
-    # the frame of this test is the first that is not of qcore
-    assert info[2].tb_frame.f_code.co_name.startswith("test_")
-    assert whole is not None
-    assert whole[2] is not None, "of an error of qcore itself nothing is left out"
+    assert info[2].tb_frame.f_code.co_name == function.__name__
+
+
+def test_of_an_error_of_qcore_itself_nothing_is_left_out() -> None:
+    error = _own()
+    assert report(error).exc_info == (TaskNotFound, error, error.__traceback__)
     assert report().exc_info is None
 
 
