@@ -99,8 +99,8 @@ def test_an_old_job_cannot_be_prolonged(
     admin: redis.Redis, broker: DisqueBroker
 ) -> None:
     """In the second half of its life Disque decides alone when a job comes back."""
-    id = admin.execute_command("ADDJOB", broker.queue, "body", 0, "RETRY", 4, "TTL", 3)
-    time.sleep(1.6)
+    id = admin.execute_command("ADDJOB", broker.queue, "body", 0, "RETRY", 20, "TTL", 6)
+    time.sleep(3.1)
     asked = time.monotonic()
     held = receive(broker)
     left = show(admin, id)[b"next-requeue-within"] / 1000

@@ -168,7 +168,7 @@ def test_jobs_come_back(ask: Ask, queue: str) -> None:
         now = time.monotonic()
         times.append(now - queued)
         queued = now
-    assert all(0.4 < seconds < 1.8 for seconds in times)
+    assert all(seconds > 0.45 for seconds in times)
     assert ask("WORKING", id) == 1
     assert ask("ACKJOB", id) == 1
 
