@@ -7,14 +7,12 @@ released messages go to the front of the queue.
 from __future__ import annotations
 
 import binascii
-import logging
 import math
 import time
 from base64 import b64decode, b64encode
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
-from urllib.parse import quote
+from collections.abc import Hashable, Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from qcore.brokers.base import Broker
 from qcore.envelope import Delivery
@@ -25,7 +23,6 @@ from .batches import (
     MAX_REQUEST,
     pack,
     package_room,
-    parts,
     request_room,
 )
 from .connection import Connection
@@ -38,13 +35,10 @@ from .options import (
     check_queue,
 )
 from .receipt import Receipt
+from .reservations import Reservations
 
 if TYPE_CHECKING:
     from qcore.conf import Conf
-
-logger = logging.getLogger("qcore.broker")
-
-T = TypeVar("T")
 
 # How long, in seconds, a reply may take where somebody waits for the call, and the
 # bounds where a cluster does: half a lease lets it act before the lease is over.
@@ -82,6 +76,7 @@ class IronMQBroker(Broker):
         low, high = PATIENT_SECONDS
         self._patience = min(max(self.lease / 2, low), high)
         self._connection = Connection(Options.read(conf), self.queue)
+        self._reservations = Reservations(self._connection, self._patience)
         self._is_there = False
 
     def _theirs(self, seconds: float) -> int:
@@ -188,91 +183,33 @@ class IronMQBroker(Broker):
 
     # -- settling ------------------------------------------------------------
     def acknowledge_many(self, receipts: Sequence[Hashable]) -> None:
-        """Remove deliveries for good, a hundred in a round trip.
+        """Remove deliveries for good.
 
-        IronMQ refuses a reservation that has ended. The package is removed all the
-        same while nobody else holds it; else it stays his.
+        One whose lease has ended counts while nobody else holds the package.
         """
-        for part in parts(list(dict.fromkeys(_ours(receipts)))):
-            with _holding(part):
-                try:
-                    self._delete_all(part)
-                except (Missing, Late):  # some are gone or late: which?
-                    for receipt in part:
-                        self._delete_one(receipt)
-
-    def _delete_all(self, receipts: Sequence[Receipt]) -> None:
-        reserved = [
-            {"id": receipt.id, "reservation_id": receipt.reservation}
-            for receipt in receipts
-        ]
-        self._connection.call(
-            lambda queue: queue.delete_multiple(messages={"messages": reserved}),
-            self._patience,
-        )
-
-    def _delete_one(self, receipt: Receipt) -> None:
-        try:
-            with suppress(Missing):
-                self._delete(receipt.id, receipt.reservation)
-        except Late:
-            if not self.delete(receipt.id):
-                logger.info("%s was acknowledged too late", receipt.id)
-
-    def _delete(self, id: str, reservation: str | None = None) -> None:
-        path = quote(id, safe="")
-        self._connection.call(
-            lambda queue: queue.delete(path, reservation), self._patience
-        )
+        self._reservations.delete(_ours(receipts))
 
     def release(self, receipts: Sequence[Hashable], *, delay: float = 0) -> None:
         """Give deliveries back, to the front of the queue; one call for each."""
         seconds = self._delay(delay, "hide a delivery")
         for receipt in _ours(receipts):
             with suppress(Missing, Late):
-                self._release(receipt, seconds)
-
-    def _release(self, receipt: Receipt, delay: int) -> None:
-        with receipt.lock:
-            self._connection.call(
-                lambda queue: queue.release(receipt.id, receipt.reservation, delay),
-                self._patience,
-            )
+                self._reservations.release(receipt, seconds)
 
     def extend(self, receipts: Sequence[Hashable]) -> set[Hashable]:
         """Prolong leases, with one call for each."""
         lost: set[Hashable] = set()
         for receipt in _ours(receipts):
             try:
-                self._touch(receipt)
+                self._reservations.renew(receipt, self._theirs(self.lease))
             except (Missing, Late):
                 lost.add(receipt)
         return lost
 
-    def _touch(self, receipt: Receipt) -> None:
-        timeout = self._theirs(self.lease)
-        with receipt.lock:
-            # If the reply is lost, so is the new reservation; the lease then ends, and
-            # a success that is stored by then is recognised.
-            receipt.reservation = self._connection.call(
-                lambda queue: str(
-                    queue.touch(receipt.id, receipt.reservation, timeout)[
-                        "reservation_id"
-                    ]
-                ),
-                self._patience,
-            )
-
     # -- looking after -------------------------------------------------------
     def delete(self, id: str) -> bool:
         """Remove a waiting package; one that is claimed is not removed."""
-        if not id.strip("."):
-            return False  # the address would be that of all messages
-        try:
-            self._delete(id)
-        except (Missing, Late):
-            return False
-        return True
+        return self._reservations.delete_free(id)
 
     def purge_queue(self) -> None:
         with suppress(Missing):
@@ -298,15 +235,6 @@ class IronMQBroker(Broker):
 
     def close(self) -> None:
         self._connection.close()
-
-
-@contextmanager
-def _holding(receipts: Sequence[Receipt]) -> Iterator[None]:
-    """Hold all locks, in one order everywhere, so that two holders cannot block."""
-    with ExitStack() as stack:
-        for receipt in sorted(receipts, key=id):
-            stack.enter_context(receipt.lock)
-        yield
 
 
 def _delivery(told: Mapping[str, Any], lease_end: float) -> Delivery:

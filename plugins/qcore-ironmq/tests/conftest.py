@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import shared_fixtures
 from servers.ironmq import IronMQServer, real_options
+from servers.ironmq_script import ScriptedIronMQ
 
 from qcore.conf import Conf
 from qcore_ironmq.broker import IronMQBroker
@@ -74,3 +75,18 @@ def open_broker(
     yield open_one
     for one in opened:
         one.close()
+
+
+@pytest.fixture
+def script() -> Iterator[ScriptedIronMQ]:
+    """A service of which the test writes the replies."""
+    with ScriptedIronMQ() as service:
+        yield service
+
+
+@pytest.fixture
+def scripted(script: ScriptedIronMQ) -> Iterator[IronMQBroker]:
+    """A broker on the scripted service, at the service's own pace."""
+    broker = IronMQBroker(Conf.from_dict({"iron_mq": script.options}), "shop")
+    yield broker
+    broker.close()

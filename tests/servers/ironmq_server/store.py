@@ -141,24 +141,25 @@ class Store:
 
     def _take(self, queue: str, count: int, timeout: int) -> list[dict[str, Any]]:
         self._clean(queue)
+        now = self._now()
         rows = self._db.execute(
             "SELECT id FROM message WHERE queue = ? AND reservation IS NULL"
             " AND until <= ? ORDER BY place LIMIT ?",
-            [queue, self._now(), count],
+            [queue, now, count],
         ).fetchall()
         for row in rows:
-            self._hold(row["id"], timeout)
+            self._hold(row["id"], now + timeout)
             self._db.execute(
                 "UPDATE message SET reserved_count = reserved_count + 1 WHERE id = ?",
                 [row["id"]],
             )
         return [self._tell(row["id"], held=True) for row in rows]
 
-    def _hold(self, id: str, timeout: int) -> str:
+    def _hold(self, id: str, until: float) -> str:
         reservation = secrets.token_hex(16)
         self._db.execute(
             "UPDATE message SET reservation = ?, until = ? WHERE id = ?",
-            [reservation, self._now() + timeout, id],
+            [reservation, until, id],
         )
         return reservation
 
@@ -166,7 +167,7 @@ class Store:
         """Hold a message anew, and return the new reservation."""
         with self._changed:
             self._check(queue, id, reservation)
-            return self._hold(id, timeout)
+            return self._hold(id, self._now() + timeout)
 
     def release(self, queue: str, id: str, reservation: str, delay: int) -> None:
         """Put a message back to the front."""
