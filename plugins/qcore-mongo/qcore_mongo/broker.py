@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from functools import partial
 from operator import methodcaller
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -77,6 +78,7 @@ class MongoBroker(Broker):
         self._connection = Connection(options)
         self._pauses = Pauses(conf.poll)
         self._stats = Stats(self._connection, BRIEF_SECONDS)
+        self._made = False  # whether the queue is known to exist
         self._index_at = 0.0
 
     # -- sending -----------------------------------------------------------
@@ -91,8 +93,17 @@ class MongoBroker(Broker):
                 for id, package in part
             ]
             seconds = BRIEF_SECONDS if len(new) == 1 else None
-            self._run(methodcaller("bulk_write", writes), seconds)
+            self._run(partial(self._store, writes), seconds)
         return [str(id) for id, _ in new]
+
+    def _store(self, writes: list[UpdateOne], queue: Queue) -> None:
+        # The first document would make the queue without its index, and the first
+        # cluster would then have to make it over everything that waits.
+        if not self._made:
+            if not queue.index_information():
+                queue.create_index(docs.ORDER)
+            self._made = True
+        queue.bulk_write(writes)
 
     # -- receiving ---------------------------------------------------------
     def dequeue(self, limit: int = 1, wait: float = 0) -> list[Delivery]:
@@ -221,7 +232,7 @@ class MongoBroker(Broker):
 
     def delete_queue(self) -> None:
         self._run_long(lambda queue: queue.drop())
-        self._index_at = 0.0
+        self._made, self._index_at = False, 0.0
 
     def ping(self) -> bool:
         self._run(lambda queue: queue.database.command("ping"), BRIEF_SECONDS)

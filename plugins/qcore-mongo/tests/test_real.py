@@ -12,11 +12,14 @@ from qcore.conf import Conf
 from qcore.testing import BrokerContract
 from qcore_mongo.broker import MongoBroker
 
-URI = os.environ.get("QCORE_MONGO_URI", "")
 Make = Callable[..., Broker]
 
+URI = os.environ.get("QCORE_MONGO_URI", "")
+if not URI:
+    # once for the module, and not once for each promise
+    pytest.skip("QCORE_MONGO_URI names no server", allow_module_level=True)
 
-@pytest.mark.skipif(not URI, reason="QCORE_MONGO_URI names no server")
+
 class TestOwnServer(BrokerContract):
     """Everything but what needs the server to be killed."""
 
