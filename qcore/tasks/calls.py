@@ -103,7 +103,7 @@ def build(
         iter_index: its place among ``iter_count`` calls of one ``async_iter``.
         iter_count: how many they are.
         announced: receivers of ``pre_enqueue`` are not to be asked (again).
-        options: see ``OPTIONS``; those that say where to send it are ignored here.
+        options: see ``OPTIONS``.
 
     Raises:
         EnqueueError: the function has no path, or an argument cannot be sent.
@@ -122,7 +122,7 @@ def build(
         id=task_id,
         name=options.get("task_name") or task_name(path, task_id),
         func=path,
-        queue=options.get("cluster") or conf.queue,
+        queue=_queue(path, options, conf),
         created=time.time(),
         content=conf.serializer,
         body=_body(path, args, kwargs, chain, conf),
@@ -154,6 +154,21 @@ def announce(
     call = {"func": func, "args": args, "kwargs": kwargs, **options}
     pre_enqueue.send_robust(sender=SENDER, task=call)
     return call.pop("func"), call.pop("args"), call.pop("kwargs"), call
+
+
+def _queue(path: str, options: dict[str, Any], conf: Conf) -> str:
+    """Return the queue of a call, which is the one that its package is signed for."""
+    cluster: str | None = options.get("cluster")
+    broker = options.get("broker")
+    if broker is None:
+        return cluster or conf.queue
+    queue: str = broker.queue
+    if cluster and cluster != queue:
+        raise EnqueueError(
+            f"cannot send {path}: its cluster is {cluster!r}, and the broker given with"
+            f" it sends to {queue!r}. Leave one of them out."
+        )
+    return queue
 
 
 def _body(

@@ -40,7 +40,8 @@ def send(
     """
     if not tasks:
         return
-    broker = broker or current.broker(tasks[0].queue)
+    given, queue = broker, tasks[0].queue
+    broker = given or current.broker(queue)
     sign = current.signer.sign
     packages = [sign(task) for task in tasks]
     broker.check_size(packages)
@@ -52,10 +53,10 @@ def send(
         return
     from django.db import transaction
 
-    # the broker is looked up anew: the commit may come after a change of settings
-    queue = tasks[0].queue
+    # the project's own is looked up anew: the commit may come after a change of settings
     transaction.on_commit(
-        lambda: _deliver(current.broker(queue), packages, tasks, delay), using=alias
+        lambda: _deliver(given or current.broker(queue), packages, tasks, delay),
+        using=alias,
     )
 
 
