@@ -45,7 +45,9 @@ def translate(error: requests.RequestException, place: str) -> BrokerError:
         return BrokerUnavailable(
             f"{place} does not answer in time. Check the network, or try again later."
         )
-    text = mask_url(str(error)).rstrip(".")
+    # urllib3 wraps the cause into a sentence about retries, of which there are none
+    cause = getattr(error.args[0], "reason", error) if error.args else error
+    text = mask_url(str(cause)).rstrip(".")
     return BrokerUnavailable(
         f"{place} cannot be reached: {text}. Check the network, or set 'host', 'port'"
         " and 'protocol' of Q_CLUSTER['iron_mq']."

@@ -32,6 +32,7 @@ class TestIronMQ(BrokerContract):
     # 30 seconds of the service, the shortest that it takes
     lease = 30.0 if REAL else 1.5
     late_acknowledge = False
+    service = None if REAL else "a server with IronMQ's API v3, of these tests"
     secret = str(REAL["token"]) if REAL else TOKEN
     misspelt = ({"iron_mq": {"tokn": "t"}}, "'tokn' - did you mean 'token'")
 

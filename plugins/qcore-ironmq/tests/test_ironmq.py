@@ -6,10 +6,12 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 
 import pytest
 from servers.ironmq import IronMQServer, real_options
 
+from qcore.conf import Conf
 from qcore.envelope import Delivery
 from qcore.errors import BrokerError, BrokerUnavailable
 from qcore_ironmq.broker import EXPIRATION_SECONDS, IronMQBroker
@@ -110,6 +112,22 @@ def test_late_when_another_has_it(open_broker: Open) -> None:
     late.acknowledge(stale.receipt)
     holder.release([current.receipt])
     assert [one.attempt for one in receive(holder)] == [3]
+
+
+def test_at_the_pace_of_the_service(own_ironmq_server: IronMQServer) -> None:
+    """The broker as it is, with a lease that outlives the service's process."""
+    conf = Conf.from_dict({"iron_mq": own_ironmq_server.options, "retry": 30})
+    with closing(IronMQBroker(conf, "shop")) as broker:
+        broker.enqueue(b"package")
+        held = receive(broker)[0]
+        own_ironmq_server.kill()
+        with pytest.raises(BrokerUnavailable):
+            broker.extend([held.receipt])
+        own_ironmq_server.start()
+        assert broker.extend([held.receipt]) == set()
+        assert broker.dequeue(wait=1) == []
+        broker.acknowledge(held.receipt)
+        assert broker.extend([held.receipt]) == {held.receipt}
 
 
 # -- order -----------------------------------------------------------------------------
