@@ -23,6 +23,7 @@ from pathlib import Path
 
 from parts import (
     brokers,
+    certificates,
     checks,
     commands,
     configuration,
@@ -40,6 +41,7 @@ HERE = Path(__file__).resolve().parent
 PARTS: dict[str, Callable[[], str]] = {
     "brokers": brokers.table,
     "broker-methods": brokers.methods,
+    "certificates": certificates.table,
     "checks": checks.table,
     "commands": commands.verbs,
     "errors": errors.tree,

@@ -1,4 +1,4 @@
-"""The brokers of this repository and what they can do, from their flags."""
+"""The brokers of this repository and what they can do, from their certificates."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from qcore.brokers import base
 from qcore.brokers.base import CAPABILITIES, Broker
 from qcore.plugins import Provider
 
-from . import docstrings, plugins
+from . import certificates, docstrings, plugins
 
 # a flag, and the question behind it; the formatter may put it on a line of its own
 _FLAG = re.compile(
@@ -54,12 +54,17 @@ def _what(found: list[tuple[Provider, str]]) -> str:
     brokers: list[tuple[str, type[Broker]]] = [
         (provider.name, provider.load()) for provider, _ in found
     ]
+    certified = certificates.capabilities()
+    found_by_tests = [
+        certified.get(provider.target) or broker.capabilities()
+        for (provider, _), (_, broker) in zip(found, brokers, strict=True)
+    ]
     rows = [
         f"| capability | question | {' | '.join(name for name, _ in brokers)} |",
         f"| --- | --- |{' --- |' * len(brokers)}",
     ]
     for name in CAPABILITIES:
-        answers = ["yes" if b.capabilities()[name] else "no" for _, b in brokers]
+        answers = ["yes" if flags.get(name) else "no" for flags in found_by_tests]
         rows.append(f"| {name} | {questions[name]}? | {' | '.join(answers)} |")
     sizes = [f"{broker.max_batch:,}" for _, broker in brokers]
     rows.append(f"| batch | how many packages in one call? | {' | '.join(sizes)} |")

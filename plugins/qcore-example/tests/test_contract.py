@@ -19,6 +19,7 @@ class TestPlugin(PluginContract):
 
 class TestBroker(BrokerContract):
     lease = 1.0
+    service = "a folder"
     misspelt = ({"example": {"paht": "/tmp"}}, "did you mean 'path'")
 
     @pytest.fixture

@@ -92,6 +92,8 @@ class ServiceContract(BrokerContract):
 class TestMoto(ServiceContract):
     """On moto, which is the more faithful one."""
 
+    service = "moto 5.2.5, an emulator of SQS"
+
     @pytest.fixture
     def server(self, restarted_moto: MotoServer) -> SQSServer:
         return restarted_moto
@@ -100,6 +102,8 @@ class TestMoto(ServiceContract):
 @pytest.mark.slow  # a second opinion; a minute that a quick run does without
 class TestMinistack(ServiceContract):
     """On ministack, which knows only the newest receipt of a message."""
+
+    service = "ministack 1.5.33, an emulator of SQS"
 
     late_acknowledge = False
 

@@ -39,6 +39,9 @@ class BrokerCase:
     secret: ClassVar[str | None] = None
     #: Settings with a mistake, and the word that the ConfigError must name.
     misspelt: ClassVar[tuple[Mapping[str, Any], str] | None] = None
+    #: What these tests run on, for the certificate, where ``broker.info()`` does not
+    #: say it or names a port or a folder: ``"moto 5.2.5"``.
+    service: ClassVar[str | None] = None
 
     # -- fixtures of the plugin's author -------------------------------------
     @pytest.fixture

@@ -88,9 +88,14 @@ class FaultsContract(BrokerCase):
         held = self.receive_one(broker)
         restart_service(kill)
         self._insist(broker.ping)
-        back = {delivery.package: delivery for delivery in self.receive(broker, 3)}
+        back: dict[bytes, int] = {}
+        for _ in range(10):  # on a slow machine the lease of one ends meanwhile
+            delivery = self.receive_one(broker)
+            back.setdefault(delivery.package, delivery.attempt)
+            if len(back) == 3:
+                break
         assert sorted(back) == [b"a", b"b", b"c"]
-        assert back[held.package].attempt == 2, "the claim was forgotten"
+        assert back[held.package] == 2, "the claim was forgotten"
 
     def test_acknowledgement_survives_restart(
         self, connect: Connect, restart_service: Callable[[bool], None]

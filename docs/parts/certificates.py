@@ -1,0 +1,66 @@
+"""What the tests of the contracts have found, from the committed certificates."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+from .plugins import ROOT
+
+#: Folders with a certificate; that of the core has the broker `memory`.
+_FOLDERS = ("tests/core", "plugins/*")
+
+
+def certificates() -> list[dict[str, Any]]:
+    """Return every committed certificate; that of the core first."""
+    paths = [
+        path
+        for folder in _FOLDERS
+        for path in sorted(ROOT.glob(f"{folder}/certificate.json"))
+    ]
+    return [json.loads(path.read_text()) for path in paths]
+
+
+def capabilities() -> dict[str, dict[str, bool]]:
+    """Return the capabilities that each certified class was found to have."""
+    return {
+        suite["broker"]["class"]: suite["broker"]["capabilities"]
+        for certificate in certificates()
+        for suite in certificate["suites"]
+        if suite["broker"]
+    }
+
+
+def table() -> str:
+    """Return one row for each service that a broker, and each reporter, was tried on."""
+    rows = [
+        "| plugin | tried on | tests passed | not asked, and why | qcore | date |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    rows += [
+        _row(certificate, suite)
+        for certificate in certificates()
+        for suite in certificate["suites"]
+        if suite["contract"] != "PluginContract"
+    ]
+    return "\n".join(rows)
+
+
+def _row(certificate: dict[str, Any], suite: dict[str, Any]) -> str:
+    broker = suite["broker"]
+    kind = broker["class"].rpartition(":")[2] if broker else ""
+    reasons = Counter(
+        text.removeprefix(f"{kind} has ").removeprefix("the plugin's tests give ")
+        for text in suite["skipped"].values()
+    )
+    skipped = ", ".join(f"{text} ({count})" for text, count in reasons.most_common())
+    cells = (
+        certificate["distribution"],
+        broker["service"] if broker else suite["suite"].removeprefix("Test"),
+        str(len(suite["passed"])),
+        skipped or "-",
+        certificate["qcore"],
+        certificate["date"],
+    )
+    return f"| {' | '.join(cells)} |"

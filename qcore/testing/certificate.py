@@ -1,0 +1,293 @@
+"""A pytest plugin that writes down what a plugin was found to keep: its certificate.
+
+::
+
+    python -m pytest -p qcore.testing.certificate --certificate=certificate.json
+
+runs the tests and writes, for each class that inherits a contract, which of its tests
+passed, which were skipped and why, and which failed; and for a broker the service, its
+capabilities and its limits. Nothing is written unless every such class ran.
+
+The document, of the schema ``qcore.certificate/1``::
+
+    {
+      "schema": "qcore.certificate/1",
+      "plugin": "sqs", "distribution": "qcore-sqs", "version": "2.0.0",
+      "qcore": "2.0.0", "date": "2026-11-23",
+      "suites": [
+        {
+          "suite": "TestMoto", "contract": "BrokerContract",
+          "broker": {
+            "class": "qcore_sqs.broker:SQSBroker", "service": "moto 5.2.5",
+            "capabilities": {"receipts": true, ...},
+            "max_payload": 262144, "max_batch": 10
+          },
+          "passed": ["test_counts", ...],
+          "skipped": {"test_delete": "SQSBroker has no delete", ...},
+          "failed": [],
+          "replaced": []
+        }
+      ]
+    }
+
+``broker`` is null for other contracts, ``plugin`` where the class belongs to none.
+``replaced`` has the tests that the class has written anew: what these ask is not what
+the contract asks. Dates are in UTC.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .. import __version__
+from ..brokers.base import CAPABILITIES, Broker
+from ..plugins import GROUP
+from . import BrokerContract, ErrorReporterContract, PluginContract
+
+SCHEMA = "qcore.certificate/1"
+CONTRACTS: tuple[type, ...] = (BrokerContract, ErrorReporterContract, PluginContract)
+
+#: The test after which a broker is asked for its service.
+_PORTRAIT = "test_info"
+
+
+@dataclass(slots=True)
+class Suite:
+    """What has become of the tests of one class that inherits a contract."""
+
+    name: str
+    contract: type
+    broker: dict[str, Any] | None = None
+    skipped: dict[str, str] = field(default_factory=dict)
+    failed: set[str] = field(default_factory=set)
+    replaced: set[str] = field(default_factory=set)
+    seen: set[str] = field(default_factory=set)
+
+    @property
+    def passed(self) -> list[str]:
+        """The tests that were neither skipped nor failed, by name."""
+        return sorted(self.seen - self.failed - self.skipped.keys())
+
+    @property
+    def lacks(self) -> str | None:
+        """Why it cannot be certified, or None."""
+        if not self.passed:
+            return "none of its tests passed"
+        if self.contract is BrokerContract and self.broker is None:
+            return f"{_PORTRAIT} did not pass"
+        return None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what the certificate says of it."""
+        return {
+            "suite": self.name,
+            "contract": self.contract.__name__,
+            "broker": self.broker,
+            "passed": self.passed,
+            "skipped": dict(sorted(self.skipped.items())),
+            "failed": sorted(self.failed),
+            "replaced": sorted(self.replaced),
+        }
+
+
+class Certifier:
+    """Collects what the tests of contracts say, and writes it at the end.
+
+    Args:
+        path: of the certificate; its folder exists.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.suites: dict[type, Suite] = {}
+        self.plugin: str | None = None  # the name of an entry point
+        self.packages: set[str] = set()  # the top-level modules of the brokers
+
+    # -- what pytest calls -------------------------------------------------------
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Function) -> Generator[None]:
+        """Look at the broker while the fixtures of a passed test still stand."""
+        yield
+        suite = self._suite(item)
+        if suite is None or item.originalname != _PORTRAIT:
+            return
+        broker = item.funcargs.get("broker")
+        if isinstance(broker, Broker):
+            suite.broker = _portrait(broker, getattr(item.cls, "service", None))
+            self.packages.add(type(broker).__module__.partition(".")[0])
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Function
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Note what has become of a test; setup and teardown count."""
+        report = yield
+        if (suite := self._suite(item)) is not None:
+            _note(suite, item.name, report)
+            name = item.originalname
+            if getattr(item.cls, name) is not getattr(suite.contract, name):
+                suite.replaced.add(name)
+        return report
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Write the certificate, or say why there is none and fail the run."""
+        if reason := self._refusal():
+            reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+            if reporter is not None:
+                reporter.ensure_newline()
+                reporter.write_line(f"--certificate: not written: {reason}", red=True)
+            if session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            return
+        text = json.dumps(self.as_dict(), indent=2, ensure_ascii=False)
+        self.path.write_text(text + "\n", "utf-8")
+
+    # -- what it makes of it -----------------------------------------------------
+    def as_dict(self) -> dict[str, Any]:
+        """Return the certificate; its shape stands at the top of this module."""
+        return {
+            "schema": SCHEMA,
+            **self._origin(),
+            "qcore": __version__,
+            "date": datetime.now(UTC).date().isoformat(),
+            "suites": [suite.as_dict() for suite in self._ordered()],
+        }
+
+    def _ordered(self) -> list[Suite]:
+        return sorted(self.suites.values(), key=lambda s: (s.contract.__name__, s.name))
+
+    def _suite(self, item: pytest.Item) -> Suite | None:
+        """Return the suite of a test that the contract itself has, or None."""
+        if not isinstance(item, pytest.Function) or item.cls is None:
+            return None
+        contract = next((one for one in CONTRACTS if issubclass(item.cls, one)), None)
+        if contract is None or not hasattr(contract, item.originalname):
+            return None  # the author's own test
+        if item.cls not in self.suites:
+            self.suites[item.cls] = Suite(item.cls.__name__, contract)
+            if contract is PluginContract:
+                self.plugin = item.cls.name
+        return self.suites[item.cls]
+
+    def _refusal(self) -> str | None:
+        if not self.suites:
+            return "no class inherits a contract of qcore.testing"
+        found = ((suite.name, suite.lacks) for suite in self.suites.values())
+        return next((f"{name}: {why}" for name, why in found if why), None)
+
+    def _origin(self) -> dict[str, str | None]:
+        """Return the plugin, its distribution and its version, as far as there are."""
+        for point in entry_points(group=GROUP):
+            top = point.value.partition(".")[0]
+            if point.dist and (point.name == self.plugin or top in self.packages):
+                return {
+                    "plugin": point.name,
+                    "distribution": point.dist.name,
+                    "version": point.dist.version,
+                }
+        core = "qcore" in self.packages
+        return {
+            "plugin": "builtin" if core else None,
+            "distribution": "qcore" if core else None,
+            "version": __version__ if core else None,
+        }
+
+
+def _portrait(broker: Broker, service: str | None) -> dict[str, Any]:
+    kind = type(broker)
+    return {
+        "class": f"{kind.__module__}:{kind.__qualname__}",
+        "service": service or broker.info(),
+        "capabilities": {
+            name: bool(getattr(broker, f"supports_{name}")) for name in CAPABILITIES
+        },
+        "max_payload": broker.max_payload,
+        "max_batch": broker.max_batch,
+    }
+
+
+def _note(suite: Suite, name: str, report: pytest.TestReport) -> None:
+    suite.seen.add(name)
+    if report.failed or hasattr(report, "wasxfail"):
+        # what is expected to fail is not kept either
+        suite.failed.add(name)
+        suite.skipped.pop(name, None)
+    elif report.skipped and name not in suite.failed:
+        suite.skipped[name] = _reason(report)
+
+
+def _reason(report: pytest.TestReport) -> str:
+    place = report.longrepr
+    said = place[2] if isinstance(place, tuple) else str(place)
+    return said.removeprefix("Skipped: ")
+
+
+# -- reading one -------------------------------------------------------------------
+def problems(certificate: Mapping[str, Any]) -> list[str]:
+    """Return what is not so, or not so any more, in a certificate; ``[]`` if all is.
+
+    Its class must have the capabilities and the batch that are written there, every
+    test that the contract has today must be named, and none may have failed.
+    """
+    if certificate.get("schema") != SCHEMA:
+        return [f"the schema is {certificate.get('schema')!r}, and {SCHEMA!r} is known"]
+    found = []
+    for suite in certificate["suites"]:
+        contract = next(one for one in CONTRACTS if one.__name__ == suite["contract"])
+        named = {*suite["passed"], *suite["skipped"], *suite["failed"]}
+        asked = {name for name in dir(contract) if name.startswith("test_")}
+        answered = {name.partition("[")[0] for name in named}
+        said = [f"{name} is not in it" for name in sorted(asked - answered)]
+        said += [f"{name} is no test of today" for name in sorted(answered - asked)]
+        said += [f"{name} failed" for name in suite["failed"]]
+        said += [
+            f"{name} passed, but is not the contract's own test"
+            for name in suite["replaced"]
+            if any(one.partition("[")[0] == name for one in suite["passed"])
+        ]
+        said += _changes(suite["broker"])
+        found += [f"{suite['suite']}: {text}" for text in said]
+    return found
+
+
+def _changes(broker: Mapping[str, Any] | None) -> list[str]:
+    if broker is None:
+        return []
+    module, _, name = broker["class"].partition(":")
+    kind = getattr(import_module(module), name)
+    said = {**broker["capabilities"], "max_batch": broker["max_batch"]}
+    now = {**kind.capabilities(), "max_batch": kind.max_batch}
+    return [
+        f"{key} was {said.get(key)!r}, and is {now.get(key)!r}"
+        for key in sorted(said | now)
+        if said.get(key) != now.get(key)
+    ]
+
+
+# -- the plugin itself -----------------------------------------------------------------
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--certificate",
+        type=Path,
+        metavar="FILE",
+        help="write what the tests of qcore's contracts have found",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    path: Path | None = config.getoption("--certificate")
+    if path is None:
+        return
+    if getattr(config.option, "numprocesses", None):
+        raise pytest.UsageError("--certificate wants all tests in one process: -n 0")
+    config.pluginmanager.register(Certifier(config.invocation_params.dir / path))
