@@ -49,6 +49,9 @@ STOP_MARGIN = 5.0
 #: A process that dies within this many seconds of its birth is replaced ever later.
 _TOO_SOON = 2.0
 _FIRST_DELAY, _LONGEST_DELAY = 0.1, 30.0
+#: Seconds that a process has to write its stacks before the next one is asked; they
+#: come in many small writes, which would be mixed up in the log.
+_STACKS_PAUSE = 0.02
 
 EXIT_OK, EXIT_FAILURE = 0, 1
 
@@ -192,8 +195,15 @@ class Sentinel:
                 logger.info("replacing all workers")
                 self._tell(Renew())
             elif number in _STACKS:
-                self._signal_all(signal.SIGUSR1)
-                faulthandler.dump_traceback(all_threads=True)
+                self._dump_stacks()
+
+    def _dump_stacks(self) -> None:
+        """Write the stacks of all processes to stderr, one process after the other."""
+        faulthandler.dump_traceback(all_threads=True)
+        for child in self._children.values():
+            logger.warning("stacks of process %d:", child.pid)
+            os.kill(child.pid, signal.SIGUSR1)
+            time.sleep(_STACKS_PAUSE)
 
     def _stop(self, grace: float) -> None:
         """Begin to stop; a second time means now."""
