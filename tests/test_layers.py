@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS: dict[int, tuple[str, str]] = {
     0: (
         "the words: standard library, pluggy, msgspec",
-        "errors masking known conf envelope serializers signing hookspecs",
+        "errors findings masking known conf envelope serializers signing hookspecs",
     ),
     1: (
         "the public API and the contracts of plugins",
@@ -42,7 +42,7 @@ LAYERS: dict[int, tuple[str, str]] = {
     ),
     4: (
         "composition: may import everything below",
-        "cluster cli __main__ apps admin checks management monitor demo",
+        "cluster cli __main__ apps admin checks doctor management monitor demo",
     ),
 }
 LAYER_OF = {name: n for n, (_, names) in LAYERS.items() for name in names.split()}

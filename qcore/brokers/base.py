@@ -24,6 +24,7 @@ from ..errors import PayloadTooLarge, Unsupported
 if TYPE_CHECKING:
     from ..conf import Conf
     from ..envelope import Delivery
+    from ..findings import Finding
 
 
 class Broker:
@@ -174,6 +175,18 @@ class Broker:
         """Return how many packages are claimed and not yet acknowledged."""
         raise self._unsupported("count its packages")
 
+    def oldest_waiting(self) -> float | None:
+        """Return for how many seconds the longest waiting package could have been claimed.
+
+        It counts from when the package was sent, its delay was over, or the lease of a
+        claim ran out; a package that is still delayed does not wait. It must cost no
+        more than a claim, for the monitor asks every second.
+
+        Returns:
+            None when no package waits, or where the broker cannot tell.
+        """
+        return None
+
     def purge_queue(self) -> None:
         """Remove every package from the queue, claimed ones included."""
         raise NotImplementedError(f"{type(self).__name__} must implement purge_queue")
@@ -189,6 +202,19 @@ class Broker:
     def info(self) -> str:
         """Return name and version of the service, without secrets: ``Redis 7.0.15``."""
         raise NotImplementedError(f"{type(self).__name__} must implement info")
+
+    def clock(self) -> float | None:
+        """Return the service's clock in seconds since the epoch; None: it has none."""
+        return None
+
+    def diagnose(self) -> list[Finding]:
+        """Return what is right and wrong with the service itself, for ``qcore doctor``.
+
+        Such as: it deletes what it holds when memory is full, it keeps nothing on disk,
+        it has too few connections. What settings alone tell belongs in the hook
+        ``qcore_checks``. Raises as ``ping``.
+        """
+        return []
 
     def close(self) -> None:
         """Let connections go; safe to call twice. The next call may connect again."""

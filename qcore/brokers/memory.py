@@ -76,7 +76,7 @@ class MemoryBroker(Broker):
                 id = f"{next(self._ids):012d}"
                 self._q.packages[id] = package
                 self._q.attempts[id] = 0
-                self._q.show(id, time.monotonic() + delay if delay else 0.0)
+                self._q.show(id, time.monotonic() + delay)
                 ids.append(id)
             self._q.changed.notify_all()
         return ids
@@ -153,6 +153,12 @@ class MemoryBroker(Broker):
         with self._q.changed:
             return sum(self._q.visible[id] > now for id in self._q.claimed)
 
+    def oldest_waiting(self) -> float | None:
+        now = time.monotonic()
+        with self._q.changed:
+            oldest = min(self._q.visible.values(), default=now)
+        return now - oldest if oldest < now else None
+
     def purge_queue(self) -> None:
         with self._q.changed:
             for id in list(self._q.packages):
@@ -167,6 +173,9 @@ class MemoryBroker(Broker):
 
     def info(self) -> str:
         return "memory (this process only)"
+
+    def clock(self) -> float:
+        return time.time()
 
     def set_stat(self, key: str, value: bytes, ttl: float) -> None:
         with self._guard:

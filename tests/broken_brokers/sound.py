@@ -15,6 +15,7 @@ import pytest
 from qcore import Broker, Conf, Delivery
 from qcore.brokers.memory import MemoryBroker
 from qcore.errors import BrokerUnavailable, ConfigError
+from qcore.findings import Finding, ok
 from qcore.testing import BrokerContract
 from qcore.testing.brokers.case import Connect
 
@@ -43,6 +44,9 @@ class Sound(MemoryBroker):
     @classmethod
     def restart(cls) -> None:
         """Stand for a service that is killed and started again."""
+
+    def diagnose(self) -> list[Finding]:
+        return [ok("it is in the memory of this process")]
 
     def held(self, receipt: Hashable) -> str:
         assert isinstance(receipt, tuple)

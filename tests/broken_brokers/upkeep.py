@@ -11,6 +11,7 @@ from broken_brokers.sound import CANARY, Sound, contracts
 
 from qcore import Delivery
 from qcore.errors import BrokerError, BrokerUnavailable
+from qcore.findings import Finding, warning
 
 
 class AcknowledgesNothing(Sound):
@@ -70,6 +71,28 @@ class CountsTheClaimed(Sound):
 
     def queue_size(self) -> int:
         return super().queue_size() + super().lock_size()
+
+
+class AgesTheClaimed(Sound):
+    caught_by = "test_oldest_waiting"
+
+    def oldest_waiting(self) -> float | None:
+        oldest = min(self._q.visible.values(), default=None)
+        return None if oldest is None else time.monotonic() - oldest
+
+
+class TellsTheTimeInMilliseconds(Sound):
+    caught_by = "test_clock"
+
+    def clock(self) -> float:
+        return time.time() * 1000
+
+
+class TellsItsPassword(Sound):
+    caught_by = "test_diagnose"
+
+    def diagnose(self) -> list[Finding]:
+        return [warning(f"the password is {CANARY}", "Choose another one.")]
 
 
 class ForgetsTheDelayed(Sound):

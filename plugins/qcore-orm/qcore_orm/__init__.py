@@ -9,6 +9,7 @@ migrations, admin). Importing it imports neither Django nor a database driver::
     failures     which error of a database means what
     models       the tables; admin shows the first of them as Queued tasks
     checks       advice about the settings
+    diagnosis    advice about the server, for ``qcore doctor``
 """
 
 from __future__ import annotations

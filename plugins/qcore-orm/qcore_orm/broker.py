@@ -19,6 +19,7 @@ from .session import Session
 
 if TYPE_CHECKING:
     from qcore.conf import Conf
+    from qcore.findings import Finding
 
     from .statements import Cursor
     from .waiting import Waiter
@@ -163,6 +164,9 @@ class OrmBroker(Broker):
     def lock_size(self) -> int:
         return self._session.run(self._sql.count)[1]
 
+    def oldest_waiting(self) -> float | None:
+        return self._session.run(self._sql.oldest_waiting)
+
     def purge_queue(self) -> None:
         self._session.run(self._sql.purge)
 
@@ -172,6 +176,12 @@ class OrmBroker(Broker):
 
     def info(self) -> str:
         return self._session.run(self._sql.describe)
+
+    def clock(self) -> float:
+        return self._session.run(self._sql.clock)
+
+    def diagnose(self) -> list[Finding]:
+        return self._session.run(partial(self._sql.diagnose, conf=self.conf))
 
     def close(self) -> None:
         self._waiter.close()

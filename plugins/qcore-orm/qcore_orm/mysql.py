@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 
+from . import diagnosis
 from .statements import Claimed, Cursor, Statements
+
+if TYPE_CHECKING:
+    from qcore.conf import Conf
+    from qcore.findings import Finding
 
 #: The first releases with SKIP LOCKED.
 OLDEST_MARIADB = (10, 6)
@@ -77,6 +82,16 @@ class MySQLStatements(Statements):
             " value = VALUES(value), expires = VALUES(expires)",
             [key, value, ttl],
         )
+
+    def diagnose(self, cursor: Cursor, conf: Conf) -> list[Finding]:
+        cursor.execute("SELECT @@max_connections, @@max_allowed_packet")
+        limit, largest = cursor.fetchone()
+        cursor.execute("SHOW STATUS LIKE 'Threads_connected'")
+        used = int(cursor.fetchone()[1])
+        return [
+            *diagnosis.connections(limit, used, conf.workers),
+            *diagnosis.packets(largest, conf.max_payload),
+        ]
 
     def refusal(self) -> str | None:
         connection: Any = self.connection

@@ -7,12 +7,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, cast
 
+from . import diagnosis
 from .notify import Listener
 from .statements import Claimed, Cursor, Statements
 from .waiting import Look, Polling, Waiter
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
+
+    from qcore.conf import Conf
+    from qcore.findings import Finding
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 DEADLOCK, SERIALIZATION, LOCK_TIMEOUT = "40P01", "40001", "55P03"
@@ -86,6 +90,37 @@ class PostgresStatements(Statements):
             " SET value = excluded.value, expires = excluded.expires",
             [key, value, ttl],
         )
+
+    def oldest_waiting(self, cursor: Cursor) -> float | None:
+        # compared as in `claim`, and for its reasons
+        cursor.execute(
+            f"SELECT {self.now} - visible FROM {self.table}"
+            f" WHERE ({self.key}, visible) >= (%s, 0)"
+            f" AND ({self.key}, visible) <= (%s, {self.now})"
+            f" ORDER BY {self.key}, visible, id LIMIT 1",
+            [self.queue, self.queue],
+        )
+        row = cursor.fetchone()
+        return None if row is None else float(row[0])
+
+    def diagnose(self, cursor: Cursor, conf: Conf) -> list[Finding]:
+        # Others' transactions are NULL to a user who may not see them. Those that hold
+        # a snapshot or an id are the ones that VACUUM waits for.
+        cursor.execute(
+            "SELECT current_setting('max_connections')::int"
+            " - current_setting('superuser_reserved_connections')::int,"
+            " count(*) FILTER (WHERE backend_type = 'client backend'),"
+            " max(extract(epoch FROM clock_timestamp() - xact_start))"
+            " FILTER (WHERE backend_type = 'client backend'"
+            " AND pid <> pg_backend_pid()"
+            " AND coalesce(backend_xid, backend_xmin) IS NOT NULL)::float8"
+            " FROM pg_stat_activity"
+        )
+        limit, used, oldest = cursor.fetchone()
+        return [
+            *diagnosis.connections(limit, used, conf.workers),
+            *diagnosis.transactions(oldest),
+        ]
 
     def cursor(self) -> AbstractContextManager[Cursor]:
         # Whoever logs or wraps statements gets to see ours as well.

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+from . import diagnosis
 from .filewatch import FileWatch
 from .statements import Claimed, Cursor, Statements
 from .waiting import Look, Waiter
+
+if TYPE_CHECKING:
+    from qcore.conf import Conf
+    from qcore.findings import Finding
 
 #: UPDATE and INSERT ... RETURNING came with this release (2021-03-12).
 OLDEST = (3, 35)
@@ -60,6 +66,21 @@ class SQLiteStatements(Statements):
             " SET value = excluded.value, expires = excluded.expires",
             [key, value, ttl],
         )
+
+    def diagnose(self, cursor: Cursor, conf: Conf) -> list[Finding]:
+        cursor.execute("PRAGMA journal_mode")
+        mode = str(cursor.fetchone()[0]).lower()
+        if mode == "memory":
+            return []
+        cursor.execute("PRAGMA busy_timeout")
+        seconds = cursor.fetchone()[0] / 1000
+        # not in the stubs: how Django's wrapper of SQLite begins a transaction
+        begins = str(getattr(self.connection, "transaction_mode", None) or "").upper()
+        return [
+            *diagnosis.journal(mode),
+            *diagnosis.patience(seconds),
+            *diagnosis.beginnings(begins),
+        ]
 
     def waiter(self, look: Look, poll: float) -> Waiter:
         return FileWatch(self.connection, look, poll)

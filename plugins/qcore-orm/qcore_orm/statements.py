@@ -17,6 +17,9 @@ from .waiting import Look, Polling, Waiter
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
+    from qcore.conf import Conf
+    from qcore.findings import Finding
+
 #: id, package and attempt of a delivery.
 Claimed = tuple[int, bytes, int]
 
@@ -157,6 +160,29 @@ class Statements(ABC):
         )
         total, claimed = cursor.fetchone()
         return total, claimed
+
+    def oldest_waiting(self, cursor: Cursor) -> float | None:
+        """Return the seconds since the first visible package became visible.
+
+        ORDER BY and LIMIT read the head of the claim's index; MIN would make MariaDB
+        read all of the queue.
+        """
+        cursor.execute(
+            f"SELECT {self.now} - visible FROM {self.table} WHERE {self.key} = %s"
+            f" AND visible <= {self.now} ORDER BY visible, id LIMIT 1",
+            [self.queue],
+        )
+        row = cursor.fetchone()
+        return None if row is None else max(0.0, float(row[0]))
+
+    def clock(self, cursor: Cursor) -> float:
+        """Return the database's clock in seconds since the epoch."""
+        cursor.execute(f"SELECT {self.now}")
+        return float(cursor.fetchone()[0])
+
+    def diagnose(self, cursor: Cursor, conf: Conf) -> list[Finding]:
+        """Return what is right and wrong with the database as the place of a queue."""
+        return []
 
     def purge(self, cursor: Cursor) -> None:
         """Remove every package of the queue."""

@@ -21,12 +21,14 @@ from qcore.errors import BrokerError, BrokerUnavailable
 
 from . import scripts
 from .connection import Connection
+from .diagnosis import diagnose
 from .errors import NoGroup
 from .options import make_pool
 from .server import Server
 
 if TYPE_CHECKING:
     from qcore.conf import Conf
+    from qcore.findings import Finding
 
 logger = logging.getLogger("qcore.broker")
 
@@ -247,6 +249,10 @@ class RedisBroker(Broker):
         counts = self._brief.run(scripts.COUNT, self._keys, GROUP)
         return cast("list[int]", counts)
 
+    def oldest_waiting(self) -> float | None:
+        milliseconds = int(self._brief.run(scripts.OLDEST, self._keys, GROUP))
+        return None if milliseconds < 0 else milliseconds / 1000
+
     def purge_queue(self) -> None:
         self._brief.call("DEL", *self._keys)
 
@@ -256,6 +262,13 @@ class RedisBroker(Broker):
 
     def info(self) -> str:
         return str(Server.parse(self._brief.call("INFO")))
+
+    def clock(self) -> float:
+        seconds, microseconds = self._brief.call("TIME")
+        return int(seconds) + int(microseconds) / 1_000_000
+
+    def diagnose(self) -> list[Finding]:
+        return diagnose(Server.parse(self._brief.call("INFO")), self._brief.address)
 
     def info_name(self) -> str:
         return "Redis (Q_CLUSTER['max_payload'])"

@@ -173,6 +173,40 @@ local stored = redis.call('XLEN', KEYS[1]) + redis.call('ZCARD', KEYS[2])
 return {math.max(0, stored - claimed), claimed}
 """)
 
+#: ARGV: group. Returns for how many milliseconds the longest waiting package could have
+#: been claimed, -1 where none waits. Of each lease the first 100 claims that are over
+#: are looked at; there are more only after a disaster, which those 100 tell of, too.
+OLDEST = Script(
+    _NOW
+    + """
+local oldest = -1
+local groups = redis.pcall('XINFO', 'GROUPS', KEYS[1])
+local start = '-'
+for _, group in ipairs(not groups.err and groups or {}) do
+  if group[2] == ARGV[1] then
+    start = '(' .. group[8]
+  end
+end
+local first = redis.call('XRANGE', KEYS[1], start, '+', 'COUNT', 1)[1]
+if first then
+  oldest = math.max(0, now - tonumber(string.match(first[1], '^%d+')))
+end
+local pending = redis.pcall('XPENDING', KEYS[1], ARGV[1])
+for _, consumer in ipairs(pending[4] or {}) do
+  local over = redis.call('XPENDING', KEYS[1], ARGV[1],
+    'IDLE', consumer[1], '-', '+', 100, consumer[1])
+  for _, claim in ipairs(over) do
+    oldest = math.max(oldest, claim[3] - tonumber(consumer[1]))
+  end
+end
+local due = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')[2]
+if due and tonumber(due) <= now then
+  oldest = math.max(oldest, now - tonumber(due))
+end
+return oldest
+"""
+)
+
 #: KEYS: expiry times (sorted set), values (hash). ARGV: key, value, ttl.
 SET_STAT = Script(
     _NOW

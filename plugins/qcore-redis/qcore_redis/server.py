@@ -1,4 +1,4 @@
-"""What a server says of itself: name, version, and what it does when memory is full."""
+"""What a server says of itself: name, version, memory, and what it keeps on disk."""
 
 from __future__ import annotations
 
@@ -19,6 +19,10 @@ class Server:
     compatible: str  # the version of Redis whose commands it has
     policy: str  # maxmemory-policy
     max_memory: int  # bytes; 0: no limit
+    memory: int  # bytes in use
+    replica: bool  # it copies another server and takes no writes
+    appends: bool  # every write goes to the append-only file
+    saved: bool  # the last snapshot and the last append reached the disk
 
     @classmethod
     def parse(cls, info: bytes) -> Server:
@@ -33,6 +37,13 @@ class Server:
             compatible=compatible,
             policy=said.get("maxmemory_policy", ""),
             max_memory=int(said.get("maxmemory", 0)),
+            memory=int(said.get("used_memory", 0)),
+            replica=said.get("role") == "slave",
+            appends=said.get("aof_enabled") == "1",
+            saved=all(
+                said.get(name, "ok") == "ok"
+                for name in ("rdb_last_bgsave_status", "aof_last_write_status")
+            ),
         )
 
     def __str__(self) -> str:

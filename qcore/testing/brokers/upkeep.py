@@ -45,6 +45,52 @@ class UpkeepContract(BrokerCase):
         broker.release([self.receive_one(broker).receipt])
         assert (broker.queue_size(), broker.lock_size()) == (1, 0)
 
+    def test_oldest_waiting(self, connect: Connect) -> None:
+        """``oldest_waiting`` is the age of the oldest package that may be claimed."""
+        broker = connect(retry=LONG)
+        assert broker.oldest_waiting() is None
+        began = time.monotonic()
+        broker.enqueue(b"first")
+        if broker.oldest_waiting() is None:
+            pytest.skip(f"{type(broker).__name__} does not tell how old packages are")
+        time.sleep(0.3)
+        broker.enqueue(b"second")
+        age = broker.oldest_waiting()
+        # a service may count in whole milliseconds
+        assert age is not None
+        assert 0.29 <= age <= time.monotonic() - began + 0.01
+        claimed = time.monotonic()
+        self.receive_one(broker)
+        age = broker.oldest_waiting()
+        assert age is not None, "the second package still waits"
+        assert age <= time.monotonic() - claimed + 0.29
+        self.receive_one(broker)
+        assert broker.oldest_waiting() is None, "claimed packages do not wait"
+        if broker.supports_delay:
+            broker.enqueue(b"later", delay=900)
+            assert broker.oldest_waiting() is None, "delayed packages do not wait"
+
+    def test_clock(self, broker: Broker) -> None:
+        """``clock`` is in seconds since the epoch, and goes on."""
+        first = broker.clock()
+        if first is None:
+            pytest.skip(f"{type(broker).__name__} does not tell the time")
+        assert abs(first - time.time()) < 86_400
+        time.sleep(0.05)
+        second = broker.clock()
+        assert second is not None
+        assert 0.01 < second - first < self.patience
+
+    def test_diagnose(self, broker: Broker) -> None:
+        """``diagnose`` returns findings: a line each, advice with each that is not ok."""
+        for found in broker.diagnose():
+            assert found.level in {"ok", "warning", "error"}
+            assert found.fact.strip() == found.fact != ""
+            assert len(found.fact.splitlines()) == 1
+            assert found.level == "ok" or found.advice
+            shown = repr(found)
+            assert self.secret is None or self.secret not in shown
+
     def test_delete(self, broker: Broker) -> None:
         """``delete`` removes the package of an id, once, and no other."""
         self.require(broker, "delete")
