@@ -178,14 +178,15 @@ class Recorder:
         )
 
     def _count(self, results: Sequence[Result]) -> None:
+        # asked once for a batch: most of its lines are of that level
+        is_told = logger.isEnabledFor(logging.INFO)
         for result in results:
             if result.success:
                 self._tally.succeeded += 1
             else:
                 self._tally.failed += 1
                 self._tally.crashed += result.outcome == Outcome.CRASH
-        if logger.isEnabledFor(logging.INFO):
-            for result in results:
+            if is_told or not result.success:
                 _log(result)
 
     # -- deciding ----------------------------------------------------------------------

@@ -1,0 +1,58 @@
+"""bulk and broker_class on live clusters; what else is said of brokers in common."""
+
+from __future__ import annotations
+
+import pytest
+
+from qcore.conf import Conf
+from qcore.current import current
+from qcore.tasks import async_iter, async_task, result
+
+pytest.importorskip("qcore_orm")
+
+sentence = pytest.mark.sentence
+NOTING = {"broker_class": "chores.brokers.NotingBroker"}
+
+
+@sentence("broker_class", "You can use a custom broker class for your cluster workers::")
+def test_a_cluster_works_with_a_custom_class(start, custom_class):
+    cluster = start(queue="custom", broker_class=custom_class, workers=1)
+    task_id = async_task("os.getpid", cluster="custom")
+    assert result(task_id, wait=10_000) in cluster.workers
+    cluster.wait_for(lambda: cluster.snapshot)
+    assert cluster.snapshot.broker == "of our own making"
+
+
+@sentence(
+    "bulk",
+    "Sets the number of messages each cluster tries to get from the broker per call.",
+)
+@pytest.mark.parametrize("bulk", [1, 3])
+def test_a_cluster_asks_for_so_many_per_call(start, ledger, bulk):
+    queue = f"bulk-{bulk}"
+    start(queue=queue, bulk=bulk, queue_limit=50, **NOTING)
+    joined = async_iter("chores.kind.echo", list(range(40)), cluster=queue)
+    assert result(joined, wait=20_000) == list(range(40))
+    limits = {int(entry.event) for entry in ledger.entries(f"asked on {queue}")}
+    assert limits == {bulk}
+
+
+@sentence("bulk", "Defaults to ``1``.")
+def test_bulk_by_default(start, ledger):
+    """Unset it is 1, and what a cluster holds is bounded by its room all the same."""
+    assert current.conf.bulk == Conf().bulk == 1
+    start(queue="bulk", workers=1, queue_limit=4, **NOTING)
+    joined = async_iter("chores.kind.echo", list(range(40)), cluster="bulk")
+    assert result(joined, wait=20_000) == list(range(40))
+    limits = {int(entry.event) for entry in ledger.entries("asked on bulk")}
+    assert max(limits) <= 1 + 4, "workers and queue_limit"
+
+
+@sentence("retry", "Only works with brokers that support delivery receipts.")
+@sentence("name", "On most broker types this will be used as the queue name.")
+def test_every_broker_has_receipts_and_the_name_as_its_queue():
+    """So that `retry` works with all of them."""
+    registry = current.registry
+    for name in registry.providers("broker"):
+        kind = registry.load("broker", name)
+        assert kind.supports_receipts, name
