@@ -127,7 +127,7 @@ class Link:
             if len(data) == length + 4:
                 return [data[4:]]
         buffer += data
-        frames = []
+        frames: list[bytes] = []
         start = 0
         while len(buffer) - start >= 4:
             (length,) = _LENGTH.unpack_from(buffer, start)
