@@ -26,24 +26,33 @@ from typing import TYPE_CHECKING, Any
 # contract -> the module of this package that defines it
 _CONTRACTS = {
     "BrokerContract": "brokers",
+    "CacheBackendContract": "caches",
     "ErrorReporterContract": "reporters",
     "PluginContract": "plugin",
+    "ResultStoreContract": "results",
+    "SchedulerContract": "schedulers",
 }
 
 _MODULES = _CONTRACTS | {"LiveCluster": "cluster"}
 
 __all__ = [
     "BrokerContract",
+    "CacheBackendContract",
     "ErrorReporterContract",
     "LiveCluster",
     "PluginContract",
+    "ResultStoreContract",
+    "SchedulerContract",
 ]
 
 if TYPE_CHECKING:
     from .brokers import BrokerContract as BrokerContract
+    from .caches import CacheBackendContract as CacheBackendContract
     from .cluster import LiveCluster as LiveCluster
     from .plugin import PluginContract as PluginContract
     from .reporters import ErrorReporterContract as ErrorReporterContract
+    from .results import ResultStoreContract as ResultStoreContract
+    from .schedulers import SchedulerContract as SchedulerContract
 
 if "pytest" in sys.modules:
     # Without this an assert in a contract would fail and not say with which values;

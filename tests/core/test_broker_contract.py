@@ -7,15 +7,12 @@ sound broker of the same make against all of these tests, which must pass.
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
 from broken_brokers import claiming, leases, sending, upkeep
 from broken_brokers.sound import BrokenCase, Sound
+from contract_runs import Outcomes, judge
 
 from qcore.testing import BrokerContract
 
@@ -28,8 +25,6 @@ BROKEN = [
     for value in vars(module).values()
     if isinstance(value, type) and issubclass(value, Sound) and value.caught_by
 ]
-# Class and test, without parameters, to the set of its outcomes.
-Outcomes = dict[tuple[str, str], set[str]]
 
 
 @pytest.fixture(scope="module")
@@ -47,44 +42,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
         for module in MODULES
     }
     chosen["sound.py"] = sorted({f"TestSound::{kind.caught_by}" for _, kind in BROKEN})
-    folder = tmp_path_factory.mktemp("contract")
-    runs = [
-        (start(folder / file, [f"{file}::{test}" for test in tests]), folder / file)
-        for file, tests in chosen.items()
-    ]
-    found: Outcomes = {}
-    for run, report in runs:
-        output, _ = run.communicate(timeout=100)
-        assert run.returncode in {0, pytest.ExitCode.TESTS_FAILED}, output
-        collect(report, found)
-    return found
-
-
-def start(report: Path, tests: list[str]) -> subprocess.Popen[str]:
-    """Start a pytest that knows nothing of the one that runs this test."""
-    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    words += ["-c", os.devnull, "--rootdir", str(FOLDER), "-o", f"pythonpath={TESTS}"]
-    words += ["--import-mode=importlib", "-o", "junit_family=xunit1"]
-    words += [f"--junitxml={report}", *tests]
-    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    environment.pop("PYTEST_ADDOPTS", None)
-    return subprocess.Popen(
-        words,
-        cwd=FOLDER,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def collect(report: Path, found: Outcomes) -> None:
-    """Add the outcomes of one run."""
-    for case in ET.parse(report).iter("testcase"):
-        name = case.attrib["name"].partition("[")[0]
-        kind = case.attrib["classname"].rpartition(".")[2]
-        outcome = next((e.tag for e in case if e.tag != "properties"), "passed")
-        found.setdefault((kind, name), set()).add(outcome)
+    return judge(FOLDER, chosen, tmp_path_factory.mktemp("contract"))
 
 
 @pytest.mark.parametrize(

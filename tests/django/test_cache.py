@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from django.core.cache import caches
@@ -15,70 +17,61 @@ from qcore.current import current
 from qcore.envelope import Options, new_id
 from qcore.errors import ConfigError, StoreError
 from qcore.results.cache import CacheStore
+from qcore.testing import CacheBackendContract
+
+if TYPE_CHECKING:
+    from servers.redis import RedisServer
+
+    from qcore.testing.caches import MakeCache
 
 BACKENDS = "django.core.cache.backends"
 
 
-@pytest.fixture(params=["locmem", "file", "database", "redis"])
-def cache(request: pytest.FixtureRequest, tmp_path: Path, db: None):
-    entry: dict[str, object] = {"BACKEND": f"{BACKENDS}.locmem.LocMemCache"}
-    if request.param == "file":
-        entry["BACKEND"] = f"{BACKENDS}.filebased.FileBasedCache"
-        entry["LOCATION"] = str(tmp_path)
-    elif request.param == "database":
-        entry["BACKEND"] = f"{BACKENDS}.db.DatabaseCache"
-        entry["LOCATION"] = "cache_table"
-    elif request.param == "redis":
-        server = request.getfixturevalue("redis_server")
-        entry["BACKEND"] = f"{BACKENDS}.redis.RedisCache"
-        entry["LOCATION"] = f"redis://{server.host}:{server.port}"
+def use(backend: str, location: str = "") -> Iterator[MakeCache]:
+    """Let a backend of Django be the cache ``default``, and empty."""
+    entry = {"BACKEND": f"{BACKENDS}.{backend}", "LOCATION": location}
     with override_settings(CACHES={"default": entry}):
-        if request.param == "database":
-            call_command("createcachetable", verbosity=0)
         caches["default"].clear()
-        yield DjangoCache(Conf())
+        yield lambda: DjangoCache(Conf())
         caches["default"].close()
 
 
-def test_values_are_kept_until_they_are_deleted(cache):
-    cache.set("a", b"1", None)
-    cache.set_many({"b": b"2", "c": b"\0\xff"}, 60)
-    assert cache.get("a") == b"1"
-    assert cache.get_many(["a", "b", "c", "d"]) == {
-        "a": b"1",
-        "b": b"2",
-        "c": b"\0\xff",
-    }
-    cache.delete_many(["a", "b", "d"])
-    assert cache.get_many(["a", "b", "c"]) == {"c": b"\0\xff"}
-    assert cache.get("d") is None
+class TestLocalMemory(CacheBackendContract):
+    @pytest.fixture
+    def make_cache(self) -> Iterator[MakeCache]:
+        yield from use("locmem.LocMemCache")
 
 
-def test_only_the_first_is_added(cache):
-    assert cache.add("a", b"1", 60) is True
-    assert cache.add("a", b"2", 60) is False
-    assert cache.get("a") == b"1"
+class TestFiles(CacheBackendContract):
+    @pytest.fixture
+    def make_cache(self, tmp_path: Path) -> Iterator[MakeCache]:
+        yield from use("filebased.FileBasedCache", str(tmp_path))
+
+    @pytest.mark.xfail(strict=False, reason="its add() looks, and then writes")
+    def test_threads_never_count_the_same(
+        self, make_cache: MakeCache, key: str
+    ) -> None:
+        super().test_threads_never_count_the_same(make_cache, key)
 
 
-@pytest.mark.parametrize("ttl", [None, 60, 0.5])
-def test_counting_begins_with_one(cache, ttl):
-    assert [cache.count("n", ttl) for _ in range(3)] == [1, 2, 3]
-    assert cache.get("n") == b"3"
-    assert cache.count("other", ttl) == 1
+class TestRedis(CacheBackendContract):
+    @pytest.fixture
+    def make_cache(self, redis_server: RedisServer) -> Iterator[MakeCache]:
+        yield from use("redis.RedisCache", redis_server.url())
 
 
-@pytest.mark.parametrize("key", ["with space", "ü", "x" * 300, "line\nbreak", ""])
-def test_every_key_is_taken(cache, key):
-    cache.set(key, b"1", 60)
-    assert cache.get(key) == b"1"
-    assert cache.count(f"{key} counter", 60) == 1
+class TestDatabase(CacheBackendContract):
+    # connections of Django belong to one thread of one process, and so does SQLite's
+    # memory
+    crosses_threads = False
+    crosses_processes = False
 
-
-def test_values_are_forgotten_after_their_time(cache, monkeypatch):
-    cache.set("a", b"1", 0.2)  # rounded up to a second, the least all of them take
-    assert cache.get("a") == b"1"
-    caches["default"].touch("qcore:a", timeout=-1)
-    assert cache.get("a") is None
+    @pytest.fixture
+    def make_cache(self, transactional_db: None) -> Iterator[MakeCache]:
+        entry = {"BACKEND": f"{BACKENDS}.db.DatabaseCache", "LOCATION": "cache_table"}
+        with override_settings(CACHES={"default": entry}):
+            call_command("createcachetable", verbosity=0)
+        yield from use("db.DatabaseCache", "cache_table")
 
 
 @pytest.mark.parametrize(

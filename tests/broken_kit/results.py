@@ -1,0 +1,235 @@
+"""Result stores that break a promise, some of the many that there are."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import ClassVar
+
+import msgspec
+import pytest
+from broken_kit.common import cases
+
+from qcore.conf import Conf
+from qcore.envelope import Result
+from qcore.results.memory import MemoryRecord, MemoryStore
+from qcore.results.rows import collapse
+from qcore.testing import ResultStoreContract
+
+
+class Sound(MemoryStore):
+    """Has no fault. Each subclass has one."""
+
+    caught_by: ClassVar[str] = ""
+
+
+class ForgetsTheHook(Sound):
+    caught_by = "test_a_result_comes_back_with_its_call"
+
+    def fetch(self, key: str) -> MemoryRecord | None:
+        record = super().fetch(key)
+        if record is not None:
+            record.hook = None
+        return record
+
+
+class NeedsAResult(Sound):
+    caught_by = "test_an_empty_batch_is_stored_without_complaint"
+
+    def save(self, results: Sequence[Result]) -> None:
+        results[0]
+        super().save(results)
+
+
+class FindsWhatIsNotThere(Sound):
+    caught_by = "test_what_is_not_there_is_none"
+
+    def delete(self, key: str) -> bool:
+        super().delete(key)
+        return True
+
+
+class TakesNoneForNothing(Sound):
+    caught_by = "test_a_falsy_result_is_a_result"
+
+    def fetch(self, key: str) -> MemoryRecord | None:
+        record = super().fetch(key)
+        return record if record and (record.result or not record.success) else None
+
+
+class LetsTheLastWin(Sound):
+    caught_by = "test_the_first_success_is_never_changed"
+
+    def save(self, results: Sequence[Result]) -> None:
+        for row in collapse(results):
+            self._rows[row.id] = row
+
+
+class LetsTheFirstWin(Sound):
+    caught_by = "test_a_later_attempt_replaces_a_failure"
+
+    def save(self, results: Sequence[Result]) -> None:
+        super().save([one for one in results if one.task.id not in self._rows])
+
+
+class TakesATaskOnceInABatch(Sound):
+    caught_by = "test_one_batch_may_hold_a_task_twice"
+
+    def save(self, results: Sequence[Result]) -> None:
+        super().save(list({one.task.id: one for one in results}.values()))
+
+
+class CountsFailuresAsCrashes(Sound):
+    caught_by = "test_crashes_add_up_and_failures_do_not"
+
+    def crashes(self, ids: Collection[str]) -> dict[str, int]:
+        rows = {id: self._rows.get(id) for id in ids}
+        return {id: row.attempt_count if row else 0 for id, row in rows.items()}
+
+
+class CountsADeathTwice(Sound):
+    caught_by = "test_storing_the_same_attempt_twice_counts_its_crash_once"
+    seen: ClassVar[dict[str, int]] = {}
+
+    def save(self, results: Sequence[Result]) -> None:
+        super().save(results)
+        for one in results:
+            crashed = one.outcome == "crash"
+            self.seen[one.task.id] = self.seen.get(one.task.id, 0) + crashed
+
+    def crashes(self, ids: Collection[str]) -> dict[str, int]:
+        return {id: self.seen.get(id, 0) for id in ids}
+
+
+class FindsTheOldest(Sound):
+    caught_by = "test_a_name_finds_the_newest"
+
+    def fetch(self, key: str) -> MemoryRecord | None:
+        named = [row for row in self._rows.values() if row.name == key]
+        return self._record(named[0]) if named else super().fetch(key)
+
+
+class TurnsGroupsAround(Sound):
+    caught_by = "test_a_group_is_read_oldest_first"
+
+    def fetch_group(self, group: str, failures: bool) -> list[MemoryRecord]:  # type: ignore[override]
+        return super().fetch_group(group, failures)[::-1]
+
+
+class CountsSavesInAGroup(Sound):
+    caught_by = "test_a_task_that_is_stored_again_is_in_its_group_once"
+    saved: ClassVar[list[str | None]] = []
+
+    def save(self, results: Sequence[Result]) -> None:
+        super().save(results)
+        self.saved += [one.task.group for one in results]
+
+    def count_group(self, group: str, failures: bool) -> int:
+        return (
+            super().count_group(group, failures)
+            if failures
+            else self.saved.count(group)
+        )
+
+
+class DeletesByIdAlone(Sound):
+    caught_by = "test_deleting_one_result"
+
+    def delete(self, key: str) -> bool:
+        return self._rows.pop(key, None) is not None
+
+
+class DeletesTheTasksToo(Sound):
+    caught_by = "test_deleting_a_group_or_only_its_label"
+
+    def delete_group(self, group: str, tasks: bool) -> int:
+        return super().delete_group(group, True)
+
+
+class ForgetsLongNames(Sound):
+    caught_by = "test_a_long_name_is_clipped_and_still_found"
+
+    def fetch(self, key: str) -> MemoryRecord | None:
+        return super().fetch(key) if len(key) <= 100 else None
+
+
+class RefusesANul(Sound):
+    caught_by = "test_text_that_databases_refuse_is_stored_all_the_same"
+
+    def save(self, results: Sequence[Result]) -> None:
+        if any("\0" in one.task.name for one in results):
+            raise ValueError("a string literal cannot contain NUL characters")
+        super().save(results)
+
+
+class KeepsAscii(Sound):
+    caught_by = "test_emoji_and_quotes_survive"
+
+    def save(self, results: Sequence[Result]) -> None:
+        def plain(one: Result) -> Result:
+            name = one.task.name.encode("ascii", "ignore").decode()
+            task = msgspec.structs.replace(one.task, name=name)
+            return msgspec.structs.replace(one, task=task)
+
+        super().save([plain(one) for one in results])
+
+
+class CutsAtANul(Sound):
+    caught_by = "test_a_nul_in_a_value_is_kept"
+
+    def save(self, results: Sequence[Result]) -> None:
+        def cut(one: Result) -> Result:
+            value = one.value.replace(b"\\u0000", b"")
+            return msgspec.structs.replace(one, value=value)
+
+        super().save([cut(one) for one in results])
+
+
+class JoinsTooEarly(Sound):
+    caught_by = "test_an_iter_is_joined_once_all_are_there"
+
+    def collate(self, group: str, count: int) -> bool:
+        return super().collate(group, 1)
+
+
+class ForgetsThatItHasJoined(Sound):
+    caught_by = "test_joining_twice_is_harmless"
+
+    def collate(self, group: str, count: int) -> bool:
+        return group not in self._rows and super().collate(group, count)
+
+
+class JoinsToASuccess(Sound):
+    caught_by = "test_an_iter_with_a_failure_is_a_failure"
+
+    def collate(self, group: str, count: int) -> bool:
+        done = super().collate(group, count)
+        if group in self._rows:
+            row = self._rows[group]
+            self._rows[group] = msgspec.structs.replace(row, success=True)
+        return done
+
+
+class ShowsElements(Sound):
+    caught_by = "test_elements_that_wait_are_not_members_of_the_group"
+
+    def count_group(self, group: str, failures: bool) -> int:
+        return len(self._labelled(group))
+
+
+class JoinsOnePage(Sound):
+    caught_by = "test_joining_more_than_one_page"
+
+    def collate(self, group: str, count: int) -> bool:
+        return super().collate(group, count) if count <= 1000 else False
+
+
+class Case(ResultStoreContract):
+    kind: ClassVar[type[Sound]]
+
+    @pytest.fixture
+    def store(self) -> Iterator[Sound]:
+        yield self.kind(Conf.from_dict({}))
+        self.kind.clear()
+
+
+globals().update(cases(globals(), Sound, Case))

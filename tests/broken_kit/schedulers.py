@@ -1,0 +1,198 @@
+"""Schedulers that break a promise."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
+
+import pytest
+from broken_kit.common import cases
+
+from qcore.conf import Conf
+from qcore.envelope import Task, new_id
+from qcore.errors import EnqueueError
+from qcore.schedules.base import Scheduler
+from qcore.testing import SchedulerContract
+
+
+def now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+class Sound(Scheduler):
+    """A list of this process: once, or every so many minutes. No fault."""
+
+    caught_by: ClassVar[str] = ""
+    rows: ClassVar[list[dict[str, Any]]] = []
+    sent: ClassVar[list[Task]] = []
+    lock: ClassVar = threading.RLock()
+
+    def schedule(
+        self, func: Callable[..., Any] | str, args: tuple[Any, ...], **options: Any
+    ) -> Any:
+        kind, minutes = options.get("schedule_type", "O"), options.get("minutes")
+        if kind not in ("O", "I") or (kind == "I" and not minutes):
+            raise EnqueueError("schedule_type")
+        if "." not in options.get("hook", "a.b"):
+            raise EnqueueError("hook")
+        row = {"func": func, "minutes": minutes, "bad": False, "left": -1}
+        row["at"] = options.get("next_run") or now()
+        row["left"] = options.get("repeats", -1) if minutes else 1
+        self.rows.append(row)
+        return row
+
+    def tick(self) -> float:
+        with self.lock:
+            for row in self.rows:
+                self.fire(row)
+        return 0.2
+
+    def fire(self, row: dict[str, Any]) -> None:
+        while row["at"] <= now() and row["left"] and not row["bad"]:
+            self.send(row)
+            row["left"] -= 1
+            row["at"] += dt.timedelta(minutes=row["minutes"] or 0)
+
+    def send(self, row: dict[str, Any]) -> None:
+        self.sent.append(Task(id=new_id(), name="n", func=row["func"], queue="q",
+                              created=time.time(), content="json", body=b"",
+                              slot=row["at"].timestamp()))  # fmt: skip
+
+
+class NeedsASchedule(Sound):
+    caught_by = "test_nothing_is_due"
+
+    def tick(self) -> float:
+        super().tick()
+        return min((row["at"] - now()).total_seconds() for row in self.rows)
+
+
+class ForgetsThatItHasSent(Sound):
+    caught_by = "test_what_is_due_is_sent_once"
+
+    def fire(self, row: dict[str, Any]) -> None:
+        if row["at"] <= now():
+            self.send(row)
+
+
+class IsEarly(Sound):
+    caught_by = "test_nothing_is_sent_before_its_time"
+
+    def fire(self, row: dict[str, Any]) -> None:
+        super().fire(row | {"at": now()})
+
+
+class SleepsTooLong(Sound):
+    caught_by = "test_the_next_tick_is_in_time"
+
+    def tick(self) -> float:
+        super().tick()
+        return 30
+
+
+class KeepsItsTime(Sound):
+    caught_by = "test_it_comes_again"
+
+    def fire(self, row: dict[str, Any]) -> None:
+        if row["at"] <= now() and row["left"]:
+            self.send(row)
+            row["left"] -= 1
+
+
+class SkipsWhatWasMissed(Sound):
+    caught_by = "test_missed_slots_are_caught_up"
+
+    def fire(self, row: dict[str, Any]) -> None:
+        if row["minutes"] and now() - row["at"] > dt.timedelta(minutes=row["minutes"]):
+            row["at"] = now()
+        super().fire(row)
+
+
+class IgnoresRepeats(Sound):
+    caught_by = "test_repeats_are_counted"
+
+    def schedule(
+        self, func: Callable[..., Any] | str, args: tuple[Any, ...], **options: Any
+    ) -> Any:
+        return super().schedule(func, args, **options | {"repeats": -1})
+
+
+class HasItsOwnMemory(Sound):
+    caught_by = "test_two_clusters_send_it_once"
+
+    def __init__(self, conf: Conf) -> None:
+        super().__init__(conf)
+        self.done: set[int] = set()
+
+    def fire(self, row: dict[str, Any]) -> None:
+        if row["at"] <= now() and id(row) not in self.done:
+            self.done.add(id(row))
+            self.send(row)
+
+
+class LooksThenSends(Sound):
+    caught_by = "test_clusters_race"
+
+    def tick(self) -> float:
+        due = [row for row in self.rows if row["at"] <= now() and row["left"]]
+        time.sleep(0.02)
+        for row in due:
+            self.send(row)
+            row["left"] -= 1
+        return 0.2
+
+
+class StopsAtABadOne(Sound):
+    caught_by = "test_one_that_cannot_be_fired_stops_nobody"
+
+    def tick(self) -> float:
+        for row in self.rows:
+            if row["bad"]:
+                break
+            self.fire(row)
+        return 0.2
+
+
+class TakesAnything(Sound):
+    caught_by = "test_what_could_not_run_is_refused"
+
+    def schedule(
+        self, func: Callable[..., Any] | str, args: tuple[Any, ...], **options: Any
+    ) -> Any:
+        return super().schedule(func, args, next_run=options.get("next_run"))
+
+
+class ForgetsWhenClosed(Sound):
+    caught_by = "test_close_twice"
+
+    def close(self) -> None:
+        self.rows.clear()
+
+
+class Case(SchedulerContract):
+    kind: ClassVar[type[Sound]]
+
+    @pytest.fixture
+    def make_scheduler(self) -> Iterator[Callable[[], Scheduler]]:
+        yield lambda: self.kind(Conf.from_dict({}))
+        Sound.rows.clear()
+        Sound.sent.clear()
+
+    @pytest.fixture
+    def sent(self) -> Callable[[], list[Task]]:
+        def sent() -> list[Task]:
+            found = [*Sound.sent]
+            Sound.sent.clear()
+            return found
+
+        return sent
+
+    @pytest.fixture
+    def spoil(self) -> Callable[[dict[str, Any]], None]:
+        return lambda row: row.update(bad=True)
+
+
+globals().update(cases(globals(), Sound, Case))

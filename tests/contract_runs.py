@@ -1,0 +1,61 @@
+"""Runs of pytest that know nothing of the one that starts them: contracts on trial."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).resolve().parent
+# Class and test, without parameters, to the set of its outcomes.
+Outcomes = dict[tuple[str, str], set[str]]
+
+
+def judge(folder: Path, chosen: Mapping[str, Sequence[str]], reports: Path) -> Outcomes:
+    """Run the chosen tests of each file in a pytest of its own, side by side.
+
+    Args:
+        folder: where the files are.
+        chosen: file to tests, as ``TestSound::test_limit_is_kept``.
+        reports: a folder for what the runs write.
+    """
+    runs = [
+        (_start(folder, reports / file, [f"{file}::{test}" for test in tests]), file)
+        for file, tests in chosen.items()
+    ]
+    found: Outcomes = {}
+    for run, file in runs:
+        output, _ = run.communicate(timeout=100)
+        assert run.returncode in {0, pytest.ExitCode.TESTS_FAILED}, output
+        _collect(reports / file, found)
+    return found
+
+
+def _start(folder: Path, report: Path, tests: list[str]) -> subprocess.Popen[str]:
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    words += ["-c", os.devnull, "--rootdir", str(folder), "-o", f"pythonpath={TESTS}"]
+    words += ["--import-mode=importlib", "-o", "junit_family=xunit1"]
+    words += [f"--junitxml={report}", *tests]
+    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    environment.pop("PYTEST_ADDOPTS", None)
+    return subprocess.Popen(
+        words,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def _collect(report: Path, found: Outcomes) -> None:
+    for case in ET.parse(report).iter("testcase"):
+        name = case.attrib["name"].partition("[")[0]
+        kind = case.attrib["classname"].rpartition(".")[2]
+        outcome = next((e.tag for e in case if e.tag != "properties"), "passed")
+        found.setdefault((kind, name), set()).add(outcome)
