@@ -69,6 +69,7 @@ EXCEPTIONS = {
     ("signals", "django"): "its names are signals of Django's kind",
     ("testing.*", "pytest"): "the kit for authors is pytest tests and fixtures",
     ("testing.*", "packaging"): "pytest, which the kit needs, brings it",
+    ("qcore_mongo", "bson"): "pymongo brings it",
     ("qcore_orm", "psycopg"): "only where Django's database is PostgreSQL",
     ("qcore_redis", "django_redis"): "only where Q_CLUSTER names such a connection",
 }

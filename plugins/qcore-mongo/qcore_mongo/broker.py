@@ -7,28 +7,29 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import partial
 from operator import methodcaller
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from bson import ObjectId
 from pymongo import ReturnDocument, UpdateOne
-from pymongo.collection import Collection
-from pymongo.errors import OperationFailure
 
 from qcore.brokers.base import Broker
 from qcore.envelope import Delivery
 from qcore.errors import ConfigError
 
 from . import documents as docs
+from . import server
 from .connection import Connection
+from .diagnosis import diagnose
 from .options import Options
 from .pauses import Pauses
+from .server import Queue
 from .stats import Stats
 
 if TYPE_CHECKING:
     from qcore.conf import Conf
+    from qcore.findings import Finding
 
 T = TypeVar("T")
-Queue = Collection[dict[str, Any]]
 
 #: Bytes: the 16 MiB of a BSON document, less room for the fields beside the package.
 MAX_PACKAGE = 16 * 1024 * 1024 - 64 * 1024
@@ -227,6 +228,12 @@ class MongoBroker(Broker):
     def lock_size(self) -> int:
         return self._run(lambda queue: queue.count_documents(docs.HELD))
 
+    def oldest_waiting(self) -> float | None:
+        found = self._run(
+            lambda queue: list(queue.aggregate(docs.OLDEST)), BRIEF_SECONDS
+        )
+        return max(0, found[0]["age"]) / 1000 if found else None
+
     def purge_queue(self) -> None:
         self._run_long(lambda queue: queue.delete_many({}))
 
@@ -239,13 +246,15 @@ class MongoBroker(Broker):
         return True
 
     def info(self) -> str:
-        def version(queue: Queue) -> str:
-            try:
-                return str(queue.database.client.server_info()["version"])
-            except (OperationFailure, KeyError):
-                return "of a version that it does not tell"
+        version = self._run(server.version, BRIEF_SECONDS)
+        return f"MongoDB {version or 'of a version that it does not tell'}"
 
-        return f"MongoDB {self._run(version, BRIEF_SECONDS)}"
+    def clock(self) -> float:
+        return self._run(server.clock, BRIEF_SECONDS)
+
+    def diagnose(self) -> list[Finding]:
+        address = self._connection.address
+        return diagnose(self._run(partial(server.facts, address=address)))
 
     def info_name(self) -> str:
         return "MongoDB (Q_CLUSTER['max_payload'], at most 16 MiB)"
@@ -258,7 +267,7 @@ class MongoBroker(Broker):
         if time.monotonic() < self._index_at:
             return
         known = self._run(lambda queue: queue.index_information())
-        if not any(index["key"] == docs.ORDER for index in known.values()):
+        if not server.has_index(known):
             # harmless when several do it at once
             self._run_long(lambda queue: queue.create_index(docs.ORDER))
         self._index_at = time.monotonic() + INDEX_SECONDS

@@ -40,6 +40,7 @@ class Connection:
     """
 
     def __init__(self, options: Options) -> None:
+        self.address = options.address
         self._options = options
         self._client: Client | None = None
         self._pid = 0
@@ -132,4 +133,4 @@ class Connection:
         return pymongo.timeout(seconds)
 
     def _translated(self, error: Exception) -> Exception:
-        return translate(error, self._options.address, self._options.database)
+        return translate(error, self.address, self._options.database)

@@ -34,6 +34,13 @@ VISIBLE: Document = {"$expr": {"$lte": ["$visible", NOW]}}
 HIDDEN: Document = {"$expr": {"$gt": ["$visible", NOW]}}
 HELD: Document = {"claim": {"$ne": None}, **HIDDEN}
 UNHELD: Document = {"$or": [{"claim": None}, VISIBLE]}
+#: Stages that give the milliseconds for which the oldest one has been visible.
+OLDEST: Pipeline = [
+    {"$match": VISIBLE},
+    {"$sort": dict(ORDER)},
+    {"$limit": 1},
+    {"$project": {"age": {"$subtract": [NOW, "$visible"]}}},
+]
 #: What a claim reads.
 DELIVERED = {"package": 1, "attempt": 1}
 

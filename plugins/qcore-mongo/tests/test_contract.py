@@ -44,6 +44,7 @@ class TestMongo(BrokerContract):
     """What holds for every broker."""
 
     secret = PASSWORD
+    service = "SecantusDB 0.7.0b3, which speaks MongoDB's protocol"
     misspelt = ({"mongo": {"hots": "localhost"}}, "'hots' - did you mean 'host'")
     race = 120  # the server sorts all that match for each claim
 
