@@ -256,7 +256,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         "True, False or a number of seconds, an int >= 1"
     )] = False
     max_result: Annotated[Positive, about("results",
-        "Largest result in bytes that is stored; a larger one fails its task.",
+        "Largest result in bytes that is stored; a note takes the place of a larger one.",
         "a number of bytes, an int >= 1"
     )] = 10_485_760
     error_reporter: Annotated[dict[str, Options], about("results",

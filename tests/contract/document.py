@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -108,6 +109,12 @@ def examples() -> tuple[Example, ...]:
     return tuple(found)
 
 
+def example_of(setting: str, number: int = 1) -> dict[str, Any]:
+    """Return the value of ``Q_CLUSTER`` in one example, new at each call."""
+    (found,) = (e for e in examples() if (e.setting, e.number) == (setting, number))
+    return found.q_cluster
+
+
 def settings() -> list[str]:
     """Return the settings that the document describes, in its order."""
     return [name for name in sections() if name != WHOLE]
@@ -154,6 +161,4 @@ def _says(line: str) -> bool:
 
 
 def _dedent(paragraphs: list[str]) -> str:
-    import textwrap
-
     return textwrap.dedent("\n\n".join(paragraphs)) + "\n"

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+from contextlib import contextmanager
+
 import pytest
+from django.core.management import call_command
+from django.db import connections
+from django.test import override_settings
 
 from qcore.conf import Conf
 from qcore.current import current
+from qcore.models import Success
 from qcore.tasks import async_iter, async_task, result
 
 pytest.importorskip("qcore_orm")
@@ -14,7 +21,9 @@ sentence = pytest.mark.sentence
 NOTING = {"broker_class": "chores.brokers.NotingBroker"}
 
 
-@sentence("broker_class", "You can use a custom broker class for your cluster workers::")
+@sentence(
+    "broker_class", "You can use a custom broker class for your cluster workers::"
+)
 def test_a_cluster_works_with_a_custom_class(start, custom_class):
     cluster = start(queue="custom", broker_class=custom_class, workers=1)
     task_id = async_task("os.getpid", cluster="custom")
@@ -49,10 +58,44 @@ def test_bulk_by_default(start, ledger):
 
 
 @sentence("retry", "Only works with brokers that support delivery receipts.")
-@sentence("name", "On most broker types this will be used as the queue name.")
-def test_every_broker_has_receipts_and_the_name_as_its_queue():
+def test_every_broker_has_receipts():
     """So that `retry` works with all of them."""
     registry = current.registry
     for name in registry.providers("broker"):
         kind = registry.load("broker", name)
         assert kind.supports_receipts, name
+
+
+# -- orm -----------------------------------------------------------------------------------
+@contextmanager
+def another_database(path):
+    """Let this process, too, know the database ``queue``."""
+    entry = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(path)}
+    connections.settings["queue"] = connections.configure_settings(
+        {"default": {}, "queue": entry}
+    )["queue"]
+    try:
+        yield
+    finally:
+        connections["queue"].close()
+        del connections["queue"], connections.settings["queue"]
+
+
+@sentence("orm", "you should consider using a different database backend than the main")
+@sentence("orm", "Set ``orm`` to the name of that database connection and make sure")
+def test_the_queue_is_in_a_database_of_its_own(start, settings, tmp_path):
+    path = tmp_path / "queue.sqlite3"
+    both = copy.deepcopy(settings.DATABASES)
+    both["default"]["NAME"] = connections["default"].settings_dict["NAME"]
+    both["queue"] = both["default"] | {"NAME": str(path)}
+    own = settings.Q_CLUSTER | {"orm": "queue", "name": "apart"}
+    with another_database(path):
+        call_command("migrate", database="queue", verbosity=0)
+    cluster = start(**own, django={"DATABASES": both})
+    with another_database(path), override_settings(Q_CLUSTER=own):
+        task_id = async_task("os.getpid")
+        assert current.broker().database == "queue"
+        assert result(task_id, wait=10_000) in cluster.workers
+        cluster.wait_idle()
+        current.close()
+    assert Success.objects.using("default").filter(id=task_id).exists()

@@ -6,10 +6,8 @@ that ``document.MENDED`` lists.
 
 from __future__ import annotations
 
-import copy
-
 import pytest
-from contract.document import Example, examples
+from contract.document import Example, example_of, examples
 from django.core import checks as framework
 
 from qcore.conf import Conf, cpu_count, problems
@@ -23,12 +21,6 @@ EXAMPLES = [one for one in examples() if one.setting != "cpu_affinity"]
 #: The warnings that an example earns: its retry does not exceed its timeout, or it
 #: sets retry and no timeout; its worker has as many processors as this host.
 EARNED = {("retry", 1): "qcore.W002", ("disque_nodes", 1): "qcore.W001"}
-
-
-def example_of(setting: str, number: int = 1) -> dict[str, object]:
-    """Return the settings of one example, as a copy that a test may change."""
-    (found,) = (e for e in examples() if (e.setting, e.number) == (setting, number))
-    return copy.deepcopy(found.q_cluster)
 
 
 # -- read and checked ----------------------------------------------------------------------
@@ -125,7 +117,9 @@ def test_a_uri_for_redis(travel, redis_server):
     given["redis"] = given["redis"].replace(far, f"127.0.0.1:{redis_server.port}")
     with redis.Redis(port=redis_server.port) as admin:
         everything = {"commands": ["+@all"], "keys": ["*"], "channels": ["*"]}
-        admin.acl_setuser("h", enabled=True, passwords=["+asdfqwer1234asdf"], **everything)
+        admin.acl_setuser(
+            "h", enabled=True, passwords=["+asdfqwer1234asdf"], **everything
+        )
         try:
             travel(given)
         finally:
@@ -192,7 +186,9 @@ def test_mongo(travel, mongo_server):
     travel(given)
 
 
-@sentence("broker_class", "You can use a custom broker class for your cluster workers::")
+@sentence(
+    "broker_class", "You can use a custom broker class for your cluster workers::"
+)
 @sentence("broker_class", "(example 1)")
 @sentence("broker_class", "inherits from either the base :class:`Broker` class or one")
 def test_a_custom_class(travel, database, custom_class):

@@ -22,7 +22,9 @@ ALTERNATIVES = {
 
 
 @option("cluster")
-@sentence("ALT_CLUSTERS", "Settings that replace these where Q_CLUSTER_NAME selects them")
+@sentence(
+    "ALT_CLUSTERS", "Settings that replace these where Q_CLUSTER_NAME selects them"
+)
 def test_a_name_on_the_command_line_selects_queue_and_settings(start):
     cluster = start(queue="slow", ALT_CLUSTERS=ALTERNATIVES, timeout=20, grace=0.2)
     assert len(cluster.workers) == 1
@@ -31,7 +33,9 @@ def test_a_name_on_the_command_line_selects_queue_and_settings(start):
 
 
 @sentence("cluster_name", "The variable Q_CLUSTER_NAME overrides it.")
-@sentence("ALT_CLUSTERS", "Settings that replace these where Q_CLUSTER_NAME selects them")
+@sentence(
+    "ALT_CLUSTERS", "Settings that replace these where Q_CLUSTER_NAME selects them"
+)
 def test_a_variable_selects_queue_and_settings(start):
     cluster = start(
         environ={"Q_CLUSTER_NAME": "slow"},

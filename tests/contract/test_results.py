@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from contract.document import example_of
 from django.core.cache import caches
 from django.test import override_settings
 
@@ -156,3 +157,29 @@ def test_an_exception_in_a_worker_reaches_the_reporter(start, sink, key):
     (event,) = sink.wait("events")
     (value,) = event["exception"]["values"]
     assert (value["type"], value["value"]) == ("ValueError", key)
+
+
+@sentence("error_reporter", "(example 1)")
+@sentence("error_reporter", "you must provide the configuration settings required by")
+def test_the_example_of_a_reporter(start, sink, key):
+    pytest.importorskip("qcore_rollbar")
+    pytest.importorskip("rollbar")
+    given = example_of("error_reporter")
+    given["error_reporter"]["rollbar"]["endpoint"] = sink.endpoint
+    start(queue="rolled", ack_failures=True, **given)
+    async_task("chores.kind.fail", key, cluster="rolled")
+    (item,) = sink.wait("items")
+    assert item["environment"] == "Django-Q"
+    assert key in str(item["body"])
+
+
+@sentence("report_args", "Give reporters the arguments of a failed task.")
+@pytest.mark.parametrize("given", [True, False])
+def test_arguments_are_told_where_the_setting_says_so(start, sink, given):
+    pytest.importorskip("qcore_sentry")
+    queue = f"args-{given}"
+    reporter = {"sentry": {"dsn": sink.dsn}}
+    start(queue=queue, error_reporter=reporter, report_args=given, ack_failures=True)
+    async_task("chores.kind.fail_and_note", "canary", cluster=queue)
+    (event,) = sink.wait("events")
+    assert ("canary" in str(event)) is given

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from contract.document import examples
+from contract.document import example_of
 
 from qcore.conf import Conf
 from qcore.current import current
@@ -35,7 +35,9 @@ class Watch:
         for worker in snapshot.workers if snapshot else ():
             if worker.task_id == self._task_id and worker.state == "busy":
                 began = snapshot.at - worker.seconds - self._at
-                known = (pid == worker.pid and abs(b - began) < 2 for pid, b in self._seen)
+                known = (
+                    pid == worker.pid and abs(b - began) < 2 for pid, b in self._seen
+                )
                 if not any(known):
                     self._seen.append((worker.pid, began))
 
@@ -59,7 +61,7 @@ class Watch:
 @sentence("retry", "preventing new tasks from starting shortly after")
 @sentence("retry", "the task that has not been started by any worker to be put on work")
 def test_the_example_as_it_stands(start, ledger, key):
-    (example,) = (one.q_cluster for one in examples() if one.setting == "retry")
+    example = example_of("retry")
     assert not Conf.from_dict(example).renews
     cluster = start(queue="example", **example)
     renewing = start(queue="renewing", **example, renew=True)

@@ -201,7 +201,7 @@ def test_where_a_task_is_sent(cluster, start):
 
 @option("broker")
 def test_a_broker_and_a_cluster_that_differ_are_refused(cluster):
-    with pytest.raises(EnqueueError, match="sends to 'elsewhere'. Leave one of them out"):
+    with pytest.raises(EnqueueError, match="sends to 'elsewhere'"):
         async_task("os.getppid", broker=current.broker("elsewhere"), cluster="tests")
 
 

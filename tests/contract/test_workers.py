@@ -182,8 +182,12 @@ def test_the_tables_are_what_processes_have(
     start, processors, count, workers, each, rows
 ):
     available = processors(count)
-    cluster = start(queue=f"affinity-{count}-{each}", workers=workers, cpu_affinity=each)
-    cluster.wait_for(lambda: cluster.snapshot and len(cluster.snapshot.workers) == workers)
+    cluster = start(
+        queue=f"affinity-{count}-{each}", workers=workers, cpu_affinity=each
+    )
+    cluster.wait_for(
+        lambda: cluster.snapshot and len(cluster.snapshot.workers) == workers
+    )
     bound = {w.index: os.sched_getaffinity(w.pid) for w in cluster.snapshot.workers}
     assert bound == {
         index: {available[cpu] for cpu in row} for index, row in enumerate(rows, 1)
