@@ -22,7 +22,7 @@ from typing import ClassVar
 import pytest
 
 from ..caches.base import CacheBackend
-from .reporters import in_child
+from .forking import in_child
 
 MakeCache = Callable[[], CacheBackend]
 

@@ -30,38 +30,24 @@ Every test asks for one promise, which is its docstring.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
-import warnings
 from collections.abc import Callable, Hashable, Mapping
-from types import TracebackType
 from typing import Any, ClassVar
 
 import pytest
 
-from ..envelope import Outcome, new_id
-from ..errors import ConfigError
+from ..envelope import Outcome
+from ..errors import ConfigError, TaskTimeout
 from ..reporters.base import ErrorReporter, Report
+from .failures import EXCEPTIONS, make_report, raised, raised_elsewhere, trail
+from .forking import in_child
 
 MakeReporter = Callable[..., ErrorReporter]
 Arrived = Callable[[], list[str]]
 
 #: Stands for a secret: it must not leave unless a test says so.
 CANARY = "canary-hunter2"
-
-
-class Unprintable(Exception):
-    """Raises where its text is asked for."""
-
-    def __str__(self) -> str:
-        raise RuntimeError("no text")
-
-    __repr__ = __str__
-
-
-class OwnKind(BaseException):
-    """Is no ``Exception``, as few things that a task can raise."""
 
 
 class ErrorReporterContract:
@@ -144,8 +130,6 @@ class ErrorReporterContract:
         self, reporter: ErrorReporter, arrived: Arrived
     ) -> None:
         """A task that was stopped by an exception is reported with it."""
-        from ..errors import TaskTimeout
-
         report = make_report(raised(TaskTimeout("after 3 s")), outcome=Outcome.TIMEOUT)
         reporter.report(report)
         (text,) = self.wait(arrived)
@@ -336,89 +320,3 @@ class ErrorReporterContract:
             time.sleep(0.01)
         assert len(found) == count, f"{count} were reported, {len(found)} arrived"
         return found
-
-
-def make_report(exception: BaseException | None, **given: Any) -> Report:
-    """Return the report of a failed attempt, whose id nobody has used."""
-    fields: dict[str, Any] = {
-        "task_id": new_id(),
-        "task_name": "nightly-51f09a3c",
-        "func": "shop.tasks.nightly",
-        "queue": "contract-queue",
-        "group": "contract-group",
-        "attempt": 3,
-        "outcome": Outcome.FAILURE,
-        "message": "ValueError: no luck today",
-        "worker": "contract-host:4711",
-        "exception": exception,
-    }
-    return Report(**(fields | given))
-
-
-def raised(error: BaseException, password: str = "") -> BaseException:
-    """Return an exception with a traceback, in whose frames the password is."""
-
-    def task(secret: str) -> None:
-        variable = {"of": secret}
-        if variable:
-            raise error
-
-    try:
-        task(password)
-    except BaseException as caught:  # noqa: BLE001 - that is what it is for
-        return caught
-    raise AssertionError
-
-
-def raised_elsewhere(error: BaseException) -> BaseException:
-    """Return an exception that another function has raised."""
-    try:
-        raise error
-    except BaseException as caught:  # noqa: BLE001 - as above
-        return caught
-
-
-def _chain() -> BaseException:
-    first = raised(KeyError("first"))
-    second = RuntimeError("second")
-    second.__cause__ = first
-    return raised(second)
-
-
-EXCEPTIONS: dict[str, Callable[[], BaseException]] = {
-    "unprintable": lambda: raised(Unprintable()),
-    "base": lambda: raised(OwnKind("not an Exception")),
-    "chain": _chain,
-    "group": lambda: raised(ExceptionGroup("both", [ValueError("a"), KeyError("b")])),
-    "long": lambda: raised(ValueError("x" * 300_000)),
-}
-
-
-def trail(trace: TracebackType | None) -> list[int]:
-    """Return the identities of a traceback's parts."""
-    found = []
-    while trace is not None:
-        found.append(id(trace))
-        trace = trace.tb_next
-    return found
-
-
-def in_child(work: Callable[[], None]) -> int:
-    """Run something in a forked child, and return its exit code."""
-    with warnings.catch_warnings():
-        # Python 3.12 warns where other threads exist, as they may here and not in the
-        # sentinel of a cluster; the child ends with os._exit.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            work()
-            code = 0
-        except BaseException:  # noqa: BLE001 - the parent sees the code
-            import traceback
-
-            traceback.print_exc()
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
