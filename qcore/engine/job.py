@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
-from ..envelope import Delivery, Result, Task
+from ..envelope import Delivery, Outcome, Result, Task
 from ..tasks.execution import Attempt
+from .messages import pack_follow_up, pack_run
 
 
 @dataclass(slots=True, eq=False)
@@ -42,3 +44,22 @@ class Job:
     def attempt(self) -> int:
         """Which delivery of the task this is, from 1."""
         return self.delivery.attempt
+
+    def order(self) -> bytes:
+        """Return what a worker is told: to run it, or to do what follows its end."""
+        if self.ended is None:
+            return pack_run(self.delivery.package, self.attempt)
+        return pack_follow_up(self.delivery.package, self.attempt, self.ended)
+
+    def die(self, how: str) -> Attempt:
+        """Take note, and return, that its worker died under it."""
+        if self.killed == "timeout":
+            outcome = Outcome.TIMEOUT
+            text = f"TaskTimeout: it did not end by itself after its timeout; {how}"
+        else:
+            outcome = Outcome.CRASH
+            text = f"WorkerDied: the worker died under the task: {how}"
+        now = time.time()
+        started = now - (time.monotonic() - self.dealt)
+        self.ended = Attempt(outcome, text.encode(), "text", started, now)
+        return self.ended

@@ -22,7 +22,7 @@ from qcore.engine.obituaries import Obituaries
 from qcore.engine.pace import Pace
 from qcore.engine.patience import Patience
 from qcore.engine.room import Room
-from qcore.engine.sentinel import Backoff
+from qcore.engine.backoff import Backoff
 from qcore.engine.tally import Tally
 from qcore.envelope import Delivery, Task, new_id
 

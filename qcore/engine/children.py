@@ -1,0 +1,160 @@
+"""Runs in: the sentinel. Its children: forked, signalled and reaped here and nowhere else.
+
+Only who reaps a process knows that its pid is still its own, so a signal can never
+reach a stranger that was given the number of a dead worker.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from .limits import die_with_parent, leave_to_sentinel
+from .parts import Parts
+
+logger = logging.getLogger("qcore.sentinel")
+
+EXIT_OK, EXIT_FAILURE = 0, 1
+STACKS = (signal.SIGUSR1, signal.SIGTTIN)
+#: What the sentinel answers, and its children do not.
+HANDLED = (
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGHUP,
+    signal.SIGCHLD,
+    *STACKS,
+)
+
+
+@dataclass(slots=True)
+class Child:
+    """A process that we have forked and not yet reaped."""
+
+    pid: int
+    index: int  # a worker's place from 1; 0 is the dispatcher
+    born: float  # monotonic
+    ready: bool = False  # it has come up
+
+
+class Children:
+    """The processes of a cluster that the sentinel has forked and not yet reaped."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._children: dict[int, Child] = {}
+
+    def __len__(self) -> int:
+        return len(self._children)
+
+    def __iter__(self) -> Iterator[Child]:
+        return iter(list(self._children.values()))
+
+    def get(self, pid: int) -> Child | None:
+        """Return a child that has not been reaped."""
+        return self._children.get(pid)
+
+    # -- forking ---------------------------------------------------------------------
+    def fork(self, index: int, work: Callable[[], None]) -> int:
+        """Fork a child that does its work and never returns; return its pid.
+
+        Args:
+            index: a worker's place from 1; 0 for the dispatcher.
+            work: what it does.
+
+        Raises:
+            OSError: the system cannot give another process now.
+        """
+        self._parts.before_fork()
+        parent = os.getpid()
+        pid = os.fork()
+        if pid:
+            self._children[pid] = Child(pid, index, time.monotonic())
+            return pid
+        role = "worker" if index else "dispatcher"
+        code = EXIT_FAILURE
+        try:
+            _become(role, parent)
+            self._parts.after_fork(role)
+            work()
+            self._parts.before_exit()
+            code = EXIT_OK
+        except SystemExit as error:
+            code = error.code if isinstance(error.code, int) else EXIT_FAILURE
+        except BaseException:  # the last line of defence: tell, then end
+            logger.exception("the %s died", role)
+        finally:
+            logging.shutdown()
+            os._exit(code)
+
+    # -- reaping and killing -----------------------------------------------------------
+    def reap(self) -> list[tuple[Child, int]]:
+        """Return the children that have died, with what waitpid gave; each one once."""
+        dead = []
+        for pid, child in list(self._children.items()):
+            if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+                continue
+            if child.index and self._parts.conf.daemonize_workers:
+                # what the worker has left behind goes with it; now, while its zombie
+                # still keeps the number of the group from being used again
+                _signal_group(pid, signal.SIGKILL)
+            _, status = os.waitpid(pid, 0)
+            dead.append((self._children.pop(pid), status))
+        return dead
+
+    def signal(self, pid: int, number: int) -> None:
+        """Send a signal to a worker, if it is still ours; SIGKILL goes to its group."""
+        if pid not in self._children:
+            return
+        if number == signal.SIGKILL:
+            _signal_group(pid, number)
+        else:
+            os.kill(pid, number)
+
+    def signal_all(self, number: int) -> None:
+        """Send a signal to every child; SIGKILL goes to the groups of workers."""
+        for child in self._children.values():
+            if child.index and number == signal.SIGKILL:
+                _signal_group(child.pid, number)
+            else:
+                os.kill(child.pid, number)
+
+    def kill_all(self) -> None:
+        """Leave nothing behind, whatever the reason for leaving."""
+        self.signal_all(signal.SIGKILL)
+        for pid in list(self._children):
+            os.waitpid(pid, 0)
+            del self._children[pid]
+
+
+def _become(role: str, parent: int) -> None:
+    """Shed what belongs to the sentinel, in the child."""
+    signal.set_wakeup_fd(-1)
+    for number in HANDLED:
+        signal.signal(number, signal.SIG_DFL)
+    leave_to_sentinel(signal.SIGINT)
+    leave_to_sentinel(signal.SIGTERM)
+    faulthandler.enable()  # a task that crashes in C leaves its stack in the log
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
+    if role == "worker":
+        os.setpgid(0, 0)  # so that its children can be killed with it
+        # a dispatcher sees the sentinel's death by itself, and ends the workers'
+        # groups before it goes; this is for the worker that it cannot reach
+        die_with_parent(parent)
+
+
+def _signal_group(pid: int, number: int) -> None:
+    try:
+        os.killpg(pid, number)
+    except ProcessLookupError:
+        # nobody is left in the group, or the child has not made it yet: then
+        # it is alone, and a kill by pid is enough while it is unreaped
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            logger.debug("process %d has ended already", pid)

@@ -1,0 +1,340 @@
+"""Runs in: the dispatcher, its main thread. Deals jobs to workers, keeps their time.
+
+The loop owns the workers and every job that waits or runs. It never blocks but in
+``select``.
+"""
+
+from __future__ import annotations
+
+import logging
+import selectors
+import signal
+import socket
+import time
+from collections import deque
+
+from ..envelope import Outcome, choose
+from .crew import Crew, Hand
+from .deadlines import Deadlines
+from .inbox import Inbox
+from .job import Job
+from .link import Closed, Link
+from .messages import (
+    SOFT_STOP,
+    Control,
+    Died,
+    Drained,
+    Hired,
+    Kill,
+    Ready,
+    Renew,
+    Stop,
+    pack_control,
+    unpack_control,
+    unpack_reply,
+)
+from .obituaries import Obituaries
+from .pace import Pace
+from .parts import Parts
+from .recorder import Recorder
+from .room import Room
+from .shutdown import Shutdown
+from .tally import Tally
+
+logger = logging.getLogger("qcore.dispatcher")
+
+#: Results that may wait to be recorded before no more packages are claimed.
+_MAX_BACKLOG = 2000
+
+
+class Loop:
+    """The dispatcher's loop.
+
+    Args:
+        parts: what the cluster is made of.
+        control: to the sentinel.
+        inbox: jobs come in here.
+        recorder: ended jobs go there.
+        room: tells the pusher how many more may come.
+        tally: what the threads share.
+        restarts: how many processes the sentinel has replaced so far.
+        run_once: tell the sentinel when the queue is empty and all is done.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        control: Link,
+        inbox: Inbox,
+        recorder: Recorder,
+        room: Room,
+        tally: Tally,
+        *,
+        restarts: int,
+        run_once: bool,
+    ) -> None:
+        self._parts = parts
+        self._conf = parts.conf
+        self._control = control
+        self._inbox = inbox
+        self._recorder = recorder
+        self._room = room
+        self._tally = tally
+        self._run_once = run_once
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(inbox, selectors.EVENT_READ)
+        self._selector.register(control, selectors.EVENT_READ)
+        self._ready: deque[Job] = deque()
+        self._deadlines = Deadlines()
+        self._obituaries = Obituaries()
+        self._shutdown = Shutdown()
+        self._pace = Pace(time.monotonic())
+        self._ended = 0  # tasks since the pace was last noted
+        self.crew = Crew(self._selector)
+        self.restarts = restarts
+
+    def waiting(self) -> int:
+        """Return how many jobs wait for a worker."""
+        return len(self._ready)
+
+    # -- one round ---------------------------------------------------------------------
+    def round(self) -> None:
+        """Wait for something to do, and do it.
+
+        Raises:
+            Closed: the sentinel has gone.
+        """
+        for key, events in self._selector.select(self._patience()):
+            if key.fileobj is self._inbox:
+                self._inbox.drain()
+            elif key.fileobj is self._control:
+                self._listen()
+            elif key.data in self.crew:  # it may have been taken leave of just now
+                if events & selectors.EVENT_WRITE:
+                    self.crew.flush(key.data)
+                if events & selectors.EVENT_READ:
+                    self._hear(key.data)
+        self._keep_time()
+        arrived = self._take_in()
+        if self._shutdown.killing or (
+            self._tally.stopping.is_set() and not len(self.crew)
+        ):
+            self._give_back_ready()  # nobody is left who could do it
+        self._deal()
+        self._make_room(arrived)
+
+    def _make_room(self, arrived: int) -> None:
+        """Say how many more jobs there is room for."""
+        self._pace.note(self._ended, time.monotonic())
+        self._ended = 0
+        limit = self._conf.queue_limit
+        if "queue_limit" not in self._conf.explicit:
+            limit = max(limit, self._pace.ahead())
+        idle = len(self.crew.idle)
+        if self._recorder.backlog() > _MAX_BACKLOG:
+            idle = limit = 0  # results come faster than they can be stored
+        self._room.update(arrived, len(self._ready), idle, limit)
+
+    def _patience(self) -> float | None:
+        moments = (self._deadlines.next(), self._obituaries.next())
+        due = [moment for moment in moments if moment is not None]
+        due += self._shutdown.next()
+        if self._run_once or self._tally.stopping.is_set():
+            due.append(time.monotonic() + 0.05)  # to see that nothing is left
+        return max(0.0, min(due) - time.monotonic()) if due else None
+
+    def _take_in(self) -> int:
+        """Sort what has come in: follow-ups first, they are nearly done."""
+        arrived = 0
+        for job in self._inbox.take():
+            if job.ended is not None:
+                self._ready.appendleft(job)
+                continue
+            arrived += 1
+            if self._tally.stopping.is_set():
+                self._recorder.give_back(job)
+            else:
+                self._ready.append(job)
+        return arrived
+
+    # -- dealing -----------------------------------------------------------------------
+    def _deal(self) -> None:
+        idle, ready = self.crew.idle, self._ready
+        while idle and ready:
+            job = ready.popleft()
+            now = time.monotonic()
+            if job.ended is None and not self._may_start(job, now):
+                self._tally.settle(job)
+                continue
+            hand = idle.pop()
+            if not self.crew.order(hand, job.order()):
+                ready.appendleft(job)  # its death will be heard of in a moment
+                continue
+            hand.job = job
+            job.dealt = now
+            if job.ended is None:
+                self._tally.active[job.task.id] = job
+            self._limit(hand, job, now)
+
+    def _may_start(self, job: Job, now: float) -> bool:
+        """Whether a delivery is still ours, and not a copy of one that runs already."""
+        if job.lost or job.lease_end <= now:
+            # somebody else has it, or will in a moment: two would run
+            logger.info("%s waited longer than its lease; left", job.task.id)
+            return False
+        other = self._tally.active.get(job.task.id)
+        if other is not None and not other.lost and other.lease_end > now:
+            logger.info("%s was delivered twice; one of them is left", job.task.id)
+            return False
+        return True
+
+    def _limit(self, hand: Hand, job: Job, now: float) -> None:
+        """Note when the worker must be killed, should the soft time-out not do."""
+        seconds = self._conf.timeout
+        if job.ended is None:
+            seconds = choose(job.task.options.timeout, seconds)
+        if seconds is not None:
+            self._deadlines.add(now + seconds + self._conf.grace, hand, job)
+
+    def _keep_time(self) -> None:
+        now = time.monotonic()
+        for hand, job in self._deadlines.passed(now):
+            job.killed = "timeout"
+            # should it end in time after all, the kill must not hit its next task
+            hand.ending = True
+            self._tell(Kill(hand.pid, signal.SIGKILL))
+        for hand, job in self._obituaries.overdue(now):
+            self._bury(hand, job, "it is not known how")
+        if self._shutdown.is_soft_due(now):
+            self._interrupt(SOFT_STOP)
+        if self._shutdown.is_kill_due(now):
+            self._interrupt(signal.SIGKILL)
+
+    # -- workers ---------------------------------------------------------------------------
+    def _hear(self, hand: Hand) -> None:
+        try:
+            frames = hand.link.receive()
+        except Closed:
+            self.crew.dismiss(hand)
+            if hand.job is not None:
+                self._obituaries.lost(hand)
+            return
+        for frame in frames:
+            self._conclude(hand, frame)
+
+    def _part(self, pid: int, status: int) -> None:
+        """Take leave of a worker that has been reaped."""
+        hand = self.crew.get(pid)
+        if hand is not None:
+            for frame in hand.link.last_words():
+                self._conclude(hand, frame)
+            self.crew.dismiss(hand)
+            if hand.job is not None:
+                self._obituaries.lost(hand)
+        if found := self._obituaries.died(pid, status):
+            self._bury(*found)
+
+    def _conclude(self, hand: Hand, frame: bytes) -> None:
+        """Take a worker's reply, and make it idle again."""
+        reply = unpack_reply(frame)
+        job = hand.job
+        if job is None:
+            self.crew.begin(hand)
+            self._tell(Ready(hand.pid))
+            return
+        hand.done, hand.rss = reply.done, reply.rss or hand.rss
+        hand.ending = hand.ending or reply.retires
+        self.crew.free(hand)
+        if reply.ended is None:
+            job.next_package = reply.next_package
+            self._recorder.finish(job)
+        elif reply.ended.outcome == Outcome.STOPPED:
+            self._recorder.give_back(job)
+        else:
+            job.ended = reply.ended
+            self._ended += 1
+            self._recorder.record(job)
+
+    def _bury(self, hand: Hand, job: Job, how: str) -> None:
+        """Say what became of the job of a dead worker."""
+        hand.job = None
+        if job.killed == "stop":
+            self._recorder.give_back(job)
+        elif job.ended is not None:
+            self._after_follow_up_death(job, how)
+        else:
+            ended = job.die(how)
+            self._parts.report(
+                job.task,
+                job.attempt,
+                ended.outcome,
+                ended.value.decode(),
+                f"{socket.gethostname()}:{hand.pid}",
+                None,
+            )
+            self._recorder.record(job)
+
+    def _after_follow_up_death(self, job: Job, how: str) -> None:
+        """Try a follow-up once more; a hook that kills twice is given up."""
+        job.follow_up_crashes += 1
+        logger.error("the hook of %s killed its worker: %s", job.task.id, how)
+        if job.follow_up_crashes < 2:
+            self._ready.appendleft(job)
+        else:
+            self._recorder.finish(job)
+
+    # -- the sentinel ------------------------------------------------------------------------
+    def _listen(self) -> None:
+        for frame in self._control.receive_with_fds():
+            message = unpack_control(frame)
+            if isinstance(message, Hired):
+                sock = socket.socket(fileno=self._control.fds.popleft())
+                self.crew.welcome(Hand(message.pid, message.index, Link(sock)))
+            elif isinstance(message, Died):
+                self.restarts += 1
+                self._part(message.pid, message.status)
+            elif isinstance(message, Stop):
+                self._stop(message.grace)
+            elif isinstance(message, Renew):
+                self.crew.end_all()
+
+    def _tell(self, message: Control) -> None:
+        self._control.send(pack_control(message))
+
+    # -- stopping ------------------------------------------------------------------------
+    def _stop(self, grace: float) -> None:
+        """Claim no more, give back what has not begun, let the rest end for a while."""
+        self._tally.stopping.set()
+        self._room.close()
+        self._give_back_ready(begun=False)
+        self._shutdown.begin(time.monotonic(), grace)
+
+    def _give_back_ready(self, *, begun: bool = True) -> None:
+        """Return what waits for a worker; without ``begun``, follow-ups may go on."""
+        waiting, self._ready = self._ready, deque()
+        for job in waiting:
+            if begun or job.ended is None:
+                self._recorder.give_back(job)
+            else:
+                self._ready.append(job)
+
+    def _interrupt(self, number: int) -> None:
+        """End what still runs; it is given back and will run again."""
+        for hand in self.crew.busy():
+            assert hand.job is not None
+            logger.warning("stopping %s id=%s", hand.job.task.func, hand.job.task.id)
+            hand.job.killed = "stop"
+            self._tell(Kill(hand.pid, number))
+
+    def is_done(self) -> bool:
+        """Return whether the cluster has stopped, and nothing is left to do."""
+        busy = self.crew.busy() or self._ready or self._inbox or self._obituaries
+        if self._tally.stopping.is_set():
+            # a result that is being recorded may still ask for a follow-up
+            late = self._shutdown.is_late(time.monotonic())
+            return not busy and (late or not self._tally.held)
+        idle = not busy and not self._tally.held and self._tally.queue_empty.is_set()
+        if self._run_once and idle:
+            self._run_once = False
+            self._tell(Drained())
+        return False
