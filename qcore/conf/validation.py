@@ -208,3 +208,5 @@ def _near(value: object) -> Iterator[object]:
         yield from (value.strip(), value.upper(), value.lower(), [value])
     elif isinstance(value, float) and value.is_integer():
         yield int(value)
+    elif isinstance(value, type):
+        yield f"{value.__module__}.{value.__qualname__}"
