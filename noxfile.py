@@ -65,6 +65,13 @@ PYTHON_SERVERS = {
 # processes, each with servers of its own; a file stays in one process.
 QUICK = ["-m", "not slow and not soak", "-n", "2", "--dist", "loadfile"]
 
+# What needs wheels of ours and environments of their own.
+INSTALL_TESTS = [
+    "tests/test_install.py",
+    "tests/test_plugin_path.py",
+    "tests/test_tutorial.py",
+]
+
 DATABASE_TESTS = ["tests/django", "plugins/qcore-orm/tests"]
 
 
@@ -244,7 +251,8 @@ def tests_django6(session: nox.Session) -> None:
     if NEWER_PYTHON is None:
         session.skip("no Python 3.12 or later with venv on this machine")
     session.install(*checkout(*PLUGINS), *group("test"), "Django>=6")
-    run_tests(session, *QUICK, *session.posargs)
+    quick = ["-m", "not slow and not soak and not once", *QUICK[2:]]
+    run_tests(session, *quick, *session.posargs)
 
 
 @nox.session
@@ -288,12 +296,13 @@ def certify(session: nox.Session) -> None:
 @nox.session
 def install(session: nox.Session) -> None:
     """Build wheels, install them the documented ways, and use them."""
-    session.install(*(words for words in group("test") if words.startswith("pytest>")))
+    wanted = ("pytest>", "psutil>")  # psutil is for the servers that tests start
+    session.install(*(words for words in group("test") if words.startswith(wanted)))
     # Without our pytest settings, which want Django and qcore in this environment:
     # it has neither, so that what is installed is what is seen.
     bare = ["-q", "--no-header", "-c", os.devnull, f"--rootdir={HERE}"]
     bare += ["-p", "no:cacheprovider", "-W", "ignore::pytest.PytestUnknownMarkWarning"]
-    session.run("pytest", *bare, "tests/test_install.py", *session.posargs)
+    session.run("pytest", *bare, *INSTALL_TESTS, *session.posargs)
 
 
 @nox.session

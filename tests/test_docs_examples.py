@@ -13,7 +13,10 @@ from documents.blocks import Block, blocks, name_of, pages
 from documents.project import Project
 
 README, *MANUAL = pages()
-WITH_CODE = [page for page in MANUAL if any(blocks(page, "python"))]
+# the tutorial is typed step by step: tests/test_tutorial.py
+WITH_CODE = [
+    page for page in MANUAL if any(blocks(page, "python")) and page.stem != "tutorial"
+]
 
 
 def test_the_manual_has_examples() -> None:

@@ -6,78 +6,15 @@ noxfile.py runs it. Needs the package index for the dependencies, as users do.
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-import subprocess
 import sys
-import tomllib
-import venv
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from bare_environment import PLUGINS, ROOT, VERSION, Environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-
-ROOT = Path(__file__).resolve().parents[1]
-PLUGINS = sorted(path.parent.name for path in ROOT.glob("plugins/*/pyproject.toml"))
-VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-
-
-@dataclass(frozen=True, slots=True)
-class Environment:
-    """A virtual environment of its own in ``folder``."""
-
-    folder: Path
-
-    def run(self, program: str, *words: str) -> str:
-        """Run a program of the environment in an empty folder; return its output."""
-        clean = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
-        clean.pop("DJANGO_SETTINGS_MODULE", None)
-        done = subprocess.run(
-            [str(self.folder / "bin" / program), *words],
-            cwd=self.folder,
-            env=clean,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, f"{program} {words}:\n{done.stdout}{done.stderr}"
-        return done.stdout
-
-    def pip(self, *words: str) -> str:
-        return self.run("pip", "--disable-pip-version-check", *words)
-
-    def versions(self) -> dict[str, str]:
-        """Return what is installed: the version of every distribution."""
-        listed = json.loads(self.pip("list", "--format", "json"))
-        return {row["name"]: row["version"] for row in listed}
-
-    def plugins(self) -> dict[str, dict[str, object]]:
-        """Return what ``qcore plugins --json`` says, by the name of the plugin."""
-        said = json.loads(self.run("qcore", "plugins", "--json"))
-        return {row["name"]: row for row in said["plugins"]}
-
-
-@pytest.fixture
-def bare(tmp_path: Path) -> Environment:
-    """An environment with pip and nothing else."""
-    folder = tmp_path / "bare"
-    venv.create(folder, with_pip=True)
-    return Environment(folder)
-
-
-@pytest.fixture(scope="module")
-def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A wheelhouse with every distribution of this repository."""
-    folder = tmp_path_factory.mktemp("dist")
-    places = [str(ROOT), *(f"{ROOT}/plugins/{name}" for name in PLUGINS)]
-    pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(folder)]
-    built = subprocess.run([*pip, *places], capture_output=True, text=True, check=False)
-    assert built.returncode == 0, built.stderr
-    return folder
 
 
 def test_the_wheelhouse_holds_one_pure_wheel_per_distribution(dist: Path) -> None:

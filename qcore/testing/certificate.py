@@ -51,10 +51,24 @@ import pytest
 from .. import __version__
 from ..brokers.base import CAPABILITIES, Broker
 from ..plugins import GROUP
-from . import BrokerContract, ErrorReporterContract, PluginContract
+from . import (
+    BrokerContract,
+    CacheBackendContract,
+    ErrorReporterContract,
+    PluginContract,
+    ResultStoreContract,
+    SchedulerContract,
+)
 
 SCHEMA = "qcore.certificate/1"
-CONTRACTS: tuple[type, ...] = (BrokerContract, ErrorReporterContract, PluginContract)
+CONTRACTS: tuple[type, ...] = (
+    BrokerContract,
+    CacheBackendContract,
+    ErrorReporterContract,
+    PluginContract,
+    ResultStoreContract,
+    SchedulerContract,
+)
 
 #: The test after which a broker is asked for its service.
 _PORTRAIT = "test_info"

@@ -14,7 +14,7 @@ _FENCE = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 # The first line of a block that is a file: `# shop/tasks.py`, perhaps with a remark.
-_FILE = re.compile(r"# (?P<name>[\w./]+\.py)\b.*\n")
+_FILE = re.compile(r"# (?P<name>[\w./-]+\.py)\b.*\n")
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,7 @@ class TestDisque(BrokerContract):
     """What holds for every broker."""
 
     secret = PASSWORD
+    service = None if REAL_NODES else "a server with Disque's protocol, of these tests"
     misspelt = ({"disque_nodes": ["127.0.0.1:port"]}, "'127.0.0.1:port' is not a node")
 
     @pytest.fixture

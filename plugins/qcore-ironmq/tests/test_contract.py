@@ -11,7 +11,6 @@ from servers.ironmq import IronMQServer, real_options
 from qcore.brokers.base import Broker
 from qcore.conf import Conf
 from qcore.testing import BrokerContract, PluginContract
-from qcore.testing.brokers.case import Connect
 from qcore_ironmq.broker import IronMQBroker
 
 Make = Callable[..., Broker]
@@ -64,8 +63,3 @@ class TestIronMQ(BrokerContract):
             server.restart()
 
         return restart
-
-    def test_lease_is_the_setting(self, connect: Connect) -> None:
-        """As every broker's, with seconds that the real service takes, too."""
-        broker = connect("contract-lease", retry=47)
-        assert (broker.lease, broker.queue) == (47.0, "contract-lease")

@@ -154,8 +154,8 @@ class UpkeepContract(BrokerCase):
 
     def test_lease_is_the_setting(self, connect: Connect) -> None:
         """``broker.lease`` is ``retry`` in seconds, ``broker.queue`` its queue."""
-        broker = connect("contract-lease", retry=17)
-        assert (broker.lease, broker.queue) == (17.0, "contract-lease")
+        broker = connect("contract-lease", retry=47)
+        assert (broker.lease, broker.queue) == (47.0, "contract-lease")
 
     def test_unknown_option_is_refused(self, connect: Connect) -> None:
         """A misspelt option raises ConfigError that names it, before connecting."""

@@ -1,0 +1,49 @@
+"""A virtual environment of its own, in which what is installed is used as users do."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PLUGINS = sorted(path.parent.name for path in ROOT.glob("plugins/*/pyproject.toml"))
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """A virtual environment of its own in ``folder``."""
+
+    folder: Path
+
+    def run(self, program: str, *words: str) -> str:
+        """Run a program of the environment in an empty folder; return its output."""
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+        clean.pop("DJANGO_SETTINGS_MODULE", None)
+        done = subprocess.run(
+            [str(self.folder / "bin" / program), *words],
+            cwd=self.folder,
+            env=clean,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{program} {words}:\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def pip(self, *words: str) -> str:
+        return self.run("pip", "--disable-pip-version-check", *words)
+
+    def versions(self) -> dict[str, str]:
+        """Return what is installed: the version of every distribution."""
+        listed = json.loads(self.pip("list", "--format", "json"))
+        return {row["name"]: row["version"] for row in listed}
+
+    def plugins(self) -> dict[str, dict[str, object]]:
+        """Return what ``qcore plugins --json`` says, by the name of the plugin."""
+        said = json.loads(self.run("qcore", "plugins", "--json"))
+        return {row["name"]: row for row in said["plugins"]}

@@ -1,0 +1,30 @@
+"""Bare environments and a wheelhouse, for the tests that install qcore as users do."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+from bare_environment import PLUGINS, ROOT, Environment
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Environment:
+    """An environment with pip and nothing else."""
+    folder = tmp_path / "bare"
+    venv.create(folder, with_pip=True)
+    return Environment(folder)
+
+
+@pytest.fixture(scope="session")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheelhouse with every distribution of this repository."""
+    folder = tmp_path_factory.mktemp("dist")
+    places = [str(ROOT), *(f"{ROOT}/plugins/{name}" for name in PLUGINS)]
+    pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(folder)]
+    built = subprocess.run([*pip, *places], capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr
+    return folder
