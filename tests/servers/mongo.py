@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import socket
 import struct
 
@@ -20,12 +19,10 @@ _MESSAGE = struct.pack("<iiiiiB", 21 + len(_DOCUMENT), 1, 0, 2013, 0, 0) + _DOCU
 class MongoServer(LoopbackServer):
     """Runs ``secantusd-py``: WiredTiger behind the wire protocol, a replica set of one.
 
-    Data survives ``kill``. ``options`` are further words of the command line, such as
+    Written with ``j``, data survives ``kill``. It needs two seconds to stop, and hangs
+    when an index is made while the first document makes the collection. ``options`` are further words of the command line, such as
     ``"--auth"``.
     """
-
-    # It needs two seconds to end by SIGTERM, and holds its folder until then.
-    stop_signal = signal.SIGTERM
 
     def __init__(self, *options: str) -> None:
         self._program = find_server("mongo", "secantusd-py")
