@@ -37,6 +37,14 @@ def derive_key(secret: str, site: str) -> bytes:
     return hmac.digest(secret.encode(), purpose, hashlib.sha256)
 
 
+def fingerprint(key: bytes) -> str:
+    """Return what tells a key from others and does not tell the key: 12 hex digits.
+
+    A MAC of a text of its own, so that it cannot be mistaken for that of a package.
+    """
+    return hmac.digest(key, b"qcore fingerprint v1", hashlib.sha256)[:6].hex()
+
+
 class Signer:
     """Turns tasks into packages and back.
 
@@ -59,6 +67,11 @@ class Signer:
         self._keys = [derive_key(secret, site) for secret in secrets]
         self._compress = compress
         self._max_size = max_size
+
+    @property
+    def fingerprints(self) -> list[str]:
+        """The fingerprints of the keys that are accepted; the first one signs."""
+        return [fingerprint(key) for key in self._keys]
 
     def sign(self, task: Task) -> bytes:
         """Return the package of a task."""

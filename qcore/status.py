@@ -57,6 +57,7 @@ class Snapshot(msgspec.Struct, kw_only=True):
     quarantined: int = 0
     restarts: int = 0  # workers replaced, for whatever reason
     problem: str | None = None  # what keeps it from working, one line
+    keys: list[str] = []  # fingerprints of the keys it accepts; the first one signs
 
     @property
     def uptime(self) -> float:
@@ -81,7 +82,8 @@ def publish(snapshot: Snapshot) -> None:
     Raises:
         BrokerError, StoreError: it could not be published now.
     """
-    value = _encode(snapshot)
+    keys = current.signer.fingerprints
+    value = _encode(msgspec.structs.replace(snapshot, keys=keys))
     ttl = max(MIN_TTL, 4 * current.conf.guard_cycle)
     way = route()
     if way == "broker":

@@ -15,7 +15,7 @@ from typing import Protocol, TextIO
 
 from .. import __version__
 from ..errors import QcoreError
-from . import cluster, demo, info, memory, monitor, plugin, plugins
+from . import cluster, demo, doctor, info, memory, monitor, plugin, plugins
 from .exits import EPILOG, FAILURE, INTERRUPTED, OK, USAGE, code_of
 
 
@@ -36,6 +36,7 @@ VERBS: dict[str, Verb] = {
     "monitor": monitor,
     "info": info,
     "memory": memory,
+    "doctor": doctor,
     "plugins": plugins,
     "plugin": plugin,
     "demo": demo,

@@ -40,7 +40,7 @@ def run(options: Namespace, out: TextIO) -> int:
     if options.name:
         os.environ["Q_CLUSTER_NAME"] = options.name
         current.reset()
-    if not _passes_checks():
+    if not _passes_checks() or not _finds_tables():
         return USAGE
     from .. import cluster
     from . import banner
@@ -63,6 +63,31 @@ def _passes_checks() -> bool:
         hint = f"\n  {message.hint}" if message.hint else ""
         sys.stderr.write(f"{level} ({message.id}): {message.msg}{hint}\n")
     return not any(message.is_serious() for message in messages)
+
+
+def _finds_tables() -> bool:
+    """Print which tables are missing or old; return whether a cluster could use them.
+
+    A database that cannot be reached is not asked: the cluster waits for it.
+    """
+    from django.db import Error
+
+    from ..doctor.tables import faults
+
+    try:
+        found = list(faults())
+    except Error as error:
+        sys.stderr.write(f"warning: the tables are not checked: {_first_line(error)}\n")
+        return True
+    for fault in found:
+        sys.stderr.write(f"error: {fault}\n")
+    return not found
+
+
+def _first_line(error: Exception) -> str:
+    from ..masking import mask_url
+
+    return mask_url(str(error).strip().partition("\n")[0])
 
 
 def _log_to_terminal(level: str) -> None:

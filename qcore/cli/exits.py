@@ -6,8 +6,8 @@ from ..errors import BrokerUnavailable, ConfigError, PluginError, QcoreError
 
 OK = 0
 FAILURE = 1
-USAGE = 2  # the command line, the settings or a plugin is wrong
-UNHEALTHY = 3  # no cluster is running, or one of them has a problem
+USAGE = 2  # the command line, the settings, a plugin or the tables are wrong
+UNHEALTHY = 3  # no cluster is running, or something has a problem
 REFUSED = 5  # this system cannot do it, or a file is in the way
 TEMPORARY = 75  # the broker is down; EX_TEMPFAIL of sysexits.h: try again
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
@@ -15,9 +15,10 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells count
 EPILOG = """\
 exit codes:
   0  done                                3  no cluster is running, or one has
-  1  failed                                 a problem (monitor, info, memory)
-  2  the command line or the settings    5  refused on this system, or as a
-     are wrong                              file is in the way
+  1  failed                                 a problem (monitor, info, memory,
+  2  the command line, the settings         doctor)
+     or the tables are wrong             5  refused on this system, or as a
+                                            file is in the way
                                         75  the broker cannot be reached now
 """
 

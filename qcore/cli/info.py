@@ -103,7 +103,7 @@ def _stored() -> dict[str, Any]:
     from django.db.models import Avg, Count, DurationField, ExpressionWrapper, F
     from django.utils import timezone
 
-    from ..models import Failure, Schedule, Success, Task
+    from ..models import Failure, Quarantine, Schedule, Success, Task
 
     taken = ExpressionWrapper(F("stopped") - F("started"), DurationField())
     since = timezone.now() - dt.timedelta(hours=_HOURS)
@@ -114,6 +114,7 @@ def _stored() -> dict[str, Any]:
         "succeeded": Success.objects.count(),
         "failed": Failure.objects.count(),
         "schedules": Schedule.objects.count(),
+        "quarantined": Quarantine.objects.count(),
         "last_24_hours": {
             "tasks": day["tasks"],
             "per_second": day["tasks"] / _DAY,
@@ -132,15 +133,14 @@ def _render(document: dict[str, Any]) -> list[str]:
         f"{plural(totals['clusters'], 'cluster')},"
         f" {plural(totals['workers'], 'worker')}, {plural(totals['restarts'], 'restart')}"
     )
-    counted = queue["waiting"] is not None
     speed = sum(cluster["rate"] for cluster in document["clusters"])
-    waiting = f"{number(queue['waiting'])} waiting, {number(queue['claimed'])} claimed"
     since_start = (
         f"{number(totals['succeeded'])} succeeded, {number(totals['failed'])} failed"
         f" ({number(totals['crashed'])} crashed), {rate(speed)} tasks/s"
     )
     kept = (
         f"{number(stored['succeeded'])} succeeded, {number(stored['failed'])} failed,"
+        f" {number(stored['quarantined'])} quarantined,"
         f" {plural(stored['schedules'], 'schedule')}"
     )
     lately = (
@@ -149,7 +149,7 @@ def _render(document: dict[str, Any]) -> list[str]:
     )
     pairs = [
         ("broker", document["broker"]),
-        ("queue", f"{queue['name']}: {waiting}" if counted else queue["name"]),
+        ("queue", _queue(queue)),
         ("running", running if totals["clusters"] else EMPTY),
         *([("since start", since_start)] if totals["clusters"] else []),
         ("stored", kept),
@@ -162,3 +162,16 @@ def _render(document: dict[str, Any]) -> list[str]:
     ]
     heading = f"qcore {document['version']}, project {document['project']}"
     return [heading, *facts(pairs)]
+
+
+def _queue(queue: dict[str, Any]) -> str:
+    from ..monitor.text import number, seconds
+
+    parts = [
+        f"{number(queue[state])} {state}"
+        for state in ("waiting", "claimed")
+        if queue[state] is not None
+    ]
+    if queue["oldest_seconds"] is not None:
+        parts.append(f"the oldest for {seconds(queue['oldest_seconds'])}")
+    return f"{queue['name']}: {', '.join(parts)}" if parts else queue["name"]

@@ -30,6 +30,7 @@ class View:
     route: str  # how status comes here: "cache", "broker" or "none"
     waiting: int | None  # packages in the queue; None where it cannot count
     claimed: int | None  # packages that some cluster holds
+    oldest: float | None  # seconds that the oldest package has waited to be claimed
     clusters: list[Snapshot]
     rates: dict[str, float] = field(default_factory=dict)  # tasks/s by cluster
     problem: str | None = None  # why the rest is empty
@@ -55,6 +56,7 @@ class View:
                 "name": self.queue,
                 "waiting": self.waiting,
                 "claimed": self.claimed,
+                "oldest_seconds": self.oldest,
             },
             "status_route": self.route,
             "clusters": [
@@ -88,6 +90,7 @@ class Watcher:
             route=route(),
             waiting=broker.queue_size() if counts else None,
             claimed=broker.lock_size() if counts else None,
+            oldest=broker.oldest_waiting(),
             clusters=clusters,
             rates=self._rates(clusters),
         )
@@ -112,6 +115,7 @@ class Watcher:
                 route="none",
                 waiting=None,
                 claimed=None,
+                oldest=None,
                 clusters=[],
                 problem=str(error),
             )

@@ -52,12 +52,11 @@ def title(view: View) -> str:
 
 def queue_line(view: View) -> str:
     """Return what waits and what is being worked on."""
-    if view.waiting is None:
-        return f"queue {view.queue}: this broker cannot count its packages"
-    return (
-        f"queue {view.queue}: {number(view.waiting)} waiting,"
-        f" {number(view.claimed)} claimed"
-    )
+    counts = "this broker cannot count its packages"
+    if view.waiting is not None:
+        counts = f"{number(view.waiting)} waiting, {number(view.claimed)} claimed"
+    oldest = "" if view.oldest is None else f", the oldest for {seconds(view.oldest)}"
+    return f"queue {view.queue}: {counts}{oldest}"
 
 
 def empty(view: View) -> str:

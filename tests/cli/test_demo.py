@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from cli_project import clean_environment
+from json_schemas import validate
 from terminal import Terminal
 
 pytest.importorskip("qcore_orm")
@@ -62,6 +63,7 @@ def test_every_kind_ends_as_it_should_and_nothing_is_left(folder):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     document = json.loads(done.stdout)
+    validate(document)
     assert document["schema"] == "qcore.demo/1"
     assert document["ok"]
     assert document["seconds"] < 60

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from cli_project import SETTINGS, clean_environment, write_project
 from django.core.management import CommandError, call_command
+from json_schemas import validate
 from terminal import Terminal
 
 from qcore import __version__
@@ -33,8 +34,14 @@ def test_monitor_shows_every_worker(qcore, live_project):
 
 def test_monitor_as_json(qcore, live_project):
     document = json.loads(qcore(live_project, "monitor", "--json").stdout)
+    validate(document)
     assert document["schema"] == "qcore.monitor/1"
-    assert document["queue"] == {"name": "shop", "waiting": 0, "claimed": 0}
+    assert document["queue"] == {
+        "name": "shop",
+        "waiting": 0,
+        "claimed": 0,
+        "oldest_seconds": None,
+    }
     assert document["status_route"] == "broker"  # no cache is set
     (cluster,) = document["clusters"]
     assert cluster["schema"] == "qcore.status/1"
@@ -47,6 +54,7 @@ def test_info_as_json_and_as_text(qcore, live_project):
     done = qcore(live_project, "info", "--json")
     assert done.returncode == 0
     document = json.loads(done.stdout)
+    validate(document)
     assert document["schema"] == "qcore.info/1"
     assert document["version"] == __version__
     assert document["totals"]["clusters"] == 1
@@ -55,6 +63,7 @@ def test_info_as_json_and_as_text(qcore, live_project):
         "succeeded",
         "failed",
         "schedules",
+        "quarantined",
         "last_24_hours",
     }
     shown = qcore(live_project, "info").stdout
@@ -70,6 +79,7 @@ def test_info_ids(qcore, live_project):
 
 def test_memory_of_every_process(qcore, live_project):
     document = json.loads(qcore(live_project, "memory", "--json").stdout)
+    validate(document)
     assert document["schema"] == "qcore.memory/1"
     assert document["unit"] == "kB of 1024 bytes"
     (cluster,) = document["clusters"]

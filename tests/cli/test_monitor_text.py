@@ -54,6 +54,7 @@ def view(*clusters: Snapshot, **more) -> View:
         "route": "cache",
         "waiting": 1204,
         "claimed": 9,
+        "oldest": 83.4,
         "clusters": list(clusters),
         "rates": {cluster.cluster: 3.21 for cluster in clusters},
     }
@@ -63,7 +64,7 @@ def view(*clusters: Snapshot, **more) -> View:
 PLAIN = Paint(io.StringIO())
 
 AT_80 = """\
-queue mail: 1,204 waiting, 9 claimed
+queue mail: 1,204 waiting, 9 claimed, the oldest for 1 min 23 s
 
 89abcdef on web-1: running, queue mail, up 2 h 14 min
   12,345 succeeded, 12 failed (1 crashed), 3.2 tasks/s, 7 in hand, 2 restarts
@@ -125,7 +126,7 @@ def test_a_cluster_that_has_stopped_is_none_that_runs():
 
 
 def test_a_broker_that_cannot_count_says_so():
-    shown = render(view(CLUSTER, waiting=None, claimed=None), 80, PLAIN)
+    shown = render(view(CLUSTER, waiting=None, claimed=None, oldest=None), 80, PLAIN)
     assert shown[1] == "queue mail: this broker cannot count its packages"
 
 

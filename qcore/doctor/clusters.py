@@ -1,0 +1,104 @@
+"""The clusters that run: whether they are of one mind with this process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+
+from .. import __version__
+from ..current import current
+from ..findings import Finding, error, ok, warning
+from ..monitor.text import number, plural
+from ..status import MIN_TTL, Snapshot, snapshots
+from .measures import SKEW, skewed
+
+
+def clusters() -> Iterator[Finding]:
+    """Yield what is to be said of each running cluster, and of what was refused.
+
+    Raises:
+        QcoreError: status cannot be read.
+        django.db.Error: the database cannot be asked.
+    """
+    running = [seen for seen in snapshots() if seen.state != "stopped"]
+    yield _running(running)
+    ours = current.signer.fingerprints
+    for seen in running:
+        who = f"the cluster {seen.cluster[-8:]} on {seen.host}"
+        if seen.problem:
+            yield error(f"{who} reports: {seen.problem}", "See its log.")
+        if seen.version != __version__:
+            yield warning(
+                f"{who} runs qcore {seen.version}, this process {__version__}",
+                "Restart it once the update has been installed there.",
+            )
+        yield from compare_keys(who, seen.keys, ours)
+        yield from _clock(who, seen)
+    yield from _quarantine()
+
+
+def _running(running: Sequence[Snapshot]) -> Finding:
+    if running:
+        workers = sum(len(seen.workers) for seen in running)
+        counts = f"{plural(len(running), 'cluster')}, {plural(workers, 'worker')}"
+        return ok(f"running: {counts}")
+    return warning("no cluster is running: tasks wait", "Start one: qcore cluster")
+
+
+def compare_keys(
+    who: str, theirs: Sequence[str], ours: Sequence[str]
+) -> Iterator[Finding]:
+    """Yield whether two processes accept each other's packages.
+
+    Args:
+        who: the other one, for messages.
+        theirs, ours: fingerprints of the keys that are accepted; the first one signs.
+            An empty list was published by an older version and says nothing.
+    """
+    if not theirs:
+        return
+    if ours[0] not in theirs:
+        yield error(
+            f"this process signs with another key than {who}, which refuses its tasks"
+            f" (ours {ours[0]}, accepted there {', '.join(theirs)})",
+            "Give both the same SECRET_KEY or signing_keys, and the same"
+            " Q_CLUSTER['name']. While you change a key, put the other one into"
+            " SECRET_KEY_FALLBACKS.",
+        )
+    elif theirs[0] not in ours:
+        yield warning(
+            f"{who} signs with a key that this process does not accept"
+            f" (theirs {theirs[0]}, accepted here {', '.join(ours)})",
+            "Put that key into SECRET_KEY_FALLBACKS here, or restart the cluster with"
+            " the settings of this process.",
+        )
+    elif theirs[0] != ours[0]:
+        yield ok(f"{who} signs with another key, and each accepts the other's")
+    else:
+        yield ok(f"{who} signs with the same key as this process")
+
+
+def _clock(who: str, seen: Snapshot) -> Iterator[Finding]:
+    """Yield whether the host of a living cluster has another time than this one.
+
+    A snapshot is at most a few rounds old, which is less than what is asked for here.
+    """
+    ahead = seen.at - time.time()
+    oldest = max(MIN_TTL, 4 * current.conf.guard_cycle)
+    if ahead > SKEW or ahead < -(oldest + SKEW):
+        yield skewed(who, ahead)
+
+
+def _quarantine() -> Iterator[Finding]:
+    from ..models import Quarantine
+
+    kept = Quarantine.objects.count()
+    if not kept:
+        yield ok("no package is in quarantine")
+        return
+    last = Quarantine.objects.latest("at", "id")
+    yield warning(
+        f"{number(kept)} packages are in quarantine; the last at {last.at:%Y-%m-%d %H:%M}"
+        f" UTC: {last.reason}",
+        "Look at Quarantined packages in the admin, and delete what you have seen.",
+    )

@@ -1,0 +1,77 @@
+"""The broker and the cache: do they answer, how fast, and what do they say."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+
+from ..brokers.base import Broker
+from ..current import current
+from ..findings import Finding, error, ok, warning
+from ..monitor.text import number, seconds
+from ..status import route
+from .measures import judge_clock, judge_round_trip, round_trip
+
+
+def broker() -> Iterator[Finding]:
+    """Yield what the broker says of itself and of its queue.
+
+    Raises:
+        BrokerError: it cannot be reached, or refuses.
+    """
+    service = current.broker()
+    yield judge_round_trip(service.info(), round_trip(service.ping))
+    yield ok(f"queue {service.queue}: {_queue(service)}")
+    yield from judge_clock("the broker", service.clock)
+    yield from service.diagnose()
+
+
+def _queue(service: Broker) -> str:
+    parts = ["this broker cannot count"]
+    if service.supports_counts:
+        waiting, claimed = service.queue_size(), service.lock_size()
+        parts = [f"{number(waiting)} waiting", f"{number(claimed)} claimed"]
+    oldest = service.oldest_waiting()
+    if oldest is not None:
+        parts.append(f"the oldest for {seconds(oldest)}")
+    return ", ".join(parts)
+
+
+def cache() -> Iterator[Finding]:
+    """Yield whether the cache keeps what it is given, and which way status goes.
+
+    Raises:
+        StoreError, ConfigError: it cannot be reached, or there is none of that name.
+    """
+    name = current.conf.cache
+    key, value = f"qcore:doctor:{secrets.token_hex(8)}", secrets.token_bytes(8)
+
+    def write_and_read() -> bytes | None:
+        current.cache.set(key, value, ttl=60)
+        return current.cache.get(key)
+
+    taken = round_trip(write_and_read)
+    kept = write_and_read() == value
+    current.cache.delete_many([key])
+    if current.cache.is_shared and not kept:
+        yield error(
+            f"the cache {name!r} does not keep what it is given",
+            f"Set CACHES[{name!r}] to a cache that works, or Q_CLUSTER['cache'] to"
+            " another.",
+        )
+    elif kept:
+        yield judge_round_trip(f"the cache {name!r}", taken / 2)
+    yield _route(name)
+
+
+def _route(name: str) -> Finding:
+    way = route()
+    if way == "cache":
+        return ok(f"status goes through the cache {name!r}")
+    private = f"the cache {name!r} is private to each process"
+    if way == "broker":
+        return ok(f"{private}, so status goes through the broker")
+    return warning(
+        f"{private}, and the broker cannot carry status: clusters cannot be seen",
+        f"Set CACHES[{name!r}] to a cache that processes share.",
+    )

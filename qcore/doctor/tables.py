@@ -1,0 +1,126 @@
+"""Whether the tables are there that this version of qcore works with."""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+
+from django.apps import apps
+from django.db import connections, router
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
+
+from ..current import current
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The state of one app's tables in one database."""
+
+    alias: str
+    app: str
+    unapplied: tuple[str, ...]
+    """Migrations of this version that the database does not have."""
+    absent: tuple[str, ...]
+    """Tables that are not there, though every migration has been applied."""
+    newer: tuple[str, ...]
+    """Migrations of a later version: what an update does first, and no fault."""
+
+    @property
+    def fault(self) -> str | None:
+        """What is missing and what to type, or None."""
+        if self.unapplied:
+            what = f"migrations are missing: {', '.join(self.unapplied)}"
+        elif self.absent:
+            what = f"tables are missing: {', '.join(self.absent)}"
+        else:
+            return None
+        return (
+            f"the database {self.alias!r} is not ready for {self.app}: {what}. Run:"
+            f" python manage.py migrate {self.app} --database={self.alias}"
+        )
+
+
+def required() -> dict[str, set[str]]:
+    """Return the databases in use by alias, and the labels of the apps in each.
+
+    Raises:
+        ConfigError, PluginError: there is no broker to ask.
+    """
+    found: dict[str, set[str]] = {}
+    for model in apps.get_app_config("qcore").get_models():
+        found.setdefault(router.db_for_write(model), set()).add("qcore")
+    broker = current.broker()
+    app = apps.get_containing_app_config(type(broker).__module__)
+    if broker.database is not None and app is not None:
+        found.setdefault(broker.database, set()).add(app.label)
+    return found
+
+
+def examine(alias: str, label: str) -> Tables:
+    """Return the state of one app's tables in one database.
+
+    Raises:
+        django.db.Error: the database cannot be asked.
+    """
+    connection = connections[alias]
+    done = {
+        name
+        for app, name in MigrationRecorder(connection).applied_migrations()
+        if app == label
+    }
+    known = dict(_migrations(label))
+    replaced = {name for names in known.values() for name in names}
+    unapplied = [
+        name
+        for name, replaces in known.items()
+        if name not in done and not (replaces and replaces <= done)
+    ]
+    return Tables(
+        alias=alias,
+        app=label,
+        unapplied=tuple(sorted(unapplied)),
+        absent=() if unapplied else _absent(alias, label),
+        newer=tuple(sorted(done - known.keys() - replaced)),
+    )
+
+
+def faults() -> Iterator[str]:
+    """Yield what keeps a cluster from working on the databases of this project.
+
+    Raises:
+        django.db.Error: a database cannot be asked.
+    """
+    for alias, labels in required().items():
+        for label in sorted(labels):
+            if fault := examine(alias, label).fault:
+                yield fault
+
+
+def _migrations(label: str) -> Iterator[tuple[str, set[str]]]:
+    """Yield each migration of an app, and those of the app that it replaces.
+
+    Read without the graph of all apps, which a project's own mistakes may break.
+    """
+    place, _ = MigrationLoader.migrations_module(label)
+    if place is None:  # MIGRATION_MODULES says: made without migrations
+        return
+    package = import_module(place)
+    for module in pkgutil.iter_modules(package.__path__):
+        if module.ispkg or module.name[0] in "_~":
+            continue
+        migration = import_module(f"{place}.{module.name}").Migration
+        replaces = {name for app, name in migration.replaces if app == label}
+        yield module.name, replaces
+
+
+def _absent(alias: str, label: str) -> tuple[str, ...]:
+    there = set(connections[alias].introspection.table_names())
+    wanted = {
+        model._meta.db_table  # noqa: SLF001 - Django's public name of it
+        for model in apps.get_app_config(label).get_models()
+        if model._meta.managed and router.allow_migrate_model(alias, model)  # noqa: SLF001
+    }
+    return tuple(sorted(wanted - there))

@@ -1,0 +1,114 @@
+"""A cluster is refused where tables are missing or old, and told what to type."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cli_project import clean_environment, write_project
+from django.core.management import call_command
+from django.db import connection
+from django.db.migrations.recorder import MigrationRecorder
+
+from qcore.doctor import tables
+
+pytest.importorskip("qcore_orm")
+
+
+def qcore(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "qcore", *words],
+        cwd=folder,
+        env=clean_environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.fault("E12")
+def test_a_cluster_needs_its_tables(tmp_path: Path):
+    folder = write_project(tmp_path)
+    refused = qcore(folder, "cluster", "--run-once")
+    assert refused.returncode == 2
+    assert refused.stdout == ""
+    assert "manage.py migrate qcore --database=default" in refused.stderr
+    assert "manage.py migrate qcore_orm --database=default" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    examined = qcore(folder, "doctor")
+    assert examined.returncode == 3
+    assert "migrations are" in examined.stdout
+    migrate = [sys.executable, "manage.py", "migrate", "-v0"]
+    subprocess.run(migrate, cwd=folder, env=clean_environment(), check=True)
+    assert qcore(folder, "cluster", "--run-once").returncode == 0
+    assert qcore(folder, "doctor").returncode == 0
+    with sqlite3.connect(folder / "db.sqlite3") as database:  # half of it undone
+        database.execute("DROP TABLE qcore_quarantine")
+    refused = qcore(folder, "cluster", "--run-once")
+    assert refused.returncode == 2
+    assert "tables are missing: qcore_quarantine" in refused.stderr
+
+
+@pytest.mark.fault("E12")
+def test_a_database_that_is_away_is_not_judged(tmp_path: Path):
+    """The cluster starts and waits for it; the doctor says so."""
+    folder = write_project(tmp_path)
+    settings = folder / "shop_settings.py"
+    settings.write_text(
+        settings.read_text().replace('"db.sqlite3"', '"nowhere" / "db.sqlite3"')
+    )
+    examined = qcore(folder, "doctor")
+    assert examined.returncode == 3
+    assert "unable to open database file" in examined.stdout
+    assert "Traceback" not in examined.stderr
+
+
+@pytest.mark.fault("E12")
+def test_the_tables_of_a_later_version_are_no_fault(db):
+    MigrationRecorder(connection).record_applied("qcore", "0099_of_tomorrow")
+    state = tables.examine("default", "qcore")
+    assert state.newer == ("0099_of_tomorrow",)
+    assert state.fault is None
+
+
+@pytest.mark.fault("E12")
+def test_a_migration_that_is_missing_is_named(db):
+    MigrationRecorder(connection).record_unapplied("qcore", "0001_initial")
+    state = tables.examine("default", "qcore")
+    assert state.unapplied == ("0001_initial",)
+    assert "python manage.py migrate qcore --database=default" in str(state.fault)
+    assert list(tables.faults()) == [state.fault]
+
+
+def test_tables_made_without_migrations_will_do(db, settings):
+    settings.MIGRATION_MODULES = {"qcore": None}
+    assert tables.examine("default", "qcore").fault is None
+
+
+def test_replaced_migrations_count_as_applied(db, monkeypatch):
+    monkeypatch.setattr(
+        tables,
+        "_migrations",
+        lambda label: iter([("0001_squashed", {"0001_initial"})]),
+    )
+    state = tables.examine("default", "qcore")
+    assert (state.unapplied, state.newer) == ((), ())
+
+
+def test_what_is_required_follows_the_routers(settings):
+    settings.Q_CLUSTER = {"name": "shop", "orm": "default"}
+    assert tables.required() == {"default": {"qcore", "qcore_orm"}}
+
+
+@pytest.mark.django_db
+def test_the_command_of_django_is_the_same(capsys):
+    from io import StringIO
+
+    out = StringIO()
+    call_command("qdoctor", stdout=out)
+    assert "no package is in quarantine" in out.getvalue()
