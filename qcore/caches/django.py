@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from django.core.cache import InvalidCacheBackendError, caches
 from django.core.cache.backends.base import BaseCache
 from django.core.cache.backends.dummy import DummyCache
+from django.core.cache.backends.filebased import FileBasedCache
 from django.core.cache.backends.locmem import LocMemCache
 
 from ..errors import ConfigError, did_you_mean
@@ -83,12 +86,14 @@ class DjangoCache(CacheBackend):
         """Count where ``incr`` is a read and a write (database, files).
 
         ``add`` is the one operation that has a single winner there: who adds the mark
-        of a number owns the number.
+        of a number owns the number. With files not even that has one (it looks, and
+        then writes), so there a lock makes the winner.
         """
-        number = int(cache.get(name) or 0) + 1
-        while not cache.add(f"{name}:{number}", 1, timeout=timeout):
-            number += 1
-        cache.set(name, number, timeout=timeout)
+        with _locked(cache):
+            number = int(cache.get(name) or 0) + 1
+            while not cache.add(f"{name}:{number}", 1, timeout=timeout):
+                number += 1
+            cache.set(name, number, timeout=timeout)
         return number
 
     def delete_many(self, keys: Iterable[str]) -> None:
@@ -96,6 +101,22 @@ class DjangoCache(CacheBackend):
 
     def info(self) -> str:
         return f"{type(self._cache).__name__} ({self.conf.cache})"
+
+
+@contextmanager
+def _locked(cache: BaseCache) -> Iterator[None]:
+    """Keep other processes and threads out, where the cache is a folder of files."""
+    if not isinstance(cache, FileBasedCache):
+        yield
+        return
+    import fcntl  # there is none on Windows, where no cluster runs
+
+    folder = Path(cache._dir)  # noqa: SLF001 - the folder has no public name
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # not ending in .djcache, so that the cache never takes it for one of its own
+    with (folder / "qcore.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # until it is closed
+        yield
 
 
 def _name(key: str) -> str:

@@ -47,12 +47,6 @@ class TestFiles(CacheBackendContract):
     def make_cache(self, tmp_path: Path) -> Iterator[MakeCache]:
         yield from use("filebased.FileBasedCache", str(tmp_path))
 
-    @pytest.mark.xfail(strict=False, reason="its add() looks, and then writes")
-    def test_threads_never_count_the_same(
-        self, make_cache: MakeCache, key: str
-    ) -> None:
-        super().test_threads_never_count_the_same(make_cache, key)
-
 
 class TestRedis(CacheBackendContract):
     @pytest.fixture
