@@ -111,7 +111,8 @@ def _locked(cache: BaseCache) -> Iterator[None]:
         return
     import fcntl  # there is none on Windows, where no cluster runs
 
-    folder = Path(cache._dir)  # noqa: SLF001 - the folder has no public name
+    # the folder has no public name
+    folder = Path(cache._dir)  # type: ignore[attr-defined]  # noqa: SLF001
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     # not ending in .djcache, so that the cache never takes it for one of its own
     with (folder / "qcore.lock").open("a") as file:
