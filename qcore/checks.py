@@ -47,6 +47,7 @@ IDS = {
     "qcore.W011": "accept_content includes pickle.",
     "qcore.W012": "There is no key to sign packages with.",
     "qcore.W013": "The checks of a plugin have failed.",
+    "qcore.W014": "A setting of a broker has no effect beside the others.",
     "qcore.I001": "The cache is private to each process, so status goes through the"
     " broker (shown by check --deploy).",
 }

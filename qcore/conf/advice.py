@@ -25,7 +25,13 @@ class Advice:
 
 def advice(conf: Conf) -> list[Advice]:
     """Return the contradictions in ``conf``, by id; the empty list for none."""
-    return [*_leases(conf), *_results(conf), *_processes(conf), *_content(conf)]
+    return [
+        *_leases(conf),
+        *_results(conf),
+        *_processes(conf),
+        *_content(conf),
+        *_brokers(conf),
+    ]
 
 
 def _leases(conf: Conf) -> Iterator[Advice]:
@@ -125,4 +131,23 @@ def _content(conf: Conf) -> Iterator[Advice]:
             "There is no key to sign packages with: SECRET_KEY is empty and "
             "signing_keys is not set.",
             "Set SECRET_KEY.",
+        )
+
+
+def _brokers(conf: Conf) -> Iterator[Advice]:
+    """Tell of settings that belong to a broker which others do not select."""
+    if conf.broker_class is not None:
+        return  # what a class of the project's own reads is its own affair
+    for name, owner in (("mongo_db", "mongo"), ("disque_auth", "disque_nodes")):
+        if conf.selects(name) and not conf.selects(owner):
+            yield Advice(
+                "qcore.W014",
+                f"{name} has no effect: it belongs to {owner}, which is not set.",
+                f"Set {owner}, or leave {name} out.",
+            )
+    if conf.selects("redis") and conf.selects("django_redis"):
+        yield Advice(
+            "qcore.W014",
+            "redis has no effect: django_redis is set, too, and wins.",
+            "Keep one of the two.",
         )

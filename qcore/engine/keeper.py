@@ -30,8 +30,15 @@ class Keeper:
 
     def run(self) -> None:
         """Renew until everything is settled; the cluster stops this thread last."""
+        if not self._parts.conf.renews:
+            return
         broker = self._parts.make_broker()
-        if not broker.supports_extend or not self._parts.conf.renews:
+        if not broker.supports_extend:
+            logger.warning(
+                "%s cannot renew leases: a task that runs for more than %g s is started"
+                " again",
+                type(broker).__name__, broker.lease,
+            )  # fmt: skip
             return
         pause = broker.lease / _ROUNDS
         while not self._tally.ended.wait(pause):

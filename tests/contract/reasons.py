@@ -34,6 +34,18 @@ REASONS: dict[str, dict[str, str]] = {
             "Unset, it grows while tasks take milliseconds, to about 50 ms of work."
         ),
     },
+    "save_limit": {
+        "Set to ``-1`` for no success storage at all.": (
+            "The joined list of an `async_iter` is kept until it is deleted: it is what"
+            " was asked for, and there is no other place for it."
+        ),
+    },
+    "sync": {
+        "forces all :func:`async_task` calls to be run with ``sync=True``": (
+            "A call that says `sync=False` itself is sent, as an option of a task wins"
+            " over a setting."
+        ),
+    },
     "iron_mq": {"See the `iron-mq": _POINTER},
     "orm": {
         "you should consider using a different database backend than the main": _ADVICE,

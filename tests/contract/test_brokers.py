@@ -6,12 +6,14 @@ import copy
 from contextlib import contextmanager
 
 import pytest
+from chores.twin import Twin
 from django.core.management import call_command
 from django.db import connections
 from django.test import override_settings
 
 from qcore.conf import Conf
 from qcore.current import current
+from qcore.engine.keeper import Keeper
 from qcore.models import Success
 from qcore.tasks import async_iter, async_task, result
 
@@ -99,3 +101,14 @@ def test_the_queue_is_in_a_database_of_its_own(start, settings, tmp_path):
         cluster.wait_idle()
         current.close()
     assert Success.objects.using("default").filter(id=task_id).exists()
+
+
+# -- renew ---------------------------------------------------------------------------------
+@sentence("renew", "None renews unless the project sets `retry`.")
+def test_a_broker_that_cannot_renew_is_told_in_the_log(request, monkeypatch, caplog):
+    twin = Twin(request.node.name, retry=60)
+    monkeypatch.setattr(type(twin.broker), "supports_extend", False)
+    twin.claim()
+    Keeper(twin.parts, twin.tally).run()  # it returns at once
+    assert "a task that runs for more than 60 s is started again" in caplog.text
+    assert twin.calls == []

@@ -16,7 +16,7 @@ from django.core.management import call_command
 
 from qcore.brokers.memory import MemoryBroker
 from qcore.checks import IDS
-from qcore.conf import cpu_count, fields, problems
+from qcore.conf import Conf, advice, cpu_count, fields, problems
 from qcore.current import current
 
 #: Setting: a value of the wrong type, one out of range or None where there is none,
@@ -102,6 +102,28 @@ def setting(name):
     return found
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"mongo_db": "queues"}, "mongo_db has no effect: it belongs to mongo"),
+        (
+            {"disque_auth": "pw"},
+            "disque_auth has no effect: it belongs to disque_nodes",
+        ),
+        ({"redis": {}, "django_redis": "default"}, "redis has no effect: django_redis"),
+        ({"mongo": {}, "mongo_db": "queues"}, None),
+        ({"disque_nodes": ["h"], "disque_auth": "pw"}, None),
+        ({"broker_class": "shop.Own", "mongo_db": "queues"}, None),
+    ],
+)
+def test_settings_of_a_broker_that_is_not_selected(given, words):
+    found = [one for one in advice(Conf.from_dict(given)) if one.id == "qcore.W014"]
+    assert [one.message.startswith(words or "") for one in found] == [True] * bool(
+        words
+    )
+    assert "pw" not in str(found)
+
+
 # -- contradictions --------------------------------------------------------------------------
 ORM = {"orm": "default"}
 
@@ -120,6 +142,7 @@ CONTRADICTIONS: dict[str, dict[str, Any]] = {
     "qcore.W011": {"serializer": "pickle"},
     "qcore.W012": {},  # and no SECRET_KEY
     "qcore.W013": {},  # and a plugin whose checks fail
+    "qcore.W014": {"mongo_db": "queues"},
 }
 
 
