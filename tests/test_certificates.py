@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from qcore.testing.certificate import problems
+from qcore.testing.staleness import problems
 
 ROOT = Path(__file__).resolve().parents[1]
 # folder of a certificate -> the tests that it is of

@@ -23,7 +23,7 @@ PAGE = ROOT / "docs" / "tutorial.md"
 
 
 @pytest.mark.skipif(
-    not importlib.util.find_spec("django"), reason="the session install has no Django"
+    not importlib.util.find_spec("msgspec"), reason="the session install has no qcore"
 )
 @pytest.mark.timeout(200)
 def test_a_broker_of_a_project_runs_and_keeps_the_contract(tmp_path: Path) -> None:

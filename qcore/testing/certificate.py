@@ -18,7 +18,8 @@ The document, of the schema ``qcore.certificate/1``::
         {
           "suite": "TestMoto", "contract": "BrokerContract",
           "broker": {
-            "class": "qcore_sqs.broker:SQSBroker", "service": "moto 5.2.5",
+            "class": "qcore_sqs.broker:SQSBroker", "subclass": null,
+            "service": "moto 5.2.5",
             "capabilities": {"receipts": true, ...},
             "max_payload": 262144, "max_batch": 10
           },
@@ -31,6 +32,7 @@ The document, of the schema ``qcore.certificate/1``::
     }
 
 ``broker`` is null for other contracts, ``plugin`` where the class belongs to none.
+``subclass`` has the name and the first line of what the tests put in its place.
 ``replaced`` has the tests that the class has written anew: what these ask is not what
 the contract asks. Dates are in UTC.
 """
@@ -38,10 +40,9 @@ the contract asks. Dates are in UTC.
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -137,7 +138,7 @@ class Certifier:
         broker = item.funcargs.get("broker")
         if isinstance(broker, Broker):
             suite.broker = _portrait(broker, getattr(item.cls, "service", None))
-            self.packages.add(type(broker).__module__.partition(".")[0])
+            self.packages.add(_top(suite.broker["class"]))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -202,8 +203,8 @@ class Certifier:
     def _origin(self) -> dict[str, str | None]:
         """Return the plugin, its distribution and its version, as far as there are."""
         for point in entry_points(group=GROUP):
-            top = point.value.partition(".")[0]
-            if point.dist and (point.name == self.plugin or top in self.packages):
+            ours = point.name == self.plugin or _top(point.value) in self.packages
+            if point.dist and ours:
                 return {
                     "plugin": point.name,
                     "distribution": point.dist.name,
@@ -218,9 +219,11 @@ class Certifier:
 
 
 def _portrait(broker: Broker, service: str | None) -> dict[str, Any]:
-    kind = type(broker)
+    kind, published = type(broker), _published(type(broker))
+    told = (kind.__doc__ or "").partition("\n")[0]
     return {
-        "class": f"{kind.__module__}:{kind.__qualname__}",
+        "class": f"{published.__module__}:{published.__qualname__}",
+        "subclass": None if kind is published else f"{kind.__qualname__}: {told}",
         "service": service or broker.info(),
         "capabilities": {
             name: bool(getattr(broker, f"supports_{name}")) for name in CAPABILITIES
@@ -228,6 +231,18 @@ def _portrait(broker: Broker, service: str | None) -> dict[str, Any]:
         "max_payload": broker.max_payload,
         "max_batch": broker.max_batch,
     }
+
+
+def _published(kind: type[Broker]) -> type:
+    """Return the class of an installed plugin that a class is or inherits from."""
+    tops = {"qcore", *(_top(point.value) for point in entry_points(group=GROUP))}
+    line = kind.__mro__[: kind.__mro__.index(Broker)]
+    return next((one for one in line if _top(one.__module__) in tops), kind)
+
+
+def _top(module: str) -> str:
+    """Return the top-level package of a module or a target."""
+    return module.partition(":")[0].partition(".")[0]
 
 
 def _note(suite: Suite, name: str, report: pytest.TestReport) -> None:
@@ -244,48 +259,6 @@ def _reason(report: pytest.TestReport) -> str:
     place = report.longrepr
     said = place[2] if isinstance(place, tuple) else str(place)
     return said.removeprefix("Skipped: ")
-
-
-# -- reading one -------------------------------------------------------------------
-def problems(certificate: Mapping[str, Any]) -> list[str]:
-    """Return what is not so, or not so any more, in a certificate; ``[]`` if all is.
-
-    Its class must have the capabilities and the batch that are written there, every
-    test that the contract has today must be named, and none may have failed.
-    """
-    if certificate.get("schema") != SCHEMA:
-        return [f"the schema is {certificate.get('schema')!r}, and {SCHEMA!r} is known"]
-    found = []
-    for suite in certificate["suites"]:
-        contract = next(one for one in CONTRACTS if one.__name__ == suite["contract"])
-        named = {*suite["passed"], *suite["skipped"], *suite["failed"]}
-        asked = {name for name in dir(contract) if name.startswith("test_")}
-        answered = {name.partition("[")[0] for name in named}
-        said = [f"{name} is not in it" for name in sorted(asked - answered)]
-        said += [f"{name} is no test of today" for name in sorted(answered - asked)]
-        said += [f"{name} failed" for name in suite["failed"]]
-        said += [
-            f"{name} passed, but is not the contract's own test"
-            for name in suite["replaced"]
-            if any(one.partition("[")[0] == name for one in suite["passed"])
-        ]
-        said += _changes(suite["broker"])
-        found += [f"{suite['suite']}: {text}" for text in said]
-    return found
-
-
-def _changes(broker: Mapping[str, Any] | None) -> list[str]:
-    if broker is None:
-        return []
-    module, _, name = broker["class"].partition(":")
-    kind = getattr(import_module(module), name)
-    said = {**broker["capabilities"], "max_batch": broker["max_batch"]}
-    now = {**kind.capabilities(), "max_batch": kind.max_batch}
-    return [
-        f"{key} was {said.get(key)!r}, and is {now.get(key)!r}"
-        for key in sorted(said | now)
-        if said.get(key) != now.get(key)
-    ]
 
 
 # -- the plugin itself -----------------------------------------------------------------

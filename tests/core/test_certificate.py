@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from cli_project import clean_environment
 
+from qcore import __version__
 from qcore.brokers.base import CAPABILITIES
 
 SUITES = '''
@@ -83,8 +84,8 @@ def certified(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def test_it_says_whose_it_is(certified):
     assert certified["schema"] == "qcore.certificate/1"
-    # the class belongs to no installed plugin
-    assert (certified["plugin"], certified["version"]) == (None, None)
+    assert (certified["plugin"], certified["distribution"]) == ("builtin", "qcore")
+    assert certified["version"] == certified["qcore"] == __version__
     assert len(certified["date"].split("-")) == 3
 
 
@@ -92,7 +93,9 @@ def test_the_broker_is_described(certified):
     (suite,) = certified["suites"]
     assert (suite["suite"], suite["contract"]) == ("TestForgetful", "BrokerContract")
     broker = suite["broker"]
-    assert broker["class"] == "test_suites:ForgetfulBroker"
+    # the class that people can install, and what the tests made of it
+    assert broker["class"] == "qcore.brokers.memory:MemoryBroker"
+    assert broker["subclass"] == "ForgetfulBroker: Cannot count."
     assert broker["service"] == "a forgetful memory"
     assert broker["max_batch"] == 7
     assert list(broker["capabilities"]) == list(CAPABILITIES)
@@ -136,6 +139,32 @@ def test_without_a_whole_suite_there_is_no_certificate(tmp_path, text, words, re
     assert done.returncode == 1
     assert f"not written: {reason}" in done.stdout
     assert certificate is None
+
+
+OWN = SUITES.replace("(MemoryBroker)", "(Broker)").replace(
+    "from qcore import Conf", "from qcore import Broker, Conf"
+)
+
+
+def test_a_class_of_no_plugin_is_certified_without_one(tmp_path):
+    body = """
+    def purge_queue(self):
+        pass
+
+    def ping(self):
+        return True
+
+    def info(self):
+        return "nothing 1.0"
+"""
+    (tmp_path / "test_suites.py").write_text(
+        OWN.replace("    def queue_size", body + "\n    def queue_size")
+    )
+    _, certificate = certify(tmp_path, "-k", "info")
+    assert certificate["plugin"] is certificate["version"] is None
+    (suite,) = certificate["suites"]
+    assert suite["broker"]["class"] == "test_suites:ForgetfulBroker"
+    assert suite["broker"]["subclass"] is None
 
 
 def test_several_processes_are_refused(tmp_path):
