@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import pty
+import re
 import select
 import signal
 import struct
@@ -23,6 +24,7 @@ class Terminal:
         self, words: list[str], folder: Path, env: dict[str, str], size=(24, 80)
     ) -> None:
         self.drawn = ""
+        self.size = size
         self._number, inner = pty.openpty()
         fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
         self.before = termios.tcgetattr(inner)
@@ -55,6 +57,13 @@ class Terminal:
             assert time.monotonic() < deadline, f"no {text!r} in {self.drawn[-2000:]!r}"
             self._read(0.2)
 
+    @property
+    def rows(self) -> list[str]:
+        """What is on the screen now, row by row, without the blanks at the ends."""
+        emulator = Emulator(self.size)
+        emulator.draw(self.drawn)
+        return emulator.rows
+
     def type(self, keys: str) -> None:
         os.write(self._number, keys.encode())
 
@@ -80,3 +89,67 @@ class Terminal:
         with contextlib.suppress(OSError):
             if ready:
                 self.drawn += os.read(self._number, 65_536).decode(errors="replace")
+
+
+SEQUENCE = re.compile(r"\x1b\[\??(?P<numbers>[\d;]*)(?P<final>[A-Za-z])")
+
+
+class Emulator:
+    """Draws what a program has written, as a terminal would; colours are left out.
+
+    It knows what our screens use: lines that wrap and scroll, moves to a place, and
+    erasing to the end of a line or of the screen. Anything else fails the test.
+    """
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        self.height, self.width = size
+        self.row = self.column = 0
+        self.grid = [self._blank() for _ in range(self.height)]
+
+    def _blank(self) -> list[str]:
+        return [" "] * self.width
+
+    @property
+    def rows(self) -> list[str]:
+        return ["".join(line).rstrip() for line in self.grid]
+
+    def draw(self, text: str) -> None:
+        at = 0
+        while at < len(text):
+            sequence = SEQUENCE.match(text, at)
+            if sequence:
+                at = sequence.end()
+                numbers = [int(n) for n in sequence["numbers"].split(";") if n]
+                self._obey(sequence["final"], numbers)
+            else:
+                self._put(text[at])
+                at += 1
+
+    def _put(self, letter: str) -> None:
+        if letter == "\r":
+            self.column = 0
+            return
+        if letter == "\n" or self.column == self.width:
+            self._next_row()
+        if letter != "\n":
+            assert letter.isprintable(), f"a terminal may not show {letter!r}"
+            self.grid[self.row][self.column] = letter
+            self.column += 1
+
+    def _next_row(self) -> None:
+        self.row, self.column = self.row + 1, 0
+        if self.row == self.height:
+            self.grid, self.row = [*self.grid[1:], self._blank()], self.height - 1
+
+    def _obey(self, final: str, numbers: list[int]) -> None:
+        if final == "H":
+            self.row, self.column = [n - 1 for n in numbers] or (0, 0)
+        elif final in "JK":
+            self.grid[self.row][self.column :] = [" "] * (self.width - self.column)
+            if final == "J":
+                first = 0 if numbers == [2] else self.row + 1
+                for row in range(first, self.height):
+                    self.grid[row] = self._blank()
+        else:
+            # colours, the alternate screen and the cursor change no letter
+            assert final in "mhl", f"the terminal does not know {final!r}"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TextIO
 
 from rich.console import Console, Group, RenderableType
+from rich.layout import Layout
 from rich.live import Live
 from rich.panel import Panel
 from rich.table import Table
@@ -24,7 +25,15 @@ def watch_boxes(look: Callable[[], View], interval: float, out: TextIO) -> None:
     """Show one View after the other until q is typed."""
     console = Console(file=out)
     with Live(console=console, screen=True, auto_refresh=False) as live:
-        watch(lambda: live.update(boxes(look()), refresh=True), interval)
+        watch(lambda: live.update(_page(boxes(look())), refresh=True), interval)
+
+
+def _page(body: RenderableType) -> RenderableType:
+    """Return what fills the terminal: a body, cut off where it is longer, and a footer."""
+    page = Layout()
+    footer = Layout(Text(FOOTER, style="dim"), size=1)
+    page.split_column(Layout(body), footer)
+    return page
 
 
 def boxes(view: View) -> RenderableType:
@@ -37,7 +46,6 @@ def boxes(view: View) -> RenderableType:
         parts += [
             _cluster(cluster, view.rates[cluster.cluster]) for cluster in view.clusters
         ] or [Panel(Text(empty(view)), border_style="yellow")]
-    parts.append(Text(FOOTER, style="dim"))
     return Group(*parts)
 
 

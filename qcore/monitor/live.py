@@ -45,8 +45,7 @@ def watch_lines(
 
         def draw() -> None:
             columns = width()
-            footer = ["", paint(FOOTER, "dim")]
-            screen.show([*lines(columns, paint), *footer])
+            screen.show(lines(columns, paint), ["", paint(FOOTER, "dim")])
 
         watch(draw, interval)
 

@@ -68,10 +68,11 @@ class Screen:
         self.out.write(_LEAVE)
         self.out.flush()
 
-    def show(self, lines: Sequence[str]) -> None:
-        """Draw a frame; what is below the last row of the terminal is cut off."""
+    def show(self, lines: Sequence[str], footer: Sequence[str] = ()) -> None:
+        """Draw a frame; what does not fit above the footer is cut off."""
         rows = shutil.get_terminal_size().lines
-        body = "\r\n".join(f"{line}\x1b[K" for line in lines[:rows])
+        seen = [*lines[: max(rows - len(footer), 0)], *footer]
+        body = "\r\n".join(f"{line}\x1b[K" for line in seen[:rows])
         self.out.write(f"\x1b[H{body}\x1b[J")
         self.out.flush()
 

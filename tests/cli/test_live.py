@@ -121,6 +121,54 @@ def test_the_live_view_fits_a_terminal_and_ends_with_q(live_project, boxes):
         assert terminal.settings == terminal.before
 
 
+CROWD = """
+import django, time, sys
+django.setup()
+from qcore.status import Snapshot, WorkerStatus, publish
+workers = [
+    WorkerStatus(index=n, pid=1000 + n, state="busy", task_id="0" * 32, rss=50_000,
+                 func="shop.tasks.a_function_with_rather_a_long_name", seconds=n * 7.5)
+    for n in range(1, 41)
+]
+now = time.time()
+publish(Snapshot(
+    cluster="0" * 24 + "deadbeef", name="shop", queue="shop", host="web-1",
+    version="2", broker="SQLite", state="running", sentinel_pid=1, dispatcher_pid=2,
+    started=now - 5000, at=now, workers=workers))
+"""
+
+
+@pytest.mark.parametrize("size", [(24, 80), (50, 160), (10, 40)], ids=str)
+@pytest.mark.parametrize("boxes", [True, False], ids=["boxes", "plain"])
+def test_forty_workers_in_a_terminal(asleep, boxes, size):
+    """What fits is shown, with every column; the last row says how to leave."""
+    write_project(asleep, SETTINGS + "\nQ_CLUSTER['guard_cycle'] = 30\n")
+    settings = clean_environment(DJANGO_SETTINGS_MODULE="shop_settings")
+    publish = [sys.executable, "-c", CROWD]
+    subprocess.run(publish, cwd=asleep, env=settings, check=True)
+    words = [sys.executable, "-c", WITHOUT_RICH]
+    if boxes:
+        pytest.importorskip("rich")
+        words = [sys.executable, "-m", "qcore", "monitor", "--interval", "0.2"]
+    with Terminal(words, asleep, clean_environment(), size) as terminal:
+        terminal.wait_for("q quits")
+        terminal.wait_for("deadbeef")
+        rows = terminal.rows
+        terminal.type("q")
+        assert terminal.end() == 0
+    shown = "\n".join(rows)
+    assert rows[0].startswith("qcore  shop  SQLite")
+    assert [row for row in rows if row][-1] == "q quits"
+    assert "queue shop: 0 waiting, 0 claimed" in rows[1]
+    if size >= (24, 80):
+        first = next(row for row in rows if " 1001 " in row)
+        assert "busy" in first
+        assert "shop.tasks.a_fun" in first
+        assert "7.5 s" in first
+        assert "48.8 MiB" in first
+        assert shown.count("busy") >= size[0] - 12
+
+
 @pytest.mark.parametrize("end", ["ctrl-c", "sigterm"])
 def test_the_live_view_gives_the_terminal_back(live_project, end):
     words = [sys.executable, "-c", WITHOUT_RICH]

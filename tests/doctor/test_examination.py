@@ -6,7 +6,6 @@ import time
 
 import msgspec
 import pytest
-from django.core.cache.backends.dummy import DummyCache
 from django.db import OperationalError, connection
 
 from qcore import Conf
@@ -215,9 +214,6 @@ def test_a_queue_tells_its_oldest(db):
 
 
 def test_a_cache_that_keeps_nothing_is_an_error(db, settings, monkeypatch):
-    class Forgetful(DummyCache):
-        pass
-
     monkeypatch.setattr(type(current.cache), "is_shared", True)
     monkeypatch.setattr(type(current.cache), "get", lambda self, key: None)
     (fault,) = [one for one in services.cache() if one.level == "error"]
