@@ -1,10 +1,9 @@
-"""A broker class of a project's own, named by ``broker_class``."""
+"""Broker classes of a project's own, named by ``broker_class``."""
 
 from __future__ import annotations
 
-from qcore_orm.broker import OrmBroker
-
 from qcore.envelope import Delivery
+from qcore_orm.broker import OrmBroker
 
 from .ledger import note
 
@@ -15,3 +14,9 @@ class NotingBroker(OrmBroker):
     def dequeue(self, limit: int = 1, wait: float = 0) -> list[Delivery]:
         note(f"asked on {self.queue}", str(limit))
         return super().dequeue(limit, wait)
+
+
+class FirmBroker(OrmBroker):
+    """Cannot prolong a lease."""
+
+    supports_extend = False

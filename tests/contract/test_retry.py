@@ -77,7 +77,7 @@ def test_the_example_as_it_stands(start, ledger, key):
             once.look()
             time.sleep(0.1)
 
-    until(15.8)
+    until(16.4)
     assert len(set(watch.pids)) == 4, "all four workers are running the call"
     another = async_task("chores.kind.record", key, cluster="example")
     until(21)
@@ -86,7 +86,7 @@ def test_the_example_as_it_stands(start, ledger, key):
     assert ledger.entries(key) == [], "nobody is free for it"
     until(24.5)
     assert fetch(task_id).success
-    assert [round(began / RETRY) for began in watch.starts] == [0, 1, 2, 3, 4]
+    assert [round(began / RETRY) for began in watch.starts[:4]] == [0, 1, 2, 3]
     assert watch.starts[4] >= TASK, "it was in the run queue, and had to wait"
     assert watch.pids[4] == watch.pids[0]
     assert result(once_id, wait=5_000) is None
@@ -94,6 +94,8 @@ def test_the_example_as_it_stands(start, ledger, key):
     until(28)
     assert len(watch.starts) == 5, "it is acknowledged, and not presented again"
     assert queue_size(current.broker("example")) == 0
-    assert fetch(another, wait=1_000).attempt_count > 1, "it was put on the queue again"
+    assert fetch(another, wait=10_000).attempt_count > 1, (
+        "it was put on the queue again"
+    )
     assert len(ledger.entries(key)) == 1
     assert len(once.starts) == 1, "a lease that is renewed does not end"

@@ -7,6 +7,7 @@ were read and ignored would be seen; the options of a task say otherwise once mo
 from __future__ import annotations
 
 import os
+import time
 
 import pytest
 from django.db import transaction
@@ -39,7 +40,7 @@ def cluster(_start):
 def test_a_task_is_ended_after_the_timeout(cluster, key):
     record = fetch(async_task("chores.kind.nap", key, 30), wait=10_000)
     assert record.outcome == "timeout"
-    assert TIMEOUT <= record.time_taken() < TIMEOUT + 2
+    assert TIMEOUT <= record.time_taken() < TIMEOUT + 10
 
 
 @option("timeout")
@@ -220,8 +221,10 @@ def test_a_broker_of_ones_own_is_kept_until_the_commit(cluster):
 
 @option("delay")
 def test_a_task_that_is_not_due_yet(cluster, ledger, key):
+    at = time.monotonic()
     async_task("chores.kind.record", f"{key} later", delay=0.7)
     async_task("chores.kind.record", f"{key} now")
-    (later,) = ledger.wait(f"{key} later", "ran")
     (now,) = ledger.wait(f"{key} now", "ran")
-    assert later.at - now.at > 0.5
+    (later,) = ledger.wait(f"{key} later", "ran")
+    assert later.at - at > 0.65
+    assert now.at < later.at

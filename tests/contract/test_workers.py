@@ -44,7 +44,7 @@ def test_projects_of_two_names_share_a_broker(start, settings):
 def test_as_many_workers_as_are_set_work_at_once(start, ledger, key):
     cluster = start(queue="three", workers=3)
     for _ in range(3):
-        async_task("chores.kind.nap", key, 0.4, cluster="three")
+        async_task("chores.kind.nap", key, 1.0, cluster="three")
     began = ledger.wait(key, "began", 3)
     assert {entry.pid for entry in began} == set(cluster.workers)
     assert ledger.entries(key, "ended") == []
@@ -76,12 +76,12 @@ def naps_of(pid: int) -> int:
 
 @sentence("guard_cycle", "Guard loop sleep in seconds")
 def test_the_sentinel_sleeps_for_a_guard_cycle(start):
-    brisk = start(queue="brisk", guard_cycle=0.05, workers=1)
+    brisk = start(queue="brisk", guard_cycle=0.02, workers=1)
     lazy = start(queue="lazy", guard_cycle=30, workers=1)
     lazy.wait_for(lambda: lazy.snapshot)  # it is past its beginning
     before = naps_of(brisk.sentinel), naps_of(lazy.sentinel)
-    wait_for(lambda: naps_of(brisk.sentinel) >= before[0] + 10, what="10 rounds")
-    assert naps_of(lazy.sentinel) <= before[1] + 1
+    wait_for(lambda: naps_of(brisk.sentinel) >= before[0] + 40, what="40 rounds")
+    assert naps_of(lazy.sentinel) <= before[1] + 10, "it has other reasons to wake"
 
 
 @sentence("guard_cycle", "must be greater than 0 and less than 60.")
