@@ -6,6 +6,8 @@ that ``document.MENDED`` lists.
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from contract.document import Example, example_of, examples
 from django.core import checks as framework
@@ -21,6 +23,28 @@ EXAMPLES = [one for one in examples() if one.setting != "cpu_affinity"]
 #: The warnings that an example earns: its retry does not exceed its timeout, or it
 #: sets retry and no timeout; its worker has as many processors as this host.
 EARNED = {("retry", 1): "qcore.W002", ("disque_nodes", 1): "qcore.W001"}
+
+
+#: What must be installed for an example.
+PLUGINS = {
+    "Q_CLUSTER": "qcore_redis",
+    "retry": "qcore_orm",
+    "redis": "qcore_redis",
+    "django_redis": "qcore_redis",
+    "disque_nodes": "qcore_disque",
+    "iron_mq": "qcore_ironmq",
+    "sqs": "qcore_sqs",
+    "orm": "qcore_orm",
+    "mongo": "qcore_mongo",
+    "broker_class": "qcore_orm",
+    "error_reporter": "qcore_rollbar",
+}
+
+
+def installed(setting: str, number: int = 1) -> dict[str, Any]:
+    """Return the settings of an example, where its plugin is installed."""
+    pytest.importorskip(PLUGINS[setting])
+    return example_of(setting, number)
 
 
 # -- read and checked ----------------------------------------------------------------------
@@ -53,6 +77,7 @@ def test_an_example_has_no_error_and_the_warning_that_it_earns(
     example: Example, settings, custom_class
 ):
     pytest.importorskip("qcore_orm")
+    pytest.importorskip(PLUGINS[example.setting])
     settings.CACHES = {"default": REDIS_CACHE | {"LOCATION": "redis://127.0.0.1:1/0"}}
     settings.Q_CLUSTER = example.q_cluster
     if example.setting == "error_reporter":  # it chooses no broker
@@ -94,7 +119,7 @@ def travel(settings):
 
 @sentence("Q_CLUSTER", "(example 1)")
 def test_the_first_example(travel, redis_server):
-    given = example_of("Q_CLUSTER")
+    given = installed("Q_CLUSTER")
     given["redis"]["port"] = redis_server.port
     travel(given)
 
@@ -102,7 +127,7 @@ def test_the_first_example(travel, redis_server):
 @sentence("redis", "Connection settings for Redis.")
 @sentence("redis", "(example 1)")
 def test_a_dictionary_for_redis(travel, redis_server):
-    given = example_of("redis", 1)
+    given = installed("redis", 1)
     given["redis"]["port"] = redis_server.port
     travel(given)
 
@@ -111,7 +136,7 @@ def test_a_dictionary_for_redis(travel, redis_server):
 @sentence("redis", "(example 2)")
 def test_a_uri_for_redis(travel, redis_server):
     redis = pytest.importorskip("redis")
-    given = example_of("redis", 2)
+    given = installed("redis", 2)
     far = "ec2-111-1-1-1.compute-1.amazonaws.com:111"
     assert far in given["redis"]
     given["redis"] = given["redis"].replace(far, f"127.0.0.1:{redis_server.port}")
@@ -131,12 +156,12 @@ def test_a_uri_for_redis(travel, redis_server):
 def test_a_cache_connection(travel, redis_server, settings):
     pytest.importorskip("django_redis")
     settings.CACHES = {"default": REDIS_CACHE | {"LOCATION": redis_server.url(6)}}
-    travel(example_of("django_redis"))
+    travel(installed("django_redis"))
 
 
 @sentence("disque_nodes", "(example 1)")
 def test_nodes_of_disque(travel, disque_server):
-    given = example_of("disque_nodes", 1)
+    given = installed("disque_nodes", 1)
     port = disque_server.port
     given["disque_nodes"] = [f"127.0.0.1:{port}", f"localhost:{port}"]
     travel(given)
@@ -147,7 +172,7 @@ def test_nodes_of_disque(travel, disque_server):
 @sentence("disque_auth", "Optional Disque password for servers that require")
 def test_nodes_with_a_password(travel, own_disque_server):
     redis = pytest.importorskip("redis")
-    given = example_of("disque_nodes", 2)
+    given = installed("disque_nodes", 2)
     with redis.Redis(port=own_disque_server.port, protocol=2) as admin:
         admin.execute_command("CONFIG", "SET", "requirepass", given["disque_auth"])
     given["disque_nodes"] = [own_disque_server.address]
@@ -157,7 +182,7 @@ def test_nodes_with_a_password(travel, own_disque_server):
 @sentence("iron_mq", "Connection settings for IronMQ::")
 @sentence("iron_mq", "(example 1)")
 def test_ironmq(travel, own_ironmq_server):
-    given = example_of("iron_mq")
+    given = installed("iron_mq")
     assert given["iron_mq"].keys() < own_ironmq_server.options.keys()
     given["iron_mq"] |= own_ironmq_server.options
     travel(given)
@@ -166,7 +191,7 @@ def test_ironmq(travel, own_ironmq_server):
 @sentence("sqs", "provide the AWS region and credentials either via the config")
 @sentence("sqs", "(example 1)")
 def test_sqs(travel, moto_server):
-    given = example_of("sqs")
+    given = installed("sqs")
     given["sqs"]["endpoint_url"] = moto_server.url
     travel(given)
 
@@ -174,14 +199,13 @@ def test_sqs(travel, moto_server):
 @sentence("orm", "If you want to use Django's database backend as a message broker")
 @sentence("orm", "(example 1)")
 def test_orm(travel, database):
-    pytest.importorskip("qcore_orm")
-    travel(example_of("orm"))
+    travel(installed("orm"))
 
 
 @sentence("mongo", "simply provide the connection information in a dictionary::")
 @sentence("mongo", "(example 1)")
 def test_mongo(travel, mongo_server):
-    given = example_of("mongo")
+    given = installed("mongo")
     given["mongo"]["port"] = mongo_server.port
     travel(given)
 
@@ -192,8 +216,7 @@ def test_mongo(travel, mongo_server):
 @sentence("broker_class", "(example 1)")
 @sentence("broker_class", "inherits from either the base :class:`Broker` class or one")
 def test_a_custom_class(travel, database, custom_class):
-    pytest.importorskip("qcore_orm")
-    given = example_of("broker_class")
+    given = installed("broker_class")
     assert given["broker_class"] == custom_class
     travel(given | {"orm": "default"})
     assert type(current.broker()).__name__ == "CustomBroker"
