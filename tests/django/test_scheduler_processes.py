@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PROLOGUE = """
 import django
 django.setup()
@@ -19,7 +21,7 @@ from django.db import connection
 call_command("migrate", verbosity=0)
 with connection.cursor() as cursor:
     cursor.execute("PRAGMA journal_mode=WAL")
-for n in range(30):
+for n in range(200):
     Schedule.objects.create(func="math.sqrt", args="[4]", schedule_type="H")
 """
 
@@ -57,17 +59,19 @@ def start(code: str, database: Path) -> subprocess.Popen[str]:
     )
 
 
-def test_four_clusters_send_each_slot_once(sqlite_file: Path):
+@pytest.mark.fault("F1")
+@pytest.mark.fault("F2")
+def test_ten_clusters_send_two_hundred_slots_once(sqlite_file: Path):
     prepared = start(PREPARE, sqlite_file)
     prepared.communicate(timeout=60)
     assert prepared.returncode == 0
-    clusters = [start(TICK, sqlite_file) for _ in range(4)]
+    clusters = [start(TICK, sqlite_file) for _ in range(10)]
     for cluster in clusters:
         assert cluster.stdout.readline() == "ready\n"
     for cluster in clusters:
         cluster.stdin.write("go\n")
         cluster.stdin.flush()
     outputs = [cluster.communicate(timeout=60)[0] for cluster in clusters]
-    assert [cluster.returncode for cluster in clusters] == [0] * 4
+    assert [cluster.returncode for cluster in clusters] == [0] * 10
     sent = [line for output in outputs for line in output.split()]
-    assert len(sent) == len(set(sent)) == 30
+    assert len(sent) == len(set(sent)) == 200
