@@ -35,7 +35,8 @@ def async_task(func: Function, *args: Any, **kwargs: Any) -> str:
             - ``cluster`` (str): the queue to send to;
             - ``delay`` (seconds): not before this long, where the broker can;
             - ``commit`` ("on_commit" or "now"): see the setting ``commit``;
-            - ``sync`` (bool): run it here and now;
+            - ``sync`` (bool): run it here and now; the setting of that name makes
+              every call do so;
             - ``broker`` (Broker): send through this one;
             - ``q_options`` (dict): the options in one place, for functions that
               have keywords of the same names.
@@ -93,8 +94,7 @@ def as_args(item: Any) -> Sequence[Any]:
 
 def dispatch(tasks: Sequence[Task], options: dict[str, Any]) -> None:
     """Send tasks, or run them here where ``sync`` says so."""
-    sync = options.get("sync")
-    if current.conf.sync if sync is None else sync:
+    if current.conf.sync or options.get("sync"):
         for task in tasks:
             run_inline(task)
         return

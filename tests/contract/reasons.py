@@ -40,12 +40,6 @@ REASONS: dict[str, dict[str, str]] = {
             " was asked for, and there is no other place for it."
         ),
     },
-    "sync": {
-        "forces all :func:`async_task` calls to be run with ``sync=True``": (
-            "A call that says `sync=False` itself is sent, as an option of a task wins"
-            " over a setting."
-        ),
-    },
     "iron_mq": {"See the `iron-mq": _POINTER},
     "orm": {
         "you should consider using a different database backend than the main": _ADVICE,

@@ -160,6 +160,12 @@ def test_everything_is_synchronous(cluster, settings, ledger, key):
     assert events == [("began", here), ("ended", here), ("success n", here)]
 
 
+@sentence("sync", "forces all :func:`async_task` calls to be run with ``sync=True``")
+def test_not_even_a_call_that_says_otherwise_is_sent(cluster, settings):
+    with override_settings(Q_CLUSTER=settings.Q_CLUSTER | {"sync": True}):
+        assert result(async_task("os.getpid", sync=False)) == os.getpid()
+
+
 @option("sync")
 @sentence("sync", "Defaults to ``False``.")
 def test_one_task_is_synchronous(cluster):
