@@ -27,6 +27,7 @@ class Hand:
     job: Job | None = None
     ready: bool = False  # it has said its first word
     ending: bool = False  # it takes no more orders
+    heeded: bool = True  # it has read its last order, as far as is known
     done: int = 0
     rss: int = 0  # kB
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from ..envelope import Outcome
 from ..status import Snapshot
 from ..tasks.execution import Attempt
+from .fence import Fence
 from .herald import Herald
 from .inbox import Inbox
 from .job import Job
@@ -66,6 +67,7 @@ class Dispatcher:
         self._tally = Tally()
         self._inbox = Inbox()
         self._room = Room(self._conf.queue_limit)
+        self._fence = Fence(self._tally)
         self._recorder = Recorder(parts, self._tally, self._inbox.put)
         self._loop = Loop(
             parts,
@@ -74,6 +76,7 @@ class Dispatcher:
             self._recorder,
             self._room,
             self._tally,
+            self._fence,
             restarts=restarts,
             run_once=run_once,
         )
@@ -106,7 +109,7 @@ class Dispatcher:
         work: dict[str, Callable[[], None]] = {
             "recorder": self._recorder.run,
             "pusher": pusher.run,
-            "keeper": Keeper(self._parts, self._tally).run,
+            "keeper": Keeper(self._parts, self._tally, self._alarm).run,
             "herald": self._herald.run,
         }
         if self._conf.scheduler:
@@ -119,6 +122,11 @@ class Dispatcher:
             thread.start()
             threads[name] = thread
         return threads
+
+    def _alarm(self) -> None:
+        """Have the loop see at once that a lease was lost."""
+        self._fence.alarm()
+        self._inbox.nudge()
 
     def _guarded(self, name: str, run: Callable[[], None]) -> None:
         """Run a thread; if it dies, so does the dispatcher, and the sentinel starts anew."""

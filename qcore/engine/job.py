@@ -17,18 +17,20 @@ class Job:
 
     It belongs to one thread after the other: pusher, loop, recorder, and perhaps
     the loop and the recorder once more for its follow-up. The keeper changes
-    ``lease_end`` and ``lost``, and nothing else.
+    ``lease_end`` and ``lost``, and nothing else; what is lost stays lost.
     """
 
     task: Task
     delivery: Delivery
     lease_end: float = field(init=False)  # monotonic; moves with every renewal
-    lost: bool = False  # the broker has given it to somebody else
+    lost: bool = False  # its lease has ended, and somebody else may have it
     dealt: float = 0.0  # monotonic, when a worker got it
     ended: Attempt | None = None  # set from its first end on
     result: Result | None = None
     unstorable: bool = False  # its result had to be replaced by a note
-    killed: str | None = None  # why we had its worker killed: "timeout" or "stop"
+    killed: str | None = (
+        None  # why its worker was: "timeout", "stop", "lost", "silence"
+    )
     follow_up_crashes: int = 0
     next_package: bytes | None = None  # the next link of its chain
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 
 from ..brokers.base import Broker
 from ..errors import QcoreError
@@ -22,11 +23,18 @@ _ROUNDS = 4
 
 
 class Keeper:
-    """Prolongs the lease of every delivery that this cluster holds."""
+    """Prolongs the lease of every delivery that this cluster holds.
 
-    def __init__(self, parts: Parts, tally: Tally) -> None:
+    Args:
+        parts: what the cluster is made of.
+        tally: what the threads share.
+        alarm: tells the loop that a lease was lost.
+    """
+
+    def __init__(self, parts: Parts, tally: Tally, alarm: Callable[[], None]) -> None:
         self._parts = parts
         self._tally = tally
+        self._alarm = alarm
 
     def run(self) -> None:
         """Renew until everything is settled; the cluster stops this thread last."""
@@ -40,6 +48,7 @@ class Keeper:
                 type(broker).__name__, broker.lease,
             )  # fmt: skip
             return
+        self._tally.renewing = True
         pause = broker.lease / _ROUNDS
         while not self._tally.ended.wait(pause):
             try:
@@ -74,3 +83,4 @@ class Keeper:
             return  # settled while we asked
         job.lost = True
         logger.warning("the lease of %s was lost", job.task.id)
+        self._alarm()

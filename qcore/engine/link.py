@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import array
+import fcntl
 import os
 import socket
 import struct
+import termios
 from collections import deque
 
 _LENGTH = struct.Struct("!I")
@@ -51,6 +54,17 @@ class Link:
             self._out += memoryview(frame)[sent:]
             return False
         return True
+
+    def is_unread(self) -> bool:
+        """Whether the other end has not read all that was sent, as far as can be told."""
+        if self._out:
+            return True
+        unread = array.array("i", [0])
+        try:
+            fcntl.ioctl(self.sock, termios.TIOCOUTQ, unread)
+        except OSError:  # a system that does not tell
+            return False
+        return unread[0] > 0
 
     @property
     def is_pending(self) -> bool:

@@ -13,9 +13,9 @@ import socket
 import time
 from collections import deque
 
-from ..envelope import Outcome, choose
+from ..envelope import Outcome
 from .crew import Crew, Hand
-from .deadlines import Deadlines
+from .fence import Fence
 from .inbox import Inbox
 from .job import Job
 from .link import Closed, Link
@@ -40,6 +40,8 @@ from .recorder import Recorder
 from .room import Room
 from .shutdown import Shutdown
 from .tally import Tally
+from .undertaker import Undertaker
+from .watch import Watch
 
 logger = logging.getLogger("qcore.dispatcher")
 
@@ -57,6 +59,7 @@ class Loop:
         recorder: ended jobs go there.
         room: tells the pusher how many more may come.
         tally: what the threads share.
+        fence: finds the jobs that are not ours any more.
         restarts: how many processes the sentinel has replaced so far.
         run_once: tell the sentinel when the queue is empty and all is done.
     """
@@ -69,6 +72,7 @@ class Loop:
         recorder: Recorder,
         room: Room,
         tally: Tally,
+        fence: Fence,
         *,
         restarts: int,
         run_once: bool,
@@ -80,17 +84,19 @@ class Loop:
         self._recorder = recorder
         self._room = room
         self._tally = tally
+        self._fence = fence
         self._run_once = run_once
         self._selector = selectors.DefaultSelector()
         self._selector.register(inbox, selectors.EVENT_READ)
         self._selector.register(control, selectors.EVENT_READ)
         self._ready: deque[Job] = deque()
-        self._deadlines = Deadlines()
         self._obituaries = Obituaries()
+        self._undertaker = Undertaker(parts, tally, fence, recorder, self._deal_first)
         self._shutdown = Shutdown()
         self._pace = Pace(time.monotonic())
         self._ended = 0  # tasks since the pace was last noted
         self.crew = Crew(self._selector)
+        self._watch = Watch(parts.conf, self.crew, fence, self._kill)
         self.restarts = restarts
 
     def waiting(self) -> int:
@@ -136,9 +142,9 @@ class Loop:
         self._room.update(arrived, len(self._ready), idle, limit)
 
     def _patience(self) -> float | None:
-        moments = (self._deadlines.next(), self._obituaries.next())
-        due = [moment for moment in moments if moment is not None]
-        due += self._shutdown.next()
+        due = self._watch.next() + self._shutdown.next()
+        if (moment := self._obituaries.next()) is not None:
+            due.append(moment)
         if self._run_once or self._tally.stopping.is_set():
             due.append(time.monotonic() + 0.05)  # to see that nothing is left
         return max(0.0, min(due) - time.monotonic()) if due else None
@@ -163,7 +169,7 @@ class Loop:
         while idle and ready:
             job = ready.popleft()
             now = time.monotonic()
-            if job.ended is None and not self._may_start(job, now):
+            if not self._may_begin(job, now):
                 self._tally.settle(job)
                 continue
             hand = idle.pop()
@@ -172,39 +178,32 @@ class Loop:
                 continue
             hand.job = job
             job.dealt = now
+            self._watch.begin(hand, job, now)
             if job.ended is None:
                 self._tally.active[job.task.id] = job
-            self._limit(hand, job, now)
 
-    def _may_start(self, job: Job, now: float) -> bool:
+    def _deal_first(self, job: Job) -> None:
+        self._ready.appendleft(job)
+
+    def _may_begin(self, job: Job, now: float) -> bool:
         """Whether a delivery is still ours, and not a copy of one that runs already."""
+        if job.ended is not None:
+            return not self._fence.has_lost(job, now)
         if job.lost or job.lease_end <= now:
             # somebody else has it, or will in a moment: two would run
             logger.info("%s waited longer than its lease; left", job.task.id)
             return False
         other = self._tally.active.get(job.task.id)
-        if other is not None and not other.lost and other.lease_end > now:
-            logger.info("%s was delivered twice; one of them is left", job.task.id)
-            return False
-        return True
-
-    def _limit(self, hand: Hand, job: Job, now: float) -> None:
-        """Note when the worker must be killed, should the soft time-out not do."""
-        seconds = self._conf.timeout
-        if job.ended is None:
-            seconds = choose(job.task.options.timeout, seconds)
-        if seconds is not None:
-            self._deadlines.add(now + seconds + self._conf.grace, hand, job)
+        if other is None or other is job or other.lost or other.lease_end <= now:
+            return True
+        logger.info("%s was delivered twice; one of them is left", job.task.id)
+        return False
 
     def _keep_time(self) -> None:
         now = time.monotonic()
-        for hand, job in self._deadlines.passed(now):
-            job.killed = "timeout"
-            # should it end in time after all, the kill must not hit its next task
-            hand.ending = True
-            self._tell(Kill(hand.pid, signal.SIGKILL))
+        self._watch.keep(now)
         for hand, job in self._obituaries.overdue(now):
-            self._bury(hand, job, "it is not known how")
+            self._undertaker.bury(hand, job, "it is not known how")
         if self._shutdown.is_soft_due(now):
             self._interrupt(SOFT_STOP)
         if self._shutdown.is_kill_due(now):
@@ -232,7 +231,7 @@ class Loop:
             if hand.job is not None:
                 self._obituaries.lost(hand)
         if found := self._obituaries.died(pid, status):
-            self._bury(*found)
+            self._undertaker.bury(*found)
 
     def _conclude(self, hand: Hand, frame: bytes) -> None:
         """Take a worker's reply, and make it idle again."""
@@ -245,7 +244,9 @@ class Loop:
         hand.done, hand.rss = reply.done, reply.rss or hand.rss
         hand.ending = hand.ending or reply.retires
         self.crew.free(hand)
-        if reply.ended is None:
+        if self._fence.has_lost(job, time.monotonic()):
+            self._undertaker.let_go(job)
+        elif reply.ended is None:
             job.next_package = reply.next_package
             self._recorder.finish(job)
         elif reply.ended.outcome == Outcome.STOPPED:
@@ -254,34 +255,6 @@ class Loop:
             job.ended = reply.ended
             self._ended += 1
             self._recorder.record(job)
-
-    def _bury(self, hand: Hand, job: Job, how: str) -> None:
-        """Say what became of the job of a dead worker."""
-        hand.job = None
-        if job.killed == "stop":
-            self._recorder.give_back(job)
-        elif job.ended is not None:
-            self._after_follow_up_death(job, how)
-        else:
-            ended = job.die(how)
-            self._parts.report(
-                job.task,
-                job.attempt,
-                ended.outcome,
-                ended.value.decode(),
-                f"{socket.gethostname()}:{hand.pid}",
-                None,
-            )
-            self._recorder.record(job)
-
-    def _after_follow_up_death(self, job: Job, how: str) -> None:
-        """Try a follow-up once more; a hook that kills twice is given up."""
-        job.follow_up_crashes += 1
-        logger.error("the hook of %s killed its worker: %s", job.task.id, how)
-        if job.follow_up_crashes < 2:
-            self._ready.appendleft(job)
-        else:
-            self._recorder.finish(job)
 
     # -- the sentinel ------------------------------------------------------------------------
     def _listen(self) -> None:
@@ -297,6 +270,9 @@ class Loop:
                 self._stop(message.grace)
             elif isinstance(message, Renew):
                 self.crew.end_all()
+
+    def _kill(self, pid: int, number: int) -> None:
+        self._tell(Kill(pid, number))
 
     def _tell(self, message: Control) -> None:
         self._control.send(pack_control(message))
@@ -324,7 +300,7 @@ class Loop:
             assert hand.job is not None
             logger.warning("stopping %s id=%s", hand.job.task.func, hand.job.task.id)
             hand.job.killed = "stop"
-            self._tell(Kill(hand.pid, number))
+            self._kill(hand.pid, number)
 
     def is_done(self) -> bool:
         """Return whether the cluster has stopped, and nothing is left to do."""

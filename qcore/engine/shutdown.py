@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 #: Seconds between the soft stop of a task and SIGKILL.
-_AFTER_SOFT = 2.0
+AFTER_SOFT = 2.0
 
 
 class Shutdown:
@@ -21,7 +21,7 @@ class Shutdown:
 
     def begin(self, now: float, grace: float) -> None:
         """Begin to stop, or hasten a stop: running tasks have ``grace`` seconds."""
-        self._give_up_at = now + grace + _AFTER_SOFT
+        self._give_up_at = now + grace + AFTER_SOFT
         if grace > 0:
             self._soft_at = now + grace
         else:
@@ -36,7 +36,7 @@ class Shutdown:
         if self._soft_at is None or now < self._soft_at:
             return False
         self._soft_at = None
-        self._kill_at = now + _AFTER_SOFT
+        self._kill_at = now + AFTER_SOFT
         return True
 
     def is_kill_due(self, now: float) -> bool:

@@ -22,6 +22,8 @@ class Tally:
     active: dict[str, Job] = field(default_factory=dict)
     #: what keeps a thread from working: its name -> one line
     problems: dict[str, str] = field(default_factory=dict)
+    #: set by the keeper: leases are renewed, so that one which ends is lost
+    renewing: bool = False
     stopping: threading.Event = field(default_factory=threading.Event)
     #: set when the last result is recorded
     ended: threading.Event = field(default_factory=threading.Event)

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qcore.engine.backoff import Backoff
 from qcore.engine.crew import BOTH, READ, Crew, Hand
 from qcore.engine.deadlines import Deadlines
 from qcore.engine.job import Job
@@ -22,7 +23,6 @@ from qcore.engine.obituaries import Obituaries
 from qcore.engine.pace import Pace
 from qcore.engine.patience import Patience
 from qcore.engine.room import Room
-from qcore.engine.backoff import Backoff
 from qcore.engine.tally import Tally
 from qcore.envelope import Delivery, Task, new_id
 

@@ -12,6 +12,7 @@ from chores.twin import Broken, Twin
 from qcore.engine import timer as timer_module
 from qcore.engine.herald import Herald
 from qcore.engine.keeper import Keeper
+from qcore.engine.parts import nothing
 from qcore.engine.pusher import Pusher
 from qcore.engine.room import Room
 from qcore.engine.timer import Timer
@@ -149,7 +150,7 @@ def test_leases_are_renewed_before_they_end(request):
     twin = Twin(request.node.name, retry=0.4)
     job = twin.claim()
     first = job.lease_end
-    thread = threading.Thread(target=Keeper(twin.parts, twin.tally).run)
+    thread = threading.Thread(target=Keeper(twin.parts, twin.tally, nothing).run)
     thread.start()
     wait_for(lambda: time.monotonic() > first + 0.4)
     assert twin.claimed == 1
@@ -167,20 +168,20 @@ def test_a_lease_that_was_lost_is_marked(request):
     twin.tally.settle(settled)
     for job in (kept, lost):
         job.lease_end = 0.0
-    Keeper(twin.parts, twin.tally)._renew(twin.broker)
+    Keeper(twin.parts, twin.tally, nothing)._renew(twin.broker)
     assert (kept.lost, lost.lost, settled.lost) == (False, True, False)
 
 
 def test_what_was_just_claimed_is_not_renewed(twin):
     twin.claim()
-    Keeper(twin.parts, twin.tally)._renew(twin.broker)
+    Keeper(twin.parts, twin.tally, nothing)._renew(twin.broker)
     assert "extend" not in twin.calls
 
 
 def test_no_lease_is_renewed_where_the_project_sets_it(request):
     twin = Twin(request.node.name, renew=False, retry=0.01)
     twin.claim()
-    Keeper(twin.parts, twin.tally).run()  # it returns at once
+    Keeper(twin.parts, twin.tally, nothing).run()  # it returns at once
     assert twin.calls == []
 
 
@@ -189,7 +190,7 @@ def test_a_keeper_that_fails_goes_on(request):
     job = twin.claim()
     job.lease_end = 0.0
     twin.failures["extend"] = [BrokerUnavailable("away")]
-    thread = threading.Thread(target=Keeper(twin.parts, twin.tally).run)
+    thread = threading.Thread(target=Keeper(twin.parts, twin.tally, nothing).run)
     thread.start()
     wait_for(lambda: "keeper" in twin.tally.problems)
     wait_for(lambda: "keeper" not in twin.tally.problems)

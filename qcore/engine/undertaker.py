@@ -1,0 +1,90 @@
+"""Runs in: the dispatcher's loop. What becomes of the job of a worker that has died."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from collections.abc import Callable
+
+from .crew import Hand
+from .fence import Fence
+from .job import Job
+from .parts import Parts
+from .recorder import Recorder
+from .tally import Tally
+
+logger = logging.getLogger("qcore.dispatcher")
+
+
+class Undertaker:
+    """Records, gives back or deals anew what a dead worker was doing.
+
+    Args:
+        parts: what the cluster is made of.
+        tally: what the threads share.
+        fence: tells which jobs are not ours any more.
+        recorder: ended jobs go there.
+        again: puts a job in front of all that wait for a worker.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        tally: Tally,
+        fence: Fence,
+        recorder: Recorder,
+        again: Callable[[Job], None],
+    ) -> None:
+        self._parts = parts
+        self._tally = tally
+        self._fence = fence
+        self._recorder = recorder
+        self._again = again
+
+    def bury(self, hand: Hand, job: Job, how: str) -> None:
+        """Say what became of a job.
+
+        Args:
+            hand: the worker that has died.
+            job: what it was doing.
+            how: it died, for people.
+        """
+        hand.job = None
+        if self._fence.has_lost(job, time.monotonic()):
+            self.let_go(job)
+        elif job.killed == "silence":
+            job.killed = None
+            self._again(job)
+        elif job.killed == "stop":
+            self._recorder.give_back(job)
+        elif job.ended is not None:
+            self._after_follow_up(job, how)
+        else:
+            self._record(hand, job, how)
+
+    def let_go(self, job: Job) -> None:
+        """Forget a job that is not ours any more: whoever has it says how it ended."""
+        logger.warning("the lease of %s was lost; its end is not recorded", job.task.id)
+        self._tally.settle(job)
+
+    def _record(self, hand: Hand, job: Job, how: str) -> None:
+        ended = job.die(how)
+        self._parts.report(
+            job.task,
+            job.attempt,
+            ended.outcome,
+            ended.value.decode(),
+            f"{socket.gethostname()}:{hand.pid}",
+            None,
+        )
+        self._recorder.record(job)
+
+    def _after_follow_up(self, job: Job, how: str) -> None:
+        """Try a follow-up once more; a hook that kills twice is given up."""
+        job.follow_up_crashes += 1
+        logger.error("the hook of %s killed its worker: %s", job.task.id, how)
+        if job.follow_up_crashes < 2:
+            self._again(job)
+        else:
+            self._recorder.finish(job)

@@ -1,0 +1,80 @@
+"""Runs in: the dispatcher's loop. Watches the workers, and has them killed.
+
+There are three reasons: a job is over its time, it is not ours any more, or its worker
+does not take it up.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Callable
+
+from ..conf import Conf
+from ..envelope import choose
+from .crew import Crew, Hand
+from .deadlines import Deadlines
+from .fence import Fence
+from .job import Job
+from .messages import SOFT_STOP
+from .shutdown import AFTER_SOFT
+from .silence import Silence
+
+logger = logging.getLogger("qcore.dispatcher")
+
+
+class Watch:
+    """Time limits, leases and signs of life of the workers that have a job.
+
+    Args:
+        conf: the cluster's settings.
+        crew: the workers.
+        fence: finds the jobs that are not ours any more.
+        kill: sends a signal to the worker of a pid.
+    """
+
+    def __init__(
+        self, conf: Conf, crew: Crew, fence: Fence, kill: Callable[[int, int], None]
+    ) -> None:
+        self._conf = conf
+        self._crew = crew
+        self._fence = fence
+        self._tell_to_kill = kill
+        self._deadlines = Deadlines()
+        self._silence = Silence()
+
+    def begin(self, hand: Hand, job: Job, now: float) -> None:
+        """Watch over a job that a worker has just got."""
+        self._fence.watch(job)
+        self._silence.watch(hand, now)
+        seconds = self._conf.timeout
+        if job.ended is None:
+            seconds = choose(job.task.options.timeout, seconds)
+        if seconds is not None:
+            self._deadlines.add(now + seconds + self._conf.grace, hand, job)
+
+    def next(self) -> list[float]:
+        """Return when something may have to be done, on the monotonic clock."""
+        moments = (self._deadlines.next(), self._fence.next(), self._silence.next())
+        return [moment for moment in moments if moment is not None]
+
+    def keep(self, now: float) -> None:
+        """Do what is due."""
+        for hand, job in self._deadlines.passed(now):
+            # what was told to stop, and has not, keeps the reason of that
+            job.killed = job.killed or "timeout"
+            self._kill(hand, signal.SIGKILL)
+        for hand, job in self._fence.fallen(self._crew, now):
+            logger.warning("%s id=%s has no lease: stopped", job.task.func, job.task.id)
+            job.killed = "lost"
+            self._kill(hand, SOFT_STOP)
+            self._deadlines.add(now + AFTER_SOFT, hand, job)
+        for hand, job in self._silence.broken_off(self._crew, now):
+            logger.warning("worker %d does not take its order: replaced", hand.pid)
+            job.killed = "silence"
+            self._kill(hand, signal.SIGKILL)
+
+    def _kill(self, hand: Hand, number: int) -> None:
+        # should its task end by itself after all, this must not hit the next one
+        hand.ending = True
+        self._tell_to_kill(hand.pid, number)

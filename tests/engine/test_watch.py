@@ -1,0 +1,226 @@
+"""What is watched over: leases that were lost, workers that do not take their orders."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import time
+
+import pytest
+from chores.twin import Twin
+
+from qcore.engine.crew import Crew, Hand
+from qcore.engine.fence import Fence
+from qcore.engine.link import Link, read_frame
+from qcore.engine.messages import SOFT_STOP
+from qcore.engine.shutdown import AFTER_SOFT
+from qcore.engine.silence import Silence
+from qcore.engine.undertaker import Undertaker
+from qcore.engine.watch import Watch
+from qcore.envelope import Outcome
+from qcore.tasks.execution import Attempt
+
+#: When the lease of a job ends, where a test does not say otherwise.
+END = 100.0
+
+
+class Selector:
+    """Takes note of nothing: these tests have no loop."""
+
+    def register(self, *_): ...
+
+    def unregister(self, *_): ...
+
+    def modify(self, *_): ...
+
+
+class Scene:
+    """A crew whose workers are this test, on a clock that it moves."""
+
+    def __init__(self, name):
+        self.twin = Twin(f"watch {name}", timeout=None)
+        self.twin.tally.renewing = True
+        self.crew = Crew(Selector())
+        self.fence = Fence(self.twin.tally)
+        self.kills = []
+        self.watch = Watch(
+            self.twin.conf, self.crew, self.fence, lambda *kill: self.kills.append(kill)
+        )
+        self.ends = {}
+        self.recorded = []
+        self.again = []
+        self.undertaker = Undertaker(
+            self.twin.parts, self.twin.tally, self.fence, self, self.again.append
+        )
+
+    def __getattr__(self, verb):
+        """Stand in for a recorder: note what is done to which job."""
+        if verb in ("record", "finish", "give_back"):
+            return lambda job: self.recorded.append((verb, job))
+        raise AttributeError(verb)
+
+    def deal(self, pid, now=0.0, lease_end=END, **task):
+        ours, self.ends[pid] = socket.socketpair()
+        hand = Hand(pid, pid, Link(ours))
+        self.crew.welcome(hand)
+        job = self.twin.claim(**task)
+        job.lease_end, job.dealt, hand.job = lease_end, now, job
+        self.crew.order(hand, b"order")
+        self.watch.begin(hand, job, now)
+        return hand, job
+
+    def close(self):
+        for hand in self.crew:
+            self.crew.dismiss(hand)
+        for end in self.ends.values():
+            end.close()
+
+
+@pytest.fixture
+def scene(request):
+    made = Scene(request.node.name)
+    yield made
+    made.close()
+
+
+def heed(scene):
+    """Have every worker read its order."""
+    for end in scene.ends.values():
+        read_frame(end)
+
+
+# -- leases ----------------------------------------------------------------------------
+@pytest.mark.fault("D6")
+def test_a_job_whose_lease_has_ended_is_stopped_and_then_killed(scene):
+    hand, job = scene.deal(1)
+    other, _ = scene.deal(2, lease_end=2 * END)
+    heed(scene)
+    scene.watch.keep(END - 1)
+    assert scene.kills == []
+    assert min(scene.watch.next()) == END
+    scene.watch.keep(END)
+    assert scene.kills == [(1, SOFT_STOP)]
+    assert (job.lost, job.killed, hand.ending, other.ending) == (
+        True, "lost", True, False,
+    )  # fmt: skip
+    scene.watch.keep(END + AFTER_SOFT - 0.1)
+    assert len(scene.kills) == 1, "once"
+    scene.watch.keep(END + AFTER_SOFT)
+    assert scene.kills[1:] == [(1, signal.SIGKILL)]
+    assert job.killed == "lost"
+
+
+def test_what_the_broker_gave_away_is_stopped_at_once(scene):
+    _, job = scene.deal(1)
+    heed(scene)
+    job.lost = True
+    scene.watch.keep(1.0)
+    assert scene.kills == [], "the keeper has more to say before it sounds the alarm"
+    scene.fence.alarm()
+    scene.watch.keep(1.0)
+    assert scene.kills == [(1, SOFT_STOP)]
+
+
+def test_a_renewed_lease_moves_the_next_look(scene):
+    _, job = scene.deal(1)
+    heed(scene)
+    job.lease_end = 3 * END
+    scene.watch.keep(END)
+    assert scene.kills == []
+    assert scene.watch.next() == [3 * END]
+
+
+def test_a_job_with_a_shorter_lease_is_looked_at_sooner(scene):
+    """It has waited for a worker; its lease is older than that of the other."""
+    scene.deal(1)
+    scene.deal(2, lease_end=END / 2)
+    heed(scene)
+    scene.watch.keep(END / 2)
+    assert scene.kills == [(2, SOFT_STOP)]
+
+
+def test_a_lease_that_nobody_renews_may_end(scene):
+    """The project has set `retry`: a long task is started again, and both go on."""
+    scene.twin.tally.renewing = False
+    _, job = scene.deal(1)
+    heed(scene)
+    scene.watch.keep(9 * END)
+    assert scene.kills == []
+    assert not scene.fence.has_lost(job, 9 * END)
+    assert END not in scene.watch.next()
+
+
+# -- the end of what was lost ------------------------------------------------------------
+@pytest.mark.parametrize("ended", [None, Attempt(Outcome.SUCCESS, b"7", "json", 1, 2)])
+def test_the_end_of_a_lost_job_is_not_recorded(scene, ended):
+    hand, job = scene.deal(1, lease_end=time.monotonic() - 1)
+    job.ended = ended
+    scene.undertaker.bury(hand, job, "exit code 3")
+    assert scene.recorded == []
+    assert scene.twin.tally.held == set()
+    assert scene.twin.claimed == 1, "its package is the broker's affair"
+
+
+def test_a_job_that_was_stopped_is_given_back(scene):
+    hand, job = scene.deal(1, lease_end=time.monotonic() + 60)
+    job.killed = "stop"
+    scene.undertaker.bury(hand, job, "killed by SIGKILL")
+    assert scene.recorded == [("give_back", job)]
+
+
+def test_a_crash_is_recorded(scene):
+    hand, job = scene.deal(1, lease_end=time.monotonic() + 60)
+    scene.undertaker.bury(hand, job, "exit code 3")
+    assert scene.recorded == [("record", job)]
+    assert job.ended.outcome == Outcome.CRASH
+
+
+def test_a_hook_that_kills_is_tried_twice(scene):
+    hand, job = scene.deal(1, lease_end=time.monotonic() + 60)
+    job.ended = Attempt(Outcome.SUCCESS, b"7", "json", 1, 2)
+    scene.undertaker.bury(hand, job, "exit code 3")
+    assert (scene.again, scene.recorded) == ([job], [])
+    scene.undertaker.bury(hand, job, "exit code 3")
+    assert scene.recorded == [("finish", job)]
+
+
+# -- signs of life -----------------------------------------------------------------------
+@pytest.mark.fault("A7")
+def test_a_worker_that_does_not_take_its_order_is_replaced(scene):
+    deaf, job = scene.deal(1)
+    fine, _ = scene.deal(2)
+    read_frame(scene.ends[2])
+    scene.watch.keep(4.9)
+    assert scene.kills == []
+    scene.watch.keep(5.0)
+    assert scene.kills == [(1, signal.SIGKILL)]
+    assert (deaf.ending, fine.ending) == (True, False)
+    job.lease_end = time.monotonic() + 60
+    scene.undertaker.bury(deaf, job, "killed by SIGKILL")
+    assert scene.again == [job], "it has not begun, so that this is no attempt"
+    assert scene.recorded == []
+    assert job.killed is None
+
+
+def test_who_has_taken_an_order_is_not_asked_again(scene):
+    hand, job = scene.deal(1)
+    heed(scene)
+    scene.watch.keep(5.0)
+    scene.crew.order(hand, b"something that it need not read at once")
+    scene.watch.keep(50.0)
+    assert scene.kills == []
+    silence = Silence()
+    silence.watch(hand, 60.0)
+    job.dealt = 60.0
+    assert silence.broken_off(scene.crew, 65.0) == [(hand, job)], "a new order counts"
+
+
+def test_half_an_order_is_unread(scene):
+    hand, _ = scene.deal(1)
+    scene.ends[1].recv(3)
+    assert hand.link.is_unread()
+    scene.ends[1].recv(100)
+    assert not hand.link.is_unread()
+    hand.link.send(bytes(3_000_000))
+    assert hand.link.is_pending
+    assert hand.link.is_unread()

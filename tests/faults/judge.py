@@ -1,0 +1,153 @@
+"""The judge: says what in a history breaks a promise of the manual.
+
+A history is what was sent, what tasks noted while they ran, what the store has in the
+end, what is left over, and when the test did something that may run a task twice.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+BEGAN, ENDED, FAILED = "began", "ended", "failed"
+
+
+class Run(NamedTuple):
+    """One execution of a task's body."""
+
+    pid: int
+    began: float  # monotonic
+    ended: float | None  # None: nothing was heard of its end
+    how: str | None = None  # ENDED or FAILED
+
+
+class Final(NamedTuple):
+    """A row of the store."""
+
+    id: str
+    success: bool
+    attempts: int
+    crashes: int = 0
+    pid: int | None = None  # of the worker that the value came from, if it says so
+
+
+class Note(NamedTuple):
+    """What a task has noted of itself; the entries of a ledger have this form."""
+
+    key: str
+    event: str
+    pid: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """Everything that the judge is told."""
+
+    #: task id -> the key under which it takes notes
+    sent: Mapping[str, str]
+    notes: Iterable[Note]
+    finals: Iterable[Final]
+    #: when the test killed, stopped or cut off something, monotonic
+    faults: Sequence[float] = ()
+    #: (schedule, slot) of each task that a scheduler has made
+    slots: Iterable[tuple[object, object]] = ()
+    waiting: int = 0  # packages in the broker
+    claimed: int = 0
+    survivors: Sequence[object] = ()  # processes
+    max_attempts: int = 0  # 0: no limit
+    max_crashes: int = 3
+    #: keys that must have begun in this order
+    order: Sequence[str] = field(default=())
+
+
+def check_history(history: History) -> None:
+    """Raise AssertionError with every complaint there is."""
+    complaints = list(judge(history))
+    shown = "\n".join(complaints[:20])
+    assert not complaints, f"{len(complaints)} promises are broken:\n{shown}"
+
+
+def judge(history: History) -> Iterator[str]:
+    """Yield one sentence for each promise that is broken."""
+    runs = runs_of(history.notes)
+    finals = list(history.finals)
+    yield from _one_end_each(history, finals)
+    yield from _one_owner(history, runs, finals)
+    yield from _bounded(history, finals)
+    for slot, count in Counter(history.slots).items():
+        if count > 1:
+            yield f"P10: slot {slot} was fired {count} times"
+    yield from _nothing_left(history)
+    yield from _in_order(history, runs)
+
+
+def runs_of(notes: Iterable[Note]) -> dict[str, list[Run]]:
+    """Return the runs by key, each in the order in which they began."""
+    found: dict[str, list[Run]] = defaultdict(list)
+    for note in sorted(notes, key=lambda note: note.at):
+        runs = found[note.key]
+        if note.event == BEGAN:
+            runs.append(Run(note.pid, note.at, None))
+            continue
+        for index, run in enumerate(runs):
+            if run.pid == note.pid and run.ended is None:
+                runs[index] = run._replace(ended=note.at, how=note.event)
+    return found
+
+
+def _one_end_each(history: History, finals: Sequence[Final]) -> Iterator[str]:
+    counts = Counter(final.id for final in finals)
+    for id in history.sent:
+        if counts[id] != 1:
+            yield f"P1: {id} has {counts[id]} final states"
+    for id in counts.keys() - history.sent.keys():
+        yield f"P1: {id} has a final state and was never sent"
+
+
+def _one_owner(
+    history: History, runs: Mapping[str, Sequence[Run]], finals: Iterable[Final]
+) -> Iterator[str]:
+    for key in set(history.sent.values()) | runs.keys():
+        for first, second in itertools.pairwise(runs.get(key, ())):
+            again = first.how == FAILED and (first.ended or 0) <= second.began
+            excused = any(first.began <= at <= second.began for at in history.faults)
+            if not again and not excused:
+                yield f"P2: {key} ran again at {second.began:.3f} and nothing had failed"
+    for final in finals:
+        ended = [
+            run.pid
+            for run in runs.get(history.sent.get(final.id, ""), ())
+            if run.how == ENDED
+        ]
+        if final.success and not ended:
+            yield f"P2: {final.id} is a success and no run of it has ended"
+        elif final.success and final.pid is not None and final.pid not in ended:
+            yield f"P2: the result of {final.id} is of a run that has not ended"
+
+
+def _bounded(history: History, finals: Iterable[Final]) -> Iterator[str]:
+    for final in finals:
+        if history.max_attempts and final.attempts > history.max_attempts:
+            yield f"P6: {final.id} had {final.attempts} attempts"
+        if final.crashes > history.max_crashes:
+            yield f"P6: {final.id} killed {final.crashes} workers"
+
+
+def _nothing_left(history: History) -> Iterator[str]:
+    if history.claimed:
+        yield f"P1: {history.claimed} packages are still claimed"
+    if history.waiting:
+        yield f"P1: {history.waiting} packages still wait"
+    if history.survivors:
+        yield f"P11: processes are left: {list(history.survivors)}"
+
+
+def _in_order(history: History, runs: Mapping[str, Sequence[Run]]) -> Iterator[str]:
+    starts = [(key, runs[key][0].began) for key in history.order if runs.get(key)]
+    for (key, began), (later, at) in itertools.pairwise(starts):
+        if at < began:
+            yield f"P4: {later} began before {key}"

@@ -1,0 +1,100 @@
+"""A cluster that has lost its leases: what it still runs is stopped, and not recorded."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+from chores.ledger import wait_for
+from faults.place import LEASE
+
+from qcore.tasks import async_task, fetch, result
+
+
+def pause(pids):
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+
+
+@pytest.mark.fault("A8")
+@pytest.mark.parametrize("stopped", ["dispatcher", "everything but the worker"])
+def test_what_a_stopped_cluster_ran_is_taken_over(on_redis, ledger, key, stopped):
+    first = on_redis.start(workers=1)
+    task_id = async_task(
+        "chores.kind.nap", key, LEASE * 1.6, cluster=on_redis.queue, timeout=None
+    )
+    ledger.wait(key, "began")
+    frozen = [first.dispatcher]
+    if stopped != "dispatcher":
+        frozen.append(first.sentinel)
+    pause(frozen)
+    second = on_redis.start(workers=1)
+    began = ledger.wait(key, "began", 2)
+    assert LEASE * 0.7 < began[1].at - began[0].at < LEASE * 2
+    for pid in frozen:
+        os.kill(pid, signal.SIGCONT)
+    first.wait_for(lambda: "its end is not recorded" in first.log)
+    assert result(task_id, wait=20_000) == key
+    second.wait_idle()
+    (ended,) = ledger.entries(key, "ended")
+    assert ended.pid == began[1].pid, "the first one was stopped"
+    assert fetch(task_id).attempt_count == 2
+    assert (
+        result(async_task("chores.kind.add", 1, 1, cluster=on_redis.queue), 9000) == 2
+    )
+
+
+@pytest.mark.fault("A8")
+def test_a_result_that_comes_after_the_lease_is_refused(on_redis, ledger, key):
+    """The worker ends while its dispatcher is stopped; another runs the task already."""
+    first = on_redis.start(workers=1)
+    task_id = async_task("chores.kind.nap", key, 0.5, cluster=on_redis.queue)
+    ledger.wait(key, "began")
+    pause([first.dispatcher])
+    ledger.wait(key, "ended")
+    second = on_redis.start(workers=1)
+    ledger.wait(key, "began", 2)
+    os.kill(first.dispatcher, signal.SIGCONT)
+    first.wait_for(lambda: "its end is not recorded" in first.log)
+    assert result(task_id, wait=10_000) == key
+    second.wait_idle()
+    assert fetch(task_id).attempt_count == 2
+
+
+@pytest.mark.fault("D6")
+def test_a_cluster_that_is_cut_off_stops_what_it_runs(on_redis, through, ledger, key):
+    cut_off = on_redis.start(workers=1, redis={"port": through.port})
+    task_id = async_task(
+        "chores.kind.slow_with_clean_up", key, LEASE * 1.6, cluster=on_redis.queue
+    )
+    (began,) = ledger.wait(key, "began")
+    through.fault("black-hole")
+    at = time.monotonic()
+    on_redis.start(workers=1)
+    (cleaned,) = ledger.wait(key, "cleaned up")
+    assert cleaned.pid == began.pid
+    assert cleaned.at - at < LEASE + 0.5, "at the end of the lease, without a word"
+    ledger.wait(key, "began", 2)
+    through.fault("pass")
+    assert fetch(task_id, wait=20_000).attempt_count == 2
+    assert "its end is not recorded" in cut_off.log
+    wait_for(lambda: len(ledger.entries(key, "cleaned up")) == 2)
+
+
+@pytest.mark.fault("A7")
+def test_workers_that_were_stopped_while_idle_are_replaced(on_redis, ledger, key):
+    cluster = on_redis.start(retry=30)
+    stopped = set(cluster.workers)
+    pause(stopped)
+    ids = [
+        async_task("chores.kind.nap", key, 0.01, cluster=on_redis.queue)
+        for _ in range(4)
+    ]
+    assert [result(id, wait=20_000) for id in ids] == [key] * 4
+    began = ledger.entries(key, "began")
+    assert len(began) == 4
+    assert not stopped & {entry.pid for entry in began}
+    assert {fetch(id).attempt_count for id in ids} == {1}, "it had not begun"
+    cluster.wait_for(lambda: cluster.is_complete() and not stopped & {*cluster.workers})
