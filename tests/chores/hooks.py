@@ -1,0 +1,66 @@
+"""Task hooks, and calls of an iter, that take time or end their process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import Any
+
+from .ledger import Ledger, note
+from .rude import block_signals
+
+
+def take_a_while(task: Any) -> None:
+    """Take as long as the task did."""
+    note(task.group, "hook began")
+    time.sleep(task.args[1])
+    note(task.group, "hook ended")
+
+
+def take_too_long(task: Any) -> None:
+    """Sleep until it is stopped; clean up."""
+    note(task.group, "hook began")
+    try:
+        time.sleep(60)
+    finally:
+        note(task.group, "hook cleaned up")
+
+
+def never_end(task: Any) -> None:
+    """Ignore everything that can be ignored."""
+    block_signals(task.group)
+
+
+def be_killed_once(task: Any) -> None:
+    """Kill its worker the first time, and end the second time."""
+    earlier = Ledger.of_this_process().entries(task.group, "hook began")
+    note(task.group, "hook began")
+    if not earlier:
+        os.kill(os.getpid(), signal.SIGKILL)
+    note(task.group, "hook ended")
+
+
+def wait_for_the_second(task: Any) -> None:
+    """Hang the first time, until its cluster is killed; end the second time."""
+    earlier = Ledger.of_this_process().entries(task.group, "hook began")
+    note(task.group, "hook began")
+    if not earlier:
+        time.sleep(60)
+    note(task.group, "hook ended")
+
+
+def leave_if_odd(number: int) -> int:
+    """End the process, or return the number."""
+    if number % 2:
+        os._exit(9)
+    return number
+
+
+def note_who(key: str, number: int) -> int:
+    """Note in which process the number was, and fail for every fifth."""
+    note(key, str(number))
+    time.sleep(0.01)
+    if number % 5 == 4:
+        raise ValueError(f"{number} is refused")
+    return number
