@@ -19,6 +19,7 @@ def postgres(make_database, unblocked):
     return make_database("postgres")
 
 
+@pytest.mark.fault("E12")
 def test_missing_tables_ask_for_migrations(database):
     broker = database.broker()
     broker.ping()
@@ -32,6 +33,7 @@ def test_missing_tables_ask_for_migrations(database):
         database.run("ALTER TABLE away RENAME TO qcore_orm_ormq")
 
 
+@pytest.mark.fault("E12")
 def test_tables_of_an_older_release_ask_for_migrations(database):
     broker = database.broker()
     database.run("ALTER TABLE qcore_orm_ormq RENAME COLUMN claimed TO taken")
@@ -63,6 +65,7 @@ def deadlock(kind):
     return error
 
 
+@pytest.mark.fault("E4")
 def test_deadlocks_are_tried_again(database):
     broker, tries = database.broker(), []
 
@@ -76,6 +79,7 @@ def test_deadlocks_are_tried_again(database):
     assert len(tries) == 4
 
 
+@pytest.mark.fault("E4")
 def test_deadlocks_are_not_tried_for_ever(database, monkeypatch):
     monkeypatch.setattr(session, "PATIENCE", 0.1)
 
@@ -120,6 +124,7 @@ def impatient(add_database, tmp_path, unblocked):
     return OrmBroker(Conf.from_dict({"orm": "impatient"}))
 
 
+@pytest.mark.fault("E11")
 def test_a_locked_file_is_waited_for(impatient):
     locked, free = threading.Event(), threading.Event()
 
@@ -142,6 +147,7 @@ def test_a_locked_file_is_waited_for(impatient):
 
 
 # -- connections -------------------------------------------------------------------
+@pytest.mark.fault("E5")
 def test_a_terminated_connection_is_replaced(postgres):
     broker = postgres.broker()
     broker.enqueue(b"kept")
@@ -157,6 +163,7 @@ def test_a_terminated_connection_is_replaced(postgres):
     assert [one.package for one in broker.dequeue()] == [b"kept"]
 
 
+@pytest.mark.fault("E9")
 def test_a_read_only_server_is_waited_for(postgres):
     broker = postgres.broker()
     postgres.run("SET default_transaction_read_only = on")
@@ -180,6 +187,7 @@ def test_statements_are_seen_by_those_who_wrap_them(postgres):
     broker.acknowledge(held[0].receipt)
 
 
+@pytest.mark.fault("E14")
 @pytest.mark.parametrize(
     ("maria", "version", "told"),
     [

@@ -103,6 +103,7 @@ def test_databases_are_polled(database):
     assert_woken(database, poll=0.1)
 
 
+@pytest.mark.fault("D14")
 def test_lost_notifications_are_made_up_for(postgres):
     """As behind a pooler that gives each transaction another connection."""
     broker = postgres.broker(poll=0.1)
@@ -116,6 +117,7 @@ def test_lost_notifications_are_made_up_for(postgres):
     broker.close()
 
 
+@pytest.mark.fault("D14")
 def test_a_lost_listener_is_told_once_and_replaced_by_polling(postgres, caplog):
     broker = postgres.broker(poll=0.05)
     assert broker.dequeue(wait=0.2) == []

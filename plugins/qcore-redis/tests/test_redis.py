@@ -35,6 +35,7 @@ def receive(broker: RedisBroker, count: int = 1) -> list[Delivery]:
 # -- what administrators do ------------------------------------------------------
 
 
+@pytest.mark.fault("D12")
 def test_flushall(
     own_redis_server: RedisServer, admin: redis.Redis, open_broker: Open
 ) -> None:
@@ -73,6 +74,7 @@ def test_purge_under_a_waiting_reader(
     assert [delivery.package for delivery in found] == [b"package"]
 
 
+@pytest.mark.fault("D12")
 def test_script_flush(
     own_redis_server: RedisServer, admin: redis.Redis, open_broker: Open
 ) -> None:
@@ -85,6 +87,7 @@ def test_script_flush(
     assert (broker.queue_size(), broker.lock_size()) == (0, 2)
 
 
+@pytest.mark.fault("D12")
 def test_client_kill_between_calls(
     own_redis_server: RedisServer, admin: redis.Redis, open_broker: Open
 ) -> None:
@@ -100,6 +103,7 @@ def test_client_kill_between_calls(
     assert found == [b"a", b"b", b"c"]
 
 
+@pytest.mark.fault("D12")
 def test_a_replica_takes_no_writes(
     own_redis_server: RedisServer, admin: redis.Redis, open_broker: Open
 ) -> None:
@@ -120,6 +124,7 @@ def test_a_replica_takes_no_writes(
     assert (broker.queue_size(), broker.lock_size()) == (0, 0)
 
 
+@pytest.mark.fault("D9")
 def test_full_memory_can_still_be_drained(
     own_redis_server: RedisServer, admin: redis.Redis, open_broker: Open
 ) -> None:
@@ -180,6 +185,7 @@ def test_eviction_is_warned_of(
 # -- who may come in ---------------------------------------------------------------
 
 
+@pytest.mark.fault("D13")
 @pytest.mark.parametrize(
     "given", [{"password": "hush-hush"}, {}], ids=["wrong", "none"]
 )
@@ -198,6 +204,7 @@ def test_the_password_is_refused(
         assert "hush" not in f"{raised.value}{raised.value.__cause__}"
 
 
+@pytest.mark.fault("D13")
 def test_an_acl_that_lacks_a_command(
     own_redis_server: RedisServer, admin: redis.Redis, open_broker: Open
 ) -> None:
