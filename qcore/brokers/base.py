@@ -211,8 +211,9 @@ class Broker:
         """Return what is right and wrong with the service itself, for ``qcore doctor``.
 
         Such as: it deletes what it holds when memory is full, it keeps nothing on disk,
-        it has too few connections. What settings alone tell belongs in the hook
-        ``qcore_checks``. Raises as ``ping``.
+        it has too few connections. Make them with ``qcore.findings``: ``ok(fact)``,
+        ``warning(fact, advice)``, ``error(fact, advice)``. What settings alone tell
+        belongs in the hook ``qcore_checks``. Raises as ``ping``.
         """
         return []
 

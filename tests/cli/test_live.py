@@ -91,6 +91,26 @@ def test_memory_of_every_process(qcore, live_project):
     assert "MiB" in shown
 
 
+@pytest.mark.fault("J7")
+def test_the_doctor_knows_a_cluster_with_another_key(qcore, live_project):
+    """A web process whose SECRET_KEY differs learns it, and neither key is shown."""
+    agreed = qcore(live_project, "doctor")
+    assert agreed.returncode == 0, agreed.stdout + agreed.stderr
+    assert "signs with the same key as this process" in " ".join(agreed.stdout.split())
+    other = "from shop_settings import *\nSECRET_KEY = 'hunter2-canary'\n"
+    (live_project / "other_settings.py").write_text(other)
+    done = qcore(live_project, "doctor", "--json", "--settings", "other_settings")
+    assert done.returncode == 3
+    document = json.loads(done.stdout)
+    validate(document)
+    (told,) = [s["findings"] for s in document["sections"] if s["name"] == "clusters"]
+    (fault,) = [one for one in told if one["level"] == "error"]
+    assert "this process signs with another key than the cluster" in fault["fact"]
+    assert "SECRET_KEY_FALLBACKS" in fault["advice"]
+    assert "hunter2-canary" not in done.stdout + done.stderr
+    assert "of no use to anybody" not in done.stdout
+
+
 def test_djangos_commands_say_the_same(live_project):
     words = [sys.executable, "manage.py", "qinfo", "--json"]
     done = subprocess.run(

@@ -131,6 +131,21 @@ def test_a_database_that_fails_is_told_without_secrets(db, monkeypatch):
     assert CANARY not in str(report.as_dict())
 
 
+@pytest.mark.fault("I1")
+def test_a_redis_that_is_away_or_refuses_is_told_without_its_password(
+    db, settings, redis_server
+):
+    pytest.importorskip("qcore_redis")
+    wrong = f"redis://shop:{CANARY}@127.0.0.1:{redis_server.port}/0"
+    for url in (wrong, f"redis://shop:{CANARY}@127.0.0.1:1/0"):
+        settings.Q_CLUSTER = {"name": "shop", "redis": url}
+        report = examination.examine()
+        (fault,) = found(report, "broker")
+        assert fault.level == "error"
+        assert fault.advice
+        assert CANARY not in str(report.as_dict())
+
+
 # -- keys -----------------------------------------------------------------------------
 def test_a_fingerprint_tells_keys_apart_and_not_the_key():
     keys = [derive_key(secret, "shop") for secret in ("one", "two")]
