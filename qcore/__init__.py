@@ -2,12 +2,12 @@
 
 A map of the package, from the bottom up; imports only ever point down it::
 
-    errors  masking  known  conf  envelope  serializers  signing  hookspecs
+    errors  findings  masking  known  conf  envelope  serializers  signing  hookspecs
     plugins  current  signals  tasks  compose                            the API
     brokers  results  caches  reporters  schedules                       the contracts
     engine                                                               the processes
     models  builtin  connections                                         Django adapters
-    cluster  cli  apps  admin  checks  management  monitor  demo         composition
+    cluster  cli  apps  admin  checks  doctor  management  monitor  demo composition
     testing                                                              the author's kit
 
 Plugin authors need four names, and users need ``qcore.tasks``::
