@@ -156,3 +156,20 @@ def have_fork(key: str) -> None:
         os._exit(0)
     note(key, f"child {child}")
     time.sleep(60)
+
+
+def end_its_session(key: str) -> int:
+    """Have the server end the connection of this task in the middle of it."""
+    from django.db import connection
+
+    note(key, "began")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+    return cursor.rowcount
+
+
+def count_schedules() -> int:
+    """Ask the database something."""
+    from qcore.models import Schedule
+
+    return Schedule.objects.count()

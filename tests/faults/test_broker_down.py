@@ -1,0 +1,248 @@
+"""A Redis that is away, silent, torn, restarted empty; what callers and clusters do."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+from chores.ledger import wait_for
+from django.test import override_settings
+from faults.evidence import history_of, send_naps
+from faults.judge import check_history
+from faults.place import Place
+from redis import Redis
+from servers.base import free_port
+from servers.redis import RedisServer
+
+from qcore.current import current
+from qcore.errors import BrokerUnavailable
+from qcore.tasks import async_task, fetch, result
+
+
+@pytest.mark.fault("D1")
+def test_a_cluster_waits_for_a_broker_that_comes_later(on_redis, ledger, key):
+    """It says so once for each try, ever less often, and works when it is there."""
+    on_redis.server.kill()
+    cluster = on_redis.start(wait=False)
+    cluster.wait_for(lambda: cluster.log.count("trying again in") >= 3)
+    assert cluster.log.count("trying again in") < 12
+    assert cluster.exit_code is None
+    on_redis.server.start()
+    task_id = async_task("chores.kind.record", key, cluster=on_redis.queue)
+    ledger.wait(key, "ran")
+    result(task_id, wait=5000)
+    assert "working again" in cluster.log
+    assert "Traceback" not in cluster.log
+
+
+@pytest.mark.fault("D2")
+def test_a_broker_that_dies_in_mid_flight_costs_nothing(on_redis, ledger, key):
+    """What runs ends and is stored; what was claimed is acknowledged when it is back."""
+    cluster = on_redis.start(retry=20)
+    before = {cluster.dispatcher, *cluster.workers}
+    sent = send_naps(on_redis.queue, key, count=12, seconds=0.3)
+    ledger.wait(f"{key} 0", "began")
+    on_redis.server.kill()
+    wait_for(
+        lambda: "cannot reach Redis" in cluster.log or "trying again" in cluster.log
+    )
+    ledger.wait(f"{key} 0", "ended")
+    on_redis.server.start()
+    for number, task_id in enumerate(sent):
+        assert result(task_id, wait=20_000) == f"{key} {number}"
+    cluster.wait_idle()
+    assert {cluster.dispatcher, *cluster.workers} == before, "no process has died"
+    check_history(history_of(sent, ledger, on_redis.queue))
+
+
+@pytest.mark.fault("D3")
+def test_a_call_does_not_wait_for_a_broker_that_is_away(on_redis, through):
+    """Whether it is gone or silent, a web request goes on within two seconds."""
+    queue = on_redis.queue
+    with override_settings(
+        Q_CLUSTER={"name": "faults", "redis": {"port": through.port}}
+    ):
+        async_task("chores.kind.add", 1, cluster=queue)
+        for mode in ("black-hole", "refuse"):
+            through.fault(mode)
+            at = time.monotonic()
+            with pytest.raises(BrokerUnavailable):
+                async_task("chores.kind.add", 1, cluster=queue)
+            assert time.monotonic() - at < 2.5
+        through.fault("pass")
+        async_task("chores.kind.add", 1, cluster=queue)
+        current.close()
+
+
+@pytest.mark.fault("D4")
+@pytest.mark.fault("D5")
+def test_a_silent_network_is_noticed_and_a_slow_one_is_borne(
+    on_redis, through, ledger, key
+):
+    cluster = on_redis.start(redis={"port": through.port})
+    task_id = async_task("chores.kind.record", f"{key} 1", cluster=on_redis.queue)
+    ledger.wait(f"{key} 1", "ran")
+    result(task_id, wait=5000)
+    before = {cluster.dispatcher, *cluster.workers}
+    through.fault("black-hole")
+    cluster.wait_for(lambda: "trying again in" in cluster.log)
+    through.fault("delay", 0.1)
+    async_task("chores.kind.record", f"{key} 2", cluster=on_redis.queue)
+    ledger.wait(f"{key} 2", "ran")
+    through.fault("pass")
+    cluster.wait_idle()
+    assert {cluster.dispatcher, *cluster.workers} == before
+    assert [len(ledger.entries(f"{key} {n}")) for n in (1, 2)] == [1, 1]
+
+
+@pytest.mark.fault("D7")
+def test_no_claim_is_lost_wherever_its_reply_is_cut(on_redis, through):
+    """What was claimed and never heard of is delivered again after its lease."""
+    settings = {"name": "faults", "redis": {"port": through.port}, "retry": 0.05}
+    lost_once = 0
+    with override_settings(Q_CLUSTER=settings):
+        broker = current.broker(on_redis.queue)
+        broker.dequeue(1)
+        for size in range(1, 300, 13):
+            sent = f"package {size}".encode()
+            broker.enqueue(sent)
+            through.fault("cut", size)
+            try:
+                found = broker.dequeue(1)
+            except BrokerUnavailable:
+                found = []
+                lost_once += 1
+            through.fault("pass")
+            found = found or wait_for(lambda: heal(broker))
+            assert [delivery.package for delivery in found] == [sent]
+            broker.acknowledge(found[0].receipt)
+        broker.close()
+    assert lost_once > 10, "the cuts were within the call"
+
+
+def heal(broker):
+    try:
+        return broker.dequeue(1, 0.1)
+    except BrokerUnavailable:
+        return []
+
+
+@pytest.mark.fault("D11")
+def test_a_broker_that_comes_back_empty_is_used_anew(database, ledger, key):
+    """What it held is lost, as documented; what comes then is run."""
+    server = RedisServer()
+    server.start()
+    where = {"name": "faults", "redis": {"port": server.port}}
+    try:
+        with override_settings(Q_CLUSTER=where):
+            place = Place(server, where)
+            cluster = place.start()
+            before = {cluster.dispatcher, *cluster.workers}
+            async_task("chores.kind.nap", f"{key} held", 0.5, cluster=place.queue)
+            ledger.wait(f"{key} held", "began")
+            server.kill()
+            server.start()
+            task_id = async_task("chores.kind.record", key, cluster=place.queue)
+            ledger.wait(key, "ran")
+            result(task_id, wait=5000)
+            ledger.wait(f"{key} held", "ended")
+            cluster.wait_idle()
+            assert {cluster.dispatcher, *cluster.workers} == before
+            assert "Traceback" not in cluster.log
+            place.close()
+            current.close()
+    finally:
+        server.close()
+
+
+@pytest.mark.fault("D12")
+@pytest.mark.parametrize(
+    "command", ["FLUSHALL", "SCRIPT FLUSH", "CLIENT KILL TYPE normal"]
+)
+def test_a_cluster_goes_on_after_what_an_administrator_does(
+    on_redis, ledger, key, command
+):
+    cluster = on_redis.start()
+    before = {cluster.dispatcher, *cluster.workers}
+    with Redis(port=on_redis.server.port) as admin:
+        admin.execute_command(command)
+    task_id = wait_for(lambda: send(key, on_redis.queue))
+    ledger.wait(key, "ran")
+    result(task_id, wait=5000)
+    cluster.wait_idle()
+    assert {cluster.dispatcher, *cluster.workers} == before
+    assert processor_seconds(cluster.dispatcher) < 5, "it does not spin"
+
+
+def send(key, queue):
+    try:
+        return async_task("chores.kind.record", key, cluster=queue)
+    except BrokerUnavailable:  # its connection was the one that was killed
+        return None
+
+
+def processor_seconds(pid):
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.fault("E2")
+def test_an_acknowledgement_that_was_lost_is_made_up_for(
+    on_redis, through, ledger, key
+):
+    """The result is stored and the way to the broker is cut: nothing runs again."""
+    cluster = on_redis.start(redis={"port": through.port}, workers=1)
+    task_id = async_task("chores.kind.nap", key, 0.4, cluster=on_redis.queue)
+    ledger.wait(key, "began")
+    through.fault("refuse")
+    assert result(task_id, wait=5000) == key
+    assert current.broker(on_redis.queue).lock_size() == 1
+    through.fault("pass")
+    cluster.wait_idle()
+    assert len(ledger.entries(key, "began")) == 1
+
+
+@pytest.mark.fault("I1")
+@pytest.mark.fault("I2")
+def test_no_secret_is_in_a_log(on_redis, ledger, key):
+    """Through a refusal, a wrong password and a failing task, at the level DEBUG."""
+    password, argument = "canary-in-the-address", "canary-in-the-arguments"
+    url = f"redis://shop:{password}@127.0.0.1:{free_port()}/0"
+    gone = on_redis.start(wait=False, redis=url, log_level="DEBUG")
+    gone.wait_for(lambda: "trying again in" in gone.log)
+    wrong = f"redis://shop:{password}@127.0.0.1:{on_redis.server.port}/0"
+    refused = on_redis.start(wait=False, redis=wrong, log_level="DEBUG")
+    refused.wait_for(lambda: "trying again in" in refused.log)
+    fine = on_redis.start(log_level="DEBUG")
+    async_task("chores.kind.fail_and_note", key, cluster=on_redis.queue)
+    async_task("chores.rude.leave", argument, 3, cluster=on_redis.queue, max_attempts=1)
+    ledger.wait(argument, "began")
+    fine.wait_for(lambda: "exit code 3" in fine.log)
+    for cluster in (gone, refused, fine):
+        cluster.stop()
+        assert cluster.log
+        assert password not in cluster.log
+        assert argument not in cluster.log
+
+
+@pytest.mark.fault("G4")
+def test_a_copy_of_a_package_does_not_run_beside_it(on_redis, ledger, key):
+    """One that comes later runs, as documented, and changes nothing of what is stored."""
+    cluster = on_redis.start()
+    broker = current.broker(on_redis.queue)
+    task_id = async_task("chores.kind.nap", key, 0.5, cluster=on_redis.queue)
+    with Redis(port=on_redis.server.port) as admin:
+        ((_, fields),) = admin.xrange(f"{{qcore:{on_redis.queue}}}:tasks")
+    ledger.wait(key, "began")
+    broker.enqueue(fields[b"p"])
+    cluster.wait_for(lambda: "was delivered twice" in cluster.log)
+    assert result(task_id, wait=5000) == key
+    assert len(ledger.entries(key, "began")) == 1
+    before = fetch(task_id)
+    broker.enqueue(fields[b"p"])
+    ledger.wait(key, "ended", 2)
+    cluster.wait_idle()
+    after = fetch(task_id)
+    assert (after.started, after.attempt_count) == (before.started, 1)
