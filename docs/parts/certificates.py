@@ -49,12 +49,11 @@ def table() -> str:
 
 
 def _row(certificate: dict[str, Any], suite: dict[str, Any]) -> str:
-    broker = suite["broker"]
     reasons = Counter(map(_shortened, suite["skipped"].values()))
     skipped = ", ".join(f"{text} ({count})" for text, count in reasons.most_common())
     cells = (
         certificate["distribution"],
-        broker["service"] if broker else suite["suite"].removeprefix("Test"),
+        suite["service"] or suite["suite"].removeprefix("Test"),
         str(len(suite["passed"])),
         skipped or "-",
         certificate["qcore"],

@@ -17,9 +17,9 @@ The document, of the schema ``qcore.certificate/1``::
       "suites": [
         {
           "suite": "TestMoto", "contract": "BrokerContract",
+          "service": "moto 5.2.5",
           "broker": {
             "class": "qcore_sqs.broker:SQSBroker", "subclass": null,
-            "service": "moto 5.2.5",
             "capabilities": {"receipts": true, ...},
             "max_payload": 262144, "max_batch": 10
           },
@@ -31,6 +31,7 @@ The document, of the schema ``qcore.certificate/1``::
       ]
     }
 
+``service`` is what the class says that it runs on, else what the broker says, else null.
 ``broker`` is null for other contracts, ``plugin`` where the class belongs to none.
 ``subclass`` has the name and the first line of what the tests put in its place.
 ``replaced`` has the tests that the class has written anew: what these ask is not what
@@ -66,6 +67,7 @@ class Suite:
 
     name: str
     contract: type  # of qcore.testing
+    service: str | None
     broker: dict[str, Any] | None = None
     skipped: dict[str, str] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
@@ -91,6 +93,7 @@ class Suite:
         return {
             "suite": self.name,
             "contract": self.contract.__name__,
+            "service": self.service,
             "broker": self.broker,
             "passed": self.passed,
             "skipped": dict(sorted(self.skipped.items())),
@@ -122,7 +125,8 @@ class Certifier:
             return
         broker = item.funcargs.get("broker")
         if isinstance(broker, Broker):
-            suite.broker = _portrait(broker, getattr(item.cls, "service", None))
+            suite.broker = _portrait(broker)
+            suite.service = suite.service or broker.info()
             self.packages.add(_top(suite.broker["class"]))
 
     @pytest.hookimpl(wrapper=True)
@@ -174,7 +178,8 @@ class Certifier:
         if contract is None or not hasattr(contract, item.originalname):
             return None  # the author's own test
         if item.cls not in self.suites:
-            self.suites[item.cls] = Suite(item.cls.__name__, contract)
+            service = getattr(item.cls, "service", None)
+            self.suites[item.cls] = Suite(item.cls.__name__, contract, service)
             if contract.__name__ == "PluginContract":
                 self.plugin = item.cls.name
         return self.suites[item.cls]
@@ -207,13 +212,12 @@ def _is_contract(one: type) -> bool:
     return one.__name__ in _CONTRACTS and one.__module__.startswith(__package__ or "")
 
 
-def _portrait(broker: Broker, service: str | None) -> dict[str, Any]:
+def _portrait(broker: Broker) -> dict[str, Any]:
     kind, published = type(broker), _published(type(broker))
     told = (kind.__doc__ or "").partition("\n")[0]
     return {
         "class": f"{published.__module__}:{published.__qualname__}",
         "subclass": None if kind is published else f"{kind.__qualname__}: {told}",
-        "service": service or broker.info(),
         "capabilities": {
             name: bool(getattr(broker, f"supports_{name}")) for name in CAPABILITIES
         },

@@ -65,6 +65,8 @@ class ErrorReporterContract:
     misspelt: ClassVar[tuple[Mapping[str, Any], str] | None] = None
     #: A password among the options of `make_reporter`; no log may hold it.
     secret: ClassVar[str | None] = None
+    #: What these tests run on, for the certificate.
+    service: ClassVar[str | None] = None
 
     # -- fixtures of the plugin's author -------------------------------------
     @pytest.fixture

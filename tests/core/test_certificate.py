@@ -96,7 +96,7 @@ def test_the_broker_is_described(certified):
     # the class that people can install, and what the tests made of it
     assert broker["class"] == "qcore.brokers.memory:MemoryBroker"
     assert broker["subclass"] == "ForgetfulBroker: Cannot count."
-    assert broker["service"] == "a forgetful memory"
+    assert suite["service"] == "a forgetful memory"
     assert broker["max_batch"] == 7
     assert list(broker["capabilities"]) == list(CAPABILITIES)
     assert broker["capabilities"]["delay"] is False
@@ -165,6 +165,7 @@ def test_a_class_of_no_plugin_is_certified_without_one(tmp_path):
     (suite,) = certificate["suites"]
     assert suite["broker"]["class"] == "test_suites:ForgetfulBroker"
     assert suite["broker"]["subclass"] is None
+    assert suite["service"] == "a forgetful memory"
 
 
 def test_several_processes_are_refused(tmp_path):

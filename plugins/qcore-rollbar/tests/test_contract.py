@@ -29,6 +29,7 @@ class TestPlugin(PluginContract):
 class TestRollbar(ErrorReporterContract):
     misspelt = ({"access_token": "", "acces_token": SECRET}, "'access_token'")
     secret = SECRET
+    service = "a server of these tests that takes what Rollbar's client sends"
     shows = ("task_id", "task_name", "func", "queue", "group", "attempt", "outcome",
              "worker")  # fmt: skip
     shows_arguments = True

@@ -26,6 +26,7 @@ class TestPlugin(PluginContract):
 class TestSentry(ErrorReporterContract):
     misspelt = ({"dns": "https://k3y-0f-sentry@host/1"}, "'dns' - did you mean 'dsn'")
     secret = "k3y-0f-sentry"
+    service = "a server of these tests that takes what Sentry's client sends"
     shows = ("task_id", "task_name", "func", "queue", "group", "attempt", "outcome",
              "worker")  # fmt: skip
     shows_arguments = True
