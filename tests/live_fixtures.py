@@ -14,14 +14,11 @@ from pathlib import Path
 import pytest
 from chores.ledger import VARIABLE, Ledger
 from django.conf import settings
-from django.core.management import call_command
-from django.db import connections
-from django.db.utils import load_backend
 
 from qcore.brokers.memory import MemoryBroker
-from qcore.current import current
 from qcore.results.memory import MemoryStore
 from qcore.testing.cluster import LiveCluster
+from qcore.testing.database import connected, migrate
 
 #: Short enough for a test to wait for, long enough for a busy machine.
 QUICK = {"workers": 2, "guard_cycle": 0.1, "poll": 0.02, "grace": 0.5, "retry": 20}
@@ -29,32 +26,16 @@ QUICK = {"workers": 2, "guard_cycle": 0.1, "poll": 0.02, "grace": 0.5, "retry": 
 Start = Callable[..., LiveCluster]
 
 
-def _use(path: Path) -> None:
-    """Connect the alias ``default`` of this thread to an SQLite file."""
-    own = settings.DATABASES["default"]
-    if own["ENGINE"] != "django.db.backends.sqlite3":
-        pytest.skip("these tests run on SQLite; the faults of servers have their own")
-    # what the handler knows has every default that Django fills in
-    filled = connections.settings["default"] | {"NAME": str(path)}
-    backend = load_backend(filled["ENGINE"])
-    connections["default"] = backend.DatabaseWrapper(filled, "default")
-    current.reset()
-
-
 @pytest.fixture(scope="session")
 def _migrated(
     tmp_path_factory: pytest.TempPathFactory, django_db_blocker: object
 ) -> Path:
     """The path of a database with every table and nothing in them."""
+    if settings.DATABASES["default"]["ENGINE"] != "django.db.backends.sqlite3":
+        pytest.skip("these tests run on SQLite; the faults of servers have their own")
     path = tmp_path_factory.mktemp("database") / "migrated.sqlite3"
-    before = connections["default"]
     with django_db_blocker.unblock():  # type: ignore[attr-defined]
-        _use(path)
-        try:
-            call_command("migrate", verbosity=0)
-        finally:
-            connections["default"].close()
-            connections["default"] = before
+        migrate(path)
     return path
 
 
@@ -65,15 +46,8 @@ def database(
     """A database file of this module, which this process is connected to."""
     path = tmp_path_factory.mktemp("database") / "live.sqlite3"
     shutil.copy(_migrated, path)
-    before = connections["default"]
-    with django_db_blocker.unblock():  # type: ignore[attr-defined]
-        _use(path)
-        try:
-            yield path
-        finally:
-            connections["default"].close()
-            connections["default"] = before
-            current.reset()
+    with django_db_blocker.unblock(), connected(path):  # type: ignore[attr-defined]
+        yield path
 
 
 @pytest.fixture(scope="module")

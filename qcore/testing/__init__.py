@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 _CONTRACTS = {
     "BrokerContract": "brokers",
     "CacheBackendContract": "caches",
+    "ClusterContract": "live",
     "ErrorReporterContract": "reporters",
     "PluginContract": "plugin",
     "ResultStoreContract": "results",
@@ -38,6 +39,7 @@ _MODULES = _CONTRACTS | {"LiveCluster": "cluster"}
 __all__ = [
     "BrokerContract",
     "CacheBackendContract",
+    "ClusterContract",
     "ErrorReporterContract",
     "LiveCluster",
     "PluginContract",
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from .brokers import BrokerContract as BrokerContract
     from .caches import CacheBackendContract as CacheBackendContract
     from .cluster import LiveCluster as LiveCluster
+    from .live import ClusterContract as ClusterContract
     from .plugin import PluginContract as PluginContract
     from .reporters import ErrorReporterContract as ErrorReporterContract
     from .results import ResultStoreContract as ResultStoreContract

@@ -21,7 +21,8 @@ def write(path: Path, changes: Mapping[str, Any]) -> None:
     """Write a settings module: this process's settings, with ``changes`` over them.
 
     Databases are those that this process is connected to, so that a test database
-    stands in for the real one in the other process, too.
+    stands in for the real one in the other process, too; unless ``changes`` has
+    DATABASES.
 
     Args:
         path: of the module; its folder must be on the other process's path.
@@ -40,7 +41,7 @@ def write(path: Path, changes: Mapping[str, Any]) -> None:
             " not set. Put them into a module, and set it to the module's name."
         )
     text = _HEAD.format(base=base)
-    for alias in connections:
+    for alias in () if "DATABASES" in changes else connections:
         name = _database_name(alias, connections[alias].settings_dict["NAME"])
         text += f"DATABASES[{alias!r}]['NAME'] = {name!r}\n"
     for setting, value in changes.items():

@@ -166,8 +166,10 @@ class LoopbackServer(ABC):
         """Let a paused server go on (SIGCONT)."""
         self._signal(signal.SIGCONT)
 
-    def restart(self) -> None:
-        """Start again on the same port and data, after ``kill`` or instead of it."""
+    def restart(self, kill: bool = False) -> None:
+        """Start again on the same port and data; ``kill`` gives it no time to end."""
+        if kill:
+            self.kill()
         self.stop()
         self.start()
 

@@ -9,22 +9,15 @@ from pathlib import Path
 import pytest
 import shared_fixtures
 from servers.ironmq import IronMQServer, real_options
+from servers.ironmq_quick import PACE, QuickBroker
 from servers.ironmq_script import ScriptedIronMQ
 
 from qcore.conf import Conf
 from qcore_ironmq.broker import IronMQBroker
 
-#: Seconds that the quick server counts while one goes by.
-PACE = 20.0
 #: ``open_broker(setting, **settings)`` returns a broker on a new queue; ``setting`` is
 #: the value of 'iron_mq', and ``queue`` names a queue that exists.
 Open = Callable[..., IronMQBroker]
-
-
-class QuickBroker(IronMQBroker):
-    """Knows how quick the clock of the test server is."""
-
-    pace = PACE
 
 
 @pytest.fixture(autouse=True)

@@ -1,78 +1,25 @@
-"""A real cluster on MongoDB: workers, dispatcher and server die, and nothing is lost."""
+"""A real cluster on MongoDB: its parts and the server die, and nothing is lost."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
-from chores.ledger import Ledger, wait_for
 
-# Fixtures: a database in a file, a ledger, and what starts clusters on them.
-from engine.conftest import _migrated, _start, database, key, ledger  # noqa: F401
-
-from qcore.current import current
-from qcore.tasks import async_task, fetch, result
-from qcore.testing.cluster import LiveCluster
+from qcore.testing import ClusterContract
 
 if TYPE_CHECKING:
-    from pytest_django import Settings
     from servers.mongo import MongoServer
 
 
-@pytest.fixture
-def cluster(
-    settings: Settings,
-    own_mongo_server: MongoServer,
-    _start: Callable[..., LiveCluster],  # noqa: F811
-    key: str,  # noqa: F811
-) -> Iterator[LiveCluster]:
-    """Two workers on a queue of the test's own, which this process sends to."""
-    settings.Q_CLUSTER = {"name": key, "mongo": {"host": own_mongo_server.uri}}
-    yield _start(retry=4)
-    current.close()
+class TestCluster(ClusterContract):
+    """On a server of each test's own."""
 
+    @pytest.fixture
+    def q_cluster(self, own_mongo_server: MongoServer) -> dict[str, object]:
+        return {"mongo": {"host": own_mongo_server.uri}}
 
-def test_tasks_run_and_leave_nothing(cluster: LiveCluster) -> None:
-    ids = [async_task("chores.kind.add", number, 1) for number in range(25)]
-    assert [result(id, wait=20_000) for id in ids] == [n + 1 for n in range(25)]
-    cluster.wait_idle()
-
-
-def test_a_killed_worker_loses_nothing(
-    cluster: LiveCluster,
-    ledger: Ledger,  # noqa: F811
-    key: str,  # noqa: F811
-) -> None:
-    nap = async_task("chores.kind.nap", key, 1.0)
-    others = [async_task("chores.kind.add", number, 1) for number in range(12)]
-    cluster.kill_worker(ledger.wait(key, "began")[0].pid)
-    record = wait_for(lambda: (r := fetch(nap)) and r.success and r, 30)
-    assert record.attempt_count == 2
-    assert [result(id, wait=20_000) for id in others] == [n + 1 for n in range(12)]
-    cluster.wait_idle()
-
-
-def test_a_killed_dispatcher_loses_nothing(
-    cluster: LiveCluster,
-    ledger: Ledger,  # noqa: F811
-    key: str,  # noqa: F811
-) -> None:
-    """Nobody gives its deliveries back: they come again when their lease is over."""
-    nap = async_task("chores.kind.nap", key, 0.5)
-    ledger.wait(key, "began")
-    cluster.kill_dispatcher()
-    record = wait_for(lambda: (r := fetch(nap)) and r.success and r, 30)
-    assert record.attempt_count == 2
-    cluster.wait_idle()
-
-
-def test_a_killed_server_loses_nothing(
-    cluster: LiveCluster, own_mongo_server: MongoServer
-) -> None:
-    ids = [async_task("chores.kind.add", number, 1) for number in range(12)]
-    own_mongo_server.kill()
-    own_mongo_server.start()
-    ids += [async_task("chores.kind.add", number, 1) for number in range(12, 15)]
-    assert [result(id, wait=30_000) for id in ids] == [n + 1 for n in range(15)]
-    cluster.wait_idle(30)
+    @pytest.fixture
+    def restart_service(self, own_mongo_server: MongoServer) -> Callable[[bool], None]:
+        return own_mongo_server.restart

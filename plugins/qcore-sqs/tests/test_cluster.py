@@ -1,76 +1,28 @@
-"""A real cluster on SQS: workers and the service die, and every task ends once."""
+"""A real cluster on SQS: its parts die, and every task ends once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
-
 import pytest
-from chores.ledger import Ledger, wait_for
+from servers.sqs import REGION, MotoServer
 
-# Fixtures: a database in a file, a ledger, and what starts clusters on them.
-from engine.conftest import _migrated, _start, database, key, ledger  # noqa: F401
-from servers.sqs import REGION
+from qcore.testing import ClusterContract
 
-from qcore.current import current
-from qcore.tasks import async_task, fetch, result
-from qcore.testing.cluster import LiveCluster
-
-if TYPE_CHECKING:
-    from pytest_django import Settings
-    from servers.sqs import MotoServer
+SECRET = "s3cret-of-the-cluster"
 
 
-@pytest.fixture
-def cluster(
-    settings: Settings,
-    moto_server: MotoServer,
-    _start: Callable[..., LiveCluster],  # noqa: F811
-    key: str,  # noqa: F811
-) -> Iterator[LiveCluster]:
-    """Two workers on a queue of the test's own, which this process sends to."""
-    settings.Q_CLUSTER = {
-        "name": f"live-{key.replace('_', '-')}"[:60],
-        "sqs": {
-            "aws_region": REGION,
-            "aws_access_key_id": "AKIATESTS",
-            "aws_secret_access_key": "s3cret-of-sqs",
-            "endpoint_url": moto_server.url,
-        },
-    }
-    yield _start(retry=4)
-    current.close()
+class TestCluster(ClusterContract):
+    """On moto, which would forget its queues if it were killed."""
 
+    lease = 2  # SQS counts in whole seconds
+    secret = SECRET
 
-def test_tasks_run_and_leave_nothing(cluster: LiveCluster) -> None:
-    ids = [async_task("chores.kind.add", number, 1) for number in range(25)]
-    assert [result(id, wait=20_000) for id in ids] == [n + 1 for n in range(25)]
-    cluster.wait_idle()
-
-
-def test_a_killed_worker_loses_nothing(
-    cluster: LiveCluster,
-    ledger: Ledger,  # noqa: F811
-    key: str,  # noqa: F811
-) -> None:
-    nap = async_task("chores.kind.nap", key, 1.0)
-    others = [async_task("chores.kind.add", number, 1) for number in range(12)]
-    cluster.kill_worker(ledger.wait(key, "began")[0].pid)
-    record = wait_for(lambda: (r := fetch(nap)) and r.success and r, 30)
-    assert record.attempt_count == 2
-    assert [result(id, wait=20_000) for id in others] == [n + 1 for n in range(12)]
-    cluster.wait_idle()
-
-
-def test_a_killed_dispatcher_loses_nothing(
-    cluster: LiveCluster,
-    ledger: Ledger,  # noqa: F811
-    key: str,  # noqa: F811
-) -> None:
-    """Nobody gives its deliveries back: SQS does, when their lease is over."""
-    nap = async_task("chores.kind.nap", key, 0.5)
-    ledger.wait(key, "began")
-    cluster.kill_dispatcher()
-    record = wait_for(lambda: (r := fetch(nap)) and r.success and r, 30)
-    assert record.attempt_count == 2
-    cluster.wait_idle()
+    @pytest.fixture
+    def q_cluster(self, moto_server: MotoServer) -> dict[str, object]:
+        return {
+            "sqs": {
+                "aws_region": REGION,
+                "aws_access_key_id": "AKIATESTS",
+                "aws_secret_access_key": SECRET,
+                "endpoint_url": moto_server.url,
+            }
+        }
