@@ -100,5 +100,6 @@ def _quarantine() -> Iterator[Finding]:
     yield warning(
         f"{number(kept)} packages are in quarantine; the last at {last.at:%Y-%m-%d %H:%M}"
         f" UTC: {last.reason}",
-        "Look at Quarantined packages in the admin, and delete what you have seen.",
+        "Look at them: qcore quarantine list, or Quarantined packages in the admin."
+        " Then delete them, or sign those anew that are yours: qcore quarantine resign",
     )
