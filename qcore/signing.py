@@ -96,28 +96,37 @@ class Signer:
             NewerPackage: written by a later release of qcore.
             BadPackage: not a package at all.
         """
-        if package[:2] != MAGIC or len(package) <= _START:
-            raise BadPackage(f"{len(package)} bytes that are not a qcore package")
-        version, flags = package[2], package[3]
-        if version > VERSION:
-            raise NewerPackage(
-                f"the package has version {version}, this qcore reads up to {VERSION}."
-                " Upgrade this cluster."
-            )
+        _require_readable(package)
         payload = package[_START:]
         self._check_mac(package[:_HEAD] + payload, package[_HEAD:_START])
-        if flags & COMPRESSED:
-            payload = self._inflate(payload)
-        try:
-            task = _decode(payload)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-            raise BadPackage(f"signed, but not a task: {error}") from error
+        task = self._decode(package[3], payload)
         if queue is not None and task.queue != queue:
             raise BadSignature(
                 f"the package was signed for queue {task.queue!r} and came from"
                 f" {queue!r}; it was moved or copied by hand"
             )
         return task
+
+    def read(self, package: bytes) -> Task:
+        """Return what a package says, whoever has signed it.
+
+        Nothing of it may be run or believed: it is for a person who decides whether it
+        is signed anew. The arguments stay bytes.
+
+        Raises:
+            NewerPackage: written by a later release of qcore.
+            BadPackage: not a package at all.
+        """
+        _require_readable(package)
+        return self._decode(package[3], package[_START:])
+
+    def _decode(self, flags: int, payload: bytes) -> Task:
+        if flags & COMPRESSED:
+            payload = self._inflate(payload)
+        try:
+            return _decode(payload)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+            raise BadPackage(f"it holds no task: {error}") from error
 
     def _check_mac(self, message: bytes, mac: bytes) -> None:
         for key in self._keys:
@@ -134,10 +143,20 @@ class Signer:
         try:
             inflated = inflater.decompress(payload, self._max_size)
         except zlib.error as error:
-            raise BadPackage(f"signed, but cannot be inflated: {error}") from error
+            raise BadPackage(f"it cannot be inflated: {error}") from error
         if inflater.unconsumed_tail or not inflater.eof:
             raise BadPackage(f"inflates to more than {self._max_size} bytes")
         return inflated
+
+
+def _require_readable(package: bytes) -> None:
+    if package[:2] != MAGIC or len(package) <= _START:
+        raise BadPackage(f"{len(package)} bytes that are not a qcore package")
+    if package[2] > VERSION:
+        raise NewerPackage(
+            f"the package has version {package[2]}, this qcore reads up to {VERSION}."
+            " Upgrade this cluster."
+        )
 
 
 def peek(package: bytes) -> Task:

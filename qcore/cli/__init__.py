@@ -15,7 +15,17 @@ from typing import Protocol, TextIO
 
 from .. import __version__
 from ..errors import QcoreError
-from . import cluster, demo, doctor, info, memory, monitor, plugin, plugins
+from . import (
+    cluster,
+    demo,
+    doctor,
+    info,
+    memory,
+    monitor,
+    plugin,
+    plugins,
+    quarantine,
+)
 from .exits import EPILOG, FAILURE, INTERRUPTED, OK, USAGE, code_of
 
 
@@ -37,6 +47,7 @@ VERBS: dict[str, Verb] = {
     "info": info,
     "memory": memory,
     "doctor": doctor,
+    "quarantine": quarantine,
     "plugins": plugins,
     "plugin": plugin,
     "demo": demo,

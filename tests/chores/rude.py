@@ -158,11 +158,10 @@ def have_fork(key: str) -> None:
     time.sleep(60)
 
 
-def end_its_session(key: str) -> int:
+def end_its_session() -> int:
     """Have the server end the connection of this task in the middle of it."""
     from django.db import connection
 
-    note(key, "began")
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
     return cursor.rowcount

@@ -98,12 +98,12 @@ def test_a_session_that_was_ended_between_two_tasks_is_nobodys_affair(on_postgre
 
 
 @pytest.mark.fault("E6")
-def test_a_session_that_ends_in_a_task_is_its_failure(on_postgres, key):
+def test_a_session_that_ends_in_a_task_is_its_failure(on_postgres):
     """It is stored over another connection, and the worker's next task has a new one."""
     cluster = on_postgres.start(workers=1)
     before = cluster.workers
     task_id = async_task(
-        "chores.rude.end_its_session", key, cluster=on_postgres.queue, max_attempts=1
+        "chores.rude.end_its_session", cluster=on_postgres.queue, max_attempts=1
     )
     record = fetch(task_id, wait=10_000)
     assert not record.success
