@@ -73,6 +73,13 @@ INSTALL_TESTS = [
 ]
 
 DATABASE_TESTS = ["tests/django", "plugins/qcore-orm/tests"]
+# What another Django or Python could break; services and their plugins are not in it.
+DJANGO_TESTS = [
+    *("tests/core", "tests/django", "tests/engine", "tests/cli"),
+    *("plugins/qcore-orm/tests", "plugins/qcore-example/tests"),
+    "--deselect=tests/core/test_broker_contract.py",
+    "--deselect=tests/core/test_kit_contracts.py",
+]
 
 
 def fast_backend() -> str:
@@ -107,7 +114,6 @@ nox.options.sessions = [
     "install",
     "alone",
     "tests",
-    "databases",
     "tests_django6",
 ]
 
@@ -247,17 +253,20 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(python=NEWER_PYTHON or False)
 def tests_django6(session: nox.Session) -> None:
-    """Run the same tests with Django 6 on a newer Python."""
+    """Run with Django 6, on a newer Python, what Django and Python matter to."""
     if NEWER_PYTHON is None:
         session.skip("no Python 3.12 or later with venv on this machine")
     session.install(*checkout(*PLUGINS), *group("test"), "Django>=6")
     quick = ["-m", "not slow and not soak and not once", *QUICK[2:]]
-    run_tests(session, *quick, *session.posargs)
+    run_tests(session, *quick, *session.posargs, *DJANGO_TESTS)
 
 
 @nox.session
 def databases(session: nox.Session) -> None:
-    """Run the tests that use a database on PostgreSQL and on MariaDB."""
+    """Run every test that uses a database on PostgreSQL and on MariaDB.
+
+    Not a default: ``tests`` runs what depends on the database on all three.
+    """
     session.install(*checkout(*PLUGINS), *group("test"))
     absent = absent_servers()
     for name, package in (("postgres", "postgresql"), ("mariadb", "mariadb-server")):
