@@ -29,6 +29,7 @@ _CONTRACTS = {
     "CacheBackendContract": "caches",
     "ClusterContract": "live",
     "ErrorReporterContract": "reporters",
+    "NetworkContract": "networks",
     "PluginContract": "plugin",
     "ResultStoreContract": "results",
     "SchedulerContract": "schedulers",
@@ -42,6 +43,7 @@ __all__ = [
     "ClusterContract",
     "ErrorReporterContract",
     "LiveCluster",
+    "NetworkContract",
     "PluginContract",
     "ResultStoreContract",
     "SchedulerContract",
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
     from .caches import CacheBackendContract as CacheBackendContract
     from .cluster import LiveCluster as LiveCluster
     from .live import ClusterContract as ClusterContract
+    from .networks import NetworkContract as NetworkContract
     from .plugin import PluginContract as PluginContract
     from .reporters import ErrorReporterContract as ErrorReporterContract
     from .results import ResultStoreContract as ResultStoreContract

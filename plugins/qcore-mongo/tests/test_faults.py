@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import shutil
-import signal
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pymongo
 import pytest
@@ -15,16 +14,11 @@ from servers.mongo import MongoServer
 
 from qcore.envelope import Delivery
 from qcore.errors import BrokerError, BrokerUnavailable
+from qcore.testing import NetworkContract
 from qcore_mongo.broker import MongoBroker
-
-if TYPE_CHECKING:
-    from types import FrameType
-
-    from qcore.testing.proxy import FaultProxy
 
 Open = Callable[..., MongoBroker]
 Client = pymongo.MongoClient[dict[str, Any]]
-Proxy = Callable[[int], "FaultProxy"]
 
 
 def receive(broker: MongoBroker, count: int) -> list[Delivery]:
@@ -188,74 +182,25 @@ def test_the_password_may_stand_in_the_uri(
 # -- networks ------------------------------------------------------------------
 
 
-def test_silence_is_noticed_and_forgotten(
-    mongo_server: MongoServer, open_broker: Open, fault_proxy: Proxy
-) -> None:
-    """A peer that says nothing costs a web request less than two seconds."""
-    proxy = fault_proxy(mongo_server.port)
-    setting = {"port": proxy.port, "directConnection": True}
-    broker = open_broker(setting, retry=4)
-    broker.enqueue(b"before")
-    broker.dequeue()
-    proxy.fault("black-hole")
-    started = time.monotonic()
-    with pytest.raises(BrokerUnavailable, match="cannot be reached"):
-        broker.enqueue(b"lost or late")
-    assert time.monotonic() - started < 2.5
-    with pytest.raises(BrokerUnavailable, match="cannot be reached"):
-        broker.dequeue(2)
-    proxy.fault("pass")
-    broker.enqueue(b"after")
-    found: set[bytes] = set()
-    deadline = time.monotonic() + 20
-    while b"after" not in found and time.monotonic() < deadline:
-        found |= {one.package for one in broker.dequeue(10, wait=1)}
-    assert b"after" in found
+class TestNetworks(NetworkContract):
+    """Between the broker and one server."""
 
+    silence = "cannot be reached"
+    garbage = 8  # the number of the request that it answers
+    garbled = "queue_size"  # the driver repeats a write
 
-def test_an_interrupted_call_does_not_mix_up_replies(
-    mongo_server: MongoServer, open_broker: Open, fault_proxy: Proxy
-) -> None:
-    """A task's time-out may strike while its own enqueue waits for the reply."""
+    @pytest.fixture
+    def service_port(self, mongo_server: MongoServer) -> int:
+        return mongo_server.port
 
-    class Struck(BaseException):
-        pass
-
-    def strike(number: int, frame: FrameType | None) -> None:
-        raise Struck
-
-    proxy = fault_proxy(mongo_server.port)
-    broker = open_broker({"port": proxy.port, "directConnection": True})
-    broker.ping()
-    proxy.fault("delay", 0.5)
-    before = signal.signal(signal.SIGALRM, strike)
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 0.1)
-        with pytest.raises(Struck):
-            broker.enqueue(b"package")
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-    proxy.fault("pass")
-    assert broker.ping()
-    assert broker.info().startswith("MongoDB 8.")
-
-
-def test_garbage_is_unavailability(
-    mongo_server: MongoServer, open_broker: Open, fault_proxy: Proxy
-) -> None:
-    """A reply with a wrong byte in its header drops the connection, and no more."""
-    proxy = fault_proxy(mongo_server.port)
-    # the driver's own questions must not be the ones that get the wrong byte
-    quiet = {"serverMonitoringMode": "poll", "heartbeatFrequencyMS": 60_000}
-    broker = open_broker({"port": proxy.port, "directConnection": True, **quiet})
-    broker.ping()
-    proxy.fault("corrupt", 8)  # the number of the request that it answers
-    with pytest.raises(BrokerUnavailable):
-        broker.queue_size()
-    proxy.fault("pass")
-    broker.enqueue(b"a")
-    assert broker.dequeue()[0].package == b"a"
+    @pytest.fixture
+    def make_broker(self, open_broker: Open) -> Open:
+        # the driver's own questions must not be the ones that get the wrong byte
+        quiet = {"serverMonitoringMode": "poll", "heartbeatFrequencyMS": 60_000}
+        own = {"directConnection": True, **quiet}
+        return lambda port, queue, **settings: open_broker(
+            {"port": port, **own}, queue, **settings
+        )
 
 
 # -- servers that come back ----------------------------------------------------

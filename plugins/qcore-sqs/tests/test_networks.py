@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -12,82 +11,36 @@ import pytest
 from servers.base import free_port
 from servers.sqs import REGION
 
-from qcore.errors import BrokerUnavailable, PayloadTooLarge, TaskTimeout
+from qcore.errors import PayloadTooLarge
+from qcore.testing import NetworkContract
 from qcore_sqs.broker import SQSBroker
 
 if TYPE_CHECKING:
-    from types import FrameType
-
-    from servers.proxy import FaultProxy
     from servers.sqs import MotoServer
 
 Open = Callable[..., SQSBroker]
-Proxy = Callable[[int], "FaultProxy"]
 
 
-def behind(proxy: FaultProxy) -> str:
-    return f"http://127.0.0.1:{proxy.port}"
+class TestNetworks(NetworkContract):
+    """Between the broker and one endpoint."""
+
+    gives_up = 2.0
+    silence = r"cannot be reached: .*timeout"
+
+    @pytest.fixture
+    def service_port(self, moto_server: MotoServer) -> int:
+        return moto_server.port
+
+    @pytest.fixture
+    def make_broker(self, open_broker: Open) -> Open:
+        return lambda port, *rest, **settings: open_broker(
+            f"http://127.0.0.1:{port}", *rest, **settings
+        )
 
 
-def test_silence_is_noticed_and_forgotten(
-    moto_server: MotoServer, open_broker: Open, fault_proxy: Proxy
-) -> None:
-    """A peer that says nothing costs a web request less than two seconds."""
-    proxy = fault_proxy(moto_server.port)
-    broker = open_broker(behind(proxy), retry=4)
-    broker.enqueue(b"before")
-    broker.dequeue(wait=1)
-    proxy.fault("black-hole")
-    started = time.monotonic()
-    with pytest.raises(BrokerUnavailable, match=r"cannot be reached: .*timeout"):
-        broker.enqueue(b"lost or late")
-    assert time.monotonic() - started < 2
-    with pytest.raises(BrokerUnavailable):
-        broker.dequeue(wait=1)
-    proxy.fault("pass")
-    broker.enqueue(b"after")
-    found: set[bytes] = set()
-    while b"after" not in found:
-        found |= {one.package for one in broker.dequeue(10, wait=1)}
-
-
-@pytest.mark.parametrize("mode", ["refuse", "corrupt", "cut", "half-close"])
-def test_a_broken_line_is_unavailability(
-    moto_server: MotoServer, open_broker: Open, fault_proxy: Proxy, mode: Any
-) -> None:
-    proxy = fault_proxy(moto_server.port)
-    broker = open_broker(behind(proxy))
-    broker.queue_size()
-    proxy.fault(mode, 0)
-    with pytest.raises(BrokerUnavailable):
-        broker.enqueue(b"package")
-    proxy.fault("pass")
-    assert broker.ping()
-
-
-def test_the_time_of_a_task_ends_in_a_call(
-    moto_server: MotoServer, open_broker: Open, fault_proxy: Proxy
-) -> None:
-    """botocore wraps what a signal raises; the task must see it as it is."""
-
-    def strike(number: int, frame: FrameType | None) -> None:
-        raise TaskTimeout("the time is up")
-
-    proxy = fault_proxy(moto_server.port)
-    broker = open_broker(behind(proxy))
-    broker.queue_size()
-    proxy.fault("delay", 0.5)
-    before = signal.signal(signal.SIGALRM, strike)
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 0.1)
-        with pytest.raises(TaskTimeout, match="the time is up"):
-            broker.enqueue(b"package")
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-    proxy.fault("pass")
-    assert broker.ping()
-    assert broker.info() == f"SQS at {behind(proxy)} ({REGION})"
+def test_the_service_is_named(moto_server: MotoServer, open_broker: Open) -> None:
+    url = f"http://127.0.0.1:{moto_server.port}"
+    assert open_broker(url).info() == f"SQS at {url} ({REGION})"
 
 
 def test_a_service_that_comes_back_empty(

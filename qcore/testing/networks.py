@@ -1,0 +1,206 @@
+"""The contract of a broker on an evil network: silence, broken lines, garbage.
+
+A `FaultProxy` stands between the broker and its service, on this machine::
+
+    class TestNetworks(NetworkContract):
+        @pytest.fixture
+        def service_port(self, server):
+            return server.port
+
+        @pytest.fixture
+        def make_broker(self):  # the service is to be found on this port
+            def make(port, queue, **settings):
+                options = {"sqs": {"endpoint_url": f"http://127.0.0.1:{port}"}}
+                return SQSBroker(Conf.from_dict({**options, **settings}), queue)
+
+            return make
+"""
+
+from __future__ import annotations
+
+import secrets
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import pytest
+
+from ..brokers.base import Broker
+from ..errors import BrokerError, BrokerUnavailable, TaskTimeout
+from .proxy import FaultProxy, Mode
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+#: ``make_broker(port, queue, **settings)`` returns a broker, not yet connected.
+MakeBroker = Callable[..., Broker]
+
+_CALLS: dict[str, Callable[[Broker], object]] = {
+    "enqueue": lambda broker: broker.enqueue(b"garbled"),
+    "queue_size": lambda broker: broker.queue_size(),
+}
+
+
+class Struck(BaseException):
+    """Strikes as a time-out does, and no handler of a driver can know it."""
+
+
+class NetworkContract:
+    """What a broker promises when the network between it and its service fails."""
+
+    #: Seconds in which a call gives a silent service up, a busy machine included. The
+    #: promise is two, for web requests wait for it.
+    gives_up: ClassVar[float] = 2.5
+    #: What the message says of silence, a regular expression; None: anything.
+    silence: ClassVar[str | None] = None
+    #: The first byte of a reply without which it is none, from 0.
+    garbage: ClassVar[int] = 0
+    #: The call that gets the garbage: one that is not repeated by the driver.
+    garbled: ClassVar[Literal["enqueue", "queue_size"]] = "enqueue"
+    #: Seconds that a slow machine or service gets beyond what is promised.
+    patience: ClassVar[float] = 20.0
+
+    # -- fixtures of the plugin's author -------------------------------------
+    @pytest.fixture
+    def service_port(self) -> int:
+        """Return the port of the running service, on 127.0.0.1."""
+        raise NotImplementedError(
+            f"{type(self).__name__} must define the fixture service_port;"
+            " see qcore.testing.networks"
+        )
+
+    @pytest.fixture
+    def make_broker(self) -> MakeBroker:
+        """Return a callable ``(port, queue, **settings) -> Broker``.
+
+        The broker must find the service on that port of 127.0.0.1. Settings are keys
+        of ``Q_CLUSTER`` to be laid over those that the service needs.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} must define the fixture make_broker;"
+            " see qcore.testing.networks"
+        )
+
+    # -- fixtures of the contract --------------------------------------------
+    @pytest.fixture
+    def proxy(self, service_port: int) -> Iterator[FaultProxy]:
+        """What stands between the broker and its service."""
+        with FaultProxy(service_port) as proxy:
+            yield proxy
+
+    @pytest.fixture
+    def connect(
+        self, make_broker: MakeBroker, proxy: FaultProxy
+    ) -> Iterator[Callable[[], Broker]]:
+        """Open brokers behind the proxy, on one queue that nobody has used."""
+        queue, opened = f"network-{secrets.token_hex(6)}", list[Broker]()
+
+        def open_one() -> Broker:
+            opened.append(make_broker(proxy.port, queue, retry=4))
+            return opened[-1]
+
+        yield open_one
+        proxy.fault("pass")
+        for one in opened:
+            with suppress(BrokerError):  # deleting queues has tests of its own
+                one.delete_queue()
+            one.close()
+
+    @pytest.fixture
+    def broker(self, connect: Callable[[], Broker]) -> Broker:
+        """One broker, which has sent a package, b"before", and is connected."""
+        broker = connect()
+        broker.enqueue(b"before")
+        return broker
+
+    # -- the tests -----------------------------------------------------------------
+    def test_silence_is_noticed_and_forgotten(
+        self, broker: Broker, proxy: FaultProxy
+    ) -> None:
+        """A service that says nothing costs a web request about two seconds."""
+        broker.dequeue(wait=5)
+        proxy.fault("black-hole")
+        begun = time.monotonic()
+        with pytest.raises(BrokerUnavailable, match=self.silence):
+            broker.enqueue(b"lost or late")
+        assert time.monotonic() - begun < self.gives_up
+        with pytest.raises(BrokerUnavailable, match=self.silence):
+            broker.dequeue(wait=1)
+        proxy.fault("pass")
+        broker.enqueue(b"after")
+        self.receive(broker, b"after")
+
+    @pytest.mark.parametrize("mode", ["refuse", "cut", "half-close"])
+    def test_a_broken_line_is_unavailability(
+        self, broker: Broker, proxy: FaultProxy, mode: Mode
+    ) -> None:
+        """A call raises BrokerUnavailable while the line is broken, and no longer."""
+        proxy.fault(mode)
+        with pytest.raises(BrokerUnavailable):
+            broker.enqueue(b"package")
+        proxy.fault("pass")
+        assert broker.ping()
+        broker.enqueue(b"after")
+        self.receive(broker, b"before", b"after")
+
+    def test_garbage_is_unavailability(self, broker: Broker, proxy: FaultProxy) -> None:
+        """A reply with a wrong byte drops the connection, and the next call works."""
+        broker.ping()
+        proxy.fault("corrupt", self.garbage)
+        with pytest.raises(BrokerUnavailable):
+            _CALLS[self.garbled](broker)
+        proxy.fault("pass")
+        arrived = {b"garbled"} if self.garbled == "enqueue" else set[bytes]()
+        if broker.supports_counts:
+            assert broker.queue_size() == 1 + len(arrived), "it was only the reply"
+        broker.enqueue(b"after")
+        self.receive(broker, b"before", b"after", *arrived)
+
+    @pytest.mark.parametrize("kind", [TaskTimeout, Struck])
+    def test_an_interrupted_call_does_not_mix_up_replies(
+        self,
+        broker: Broker,
+        connect: Callable[[], Broker],
+        proxy: FaultProxy,
+        kind: type[BaseException],
+    ) -> None:
+        """A task's time-out may strike while its own enqueue waits for the reply.
+
+        The task sees it as it was raised, and the next call gets its own reply.
+        """
+        broker.ping()
+        proxy.fault("delay", 0.5)
+        struck = _strike(kind("the time is up"), after=0.1)
+        with struck, pytest.raises(kind, match="the time is up"):
+            broker.enqueue(b"package")
+        proxy.fault("pass")
+        assert broker.ping()
+        assert broker.info() == connect().info()
+        self.receive(broker, b"before")
+
+    # -- helpers ---------------------------------------------------------------------
+    def receive(self, broker: Broker, *packages: bytes) -> None:
+        """Claim until all of these have come; fail when they do not come in time."""
+        missing, deadline = set(packages), time.monotonic() + self.patience
+        while missing:
+            if time.monotonic() > deadline:
+                pytest.fail(f"{sorted(missing)} did not come in time")
+            missing -= {one.package for one in broker.dequeue(10, wait=1)}
+
+
+@contextmanager
+def _strike(error: BaseException, after: float) -> Iterator[None]:
+    """Raise an error from a signal, so many seconds from now, wherever this thread is."""
+
+    def strike(number: int, frame: FrameType | None) -> None:
+        raise error
+
+    before = signal.signal(signal.SIGALRM, strike)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, after)
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
