@@ -36,6 +36,27 @@ class Report:
     args: tuple[Any, ...] | None = None
     kwargs: dict[str, Any] | None = None
 
+    def described(self) -> dict[str, Any]:
+        """Return which task it is about, to be shown beside its exception.
+
+        Arguments are in it only where they are asked for.
+        """
+        found: dict[str, Any] = {
+            "id": self.task_id,
+            "name": self.task_name,
+            "function": self.func,
+            "cluster": self.queue,
+            "group": self.group,
+            "attempt": self.attempt,
+            "outcome": self.outcome,
+            "worker": self.worker,
+        }
+        if self.args is not None:
+            found["args"] = list(self.args)
+        if self.kwargs is not None:
+            found["kwargs"] = self.kwargs
+        return found
+
     @property
     def exc_info(self) -> ExcInfo | None:
         """The exception as ``sys.exc_info()`` has it, with a traceback of the task alone.

@@ -50,6 +50,19 @@ Arrived = Callable[[], list[str]]
 CANARY = "canary-hunter2"
 
 
+#: The fields of a report that `Report.described` has, without arguments.
+DESCRIBED = (
+    "task_id",
+    "task_name",
+    "func",
+    "queue",
+    "group",
+    "attempt",
+    "outcome",
+    "worker",
+)
+
+
 class ErrorReporterContract:
     """Everything that qcore relies on an error reporter for."""
 
@@ -57,7 +70,7 @@ class ErrorReporterContract:
     patience: ClassVar[float] = 20.0
     #: Seconds within which ``report`` must return whatever the service does.
     at_once: ClassVar[float] = 2.0
-    #: Fields of a report that the service shows; each must arrive.
+    #: Fields of a report that the service shows, such as `DESCRIBED`; each must arrive.
     shows: ClassVar[tuple[str, ...]] = ("task_id", "func", "outcome", "worker")
     #: Whether arguments arrive where a project asks for them (``report_args``).
     shows_arguments: ClassVar[bool] = False

@@ -1,4 +1,4 @@
-"""The contracts of reporters, caches, stores and schedulers catch what they are for.
+"""The contracts of the kit catch what they are for: of reporters, caches, networks ...
 
 As for brokers: each broken part of ``tests/broken_kit`` is run against the one test that
 must fail for it, and a sound part of the same make against all of them.
@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from broken_kit import caches, reporters, results, schedulers
+from broken_kit import caches, networks, reporters, results, schedulers
 from contract_runs import Outcomes, judge
 
 from qcore import testing
@@ -21,6 +21,7 @@ CONTRACTS = {
     caches: testing.CacheBackendContract,
     results: testing.ResultStoreContract,
     schedulers: testing.SchedulerContract,
+    networks: testing.NetworkContract,
 }
 BROKEN = [
     (module, value)

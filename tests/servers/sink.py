@@ -86,6 +86,12 @@ class Sink:
         """The items of Rollbar that have come, without their envelope."""
         return [request.document["data"] for request in list(self.requests)]
 
+    def disturb(self, how: str) -> None:
+        """Refuse what comes from now on; with ``"hang"`` keep it waiting before that."""
+        if how == "hang":
+            self.open.clear()
+        self.status = 500
+
     def wait(self, kind: str, count: int = 1) -> list[dict[str, Any]]:
         """Wait for so many ``"events"`` or ``"items"``, and return them."""
         end = time.monotonic() + PATIENCE

@@ -21,21 +21,7 @@ _FOLDER = str(Path(qcore.__file__).parent)
 
 def custom(report: Report) -> dict[str, Any]:
     """Return which task it is about; arguments only where they are asked for."""
-    found: dict[str, Any] = {
-        "id": report.task_id,
-        "name": report.task_name,
-        "function": report.func,
-        "cluster": report.queue,
-        "group": report.group,
-        "attempt": report.attempt,
-        "outcome": report.outcome,
-        "worker": report.worker,
-    }
-    if report.args is not None:
-        found["args"] = list(report.args)
-    if report.kwargs is not None:
-        found["kwargs"] = report.kwargs
-    return {"task": found}
+    return {"task": report.described()}
 
 
 def data(report: Report) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import pytest
 import rollbar
 
 from qcore.testing import ErrorReporterContract, PluginContract
+from qcore.testing.reporters import DESCRIBED
 
 if TYPE_CHECKING:
     from servers.sink import Sink
@@ -30,8 +31,7 @@ class TestRollbar(ErrorReporterContract):
     misspelt = ({"access_token": "", "acces_token": SECRET}, "'access_token'")
     secret = SECRET
     service = "a server of these tests that takes what Rollbar's client sends"
-    shows = ("task_id", "task_name", "func", "queue", "group", "attempt", "outcome",
-             "worker")  # fmt: skip
+    shows = DESCRIBED
     shows_arguments = True
 
     @pytest.fixture
@@ -65,12 +65,7 @@ class TestRollbar(ErrorReporterContract):
 
     @pytest.fixture
     def disturb(self, sink: Sink) -> Callable[[str], None]:
-        def disturb(how: str) -> None:
-            if how == "hang":
-                sink.open.clear()
-            sink.status = 500
-
-        return disturb
+        return sink.disturb
 
     @pytest.fixture
     def dead_reporter(self, open_reporter: OpenReporter) -> RollbarReporter:

@@ -20,7 +20,7 @@ def describe(report: Report) -> Event:
         "transaction": report.func,
         "fingerprint": fingerprint(report),
         "tags": tags(report),
-        "contexts": {"task": context(report)},
+        "contexts": {"task": report.described()},
     }
 
 
@@ -49,25 +49,6 @@ def tags(report: Report) -> dict[str, str]:
     }
     # Sentry drops a tag that is empty, too long or more than a line
     return {key: " ".join(v.split())[:MAX_TAG] for key, v in found.items() if v.strip()}
-
-
-def context(report: Report) -> dict[str, Any]:
-    """Return what is shown beside the event; arguments only where they are asked for."""
-    found: dict[str, Any] = {
-        "id": report.task_id,
-        "name": report.task_name,
-        "function": report.func,
-        "cluster": report.queue,
-        "group": report.group,
-        "attempt": report.attempt,
-        "outcome": report.outcome,
-        "worker": report.worker,
-    }
-    if report.args is not None:
-        found["args"] = list(report.args)
-    if report.kwargs is not None:
-        found["kwargs"] = report.kwargs
-    return found
 
 
 def message(report: Report) -> Event:

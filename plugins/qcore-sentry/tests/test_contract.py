@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from qcore.testing import ErrorReporterContract, PluginContract
+from qcore.testing.reporters import DESCRIBED
 
 if TYPE_CHECKING:
     from servers.sink import Sink
@@ -27,8 +28,7 @@ class TestSentry(ErrorReporterContract):
     misspelt = ({"dns": "https://k3y-0f-sentry@host/1"}, "'dns' - did you mean 'dsn'")
     secret = "k3y-0f-sentry"
     service = "a server of these tests that takes what Sentry's client sends"
-    shows = ("task_id", "task_name", "func", "queue", "group", "attempt", "outcome",
-             "worker")  # fmt: skip
+    shows = DESCRIBED
     shows_arguments = True
 
     @pytest.fixture
@@ -54,12 +54,7 @@ class TestSentry(ErrorReporterContract):
 
     @pytest.fixture
     def disturb(self, sink: Sink) -> Callable[[str], None]:
-        def disturb(how: str) -> None:
-            if how == "hang":
-                sink.open.clear()
-            sink.status = 500
-
-        return disturb
+        return sink.disturb
 
     @pytest.fixture
     def dead_reporter(self, open_reporter: OpenReporter) -> SentryReporter:
