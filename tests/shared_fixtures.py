@@ -88,6 +88,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="fail when every test was skipped; noxfile.py always says so",
     )
+    soak = parser.getgroup("soak", "the soak (-m soak)")
+    soak.addoption("--minutes", type=float, default=20.0, help="how long (default: 20)")
+    soak.addoption("--seed", type=int, help="of the faults; default: any")
+    soak.addoption("--report", metavar="FOLDER", help="where soak.txt and soak.svg go")
 
 
 @pytest.hookimpl(trylast=True)

@@ -1,11 +1,11 @@
 """Look at the packages that no cluster would run, delete them, or sign them anew.
 
-A package is quarantined when it is garbled, or was signed with a key that is not
-in use: after a change of keys, say, or because somebody has forged it.
+A package is quarantined when it is garbled, or was signed with a key that is
+not in use: after a change of keys, say, or because somebody has forged it.
 
-`resign` proves nothing about who has made a package. It believes what the package
-says, signs that with the key in use, and sends it to its queue, where it runs. It
-is for packages that you know to be yours. The arguments are not shown.
+`resign` proves nothing about who has made a package. It believes what the
+package says, signs that with the key in use, and sends it to its queue, where
+it runs. It is for packages that you know to be yours. No arguments are shown.
 """
 
 from __future__ import annotations

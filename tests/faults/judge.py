@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-BEGAN, ENDED, FAILED = "began", "ended", "failed"
+BEGAN, ENDED, FAILED, CRASHED = "began", "ended", "failed", "crashed"
 
 
 class Run(NamedTuple):
@@ -21,7 +21,7 @@ class Run(NamedTuple):
     pid: int
     began: float  # monotonic
     ended: float | None  # None: nothing was heard of its end
-    how: str | None = None  # ENDED or FAILED
+    how: str | None = None  # ENDED, FAILED or CRASHED
 
 
 class Final(NamedTuple):
@@ -113,7 +113,8 @@ def _one_owner(
 ) -> Iterator[str]:
     for key in set(history.sent.values()) | runs.keys():
         for first, second in itertools.pairwise(runs.get(key, ())):
-            again = first.how == FAILED and (first.ended or 0) <= second.began
+            failed = first.how in (FAILED, CRASHED)
+            again = failed and (first.ended or 0) <= second.began
             excused = any(first.began <= at <= second.began for at in history.faults)
             if not again and not excused:
                 yield f"P2: {key} ran again at {second.began:.3f} and nothing had failed"

@@ -1,0 +1,177 @@
+"""Faults at random, and a service manager that starts again what has ended.
+
+Everything is chosen by one seeded generator, so that a day can be repeated as far as
+the machine lets it.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from faults.place import LEASE, Place
+
+from qcore.testing.cluster import LiveCluster
+
+if TYPE_CHECKING:
+    from servers.base import LoopbackServer
+
+#: Seconds between two faults, and how long an outage or a pause lasts.
+PAUSE = (3.0, 8.0)
+OUTAGE = (0.5, 4.0)
+FREEZE = (LEASE * 0.5, LEASE * 2)
+#: How often each fault comes, relative to the others.
+WEIGHTS = {
+    "worker": 5, "dispatcher": 2, "sentinel": 1, "freeze": 2,
+    "broker": 1, "database": 1, "deploy": 1,
+}  # fmt: skip
+
+#: Dispatcher or sentinel of a place in the day: resident memory, kB, and descriptors.
+Sample = tuple[float, str, int, int]
+
+
+@dataclass
+class Day:
+    """Two clusters between two servers that are not safe from anything.
+
+    Args:
+        place: where the clusters are started.
+        broker: the server of the queue.
+        database: the server of the results.
+        seed: of every choice.
+    """
+
+    place: Place
+    broker: LoopbackServer
+    database: LoopbackServer
+    seed: int
+    options: dict[str, object]
+    faults: list[float] = field(default_factory=list)
+    told: dict[float, str] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
+    samples: list[Sample] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.random = random.Random(self.seed)
+        self.began = time.monotonic()
+        self._later: list[tuple[float, Callable[[], None]]] = []
+        self._next_fault = self.began + PAUSE[1]
+        self._next_sample = 0.0
+        self.clusters = [self._start(), self._start()]
+
+    def _start(self) -> LiveCluster:
+        return self.place.start(wait=False, **self.options)
+
+    def step(self, *, calm: bool = False) -> None:
+        """Do what is due now; ``calm`` does no new harm."""
+        now = time.monotonic()
+        due = [action for at, action in self._later if at <= now]
+        self._later = [entry for entry in self._later if entry[0] > now]
+        for action in due:
+            action()
+        self._restart_what_ended()
+        if now >= self._next_sample:
+            self._next_sample = now + 1
+            self._sample(now)
+        if not calm and now >= self._next_fault and not self._later:
+            self._next_fault = now + self.random.uniform(*PAUSE)
+            names, weights = zip(*WEIGHTS.items(), strict=True)
+            self._harm(self.random.choices(names, weights)[0])
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether everything that was broken is mended."""
+        return not self._later and all(c.is_complete() for c in self.clusters)
+
+    # -- harm ------------------------------------------------------------------------
+    def _harm(self, what: str) -> None:
+        self._note(what)
+        self.counts[what] += 1
+        cluster = self.random.choice(self.clusters)
+        if what == "broker":
+            self._outage(self.broker)
+        elif what == "database":
+            self._outage(self.database)
+        elif what == "sentinel":
+            cluster.kill_sentinel()
+        elif what == "deploy":
+            cluster.signal(signal.SIGTERM)
+        elif what == "freeze":
+            self._freeze(cluster)
+        elif what == "dispatcher":
+            _signal(cluster._dispatchers(), signal.SIGKILL)
+        else:
+            _signal(self.random.sample(cluster.workers, 1), signal.SIGKILL)
+
+    def _note(self, what: str) -> None:
+        now = time.monotonic()
+        self.faults.append(now)
+        self.told[now - self.began] = what
+
+    def _outage(self, server: LoopbackServer) -> None:
+        server.kill()
+
+        def mend() -> None:
+            server.start()
+            self._note("it is back")
+
+        self._after(OUTAGE, mend)
+
+    def _freeze(self, cluster: LiveCluster) -> None:
+        frozen = cluster._dispatchers()
+        _signal(frozen, signal.SIGSTOP)
+
+        def mend() -> None:
+            self._note("it goes on")
+            _signal(frozen, signal.SIGCONT)
+
+        self._after(FREEZE, mend)
+
+    def _after(self, seconds: tuple[float, float], action: Callable[[], None]) -> None:
+        at = time.monotonic() + self.random.uniform(*seconds)
+        self._later.append((at, action))
+
+    # -- the service manager -----------------------------------------------------------
+    def _restart_what_ended(self) -> None:
+        for number, cluster in enumerate(self.clusters):
+            if cluster.exit_code is not None:
+                self.counts[f"exit {cluster.exit_code}"] += 1
+                self.clusters[number] = self._start()
+
+    def _sample(self, now: float) -> None:
+        for number, cluster in enumerate(self.clusters):
+            processes = {"sentinel": [cluster.sentinel]}
+            processes["dispatcher"] = cluster._dispatchers()
+            for role, pids in processes.items():
+                for pid in pids:
+                    if found := usage(pid):
+                        name = f"{role} {number + 1}"
+                        self.samples.append((now - self.began, name, *found))
+
+
+def usage(pid: int) -> tuple[int, int] | None:
+    """Return resident memory, kB, and open descriptors; None if it has ended."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+        descriptors = len(list(Path(f"/proc/{pid}/fd").iterdir()))
+    except OSError:
+        return None
+    for line in status.splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]), descriptors
+    return None
+
+
+def _signal(pids: list[int], number: int) -> None:
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            continue  # it has ended by itself, or by another fault
