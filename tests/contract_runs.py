@@ -16,16 +16,22 @@ TESTS = Path(__file__).resolve().parent
 Outcomes = dict[tuple[str, str], set[str]]
 
 
-def judge(folder: Path, chosen: Mapping[str, Sequence[str]], reports: Path) -> Outcomes:
+def judge(
+    folder: Path, chosen: Mapping[str, Sequence[str]], reports: Path, *words: str
+) -> Outcomes:
     """Run the chosen tests of each file in a pytest of its own, side by side.
 
     Args:
         folder: where the files are.
         chosen: file to tests, as ``TestSound::test_limit_is_kept``.
         reports: a folder for what the runs write.
+        words: more options of pytest.
     """
     runs = [
-        (_start(folder, reports / file, [f"{file}::{test}" for test in tests]), file)
+        (
+            _start(folder, reports / file, [*words, *(f"{file}::{t}" for t in tests)]),
+            file,
+        )
         for file, tests in chosen.items()
     ]
     found: Outcomes = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, ClassVar
@@ -155,14 +155,12 @@ class LiveCase:
         """Whether the project's broker has a capability."""
         return bool(getattr(current.broker(), f"supports_{flag}"))
 
-    def send(self, count: int, seconds: float = 0) -> list[str]:
-        """Send naps, whose value is their number from 0 on, and return their ids.
+    def send(self, numbers: Iterable[int], seconds: float = 0) -> list[str]:
+        """Send naps with these numbers as their values, and return their ids.
 
         The key of each in the ledger is its value as text.
         """
-        return [
-            async_task(NAP, str(number), seconds, number) for number in range(count)
-        ]
+        return [async_task(NAP, str(number), seconds, number) for number in numbers]
 
     def insist(self, cluster: LiveCluster, send: Callable[[], str]) -> str:
         """Send a task after a restart of the service, and return its id."""
@@ -191,7 +189,7 @@ class LiveCase:
     def assert_ended(
         self, cluster: LiveCluster, ledger: Ledger, ids: Sequence[str]
     ) -> None:
-        """Wait until each of the tasks of ``send`` ended with its number.
+        """Wait until each of these tasks, numbered from 0, ended with its number.
 
         None may have run to its end more often than the broker has delivered it.
         """

@@ -1,0 +1,97 @@
+"""Brokers on which a cluster loses or repeats something; the queue is in a database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import ClassVar
+
+import pytest
+from broken_kit.common import cases
+
+from qcore import Delivery
+from qcore.current import current
+from qcore.testing import ClusterContract
+from qcore_orm.broker import OrmBroker
+
+
+class Sound(OrmBroker):
+    """Has no fault. Each subclass has one, and names the test that must catch it."""
+
+    caught_by: ClassVar[str] = ""
+
+    @classmethod
+    def restart(cls, kill: bool) -> None:
+        """Stand for a service that is killed and started again."""
+
+
+class KeepsWhatIsDone(Sound):
+    caught_by = "test_tasks_run_and_leave_nothing"
+
+    def acknowledge_many(self, receipts: Sequence[Hashable]) -> None:
+        """Forget to."""
+
+
+class RenewsNoLease(Sound):
+    caught_by = "test_a_task_longer_than_its_lease_runs_once"
+
+    def extend(self, receipts: Sequence[Hashable]) -> set[Hashable]:
+        return set()
+
+
+class GivesNothingBack(Sound):
+    caught_by = "test_a_killed_worker_loses_nothing"
+
+    def release(self, receipts: Sequence[Hashable], *, delay: float = 0) -> None:
+        """Forget to."""
+
+
+class GivesNothingBackAtTheEnd(GivesNothingBack):
+    caught_by = "test_a_stopped_cluster_gives_back_what_waits"
+
+
+class LosesWhatRan(Sound):
+    caught_by = "test_a_stopped_cluster_gives_back_what_runs"
+
+    def release(self, receipts: Sequence[Hashable], *, delay: float = 0) -> None:
+        self.acknowledge_many(receipts)
+
+
+class HasNoLease(Sound):
+    caught_by = "test_a_killed_dispatcher_loses_nothing"
+
+    def dequeue(self, limit: int = 1, wait: float = 0) -> list[Delivery]:
+        found = super().dequeue(limit, wait)
+        self.acknowledge_many([one.receipt for one in found])
+        return found
+
+
+class ForgetsInAKill(Sound):
+    caught_by = "test_a_killed_service_loses_nothing"
+
+    @classmethod
+    def restart(cls, kill: bool) -> None:
+        current.broker().delete_queue()
+
+
+class Case(ClusterContract):
+    """The contract with short times, on one of these brokers."""
+
+    kind: ClassVar[type[Sound]]
+    lease = 1.5
+
+    @property
+    def patience(self) -> float:  # type: ignore[override]
+        """What a broken broker has lost does not come, however long one waits."""
+        return 20.0 if self.kind is Sound else 1.5
+
+    @pytest.fixture
+    def q_cluster(self) -> dict[str, object]:
+        path = f"broken_kit.live.{self.kind.__name__}"
+        return {"broker_class": path, "orm": "default"}
+
+    @pytest.fixture
+    def restart_service(self) -> Callable[[bool], None]:
+        return self.kind.restart
+
+
+globals().update(cases(globals(), Sound, Case))

@@ -1,0 +1,51 @@
+"""The contract of live clusters catches what it is there for.
+
+As for the rest of the kit, but each test starts processes: they take half a minute, and say
+the same on every Python.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from broken_kit import live
+from contract_runs import Outcomes, judge
+
+from qcore.testing import ClusterContract
+
+FOLDER = Path(__file__).resolve().parents[1] / "broken_kit"
+BROKEN = [
+    kind
+    for kind in vars(live).values()
+    if isinstance(kind, type) and issubclass(kind, live.Sound) and kind.caught_by
+]
+
+pytestmark = pytest.mark.once
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
+    """Run what must fail, and the control, side by side."""
+    chosen = {
+        "live.py": [f"Test{kind.__name__}::{kind.caught_by}" for kind in BROKEN],
+        "live_sound.py": [f"TestSound::{kind.caught_by}" for kind in BROKEN],
+    }
+    reports = tmp_path_factory.mktemp("live")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DJANGO_SETTINGS_MODULE", "settings")
+        return judge(FOLDER, chosen, reports, "-p", "pytest_django.plugin")
+
+
+@pytest.mark.parametrize("broken", BROKEN, ids=lambda kind: kind.__name__)
+def test_the_contract_catches(broken: type[live.Sound], outcomes: Outcomes) -> None:
+    """The named test fails on the broken broker, and passes on the sound one."""
+    assert "failure" in outcomes[f"Test{broken.__name__}", broken.caught_by]
+    assert outcomes["TestSound", broken.caught_by] == {"passed"}
+
+
+def test_every_test_of_the_contract_catches_something() -> None:
+    """A new test of the contract comes with a broker that it fails."""
+    tests = {name for name in dir(ClusterContract) if name.startswith("test_")}
+    assert tests == {kind.caught_by for kind in BROKEN}
+    assert issubclass(live.Case, ClusterContract)
