@@ -43,7 +43,9 @@ def write(path: Path, changes: Mapping[str, Any]) -> None:
     text = _HEAD.format(base=base)
     for alias in () if "DATABASES" in changes else connections:
         name = _database_name(alias, connections[alias].settings_dict["NAME"])
-        text += f"DATABASES[{alias!r}]['NAME'] = {name!r}\n"
+        # an alias that was added while this process ran is not in the module
+        text += f"if {alias!r} in DATABASES:\n"
+        text += f"    DATABASES[{alias!r}]['NAME'] = {name!r}\n"
     for setting, value in changes.items():
         text += f"{setting} = {literal(setting, value)}\n"
     path.write_text(text)
