@@ -105,7 +105,19 @@ class Children:
                 _signal_group(pid, signal.SIGKILL)
             _, status = os.waitpid(pid, 0)
             dead.append((self._children.pop(pid), status))
+        if os.getpid() == 1:
+            self._reap_strangers()
         return dead
+
+    def _reap_strangers(self) -> None:
+        """Reap what tasks have left behind; in a container it becomes ours to bury."""
+        look = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        while self._children:
+            ended = os.waitid(os.P_ALL, 0, look)
+            # one of ours that has ended since: the next round says what follows
+            if ended is None or ended.si_pid in self._children:
+                return
+            os.waitpid(ended.si_pid, 0)
 
     def signal(self, pid: int, number: int) -> None:
         """Send a signal to a worker, if it is still ours; SIGKILL goes to its group."""

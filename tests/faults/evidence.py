@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from faults.judge import Final, History, Note
+from faults.judge import Fault, Final, History, Note
 
 from qcore.current import current
 from qcore.models import ScheduleSlot, Task
@@ -35,7 +35,7 @@ def history_of(
     ledger: Ledger,
     queue: str,
     *,
-    faults: Sequence[float] = (),
+    faults: Sequence[Fault] = (),
     survivors: Sequence[object] = (),
 ) -> History:
     """Return what has happened to tasks that were sent, and what is left of them."""

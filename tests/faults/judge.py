@@ -34,6 +34,13 @@ class Final(NamedTuple):
     pid: int | None = None  # of the worker that the value came from, if it says so
 
 
+class Fault(NamedTuple):
+    """Something that the test did, from when to when it may have ended a run."""
+
+    began: float  # monotonic
+    ended: float
+
+
 class Note(NamedTuple):
     """What a task has noted of itself; the entries of a ledger have this form."""
 
@@ -51,8 +58,8 @@ class History:
     sent: Mapping[str, str]
     notes: Iterable[Note]
     finals: Iterable[Final]
-    #: when the test killed, stopped or cut off something, monotonic
-    faults: Sequence[float] = ()
+    #: when the test killed, stopped or cut off something
+    faults: Sequence[Fault] = ()
     #: (schedule, slot) of each task that a scheduler has made
     slots: Iterable[tuple[object, object]] = ()
     waiting: int = 0  # packages in the broker
@@ -115,9 +122,12 @@ def _one_owner(
         for first, second in itertools.pairwise(runs.get(key, ())):
             failed = first.how in (FAILED, CRASHED)
             again = failed and (first.ended or 0) <= second.began
-            excused = any(first.began <= at <= second.began for at in history.faults)
+            excused = any(
+                fault.began <= second.began and first.began <= fault.ended
+                for fault in history.faults
+            )
             if not again and not excused:
-                yield f"P2: {key} ran again at {second.began:.3f} and nothing had failed"
+                yield f"P2: {key} ran again and nothing had failed: {first}, {second}"
     for final in finals:
         ended = [
             run.pid

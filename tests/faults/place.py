@@ -24,7 +24,7 @@ _numbers = itertools.count(1)
 class Place:
     """Where clusters and this process meet: a server, a queue and what they are given."""
 
-    server: LoopbackServer
+    server: LoopbackServer | None
     settings: dict[str, Any]
     django: dict[str, Any] = field(default_factory=dict)
     queue: str = field(default_factory=lambda: f"faults {next(_numbers)}")

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from faults.judge import Fault
 from faults.place import LEASE, Place
 
 from qcore.testing.cluster import LiveCluster
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 PAUSE = (3.0, 8.0)
 OUTAGE = (0.5, 4.0)
 FREEZE = (LEASE * 0.5, LEASE * 2)
+#: Seconds in which everything has ended that was to end with a killed process.
+EFFECT = 2.0
 #: How often each fault comes, relative to the others.
 WEIGHTS = {
     "worker": 5, "dispatcher": 2, "sentinel": 1, "freeze": 2,
@@ -53,7 +56,7 @@ class Day:
     database: LoopbackServer
     seed: int
     options: dict[str, object]
-    faults: list[float] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
     told: dict[float, str] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     samples: list[Sample] = field(default_factory=list)
@@ -92,45 +95,51 @@ class Day:
 
     # -- harm ------------------------------------------------------------------------
     def _harm(self, what: str) -> None:
-        self._note(what)
+        began = time.monotonic()
+        self.told[began - self.began] = what
         self.counts[what] += 1
         cluster = self.random.choice(self.clusters)
         if what == "broker":
-            self._outage(self.broker)
+            self._outage(self.broker, began)
         elif what == "database":
-            self._outage(self.database)
-        elif what == "sentinel":
+            self._outage(self.database, began)
+        elif what == "freeze":
+            self._freeze(cluster, began)
+        else:
+            self._end(what, cluster)
+            self.faults.append(Fault(began, time.monotonic() + EFFECT))
+
+    def _end(self, what: str, cluster: LiveCluster) -> None:
+        if what == "sentinel":
             cluster.kill_sentinel()
         elif what == "deploy":
             cluster.signal(signal.SIGTERM)
-        elif what == "freeze":
-            self._freeze(cluster)
         elif what == "dispatcher":
             _signal(cluster._dispatchers(), signal.SIGKILL)
-        else:
-            _signal(self.random.sample(cluster.workers, 1), signal.SIGKILL)
+        elif workers := cluster.workers:
+            _signal([self.random.choice(workers)], signal.SIGKILL)
 
-    def _note(self, what: str) -> None:
+    def _mended(self, what: str, began: float) -> None:
         now = time.monotonic()
-        self.faults.append(now)
         self.told[now - self.began] = what
+        self.faults.append(Fault(began, now))
 
-    def _outage(self, server: LoopbackServer) -> None:
+    def _outage(self, server: LoopbackServer, began: float) -> None:
         server.kill()
 
         def mend() -> None:
             server.start()
-            self._note("it is back")
+            self._mended("it is back", began)
 
         self._after(OUTAGE, mend)
 
-    def _freeze(self, cluster: LiveCluster) -> None:
+    def _freeze(self, cluster: LiveCluster, began: float) -> None:
         frozen = cluster._dispatchers()
         _signal(frozen, signal.SIGSTOP)
 
         def mend() -> None:
-            self._note("it goes on")
             _signal(frozen, signal.SIGCONT)
+            self._mended("it goes on", began)
 
         self._after(FREEZE, mend)
 

@@ -20,6 +20,9 @@ from qcore.current import current
 from qcore.errors import BrokerUnavailable
 from qcore.tasks import async_task, fetch, result
 
+#: Minutes in all, and about servers and signals more than about Python.
+pytestmark = pytest.mark.once
+
 
 @pytest.mark.fault("D1")
 def test_a_cluster_waits_for_a_broker_that_comes_later(on_redis, ledger, key):

@@ -10,11 +10,14 @@ import pytest
 from chores.ledger import wait_for
 from django.db import connection
 from faults.evidence import history_of, send_naps
-from faults.judge import check_history
+from faults.judge import Fault, check_history
 
 from qcore.current import current
 from qcore.errors import BrokerUnavailable
 from qcore.tasks import async_task, fetch, result, schedule
+
+#: Minutes in all, and about servers and signals more than about Python.
+pytestmark = pytest.mark.once
 
 
 def run(sql):
@@ -131,11 +134,12 @@ def test_a_restart_under_load_loses_nothing(on_postgres, ledger, key, end, monke
         server.stop()
     cluster.wait_for(lambda: "trying again in" in cluster.log)
     server.start()
+    outage = Fault(fault, time.monotonic())
     for number, task_id in enumerate(sent):
         await_result(task_id, f"{key} {number}")
     cluster.wait_idle()
     assert {cluster.dispatcher, *cluster.workers} == before, "no process has died"
-    check_history(history_of(sent, ledger, on_postgres.queue, faults=[fault]))
+    check_history(history_of(sent, ledger, on_postgres.queue, faults=[outage]))
 
 
 @pytest.mark.fault("E9")

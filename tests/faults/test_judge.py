@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from faults.judge import Final, History, Note, check_history, judge
+from faults.judge import Fault, Final, History, Note, check_history, judge
 
 #: Two tasks in order, one of which was rescued after the fault at 2.5.
 GOOD = History(
@@ -26,7 +26,7 @@ GOOD = History(
         Final("2" * 32, True, 2, crashes=1, pid=11),
         Final("3" * 32, False, 2),
     ],
-    faults=[2.5],
+    faults=[Fault(2.5, 2.6)],
     slots=[(1, 60), (1, 120), (2, 60)],
     max_attempts=2,
     order=["a", "b", "c"],
@@ -65,8 +65,12 @@ def test_a_good_history_passes():
             note(Note("a", "began", 12, 2.2)), "nothing had failed", id="again"
         ),
         pytest.param({"faults": []}, "b ran again", id="a rescue without a fault"),
-        pytest.param({"faults": [3.5]}, "b ran again", id="a fault that came later"),
-        pytest.param({"faults": [1.5]}, "b ran again", id="a fault that came before"),
+        pytest.param(
+            {"faults": [Fault(3.1, 3.5)]}, "b ran again", id="a fault that came later"
+        ),
+        pytest.param(
+            {"faults": [Fault(1.5, 2.0)]}, "b ran again", id="a fault that came before"
+        ),
         pytest.param(
             {"notes": [*GOOD.notes[:-2], Note("c", "began", 12, 4.15)]},
             "c ran again",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import shutil
 import threading
 import time
 from collections import Counter
@@ -125,6 +126,7 @@ def test_nothing_is_lost_on_a_rough_day(
     (folder / "soak.txt").write_text(text + "\n")
     (folder / "soak.svg").write_text(picture(day, f"soak, seed {seed}"))
     print(f"report: {folder}/soak.txt, {folder}/soak.svg")
+    shutil.copy(ledger.path, folder / "ledger.txt")
     check_history(history)
     assert rested is not None, f"not all has come to its end in {REST:g} s"
 
@@ -208,9 +210,9 @@ def rescue_times(some_runs, faults):
     """Yield the seconds from a fault that ended a run to the beginning of the next."""
     for some in some_runs:
         for first, second in itertools.pairwise(some):
-            at = next((f for f in sorted(faults) if f >= first.began), None)
-            if first.ended is None and at is not None and at <= second.began:
-                yield second.began - at
+            if first.ended is None:
+                ends = [fault.began for fault in faults if fault.ended >= first.began]
+                yield second.began - max(first.began, min(ends, default=first.began))
 
 
 def quantiles(values: list[float]) -> str:
