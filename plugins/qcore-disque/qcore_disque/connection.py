@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import redis
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import InvalidResponse, RedisError, ResponseError
 from redis.retry import Retry
 
 from .errors import translate
@@ -119,6 +119,8 @@ class Connection:
                 replies.append(self._wire.read_response())
             except ResponseError as error:
                 replies.append(error)
+            except ValueError as error:  # a length that is no number
+                raise InvalidResponse(f"not the protocol: {error}") from error
         self._used = True
         return replies
 

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from redis.exceptions import MovedError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import (
+    InvalidResponse,
+    MovedError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
 
 from .errors import NoScript, translate
 from .options import address
@@ -98,6 +104,8 @@ class Connection:
                 replies.append(wire.read_response())
             except ResponseError as error:
                 replies.append(error)
+            except ValueError as error:  # a length that is no number
+                raise InvalidResponse(f"not the protocol: {error}") from error
         self._used = True
         return replies
 
