@@ -22,13 +22,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qcore.errors import BadPackage, ConfigError, SerializeError
-from qcore.serializers.jsontags import _READERS, MAX_DEPTH
 from qcore.serializers import (
     JsonSerializer,
     PickleSerializer,
     describe,
     get_serializer,
 )
+from qcore.serializers.jsontags import _READERS, MAX_DEPTH
 
 JSON = JsonSerializer()
 PICKLE = PickleSerializer()

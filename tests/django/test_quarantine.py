@@ -19,7 +19,11 @@ def bad() -> Quarantine:
 
 
 def test_what_is_known_of_a_package_is_kept(bad):
-    assert (bad.queue, bad.reason, bad.detail) == ("mail", "BadPackage", "not a package")
+    assert (bad.queue, bad.reason, bad.detail) == (
+        "mail",
+        "BadPackage",
+        "not a package",
+    )
     assert bad.size == len(bad.package) == 320
     assert bad.first_bytes().startswith(r"b'\x00garbage")
 
