@@ -163,7 +163,9 @@ class Conf(Settings, frozen=True, kw_only=True):
         value = self.options.get(outer) if outer in self.options else None
         if outer in self.explicit:
             value = getattr(self, outer, value)
-        return inner in value if inner and isinstance(value, dict) else value is not None
+        return (
+            inner in value if inner and isinstance(value, dict) else value is not None
+        )
 
     @property
     def signing_secrets(self) -> tuple[str, ...]:
