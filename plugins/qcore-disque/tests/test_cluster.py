@@ -24,6 +24,7 @@ def node() -> Iterator[DisqueServer]:
 class TestCluster(ClusterContract):
     """On one node, which dies too."""
 
+    lease = 2
     secret = PASSWORD
 
     @pytest.fixture

@@ -74,10 +74,4 @@ class TestDisque(BrokerContract):
         if REAL_NODES:
             pytest.skip("real nodes are not restarted")
         server: DisqueServer = request.getfixturevalue("durable_server")
-
-        def restart(kill: bool) -> None:
-            if kill:
-                server.kill()
-            server.restart()
-
-        return restart
+        return server.restart

@@ -55,11 +55,4 @@ class TestIronMQ(BrokerContract):
     ) -> Callable[[bool], None]:
         if quick_server is None:
             pytest.skip("the real service cannot be restarted")
-        server = quick_server
-
-        def restart(kill: bool) -> None:
-            if kill:
-                server.kill()
-            server.restart()
-
-        return restart
+        return quick_server.restart

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 class TestCluster(ClusterContract):
     """On a server of each test's own."""
 
+    lease = 2
+
     @pytest.fixture
     def q_cluster(self, own_mongo_server: MongoServer) -> dict[str, object]:
         return {"mongo": {"host": own_mongo_server.uri}}

@@ -88,9 +88,4 @@ class TestMongo(BrokerContract):
 
     @pytest.fixture
     def restart_service(self, durable_server: MongoServer) -> Callable[[bool], None]:
-        def restart(kill: bool) -> None:
-            if kill:
-                durable_server.kill()
-            durable_server.restart()
-
-        return restart
+        return durable_server.restart

@@ -57,9 +57,4 @@ class TestRedis(BrokerContract):
 
     @pytest.fixture
     def restart_service(self, durable_server: RedisServer) -> Callable[[bool], None]:
-        def restart(kill: bool) -> None:
-            if kill:
-                durable_server.kill()
-            durable_server.restart()
-
-        return restart
+        return durable_server.restart

@@ -75,12 +75,7 @@ class ServiceContract(BrokerContract):
 
     @pytest.fixture
     def restart_service(self, server: SQSServer) -> Callable[[bool], None]:
-        def restart(kill: bool) -> None:
-            if kill:
-                server.kill()
-            server.restart()
-
-        return restart
+        return server.restart
 
     def test_durable_survives_restart(self) -> None:
         pytest.skip("the emulators of SQS keep their queues in memory")
