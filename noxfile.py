@@ -306,7 +306,8 @@ def certify(session: nox.Session) -> None:
 def install(session: nox.Session) -> None:
     """Build wheels, install them the documented ways, and use them."""
     wanted = ("pytest>", "psutil>")  # psutil is for the servers that tests start
-    session.install(*(words for words in group("test") if words.startswith(wanted)))
+    words = [words for words in group("test") if words.startswith(wanted)]
+    session.install("pip", *words)  # uv's environments have no pip of their own
     # Without our pytest settings, which want Django and qcore in this environment:
     # it has neither, so that what is installed is what is seen.
     bare = ["-q", "--no-header", "-c", os.devnull, f"--rootdir={HERE}"]
@@ -335,7 +336,8 @@ def types(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation; a warning is an error."""
-    session.install(*checkout(*PLUGINS), *group("docs"))
+    # the contracts are read from the kit, which imports pytest
+    session.install(*checkout(*PLUGINS), *group("docs"), *group("test"))
     out = ["docs", "docs/_build/html"]
     session.run("python", "docs/generate.py", "--check")
     session.run("sphinx-build", "-W", "--keep-going", "-q", *out, *session.posargs)

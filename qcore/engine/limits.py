@@ -7,7 +7,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -90,10 +90,13 @@ def set_title(title: str) -> None:
         _setproctitle(title)
 
 
+_setproctitle: Callable[[str], None] | None
 try:
-    from setproctitle import setproctitle as _setproctitle
+    from setproctitle import setproctitle
 except ImportError:
-    _setproctitle = None  # type: ignore[assignment]
+    _setproctitle = None
+else:
+    _setproctitle = setproctitle
 
 
 def how_it_died(status: int) -> str:
