@@ -61,9 +61,10 @@ PYTHON_SERVERS = {
     "mongo": ["secantusdb==0.7.0b3"],  # GPL: a server for tests, and never shipped
 }
 
-# What the two sessions `tests` run: without the jobs of other sessions, in two
-# processes, each with servers of its own; a file stays in one process.
-QUICK = ["-m", "not slow and not soak", "-n", "2", "--dist", "loadfile"]
+# What the two sessions `tests` run: without the jobs of other sessions, in four
+# processes, each with servers of its own; a file stays in one process. Most tests wait
+# for leases and for processes to die, so two processors have room for four.
+QUICK = ["-m", "not slow and not soak", "-n", "4", "--dist", "loadfile"]
 
 # What needs wheels of ours and environments of their own.
 INSTALL_TESTS = [
