@@ -306,14 +306,16 @@ def certify(session: nox.Session) -> None:
 @nox.session
 def install(session: nox.Session) -> None:
     """Build wheels, install them the documented ways, and use them."""
-    wanted = ("pytest>", "psutil>")  # psutil is for the servers that tests start
+    # psutil is for the servers that tests start
+    wanted = ("pytest>", "pytest-xdist>", "psutil>")
     words = [words for words in group("test") if words.startswith(wanted)]
     session.install("pip", *words)  # uv's environments have no pip of their own
     # Without our pytest settings, which want Django and qcore in this environment:
     # it has neither, so that what is installed is what is seen.
     bare = ["-q", "--no-header", "-c", os.devnull, f"--rootdir={HERE}"]
     bare += ["-p", "no:cacheprovider", "-W", "ignore::pytest.PytestUnknownMarkWarning"]
-    session.run("pytest", *bare, *INSTALL_TESTS, *session.posargs)
+    spread = ["-n", str(len(INSTALL_TESTS)), "--dist", "loadfile"]
+    session.run("pytest", *bare, *spread, *INSTALL_TESTS, *session.posargs)
 
 
 @nox.session

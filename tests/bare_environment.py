@@ -22,7 +22,9 @@ class Environment:
 
     def run(self, program: str, *words: str) -> str:
         """Run a program of the environment in an empty folder; return its output."""
-        clean = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+        # nor what the tests' own environment says of itself, to Python and to uv
+        ours = ("PYTHON", "UV_PROJECT_", "UV_PYTHON", "VIRTUAL_ENV")
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
         clean.pop("DJANGO_SETTINGS_MODULE", None)
         done = subprocess.run(
             [str(self.folder / "bin" / program), *words],
