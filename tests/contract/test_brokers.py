@@ -70,7 +70,11 @@ def test_every_broker_has_receipts():
 @contextmanager
 def another_database(path):
     """Let this process, too, know the database ``queue``."""
-    entry = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(path)}
+    # with the options of the other processes: whoever comes first sets the journal's
+    # mode, and a change of it while others are connected is refused as "locked"
+    options = connections["default"].settings_dict["OPTIONS"]
+    engine = "django.db.backends.sqlite3"
+    entry = {"ENGINE": engine, "NAME": str(path), "OPTIONS": dict(options)}
     connections.settings["queue"] = connections.configure_settings(
         {"default": {}, "queue": entry}
     )["queue"]
@@ -95,7 +99,7 @@ def test_the_queue_is_in_a_database_of_its_own(start, settings, tmp_path):
     with another_database(path), override_settings(Q_CLUSTER=own):
         task_id = async_task("os.getpid")
         assert current.broker().database == "queue"
-        assert result(task_id, wait=10_000) in cluster.workers
+        assert result(task_id, wait=30_000) in cluster.workers, cluster.log
         cluster.wait_idle()
         current.close()
     assert Success.objects.using("default").filter(id=task_id).exists()
