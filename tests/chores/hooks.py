@@ -60,7 +60,7 @@ def leave_if_odd(number: int) -> int:
 def note_who(key: str, number: int) -> int:
     """Note in which process the number was, and fail for every fifth."""
     note(key, str(number))
-    time.sleep(0.01)
+    time.sleep(0.05)  # long enough for a second cluster to see that there is work
     if number % 5 == 4:
         raise ValueError(f"{number} is refused")
     return number

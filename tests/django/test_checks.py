@@ -163,6 +163,10 @@ def installed(folder: Path, version: str, record: str | None) -> Distribution:
     (info / "METADATA").write_text(metadata)
     if record is not None:
         (info / "RECORD").write_text(record)
+        # from Python 3.12 on, files that are not there are left out of the list
+        file = folder / record.partition(",")[0]
+        file.parent.mkdir(exist_ok=True)
+        file.touch()
     return Distribution.at(info)
 
 
