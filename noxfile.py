@@ -314,6 +314,18 @@ def certify(session: nox.Session) -> None:
 
 
 @nox.session
+def faults(session: nox.Session) -> None:
+    """Run the tests of faults, and record in the manual which rows of its table hold."""
+    session.install(*checkout(*PLUGINS), *group("test"))
+    record = "--faults-report=tests/faults/record.json"
+    marks = ["-m", "fault and not soak", *QUICK[2:]]
+    try:
+        run_tests(session, *marks, record, *session.posargs, "tests", "plugins")
+    finally:  # a red row belongs there, too
+        session.run("python", "docs/generate.py")
+
+
+@nox.session
 def install(session: nox.Session) -> None:
     """Build wheels, install them the documented ways, and use them."""
     # psutil is for the servers that tests start

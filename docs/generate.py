@@ -50,6 +50,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "contract-own": contract.own_settings,
     "errors": errors.tree,
     "faults": faults.proved,
+    "faults-summary": faults.summary,
     "hooks": hooks.reference,
     "kinds": hooks.kinds,
     "plugins": plugins.table,

@@ -92,6 +92,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     soak.addoption("--minutes", type=float, default=20.0, help="how long (default: 20)")
     soak.addoption("--seed", type=int, help="of the faults; default: any")
     soak.addoption("--report", metavar="FOLDER", help="where soak.txt and soak.svg go")
+    parser.addoption(
+        "--faults-report",
+        type=Path,
+        metavar="FILE",
+        help="write down which rows of the table of faults hold",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if path := config.getoption("--faults-report"):
+        from faults.report import FaultsReport  # imports qcore: after Django's plugin
+
+        config.pluginmanager.register(FaultsReport(config.invocation_params.dir / path))
 
 
 @pytest.hookimpl(trylast=True)
