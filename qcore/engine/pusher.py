@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 
 from ..brokers.base import Broker
@@ -78,7 +79,7 @@ class Pusher:
         self._tally.queue_empty.clear()
         jobs, bad = self._verify(deliveries)
         if any(_may_be_finished(job) for job in jobs):
-            jobs = self._drop_finished(jobs)
+            jobs = self._drop_finished(self._drop_copies(jobs))
         self._tally.held.update(jobs)
         self._room.arrive(len(jobs))
         self._give(jobs)
@@ -122,6 +123,27 @@ class Pusher:
             broker.queue, delivery.package, type(error).__name__, str(error)
         )
         broker.fail(delivery.receipt)
+
+    def _drop_copies(self, jobs: list[Job]) -> list[Job]:
+        """Leave further deliveries of what is in this cluster's hands to their lease.
+
+        Before the store is asked: the first delivery may end while the copy waits for
+        a worker. Once it is settled it is stored, and ``_drop_finished`` knows it.
+        """
+        now = time.monotonic()
+        ours = {
+            job.task.id
+            for job in list(self._tally.held)
+            if not job.lost and job.lease_end > now
+        }
+        kept = []
+        for job in jobs:
+            if job.task.id in ours:
+                logger.info("%s was delivered twice; one of them is left", job.task.id)
+                continue
+            ours.add(job.task.id)
+            kept.append(job)
+        return kept
 
     def _drop_finished(self, jobs: list[Job]) -> list[Job]:
         """Hand over those jobs whose success is stored already.
