@@ -91,6 +91,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     soak = parser.getgroup("soak", "the soak (-m soak)")
     soak.addoption("--minutes", type=float, default=20.0, help="how long (default: 20)")
     soak.addoption("--seed", type=int, help="of the faults; default: any")
+    soak.addoption("--calm", action="store_true", help="without any fault")
     soak.addoption("--report", metavar="FOLDER", help="where soak.txt and soak.svg go")
     parser.addoption(
         "--faults-report",

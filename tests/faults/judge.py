@@ -39,6 +39,8 @@ class Fault(NamedTuple):
 
     began: float  # monotonic
     ended: float
+    what: str = ""  # "worker", "sentinel" ...
+    pids: frozenset[int] = frozenset()  # of workers whose task it may have ended
 
 
 class Note(NamedTuple):

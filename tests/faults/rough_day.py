@@ -11,7 +11,7 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -95,51 +95,53 @@ class Day:
 
     # -- harm ------------------------------------------------------------------------
     def _harm(self, what: str) -> None:
+        cluster = self.random.choice(self.clusters)
+        hit = frozenset(cluster.workers)
+        if what == "worker":
+            hit = frozenset(self.random.sample(sorted(hit), min(1, len(hit))))
         began = time.monotonic()
         self.told[began - self.began] = what
         self.counts[what] += 1
-        cluster = self.random.choice(self.clusters)
-        if what == "broker":
-            self._outage(self.broker, began)
-        elif what == "database":
-            self._outage(self.database, began)
+        fault = Fault(began, began + EFFECT, what, hit)
+        if what in ("broker", "database"):
+            self._outage(getattr(self, what), fault._replace(pids=frozenset()))
         elif what == "freeze":
-            self._freeze(cluster, began)
+            self._freeze(cluster, fault)
         else:
-            self._end(what, cluster)
-            self.faults.append(Fault(began, time.monotonic() + EFFECT))
+            self._end(what, cluster, hit)
+            self.faults.append(fault._replace(ended=time.monotonic() + EFFECT))
 
-    def _end(self, what: str, cluster: LiveCluster) -> None:
+    def _end(self, what: str, cluster: LiveCluster, workers: Iterable[int]) -> None:
         if what == "sentinel":
             cluster.kill_sentinel()
         elif what == "deploy":
             cluster.signal(signal.SIGTERM)
         elif what == "dispatcher":
             _signal(cluster._dispatchers(), signal.SIGKILL)
-        elif workers := cluster.workers:
-            _signal([self.random.choice(workers)], signal.SIGKILL)
+        else:
+            _signal(workers, signal.SIGKILL)
 
-    def _mended(self, what: str, began: float) -> None:
+    def _mended(self, what: str, fault: Fault) -> None:
         now = time.monotonic()
         self.told[now - self.began] = what
-        self.faults.append(Fault(began, now))
+        self.faults.append(fault._replace(ended=now))
 
-    def _outage(self, server: LoopbackServer, began: float) -> None:
+    def _outage(self, server: LoopbackServer, fault: Fault) -> None:
         server.kill()
 
         def mend() -> None:
             server.start()
-            self._mended("it is back", began)
+            self._mended("it is back", fault)
 
         self._after(OUTAGE, mend)
 
-    def _freeze(self, cluster: LiveCluster, began: float) -> None:
+    def _freeze(self, cluster: LiveCluster, fault: Fault) -> None:
         frozen = cluster._dispatchers()
         _signal(frozen, signal.SIGSTOP)
 
         def mend() -> None:
             _signal(frozen, signal.SIGCONT)
-            self._mended("it goes on", began)
+            self._mended("it goes on", fault)
 
         self._after(FREEZE, mend)
 
@@ -178,7 +180,7 @@ def usage(pid: int) -> tuple[int, int] | None:
     return None
 
 
-def _signal(pids: list[int], number: int) -> None:
+def _signal(pids: Iterable[int], number: int) -> None:
     for pid in pids:
         try:
             os.kill(pid, number)

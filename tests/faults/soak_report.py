@@ -1,0 +1,114 @@
+"""What a soak has found, in words and as a picture."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from faults.judge import BEGAN, CRASHED, ENDED, Fault, History, Run, runs_of
+from faults.plot import draw
+
+if TYPE_CHECKING:
+    from faults.load import Load
+    from faults.rough_day import Day
+
+#: What a rescue is called where no fault ended the run.
+CRASH = "task that ends its worker"
+
+
+def report(day: Day, load: Load, history: History, rested: float | None) -> str:
+    """Return it in words; ``rested`` is how many seconds it took in the end."""
+    runs = runs_of(history.notes)
+    stored = Counter(final.id for final in history.finals)
+    twice = [k for k, some in runs.items() if sum(r.how == ENDED for r in some) > 1]
+    faults = ", ".join(f"{name} {count}" for name, count in sorted(day.counts.items()))
+    lines = [
+        f"seed {day.seed}, {day.samples[-1][0]:.0f} s",
+        f"tasks     {len(load.sent)} sent, {len(load.doubtful)} refused or in doubt",
+        f"runs      {sum(note.event == BEGAN for note in history.notes)}",
+        f"faults    {faults or 'none'}",
+        f"lost      {sum(not stored[id] for id in load.sent)}",
+        f"done twice {len(twice)}, each time after a fault",
+        f"at rest   {'never' if rested is None else f'{rested:.1f} s'} after the last",
+        "rescues, from the fault to the beginning of the next run:",
+    ]
+    rescues: dict[str, list[float]] = defaultdict(list)
+    for what, seconds in rescue_times(runs.values(), day.faults):
+        rescues[what].append(seconds)
+    lines += [f"  {what}: {quantiles(some)}" for what, some in sorted(rescues.items())]
+    lines += ["memory and descriptors:", *_usage(day)]
+    return "\n".join(lines)
+
+
+def rescue_times(
+    some_runs: Iterable[Sequence[Run]], faults: Sequence[Fault]
+) -> Iterator[tuple[str, float]]:
+    """Yield what ended each run that something ended, and the seconds to the next run."""
+    for some in some_runs:
+        for first, second in itertools.pairwise(some):
+            if first.how == CRASHED:
+                yield CRASH, second.began - (first.ended or 0)
+            elif first.ended is None and (fault := _end_of(first, faults)):
+                start = max(first.began, fault.began)
+                yield fault.what, second.began - start
+
+
+def _end_of(run: Run, faults: Sequence[Fault]) -> Fault | None:
+    """Return the first fault after the beginning of a run that may have ended it."""
+    found = [fault for fault in faults if fault.ended >= run.began]
+    own = [fault for fault in found if run.pid in fault.pids]
+    return min(own or found, key=lambda fault: fault.began, default=None)
+
+
+def quantiles(values: Iterable[float]) -> str:
+    """Return number, median, 99th percentile and longest of some seconds."""
+    values = sorted(values)
+    p50, p99 = (values[int(len(values) * part)] for part in (0.5, 0.99))
+    times = f"p50 {p50:.2f} s, p99 {p99:.2f} s, longest {values[-1]:.2f} s"
+    return f"{len(values)}, {times}"
+
+
+def _usage(day: Day) -> Iterator[str]:
+    """Yield one line for each process: its memory, and its descriptors."""
+    for name, points in lines_of(day, 2).items():
+        values = [value for _, value in points]
+        most = max(value for _, value in lines_of(day, 3)[name])
+        yield (
+            f"  {name}: {values[0]:,.0f} kB first, {max(values):,.0f} most,"
+            f" {values[-1]:,.0f} last; at most {most:.0f} descriptors"
+        )
+
+
+def growth(day: Day, column: int, warm: float) -> dict[str, float]:
+    """Return by how much each process needs more in the end than when it was warm.
+
+    Args:
+        day: of which all processes have lived to the end.
+        column: of the samples, as for ``lines_of``.
+        warm: the part of the day after which that is so.
+    """
+    found = {}
+    for name, points in lines_of(day, column).items():
+        values = [value for _, value in points]
+        before = values[: max(1, int(len(values) * warm))]
+        found[name] = max(values[-len(before) :]) - max(before)
+    return found
+
+
+def lines_of(day: Day, column: int) -> dict[str, list[tuple[float, float]]]:
+    """Return memory (2) or descriptors (3) over time, by process."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for sample in day.samples:
+        found.setdefault(sample[1], []).append((sample[0], sample[column]))
+    return dict(sorted(found.items()))
+
+
+def picture(day: Day, title: str) -> str:
+    """Return it as SVG."""
+    panels = {
+        "resident memory, kB": lines_of(day, 2),
+        "open descriptors": lines_of(day, 3),
+    }
+    return draw(title, panels, day.told)
