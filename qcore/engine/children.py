@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from .kin import adopt_orphans, end_strays
 from .limits import die_with_parent, leave_to_sentinel
 from .parts import Parts
 
@@ -40,6 +41,7 @@ class Child:
     index: int  # a worker's place from 1; 0 is the dispatcher
     born: float  # monotonic
     ready: bool = False  # it has come up
+    killed: bool = False  # by us
 
 
 class Children:
@@ -124,7 +126,7 @@ class Children:
         if pid not in self._children:
             return
         if number == signal.SIGKILL:
-            _signal_group(pid, number)
+            self._kill(self._children[pid])
         else:
             os.kill(pid, number)
 
@@ -132,9 +134,16 @@ class Children:
         """Send a signal to every child; SIGKILL goes to the groups of workers."""
         for child in self._children.values():
             if child.index and number == signal.SIGKILL:
-                _signal_group(child.pid, number)
+                self._kill(child)
             else:
                 os.kill(child.pid, number)
+
+    def _kill(self, child: Child) -> None:
+        """Kill a worker with what its tasks have started."""
+        child.killed = True
+        if self._parts.conf.daemonize_workers:
+            end_strays(child.pid)
+        _signal_group(child.pid, signal.SIGKILL)
 
     def kill_all(self) -> None:
         """Leave nothing behind, whatever the reason for leaving."""
@@ -155,6 +164,7 @@ def _become(role: str, parent: int) -> None:
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     if role == "worker":
         os.setpgid(0, 0)  # so that its children can be killed with it
+        adopt_orphans()
         # a dispatcher sees the sentinel's death by itself, and ends the workers'
         # groups before it goes; this is for the worker that it cannot reach
         die_with_parent(parent)

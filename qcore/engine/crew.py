@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from ..status import WorkerStatus
 from .job import Job
+from .limits import rss_kb_of
 from .link import Closed, Link
 from .messages import PACKED_END
 
@@ -133,7 +134,20 @@ class Crew:
         ]
 
 
+def _measure(hand: Hand) -> None:
+    """Note the memory of a worker in mid-task, where it can be seen from outside.
+
+    Should it be killed for want of memory, this is all that is known of it.
+    """
+    try:
+        hand.rss = rss_kb_of(hand.pid) or hand.rss
+    except OSError:  # it has ended, or this is not Linux
+        return
+
+
 def _status(hand: Hand, job: Job | None, now: float) -> WorkerStatus:
+    if job is not None:
+        _measure(hand)
     status = WorkerStatus(
         index=hand.index,
         pid=hand.pid,

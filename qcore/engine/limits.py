@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 _PAGE_KB = resource.getpagesize() // 1024
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 
 # loaded before the first fork, so that children need not; only Linux has prctl
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
@@ -28,6 +28,12 @@ def die_with_parent(parent: int) -> None:
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:  # it died before the call
         os._exit(1)
+
+
+def become_subreaper() -> None:
+    """Have descendants that lose their parent fall to this process (Linux; else nothing)."""
+    if _libc is not None:
+        _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def leave_to_sentinel(number: int) -> None:
@@ -52,10 +58,19 @@ def rss_kb() -> int:
     Linux tells the present size; elsewhere it is the peak, as getrusage has it.
     """
     try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_KB
+        return rss_kb_of("self")
     except OSError:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak // 1024 if sys.platform == "darwin" else peak
+
+
+def rss_kb_of(pid: int | str) -> int:
+    """Return the resident memory of a process of this host, kB (Linux).
+
+    Raises:
+        OSError: it has ended, or the system does not tell.
+    """
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE_KB
 
 
 def processors_of(index: int, each: int, available: Sequence[int]) -> list[int]:
@@ -99,8 +114,14 @@ else:
     _setproctitle = setproctitle
 
 
-def how_it_died(status: int) -> str:
-    """Return what a wait status says: ``killed by SIGKILL`` or ``exit code 3``."""
+def how_it_died(status: int, *, ours: bool = False, rss: int = 0) -> str:
+    """Return what a wait status says: ``killed by SIGKILL`` or ``exit code 3``.
+
+    Args:
+        status: what waitpid gave.
+        ours: whether the cluster has killed it.
+        rss: its resident memory when it was last measured, kB; 0 where it is not known.
+    """
     code = os.waitstatus_to_exitcode(status)
     if code >= 0:
         return f"exit code {code}"
@@ -108,5 +129,8 @@ def how_it_died(status: int) -> str:
         name = signal.Signals(-code).name
     except ValueError:
         name = f"signal {-code}"
-    hint = ", perhaps out of memory" if -code == signal.SIGKILL else ""
-    return f"killed by {name}{hint}"
+    if ours or -code != signal.SIGKILL:
+        return f"killed by {name}"
+    # nobody else sends it but a person, who knows; the kernel tells no reason
+    size = f"; last RSS {rss:,} kB" if rss else ""
+    return f"killed by {name}, probably out of memory{size}"

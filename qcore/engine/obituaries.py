@@ -36,7 +36,8 @@ class Obituaries:
         if pid not in self._lost:
             return None
         _, hand, job = self._lost.pop(pid)
-        return hand, job, how_it_died(status)
+        ours = job.killed is not None
+        return hand, job, how_it_died(status, ours=ours, rss=hand.rss)
 
     def next(self) -> float | None:
         """Return when waiting for the next one ends, on the monotonic clock."""

@@ -44,6 +44,8 @@ STOP_MARGIN = 5.0
 #: Seconds that a process has to write its stacks before the next one is asked; they
 #: come in many small writes, which would be mixed up in the log.
 _STACKS_PAUSE = 0.02
+#: Seconds until a fork is tried again that the system has refused, doubled each time.
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
 
 
 class Sentinel:
@@ -63,6 +65,7 @@ class Sentinel:
         self._control: Link | None = None
         self._due: dict[int, float] = {}  # place -> when to fork for it, monotonic
         self._backoff = {place: Backoff() for place in range(parts.conf.workers + 1)}
+        self._fork_pause = _FIRST_PAUSE
         self._stopping_until: float | None = None
         self._signals: list[int] = []
         self._exit = EXIT_OK
@@ -208,10 +211,21 @@ class Sentinel:
             try:
                 self._fork_dispatcher() if place == 0 else self._fork_worker(place)
             except OSError as error:
-                logger.error("cannot fork: %s; trying again in 1 s", error)
-                self._due[place] = now + 1.0
+                self._put_off(now, error)
+                return
             else:
+                self._fork_pause = _FIRST_PAUSE
                 del self._due[place]
+
+    def _put_off(self, now: float, error: OSError) -> None:
+        """Wait ever longer for the system to have another process or descriptor for us.
+
+        The processes that are there go on meanwhile.
+        """
+        logger.error("cannot fork: %s; trying again in %g s", error, self._fork_pause)
+        later = now + self._fork_pause
+        self._due = {place: max(at, later) for place, at in self._due.items()}
+        self._fork_pause = min(2 * self._fork_pause, _LONGEST_PAUSE)
 
     def _fork_dispatcher(self) -> None:
         ours, theirs = socket.socketpair()
@@ -262,7 +276,8 @@ class Sentinel:
         else:
             self._tell(Died(child.pid, status))
             if not in_order:
-                logger.warning("worker %d: %s", child.pid, how_it_died(status))
+                how = how_it_died(status, ours=child.killed)
+                logger.warning("worker %d: %s", child.pid, how)
         if self._stopping_until is None:
             now = time.monotonic()
             well = in_order or child.ready

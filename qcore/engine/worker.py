@@ -15,6 +15,8 @@ from ..signing import peek
 from ..tasks.calls import next_link
 from ..tasks.execution import Attempt, execute
 from ..tasks.follow_up import run_hook
+from .fitness import Fitness
+from .kin import end_strays
 from .limits import bind, rss_kb, set_title
 from .link import read_frame, write_frame
 from .messages import (
@@ -53,6 +55,7 @@ class Worker:
         self._rss = 0
         self._rss_at = 0.0
         self._busy = False
+        self._unfit: str | None = None
 
     def run(self) -> None:
         """Work until the dispatcher goes away, says so, or a limit is reached."""
@@ -61,7 +64,11 @@ class Worker:
         bind(self._index - 1, conf.affinity)
         self._title("idle")
         self._parts.notify("qcore_process_started", role="worker", conf=conf)
+        # now: the threads that plugins have just started are no task's
+        self._fitness = Fitness(conf.grace)
         self._serve()
+        if conf.daemonize_workers:
+            end_strays(os.getpid())
         self._parts.notify("qcore_process_stopping", role="worker", conf=conf)
 
     def _serve(self) -> None:
@@ -84,20 +91,20 @@ class Worker:
         self._parts.refresh()
         self._busy = True
         self._title(f"{task.func} {task.id}")
-        ended = None
-        following = None
+        ended = error = following = None
         try:
             if order.kind == FOLLOW_UP:
                 assert order.ended is not None
                 following = self._follow_up(task, order.attempt, order.ended)
             else:
-                ended, _ = execute(task, order.attempt, self._origin)
+                ended, error = execute(task, order.attempt, self._origin)
                 self._done += 1
         except TaskStopped:
             # the signal came between the task and this line
             ended = Attempt(Outcome.STOPPED, b"", "text", time.time(), time.time())
         finally:
             self._busy = False
+        self._unfit = self._fitness.after(task, error)
         self._parts.tidy(task)
         self._measure()
         self._title("idle")
@@ -128,6 +135,9 @@ class Worker:
 
     def _retires(self) -> bool:
         conf = self._parts.conf
+        if self._unfit is not None:
+            logger.warning("worker %d retires: %s", os.getpid(), self._unfit)
+            return True
         if conf.max_rss is not None and self._rss > conf.max_rss:
             logger.info(
                 "worker %d retires: %d kB are over max_rss=%d",

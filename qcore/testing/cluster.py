@@ -18,8 +18,8 @@ from typing import Any, Self, TypeVar
 from .. import status
 from ..conf import Conf
 from ..current import current
+from ..processes import Process, processes
 from . import settings
-from .processes import Process, processes
 
 T = TypeVar("T")
 

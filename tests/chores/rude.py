@@ -51,10 +51,10 @@ def block_signals(key: str, seconds: float = 60) -> None:
     """Ignore everything that can be ignored, for long."""
     note(key, "began")
     signal.pthread_sigmask(signal.SIG_BLOCK, range(1, signal.NSIG))
-    _swallow(seconds)
+    swallow(seconds)
 
 
-def _swallow(seconds: float) -> None:
+def swallow(seconds: float) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         try:
@@ -137,7 +137,7 @@ def have_stubborn_child(key: str) -> None:
     """Start a program, and swallow the time-out."""
     child = subprocess.Popen(["sleep", "77"])
     note(key, f"child {child.pid}")
-    _swallow(60)
+    swallow(60)
 
 
 def end_late(key: str, seconds: float) -> None:

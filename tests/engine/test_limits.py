@@ -60,7 +60,7 @@ def test_memory_grows_with_what_is_kept():
         ("import os; os.kill(os.getpid(), 15)", "killed by SIGTERM"),
         (
             "import os; os.kill(os.getpid(), 9)",
-            "killed by SIGKILL, perhaps out of memory",
+            "killed by SIGKILL, probably out of memory",
         ),
     ],
 )

@@ -11,9 +11,9 @@ from chores.ledger import wait_for
 from django.conf import settings
 
 from qcore.current import current
+from qcore.processes import processes
 from qcore.tasks import async_task, fetch, result
 from qcore.testing.cluster import LiveCluster
-from qcore.testing.processes import processes
 
 
 @pytest.fixture(scope="module")

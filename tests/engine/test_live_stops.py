@@ -11,8 +11,8 @@ import pytest
 from chores.ledger import wait_for
 
 from qcore.current import current
+from qcore.processes import processes
 from qcore.tasks import async_task, fetch, result
-from qcore.testing.processes import processes
 
 Q = "stops"
 

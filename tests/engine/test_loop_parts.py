@@ -207,7 +207,7 @@ def test_a_death_and_how_it_came():
     obituaries, hand = Obituaries(), Hand(7, 1, link=None, job=make_job())
     obituaries.lost(hand)
     assert len(obituaries) == 1
-    how = "killed by SIGKILL, perhaps out of memory"
+    how = "killed by SIGKILL, probably out of memory"
     assert obituaries.died(7, 9) == (hand, hand.job, how)
     assert len(obituaries) == 0
     assert obituaries.next() is None

@@ -1,0 +1,95 @@
+"""Tasks that leave something behind in their worker."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import resource
+import sys
+import threading
+import time
+from pathlib import Path
+
+from .ledger import note
+from .rude import swallow
+
+_pool = concurrent.futures.ThreadPoolExecutor(1)
+
+
+def who() -> int:
+    return os.getpid()
+
+
+def run_out_of_memory() -> None:
+    """Ask for more than this process may have."""
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * 4096
+    resource.setrlimit(resource.RLIMIT_AS, (used + 50_000_000, resource.RLIM_INFINITY))
+    bytearray(1_000_000_000)
+
+
+def swell_and_wait(key: str, megabytes: int) -> None:
+    """Touch so much memory, and wait to be killed."""
+    kept = bytearray(os.urandom(1024) * 1024 * megabytes)
+    note(key, "swollen")
+    time.sleep(60)
+    del kept
+
+
+def swell(key: str, megabytes: int) -> None:
+    """Touch more and more memory, in small steps."""
+    note(key, "began")
+    kept = []
+    for _ in range(megabytes):
+        kept.append(os.urandom(1024) * 1024)
+        time.sleep(0.002)
+    note(key, "had it all")
+
+
+def leave_thread(seconds: float) -> int:
+    """Start a thread, and do not wait for it."""
+    threading.Thread(target=time.sleep, args=(seconds,), name="left behind").start()
+    return os.getpid()
+
+
+def use_pool() -> int:
+    """Use a thread that is kept for the next time."""
+    return _pool.submit(os.getpid).result()
+
+
+def leave_daemon(key: str) -> int:
+    """Start a program in a session of its own, and without a parent."""
+    child = os.fork()
+    if not child:
+        os.setsid()
+        if grandchild := os.fork():
+            note(key, f"child {grandchild}")
+            os._exit(0)
+        os.execvp("sleep", ["sleep", "77"])
+    os.waitpid(child, 0)
+    return os.getpid()
+
+
+def daemon_and_defiance(key: str) -> None:
+    """Do that, and swallow the time-out."""
+    leave_daemon(key)
+    swallow(60)
+
+
+def flood(megabytes: int) -> int:
+    """Write much, at once and to both."""
+    for number in (1, 2):
+        for _ in range(megabytes):
+            os.write(number, b"flood " * 174_762 + b"end\n")
+    return os.getpid()
+
+
+def close_descriptors() -> int:
+    os.close(1)
+    os.close(2)
+    return os.getpid()
+
+
+def close_streams() -> int:
+    sys.stdout.close()
+    sys.stderr.close()
+    return os.getpid()
