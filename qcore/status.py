@@ -29,7 +29,7 @@ class WorkerStatus(msgspec.Struct, kw_only=True):
     task_name: str | None = None
     func: str | None = None
     seconds: float | None = None  # for which it has been in its task
-    rss: int | None = None  # resident memory, kB, as last reported
+    rss: int | None = None  # resident memory, kB, at the end of a task or since
     done: int = 0  # tasks since it started
 
 

@@ -38,6 +38,8 @@ def _setting(setting: Setting) -> str:
     default = setting.default
     shown = default if " " in default and default[0] not in "'[{" else f"`{default}`"
     facts = [f"Type: `{setting.type}`", f"Default: {shown}"]
+    if setting.unset:
+        facts.append(f"Unless set: {setting.unset}")
     if not _is_plain(setting):
         facts.append(f"Expected: {setting.expects}")
     if setting.secret:

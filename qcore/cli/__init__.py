@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Protocol, TextIO
 
 from .. import __version__
-from ..errors import QcoreError
+from ..errors import QcoreError, did_you_mean
 from . import (
     cluster,
     demo,
@@ -26,7 +26,7 @@ from . import (
     plugins,
     quarantine,
 )
-from .exits import EPILOG, FAILURE, INTERRUPTED, OK, USAGE, code_of
+from .exits import EPILOG, INTERRUPTED, OK, USAGE, code_of
 
 
 class Verb(Protocol):
@@ -86,10 +86,39 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Read a command line; what is wrong is told with the usage of the verb in question.
+
+    Raises:
+        SystemExit: it is wrong, or help was asked for.
+    """
+    top = parser()
+    if argv and not argv[0].startswith("-") and argv[0] not in VERBS:
+        near = did_you_mean(argv[0], VERBS) or f". Verbs: {', '.join(VERBS)}."
+        top.error(f"there is no verb {argv[0]!r}{near}")
+    options, rest = top.parse_known_args(argv)
+    if rest:
+        verb = _parser_of(top, options.verb)
+        known = verb._option_string_actions  # noqa: SLF001 - argparse tells it nowhere else
+        near = did_you_mean(rest[0].partition("=")[0], known)
+        verb.error(f"unrecognized arguments: {' '.join(rest)}{near}")
+    return options
+
+
+def _parser_of(
+    top: argparse.ArgumentParser, verb: str | None
+) -> argparse.ArgumentParser:
+    for action in top._actions:  # noqa: SLF001 - as above
+        if verb and isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
+            found: argparse.ArgumentParser = action.choices[verb]
+            return found
+    return top
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; see ``exits``."""
     try:
-        options = parser().parse_args(argv)
+        options = _parse(sys.argv[1:] if argv is None else argv)
     except SystemExit as end:  # argparse has printed help, or what is wrong
         return end.code if isinstance(end.code, int) else USAGE
     if options.verb is None:
@@ -115,17 +144,16 @@ def _run(options: argparse.Namespace) -> int:
     verb = VERBS[options.verb]
     if options.verb in _WITHOUT_SETTINGS:
         return verb.run(options, sys.stdout)
-    from .project import set_up
+    from .project import set_up, told
 
     set_up(options.verb, options.settings)
     from django.db import Error
 
     try:
         return verb.run(options, sys.stdout)
-    except Error as error:
+    except (Error, QcoreError) as error:
         if options.traceback:
             raise
-        from .project import explain
-
-        sys.stderr.write(f"qcore {options.verb}: {explain(error)}\n")
-        return FAILURE
+        text, code = told(error)
+        sys.stderr.write(f"qcore {options.verb}: {text}\n")
+        return code

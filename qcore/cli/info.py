@@ -64,12 +64,21 @@ def run(options: Namespace, out: TextIO) -> int:
 def _show_config(options: Namespace, out: TextIO) -> None:
     from ..conf import fields
     from ..current import current
+    from ..errors import ConfigError
 
-    conf = current.conf
+    try:
+        conf = current.conf
+    except ConfigError:  # told on stderr, and here what would be right
+        if not options.json:
+            write_lines(out, _expectations())
+        raise
     masked = conf.masked()
+    own = conf.explicit | conf.options.keys()
+    # these follow the work: the documented default is only what they begin with
+    unset = {s.name: s.unset for s in fields() if s.unset and s.name not in own}
     if options.json:
-        own = sorted(conf.explicit | conf.options.keys())
-        write_json(out, {"schema": SCHEMA, "config": masked, "explicit": own})
+        document = {"config": masked, "explicit": sorted(own), "unset": unset}
+        write_json(out, {"schema": SCHEMA, **document})
         return
     groups = {setting.name: setting.group for setting in fields()}
     wide = max(map(len, masked))
@@ -80,9 +89,19 @@ def _show_config(options: Namespace, out: TextIO) -> None:
         if group != before:
             lines += ["", group] if lines else [group]
             before = group
-        star = "*" if name in conf.explicit or name in conf.options else " "
-        lines.append(f" {star} {name:<{wide}}  {value!r}")
+        star = "*" if name in own else " "
+        note = f"  (unset: {unset[name]})" if name in unset else ""
+        lines.append(f" {star} {name:<{wide}}  {value!r}{note}")
     write_lines(out, [*lines, "", " * set by the project"])
+
+
+def _expectations() -> list[str]:
+    """Return a line for each setting that says what it accepts."""
+    from ..conf import fields
+    from ..monitor.text import facts
+
+    pairs = [(s.name, f"{s.expects}; default: {s.default}") for s in fields()]
+    return ["every setting and what it accepts", "", *facts(pairs)]
 
 
 # -- totals ---------------------------------------------------------------------------

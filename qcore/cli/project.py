@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
 from pathlib import Path
 
-from ..errors import ConfigError
+from ..errors import BrokerUnavailable, ConfigError, PluginError, QcoreError
+from ..masking import mask_url
+from .exits import FAILURE, USAGE, code_of
 
 VARIABLE = "DJANGO_SETTINGS_MODULE"
 
@@ -100,10 +103,25 @@ def _cannot_start(name: str, error: Exception) -> ConfigError:
     )
 
 
+def told(error: Exception) -> tuple[str, int]:
+    """Return what to say of an error, and the exit code.
+
+    Where tables are missing, that is the reason, whatever the error says.
+    """
+    if not isinstance(error, BrokerUnavailable | ConfigError | PluginError):
+        from django.db import Error
+
+        from ..doctor.tables import faults
+
+        with contextlib.suppress(Error, QcoreError):  # then `error` tells it
+            if found := list(faults()):
+                return "\n".join(found), USAGE
+    if isinstance(error, QcoreError):
+        return str(error), code_of(error)
+    return f"{explain(error)}. Check DATABASES and its server.", FAILURE
+
+
 def explain(error: Exception) -> str:
-    """Return what to do about an error of the database."""
+    """Return what an error of the database says, in one line."""
     first = str(error).strip().splitlines()[0] if str(error).strip() else "no reason"
-    return (
-        f"the database says: {first}. If a table is missing, run: python manage.py"
-        " migrate"
-    )
+    return f"the database says: {mask_url(first)}"

@@ -133,7 +133,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     renew: Annotated[bool | None, about("tasks",
         "Renew the lease of a running task; None renews unless the project sets "
         "`retry`.",
-        "True, False or None"
+        "True, False or None", unset="True unless retry is set"
     )] = None
     max_attempts: Annotated[Natural, about("tasks",
         "Deliveries of a failing task before it is given up; 0 sets no limit.",
@@ -185,12 +185,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         "queue any number. Unless set, it grows while tasks are short, to about 50 ms "
         "of work.",
         "an int >= 1 or None for workers ** 2", default="workers ** 2",
-        none_is_default=True
+        none_is_default=True, unset="more while tasks are short"
     )] = 0
     bulk: Annotated[Positive, about("broker",
         "Tasks to fetch from the broker in one call. Unless set, as many as the "
         "cluster has room for.",
-        "an int >= 1"
+        "an int >= 1", unset="as many as there is room for"
     )] = 1
     poll: Annotated[Seconds, about("broker",
         "Seconds between two looks at a broker that cannot wait for tasks.",

@@ -43,6 +43,8 @@ class Setting:
     """The annotation, with the limits that msgspec holds values to."""
     check: Callable[[Any], bool] | None
     """A further condition that no limit expresses."""
+    unset: str
+    """What holds where the project does not set it, if that is not the default."""
 
 
 def about(
@@ -54,6 +56,7 @@ def about(
     secret: bool = False,
     none_is_default: bool = False,
     check: Callable[[Any], bool] | None = None,
+    unset: str = "",
 ) -> msgspec.Meta:
     """Describe a setting; the arguments are the fields of `Setting`.
 
@@ -67,6 +70,7 @@ def about(
         "secret": secret,
         "none_is_default": none_is_default,
         "check": check,
+        "unset": unset,
     }
     return msgspec.Meta(description=description, extra=words)
 

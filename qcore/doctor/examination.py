@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 
@@ -11,7 +12,7 @@ from django.db import Error
 from ..cli.project import explain
 from ..current import current
 from ..errors import BrokerUnavailable, QcoreError
-from ..findings import Finding, error
+from ..findings import Finding, error, warning
 from ..masking import mask_url
 from . import services, setup
 from .clusters import clusters
@@ -29,6 +30,7 @@ SECTIONS: dict[str, Callable[[], Iterable[Finding]]] = {
     "clusters": clusters,
 }
 
+_CHECK_ID = re.compile(r" \([\w.]+\)$")
 _AGAIN = "Put it right, and run: qcore doctor"
 
 
@@ -43,7 +45,28 @@ def examine() -> Report:
         for name, ask in SECTIONS.items()
         if name != first.name
     )
-    return Report(project=project, at=time.time(), sections=(first, *others))
+    sections = tuple(_without_repetition((first, *others)))
+    return Report(project=project, at=time.time(), sections=sections)
+
+
+def _without_repetition(sections: Iterable[Section]) -> Iterator[Section]:
+    """Yield sections that tell each error once: a wrong setting stops many of them."""
+    known: set[str] = set()
+    for section in sections:
+        kept = [
+            found
+            for found in section.findings
+            if found.level != "error" or _plain(found.fact) not in known
+        ]
+        known |= {_plain(found.fact) for found in kept if found.level == "error"}
+        if len(kept) < len(section.findings):
+            kept.append(warning("not examined further, for the reason above", ""))
+        yield Section(section.name, tuple(kept))
+
+
+def _plain(fact: str) -> str:
+    """Return a fact without the id of a check at its end."""
+    return _CHECK_ID.sub("", fact)
 
 
 def _project() -> str | None:

@@ -13,6 +13,8 @@ from ..monitor.text import seconds
 CALLS = 5
 #: Seconds of a round trip above which one worker runs fewer than ten tasks a second.
 SLOW = 0.05
+#: Seconds of a round trip below which there is nothing to tell: it is in the process.
+QUICK = 0.0001
 #: Seconds by which clocks may differ: schedules are fired within a second.
 SKEW = 1.0
 
@@ -33,7 +35,8 @@ def round_trip(call: Callable[[], object]) -> float:
 def judge_round_trip(what: str, taken: float) -> Finding:
     """Return the finding on the seconds of a round trip."""
     if taken <= SLOW:
-        return ok(f"{what} answers in {seconds(taken)}")
+        shown = seconds(taken) if taken >= QUICK else f"less than {seconds(QUICK)}"
+        return ok(f"{what} answers in {shown}")
     return warning(
         f"{what} answers in {seconds(taken)}: every task waits for it several times",
         "Run clusters near to it, or see what keeps it busy.",

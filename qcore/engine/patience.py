@@ -30,7 +30,8 @@ class Patience:
     def bear(self, error: BaseException) -> None:
         """Log a failed try and wait before the next one; returns at once at a stop."""
         self._tally.problems[self._who] = str(error)
-        self._logger.warning("%s; trying again in %.1f s", error, self._pause)
+        reason = str(error).rstrip(".")  # for the sentence goes on
+        self._logger.warning("%s; trying again in %.1f s", reason, self._pause)
         if not self._stopping.is_set():
             self._stopping.wait(self._pause)
         self._pause = min(self._pause * 2, self._longest)

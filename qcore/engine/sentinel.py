@@ -168,7 +168,12 @@ class Sentinel:
         """Begin to stop; a second time means now."""
         if self._stopping_until is not None:
             grace = 0
-        logger.info("stopping, up to %g s for the running tasks", grace)
+        if grace:
+            logger.info(
+                "stopping, up to %g s for the running tasks; told again: at once", grace
+            )
+        else:
+            logger.info("stopping at once")
         self._stopping_until = time.monotonic() + grace + STOP_MARGIN
         self._due.clear()
         self._tell(Stop(grace))

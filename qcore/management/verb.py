@@ -10,8 +10,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import Error
 
 from ..cli import Verb
-from ..cli.exits import FAILURE, OK, code_of
-from ..cli.project import explain
+from ..cli.exits import OK
+from ..cli.project import told
 from ..errors import QcoreError
 
 
@@ -31,10 +31,9 @@ class VerbCommand(BaseCommand):
         self.stdout.ending = ""
         try:
             self.code = self.verb.run(Namespace(**options), cast("TextIO", self.stdout))
-        except QcoreError as error:
-            raise CommandError(str(error), returncode=code_of(error)) from error
-        except Error as error:
-            raise CommandError(explain(error), returncode=FAILURE) from error
+        except (Error, QcoreError) as error:
+            text, code = told(error)
+            raise CommandError(text, returncode=code) from error
 
     def run_from_argv(self, argv: list[str]) -> None:
         super().run_from_argv(argv)

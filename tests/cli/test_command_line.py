@@ -57,6 +57,24 @@ def test_a_wrong_command_line_is_a_usage_error(words, capsys):
 
 
 @pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["inof"], "qcore: error: there is no verb 'inof' - did you mean 'info'?"),
+        (["xyz"], "there is no verb 'xyz'. Verbs: cluster, monitor"),
+        (["--verion"], "qcore: error: unrecognized arguments: --verion - did you"),
+        (
+            ["info", "--jsn"],
+            "qcore info: error: unrecognized arguments: --jsn - did you",
+        ),
+        (["cluster", "-x=1"], "qcore cluster: error: unrecognized arguments: -x=1\n"),
+    ],
+)
+def test_a_misspelt_word_is_told_with_the_nearest(words, expected, capsys):
+    assert main(words) == 2
+    assert expected in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("error", "code"),
     [
         (errors.ConfigError, 2),

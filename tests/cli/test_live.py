@@ -47,6 +47,8 @@ def test_monitor_as_json(qcore, live_project):
     assert cluster["schema"] == "qcore.status/1"
     assert cluster["state"] == "running"
     assert [worker["index"] for worker in cluster["workers"]] == [1, 2]
+    if sys.platform == "linux":  # known before a worker has run its first task
+        assert all(worker["rss"] > 1000 for worker in cluster["workers"])
     assert cluster["rate"] == 0
 
 
@@ -316,16 +318,32 @@ def test_the_config_is_complete_and_masked(settings):
     assert " * workers " in shown
     assert "   recycle " in shown
     assert " * signing_keys " in shown
+    assert "  1  (unset: as many as there is room for)" in shown
     assert "hunter2" not in shown
     out = StringIO()
     call_command("qinfo", "--config", "--json", stdout=out)
     document = json.loads(out.getvalue())
     assert document["config"]["signing_keys"] == "***"
     assert "signing_keys" in document["explicit"]
+    assert document["unset"]["bulk"] == "as many as there is room for"
+
+
+def test_what_the_project_sets_is_in_force_to_the_letter(settings):
+    settings.Q_CLUSTER = {**settings.Q_CLUSTER, "bulk": 1, "queue_limit": 7}
+    out = StringIO()
+    call_command("qinfo", "--config", stdout=out)
+    lines = [" ".join(line.split()) for line in out.getvalue().splitlines()]
+    assert "* bulk 1" in lines
+    assert "* queue_limit 7" in lines
 
 
 def test_wrong_settings_are_a_command_error(settings):
     settings.Q_CLUSTER = {"worker": 1}
     with pytest.raises(CommandError, match="did you mean 'workers'") as caught:
-        call_command("qinfo", "--config", stdout=StringIO())
+        call_command("qinfo", "--config", stdout=(out := StringIO()))
     assert caught.value.returncode == 2
+    # what the hint of the check qcore.E001 promises
+    assert (
+        "  timeout            a number of seconds > 0 or None; default"
+        in out.getvalue()
+    )

@@ -78,6 +78,15 @@ def test_settings_without_the_app_are_told(qcore, tmp_path):
     assert "has no 'qcore'. Add it, and run: python manage.py migrate" in done.stderr
 
 
+@pytest.mark.once
+def test_the_broker_without_its_app_is_told(qcore, tmp_path):
+    pytest.importorskip("qcore_orm")
+    write_project(tmp_path, SETTINGS.replace(', "qcore_orm"', ""))
+    done = qcore(tmp_path, "info")
+    assert done.returncode == 2
+    assert "Add 'qcore_orm' to INSTALLED_APPS and run" in done.stderr
+
+
 def test_settings_that_raise_are_told_in_one_line(qcore, tmp_path):
     write_project(tmp_path, "raise RuntimeError('half written')\n")
     done = qcore(tmp_path, "info")
@@ -98,8 +107,9 @@ def test_tables_that_are_missing_are_told(qcore, tmp_path):
     pytest.importorskip("qcore_orm")
     write_project(tmp_path)
     done = qcore(tmp_path, "info")
-    assert done.returncode == 1
-    assert "python manage.py migrate" in done.stderr
+    assert done.returncode == 2
+    assert done.stderr.count("not ready for") == 2
+    assert "Run: python manage.py migrate qcore --database=default" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -48,11 +48,15 @@ def test_a_cluster_asks_for_so_many_per_call(start, ledger, bulk):
 
 @sentence("bulk", "Defaults to ``1``.")
 def test_bulk_by_default(start, ledger):
-    """Unset it is 1, and what a cluster holds is bounded by its room all the same."""
+    """Unset it is 1, and what a cluster asks for is bounded by its room all the same.
+
+    A `queue_limit` that is set does not grow, though tasks of microseconds would have
+    it do so.
+    """
     assert current.conf.bulk == Conf().bulk == 1
     start(queue="bulk", workers=1, queue_limit=4, **NOTING)
-    joined = async_iter("chores.kind.echo", list(range(40)), cluster="bulk")
-    assert result(joined, wait=20_000) == list(range(40))
+    joined = async_iter("chores.kind.echo", list(range(400)), cluster="bulk")
+    assert result(joined, wait=20_000) == list(range(400))
     limits = {int(entry.event) for entry in ledger.entries("asked on bulk")}
     assert max(limits) <= 1 + 4, "workers and queue_limit"
 

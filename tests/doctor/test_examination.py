@@ -83,6 +83,13 @@ def test_wrong_settings_are_all_that_is_told(settings):
     assert "(qcore.E001)" in facts(report, "error")
 
 
+def test_what_stops_every_section_is_told_once(db, settings):
+    settings.Q_CLUSTER = {"name": "shop", "broker_class": "no.such.Broker"}
+    report = examination.examine()
+    assert facts(report, "error").count("no.such.Broker") == 1
+    assert "for the reason above" in found(report, "clusters")[-1].fact
+
+
 def test_contradictions_are_warnings(db, settings):
     settings.Q_CLUSTER |= {"retry": 10, "timeout": 60}
     assert "(qcore.W001)" in facts(examination.examine(), "warning")

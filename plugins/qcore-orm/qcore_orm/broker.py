@@ -14,8 +14,8 @@ from qcore.brokers.base import Broker
 from qcore.envelope import Delivery
 from qcore.errors import BrokerError, ConfigError
 
-from .models import KEY_LENGTH
 from .session import Session
+from .statements import KEY_LENGTH
 
 if TYPE_CHECKING:
     from qcore.conf import Conf

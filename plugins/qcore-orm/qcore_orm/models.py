@@ -16,11 +16,10 @@ from django.utils.functional import cached_property
 from qcore.current import current
 from qcore.errors import PackageError
 
+from .statements import KEY_LENGTH
+
 if TYPE_CHECKING:
     from qcore.envelope import Task
-
-#: Characters that the name of a queue, or the key of a snapshot, may have.
-KEY_LENGTH = 255
 
 
 class OrmQ(models.Model):

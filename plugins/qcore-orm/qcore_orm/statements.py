@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from qcore.conf import Conf
     from qcore.findings import Finding
 
+#: Characters that the name of a queue, or the key of a snapshot, may have.
+KEY_LENGTH = 255
+
 #: id, package and attempt of a delivery.
 Claimed = tuple[int, bytes, int]
 
