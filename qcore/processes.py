@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 _PROC = Path("/proc")
+_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,8 @@ class Process:
     group: int
     session: int
     state: str  # the letter of ps: R, S, D, T (stopped), Z (ended, not reaped)
+    # seconds, in user and kernel; on Linux with those of ended and reaped children
+    cpu: float = 0.0
 
     @property
     def lives(self) -> bool:
@@ -40,19 +44,48 @@ def _from_proc(path: Path) -> Process | None:
     except OSError:  # it has ended since the folder was listed
         return None
     # the name stands in brackets and may hold brackets and blanks: proc(5)
-    state, parent, group, session = text.rpartition(")")[2].split()[:4]
-    return Process(int(path.parent.name), int(parent), int(group), int(session), state)
+    words = text.rpartition(")")[2].split()
+    state, (parent, group, session) = words[0], map(int, words[1:4])
+    cpu = sum(map(int, words[11:15])) / _TICKS
+    return Process(int(path.parent.name), parent, group, session, state, cpu)
 
 
 def _from_ps() -> list[Process]:
-    command = ["ps", "-axo", "pid=,ppid=,pgid=,stat="]
+    command = ["ps", "-axo", "pid=,ppid=,pgid=,stat=,time="]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     found = []
     for line in lines.splitlines():
-        pid, parent, group, state = line.split()[:4]
+        pid, parent, group, state, cpu = line.split()[:5]
         try:
             session = os.getsid(int(pid))
         except OSError:  # it has ended, or belongs to somebody else
             continue
-        found.append(Process(int(pid), int(parent), int(group), session, state[0]))
+        numbers = int(pid), int(parent), int(group), session
+        found.append(Process(*numbers, state[0], _seconds(cpu)))
     return found
+
+
+def _seconds(clock: str) -> float:
+    """Return the seconds of ``[[days-]hours:]minutes:seconds``, as ps has them."""
+    days, _, rest = clock.rpartition("-")
+    total = 0.0
+    for part in rest.split(":"):
+        total = 60 * total + float(part)
+    return total + 86_400 * int(days or 0)
+
+
+def tree(
+    roots: Collection[int], among: Sequence[Process] | None = None
+) -> list[Process]:
+    """Return the living processes that descend from ``roots``, and these.
+
+    What has a root as the leader of its session is one of them, even when its parent
+    has died.
+    """
+    seen = processes() if among is None else among
+    found = {p.pid for p in seen if p.pid in roots or p.session in roots}
+    size = 0
+    while size < len(found):
+        size = len(found)
+        found |= {p.pid for p in seen if p.parent in found}
+    return [p for p in seen if p.pid in found and p.lives]

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import importlib
-import json
-import os
+import turn
 
-peer = importlib.import_module(f"peers.{os.environ['BENCH_PEER'].replace('-', '_')}")
+_turn = turn.current()
 
 SECRET_KEY = "bench"
 USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-DATABASES = {"default": json.loads(os.environ["BENCH_DATABASE"])}
+DATABASES = {"default": _turn.database}
 INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.auth",
-    *peer.APPS,
+    *_turn.apps,
 ]
+# several peers write two lines for each task unless told otherwise
+_CHATTY = (
+    "django-q django_tasks django_tasks_db django.tasks procrastinate rq rq.worker"
+    " dramatiq huey saq streaq"
+)
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "handlers": {"console": {"class": "logging.StreamHandler"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
-    "loggers": {"django-q": {"level": "WARNING"}},
+    "loggers": {name: {"level": "WARNING"} for name in _CHATTY.split()},
 }
-globals().update(peer.settings(os.environ["BENCH_STORE"], os.environ["BENCH_REDIS"]))
+globals().update(_turn.settings)

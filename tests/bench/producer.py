@@ -1,35 +1,93 @@
-"""Runs in a peer's environment: ``setup``, ``enqueue COUNT`` or ``work``."""
+"""Runs in a peer's environment: ``ACTION ARGUMENTS``; its last line of output is JSON."""
 
 from __future__ import annotations
 
-import importlib
 import json
-import os
 import sys
 import time
+from types import ModuleType
+from typing import Any
+
+import turn
+from contenders import load
+
+#: Tasks of one batch, as in a view that enqueues for many users.
+_BATCH = 1000
+
+
+def _setup(peer: ModuleType) -> dict[str, Any]:
+    from django.core.management import call_command
+
+    call_command("migrate", verbosity=0)
+    if hasattr(peer, "setup"):
+        peer.setup()
+    return {}
+
+
+def _enqueue(peer: ModuleType, kind: str, count: int, base: int) -> dict[str, Any]:
+    """Enqueue one by one; the first tenth, ten at most, connects and is not timed."""
+    warm = min(10, count // 10)
+    for task in range(base, base + warm):
+        peer.enqueue(kind, task)
+    cpu, began = time.process_time(), time.perf_counter()
+    for task in range(base + warm, base + count):
+        peer.enqueue(kind, task)
+    taken, cpu = time.perf_counter() - began, time.process_time() - cpu
+    timed = count - warm
+    return {"rate": timed / taken, "cpu_us": 1e6 * cpu / timed}
+
+
+def _batch(peer: ModuleType, kind: str, count: int, base: int) -> dict[str, Any]:
+    """Enqueue in batches; the first task connects and is not timed."""
+    peer.enqueue(kind, base)
+    began = time.perf_counter()
+    for first in range(base + 1, base + count, _BATCH):
+        peer.enqueue_many(kind, range(first, min(first + _BATCH, base + count)))
+    return {"rate": (count - 1) / (time.perf_counter() - began)}
+
+
+def _paced(peer: ModuleType, kind: str, count: int, gap: float) -> dict[str, Any]:
+    """Enqueue a task every ``gap`` seconds, after one that is not counted."""
+    peer.enqueue(kind, 0)
+    time.sleep(gap)
+    sent = {}
+    due = time.perf_counter()
+    for task in range(1, count + 1):
+        sent[task] = time.time()
+        peer.enqueue(kind, task)
+        due += gap
+        time.sleep(max(0.0, due - time.perf_counter()))
+    return {"sent": sent}
+
+
+def _stored(peer: ModuleType) -> dict[str, Any]:
+    return {"count": peer.stored()}
+
+
+def _finish_all(peer: ModuleType) -> dict[str, Any]:
+    peer.finish_all()
+    return {}
+
+
+_ACTIONS = {
+    "setup": _setup,
+    "enqueue": _enqueue,
+    "batch": _batch,
+    "paced": _paced,
+    "stored": _stored,
+    "finish_all": _finish_all,
+}
 
 
 def main() -> None:
-    """Do what the arguments say; the last line of output is JSON."""
+    """Do what the arguments say."""
     import django
 
     django.setup()
-    name = os.environ["BENCH_PEER"].replace("-", "_")
-    peer = importlib.import_module(f"peers.{name}")
-    if sys.argv[1] == "work":
-        os.execvp(sys.executable, [sys.executable, *peer.worker()])
-    if sys.argv[1] == "setup":
-        from django.core.management import call_command
-
-        call_command("migrate", verbosity=0)
-        print("{}")
-        return
-    count = int(sys.argv[2])
-    enqueue = peer.producer()
-    started = time.perf_counter()
-    for number in range(count):
-        enqueue(number)
-    print(json.dumps({"rate": count / (time.perf_counter() - started)}))
+    peer = load(turn.current().peer)
+    answer = _ACTIONS[sys.argv[1]](peer, **json.loads(sys.argv[2]))
+    print("\n" + json.dumps(answer))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,11 +1,13 @@
-"""qcore, from this checkout, as its documentation starts it."""
+"""qcore, from this checkout, as its documentation starts it; results in the database."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from turn import Turn
 
 _ROOT = Path(__file__).parents[3]
 REQUIREMENTS = [
@@ -15,23 +17,40 @@ REQUIREMENTS = [
     "psycopg[binary]",
     "django>=5.2,<6",
 ]
+STORES = ("redis", "postgres", "sqlite")
+VARIANTS: dict[str, dict[str, Any]] = {
+    "connage0": {"conn_max_age": 0},
+    "no-results": {"save_limit": -1},
+    "default-limit": {"save_limit": 250},
+}
 APPS = ["qcore", "qcore_orm"]
 
 
-def settings(store: str, redis: str) -> dict[str, Any]:
+def settings(turn: Turn) -> dict[str, Any]:
     """Return the settings of a turn; every result is kept, as the peers do."""
-    broker = {"redis": redis} if store == "redis" else {"orm": "default"}
-    cluster = {"name": "bench", "workers": 2, "save_limit": 0, **broker}
+    broker = {"redis": turn.redis} if turn.store == "redis" else {"orm": "default"}
+    keep = {"save_limit": turn.options.get("save_limit", 0)}
+    cluster = {"name": "bench", "workers": turn.workers, **keep, **broker}
     return {"Q_CLUSTER": cluster}
 
 
-def producer() -> Callable[[int], object]:
-    """Return what enqueues one task."""
+def workers(turn: Turn) -> list[list[str]]:
+    return [["qcore", "cluster"]]
+
+
+def enqueue(kind: str, task: int) -> None:
     from qcore.tasks import async_task
 
-    return partial(async_task, "work.noop")
+    async_task(f"work.{kind}", task)
 
 
-def worker() -> list[str]:
-    """Return the arguments of Python that start two workers."""
-    return ["-m", "qcore", "cluster"]
+def enqueue_many(kind: str, tasks: Sequence[int]) -> None:
+    from qcore.tasks import async_task_many
+
+    async_task_many(f"work.{kind}", tasks)
+
+
+def stored() -> int:
+    from qcore.models import Task
+
+    return Task.objects.count()

@@ -1,0 +1,60 @@
+"""The command line of the comparison."""
+
+from __future__ import annotations
+
+import argparse
+
+from contenders import PEERS, load, parse
+from measurements import MEASUREMENTS
+from stores import STORES
+
+
+def read_options(description: str) -> argparse.Namespace:
+    """Return what was typed, checked: ``peers`` as contenders, ``measure`` as names."""
+    parser = argparse.ArgumentParser(
+        prog="bench",
+        description=description,
+        epilog=_epilog(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--store", choices=STORES, default="sqlite", help="where the queue is")
+    add(
+        "--peers",
+        default="all",
+        help="comma-separated contenders; the first is compared",
+    )
+    add("--measure", default="drain", help="comma-separated; see below, or `all`")
+    add("--rounds", type=int, default=3)
+    add("--tasks", type=int, default=10_000, help="in a turn, at most")
+    add(
+        "--seconds",
+        type=float,
+        default=8.0,
+        help="for a drain: slow peers get fewer tasks",
+    )
+    add("--latencies", type=int, default=200, help="tasks of `latency`")
+    add("--workers", type=int, default=2)
+    add("--calm", type=float, default=4.0, help="seconds to wait for a calm machine")
+    add("--json", action="store_true", help="the figures of every turn")
+    options = parser.parse_args()
+    try:
+        options.peers = parse(options.peers, options.store)
+    except ValueError as error:
+        parser.error(str(error))
+    names = list(MEASUREMENTS)
+    options.measure = names if options.measure == "all" else options.measure.split(",")
+    if unknown := set(options.measure) - set(names):
+        parser.error(f"unknown {min(unknown)!r}; --measure takes: {', '.join(names)}")
+    return options
+
+
+def _epilog() -> str:
+    lines = ["measurements:"]
+    lines += [f"  {m.name:<10} {m.what}" for m in MEASUREMENTS.values()]
+    lines += ["", "peers, their stores and variants:"]
+    for peer in PEERS:
+        module = load(peer)
+        variants = " ".join(f"{peer}:{name}" for name in module.VARIANTS)
+        lines.append(f"  {peer:<16} {' '.join(module.STORES):<22} {variants}")
+    return "\n".join(lines)
