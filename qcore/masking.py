@@ -22,6 +22,8 @@ _URL = re.compile(r"(?P<sign>://)(?P<rest>\S*)")
 # hosts and ports separated by commas, as MongoDB and Redis Sentinel write them.
 _HOST = r"(?:[\w.\-]+|\[[0-9a-fA-F:.%]+\])?(?::\d*)?"
 _HOSTS = re.compile(rf"{_HOST}(?:,{_HOST})*")
+# What may follow a URL in prose and is none of it.
+_PUNCTUATION = ".,;:!?)}>'\""
 # password=..., 'token': '...': in query strings, libpq DSNs and printed dicts. The
 # words are fewer than above, for in prose "key=" is seldom a secret.
 _PAIR = re.compile(
@@ -70,7 +72,8 @@ def mask_url(text: str) -> str:
     """Hide passwords in ``text``: a URL, a DSN, or prose that contains them.
 
     ``redis://user:pw@host/0`` becomes ``redis://user:***@host/0``; user information
-    without a colon (the key in a Sentry DSN) is hidden whole.
+    without a colon (the key in a Sentry DSN) is hidden whole. ``mongodb://user:pw/db``, in
+    which no host follows, becomes ``mongodb://user:***``.
     """
     return _PAIR.sub(rf"\g<key>\g<sign>{MASK}", _URL.sub(_mask_user, text))
 
@@ -80,8 +83,13 @@ def _mask_user(match: re.Match[str]) -> str:
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
     # A raw password may itself hold / ? # or @, so the last @ ends it, unless what
     # comes first is a plain host: then an @ further on belongs to the path.
-    if "@" not in rest or _HOSTS.fullmatch(authority):
+    if _HOSTS.fullmatch(authority):
         return match[0]
+    if "@" not in rest:
+        # What follows the colon is no port: somebody has left the host out.
+        user, colon, _ = authority.partition(":")
+        plain = not colon or _HOSTS.fullmatch(authority.rstrip(_PUNCTUATION))
+        return match[0] if plain else f"{sign}{user}:{MASK}"
     info, _, host = rest.rpartition("@")
     user, colon, _ = info.partition(":")
     return f"{sign}{user}:{MASK}@{host}" if colon else f"{sign}{MASK}@{host}"

@@ -162,6 +162,12 @@ def ministack_server() -> Iterator[MinistackServer]:
     yield from run_server("ministack", MinistackServer)
 
 
+@pytest.fixture
+def durable_ministack_server() -> Iterator[MinistackServer]:
+    """A ministack for one test that kills it; its queues survive that."""
+    yield from run_server("ministack", lambda: MinistackServer(durable=True))
+
+
 @pytest.fixture(scope="session")
 def mongo_server() -> Iterator[MongoServer]:
     """A running server that speaks MongoDB's protocol; one per test process."""

@@ -253,7 +253,7 @@ class Broker:
             raise self._unsupported("delay a package")
 
     def info_name(self) -> str:
-        """Return the broker's name for messages, without asking the service."""
+        """Return who sets ``max_payload``, for its message, without asking the service."""
         return type(self).__name__
 
     def _unsupported(self, what: str) -> Unsupported:

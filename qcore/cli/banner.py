@@ -38,7 +38,7 @@ def _broker() -> str:
     try:
         return broker.info()
     except BrokerError as error:
-        return f"{broker.info_name()}, out of reach: {error}"
+        return f"out of reach: {error}"  # it names the service and its address
 
 
 def _workers(conf: Conf) -> str:

@@ -109,6 +109,22 @@ def test_values_of_every_kind() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("mongodb://ann:canary/", "mongodb://ann:***"),
+        ("redis://ann:9canary/0?db=1", "redis://ann:***"),
+        ("cannot reach http://h1:8080, retry", "cannot reach http://h1:8080, retry"),
+        ("(see http://h1:8080.)", "(see http://h1:8080.)"),
+        ("redis://[::1]:6379/0", "redis://[::1]:6379/0"),
+        ("mongodb://h1:1,h2:2/?w=1", "mongodb://h1:1,h2:2/?w=1"),
+        ("mongodb://%2Ftmp%2Fa.sock/x", "mongodb://%2Ftmp%2Fa.sock/x"),
+    ],
+)
+def test_a_url_whose_host_was_forgotten(text: str, shown: str) -> None:
+    assert mask_url(text) == shown
+
+
 PRINTABLE = st.characters(min_codepoint=33, max_codepoint=126)
 
 

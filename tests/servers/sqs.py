@@ -1,14 +1,21 @@
-"""Private servers that speak the protocol of Amazon SQS; both keep queues in memory."""
+"""Private servers that speak the protocol of Amazon SQS.
+
+Both keep their queues in memory. ministack can be told to write them down, too, so that
+they are there again after a kill, as those of AWS are.
+"""
 
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 
 from .base import LoopbackServer, find_program
 from .environments import find_server
 
 #: What the servers do not check, and boto3 wants.
 REGION = "eu-west-1"
+
+WRITING = Path(__file__).with_name("sqs_durable.py")
 
 
 class SQSServer(LoopbackServer):
@@ -37,18 +44,26 @@ class MotoServer(SQSServer):
 
 
 class MinistackServer(SQSServer):
-    """Runs ``ministack`` with nothing but SQS; it forgets a receipt that has expired."""
+    """Runs ``ministack`` with nothing but SQS; it forgets a receipt that has expired.
 
-    def __init__(self) -> None:
+    With ``durable`` what it has answered survives ``kill``.
+    """
+
+    def __init__(self, durable: bool = False) -> None:
         self._program = find_server("ministack", "ministack")
+        self.durable = durable
         super().__init__()
 
     def command(self) -> list[str]:
         # without BIND_HOST it would listen on every address of the machine
-        settings = (
+        settings = [
             f"BIND_HOST={self.host}",
             f"GATEWAY_PORT={self.port}",
             "SERVICES=sqs",
             f"TMPDIR={self.folder}",
-        )
-        return [find_program("env"), *settings, self._program]
+        ]
+        if not self.durable:
+            return [find_program("env"), *settings, self._program]
+        settings += ["PERSIST_STATE=1", f"STATE_DIR={self.folder}"]
+        python = str(Path(self._program).with_name("python"))
+        return [find_program("env"), *settings, python, str(WRITING)]

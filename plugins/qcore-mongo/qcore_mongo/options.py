@@ -123,9 +123,10 @@ def _parsed(uri: str) -> Mapping[str, Any]:
         found: Mapping[str, Any] = parse_uri(uri, validate=True, warn=False)
     except (PyMongoError, TypeError, ValueError) as error:
         # Its text may hold a part of a password in which something is not escaped.
-        reason = "" if "@" in uri else f": {error}"
+        shown = mask_url(uri)
+        reason = "" if "@" in uri or shown != uri else f": {error}"
         raise ConfigError(
-            f"Q_CLUSTER['mongo']: {mask_url(uri)!r} is not a URI of MongoDB{reason}."
+            f"Q_CLUSTER['mongo']: {shown!r} is not a URI of MongoDB{reason}."
             f" {_EXPECTED}"
         ) from None
     return found

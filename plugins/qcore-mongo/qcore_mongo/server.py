@@ -16,7 +16,12 @@ Queue = Collection[dict[str, Any]]
 
 
 def version(queue: Queue) -> str:
-    """Return ``8.2.11``; nothing where the server keeps it to itself."""
+    """Return ``8.2.11``; nothing where the server keeps it to itself.
+
+    Raises:
+        PyMongoError: the server is not there, or does not let the user in.
+    """
+    queue.database.command("ping")  # on which a wrong password is told as that
     try:
         return str(queue.database.client.server_info().get("version", ""))
     except OperationFailure:

@@ -161,6 +161,9 @@ def test_strangers_are_told_what_to_set(
             call()
         assert not isinstance(raised.value, BrokerUnavailable)
         assert "hush" not in f"{raised.value}{raised.value.__cause__}"
+    if given:
+        with pytest.raises(BrokerError, match=told):
+            broker.info()
 
 
 def test_the_password_may_stand_in_the_uri(

@@ -125,6 +125,7 @@ def test_options_for_documents_of_the_project_do_not_disturb(
         ({"host": "mongodb+srv://h.example.net/?hots=1"}, "unknown option 'hots'"),
         ({"host": "http://h1"}, "is not a URI of MongoDB"),
         ({"host": "mongodb://h1/?connectTimeoutMS=soon"}, "is not a URI of MongoDB"),
+        ({"host": "mongodb://ann:hush/"}, "every special character"),
         ({"host": "mongodb://ann:hu/sh@h1/shop"}, "every special character"),
         ({"host": "mongodb://ann:hu@sh@h1/shop"}, "every special character"),
         ({"host": "mongodb://ann:hu:sh@h1/shop"}, "every special character"),

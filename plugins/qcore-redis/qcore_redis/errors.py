@@ -97,7 +97,10 @@ def translate(error: Exception, address: str) -> BrokerError:
         reason = f"{_PASSING[name]}. It says: {text}"
         return BrokerUnavailable(f"Redis at {address} is unavailable: {reason}.")
     if isinstance(error, exceptions.ResponseError):
-        return BrokerError(f"Redis at {address} refused a command: {text}.")
+        return BrokerError(
+            f"Redis at {address} refused a command: {text}. Check Q_CLUSTER['redis'],"
+            " and that it is Redis 6.2 or later."
+        )
     return BrokerUnavailable(
         f"Redis at {address} cannot be reached: {text}. Check that it runs there, or set"
         " Q_CLUSTER['redis'] to where it does."

@@ -26,8 +26,8 @@ def restarted_moto() -> Iterator[MotoServer]:
 
 @pytest.fixture(scope="module")
 def restarted_ministack() -> Iterator[MinistackServer]:
-    """A ministack of this module's own."""
-    yield from run_server("ministack", MinistackServer)
+    """A ministack of this module's own, which keeps its queues over a kill."""
+    yield from run_server("ministack", lambda: MinistackServer(durable=True))
 
 
 class TestPlugin(PluginContract):
@@ -77,12 +77,6 @@ class ServiceContract(BrokerContract):
     def restart_service(self, server: SQSServer) -> Callable[[bool], None]:
         return server.restart
 
-    def test_durable_survives_restart(self) -> None:
-        pytest.skip("the emulators of SQS keep their queues in memory")
-
-    def test_acknowledgement_survives_restart(self) -> None:
-        pytest.skip("the emulators of SQS keep their queues in memory")
-
 
 class TestMoto(ServiceContract):
     """On moto, which is the more faithful one."""
@@ -93,10 +87,19 @@ class TestMoto(ServiceContract):
     def server(self, restarted_moto: MotoServer) -> SQSServer:
         return restarted_moto
 
+    def test_durable_survives_restart(self) -> None:
+        pytest.skip("moto keeps its queues in memory")
+
+    def test_acknowledgement_survives_restart(self) -> None:
+        pytest.skip("moto keeps its queues in memory")
+
 
 @pytest.mark.slow  # a second opinion; a minute that a quick run does without
 class TestMinistack(ServiceContract):
-    """On ministack, which knows only the newest receipt of a message."""
+    """On ministack, which knows only the newest receipt of a message.
+
+    It writes its queues down before it answers; the package alone does so at its end.
+    """
 
     service = "ministack 1.5.33, an emulator of SQS"
 
