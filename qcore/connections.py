@@ -25,9 +25,12 @@ _STALE = 1.0
 
 
 def keep_open() -> None:
-    """Keep every connection of this process open until it breaks."""
-    for alias in connections:
-        settings = connections[alias].settings_dict
+    """Keep every connection of this process open until it breaks.
+
+    Connections read these settings; none is made for it, for a driver that no task uses
+    need not be installed here.
+    """
+    for settings in connections.settings.values():
         settings["CONN_MAX_AGE"] = None
         settings["CONN_HEALTH_CHECKS"] = True
 

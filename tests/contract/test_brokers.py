@@ -93,9 +93,10 @@ def another_database(path):
 @sentence("orm", "Set ``orm`` to the name of that database connection and make sure")
 def test_the_queue_is_in_a_database_of_its_own(start, settings, tmp_path):
     path = tmp_path / "queue.sqlite3"
-    both = copy.deepcopy(settings.DATABASES)
-    both["default"]["NAME"] = connections["default"].settings_dict["NAME"]
-    both["queue"] = both["default"] | {"NAME": str(path)}
+    # of this project alone: tests before may have left aliases of other servers
+    default = copy.deepcopy(settings.DATABASES["default"])
+    default["NAME"] = connections["default"].settings_dict["NAME"]
+    both = {"default": default, "queue": default | {"NAME": str(path)}}
     own = settings.Q_CLUSTER | {"orm": "queue", "name": "apart"}
     with another_database(path):
         call_command("migrate", database="queue", verbosity=0)

@@ -21,7 +21,8 @@ BROKEN = [
     if isinstance(kind, type) and issubclass(kind, live.Sound) and kind.caught_by
 ]
 
-pytestmark = pytest.mark.once
+# The runs have 300 seconds: their clusters share the processors with other tests.
+pytestmark = [pytest.mark.once, pytest.mark.timeout(400)]
 
 
 @pytest.fixture(scope="module")

@@ -244,6 +244,8 @@ def test_a_copy_of_a_package_does_not_run_beside_it(on_redis, ledger, key):
     assert result(task_id, wait=5000) == key
     assert len(ledger.entries(key, "began")) == 1
     before = fetch(task_id)
+    # the one that was left is gone, and the first is in nobody's hands any more
+    cluster.wait_idle()
     broker.enqueue(fields[b"p"])
     ledger.wait(key, "ended", 2)
     cluster.wait_idle()

@@ -59,7 +59,7 @@ class ClusterContract(LiveCase):
         self.require("extend")
         cluster = start_cluster(renew=True)
         start_cluster(renew=True)
-        task_id = async_task(NAP, "long", 1.6 * self.lease, "value")
+        task_id = async_task(NAP, "long", self.outlast * self.lease, "value")
         record = self.wait_success(cluster, task_id)
         assert (record.attempt_count, record.result) == (1, "value")
         assert len(ledger.entries("long", "began")) == 1

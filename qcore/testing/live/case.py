@@ -37,6 +37,9 @@ class LiveCase:
     long_lease: ClassVar[float] = 60.0
     #: Seconds that a slow machine or service gets beyond what is promised.
     patience: ClassVar[float] = 20.0
+    #: Leases that a long task takes: more than one, by what another cluster needs to
+    #: notice that one is over.
+    outlast: ClassVar[float] = 1.6
     #: Whether the first call after a restart of the service succeeds. Off where it may
     #: raise BrokerUnavailable, and a later one succeeds.
     heals_at_once: ClassVar[bool] = True
