@@ -6,7 +6,7 @@ import os
 import time
 from pathlib import Path
 
-from qcore.testing.processes import tree
+from qcore.processes import tree
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 

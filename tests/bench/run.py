@@ -16,7 +16,7 @@ from turn import Turn
 from work import count_records, read_records
 
 from qcore.monitor.memory import usage
-from qcore.testing.processes import tree
+from qcore.processes import tree
 
 if TYPE_CHECKING:
     from stores import Store

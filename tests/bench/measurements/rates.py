@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from machine import Watch
 
-from qcore.testing.processes import tree
+from qcore.processes import tree
 
 from .base import Figure, Figures, Measurement, Plan, rounded
 
