@@ -354,8 +354,7 @@ def types(session: nox.Session) -> None:
     """Check the types of the core and of every plugin, strictly."""
     session.install(*checkout(*PLUGINS), *group("lint"), *group("test"))
     packages = [f"plugins/{name}/{name.replace('-', '_')}" for name in PLUGINS]
-    typing = ["tests/typing"] if (HERE / "tests/typing").is_dir() else []
-    session.run("mypy", "qcore", *packages, *typing, *session.posargs)
+    session.run("mypy", "qcore", *packages, "tests/typing", *session.posargs)
 
 
 @nox.session

@@ -140,11 +140,11 @@ class Schedule(models.Model):
         self.error, self.tries, self.retry_at = "", 0, None
 
     def calculate_next_run(
-        self, after: dt.datetime | None = None
+        self, next_run: dt.datetime | None = None
     ) -> dt.datetime | None:
-        """Return the first slot after a moment (default: ``next_run``), or None."""
+        """Return the first slot after a moment (default: its ``next_run``), or None."""
         rule = self.entry.rule(current.conf)
-        return rules.next_run(rule, after or self.next_run)
+        return rules.next_run(rule, next_run or self.next_run)
 
     def last_run(self) -> Task | None:
         """Return the stored result of the last run, if there is one."""

@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    import datetime as dt
+
     from ..brokers.base import Broker
     from ..conf import Conf
     from ..envelope import Result
@@ -24,6 +26,9 @@ class Record(Protocol):
     success: bool
     outcome: str
     attempt_count: int
+    enqueued: dt.datetime
+    started: dt.datetime
+    stopped: dt.datetime
 
     @property
     def args(self) -> tuple[Any, ...]:
@@ -36,6 +41,9 @@ class Record(Protocol):
     @property
     def result(self) -> Any:
         """The return value, or the text of the error where ``success`` is False."""
+
+    def time_taken(self) -> float:
+        """Return the seconds that the last attempt ran."""
 
 
 class ResultStore:

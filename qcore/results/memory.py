@@ -10,6 +10,7 @@ import msgspec
 
 from . import content as contents
 from .base import ResultStore
+from .moments import moment
 from .rows import NAME, Row, clip, collapse, join, merge, stored_value
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ class MemoryRecord:
         self.success = row.success
         self.outcome = row.outcome
         self.attempt_count = row.attempt_count
+        self.enqueued = moment(row.enqueued)
+        self.started = moment(row.started)
+        self.stopped = moment(row.stopped)
         self._row = row
         self._accept = accept
 
@@ -46,6 +50,10 @@ class MemoryRecord:
     def result(self) -> Any:
         """The return value, or the text of the error."""
         return contents.load(self._row.value, self._row.value_content, self._accept)
+
+    def time_taken(self) -> float:
+        """Return the seconds that the last attempt ran."""
+        return (self.stopped - self.started).total_seconds()
 
     def _call(self) -> list[Any]:
         return contents.load_call(self._row.payload, self._row.content, self._accept)

@@ -280,7 +280,12 @@ class AsyncTask:
 
     def run(self) -> str:
         """Send it and return its id."""
-        options = {k: v for k, v in self._options.items() if v is not None}
+        # None says "as usual", and of a timeout: no limit
+        options = {
+            key: value
+            for key, value in self._options.items()
+            if value is not None or key == "timeout"
+        }
         self.id = async_task(self.func, *self.args, **self.kwargs, q_options=options)
         self.started = True
         return self.id

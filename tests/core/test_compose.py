@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 import time
 
+import chores.kind  # noqa: F401 - the calls of modules that are loaded are checked
 import pytest
+from msgspec import UNSET
 
 from qcore.errors import EnqueueError
 from qcore.tasks import (
@@ -157,6 +159,13 @@ def test_changing_an_option_begins_anew():
     drain()
     assert task.id != first
     assert task.fetch().group == "g"
+
+
+def test_none_lifts_the_timeout_and_leaves_other_options_as_they_are():
+    AsyncTask("chores.kind.add", 1, timeout=None, save=None).run()
+    (task,) = enqueued()
+    assert task.options.timeout is None
+    assert task.options.save is UNSET
 
 
 def test_options_and_keywords_of_the_same_names():

@@ -82,6 +82,23 @@ def test_the_group_of_a_task(save):
     assert Task.objects.count() == 4
 
 
+def test_the_look_ups_have_a_second_home_on_the_model(save):
+    good = save(3, group="g", name="sum")
+    bad = save(group="g", outcome="failure", error="bad")
+    assert Task.get_task(good.id) == Task.get_task("sum") == good
+    assert Task.get_result("sum") == 3
+    assert Task.get_result("nobody") is None
+    assert Task.get_task_group("g") == [good, bad]
+    assert Task.get_task_group("g", failures=False) == [good]
+    assert Task.get_result_group("g") == [3]
+    assert Task.get_result_group("g", failures=True) == [3, "bad"]
+    assert Task.get_group_count("g") == 2
+    assert Task.get_group_count("g", failures=True) == 1
+    assert Task.delete_group("g") == 2
+    assert Task.delete_group("g", tasks=True) == 0
+    assert Task.objects.count() == 2
+
+
 def test_a_group_can_be_deleted_with_its_tasks(save):
     row, other = save(group="g"), save()
     assert row.group_delete(tasks=True) == 1

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Callable
-from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.contrib import admin
 from django.template.defaultfilters import filesizeformat
+from django.utils.formats import date_format
+from django.utils.timezone import localtime
 
 from qcore.current import current
 from qcore.errors import PackageError, QcoreError
@@ -24,24 +24,12 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
     from django.http import HttpRequest
 
-    from qcore.envelope import Task
-
     ModelAdmin = admin.ModelAdmin[OrmQ]
 else:
     ModelAdmin = admin.ModelAdmin
 
 #: Characters of a body that the page of one task shows.
 SHOWN = 4000
-
-
-def of_task(describe: Callable[[Task], Any]) -> Callable[[Any, OrmQ], Any]:
-    """Make a column of what ``describe`` says about a task; empty without one."""
-
-    @wraps(describe)
-    def column(page: Any, row: OrmQ) -> Any:
-        return None if isinstance(row.task, PackageError) else describe(row.task)
-
-    return column
 
 
 @admin.register(OrmQ)
@@ -80,20 +68,30 @@ class QueueAdmin(ModelAdmin):
     )
 
     # -- columns ---------------------------------------------------------------
-    name = admin.display(description="name")(of_task(lambda task: task.name))
-    func = admin.display(description="func")(of_task(lambda task: task.func))
-    group = admin.display(description="group")(of_task(lambda task: task.group))
-    created = admin.display(description="created")(
-        of_task(lambda task: _moment(task.created))
-    )
-
     @admin.display(description="task id")
     def task_id(self, row: OrmQ) -> str:
         task = row.task
         return f"unreadable: {task}" if isinstance(task, PackageError) else task.id
 
+    @admin.display(description="name", empty_value="-")
+    def name(self, row: OrmQ) -> str | None:
+        return row.name
+
+    @admin.display(description="function", empty_value="-")
+    def func(self, row: OrmQ) -> str | None:
+        return row.func
+
+    @admin.display(description="group")
+    def group(self, row: OrmQ) -> str:
+        return row.group or "-"  # a page of one row has no use for empty_value
+
+    @admin.display(description="sent")
+    def created(self, row: OrmQ) -> str:
+        task = row.task
+        return "-" if isinstance(task, PackageError) else _moment(task.created)
+
     @admin.display(description="visible from", ordering="visible")
-    def visible_from(self, row: OrmQ) -> dt.datetime:
+    def visible_from(self, row: OrmQ) -> str:
         return _moment(row.visible)
 
     @admin.display(description="locked", boolean=True)
@@ -149,5 +147,7 @@ def _is_broker() -> bool:
         return False
 
 
-def _moment(seconds: float) -> dt.datetime:
-    return dt.datetime.fromtimestamp(seconds, dt.UTC)
+def _moment(seconds: float) -> str:
+    """Return a moment in the time zone of the project's pages, to the second."""
+    there = dt.datetime.fromtimestamp(seconds, dt.UTC)
+    return date_format(localtime(there), "Y-m-d H:i:s")

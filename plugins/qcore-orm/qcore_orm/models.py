@@ -57,6 +57,33 @@ class OrmQ(models.Model):
         except PackageError as error:
             return error
 
+    @property
+    def task_id(self) -> str | None:
+        """The id of the task; None, as below, where the package cannot be trusted."""
+        return self._of_task("id")
+
+    @property
+    def name(self) -> str | None:
+        """The name of the task."""
+        return self._of_task("name")
+
+    @property
+    def func(self) -> str | None:
+        """The dotted path of its function."""
+        return self._of_task("func")
+
+    @property
+    def group(self) -> str | None:
+        """Its group, if it has one."""
+        return self._of_task("group")
+
+    def _of_task(self, attribute: str) -> str | None:
+        task = self.task
+        value: str | None = None
+        if not isinstance(task, PackageError):
+            value = getattr(task, attribute)
+        return value
+
 
 class Stat(models.Model):
     """One status snapshot, used where Django's cache is private to a process."""
