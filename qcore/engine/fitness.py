@@ -1,19 +1,22 @@
 """Runs in: a worker. Whether it is fit for another task, after what the last one left.
 
-Most of what a task leaves behind can be undone and is, elsewhere. What cannot ends the
-worker in order, and a fresh one takes its place: memory that ran out, a thread that runs
-on, a standard stream that was closed. Each is named in the log with the task.
+Most of what a task leaves behind can be undone, and is: here the handlers of signals, and
+what is Django's in `Parts.tidy`. What cannot ends the worker in order, and a fresh one takes
+its place: memory that ran out, a thread that runs on, a standard stream that was closed.
+Each is named in the log with the task.
 """
 
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 import threading
 import time
 
 from ..envelope import Task
 from . import kin
+from .messages import SOFT_STOP
 from .streams import Streams
 
 logger = logging.getLogger("qcore.worker")
@@ -21,6 +24,10 @@ logger = logging.getLogger("qcore.worker")
 #: Seconds between two looks at the children of a worker that has any: to find them, all
 #: processes of the host are read.
 _FAMILY_EVERY = 1.0
+#: What the worker itself answers, and a task may have taken away.
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, SOFT_STOP)
+#: Seconds between two looks at them: Python takes 2 µs for each, a tenth of a short task.
+_HANDLERS_EVERY = 0.5
 
 
 class Fitness:
@@ -35,6 +42,8 @@ class Fitness:
         self._streams = Streams()
         self._ours = frozenset(threading.enumerate())  # of plugins, for example
         self._left: dict[threading.Thread, float] = {}  # since when, monotonic
+        self._handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+        self._handlers_at = 0.0
         self._strays: set[int] = set()
         self._family_at = 0.0
 
@@ -54,6 +63,7 @@ class Fitness:
             self._look_at_threads(task),
         ]
         self._look_at_family(task)
+        self._restore_handlers()
         found = next((reason for reason in reasons if reason), None)
         return found and f"{found} (after {task.func} id={task.id})"
 
@@ -75,6 +85,15 @@ class Fitness:
         self._left = {thread: self._left.get(thread, now) for thread in running}
         old = [t.name for t, since in self._left.items() if now - since >= self._grace]
         return f"threads outlived their task: {', '.join(old)}" if old else None
+
+    def _restore_handlers(self) -> None:
+        now = time.monotonic()
+        if now < self._handlers_at:
+            return
+        self._handlers_at = now + _HANDLERS_EVERY
+        for number, handler in self._handlers.items():
+            if signal.getsignal(number) is not handler:
+                signal.signal(number, handler)
 
     def _look_at_family(self, task: Task) -> None:
         now = time.monotonic()

@@ -14,6 +14,7 @@ import time
 from collections import deque
 
 from ..envelope import Outcome
+from .arrivals import Arrivals
 from .crew import Crew, Hand
 from .fence import Fence
 from .inbox import Inbox
@@ -91,6 +92,7 @@ class Loop:
         self._selector.register(control, selectors.EVENT_READ)
         self._ready: deque[Job] = deque()
         self._obituaries = Obituaries()
+        self._arrivals = Arrivals(tally)
         self._undertaker = Undertaker(parts, tally, fence, recorder, self._deal_first)
         self._shutdown = Shutdown()
         self._pace = Pace(time.monotonic())
@@ -239,6 +241,7 @@ class Loop:
         job = hand.job
         if job is None:
             self.crew.begin(hand)
+            self._arrivals.came(hand.pid)
             self._tell(Ready(hand.pid))
             return
         hand.done, hand.rss = reply.done, reply.rss or hand.rss
@@ -265,6 +268,7 @@ class Loop:
                 self.crew.welcome(Hand(message.pid, message.index, Link(sock)))
             elif isinstance(message, Died):
                 self.restarts += 1
+                self._arrivals.died(message.pid, message.status)
                 self._part(message.pid, message.status)
             elif isinstance(message, Stop):
                 self._stop(message.grace)

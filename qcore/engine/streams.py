@@ -11,6 +11,7 @@ import io
 import logging
 import os
 import sys
+from typing import TextIO
 
 _OUT, _ERR = 1, 2
 _Identity = tuple[int, int]
@@ -27,19 +28,22 @@ class Streams:
 
     def restore(self) -> str | None:
         """Open again what was closed; return what happened, or None if nothing did."""
-        lost = [
-            number
-            for number, (_, identity) in self._kept.items()
-            if _identify(number) != identity
-        ]
-        for number in lost:
-            os.dup2(self._kept[number][0], number)
-        closed = [name for name in ("stdout", "stderr") if _is_closed(name)]
-        for name in closed:
-            _reopen(name, _ERR if name == "stderr" else _OUT)
-        if not lost and not closed:
+        if self._are_whole():
             return None
+        for number, (copy, identity) in self._kept.items():
+            if _identify(number) != identity:
+                os.dup2(copy, number)
+        if _is_closed(sys.stdout):
+            sys.stdout = _reopened(sys.stdout, _OUT)
+        if _is_closed(sys.stderr):
+            sys.stderr = _reopened(sys.stderr, _ERR)
         return "a task closed, or replaced, standard output or error"
+
+    def _are_whole(self) -> bool:
+        for number, (_, identity) in self._kept.items():
+            if _identify(number) != identity:
+                return False
+        return not _is_closed(sys.stdout) and not _is_closed(sys.stderr)
 
 
 def _identify(number: int) -> _Identity | None:
@@ -50,19 +54,17 @@ def _identify(number: int) -> _Identity | None:
     return found.st_dev, found.st_ino
 
 
-def _is_closed(name: str) -> bool:
-    stream = getattr(sys, name)
-    return stream is not None and getattr(stream, "closed", False)
+def _is_closed(stream: TextIO | None) -> bool:
+    return bool(getattr(stream, "closed", False))
 
 
-def _reopen(name: str, number: int) -> None:
-    """Make a new object of a stream, and have the log go on with it."""
-    old = getattr(sys, name)
+def _reopened(old: TextIO, number: int) -> TextIO:
+    """Return a new object for a stream, and have the log go on with it."""
     new = io.TextIOWrapper(
         os.fdopen(number, "wb", 0, closefd=False), write_through=True
     )
-    setattr(sys, name, new)
     for logger in (logging.getLogger(), logging.getLogger("qcore")):
         for handler in logger.handlers:
             if isinstance(handler, logging.StreamHandler) and handler.stream is old:
                 handler.stream = new  # setStream() would flush the closed one
+    return new

@@ -103,7 +103,7 @@ def _call(task: Task) -> Any:
     outer, Running.depth = Running.depth, task.depth
     try:
         return current.registry.hook.qcore_run_task(
-            task=task, call=lambda: _timed(function, args, kwargs, seconds)
+            task=task, call=lambda: _timed(task, function, args, kwargs, seconds)
         )
     except SystemExit as error:
         raise TaskError(f"the task called sys.exit({error.code!r})") from error
@@ -131,6 +131,7 @@ def decode(task: Task) -> tuple[list[Any], dict[str, Any]]:
 
 
 def _timed(
+    task: Task,
     function: Callable[..., Any],
     args: list[Any],
     kwargs: dict[str, Any],
@@ -139,7 +140,7 @@ def _timed(
     with soft_timeout(seconds):
         value = function(*args, **kwargs)
         if inspect.iscoroutine(value):
-            value = asyncio.run(_within(value, seconds))
+            value = asyncio.run(_within(task, value, seconds))
     if inspect.isgenerator(value) or inspect.isasyncgen(value):
         raise TaskError(
             f"the task returned a {type(value).__name__}, of which nothing has run yet"
@@ -148,7 +149,7 @@ def _timed(
     return value
 
 
-async def _within(coroutine: Any, seconds: float | None) -> Any:
+async def _within(task: Task, coroutine: Any, seconds: float | None) -> Any:
     """Await a coroutine; a time-out cancels it, so that its clean-up runs."""
     left = _postpone_alarm() or seconds
     try:
@@ -158,6 +159,23 @@ async def _within(coroutine: Any, seconds: float | None) -> Any:
         if limit.expired():
             raise _out_of_time(seconds) from error
         raise
+    finally:
+        _name_unfinished(task)
+
+
+def _name_unfinished(task: Task) -> None:
+    """Say what a coroutine has started and not awaited; asyncio.run cancels it."""
+    unfinished = asyncio.all_tasks() - {asyncio.current_task()}
+    if unfinished:
+        names = ", ".join(sorted(_name(one.get_coro()) for one in unfinished))
+        logger.warning(
+            "%s id=%s left tasks of asyncio unfinished; they are cancelled: %s",
+            task.func, task.id, shorten(names, 500),
+        )  # fmt: skip
+
+
+def _name(coroutine: object) -> str:
+    return getattr(coroutine, "__qualname__", type(coroutine).__name__)
 
 
 def _postpone_alarm() -> float | None:

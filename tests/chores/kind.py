@@ -71,6 +71,12 @@ async def nap_async(key: str, seconds: float) -> str:
     return key
 
 
+async def start_and_not_await(key: str) -> None:
+    """Start another coroutine, and end when it has begun."""
+    asyncio.create_task(nap_async(key, 60))  # noqa: RUF006 - that is what is tested
+    await asyncio.sleep(0)
+
+
 def slow_with_clean_up(key: str, seconds: float) -> None:
     note(key, "began")
     try:

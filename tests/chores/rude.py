@@ -127,6 +127,20 @@ def change_language_and_zone() -> None:
     timezone.activate("Asia/Tokyo")
 
 
+def handlers() -> tuple[int, list[str]]:
+    """Return who this is, and what it does on signals."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
+    return os.getpid(), [str(signal.getsignal(number)) for number in numbers]
+
+
+def take_signals() -> tuple[int, list[str]]:
+    """Ignore every signal that can be, from now on; return what there was."""
+    before = handlers()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
+    return before
+
+
 def stop_itself(key: str) -> None:
     """Stop the process; nothing but SIGKILL and SIGCONT reach it then."""
     note(key, "began")

@@ -310,6 +310,7 @@ def test_call_command_writes_text_without_empty_lines():
     assert "\n\n" not in out.getvalue()
 
 
+@pytest.mark.fault("I5")
 def test_the_config_is_complete_and_masked(settings):
     settings.Q_CLUSTER = {**settings.Q_CLUSTER, "signing_keys": ["hunter2"]}
     out = StringIO()

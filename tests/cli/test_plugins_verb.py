@@ -86,6 +86,7 @@ def qcore_brokers():
 """
 
 
+@pytest.mark.fault("J5")
 @pytest.mark.parametrize(
     ("source", "reason"),
     [
@@ -111,6 +112,7 @@ def test_a_broken_plugin_is_named_with_its_error(qcore, tmp_path, source, reason
     assert "builtin" in shown.stdout
 
 
+@pytest.mark.fault("J5")
 def test_only_the_plugins_that_are_asked_for_are_loaded(qcore, tmp_path):
     install(tmp_path, "brokenone", "1 / 0\n")
     env = {"PYTHONPATH": str(tmp_path), "QCORE_PLUGINS": "orm"}

@@ -95,12 +95,21 @@ def test_settings_that_raise_are_told_in_one_line(qcore, tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.fault("J1")
 def test_a_wrong_setting_is_told_by_every_verb(qcore, tmp_path):
     write_project(tmp_path, SETTINGS.replace("workers", "worker"))
     for verb in ("cluster", "info", "monitor", "memory"):
         done = qcore(tmp_path, verb)
         assert done.returncode == 2, verb
         assert "did you mean 'workers'?" in done.stderr
+
+
+@pytest.mark.fault("J2")
+def test_a_value_of_the_wrong_type_stops_a_cluster(qcore, tmp_path):
+    write_project(tmp_path, SETTINGS + "\nQ_CLUSTER['timeout'] = '60'\n")
+    done = qcore(tmp_path, "cluster")
+    assert done.returncode == 2
+    assert "Q_CLUSTER['timeout'] is '60' (str), expected a number" in done.stderr
 
 
 def test_tables_that_are_missing_are_told(qcore, tmp_path):

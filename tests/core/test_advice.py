@@ -54,11 +54,14 @@ def test_sound_settings_are_left_alone(options: dict[str, Any]) -> None:
     assert ids(options) == []
 
 
+@pytest.mark.fault("J7")
 def test_a_missing_key_is_told() -> None:
     assert ids({}, secret_key="") == ["qcore.W012"]
     assert ids({"signing_keys": ["own"]}, secret_key="") == []
 
 
+@pytest.mark.fault("J3")
+@pytest.mark.fault("J4")
 def test_messages_do_the_arithmetic() -> None:
     conf = Conf.from_dict({"timeout": 90, "retry": 60}, secret_key="key")
     (lease,) = advice(conf)
@@ -69,6 +72,11 @@ def test_messages_do_the_arithmetic() -> None:
     assert lease.hint == "Raise retry above 90, lower timeout, or set 'renew': True."
     (room,) = advice(Conf.from_dict({"workers": 2, "bulk": 7}, secret_key="key"))
     assert "queue_limit (4) + workers (2) = 6" in room.message
+    (stop,) = advice(Conf.from_dict({"shutdown_grace": 40}, secret_key="key"))
+    assert "shutdown_grace (40 s) + grace (5.0 s) = 45 s" in stop.message
+    (look,) = advice(Conf.from_dict({"poll": 90}, secret_key="key"))
+    assert "poll (90 s) exceeds retry (60 s)" in look.message
+    assert "for 30 s longer than it lasted" in look.message
 
 
 def test_one_advice_for_each_key_without_effect() -> None:

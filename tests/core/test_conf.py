@@ -146,6 +146,7 @@ def test_right_value_is_kept(name: str, value: Any) -> None:
     assert conf.explicit == {name}
 
 
+@pytest.mark.fault("J2")
 @pytest.mark.parametrize(("name", "value"), rows(2))
 def test_wrong_value_is_refused_with_path_and_expectation(
     name: str, value: Any
@@ -158,6 +159,7 @@ def test_wrong_value_is_refused_with_path_and_expectation(
     assert str(caught.value) == message
 
 
+@pytest.mark.fault("J1")
 @pytest.mark.parametrize("name", CASES)
 def test_misspelling_is_refused_with_the_right_name(name: str) -> None:
     wrong = f"{name}z"
@@ -310,6 +312,7 @@ def test_the_options_are_not_changed_or_shared() -> None:
     assert options["ALT_CLUSTERS"] == {"a": {"name": "n", "retry": 1}}
 
 
+@pytest.mark.fault("J9")
 def test_keys_of_the_predecessor_without_effect_are_named() -> None:
     conf = Conf.from_dict({"testing": True, "has_replica": 1, "disque_fastack": None})
     assert len(conf.warnings) == 3
@@ -386,6 +389,7 @@ SECRETS: dict[str, Any] = {
 }
 
 
+@pytest.mark.fault("I5")
 def test_no_secret_is_shown() -> None:
     conf = Conf.from_dict(SECRETS, claimed=("nats",), secret_key="canary")
     for shown in (repr(conf), str(conf), f"{conf}", repr(conf.masked())):

@@ -38,6 +38,7 @@ def test_built_ins_come_by_the_same_door(fakes: FakePlugins) -> None:
     assert registry.load("broker", "memory") is MemoryBroker
 
 
+@pytest.mark.fault("J5")
 def test_a_broken_plugin_is_kept_with_its_error(
     fakes: FakePlugins, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -67,6 +68,7 @@ def test_a_hook_that_raises_breaks_its_plugin_only(fakes: FakePlugins) -> None:
     }
 
 
+@pytest.mark.fault("J6")
 def test_a_hook_with_a_wrong_signature_leaves_nothing_behind(
     fakes: FakePlugins,
 ) -> None:
@@ -89,11 +91,13 @@ def test_a_hook_with_a_wrong_signature_leaves_nothing_behind(
     error = loaded(registry)["bad"]
     assert error is not None
     assert error.startswith("PluginBroken: qcore-bad 2.0.0: ")
+    assert "qcore_task_enqueued" in error
     assert "job" in error
     registry.notify("qcore_process_started", role="worker", conf=conf())
     assert seen == []
 
 
+@pytest.mark.fault("J6")
 def test_a_misspelt_hook_is_refused(fakes: FakePlugins) -> None:
     fakes.add("bad", qcore_broker=brokers())
     assert loaded(Registry())["bad"] == (
@@ -110,6 +114,7 @@ def test_a_provider_must_be_one(fakes: FakePlugins) -> None:
     )
 
 
+@pytest.mark.fault("J5")
 def test_a_name_given_twice_names_both(fakes: FakePlugins) -> None:
     fakes.add("ours", "2.1.0", qcore_brokers=brokers(Provider("sqs", MEMORY)))
     fakes.add("theirs", "0.3", qcore_brokers=brokers(Provider("sqs", "their:Broker")))

@@ -40,6 +40,8 @@ def test_settings_that_are_right_have_no_messages(settings):
     assert ours() == []
 
 
+@pytest.mark.fault("J1")
+@pytest.mark.fault("J2")
 def test_each_mistake_is_an_error_of_its_own(settings):
     settings.Q_CLUSTER = {"worker": 1, "timeout": "60"}
     found = checks.check()
@@ -54,6 +56,7 @@ def test_a_secret_is_in_no_message(settings):
     assert "hunter2" not in str(checks.check())
 
 
+@pytest.mark.fault("J5")
 @pytest.mark.usefixtures("registry")
 def test_a_broker_that_is_not_installed_has_the_pip_line(settings):
     settings.Q_CLUSTER = {"sqs": {}}
@@ -94,6 +97,7 @@ def test_a_broker_class_that_is_none_is_told(settings, path):
     assert path in message.msg
 
 
+@pytest.mark.fault("J5")
 def test_a_plugin_that_is_broken_is_told(settings, registry):
     settings.Q_CLUSTER = {"broker_class": "qcore.brokers.memory.MemoryBroker"}
     broken = Plugin("x", "qcore-x", "3.1", "qcore_x", error="ImportError: no driver")
@@ -108,6 +112,7 @@ def test_a_cache_that_is_not_there_is_told(settings):
     assert "did you mean 'default'?" in message.msg
 
 
+@pytest.mark.fault("J3")
 def test_contradictions_are_warnings_with_their_hint(settings):
     settings.Q_CLUSTER = {**ORM, "retry": 20}
     (message,) = [m for m in checks.check() if m.id == "qcore.W001"]
@@ -115,6 +120,7 @@ def test_contradictions_are_warnings_with_their_hint(settings):
     assert message.hint == advice(current.conf)[0].hint
 
 
+@pytest.mark.fault("J9")
 def test_a_key_without_effect_is_a_warning(settings):
     settings.Q_CLUSTER = {**ORM, "has_replica": True}
     assert "qcore.W006" in ids()

@@ -214,6 +214,9 @@ def test_workers_that_die_in_their_start_are_replaced_ever_later(start, ledger, 
         # two at once, then after 0.1, 0.2, 0.4 s and so on
         assert len(births) <= 6
         assert cluster.exit_code is None, "the sentinel stays"
+        seen = cluster.wait_for(lambda: cluster.snapshot and cluster.snapshot.problem)
+        assert seen == "workers die in their start: exit code 1; see the log"
+        assert cluster.snapshot.state == "paused"
         assert fetch(task_id) is None, "no task is dealt to such a worker"
         assert cluster.stop() == 0
         assert current.broker("dying").queue_size() == 1

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
+from chores.ledger import wait_for
 from django.db import connection
 
 from qcore.models import Schedule
 from qcore.tasks import async_task, fetch, result
+from qcore.tasks.execution import MAX_ERROR
 
 #: No task of this module is tried again, unless it says so itself.
 OPTIONS = {"max_attempts": 1, "grace": 0.3}
@@ -43,8 +47,8 @@ def test_coroutine(cluster, ledger, key):
     assert len(ledger.entries(key, "cleaned up")) == 1
 
 
+@pytest.mark.fault("B8")
 def test_soft_timeout_runs_the_clean_up(cluster, ledger, key):
-    """Table of faults, B8."""
     task_id = async_task("chores.kind.slow_with_clean_up", key, 30, timeout=0.2)
     record = ended(task_id)
     assert record.outcome == "timeout"
@@ -54,6 +58,7 @@ def test_soft_timeout_runs_the_clean_up(cluster, ledger, key):
     assert began.pid in cluster.workers, "its worker goes on"
 
 
+@pytest.mark.fault("B21")
 def test_timeout_of_a_coroutine_cancels_it(cluster, ledger, key):
     record = ended(async_task("chores.kind.nap_async", key, 30, timeout=0.2))
     assert record.outcome == "timeout"
@@ -64,6 +69,15 @@ def test_timeout_of_a_coroutine_cancels_it(cluster, ledger, key):
 def test_a_coroutine_that_never_yields_is_stopped(cluster):
     record = ended(async_task("chores.rude.never_yields", 30, timeout=0.2))
     assert record.outcome == "timeout"
+
+
+@pytest.mark.fault("B21")
+def test_what_a_coroutine_has_not_awaited_is_cancelled_and_named(cluster, ledger, key):
+    task_id = async_task("chores.kind.start_and_not_await", key)
+    assert ended(task_id).success
+    assert len(ledger.entries(key, "cleaned up")) == 1
+    named = "left tasks of asyncio unfinished; they are cancelled: nap_async"
+    assert f"chores.kind.start_and_not_await id={task_id} {named}" in cluster.log
 
 
 @pytest.mark.fault("B1")
@@ -78,6 +92,60 @@ def test_sys_exit_is_a_failure_and_the_worker_lives(cluster):
 def test_an_exception_without_text_is_recorded(cluster):
     record = ended(async_task("chores.rude.unprintable"))
     assert record.result.startswith("Unprintable: (its message cannot be shown)\n")
+
+
+@pytest.mark.fault("B18")
+def test_an_exception_with_a_long_text_is_cut(cluster):
+    record = ended(async_task("chores.raising.long_text", 10_000_000))
+    assert record.result.startswith("ValueError: xxx")
+    assert "characters left out" in record.result
+    assert record.result.rstrip().endswith("xxx")
+    assert len(record.result) < MAX_ERROR + 1000
+
+
+@pytest.mark.fault("B17")
+def test_a_deep_recursion_is_recorded_with_both_ends_of_its_traceback(cluster):
+    record = ended(async_task("chores.raising.recurse"))
+    assert record.result.startswith("RecursionError: maximum recursion depth exceeded")
+    first, cut, last = record.result.partition(" characters left out ...")
+    assert cut, "Python itself folds only a function that calls itself"
+    assert "in recurse\n" in first, "where it began"
+    assert "RecursionError" in last, "and where it ended"
+    assert len(record.result) < MAX_ERROR + 1000
+
+
+@pytest.mark.fault("B19")
+def test_an_exception_of_a_module_that_is_gone_is_text(cluster, monkeypatch):
+    """Nothing is imported where the failure is read."""
+    sought = []
+
+    class Spy:
+        @staticmethod
+        def find_spec(name, path=None, target=None):
+            sought.append(name)
+
+    monkeypatch.setattr(sys, "meta_path", [Spy, *sys.meta_path])
+    record = ended(async_task("chores.raising.of_a_module_that_is_gone"))
+    assert record.result.startswith("Gone: with its module\n")
+    assert "module_that_is_gone.Gone: with its module" in record.result
+    assert isinstance(record.result, str)
+    assert not [name for name in sought if "gone" in name]
+
+
+@pytest.mark.fault("B20")
+def test_causes_notes_and_groups_are_all_told(cluster):
+    text = ended(async_task("chores.raising.group")).result
+    assert text.startswith("ExceptionGroup: two went wrong (2 sub-exceptions)\n")
+    for part in (
+        "ValueError: the first",
+        "a note of the first",
+        "KeyError: 'the second'",
+        "OSError: the cause",
+        "The above exception was the direct cause",
+        "ZeroDivisionError: division by zero",
+        "During handling of the above exception",
+    ):
+        assert part in text
 
 
 @pytest.mark.fault("B24")
@@ -117,6 +185,18 @@ def test_the_next_task_has_a_clean_django(cluster):
     async_task("chores.rude.change_language_and_zone")
     found = [async_task("chores.kind.language_and_zone") for _ in range(4)]
     assert {tuple(result(id, wait=10_000)) for id in found} == {("en-us", "UTC")}
+
+
+@pytest.mark.fault("B14")
+def test_the_handlers_of_a_worker_are_put_back(cluster):
+    pid, before = result(async_task("chores.rude.take_signals"), wait=10_000)
+    wait_for(
+        lambda: (
+            result(async_task("chores.rude.handlers"), wait=10_000) == [pid, before]
+        ),
+        what="a task in the same worker finds them",
+    )
+    assert len(set(before)) > 1
 
 
 @pytest.mark.fault("G13")

@@ -46,16 +46,20 @@ def test_short_tasks_end_and_the_rest_is_returned(start, ledger, key):
 
 
 @pytest.mark.fault("A10")
+@pytest.mark.fault("B21")
 def test_a_long_task_is_given_back_and_runs_in_the_next_cluster(start, ledger, key):
     first = start(queue=Q, shutdown_grace=0.3)
     task_id = send("kind.slow_with_clean_up", key, 60)
+    send("kind.nap_async", f"{key} async", 60)
     ledger.wait(key, "began")
+    ledger.wait(f"{key} async", "began")
     at = time.monotonic()
     assert first.stop() == 0
     assert time.monotonic() - at < 2.3
-    assert len(ledger.entries(key, "cleaned up")) == 1, "it was asked to stop"
+    for own in (key, f"{key} async"):
+        assert len(ledger.entries(own, "cleaned up")) == 1, "it was asked to stop"
     assert fetch(task_id) is None, "that is no outcome"
-    assert current.broker(Q).queue_size() == 1
+    assert current.broker(Q).queue_size() == 2
     second = start(queue=Q, shutdown_grace=0.1)
     ledger.wait(key, "began", 2)
     assert second.stop() == 0
@@ -100,6 +104,7 @@ def test_a_burst_of_signals_is_no_trouble(start, ledger, key):
     assert cluster.survivors() == []
 
 
+@pytest.mark.fault("A12")
 def test_sigquit_means_now(start, ledger, key):
     cluster = start(queue=Q, shutdown_grace=60)
     send("kind.nap", key, 60)
