@@ -192,7 +192,7 @@ def test_the_handlers_of_a_worker_are_put_back(cluster):
     pid, before = result(async_task("chores.rude.take_signals"), wait=10_000)
     wait_for(
         lambda: (
-            result(async_task("chores.rude.handlers"), wait=10_000) == [pid, before]
+            result(async_task("chores.rude.handlers"), wait=10_000) == (pid, before)
         ),
         what="a task in the same worker finds them",
     )
