@@ -15,7 +15,7 @@ import time
 import traceback
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any
 
 import msgspec
@@ -248,11 +248,28 @@ def error_text(error: BaseException) -> str:
     except Exception:  # noqa: BLE001 - a __str__ that raises must not lose the failure
         message = "(its message cannot be shown)"
     try:
-        trace = "".join(traceback.format_exception(error))
+        trace = "".join(
+            traceback.format_exception(type(error), error, _within_task(error))
+        )
     except Exception:  # noqa: BLE001 - see above
         frames = traceback.format_tb(error.__traceback__)
         trace = "Traceback (most recent call last):\n" + "".join(frames) + kind
     return shorten(f"{kind}: {shorten(message, MAX_ERROR // 2)}\n\n{trace}", MAX_ERROR)
+
+
+def _within_task(error: BaseException) -> TracebackType | None:
+    """Return the part of a traceback that lies in the task; all of it if none does.
+
+    What calls the task, plugins and event loop included, is the same for every task,
+    and would be most of what a reader sees.
+    """
+    ours = {_timed.__code__, _within.__code__}
+    inner = step = error.__traceback__
+    while step is not None:
+        if step.tb_frame.f_code in ours and step.tb_next is not None:
+            inner = step.tb_next
+        step = step.tb_next
+    return inner
 
 
 def shorten(text: str, limit: int) -> str:

@@ -28,6 +28,10 @@ def fail(text: str = "as it was told") -> None:
     raise ValueError(text)
 
 
+async def fail_async(text: str = "as it was told") -> None:
+    raise ValueError(text)
+
+
 def record(key: str, value: Any = None) -> Any:
     """Note that it ran."""
     note(key, "ran")

@@ -7,7 +7,7 @@ from chores.ledger import VARIABLE, Ledger
 from django.test import override_settings
 
 from qcore.current import current
-from qcore.errors import EnqueueError, TaskError, TaskTimeout
+from qcore.errors import EnqueueError, TaskError, TaskNotFound, TaskTimeout
 from qcore.signals import post_execute_in_worker, pre_execute
 from qcore.tasks import (
     async_chain,
@@ -42,6 +42,24 @@ def test_a_failure_is_stored_and_raised():
     with pytest.raises(ValueError, match="too bad"):
         async_task("chores.kind.fail", "too bad", task_name="failed")
     assert fetch("failed").result.startswith("ValueError: too bad\n")
+
+
+@pytest.mark.parametrize("function", ["fail", "fail_async"])
+def test_the_traceback_of_a_failure_begins_in_the_task(function):
+    with pytest.raises(ValueError, match="too bad"):
+        async_task(f"chores.kind.{function}", "too bad", task_name="failed")
+    places = [
+        line for line in fetch("failed").result.splitlines() if '  File "' in line
+    ]
+    assert len(places) == 1
+    assert 'kind.py", line ' in places[0]
+    assert places[0].endswith(f" in {function}")
+
+
+def test_the_traceback_of_what_never_began_is_whole():
+    with pytest.raises(TaskNotFound):
+        async_task("no_such_module.task", task_name="lost")
+    assert "in _call" in fetch("lost").result
 
 
 def test_the_option_wins_over_the_setting():
