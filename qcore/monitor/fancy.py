@@ -13,11 +13,14 @@ from rich.table import Table
 from rich.text import Text
 
 from ..status import Snapshot
+from .fit import choose, shares
 from .live import FOOTER, watch
 from .look import View
 from .plain import HEADING, busy, empty, headline, queue_line, row, title, totals
 
 _COLOUR = {"idle": "green", "busy": "yellow", "following up": "cyan", "ending": "dim"}
+# Lines of a cluster besides its workers: two of its frame, the totals, the heading.
+_AROUND = 4
 _RIGHT = {"#", "PID", "FOR", "MEMORY", "DONE"}
 
 
@@ -25,7 +28,12 @@ def watch_boxes(look: Callable[[], View], interval: float, out: TextIO) -> None:
     """Show one View after the other until q is typed."""
     console = Console(file=out)
     with Live(console=console, screen=True, auto_refresh=False) as live:
-        watch(lambda: live.update(_page(boxes(look())), refresh=True), interval)
+
+        def draw() -> None:
+            height = console.size.height - 1  # the footer has one
+            live.update(_page(boxes(look(), height)), refresh=True)
+
+        watch(draw, interval)
 
 
 def _page(body: RenderableType) -> RenderableType:
@@ -36,21 +44,27 @@ def _page(body: RenderableType) -> RenderableType:
     return page
 
 
-def boxes(view: View) -> RenderableType:
-    """Return a View as something that rich can print."""
+def boxes(view: View, height: int | None = None) -> RenderableType:
+    """Return a View as something that rich can print, in ``height`` lines if it can be."""
     parts: list[RenderableType] = [Text(title(view), style="bold", no_wrap=True)]
     if view.problem:
         parts.append(Panel(Text(view.problem), title="problem", border_style="red"))
     else:
         parts.append(Text(queue_line(view), no_wrap=True))
+        rows = [len(cluster.workers) for cluster in view.clusters]
+        if height is not None:
+            around = sum(_AROUND + bool(c.problem) for c in view.clusters)
+            rows = shares(rows, height - len(parts) - around)
         parts += [
-            _cluster(cluster, view.rates[cluster.cluster]) for cluster in view.clusters
+            _cluster(cluster, view.rates[cluster.cluster], share)
+            for cluster, share in zip(view.clusters, rows, strict=True)
         ] or [Panel(Text(empty(view)), border_style="yellow")]
     return Group(*parts)
 
 
-def _cluster(cluster: Snapshot, per_second: float) -> RenderableType:
-    summary = Text(totals(cluster, per_second))
+def _cluster(cluster: Snapshot, per_second: float, share: int) -> RenderableType:
+    summary = Text(totals(cluster, per_second), no_wrap=True, overflow="ellipsis")
+    shown, more = choose(cluster.workers, share)
     workers = Table(box=None, pad_edge=False, header_style="dim", expand=True)
     for name in HEADING:
         workers.add_column(
@@ -60,13 +74,16 @@ def _cluster(cluster: Snapshot, per_second: float) -> RenderableType:
             no_wrap=True,
             overflow="ellipsis",
         )
-    for worker in cluster.workers:
+    for worker in shown:
         cells = [Text(cell) for cell in row(worker)]
         cells[2].stylize(_COLOUR.get(worker.state, "red"))
         workers.add_row(*cells)
     body: list[RenderableType] = [summary, workers]
     if cluster.problem:
-        body.insert(0, Text(cluster.problem, style="red"))
+        problem = Text(cluster.problem, "red", no_wrap=True, overflow="ellipsis")
+        body.insert(0, problem)
+    if more:
+        body.append(Text(more, style="dim"))
     return Panel(
         Group(*body),
         title=Text(headline(cluster)),

@@ -11,7 +11,7 @@ from typing import TextIO
 
 from .look import View, Watcher
 from .plain import render
-from .screen import Screen, keys, width
+from .screen import Screen, height, keys, width
 from .text import Paint
 
 FOOTER = "q quits"
@@ -61,6 +61,6 @@ def watch_clusters(interval: float, out: TextIO) -> None:
 
     def lines(columns: int, paint: Paint) -> list[str]:
         view: View = watcher.look_patiently()
-        return render(view, columns, paint)
+        return render(view, columns, paint, height() - 2)  # the footer has two
 
     watch_lines(lines, interval, out)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from ..status import Snapshot, WorkerStatus
+from .fit import choose, shares
 from .look import View
 from .text import (
     NOTHING,
@@ -26,21 +27,37 @@ UNSEEN = (
     " cannot carry it. Set CACHES to one that processes share."
 )
 
+# Lines of a cluster besides its workers: a blank one, three about it, the heading.
+_AROUND = 5
 # Columns below which the last two columns of the table of workers are left out.
 _NARROW = 60
 _COLOUR = {"idle": "green", "busy": "yellow", "following up": "cyan", "ending": "dim"}
 
 
-def render(view: View, width: int, paint: Paint) -> list[str]:
-    """Return a View as lines of at most ``width`` columns."""
+def render(
+    view: View, width: int, paint: Paint, height: int | None = None
+) -> list[str]:
+    """Return a View as lines of at most ``width`` columns.
+
+    Args:
+        view: what has been seen.
+        width: columns of the terminal.
+        paint: its colours.
+        height: lines that there are; None shows every worker.
+    """
     lines = [paint(clip(title(view), width), "bold")]
     if view.problem:
         return [*lines, "", paint(clip(view.problem, width), "red")]
     lines.append(clip(queue_line(view), width))
     if not view.clusters:
         return [*lines, "", clip(empty(view), width)]
-    for cluster in view.clusters:
-        lines += ["", *_cluster(cluster, view.rates[cluster.cluster], width, paint)]
+    rows = [len(cluster.workers) for cluster in view.clusters]
+    if height is not None:
+        around = sum(_AROUND + bool(c.problem) for c in view.clusters)
+        rows = shares(rows, height - len(lines) - around)
+    for cluster, share in zip(view.clusters, rows, strict=True):
+        per_second = view.rates[cluster.cluster]
+        lines += ["", *_cluster(cluster, per_second, share, width, paint)]
     return lines
 
 
@@ -111,7 +128,7 @@ def busy(cluster: Snapshot) -> int:
 
 
 def _cluster(
-    cluster: Snapshot, per_second: float, width: int, paint: Paint
+    cluster: Snapshot, per_second: float, share: int, width: int, paint: Paint
 ) -> list[str]:
     count = len(cluster.workers)
     load = f"{bar(busy(cluster), count, 10)} {busy(cluster)} of {count} workers busy"
@@ -122,13 +139,14 @@ def _cluster(
     if cluster.problem:
         lines.append(paint(clip(f"  problem: {cluster.problem}", width), "red"))
     lines.append(clip(f"  {load}", width))
-    rows = [HEADING, *(row(worker) for worker in cluster.workers)]
+    workers, more = choose(cluster.workers, share)
+    rows = [HEADING, *(row(worker) for worker in workers)]
     if width < _NARROW:
         rows = [cells[:5] for cells in rows]
     heading, *body = table(rows, right={0, 1, 4, 5, 6}, flexible=3, width=width)
     lines.append(paint(heading, "dim"))
-    for line, worker in zip(body, cluster.workers, strict=True):
+    for line, worker in zip(body, workers, strict=True):
         colour = _COLOUR.get(worker.state, "red")
         painted = paint(worker.state, colour)
         lines.append(line.replace(f" {worker.state}", f" {painted}", 1))
-    return lines
+    return [*lines, clip(f"  {more}", width)] if more else lines

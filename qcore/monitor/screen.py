@@ -82,6 +82,11 @@ def width() -> int:
     return shutil.get_terminal_size().columns
 
 
+def height() -> int:
+    """Return the rows of the terminal; 24 where there is none."""
+    return shutil.get_terminal_size().lines
+
+
 def is_terminal(out: TextIO) -> bool:
     """Whether somebody watches ``out`` and can type."""
     return out.isatty() and sys.stdin.isatty()

@@ -7,7 +7,7 @@ import io
 import msgspec
 import pytest
 
-from qcore.monitor import memory, text
+from qcore.monitor import fit, memory, text
 from qcore.monitor.look import View, Watcher
 from qcore.monitor.plain import render
 from qcore.monitor.text import Paint
@@ -89,6 +89,42 @@ def test_no_line_is_wider_than_the_terminal(width):
     lines = render(view(CLUSTER), width, PLAIN)
     assert max(map(len, lines)) <= width
     assert len(lines) == 9
+
+
+@pytest.mark.parametrize(
+    ("wanted", "room", "given"),
+    [
+        ([2, 3], 10, [2, 3]),
+        ([40], 10, [10]),
+        ([2, 40], 10, [2, 8]),
+        ([40, 40, 3], 13, [5, 5, 3]),
+        ([40, 40], 0, [1, 1]),
+        ([], 7, []),
+    ],
+)
+def test_small_clusters_are_shown_whole_before_large_ones(wanted, room, given):
+    assert fit.shares(wanted, room) == given
+
+
+def test_where_rows_are_few_the_oldest_tasks_are_shown_and_the_rest_is_counted():
+    crowd = [
+        WorkerStatus(index=n, pid=n, state="busy" if n % 2 else "idle", seconds=n)
+        for n in range(1, 21)
+    ]
+    large = msgspec.structs.replace(CLUSTER, workers=crowd)
+    lines = render(view(large), 80, PLAIN, 14)
+    assert len(lines) == 14
+    assert [line.split()[0] for line in lines[7:13]] == [
+        "9",
+        "11",
+        "13",
+        "15",
+        "17",
+        "19",
+    ]
+    assert lines[13] == "  and 14 more workers, 10 of them idle"
+    assert len(render(view(large), 80, PLAIN, 27)) == 27
+    assert "more" not in "\n".join(render(view(large), 80, PLAIN, 27))
 
 
 def test_a_wide_terminal_shows_the_whole_name():
