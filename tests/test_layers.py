@@ -69,6 +69,7 @@ EXCEPTIONS = {
     ("conf", "django"): "Conf.from_settings reads Q_CLUSTER when it is called",
     ("signals", "django"): "its names are signals of Django's kind",
     ("testing.*", "pytest"): "the kit for authors is pytest tests and fixtures",
+    ("testing.*", "hypothesis"): "one test of the kit asks for it, and skips without",
     ("testing.*", "packaging"): "pytest, which the kit needs, brings it",
     ("qcore_mongo", "bson"): "pymongo brings it",
     ("qcore_orm", "psycopg"): "only where Django's database is PostgreSQL",

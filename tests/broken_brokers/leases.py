@@ -134,4 +134,15 @@ class ExtendsForOthers(Sound):
         return set()
 
 
+class LosesWhatIsReleasedTwice(Sound):
+    caught_by = "test_any_history_agrees_with_the_model"
+
+    def release(self, receipts: Sequence[Hashable], *, delay: float = 0) -> None:
+        super().release(receipts, delay=delay)
+        for receipt in receipts:
+            id = self.held(receipt)
+            if self._q.attempts.get(id, 0) > 1:
+                self._q.drop(id)
+
+
 globals().update(contracts(globals()))

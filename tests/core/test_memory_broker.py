@@ -7,9 +7,27 @@ from typing import Any
 import pytest
 
 from qcore import Conf
+from qcore.brokers import memory
 from qcore.brokers.memory import MemoryBroker
 from qcore.testing import BrokerContract
 from qcore.testing.brokers.case import Connect
+
+
+class FakeClock:
+    """What the broker takes for the module ``time``; it moves when it is told to."""
+
+    real = False
+
+    def __init__(self) -> None:
+        self.at = 1000.0
+
+    def now(self) -> float:
+        return self.at
+
+    monotonic = time = now
+
+    def advance(self, seconds: float) -> None:
+        self.at += seconds
 
 
 class TestMemoryBroker(BrokerContract):
@@ -17,6 +35,13 @@ class TestMemoryBroker(BrokerContract):
 
     lease = 0.5
     crosses_processes = False
+    seeds = range(10)
+
+    @pytest.fixture
+    def clock(self, monkeypatch: pytest.MonkeyPatch) -> FakeClock:
+        clock = FakeClock()
+        monkeypatch.setattr(memory, "time", clock)
+        return clock
 
     @pytest.fixture
     def make_broker(self) -> Connect:

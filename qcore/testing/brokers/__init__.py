@@ -33,6 +33,7 @@ from .claiming import ClaimingContract
 from .consumers import ConsumersContract
 from .faults import FaultsContract
 from .flags import FlagsContract
+from .histories import HistoriesContract
 from .leases import LeasesContract
 from .receipts import ReceiptsContract
 from .sending import SendingContract
@@ -50,5 +51,6 @@ class BrokerContract(
     UpkeepContract,
     FaultsContract,
     FlagsContract,
+    HistoriesContract,
 ):
     """Everything that qcore relies on a broker for."""
