@@ -69,7 +69,9 @@ class Dispatcher:
         self._inbox = Inbox()
         self._room = Room(self._conf.queue_limit)
         self._fence = Fence(self._tally)
-        self._recorder = Recorder(parts, self._tally, self._inbox.put)
+        self._recorder = Recorder(
+            parts, self._tally, self._inbox.put, relieved=self._inbox.nudge
+        )
         self._loop = Loop(
             parts,
             control,

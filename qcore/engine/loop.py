@@ -46,9 +46,6 @@ from .watch import Watch
 
 logger = logging.getLogger("qcore.dispatcher")
 
-#: Results that may wait to be recorded before no more packages are claimed.
-_MAX_BACKLOG = 2000
-
 
 class Loop:
     """The dispatcher's loop.
@@ -139,8 +136,8 @@ class Loop:
         if "queue_limit" not in self._conf.explicit:
             limit = max(limit, self._pace.ahead())
         idle = len(self.crew.idle)
-        if self._recorder.backlog() > _MAX_BACKLOG:
-            idle = limit = 0  # results come faster than they can be stored
+        if self._recorder.is_behind():
+            idle = limit = 0  # and once it is not, we are woken
         self._room.update(arrived, len(self._ready), idle, limit)
 
     def _patience(self) -> float | None:

@@ -15,7 +15,7 @@ from ..errors import BrokerError, BrokerUnavailable, QcoreError, StoreError
 from ..results import routing
 from ..tasks.execution import first_line
 from .job import Job
-from .parts import Parts
+from .parts import Parts, nothing
 from .patience import Patience
 from .tally import Tally
 from .verdict import Verdict, judge
@@ -24,6 +24,8 @@ logger = logging.getLogger("qcore.recorder")
 
 #: Results in one batch at most; more gain nothing and make one statement large.
 _BATCH = 500
+#: Results that may wait before no more packages are claimed.
+_MOST = 2000
 
 
 class Recorder:
@@ -33,15 +35,22 @@ class Recorder:
         parts: what the cluster is made of.
         tally: what the threads share.
         follow_up: hands a job back to the loop, for its hook or the next link.
+        relieved: called when it has been behind and is no more.
     """
 
     def __init__(
-        self, parts: Parts, tally: Tally, follow_up: Callable[[Job], None]
+        self,
+        parts: Parts,
+        tally: Tally,
+        follow_up: Callable[[Job], None],
+        relieved: Callable[[], None] = nothing,
     ) -> None:
         self._parts = parts
         self._conf = parts.conf
         self._tally = tally
         self._follow_up = follow_up
+        self._relieved = relieved
+        self._is_watched = False
         self._inbox: queue.SimpleQueue[tuple[str, Job] | None] = queue.SimpleQueue()
         self._patience = Patience("recorder", tally)
         self._closing = False
@@ -67,12 +76,22 @@ class Recorder:
         """Return how many jobs wait to be recorded."""
         return self._inbox.qsize()
 
+    def is_behind(self) -> bool:
+        """Whether results come faster than they are stored; if so, ``relieved`` follows."""
+        # before the look: else the batch that ends the queue could come in between
+        self._is_watched = True
+        self._is_watched = self.backlog() > _MOST
+        return self._is_watched
+
     # -- the thread ----------------------------------------------------------------------
     def run(self) -> None:
         """Record until closed."""
         self._broker = self._parts.make_broker()
         while not self._closing:
             batch = self._gather()
+            if self._is_watched and self.backlog() <= _MOST:
+                self._is_watched = False
+                self._relieved()
             self._record([job for what, job in batch if what == "record"])
             self._settle([job for what, job in batch if what == "finish"])
             self._return([job for what, job in batch if what == "give back"])

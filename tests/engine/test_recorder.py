@@ -244,3 +244,19 @@ def test_backlog(desk):
     assert desk.recorder.backlog() == 1
     desk.run()
     assert desk.recorder.backlog() == 0
+
+
+def test_who_waits_for_the_backlog_is_told_when_it_is_gone(desk, monkeypatch):
+    monkeypatch.setattr(module, "_MOST", 2)
+    told = []
+    desk.recorder = Recorder(
+        desk.twin.parts, desk.twin.tally, [].append, lambda: told.append("relieved")
+    )
+    for _ in range(2):
+        desk.recorder.record(desk.twin.ended())
+    assert not desk.recorder.is_behind()
+    desk.recorder.record(desk.twin.ended())
+    assert desk.recorder.is_behind()
+    desk.run()
+    assert told == ["relieved"]
+    assert not desk.recorder.is_behind()
