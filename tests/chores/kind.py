@@ -149,3 +149,13 @@ def takes_group(group: str) -> str:
 def add_in_processes(count: int) -> int:
     with multiprocessing.get_context("fork").Pool(2) as pool:
         return sum(pool.map(int, range(count)))
+
+
+def wall_clock() -> float:
+    return time.time()
+
+
+def name_of_schedule(pk: int) -> str | None:
+    from qcore.models import Schedule
+
+    return Schedule.objects.get(pk=pk).name

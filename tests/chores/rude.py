@@ -188,6 +188,16 @@ def count_schedules() -> int:
     return Schedule.objects.count()
 
 
+def connect_everywhere(key: str) -> None:
+    """Use database and broker, and keep the worker busy for a moment."""
+    from qcore.current import current
+
+    count_schedules()
+    current.broker().ping()
+    note(key, "began")
+    time.sleep(0.5)
+
+
 def orphan_a_child(key: str) -> None:
     """Leave a process that ends when its parent has gone: somebody has to reap it."""
     child = os.fork()

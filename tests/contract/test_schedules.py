@@ -33,6 +33,7 @@ def test_without_a_scheduler_nothing_is_sent_until_a_cluster_has_one(
     ledger.wait(key, "ran")
 
 
+@pytest.mark.fault("F10")
 @pytest.mark.parametrize(
     ("setting", "runs"),
     [

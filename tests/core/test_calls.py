@@ -6,6 +6,7 @@ import datetime as dt
 import decimal
 import uuid
 
+import msgspec
 import pytest
 from chores import kind
 from django.test import override_settings
@@ -20,6 +21,7 @@ from qcore.tasks import (
     async_iter,
     async_task,
     async_task_many,
+    fetch,
     queue_size,
 )
 from qcore.tasks.calls import (
@@ -175,6 +177,16 @@ def test_arguments_that_do_not_fit_are_refused_at_the_call(qcore_queue):
     with pytest.raises(EnqueueError, match="missing a required argument: 'left'"):
         async_task(kind.add)
     assert queue_size() == 0
+
+
+@pytest.mark.fault("G14")
+def test_a_task_whose_function_has_changed_since_it_was_sent_says_so(db, qcore_queue):
+    task = build("chores.kind.echo", ("key",))  # as if it had been nap(key) then
+    task = msgspec.structs.replace(task, func="chores.kind.nap")
+    current.broker().enqueue(current.signer.sign(task))
+    assert qcore_queue.drain(raises=False).failed == 1
+    told = "nap() missing 1 required positional argument: 'seconds'"
+    assert told in fetch(task.id).result
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,16 @@ def test_a_chain_is_refused_whole(chain, message):
     assert queue_size() == 0
 
 
+@pytest.mark.fault("G16")
+def test_a_chain_that_comes_back_to_itself_is_refused():
+    """A chain is sent whole, so there is nothing else that a link could lead back to."""
+    links = [("chores.kind.echo", (1,))]
+    links.append(("chores.kind.echo", (links,)))
+    with pytest.raises(EnqueueError, match="holds itself"):
+        async_chain(links)
+    assert queue_size() == 0
+
+
 def test_chain_object():
     chain = Chain()
     assert chain.append("chores.kind.add", 1) == 1

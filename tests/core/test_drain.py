@@ -6,6 +6,7 @@ import pytest
 from chores import kind
 from chores.ledger import VARIABLE, Ledger
 from django.db import connection
+from django.test import TestCase, override_settings
 
 from qcore.brokers.memory import MemoryBroker
 from qcore.current import current
@@ -87,6 +88,29 @@ class TestDrain:
         assert_enqueued("chores.kind.add", args=(1,))
         assert drain() == Counts(succeeded=1)
         assert result(task_id) == 1
+
+
+@pytest.mark.fault("C10")
+class TestInDjangosTestCase(TestCase):
+    """A transaction around the test that never commits; nothing waits for that."""
+
+    def test_a_broker_in_the_database(self):
+        pytest.importorskip("qcore_orm")
+        task_id = async_task("chores.kind.add", 1)
+        assert drain() == Counts(succeeded=1)
+        assert result(task_id) == 1
+
+    def test_a_broker_outside_of_it(self):
+        memory = {"broker_class": "qcore.brokers.memory.MemoryBroker"}
+        with override_settings(Q_CLUSTER={"name": "tests"} | memory):
+            with self.captureOnCommitCallbacks(execute=True):
+                task_id = async_task("chores.kind.add", 1)
+                assert queue_size() == 0
+            assert drain() == Counts(succeeded=1)
+            assert result(task_id) == 1
+
+    def test_waiting_in_vain_ends(self):
+        assert result(async_task("chores.kind.add", 1), wait=50) is None
 
 
 # -- perform -----------------------------------------------------------------------------

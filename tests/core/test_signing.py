@@ -70,6 +70,7 @@ def test_a_package_holds_its_task(task, compress):
     assert peek(package) == task
 
 
+@pytest.mark.fault("G8")
 @given(st.binary(max_size=300))
 def test_bytes_of_others_are_refused_with_our_own_error(data):
     """Fault G8: whatever comes, no other exception leaves."""
@@ -79,6 +80,7 @@ def test_bytes_of_others_are_refused_with_our_own_error(data):
             signer.verify(bytes_)
 
 
+@pytest.mark.fault("G8")
 @given(st.binary(max_size=300))
 def test_signed_bytes_that_are_no_task(payload):
     """Somebody with the key, or a bug of ours: still refused, not crashed over."""

@@ -242,6 +242,7 @@ def test_the_projects_own_cluster_may_be_named(db, clock):
 
 
 # -- once ----------------------------------------------------------------------------------
+@pytest.mark.fault("F1")
 def test_two_clusters_that_saw_the_same_row_send_it_once(db, clock, monkeypatch):
     hourly()
     first, second = scheduler(), scheduler()
@@ -329,6 +330,7 @@ def test_what_could_not_be_sent_is_sent_later(db, clock, down, monkeypatch):
     assert len(sent()) == 5
 
 
+@pytest.mark.fault("F4")
 def test_another_cluster_sends_what_a_dead_one_has_claimed(
     db, clock, down, monkeypatch
 ):
@@ -399,6 +401,7 @@ def test_old_slots_are_forgotten(db, clock):
     assert ScheduleSlot.objects.count() == 0
 
 
+@pytest.mark.fault("F15")
 def test_a_schedule_deleted_after_it_fired_is_sent_all_the_same(
     db, clock, down, monkeypatch
 ):
@@ -412,6 +415,7 @@ def test_a_schedule_deleted_after_it_fired_is_sent_all_the_same(
 
 
 # -- bad schedules ---------------------------------------------------------------------------
+@pytest.mark.fault("F3")
 @pytest.mark.parametrize(
     ("fields", "error"),
     [
@@ -541,6 +545,7 @@ def test_a_cron_is_read_in_the_zone_of_the_project(db, clock):
     assert row.next_run == dt.datetime(2026, 1, 2, 0, tzinfo=dt.UTC)
 
 
+@pytest.mark.fault("F13")
 @pytest.mark.parametrize(
     ("options", "error"),
     [

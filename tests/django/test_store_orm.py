@@ -313,6 +313,7 @@ def test_two_recorders_store_the_same_tasks_at_once(transactional_db, make):
     assert Success.objects.count() == 20
 
 
+@pytest.mark.fault("E4")
 def test_a_deadlock_is_tried_again_but_not_for_ever(transactional_db, make):
     left = 2
 

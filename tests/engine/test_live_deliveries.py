@@ -1,4 +1,7 @@
-"""What becomes of a delivery: attempts, leases, bad packages, doubled ones."""
+"""What becomes of a delivery: attempts, leases, doubled ones.
+
+Bad packages are in tests/faults/test_each_broker.py.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,7 @@ import pytest
 from chores.ledger import wait_for
 
 from qcore.current import current
-from qcore.envelope import Outcome, Result, new_id
-from qcore.signing import Signer
+from qcore.envelope import Outcome, Result
 from qcore.tasks import async_iter, async_task, fetch, result
 from qcore.tasks.calls import build
 
@@ -103,68 +105,6 @@ def test_what_waits_for_a_worker_is_renewed_too(start, ledger, key):
     assert len(ledger.entries(key, "began")) == 4
 
 
-# -- packages that should not be there ----------------------------------------------
-def bad_packages():
-    key = current.conf.secret_keys[0]
-    task = build("chores.kind.record", ("never",))
-    good = current.signer.sign(task)
-    return {
-        "nothing but a byte": b"\0",
-        "text": "qcore ✓".encode(),
-        "our first bytes, then nothing": good[:20],
-        "random": bytes(range(256)) * 4096,
-        "changed": good[:-1] + bytes([good[-1] ^ 1]),
-        "forged": Signer(["another secret"], current.conf.name).sign(task),
-        "of another project": Signer([key], "another project").sign(task),
-        "moved": current.signer.sign(
-            build("chores.kind.record", ("never",), cluster="elsewhere")
-        ),
-        "signed garbage": _signed(b"\xc1" * 40),
-    }
-
-
-def _signed(payload: bytes) -> bytes:
-    """A package that only we could have made, of something that is no task."""
-    import hmac
-
-    head = b"qc\x01\x00"
-    return (
-        head + hmac.digest(current.signer._keys[0], head + payload, "sha256") + payload
-    )
-
-
-@pytest.mark.fault("G1")
-@pytest.mark.fault("G5")
-@pytest.mark.fault("G8")
-def test_bad_packages_are_set_aside_and_the_others_go_on(cluster, ledger, key):
-    bad = bad_packages()
-    broker = current.broker()
-    before = quarantined(cluster)
-    broker.enqueue_many(list(bad.values()))
-    assert result(async_task("chores.kind.record", key, 1), wait=10_000) == 1
-    cluster.wait_for(
-        lambda: quarantined(cluster) == before + len(bad), what="all are counted"
-    )
-    cluster.wait_idle()
-    assert ledger.entries("never") == []
-    assert cluster.is_complete()
-
-
-def quarantined(cluster):
-    snapshot = cluster.wait_for(lambda: cluster.snapshot, what="there is a snapshot")
-    return snapshot.quarantined
-
-
-@pytest.mark.fault("G9")
-def test_a_package_of_a_later_release_is_given_back(cluster):
-    package = b"qc\x09\x00" + current.signer.sign(build("chores.kind.add", (1,)))[4:]
-    (receipt,) = current.broker().enqueue_many([package])
-    cluster.wait_for(lambda: "has version 9" in cluster.log)
-    broker = current.broker()
-    wait_for(lambda: broker.queue_size() == 1, 5, "package in the queue")
-    assert broker.delete(receipt)
-
-
 # -- packages that come again ---------------------------------------------------------
 def redeliver(task):
     """Put a task into its queue as if its first acknowledgement had been lost."""
@@ -216,18 +156,6 @@ def test_the_next_link_of_a_stored_success_is_sent_and_runs_once(start, ledger, 
         cluster.wait_idle()
         cluster.stop()
     assert len(ledger.entries(key, "ran")) == 1, "the second link, once"
-
-
-@pytest.mark.fault("F4")
-def test_a_scheduled_task_that_was_sent_twice_runs_once(cluster, ledger, key):
-    task = build("chores.kind.record", (key,), task_id=new_id(), slot=time.time())
-    package = current.signer.sign(task)
-    current.broker().enqueue(package)
-    ledger.wait(key, "ran")
-    cluster.wait_idle()
-    current.broker().enqueue(package)
-    cluster.wait_idle()
-    assert len(ledger.entries(key)) == 1
 
 
 def test_an_iter_is_joined_though_its_cluster_died_before_that(start, key):

@@ -6,7 +6,10 @@ A test asks for ``on_redis`` (queue in a Redis of its own, results in an SQLite 
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -47,24 +50,30 @@ def own_postgres_server() -> Iterator[PostgresServer]:
     yield from run_server("postgres", PostgresServer)
 
 
-@pytest.fixture(scope="module")
-def _postgres_tables(
-    own_postgres_server: PostgresServer, django_db_blocker: Any
-) -> Iterator[PostgresServer]:
-    """Connect the alias ``default`` of this thread to that server, with all tables."""
-    entry = connections.configure_settings({"default": own_postgres_server.database()})
+@contextmanager
+def _connected(entry: dict[str, object], blocker: Any) -> Iterator[None]:
+    """Connect the alias ``default`` of this thread to a database, with all tables."""
+    complete = connections.configure_settings({"default": entry})["default"]
     before = connections["default"]
-    with django_db_blocker.unblock():
-        backend = load_backend("django.db.backends.postgresql")
-        connections["default"] = backend.DatabaseWrapper(entry["default"], "default")
+    with blocker.unblock():
+        backend = load_backend(complete["ENGINE"])
+        connections["default"] = backend.DatabaseWrapper(complete, "default")
         current.reset()
         try:
             call_command("migrate", verbosity=0)
-            yield own_postgres_server
+            yield
         finally:
             connections["default"].close()
             connections["default"] = before
             current.reset()
+
+
+@pytest.fixture(scope="module")
+def _postgres_tables(
+    own_postgres_server: PostgresServer, django_db_blocker: Any
+) -> Iterator[PostgresServer]:
+    with _connected(own_postgres_server.database(), django_db_blocker):
+        yield own_postgres_server
 
 
 @pytest.fixture
@@ -83,6 +92,41 @@ def results_on_postgres(
     django = {"DATABASES": {"default": _postgres_tables.database()}}
     settings = {"name": "faults", "redis": {"port": own_redis_server.port}}
     yield from _meet(Place(_postgres_tables, settings, django))
+
+
+@pytest.fixture(scope="module", params=["redis", "sqlite", "postgres"])
+def each(
+    request: pytest.FixtureRequest, database: Path, django_db_blocker: Any
+) -> Iterator[Place]:
+    """Each broker in turn, for the tests of a module; none may stop its server.
+
+    Redis is a queue beside a database, SQLite and PostgreSQL are both in one.
+    """
+    kind = request.param
+    if kind == "sqlite":
+        yield from _meet(Place(None, {"name": "faults", "orm": "default"}, kind=kind))
+        return
+    server = request.getfixturevalue(f"{kind}_server")
+    if kind == "redis":
+        where = {"name": "faults", "redis": {"port": server.port}}
+        yield from _meet(Place(server, where, kind=kind))
+        return
+    entry = server.database(new_database(server))
+    with _connected(entry, django_db_blocker):
+        django = {"DATABASES": {"default": entry}}
+        where = {"name": "faults", "orm": "default"}
+        yield from _meet(Place(server, where, django, kind=kind))
+
+
+def new_database(server: PostgresServer) -> str:
+    """Make an empty database in a server that others use too; return its name."""
+    import psycopg
+
+    name = f"faults_{secrets.token_hex(4)}"
+    address = f"host={server.host} port={server.port} user={server.user}"
+    with psycopg.connect(address, dbname="postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return name
 
 
 @pytest.fixture

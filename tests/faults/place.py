@@ -27,6 +27,7 @@ class Place:
     server: LoopbackServer | None
     settings: dict[str, Any]
     django: dict[str, Any] = field(default_factory=dict)
+    kind: str = ""  # "redis", "postgres" or "sqlite", where a test has each in turn
     queue: str = field(default_factory=lambda: f"faults {next(_numbers)}")
     started: list[LiveCluster] = field(default_factory=list)
 

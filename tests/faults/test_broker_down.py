@@ -18,7 +18,7 @@ from servers.redis import RedisServer
 
 from qcore.current import current
 from qcore.errors import BrokerUnavailable
-from qcore.tasks import async_task, fetch, result
+from qcore.tasks import async_task, result
 
 #: Minutes in all, and about servers and signals more than about Python.
 pytestmark = pytest.mark.once
@@ -228,26 +228,3 @@ def test_no_secret_is_in_a_log(on_redis, ledger, key):
         assert cluster.log
         assert password not in cluster.log
         assert argument not in cluster.log
-
-
-@pytest.mark.fault("G4")
-def test_a_copy_of_a_package_does_not_run_beside_it(on_redis, ledger, key):
-    """One that comes later runs, as documented, and changes nothing of what is stored."""
-    cluster = on_redis.start()
-    broker = current.broker(on_redis.queue)
-    task_id = async_task("chores.kind.nap", key, 0.5, cluster=on_redis.queue)
-    with Redis(port=on_redis.server.port) as admin:
-        ((_, fields),) = admin.xrange(f"{{qcore:{on_redis.queue}}}:tasks")
-    ledger.wait(key, "began")
-    broker.enqueue(fields[b"p"])
-    cluster.wait_for(lambda: "was delivered twice" in cluster.log)
-    assert result(task_id, wait=5000) == key
-    assert len(ledger.entries(key, "began")) == 1
-    before = fetch(task_id)
-    # the one that was left is gone, and the first is in nobody's hands any more
-    cluster.wait_idle()
-    broker.enqueue(fields[b"p"])
-    ledger.wait(key, "ended", 2)
-    cluster.wait_idle()
-    after = fetch(task_id)
-    assert (after.started, after.attempt_count) == (before.started, 1)

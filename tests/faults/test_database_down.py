@@ -116,6 +116,7 @@ def test_a_session_that_ends_in_a_task_is_its_failure(on_postgres):
     assert cluster.workers == before, "the worker has lived through it"
 
 
+@pytest.mark.fault("D2")
 @pytest.mark.fault("E7")
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGQUIT, signal.SIGKILL])
 def test_a_restart_under_load_loses_nothing(on_postgres, ledger, key, end, monkeypatch):

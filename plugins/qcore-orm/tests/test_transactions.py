@@ -13,6 +13,7 @@ class Abandon(Exception):
     """Rolls a transaction back."""
 
 
+@pytest.mark.fault("C9")
 def test_what_is_rolled_back_was_never_sent(database):
     broker = database.broker()
     with pytest.raises(Abandon), transaction.atomic(using=database.alias):
@@ -24,6 +25,7 @@ def test_what_is_rolled_back_was_never_sent(database):
     assert broker.dequeue(limit=10) == []
 
 
+@pytest.mark.fault("C9")
 def test_what_is_committed_is_sent_and_not_before(database):
     broker = database.broker()
     connections[database.alias].ensure_connection()

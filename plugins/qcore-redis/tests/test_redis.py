@@ -166,6 +166,7 @@ def test_a_batch_is_stored_whole_or_not_at_all(
     assert broker.queue_size() == 0
 
 
+@pytest.mark.fault("D10")
 def test_eviction_is_warned_of(
     own_redis_server: RedisServer,
     admin: redis.Redis,

@@ -1,0 +1,270 @@
+"""What must hold on every broker and database: one cluster on each, for all of these."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+
+import psutil
+import pytest
+from chores.clock import VARIABLE
+from chores.ledger import wait_for
+from django.conf import settings
+from django.db import connections, transaction
+from faults.forgeries import bad_packages, pickled
+
+from qcore.current import current
+from qcore.envelope import new_id
+from qcore.models import Schedule
+from qcore.tasks import async_task, fetch, result
+from qcore.tasks.calls import build
+
+#: About brokers and databases more than about Python.
+pytestmark = pytest.mark.once
+
+APPS = ["chores.early.Early", "chores.clock.WrongClock"]
+
+
+@pytest.fixture(scope="module")
+def clock(tmp_path_factory):
+    """A file: the seconds by which the clock of the cluster is wrong."""
+    path = tmp_path_factory.mktemp("clock") / "wrong by"
+    path.write_text("0")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(os.environ, VARIABLE, str(path))
+        yield path
+
+
+@pytest.fixture(scope="module")
+def cluster(each, ledger, clock):
+    """Two workers; their sentinel has used database and broker before it forked."""
+    apps = [*settings.INSTALLED_APPS, *APPS]
+    return each.start(django={"INSTALLED_APPS": apps})
+
+
+@pytest.fixture(autouse=True)
+def calm(each, cluster):
+    """Hold that no process has died, and that nobody was surprised."""
+    before = {cluster.dispatcher, *cluster.workers}
+    seen = len(cluster.log)
+    yield
+    cluster.wait_idle()
+    assert {cluster.dispatcher, *cluster.workers} == before
+    assert "Traceback" not in cluster.log[seen:]
+
+
+def send(each, *words, **options):
+    return async_task(*words, cluster=each.queue, **options)
+
+
+# -- processes ---------------------------------------------------------------------------
+@pytest.mark.fault("E15")
+def test_no_connection_outlives_a_fork(each, cluster, ledger, key):
+    """Not of the sentinel, which had some, to its children, nor among these."""
+    assert ledger.entries("early", f"connected {cluster.sentinel}")
+    ids = [send(each, "chores.rude.connect_everywhere", f"{key} {n}") for n in range(2)]
+    for number in range(2):
+        ledger.wait(f"{key} {number}", "began")
+    assert not files_of(cluster.sentinel)
+    assert not ports_of(cluster.sentinel)
+    children = [cluster.dispatcher, *cluster.workers]
+    ports = [ports_of(pid) for pid in children]
+    if each.kind == "sqlite":  # what was opened after a fork is nobody else's
+        assert all(files_of(pid) for pid in children)
+    else:
+        assert all(ports)
+        together = set.union(*ports)
+        assert len(together) == sum(map(len, ports))
+    for task_id in ids:
+        assert fetch(task_id, wait=10_000).success
+
+
+def ports_of(pid):
+    """Return our ends of the connections that a process holds open."""
+    found = psutil.Process(pid).net_connections("tcp")
+    return {one.laddr.port for one in found if one.raddr}
+
+
+def files_of(pid):
+    opened = psutil.Process(pid).open_files()
+    return {one.path for one in opened if "sqlite3" in one.path}
+
+
+# -- clocks ------------------------------------------------------------------------------
+@pytest.mark.fault("F8")
+def test_a_clock_that_is_set_changes_no_lease_and_no_timeout(
+    each, cluster, ledger, key, clock
+):
+    """An hour on, then an hour back, under a task that runs for longer than its lease."""
+    long = send(each, "chores.kind.nap", f"{key} long", cluster.conf.retry + 0.5)
+    short = send(each, "chores.kind.nap", f"{key} short", 60, timeout=1, max_attempts=1)
+    ledger.wait(f"{key} long", "began")
+    (began,) = ledger.wait(f"{key} short", "began")
+    try:
+        clock.write_text("3600")
+        assert fetch(short, wait=10_000).outcome == "timeout"
+        assert 0.9 < time.monotonic() - began.at < 5
+        wait_for(lambda: abs(ask_the_time(each) - time.time() - 3600) < 60)
+        clock.write_text("-3600")
+        assert result(long, wait=10_000) == f"{key} long"
+        wait_for(lambda: abs(ask_the_time(each) - time.time() + 3600) < 60)
+    finally:
+        clock.write_text("0")
+    assert len(ledger.entries(f"{key} long", "began")) == 1
+    wait_for(lambda: abs(ask_the_time(each) - time.time()) < 60)
+
+
+def ask_the_time(each):
+    return result(send(each, "chores.kind.wall_clock"), wait=10_000)
+
+
+# -- packages ----------------------------------------------------------------------------
+@pytest.mark.fault("G1")
+@pytest.mark.fault("G5")
+@pytest.mark.fault("G6")
+@pytest.mark.fault("G8")
+def test_bad_packages_are_set_aside_and_the_others_go_on(
+    each, cluster, ledger, key, tmp_path
+):
+    bomb = tmp_path / "opened"
+    bad = bad_packages(bomb, each.queue)
+    before = quarantined(cluster)
+    current.broker(each.queue).enqueue_many(list(bad.values()))
+    assert result(send(each, "chores.kind.record", key, 1), wait=10_000) == 1
+    cluster.wait_for(lambda: quarantined(cluster) == before + len(bad))
+    assert ledger.entries("never") == []
+    assert not bomb.exists()
+
+
+def quarantined(cluster):
+    return cluster.wait_for(lambda: cluster.snapshot).quarantined
+
+
+@pytest.mark.fault("G7")
+def test_a_pickle_is_not_opened_however_well_it_is_signed(
+    each, cluster, ledger, tmp_path
+):
+    bomb = tmp_path / "opened"
+    task = pickled(bomb, each.queue)
+    current.broker(each.queue).enqueue(current.signer.sign(task))
+    record = fetch(task.id, wait=10_000)
+    assert not record.success
+    assert "accept_content" in record.result
+    assert not bomb.exists()
+
+
+@pytest.mark.fault("G9")
+def test_a_package_of_a_later_release_is_given_back(each, cluster):
+    package = current.signer.sign(build("chores.kind.add", (1,), cluster=each.queue))
+    broker = current.broker(each.queue)
+    broker.enqueue(package[:2] + b"\x09" + package[3:])
+    cluster.wait_for(lambda: "has version 9" in cluster.log)
+    wait_for(lambda: (broker.queue_size(), broker.lock_size()) == (1, 0))
+    broker.purge_queue()
+
+
+@pytest.mark.fault("G4")
+def test_a_copy_of_a_package_does_not_run_beside_it(each, cluster, ledger, key):
+    """One that comes later runs, as documented, and changes nothing of what is stored."""
+    broker = current.broker(each.queue)
+    task = build("chores.kind.nap", (key, 0.5), cluster=each.queue)
+    package = current.signer.sign(task)
+    broker.enqueue(package)
+    ledger.wait(key, "began")
+    broker.enqueue(package)
+    cluster.wait_for(lambda: f"{task.id} was delivered twice" in cluster.log)
+    assert result(task.id, wait=10_000) == key
+    assert len(ledger.entries(key, "began")) == 1
+    before = fetch(task.id)
+    # the one that was left is gone, and the first is in nobody's hands any more
+    cluster.wait_idle()
+    broker.enqueue(package)
+    ledger.wait(key, "ended", 2)
+    cluster.wait_idle()
+    after = fetch(task.id)
+    assert (after.started, after.attempt_count) == (before.started, 1)
+
+
+@pytest.mark.fault("F4")
+def test_a_scheduled_task_that_was_sent_twice_runs_once(each, cluster, ledger, key):
+    task = build(
+        "chores.kind.record", (key,), task_id=new_id(), slot=time.time(),
+        cluster=each.queue,
+    )  # fmt: skip
+    package = current.signer.sign(task)
+    for _ in range(2):
+        current.broker(each.queue).enqueue(package)
+        ledger.wait(key, "ran")
+        cluster.wait_idle()
+    assert len(ledger.entries(key)) == 1
+
+
+# -- what an administrator does ------------------------------------------------------------
+@pytest.mark.fault("D15")
+def test_a_package_that_is_deleted_under_its_task_is_no_trouble(
+    each, cluster, ledger, key
+):
+    broker = current.broker(each.queue)
+    tasks = [
+        build("chores.kind.nap", (f"{key} {n}", 0.3), cluster=each.queue)
+        for n in range(2)
+    ]
+    first, _ = broker.enqueue_many([current.signer.sign(task) for task in tasks])
+    for number in range(2):
+        ledger.wait(f"{key} {number}", "began")
+    broker.delete(first)
+    broker.purge_queue()
+    for number, task in enumerate(tasks):
+        assert result(task.id, wait=10_000) == f"{key} {number}"
+    assert result(send(each, "chores.kind.record", key, 1), wait=10_000) == 1
+
+
+# -- transactions --------------------------------------------------------------------------
+@pytest.mark.fault("C8")
+def test_a_row_that_has_gone_is_a_failure_like_any_other(each, cluster):
+    row = Schedule.objects.create(name="gone soon", func="builtins.list", repeats=0)
+    pk = row.pk
+    row.delete()
+    task_id = send(each, "chores.kind.name_of_schedule", pk, max_attempts=1)
+    record = fetch(task_id, wait=10_000)
+    assert not record.success
+    assert "Schedule.DoesNotExist" in record.result
+
+
+class Abandon(Exception):
+    """Rolls a transaction back."""
+
+
+@pytest.mark.fault("C9")
+def test_a_task_starts_after_the_commit_and_never_after_a_rollback(
+    each, cluster, ledger, key
+):
+    """It finds the row that its transaction has made."""
+    with pytest.raises(Abandon), transaction.atomic():
+        send(each, "chores.kind.record", f"{key} abandoned")
+        raise Abandon
+    with transaction.atomic():
+        row = Schedule.objects.create(name=key, func="builtins.list", repeats=0)
+        task_id = send(each, "chores.kind.name_of_schedule", row.pk)
+        if each.kind != "sqlite":  # there, this transaction keeps everybody waiting
+            meanwhile(each, key, ledger)
+    assert result(task_id, wait=10_000) == key
+    row.delete()
+    assert ledger.entries(f"{key} abandoned") == []
+
+
+def meanwhile(each, key, ledger):
+    """Have another task run, sent over another connection to the same database."""
+    ours = connections["default"]
+
+    def send_another():
+        connections["default"] = ours.copy()
+        send(each, "chores.kind.record", f"{key} meanwhile")
+        current.close()
+        connections["default"].close()
+
+    thread = threading.Thread(target=send_another)
+    thread.start()
+    thread.join()
+    ledger.wait(f"{key} meanwhile", "ran")
