@@ -7,7 +7,8 @@ A map of the package, from the bottom up; imports only ever point down it::
     brokers  results  caches  reporters  schedules                       the contracts
     engine                                                               the processes
     models  builtin  connections                                         Django adapters
-    cluster  cli  apps  admin  checks  doctor  management  monitor  demo composition
+    cluster  child  cli  apps  admin  checks  doctor  management  monitor
+    demo  bench                                                          composition
     testing                                                              the author's kit
 
 Plugin authors need four names, and users need ``qcore.tasks``::

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _PROC = Path("/proc")
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ def _from_proc(path: Path) -> Process | None:
     # the name stands in brackets and may hold brackets and blanks: proc(5)
     words = text.rpartition(")")[2].split()
     state, (parent, group, session) = words[0], map(int, words[1:4])
-    cpu = sum(map(int, words[11:15])) / _TICKS
+    cpu = sum(map(int, words[11:15])) / os.sysconf("SC_CLK_TCK")
     return Process(int(path.parent.name), parent, group, session, state, cpu)
 
 

@@ -43,7 +43,8 @@ LAYERS: dict[int, tuple[str, str]] = {
     ),
     4: (
         "composition: may import everything below",
-        "cluster cli __main__ apps admin checks doctor management monitor demo",
+        """bench child cluster cli __main__ apps admin checks doctor management monitor
+        demo""",
     ),
 }
 LAYER_OF = {name: n for n, (_, names) in LAYERS.items() for name in names.split()}

@@ -16,6 +16,7 @@ from typing import Protocol, TextIO
 from .. import __version__
 from ..errors import QcoreError, did_you_mean
 from . import (
+    bench,
     cluster,
     demo,
     doctor,
@@ -51,6 +52,7 @@ VERBS: dict[str, Verb] = {
     "plugins": plugins,
     "plugin": plugin,
     "demo": demo,
+    "bench": bench,
 }
 
 #: Verbs that do without the settings of a project.

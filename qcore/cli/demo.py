@@ -7,10 +7,10 @@ leaves nothing.
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Callable
+from argparse import ArgumentParser, Namespace
 from typing import TextIO
 
+from .numbers import whole
 from .output import add_json
 
 HELP = "see a cluster at work, on SQLite in a temporary folder"
@@ -20,37 +20,26 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of this verb."""
     parser.add_argument(
         "--tasks",
-        type=_whole(1, 1_000_000),
+        type=whole(1, 1_000_000),
         default=5000,
         metavar="N",
         help="fast tasks to send (default: 5000)",
     )
     parser.add_argument(
         "--workers",
-        type=_whole(1, 64),
+        type=whole(1, 64),
         default=4,
         metavar="N",
         help="worker processes (default: 4)",
     )
     parser.add_argument(
         "--seconds",
-        type=_whole(5, 86_400),
+        type=whole(5, 86_400),
         default=50,
         metavar="N",
         help="give up after this long (default: 50)",
     )
     add_json(parser)
-
-
-def _whole(least: int, most: int) -> Callable[[str], int]:
-    def convert(text: str) -> int:
-        if not text.isdecimal() or not least <= int(text) <= most:
-            raise ArgumentTypeError(
-                f"{text!r} is not a whole number from {least} to {most}"
-            )
-        return int(text)
-
-    return convert
 
 
 def run(options: Namespace, out: TextIO) -> int:

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
+import sys
 import tempfile
 import time
 from argparse import Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from ..child import Child, ChildFailed, running, terminable
 from ..cli.exits import FAILURE, OK
 from ..cli.output import write_json, write_lines
 from ..errors import PluginMissing
-from .process import Cluster, DemoFailed, running
 
 if TYPE_CHECKING:
     from .kinds import Kind
     from .progress import Progress
     from .summary import Summary
 
+_CLUSTER = [
+    *(sys.executable, "-m", "qcore", "cluster"),
+    *("--settings", "qcore.demo.settings"),
+]
 #: Seconds between two looks at the database.
 _LOOK = 0.25
 #: Seconds that the cluster has to say that it runs.
@@ -39,7 +43,7 @@ def run(options: Namespace, out: TextIO) -> int:
 
     Raises:
         PluginMissing: the ORM broker is not installed.
-        DemoFailed: the cluster could not start, or has ended too early.
+        ChildFailed: the cluster could not start, or has ended too early.
     """
     if find_spec("qcore_orm") is None:
         raise PluginMissing(
@@ -47,7 +51,7 @@ def run(options: Namespace, out: TextIO) -> int:
             ' pip install "qcore[orm]>=2"'
         )
     started = time.monotonic()
-    with _terminable(), tempfile.TemporaryDirectory(prefix="qcore-demo-") as name:
+    with terminable(), tempfile.TemporaryDirectory(prefix="qcore-demo-") as name:
         folder = Path(name)
         _set_up(folder, options.workers)
         try:
@@ -64,16 +68,6 @@ def run(options: Namespace, out: TextIO) -> int:
     else:
         write_lines(out, summary.render())
     return OK if summary.ok else FAILURE
-
-
-@contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    """Let SIGTERM end the demo as Ctrl-C does: in order."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _set_up(folder: Path, workers: int) -> None:
@@ -106,7 +100,7 @@ def _work(options: Namespace, folder: Path, out: TextIO, started: float) -> Summ
 
     kinds = make_kinds(options.tasks)
     whole = sum(kind.count for kind in kinds)
-    with running(folder) as cluster, Progress(kinds, out) as progress:
+    with running(_CLUSTER, folder) as cluster, Progress(kinds, out) as progress:
         progress.say(
             f"qcore demo: {whole:,} tasks, {options.workers} workers, SQLite in {folder}"
         )
@@ -126,7 +120,7 @@ def _work(options: Namespace, folder: Path, out: TextIO, started: float) -> Summ
     )
 
 
-def _await_cluster(cluster: Cluster) -> None:
+def _await_cluster(cluster: Child) -> None:
     """Wait until the cluster says that it runs."""
     from ..status import snapshots
 
@@ -135,14 +129,14 @@ def _await_cluster(cluster: Cluster) -> None:
         return any(snapshot.state == "running" for snapshot in snapshots())
 
     if not _wait_for(running, time.monotonic() + _START):
-        raise DemoFailed(
+        raise ChildFailed(
             f"the cluster has not started within {_START:g} s. The end of its log:\n"
             + cluster.tail()
         )
 
 
 def _await_end(
-    kinds: list[Kind], cluster: Cluster, progress: Progress, deadline: float
+    kinds: list[Kind], cluster: Child, progress: Progress, deadline: float
 ) -> None:
     """Show progress until all tasks have ended, or time is up."""
     from ..monitor.look import Watcher

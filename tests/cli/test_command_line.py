@@ -48,6 +48,7 @@ def test_the_version_is_told(capsys):
         ["monitor", "--interval", "0"],
         ["demo", "--tasks", "0"],
         ["demo", "--workers", "many"],
+        ["bench", "--only", "everything"],
         ["plugins", "--settings", "x"],
     ],
 )

@@ -1,4 +1,4 @@
-"""The cluster of the demo: a process of its own, started and ended like anybody's."""
+"""A cluster as a child of this process, started and ended like anybody's."""
 
 from __future__ import annotations
 
@@ -6,37 +6,47 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from ..engine.limits import die_with_parent
-from ..errors import QcoreError
+from .engine.limits import die_with_parent
+from .errors import QcoreError
 
 #: Seconds that the cluster has to stop before it is killed.
 PATIENCE = 15.0
 
 
-class DemoFailed(QcoreError):
-    """The cluster of the demo could not start, or has ended too early."""
+class ChildFailed(QcoreError):
+    """The cluster could not start, or has ended too early."""
 
 
-class Cluster:
-    """``python -m qcore cluster``, with its log in a file."""
+class Child:
+    """A process that runs a cluster, with its log in a file of ``folder``.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        words: its command line.
+        folder: where ``cluster.log`` is written.
+        environment: its environment; None means that of this process.
+    """
+
+    def __init__(
+        self,
+        words: Sequence[str],
+        folder: Path,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.log = folder / "cluster.log"
-        words = [sys.executable, "-m", "qcore", "cluster"]
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                [*words, "--settings", "qcore.demo.settings"],
+                words,
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                # Ctrl-C is for the demo, which then stops the cluster in order
+                # Ctrl-C is for the parent, which then stops the cluster in order
                 start_new_session=True,
-                # a demo that is killed cannot stop its cluster; the kernel does
+                # a parent that is killed cannot stop its cluster; the kernel does
                 preexec_fn=partial(die_with_parent, os.getpid()),  # noqa: PLW1509 - one thread
             )
 
@@ -46,9 +56,9 @@ class Cluster:
         return self._process.pid
 
     def check(self) -> None:
-        """Raise ``DemoFailed`` with the end of the log if it has ended."""
+        """Raise ``ChildFailed`` with the end of the log if it has ended."""
         if (code := self._process.poll()) is not None:
-            raise DemoFailed(
+            raise ChildFailed(
                 f"the cluster has ended with exit code {code}. The end of its log:\n"
                 + self.tail()
             )
@@ -71,10 +81,22 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def running(folder: Path) -> Iterator[Cluster]:
+def running(
+    words: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[Child]:
     """Run a cluster for the length of a ``with``."""
-    cluster = Cluster(folder)
+    child = Child(words, folder, environment)
     try:
-        yield cluster
+        yield child
     finally:
-        cluster.stop()
+        child.stop()
+
+
+@contextlib.contextmanager
+def terminable() -> Iterator[None]:
+    """Let SIGTERM end this process as Ctrl-C does: in order."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,69 @@
+"""Enqueueing, measured from one process: one by one, and in batches."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from ..tasks import async_task, async_task_many
+from .tasks import noop
+
+#: Tasks of one batch: that many arguments are built before any of them is sent.
+BATCH = 1000
+
+
+class Sent:
+    """The tasks that have been sent; the number of each is its argument."""
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+
+    def one(self) -> int:
+        """Send a task and return its number."""
+        number = len(self.ids)
+        self.ids.append(async_task(noop, number))
+        return number
+
+    def many(self, count: int) -> None:
+        """Send a batch."""
+        first = len(self.ids)
+        self.ids += async_task_many(
+            noop, [(number,) for number in range(first, first + count)]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """What one way of sending showed."""
+
+    tasks: int
+    seconds: float
+    batch: int  # tasks in one call
+
+    @property
+    def per_second(self) -> float:
+        """Tasks sent in a second."""
+        return self.tasks / self.seconds
+
+
+def one_by_one(sent: Sent, tasks: int, seconds: float) -> Sending:
+    """Send tasks with one call for each, for so many seconds at most."""
+    sent.one()  # it connects
+    began = time.perf_counter()
+    done = 0
+    while done < tasks and time.perf_counter() - began < seconds:
+        sent.one()
+        done += 1
+    return Sending(done, time.perf_counter() - began, 1)
+
+
+def in_batches(sent: Sent, tasks: int, seconds: float) -> Sending:
+    """Send tasks with one call for up to a thousand, for so many seconds at most."""
+    sent.one()
+    began = time.perf_counter()
+    done = 0
+    while done < tasks and time.perf_counter() - began < seconds:
+        count = min(BATCH, tasks - done)
+        sent.many(count)
+        done += count
+    return Sending(done, time.perf_counter() - began, min(BATCH, tasks))
