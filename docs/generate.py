@@ -23,6 +23,7 @@ from pathlib import Path
 
 from parts import (
     brokers,
+    captures,
     certificates,
     checks,
     commands,
@@ -42,6 +43,10 @@ HERE = Path(__file__).resolve().parent
 PARTS: dict[str, Callable[[], str]] = {
     "brokers": brokers.table,
     "broker-methods": brokers.methods,
+    "capture-demo": captures.demo,
+    "capture-doctor": captures.doctor,
+    "capture-info": captures.info,
+    "capture-monitor": captures.monitor,
     "certificates": certificates.table,
     "checks": checks.table,
     "commands": commands.verbs,
@@ -71,9 +76,10 @@ REGION = re.compile(
 
 
 def pages() -> list[Path]:
-    """Return the pages of the manual, and that of the folder of plugins."""
+    """Return the pages of the manual, the README and that of the folder of plugins."""
     manual = (page for page in HERE.rglob("*.md") if "_build" not in page.parts)
-    return [*sorted(manual), HERE.parent / "plugins" / "README.md"]
+    readmes = (HERE.parent / "README.md", HERE.parent / "plugins" / "README.md")
+    return [*sorted(manual), *readmes]
 
 
 def fill(text: str) -> str:

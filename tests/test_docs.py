@@ -50,7 +50,8 @@ def test_a_stale_part_is_found(tmp_path: Path) -> None:
     for file in [DOCS / "generate.py", *(DOCS / "parts").glob("*.py")]:
         (copy / file.relative_to(DOCS)).write_text(file.read_text())
     (tmp_path / "plugins").mkdir()
-    (tmp_path / "plugins" / "README.md").write_text("# Plugins\n")
+    for readme in (tmp_path / "README.md", tmp_path / "plugins" / "README.md"):
+        readme.write_text("# Without a generated part\n")
     stale = "<!-- generated: checks -->\nwhat was true before\n<!-- end -->\n"
     (copy / "checks.md").write_text(stale)
     words = [sys.executable, str(copy / "generate.py"), "--check"]

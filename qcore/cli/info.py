@@ -56,7 +56,7 @@ def run(options: Namespace, out: TextIO) -> int:
     if options.json:
         write_json(out, document)
     else:
-        write_lines(out, _render(document))
+        write_lines(out, render(document))
     return OK if view.healthy else UNHEALTHY
 
 
@@ -142,7 +142,8 @@ def _stored() -> dict[str, Any]:
     }
 
 
-def _render(document: dict[str, Any]) -> list[str]:
+def render(document: dict[str, Any]) -> list[str]:
+    """Return the document of ``--json`` as lines."""
     from ..monitor.plain import EMPTY
     from ..monitor.text import facts, number, plural, rate, seconds
 

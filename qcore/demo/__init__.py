@@ -7,6 +7,7 @@
     kinds     the kinds of tasks: how they are sent, and how they should end
     process   the cluster, a process of its own
     progress  what is shown while it runs
-    summary   what is shown at the end
+    summary   what became of the tasks, read from the database
+    report    the same as it is shown at the end, and as JSON
     runner    all of it, in order
 """

@@ -21,7 +21,7 @@ from ..errors import PluginMissing
 if TYPE_CHECKING:
     from .kinds import Kind
     from .progress import Progress
-    from .summary import Summary
+    from .report import Summary
 
 _CLUSTER = [
     *(sys.executable, "-m", "qcore", "cluster"),

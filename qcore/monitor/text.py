@@ -22,6 +22,8 @@ def seconds(value: float | None) -> str:
     """Return a duration in the two largest of its units: ``2 h 14 min``."""
     if value is None:
         return NOTHING
+    if 0 < value < 0.000_05:
+        return "<0.1 ms"
     if value < 1:
         places = 1 if value < 0.01 else 0
         return f"{max(value, 0) * 1000:.{places}f} ms"

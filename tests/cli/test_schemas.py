@@ -33,6 +33,12 @@ def test_every_schema_of_a_verb_has_a_file_and_every_file_is_one():
         assert load(path)["$id"] == path.name
 
 
+@pytest.mark.parametrize("name", ["monitor", "info", "doctor", "demo"])
+def test_what_the_manual_shows_is_as_described(name):
+    folder = FOLDER.parent / "captures"
+    validate(json.loads((folder / f"{name}.json").read_text()))
+
+
 def test_a_snapshot_is_described_field_by_field():
     schema = load(FOLDER / "status-1.json")
     assert set(schema["properties"]) == {*Snapshot.__struct_fields__, "rate"}

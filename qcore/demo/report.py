@@ -1,0 +1,100 @@
+"""What became of each kind of task, and how fast, as a table and as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..envelope import Outcome
+from ..monitor.text import number, rate, seconds, table
+
+SCHEMA = "qcore.demo/1"
+OUTCOMES = (Outcome.SUCCESS, Outcome.FAILURE, Outcome.TIMEOUT, Outcome.CRASH)
+#: Lines of a traceback that are shown: where it was raised, and what.
+_SHOWN = 4
+_HEADING = ("KIND", "SENT", "SUCCEEDED", "FAILED", "TIMED OUT", "CRASHED")
+_TIMES = ("WAIT", "RUN", "AS MEANT")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One kind of task."""
+
+    kind: str
+    sent: int
+    outcomes: dict[str, int]  # by outcome; every one of them is there
+    wait: float | None  # median seconds from being sent to being started
+    run: float | None  # median seconds of running, of the last attempt
+    complaint: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """The whole demo."""
+
+    lines: list[Line]
+    sending: float  # fast tasks per second, by one process
+    working: float  # fast tasks per second, from the first start to the last end
+    seconds: float
+    workers: int
+    traceback: list[str] = field(default_factory=list)  # of one that failed
+
+    @property
+    def ok(self) -> bool:
+        """Whether every task has ended as it should."""
+        return all(line.complaint is None for line in self.lines)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it in the types of JSON."""
+        kinds = [
+            {
+                "kind": line.kind,
+                "sent": line.sent,
+                **line.outcomes,
+                "wait_seconds": line.wait,
+                "run_seconds": line.run,
+                "complaint": line.complaint,
+            }
+            for line in self.lines
+        ]
+        return {
+            "schema": SCHEMA,
+            "ok": self.ok,
+            "seconds": self.seconds,
+            "workers": self.workers,
+            "sent_per_second": self.sending,
+            "done_per_second": self.working,
+            "kinds": kinds,
+            "traceback": self.traceback,
+        }
+
+    def render(self) -> list[str]:
+        """Return it as lines of text."""
+        rows = [(*_HEADING, *_TIMES), *(_row(line) for line in self.lines)]
+        head = [
+            *table(rows, right=range(1, 8), indent=""),
+            "",
+            "WAIT and RUN are medians: from being sent to being started, and from there.",
+        ]
+        if self.traceback:
+            shown = [f"  {line}" for line in self.traceback[-_SHOWN:]]
+            head += ["", "The traceback of one that failed ends with:", *shown]
+        speed = (
+            f"Sent {rate(self.sending)} tasks/s from one process; {self.workers} workers"
+            f" ran {rate(self.working)} fast tasks/s, every result stored."
+        )
+        verdict = "All as expected" if self.ok else "Not as expected"
+        end = f"{verdict}, in {seconds(self.seconds)}. Nothing is left running."
+        return [*head, "", speed, end]
+
+
+def _row(line: Line) -> tuple[str, ...]:
+    counts = (number(line.outcomes[outcome]) for outcome in OUTCOMES)
+    return (
+        line.kind,
+        number(line.sent),
+        *(count if count != "0" else "-" for count in counts),
+        seconds(line.wait),
+        seconds(line.run),
+        line.complaint or "yes",
+    )
