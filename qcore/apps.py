@@ -28,5 +28,6 @@ class QcoreConfig(AppConfig):
     verbose_name = lazystr(_Label())
 
     def ready(self) -> None:
-        """Register the system checks."""
+        """Register the system checks; mask the secrets of Q_CLUSTER on error pages."""
         import_module("qcore.checks")
+        import_module("qcore.debug").mask_error_pages()

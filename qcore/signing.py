@@ -135,7 +135,7 @@ class Signer:
         raise BadSignature(
             "the package was signed with an unknown key, or changed. Is SECRET_KEY the"
             " same in web and cluster, and Q_CLUSTER['name'] too? Old keys go into"
-            " SECRET_KEY_FALLBACKS."
+            " SECRET_KEY_FALLBACKS. Projects that share a broker need different names."
         )
 
     def _inflate(self, payload: bytes) -> bytes:

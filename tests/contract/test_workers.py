@@ -22,6 +22,7 @@ sentence = pytest.mark.sentence
 
 
 # -- name --------------------------------------------------------------------------------
+@pytest.mark.fault("J8")
 @sentence("name", "Used to differentiate between projects using the same broker.")
 @sentence("name", "On most broker types this will be used as the queue name.")
 def test_projects_of_two_names_share_a_broker(start, settings):

@@ -87,6 +87,24 @@ def test_the_status_shows_what_runs(cluster, ledger, key):
     cluster.wait_for(lambda: cluster.snapshot.succeeded == done + 1)
 
 
+@pytest.mark.fault("I4")
+def test_no_argument_is_in_the_list_of_processes(cluster, ledger):
+    task_id = async_task("chores.kind.nap", "canary", 1.0, task_name="canary's name")
+    (began,) = ledger.wait("canary", "began")
+    own = (cluster.sentinel, cluster.dispatcher, *cluster.workers)
+    shown = {pid: title(pid) for pid in own}
+    assert not [line for line in shown.values() if "canary" in line]
+    pytest.importorskip("setproctitle")
+    where = f"qcore[{cluster.conf.name}]"
+    assert shown[began.pid].startswith(f"{where} worker ")
+    assert shown[began.pid].endswith(f": chores.kind.nap {task_id}")
+    assert {f"{where} sentinel", f"{where} dispatcher"} < set(shown.values())
+
+
+def title(pid):
+    return Path(f"/proc/{pid}/cmdline").read_text().strip("\0").replace("\0", " ")
+
+
 def test_a_stopped_cluster_leaves_the_status(start):
     own = start(queue="short")
     own.wait_for(lambda: own.snapshot and own.snapshot.state == "running")

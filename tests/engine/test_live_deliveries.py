@@ -13,6 +13,8 @@ from chores.ledger import wait_for
 
 from qcore.current import current
 from qcore.envelope import Outcome, Result
+from qcore.models import Quarantine
+from qcore.signing import Signer
 from qcore.tasks import async_iter, async_task, fetch, result
 from qcore.tasks.calls import build
 
@@ -103,6 +105,23 @@ def test_what_waits_for_a_worker_is_renewed_too(start, ledger, key):
     ledger.wait(key, "ended", 4)
     cluster.wait_idle()
     assert len(ledger.entries(key, "began")) == 4
+
+
+@pytest.mark.fault("J8")
+def test_what_another_project_of_the_same_name_sent_is_kept_and_told(
+    cluster, ledger, key
+):
+    """Both projects see it so: each has a key of its own, and one of them is this one."""
+    other = Signer(["the secret of another project"], current.conf.name)
+    package = other.sign(build("chores.kind.record", (key,)))
+    current.broker().enqueue(package)
+    kept = wait_for(lambda: Quarantine.objects.filter(package=package).first())
+    told = "Projects that share a broker need different names."
+    assert told in kept.detail
+    cluster.wait_for(lambda: told in cluster.log)
+    cluster.wait_idle()
+    assert ledger.entries(key) == []
+    assert other.verify(bytes(kept.package)).func == "chores.kind.record"
 
 
 # -- packages that come again ---------------------------------------------------------

@@ -12,6 +12,8 @@ from faults.place import Place
 
 from qcore.tasks import async_task, result
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture(scope="module")
 def here(database):

@@ -13,7 +13,7 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from .errors import NoScript, translate
+from .errors import NoScript, translate, without_password
 from .options import address
 from .scripts import Script
 
@@ -77,7 +77,7 @@ class Connection:
                 replies = self._talk(commands)
             except (RedisError, OSError) as error:
                 self._go_home()
-                raise translate(error, self.address) from error
+                raise translate(error, self.address) from without_password(error)
             except BaseException:
                 # A time-out of a task, raised in mid-reply: what is still to come
                 # would be taken for the reply to the next command.

@@ -78,6 +78,17 @@ def code(error: Exception) -> str:
     return found[1] if found else ""
 
 
+def without_password(error: Exception) -> Exception:
+    """Return an error of the driver, without its frames where they hold the password.
+
+    They would be shown on an error page, with their local variables.
+    """
+    if code(error) == "NOAUTH":
+        error.__context__ = None
+        return error.with_traceback(None)
+    return error
+
+
 def translate(error: Exception, address: str) -> BrokerError:
     """Return the error to raise instead of what the driver raised.
 
