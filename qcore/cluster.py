@@ -66,7 +66,7 @@ def parts(conf: Conf) -> Parts:
         notify=_notify,
         report=report,
         before_fork=_before_fork,
-        after_fork=_after_fork,
+        after_fork=lambda _role: connections.keep_open(conf.retry),
         refresh=tidy.before,
         tidy=tidy.after,
         before_exit=_before_exit,
@@ -102,10 +102,6 @@ def _notify(hook: str, **arguments: object) -> None:
 def _before_fork() -> None:
     current.close()
     connections.close_all()
-
-
-def _after_fork(_role: str) -> None:
-    connections.keep_open()
 
 
 def _before_exit() -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from django.db import connections, reset_queries
 from django.utils import timezone, translation
@@ -19,20 +20,53 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("qcore.worker")
 
+#: Seconds for which a PostgreSQL host may be silent: the least and the most. libpq
+#: takes no time-out below two.
+_SILENCE = (2.0, 15.0)
 #: Seconds without a task after which a connection is checked before it is used: the
 #: server, or something on the way to it, may have closed it.
 _STALE = 1.0
 
 
-def keep_open() -> None:
+def keep_open(lease: float) -> None:
     """Keep every connection of this process open until it breaks.
 
     Connections read these settings; none is made for it, for a driver that no task uses
     need not be installed here.
+
+    Args:
+        lease: seconds; a PostgreSQL host that has vanished is noticed in half of them.
     """
     for settings in connections.settings.values():
         settings["CONN_MAX_AGE"] = None
         settings["CONN_HEALTH_CHECKS"] = True
+        if str(settings["ENGINE"]).endswith((".postgresql", ".postgis")):
+            settings["OPTIONS"] = bounded(settings["OPTIONS"], lease)
+
+
+def bounded(options: Mapping[str, Any], lease: float) -> dict[str, Any]:
+    """Return OPTIONS for PostgreSQL with which nobody waits for a dead network.
+
+    libpq by itself waits for as long as the kernel does: a quarter of an hour for what
+    was sent, two hours for a reply. A statement may take its time all the same: what
+    is bounded is the silence of the other *host*, which answers while a server works.
+    What the project sets, or leaves to a service file, is left alone.
+
+    Args:
+        options: of the project.
+        lease: seconds.
+    """
+    if "service" in options:
+        return dict(options)
+    seconds = min(max(lease / 2, _SILENCE[0]), _SILENCE[1])
+    own = {
+        "connect_timeout": round(seconds),
+        "keepalives_idle": max(1, round(seconds / 2)),
+        "keepalives_interval": max(1, round(seconds / 4)),
+        "keepalives_count": 2,
+        "tcp_user_timeout": round(seconds * 1000),
+    }
+    return own | dict(options)
 
 
 def close_all() -> None:

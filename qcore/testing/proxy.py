@@ -45,10 +45,16 @@ PIECE = 16 * 1024  # bytes read at once
 
 
 class FaultProxy:
-    """Listens on a free port and passes bytes to ``upstream`` (a loopback port)."""
+    """Listens on a free port and passes bytes to another one.
 
-    def __init__(self, upstream: int) -> None:
+    Args:
+        upstream: the port that it passes bytes to, on 127.0.0.1.
+        host: the address that it listens on.
+    """
+
+    def __init__(self, upstream: int, host: str = "127.0.0.1") -> None:
         self._upstream = upstream
+        self._host = host
         self._changed = threading.Condition()
         self._mode: Mode = "pass"
         self._amount = 0.0
@@ -106,7 +112,7 @@ class FaultProxy:
         self.close()
 
     def _listen(self, port: int) -> int:
-        listener = socket.create_server(("127.0.0.1", port))
+        listener = socket.create_server((self._host, port))
         self._listener = listener
         self._acceptor = threading.Thread(
             target=self._accept, args=(listener,), name="fault-proxy", daemon=True

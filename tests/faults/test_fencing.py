@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 
 import pytest
-from chores.ledger import wait_for
 from faults.place import LEASE
 
 from qcore.tasks import async_task, fetch, result
@@ -85,26 +83,6 @@ def test_a_host_that_sleeps_wakes_up_without_harm(on_redis, ledger, key):
     first.wait_for(first.is_complete)
     assert first.dispatcher == dispatcher
     assert "Traceback" not in first.log
-
-
-@pytest.mark.fault("D6")
-def test_a_cluster_that_is_cut_off_stops_what_it_runs(on_redis, through, ledger, key):
-    cut_off = on_redis.start(workers=1, redis={"port": through.port})
-    task_id = async_task(
-        "chores.kind.slow_with_clean_up", key, LEASE * 1.6, cluster=on_redis.queue
-    )
-    (began,) = ledger.wait(key, "began")
-    through.fault("black-hole")
-    at = time.monotonic()
-    on_redis.start(workers=1)
-    (cleaned,) = ledger.wait(key, "cleaned up")
-    assert cleaned.pid == began.pid
-    assert cleaned.at - at < LEASE + 0.5, "at the end of the lease, without a word"
-    ledger.wait(key, "began", 2)
-    through.fault("pass")
-    assert fetch(task_id, wait=20_000).attempt_count == 2
-    assert "its end is not recorded" in cut_off.log
-    wait_for(lambda: len(ledger.entries(key, "cleaned up")) == 2)
 
 
 @pytest.mark.fault("A7")
