@@ -8,7 +8,7 @@ from qcore.conf import fields
 
 from .document import Sentence, settings
 
-_END = re.compile(r"(?<=[.:])\s+(?=[A-Z])")
+_END = re.compile(r"(?<=[.:])\s+(?=[A-Z'\d])")
 
 
 def own_sentences() -> tuple[Sentence, ...]:

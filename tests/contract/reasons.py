@@ -11,9 +11,6 @@ _UNNEEDED = "It is not needed here: qcore asks the operating system itself."
 
 REASONS: dict[str, dict[str, str]] = {
     "workers": {
-        "Uses :func:`multiprocessing.cpu_count()` which can fail on some platforms.": (
-            "It cannot fail here: where the system does not say, there is 1."
-        ),
         "install :ref:`psutil<psutil_package>` to provide an alternative cpu count": (
             _UNNEEDED
         ),
@@ -29,7 +26,6 @@ REASONS: dict[str, dict[str, str]] = {
         "See :ref:`retry` for details how to set values for timeout and retry.": _POINTER,
     },
     "queue_limit": {
-        "can help balance the workload and the memory overhead": _ADVICE,
         "Defaults to ``workers**2``.": (
             "Unset, it grows while tasks take milliseconds, to about 50 ms of work."
         ),
@@ -79,9 +75,5 @@ REASONS: dict[str, dict[str, str]] = {
         "*Psutil does not support cpu affinity on OS X at this time.*": (
             "Of psutil. macOS has no such call; there the setting has no effect."
         ),
-    },
-    "shutdown_grace": {"25 leaves time within the 30 of Kubernetes.": _ADVICE},
-    "serializer": {
-        "'pickle' takes any object and lets whoever holds a signing key run code.": _ADVICE,
     },
 }

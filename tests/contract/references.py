@@ -19,6 +19,7 @@ _TRANSACTIONS = "tests/core/test_sending.py::TestTransactions"
 _OUTCOMES = "tests/engine/test_live_outcomes.py"
 _CACHE = "tests/django/test_cache.py"
 _SCHEDULER = "tests/django/test_scheduler.py"
+_MISTAKES = "tests/contract/test_mistakes.py"
 _REDIS = "plugins/qcore-redis/tests/test_options.py"
 _DISQUE = "plugins/qcore-disque/tests"
 _SQS = "plugins/qcore-sqs/tests"
@@ -202,6 +203,11 @@ REFERENCES: dict[str, dict[str, tuple[str, ...]]] = {
             "tests/core/test_choosing_broker.py::test_broker_class_must_be_one",
         ),
     },
+    "bulk": {
+        "Not supported by the default Redis broker.": (
+            "plugins/qcore-redis/tests/test_contract.py::TestRedis",
+        ),
+    },
     "poll": {
         "Sets the queue polling interval for database brokers": (
             f"{_MONGO}/test_mongo.py::test_waiting_polls_at_the_pace_of_poll",
@@ -251,6 +257,10 @@ REFERENCES: dict[str, dict[str, tuple[str, ...]]] = {
         ),
     },
     "shutdown_grace": {
+        "25 leaves time within the 30 of Kubernetes.": (
+            f"{_MISTAKES}::test_a_contradiction_is_a_warning_that_can_be_silenced",
+            "tests/core/test_advice.py::test_sound_settings_are_left_alone",
+        ),
         "Seconds that running tasks have to end once the cluster is told to stop.": (
             f"{_STOPS}::test_a_long_task_is_given_back_and_runs_in_the_next_cluster",
             f"{_STOPS}::test_short_tasks_end_and_the_rest_is_returned",
@@ -278,6 +288,11 @@ REFERENCES: dict[str, dict[str, tuple[str, ...]]] = {
     "accept_content": {
         "Serializers whose packages a cluster reads.": (
             f"{_STORES}::test_a_pickle_is_read_where_the_project_accepts_it",
+        ),
+    },
+    "serializer": {
+        "lets whoever holds a signing key run code": (
+            f"{_MISTAKES}::test_a_contradiction_is_a_warning_that_can_be_silenced",
         ),
     },
     "max_payload": {

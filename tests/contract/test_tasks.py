@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from fractions import Fraction
 
 import pytest
 from django.db import transaction
@@ -234,3 +235,16 @@ def test_a_task_that_is_not_due_yet(cluster, ledger, key):
     (later,) = ledger.wait(f"{key} later", "ran")
     assert later.at - at > 0.65
     assert now.at < later.at
+
+
+# -- serializer ------------------------------------------------------------------------------
+@sentence("serializer", "How arguments and results are written.")
+@sentence("serializer", "'pickle' takes any object")
+def test_pickle_carries_what_json_refuses(start, settings):
+    third = Fraction(1, 3)
+    with pytest.raises(EnqueueError, match="Fraction"):
+        async_task("chores.kind.echo", third)
+    with override_settings(Q_CLUSTER=settings.Q_CLUSTER | {"serializer": "pickle"}):
+        start(queue="pickled", workers=1)
+        task_id = async_task("chores.kind.echo", third, cluster="pickled")
+        assert result(task_id, wait=10_000) == third

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
 import os
 import re
@@ -13,12 +14,14 @@ from chores.ledger import wait_for
 from contract.document import examples
 from django.test import override_settings
 
+import qcore
 from qcore.conf import Conf, cpu_count, problems
 from qcore.current import current
 from qcore.engine.limits import processors_of
 from qcore.tasks import async_iter, async_task, queue_size, result
 
 sentence = pytest.mark.sentence
+PACKAGE = Path(qcore.__file__).parent
 
 
 # -- name --------------------------------------------------------------------------------
@@ -55,6 +58,43 @@ def test_as_many_workers_as_are_set_work_at_once(start, ledger, key):
 @sentence("workers", "set the worker count in the configuration manually")
 def test_one_worker_for_each_processor_unless_set(start):
     assert len(start(queue="each", workers=None).workers) == cpu_count()
+
+
+@sentence(
+    "workers",
+    "Uses :func:`multiprocessing.cpu_count()` which can fail on some platforms",
+)
+@pytest.mark.parametrize("asked", ["process_cpu_count", "sched_getaffinity"])
+def test_a_system_that_does_not_say_has_one_processor(monkeypatch, asked):
+    for name in ("process_cpu_count", "sched_getaffinity"):
+        monkeypatch.delattr(os, name, raising=False)
+    if asked == "process_cpu_count":  # Python 3.13
+        monkeypatch.setattr(os, asked, lambda: None, raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert cpu_count() == 1
+    assert Conf.from_dict({}).workers == 1
+
+
+@sentence("workers", "install :ref:`psutil<psutil_package>` to provide an alternative")
+@sentence("max_rss", "or install the :ref:`psutil<psutil_package>` module")
+@sentence("cpu_affinity", "setting requires the optional :ref:`psutil")
+def test_nothing_that_a_setting_does_needs_psutil():
+    """Only `qcore memory`, elsewhere than on Linux, has a use for it."""
+    named = [
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        if "psutil" in {n.split(".")[0] for n in imported(path)}
+    ]
+    assert named == ["monitor/memory.py"]
+
+
+def imported(path):
+    """Yield the modules that a file imports, at its head or within a function."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (one.name for one in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
 
 
 # -- recycle ---------------------------------------------------------------------------------
@@ -100,12 +140,15 @@ def test_guard_cycles_that_are_refused(value):
         pytest.param(
             {"workers": 1, "queue_limit": 2},
             3,  # two, and the one that runs
-            marks=sentence(
-                "queue_limit",
-                "This does not limit the amount of tasks that can be queued on the"
-                " broker, but rather how many tasks are kept in memory by a single"
-                " cluster.",
-            ),
+            marks=[
+                sentence(
+                    "queue_limit",
+                    "This does not limit the amount of tasks that can be queued on the"
+                    " broker, but rather how many tasks are kept in memory by a single"
+                    " cluster.",
+                ),
+                sentence("queue_limit", "can help balance the workload"),
+            ],
         ),
         pytest.param(
             {"workers": 2},
@@ -127,6 +170,11 @@ def test_what_one_cluster_holds_in_memory(start, ledger, key, limits, held):
     until = time.monotonic() + 0.3
     while time.monotonic() < until:
         assert broker.lock_size() <= held
+    if "queue_limit" in limits:  # what one leaves, another one takes
+        another = start(queue=queue, retry=60, **limits)
+        another.wait_for(lambda: broker.lock_size() >= 2 * held - 1, 5)
+        another.signal(3)
+        another.wait()
     cluster.signal(3)  # SIGQUIT: what it holds is given back
     cluster.wait()
     broker.purge_queue()

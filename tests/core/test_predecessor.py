@@ -12,6 +12,7 @@ from importlib import import_module
 import pytest
 
 import qcore.tasks as api
+from qcore.conf import Conf, advice, fields, problems
 from qcore.management.commands import qcluster, qinfo, qmemory, qmonitor
 
 NEEDED = inspect.Parameter.empty
@@ -132,3 +133,64 @@ def test_what_was_there_is_there(place):
 def test_a_command_takes_what_it_took(module):
     parser = module.Command().create_parser("manage.py", "command")
     assert set(OPTIONS[module]) <= set(parser._option_string_actions)
+
+
+#: Every key of ``Q_CLUSTER`` that django-q 1.3.9 or django-q2 1.11 reads.
+KEYS = [
+    "name",
+    "workers",
+    "daemonize_workers",
+    "recycle",
+    "max_rss",
+    "timeout",
+    "ack_failures",
+    "max_attempts",
+    "retry",
+    "compress",
+    "save_limit",
+    "save_limit_per",
+    "guard_cycle",
+    "sync",
+    "queue_limit",
+    "label",
+    "catch_up",
+    "redis",
+    "django_redis",
+    "disque_nodes",
+    "disque_auth",
+    "disque_fastack",
+    "iron_mq",
+    "sqs",
+    "orm",
+    "has_replica",
+    "mongo",
+    "mongo_db",
+    "broker_class",
+    "bulk",
+    "poll",
+    "cache",
+    "cached",
+    "scheduler",
+    "error_reporter",
+    "cpu_affinity",
+    "log_level",
+    "time_zone",
+    "cluster_name",
+    "ALT_CLUSTERS",
+    "testing",
+]
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_key_is_a_setting_or_is_told_to_have_no_effect(key):
+    names = {setting.name for setting in fields()}
+    if key in names:
+        return
+    assert problems({key: True}) == []
+    told = advice(Conf.from_dict({key: True}))
+    (advised,) = [one for one in told if one.id == "qcore.W006"]
+    assert advised.message.startswith(f"Q_CLUSTER['{key}'] has no effect: ")
+
+
+def test_every_key_is_here():
+    assert len(KEYS) == len(set(KEYS)) == 41
