@@ -36,7 +36,7 @@ REFERENCES: dict[str, dict[str, tuple[str, ...]]] = {
             f"{_SIGNING}::test_a_package_belongs_to_its_queue_and_its_site",
         ),
         "When a worker encounters a task with an invalid signature": (
-            f"{_DELIVERIES}::test_bad_packages_are_set_aside_and_the_others_go_on",
+            "tests/faults/test_each_broker.py::test_bad_packages_are_set_aside_and_the_others_go_on",
         ),
     },
     "daemonize_workers": {
