@@ -198,6 +198,23 @@ def connect_everywhere(key: str) -> None:
     time.sleep(0.5)
 
 
+def lock_both(key: str, first: int, second: int) -> None:
+    """Lock two rows; whoever does it in the other order meets this one in a deadlock."""
+    from django.db import connection, transaction
+
+    from qcore.models import Schedule
+
+    rows = Schedule.objects.select_for_update()
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL deadlock_timeout = '50ms'")
+        rows.get(pk=first)
+        note(key, "has one")
+        Ledger.of_this_process().wait(key, "has one", 2)
+        rows.get(pk=second)
+    note(key, "has both")
+
+
 def orphan_a_child(key: str) -> None:
     """Leave a process that ends when its parent has gone: somebody has to reap it."""
     child = os.fork()

@@ -39,6 +39,30 @@ def test_a_cluster_waits_for_a_broker_that_comes_later(on_redis, ledger, key):
     assert "Traceback" not in cluster.log
 
 
+@pytest.mark.fault("D13")
+@pytest.mark.parametrize("lacks", ["the password", "a command"])
+def test_a_cluster_says_what_it_may_not_do_and_goes_on_when_it_may(
+    on_redis, ledger, key, lacks
+):
+    """It tells the command that mends it, and no password; who mends it restarts nothing."""
+    given = "canary-of-ann" if lacks == "the password" else "right"
+    rights = ["~*", "+@all", *(["-xreadgroup"] if lacks == "a command" else [])]
+    told = "refuses the password" if lacks == "the password" else "+xreadgroup"
+    with Redis(port=on_redis.server.port) as admin:
+        admin.execute_command("ACL", "SETUSER", "ann", "on", ">right", *rights)
+        url = f"redis://ann:{given}@127.0.0.1:{on_redis.server.port}/0"
+        cluster = on_redis.start(redis=url)
+        cluster.wait_for(lambda: told in cluster.log)
+        assert cluster.exit_code is None
+        new = [f">{given}", "+@all"]
+        admin.execute_command("ACL", "SETUSER", "ann", *new)
+    async_task("chores.kind.record", key, cluster=on_redis.queue)
+    ledger.wait(key, "ran")
+    cluster.wait_idle()
+    assert "canary" not in cluster.log
+    assert "Traceback" not in cluster.log
+
+
 @pytest.mark.fault("D2")
 def test_a_broker_that_dies_in_mid_flight_costs_nothing(on_redis, ledger, key):
     """What runs ends and is stored; what was claimed is acknowledged when it is back."""

@@ -8,12 +8,13 @@ import time
 
 import pytest
 from chores.ledger import wait_for
-from django.db import connection
+from django.db import connection, transaction
 from faults.evidence import history_of, send_naps
 from faults.judge import Fault, check_history
 
 from qcore.current import current
 from qcore.errors import BrokerUnavailable
+from qcore.models import Schedule
 from qcore.tasks import async_task, fetch, result, schedule
 
 #: Minutes in all, and about servers and signals more than about Python.
@@ -175,6 +176,113 @@ def _read_only(yes):
 def _is_read_only():
     reconnect()
     return run("SHOW default_transaction_read_only") == [("on",)]
+
+
+# -- what it refuses -----------------------------------------------------------------------
+@pytest.mark.fault("D1")
+def test_a_cluster_waits_for_a_database_that_comes_later(on_postgres, ledger, key):
+    """Queue and tables are in it: nothing can be told of them until then."""
+    reconnect()
+    on_postgres.server.kill()
+    try:
+        cluster = on_postgres.start(wait=False)
+        cluster.wait_for(lambda: cluster.log.count("trying again in") >= 2)
+        assert cluster.exit_code is None
+    finally:
+        on_postgres.server.start()
+    async_task("chores.kind.record", key, cluster=on_postgres.queue)
+    ledger.wait(key, "ran")
+    cluster.wait_idle()
+    assert "Traceback" not in cluster.log
+
+
+@pytest.mark.fault("D13")
+def test_a_user_who_may_not_come_in_is_told_and_no_password(on_postgres):
+    entry = on_postgres.django["DATABASES"]["default"]
+    entry = entry | {"USER": "stranger", "PASSWORD": "canary-of-the-stranger"}
+    cluster = on_postgres.start(wait=False, django={"DATABASES": {"default": entry}})
+    cluster.wait_for(lambda: 'role "stranger" does not exist' in cluster.log)
+    assert "canary" not in cluster.log
+    assert "Traceback" not in cluster.log
+
+
+@pytest.mark.fault("E8")
+def test_a_server_with_too_few_connections_is_told_and_waited_for(
+    on_postgres, ledger, key
+):
+    """Three for a cluster that wants a dozen: what gets one works, the rest waits."""
+    run("CREATE ROLE crowded LOGIN SUPERUSER")
+    run("ALTER ROLE crowded NOSUPERUSER CONNECTION LIMIT 1")
+    run("GRANT ALL ON ALL TABLES IN SCHEMA public TO crowded")
+    run("GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO crowded")
+    entry = on_postgres.django["DATABASES"]["default"] | {"USER": "crowded"}
+    cluster = on_postgres.start(django={"DATABASES": {"default": entry}})
+    before = {cluster.dispatcher, *cluster.workers}
+    cluster.wait_for(lambda: "too many connections" in cluster.log)
+    task_id = async_task("chores.kind.record", key, cluster=on_postgres.queue)
+    run("ALTER ROLE crowded CONNECTION LIMIT 50")
+    ledger.wait(key, "ran")
+    assert fetch(task_id, wait=20_000).success
+    cluster.wait_idle()
+    assert {cluster.dispatcher, *cluster.workers} == before
+    assert "Traceback" not in cluster.log
+
+
+# -- locks ---------------------------------------------------------------------------------
+@pytest.mark.fault("E3")
+def test_a_deadlock_in_a_task_is_its_failure_and_it_is_tried_again(
+    on_postgres, ledger, key
+):
+    cluster = on_postgres.start()
+    rows = [
+        Schedule.objects.create(name=f"{key} {n}", func="builtins.list", repeats=0).pk
+        for n in range(2)
+    ]
+    sent = [
+        async_task("chores.rude.lock_both", key, *order, cluster=on_postgres.queue)
+        for order in (rows, rows[::-1])
+    ]
+    ledger.wait(key, "has both", 2)
+    records = [await_result(task_id, None) for task_id in sent]
+    assert sorted(record.attempt_count for record in records) == [1, 2]
+    assert "deadlock detected" in cluster.log
+    cluster.wait_idle()
+
+
+@pytest.mark.fault("E4")
+def test_an_acknowledgement_waits_for_a_row_that_somebody_has_locked(
+    on_postgres, ledger, key
+):
+    """An administrator looks at the queue in a transaction and goes for a coffee."""
+    cluster = on_postgres.start()
+    task_id = async_task("chores.kind.nap", key, 0.3, cluster=on_postgres.queue)
+    ledger.wait(key, "began")
+    with transaction.atomic():
+        run("SELECT * FROM qcore_orm_ormq FOR UPDATE")
+        ledger.wait(key, "ended")
+        wait_for(lambda: run("SELECT 1 FROM pg_locks WHERE NOT granted"))
+    await_result(task_id, key)
+    cluster.wait_idle()
+    assert len(ledger.entries(key, "began")) == 1
+
+
+@pytest.mark.fault("E2")
+def test_an_acknowledgement_that_was_lost_is_made_up_for(
+    on_postgres, fault_proxy, ledger, key
+):
+    """The queue is in a database of its own, and the way to it is cut."""
+    direct = on_postgres.django["DATABASES"]["default"]
+    through = fault_proxy(on_postgres.server.port)
+    both = {"default": direct, "queue": direct | {"PORT": through.port}}
+    cluster = on_postgres.start(django={"DATABASES": both}, orm="queue", workers=1)
+    task_id = async_task("chores.kind.nap", key, 0.4, cluster=on_postgres.queue)
+    ledger.wait(key, "began")
+    through.fault("refuse")
+    assert fetch(task_id, wait=5000).success
+    assert current.broker(on_postgres.queue).lock_size() == 1
+    through.fault("pass")
+    cluster.wait_idle()
+    assert len(ledger.entries(key, "began")) == 1
 
 
 @pytest.mark.fault("F1")
