@@ -17,6 +17,28 @@ _NAMES = re.compile(
     r"password|passwd|passphrase|pwd|secret|token|credential|auth|key|dsn",
     re.IGNORECASE,
 )
+# The same as whole words, for names that others have given: "author" has no secret.
+_WORDS = frozenset(
+    [
+        "password",
+        "passwd",
+        "passphrase",
+        "pwd",
+        "secret",
+        "secrets",
+        "token",
+        "tokens",
+        "credential",
+        "credentials",
+        "auth",
+        "authorization",
+        "key",
+        "keys",
+        "apikey",
+        "dsn",
+    ]
+)
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _URL = re.compile(r"(?P<sign>://)(?P<rest>\S*)")
 # What may stand before the first / ? # of a URL that carries no user information:
 # hosts and ports separated by commas, as MongoDB and Redis Sentinel write them.
@@ -66,6 +88,28 @@ def mask(value: Any, key: str = "") -> Any:
     if isinstance(value, bytes):
         return mask_url(value.decode("utf-8", "replace"))
     return mask_url(repr(value))
+
+
+def mask_arguments(value: Any, key: str = "") -> Any:
+    """Return a copy of a task's arguments that is fit for the eyes of the staff.
+
+    Args:
+        value: Dicts, lists and tuples are copied at every depth; objects of other types
+            than text stay as they are.
+        key: The name under which the value was found. Whole words of it count, so that
+            ``api_key`` and ``accessToken`` are hidden, ``author`` and ``monkey`` are not.
+    """
+    if value is None or value == "":
+        return value
+    if any(word.lower() in _WORDS for word in _WORD.findall(key)):
+        return MASK
+    if isinstance(value, str):
+        return mask_url(value)
+    if isinstance(value, dict):
+        return {k: mask_arguments(v, str(k)) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(mask_arguments(item) for item in value)
+    return value
 
 
 def mask_url(text: str) -> str:

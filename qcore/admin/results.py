@@ -42,6 +42,10 @@ _DETAILS = (
 )
 
 
+#: What may be secret, and is shown to those only who have a permission for it.
+_ARGUMENTS = ("shown_args", "shown_kwargs")
+
+
 class TaskAdmin(_Admin):
     """A page to look at results: they can be deleted and sent again, not changed."""
 
@@ -56,6 +60,12 @@ class TaskAdmin(_Admin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Task]:
         """Return the rows without what only the page of a single task shows."""
         return super().get_queryset(request).defer("payload", "value")
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Return what the page of a task shows; arguments need their own permission."""
+        if request.user.has_perm("qcore.view_args"):
+            return self.fields
+        return [name for name in self.fields if name not in _ARGUMENTS]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

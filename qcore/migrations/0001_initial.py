@@ -195,7 +195,10 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "task",
                 "ordering": ["-stopped", "-id"],
-                "permissions": [("resubmit_task", "Can resubmit a task")],
+                "permissions": [
+                    ("resubmit_task", "Can resubmit a task"),
+                    ("view_args", "Can view the arguments of a task"),
+                ],
                 "default_permissions": ("view", "delete"),
                 "indexes": [
                     models.Index(

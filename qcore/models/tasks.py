@@ -51,7 +51,10 @@ class Task(models.Model):
     class Meta:
         ordering: ClassVar = ["-stopped", "-id"]
         verbose_name = "task"
-        permissions: ClassVar = [("resubmit_task", "Can resubmit a task")]
+        permissions: ClassVar = [
+            ("resubmit_task", "Can resubmit a task"),
+            ("view_args", "Can view the arguments of a task"),
+        ]
         default_permissions = ("view", "delete")
         indexes: ClassVar = [
             # From the newest success or failure on, for lists and for pruning; with

@@ -84,28 +84,32 @@ def load_call(text: str, content: str, accept: Collection[str]) -> list[Any]:
     return [[part[0] for part in call], {}] if content == JOINED else call
 
 
-def show(text: str, content: str) -> str:
-    """Return a stored value as text for people; a pickle is never opened."""
+def show(text: str, content: str, *, masked: bool = False) -> str:
+    """Return a stored value as text for people; a pickle is never opened.
+
+    With ``masked``, what looks like a secret is shown as ``***``.
+    """
     if content == TEXT:
         return text
     if content == JOINED:
         try:
-            return "\n".join(show(part, kind) for kind, part in _split_parts(text))
+            parts = _split_parts(text)
+            return "\n".join(show(part, kind, masked=masked) for kind, part in parts)
         except BadPackage as error:
             return f"<{error}>"
     if content == JSON:
-        return describe(text.encode(), content)
+        return describe(text.encode(), content, masked=masked)
     return f"<{content}, {len(text) * 3 // 4} bytes, not shown>"
 
 
 def show_part(text: str, content: str, index: int) -> str:
-    """Return one part of a stored call as text: 0 its args, 1 its kwargs."""
+    """Return one part of a stored call as text, without secrets: 0 args, 1 kwargs."""
     if content != JSON:
-        return show(text, content)
+        return show(text, content, masked=True)
     try:
-        return describe(bytes(_raws(text)[index]), content)
+        return describe(bytes(_raws(text)[index]), content, masked=True)
     except (msgspec.DecodeError, IndexError):
-        return show(text, content)
+        return show(text, content, masked=True)
 
 
 def join_values(values: Sequence[Stored]) -> Stored:

@@ -21,6 +21,7 @@ from typing import Protocol
 import msgspec
 
 from ..errors import BadPackage, ConfigError, SerializeError, did_you_mean
+from ..masking import mask_arguments, mask_url
 from .jsontags import MAX_DEPTH, UNREADABLE, tag, tag_surrogates, untag
 from .refusals import Refused, TooDeep, refusal
 
@@ -136,20 +137,28 @@ def get_serializer(name: str) -> Serializer:
         ) from None
 
 
-def describe(data: bytes, name: str, limit: int = 10_000) -> str:
+def describe(
+    data: bytes, name: str, limit: int = 10_000, *, masked: bool = False
+) -> str:
     """Return a stored payload as text for people; a pickle is never opened.
 
-    A payload of more than ``limit`` bytes is shown as the beginning of its JSON.
+    A payload of more than ``limit`` bytes is shown as the beginning of its JSON. With
+    ``masked``, what looks like a secret is shown as ``***``.
     """
     if name != "json":
         return f"<{name}, {len(data)} bytes, not shown>"
     if len(data) > limit:
-        return f"{data[:limit].decode(errors='replace')}… ({len(data)} bytes)"
+        beginning = data[:limit].decode(errors="replace")
+        if masked:
+            beginning = mask_url(beginning)
+        return f"{beginning}… ({len(data)} bytes)"
     try:
         value = _SERIALIZERS["json"].loads(data)
     except BadPackage:
         return f"<unreadable json, {len(data)} bytes>"
     try:
+        if masked:
+            value = mask_arguments(value)
         return pprint.pformat(value, width=88, sort_dicts=False)
     except (RecursionError, ValueError):  # an integer of more than 4300 digits
         return data.decode()

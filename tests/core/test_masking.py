@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qcore.masking import is_secret, mask, mask_url
+from qcore.masking import is_secret, mask, mask_arguments, mask_url
 
 
 @pytest.mark.parametrize(
@@ -77,6 +79,20 @@ def test_names_of_secrets(key: str) -> None:
 @pytest.mark.parametrize("key", ["host", "port", "workers", "retry", "project_id"])
 def test_other_names(key: str) -> None:
     assert mask({key: "shown"}) == {key: "shown"}
+
+
+def test_arguments_keep_what_is_no_secret() -> None:
+    passed = {
+        "accessToken": "x", "API_KEY": 1, "password": "", "author": "ann", "monkey": 2,
+        "when": date(2026, 1, 2), "urls": ("https://u:pw@h", Decimal("1.5")),
+        ("a", 1): {"db_pwd": ["x"]},
+    }  # fmt: skip
+    assert mask_arguments(passed) == {
+        "accessToken": "***", "API_KEY": "***", "password": "", "author": "ann",
+        "monkey": 2, "when": date(2026, 1, 2),
+        "urls": ("https://u:***@h", Decimal("1.5")), ("a", 1): {"db_pwd": "***"},
+    }  # fmt: skip
+    assert passed["accessToken"] == "x"
 
 
 @pytest.mark.parametrize("empty", [None, "", b""])

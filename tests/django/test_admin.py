@@ -263,6 +263,27 @@ def test_who_may_only_look_can_only_look(staff, save):
     assert Failure.objects.exists()
 
 
+@pytest.mark.fault("I2")
+def test_arguments_need_a_permission_and_secrets_among_them_are_masked(staff, save):
+    args = ["redis://shop:canary@h/0", 7, "plain"]
+    kwargs = {"api_key": "canary", "author": "ann", "deep": [{"token": ["canary"]}]}
+    row = save(outcome="failure", body=msgspec.json.encode([args, kwargs]))
+    address = url("failure", "change", row.pk)
+    client = staff("view_failure")
+    shown = client.get(address).text
+    assert row.func in shown
+    assert "plain" not in shown
+    assert "arguments" not in shown
+    User.objects.get().user_permissions.add(
+        Permission.objects.get(codename="view_args")
+    )
+    shown = client.get(address).text
+    assert "plain" in shown
+    assert "ann" in shown
+    assert "redis://shop:***@h/0" in shown
+    assert "canary" not in shown
+
+
 def test_sending_again_needs_its_own_permission(staff, save):
     row = save(outcome="failure")
     client = staff("view_failure", "resubmit_task")
