@@ -119,8 +119,10 @@ def fail_if_odd(number: int) -> int:
     return number
 
 
-def note_and_return(key: str, length: int) -> str:
-    """Note that it ends, and return something large."""
+def note_and_return(key: str, length: int, seconds: float = 0) -> str:
+    """Sleep, note that it ends, and return something large."""
+    note(key, "began")
+    time.sleep(seconds)
     text = "x" * length
     note(key, "ends")
     return text

@@ -127,8 +127,9 @@ def change_language_and_zone() -> None:
     timezone.activate("Asia/Tokyo")
 
 
-def handlers() -> tuple[int, list[str]]:
-    """Return who this is, and what it does on signals."""
+def handlers(seconds: float = 0) -> tuple[int, list[str]]:
+    """Take a while, and return who this is, and what it does on signals."""
+    time.sleep(seconds)
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
     return os.getpid(), [str(signal.getsignal(number)) for number in numbers]
 

@@ -193,6 +193,7 @@ def test_a_target_that_is_not_there(fakes: FakePlugins) -> None:
 
 
 # -- observers -----------------------------------------------------------------
+@pytest.mark.fault("B23")
 def test_observers_are_told_one_by_one(
     fakes: FakePlugins, caplog: pytest.LogCaptureFixture
 ) -> None:

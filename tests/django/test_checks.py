@@ -120,6 +120,13 @@ def test_contradictions_are_warnings_with_their_hint(settings):
     assert message.hint == advice(current.conf)[0].hint
 
 
+@pytest.mark.fault("J7")
+def test_a_secret_of_a_template_is_told_by_django_itself(settings):
+    settings.SECRET_KEY = "django-insecure-" + "x" * 60
+    found = framework.run_checks(include_deployment_checks=True)
+    assert "security.W009" in {message.id for message in found}
+
+
 @pytest.mark.fault("J9")
 def test_a_key_without_effect_is_a_warning(settings):
     settings.Q_CLUSTER = {**ORM, "has_replica": True}

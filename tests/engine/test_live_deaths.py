@@ -74,6 +74,29 @@ def test_a_worker_killed_while_it_returns_its_result(cluster, ledger, key):
         assert len(ledger.entries(own, "ends")) == record.attempt_count
 
 
+@pytest.mark.fault("A3")
+def test_a_worker_killed_with_half_of_its_result_sent(cluster, ledger, key):
+    """The dispatcher stands still, so that no more fits into the socket."""
+    dispatcher = cluster.dispatcher
+    task_id = async_task("chores.kind.note_and_return", key, 5_000_000, 0.5)
+    (first,) = ledger.wait(key, "began")
+    os.kill(dispatcher, signal.SIGSTOP)
+    try:
+        ledger.wait(key, "ends")
+        wait_for(lambda: is_asleep(first.pid), what="worker that cannot go on")
+        os.kill(first.pid, signal.SIGKILL)
+    finally:
+        os.kill(dispatcher, signal.SIGCONT)
+    record = wait_for(lambda: (r := fetch(task_id)) and r.success and r)
+    assert len(record.result) == 5_000_000
+    assert len(ledger.entries(key, "ends")) == record.attempt_count == 2
+
+
+def is_asleep(pid):
+    states = {process.state for process in processes() if process.pid == pid}
+    return states == {"S"}
+
+
 @pytest.mark.fault("B2")
 def test_a_task_that_ends_its_process_is_tried_again_at_once(cluster, ledger, key):
     task_id = async_task("chores.rude.leave_once", key, 3)
@@ -224,7 +247,9 @@ def test_workers_that_die_in_their_start_are_replaced_ever_later(start, ledger, 
         cluster.close()
 
 
-def test_every_worker_is_there_afterwards(cluster):
+@pytest.mark.fault("A2")
+def test_every_worker_is_there_afterwards_and_stops(cluster):
     cluster.wait_for(cluster.is_complete)
     assert result(async_task("chores.kind.add", 1, 1), wait=10_000) == 2
     assert "Traceback" not in cluster.log.replace("Fatal Python error", "")
+    assert cluster.stop() == 0
