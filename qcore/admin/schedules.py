@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import OuterRef, Subquery
+from django.forms import Textarea
 from django.urls import reverse
 from django.utils.html import format_html
 
+from ..fields import BodyField
 from ..models import SHORT, Schedule, Task
 
 if TYPE_CHECKING:
@@ -41,6 +43,8 @@ class ScheduleAdmin(_Admin):
     list_filter = ("next_run", "schedule_type", "cluster", "paused")
     search_fields = ("name", "func")
     readonly_fields = ("error", "last_run")
+    # arguments are a line, and seldom more
+    formfield_overrides: ClassVar = {BodyField: {"widget": Textarea({"rows": 2})}}
     fieldsets = (
         (None, {"fields": ["name", "func", "args", "kwargs", "hook", "cluster"]}),
         (
