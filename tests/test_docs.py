@@ -170,6 +170,37 @@ def test_the_glossary_is_in_order() -> None:
     assert words == sorted(words)
 
 
+#: Words of others for what has a word here: task hook, worker, sentinel, quarantine,
+#: lease, queue, task. A page that speaks of others may use them.
+FOREIGN = re.compile(
+    r"\b(callbacks?|consumers?|masters?|supervisors?|subscribers?|dead.letters?|poison"
+    r"|nack\w*|visibility timeouts?|message queues?|background jobs?|cron ?jobs?)\b",
+    re.IGNORECASE,
+)
+OF_OTHERS = {"compare.md", "upgrade.md", "contract.md", "brokers.md"}
+
+
+@every_page
+def test_a_page_calls_things_by_their_words(page: Path) -> None:
+    if page.name not in OF_OTHERS:
+        assert FOREIGN.findall(prose(page)) == []
+
+
+def test_what_the_software_says_has_the_words_of_the_glossary() -> None:
+    said = [setting.description for setting in fields()]
+    said += [*IDS.values(), parser().format_help()]
+    said += [f"{verb.HELP} {verb.__doc__}" for verb in VERBS.values()]
+    assert FOREIGN.findall("\n".join(said)) == []
+    assert FOREIGN.findall("a dead-letter queue of the master") != []
+
+
+def test_every_word_of_the_glossary_is_in_use() -> None:
+    glossary = DOCS / "glossary.md"
+    text = " ".join(page.read_text() for page in pages() if page != glossary).lower()
+    words = re.findall(r"^\| ([a-z ]+) \|", glossary.read_text(), re.MULTILINE)
+    assert [one for one in words if not re.search(rf"\b{one}", text)] == []
+
+
 # -- links and commands ----------------------------------------------------------------
 @every_page
 def test_every_link_leads_to_a_heading_or_a_file(page: Path) -> None:
