@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import subprocess
 import sys
 import venv
@@ -21,8 +23,18 @@ def bare(tmp_path: Path) -> Environment:
 
 @pytest.fixture(scope="session")
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A wheelhouse with every distribution of this repository."""
-    folder = tmp_path_factory.mktemp("dist")
+    """A wheelhouse with every distribution of this repository, built once in a run."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return _build(tmp_path_factory.mktemp("dist"))
+    # the folder that the processes of xdist have in common
+    shared = tmp_path_factory.getbasetemp().parent
+    folder = shared / "dist"
+    with (shared / "dist.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return folder if folder.exists() else _build(shared / "building").rename(folder)
+
+
+def _build(folder: Path) -> Path:
     places = [str(ROOT), *(f"{ROOT}/plugins/{name}" for name in PLUGINS)]
     pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(folder)]
     built = subprocess.run([*pip, *places], capture_output=True, text=True, check=False)
