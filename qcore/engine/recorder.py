@@ -293,6 +293,9 @@ class Recorder:
     def _return(self, jobs: Sequence[Job]) -> None:
         """Give deliveries back; where the broker cannot, their lease does it."""
         if jobs and self._broker.supports_release:
+            for job in jobs:
+                # our own pusher may be the next who claims it, before it is settled
+                job.lost = True
             self._insist(lambda: self._broker.release([job.receipt for job in jobs]))
         for job in jobs:
             self._tally.settle(job)

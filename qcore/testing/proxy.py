@@ -160,7 +160,7 @@ class FaultProxy:
             while piece := source.recv(PIECE):
                 self._carry(pair, piece, sink)
             self._hold()  # in a black hole the end of a stream is not seen either
-            sink.shutdown(socket.SHUT_WR)
+            pair.end(sink)
         except OSError:
             pair.reset()
         if pair.one_way_done():
@@ -222,6 +222,7 @@ class _Pair:
     def __init__(self, client: socket.socket, server: socket.socket) -> None:
         self.client, self.server = client, server
         self._open_ways = 2
+        self._is_reset = False
         self._lock = threading.Lock()
 
     def one_way_done(self) -> bool:
@@ -229,6 +230,12 @@ class _Pair:
         with self._lock:
             self._open_ways -= 1
             return self._open_ways == 0
+
+    def end(self, sink: socket.socket) -> None:
+        """Tell one side that the other has ended, which a reset would only seem to be."""
+        with self._lock:
+            if not self._is_reset:
+                sink.shutdown(socket.SHUT_WR)
 
     def end_replies(self) -> None:
         """Let the client read the end of the stream."""
@@ -240,6 +247,7 @@ class _Pair:
     def reset(self) -> None:
         """Reset both ends; wakes the pumps that wait for bytes."""
         with self._lock:
+            self._is_reset = True
             _reset(self.client)
             _reset(self.server)
 

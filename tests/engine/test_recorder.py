@@ -121,6 +121,22 @@ def test_a_crash_is_given_back_at_once_until_the_cap(request):
     assert desk.counts == (0, 2, 2)
 
 
+def test_what_goes_back_may_come_again_at_once(desk, monkeypatch):
+    """To this cluster, too: that delivery is no copy of one that it holds."""
+    job, release = desk.twin.ended(), desk.twin.broker.release
+    held = []
+
+    def release_and_look(receipts, delay=0):
+        release(receipts)
+        held.extend(job for job in desk.twin.tally.held if not job.lost)
+
+    monkeypatch.setattr(desk.twin.broker, "release", release_and_look)
+    desk.recorder.give_back(job)
+    desk.run()
+    assert desk.twin.waiting == 1
+    assert held == []
+
+
 # -- what cannot be stored ------------------------------------------------------------
 def test_one_bad_result_does_not_hold_up_the_batch(desk):
     good, bad, other = (

@@ -15,6 +15,7 @@ from .environments import find_server
 #: What the servers do not check, and boto3 wants.
 REGION = "eu-west-1"
 
+LOCKED = Path(__file__).with_name("sqs_locked.py")
 WRITING = Path(__file__).with_name("sqs_durable.py")
 
 
@@ -33,14 +34,18 @@ class SQSServer(LoopbackServer):
 
 
 class MotoServer(SQSServer):
-    """Runs ``moto_server``, the most faithful of those that need no account."""
+    """Runs ``moto_server``, the most faithful of those that need no account.
+
+    Under a lock, without which it gives one message to two who ask at the same moment.
+    """
 
     def __init__(self) -> None:
-        self._program = find_server("moto", "moto_server")
+        self._python = Path(find_server("moto", "moto_server")).with_name("python")
         super().__init__()
 
     def command(self) -> list[str]:
-        return [self._program, "-H", self.host, "-p", str(self.port)]
+        program = [str(self._python), str(LOCKED)]
+        return [*program, "-H", self.host, "-p", str(self.port)]
 
 
 class MinistackServer(SQSServer):
