@@ -6,7 +6,10 @@ import contextlib
 import os
 import re
 import sys
+import traceback
 from pathlib import Path
+
+import qcore
 
 from ..errors import BrokerUnavailable, ConfigError, PluginError, QcoreError
 from ..masking import mask_url
@@ -87,7 +90,9 @@ def _start() -> None:
     try:
         django.setup()
     except Exception as error:
-        raise _cannot_start(name, error) from error
+        raise ConfigError(
+            f"Django cannot start with the settings {name!r}:\n{_traceback_of(error)}"
+        ) from error
     if not apps.is_installed("qcore"):
         raise ConfigError(
             f"INSTALLED_APPS of {name!r} has no 'qcore'. Add it, and run: python"
@@ -101,6 +106,22 @@ def _cannot_start(name: str, error: Exception) -> ConfigError:
         f"Django cannot start with the settings {name!r}: {type(error).__name__}:"
         f" {error}. With --traceback you see where."
     )
+
+
+def _traceback_of(error: Exception) -> str:
+    """Return a traceback that begins in the project, and not in what imports it.
+
+    It stands in the log of a service, where nobody can ask for it afterwards.
+    """
+    import django
+
+    ours = [str(Path(module).parent) for module in (django.__file__, qcore.__file__)]
+    foreign = (*(f"{folder}{os.sep}" for folder in ours), "<frozen importlib")
+    trace = error.__traceback__
+    while trace and trace.tb_frame.f_code.co_filename.startswith(foreign):
+        trace = trace.tb_next
+    lines = traceback.format_exception(type(error), error, trace)
+    return mask_url("".join(lines).rstrip())
 
 
 def told(error: Exception) -> tuple[str, int]:

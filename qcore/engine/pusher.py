@@ -20,8 +20,9 @@ logger = logging.getLogger("qcore.pusher")
 
 #: Seconds that one call may wait in the broker: a stop takes no longer than that.
 _WAIT = 1.0
-#: Seconds for which a package of a later release is given back each time.
-_NEWER_DELAY = 30.0
+#: Seconds for which a package of a later release is given back each time, and how
+#: often: a deploy is over in ten minutes, and then nobody here will ever read it.
+_NEWER_DELAY, _NEWER_TIMES = 30.0, 20
 
 
 class Pusher:
@@ -103,13 +104,13 @@ class Pusher:
     def _set_aside(
         self, broker: Broker, delivery: Delivery, error: PackageError
     ) -> None:
-        if not isinstance(error, NewerPackage):
+        if not isinstance(error, NewerPackage) or delivery.attempt > _NEWER_TIMES:
             self._quarantine(broker, delivery, error)
             return
         logger.warning("%s It is given back.", error)
-        if broker.supports_release:
-            delay = _NEWER_DELAY if broker.supports_delay else 0
-            broker.release([delivery.receipt], delay=delay)
+        # a broker that cannot delay would give it to us again at once: its lease does it
+        if broker.supports_release and broker.supports_delay:
+            broker.release([delivery.receipt], delay=_NEWER_DELAY)
 
     def _quarantine(
         self, broker: Broker, delivery: Delivery, error: PackageError

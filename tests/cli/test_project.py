@@ -95,6 +95,17 @@ def test_settings_that_raise_are_told_in_one_line(qcore, tmp_path):
     assert "Traceback" not in done.stderr
 
 
+def test_a_mistake_in_an_app_is_told_at_its_place(qcore, tmp_path):
+    app = "from django.apps import AppConfig\nclass Shop(AppConfig:\n"
+    (tmp_path / "shop.py").write_text(app)
+    write_project(tmp_path, SETTINGS.replace('"qcore", ', '"qcore", "shop", '))
+    done = qcore(tmp_path, "info")
+    assert done.returncode == 2
+    assert "SyntaxError" in done.stderr
+    assert f'"{tmp_path / "shop.py"}", line 2' in done.stderr
+    assert "django/" not in done.stderr
+
+
 @pytest.mark.fault("J1")
 def test_a_wrong_setting_is_told_by_every_verb(qcore, tmp_path):
     write_project(tmp_path, SETTINGS.replace("workers", "worker"))

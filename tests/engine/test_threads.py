@@ -9,6 +9,7 @@ import pytest
 from chores.ledger import wait_for
 from chores.twin import Broken, Twin
 
+from qcore.engine import pusher as pusher_module
 from qcore.engine import timer as timer_module
 from qcore.engine.herald import Herald
 from qcore.engine.keeper import Keeper
@@ -109,6 +110,40 @@ def test_a_package_of_a_later_release_is_given_back_for_a_while(twin):
     assert intake.given == []
     assert (twin.waiting, twin.claimed) == (1, 0)
     assert twin.broker.dequeue(1) == [], "not at once"
+
+
+@pytest.mark.fault("G9")
+def test_a_package_that_no_cluster_can_read_is_put_aside_in_the_end(twin, monkeypatch):
+    intake = Intake(twin)
+    monkeypatch.setattr(pusher_module, "_NEWER_DELAY", 0)
+    package = twin.signer.sign(twin.task())
+    twin.broker.enqueue(package[:2] + b"\x09" + package[3:])
+    for _ in range(pusher_module._NEWER_TIMES):
+        intake.once()
+        assert (twin.waiting, twin.claimed, twin.store.aside) == (1, 0, [])
+    intake.once()
+    assert [reason for _, reason in twin.store.aside] == ["NewerPackage"]
+    assert (twin.waiting, twin.claimed) == (0, 0)
+
+
+@pytest.mark.fault("D8")
+def test_a_copy_of_what_is_in_our_hands_is_left_to_its_lease(twin):
+    """It would pass the look into the store, and be dealt when the first has ended."""
+    intake = Intake(twin)
+    task = twin.send()
+    intake.once()
+    (first,) = intake.given
+    twin.broker.enqueue(twin.signer.sign(task))
+    twin.broker.release([d.receipt for d in twin.broker.dequeue(9)])
+    intake.once()
+    assert intake.given == [first]
+    assert twin.claimed == 2
+    first.lost = True  # then the copy is what there is
+    twin.broker.release([d.receipt for d in twin.broker.dequeue(9)])
+    twin.broker.enqueue(twin.signer.sign(task))
+    twin.broker.release([d.receipt for d in twin.broker.dequeue(9)])
+    intake.once()
+    assert len(intake.given) == 2
 
 
 def test_a_stored_success_is_only_settled(twin):
