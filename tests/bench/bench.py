@@ -5,6 +5,9 @@
     python3 noxfile.py -s bench -- --store redis --peers qcore,huey,saq --rounds 3
     python3 noxfile.py -s bench -- --store postgres --measure drain,batch,latency
     python3 noxfile.py -s bench -- --store sqlite --peers qcore,huey --tasks 5000
+    python3 noxfile.py -s bench -- --store postgres --measure waiting,results --depth 1000000
+    python3 noxfile.py -s bench -- --store redis --measure killed,restart --patience 130
+    python3 noxfile.py -s bench -- --limits
 
 Every peer runs its worker processes in an environment of its own, with Django loaded
 and its logging at WARNING, against servers that this run starts and ends. In each
@@ -22,8 +25,10 @@ How to read it:
   first record until all is quiet;
 - memory: PSS, in which a page that processes share counts once;
 - lost, twice: tasks that did not run, or ran more than once;
+- idle: CPU time by the scheduler's clock, which counts nanoseconds;
 - foreign: cores that other work of this machine used meanwhile. Compare rows where it
-  is alike; CPU for each task is far less sensitive to it than rates.
+  is alike; CPU for each task is far less sensitive to it than rates. Where there is
+  much of it, a peer with more processes gets more of the machine.
 
 Results are on for everybody, in the peer's default place: qcore's and django-q2's in
 the database, PostgreSQL where the queue is in Redis. A contender is a peer, or
@@ -34,23 +39,26 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import platform
 import random
 import signal
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 # the servers of the tests, beside this folder
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
 
+import limits  # noqa: E402
 from environment import make_environment  # noqa: E402
 from machine import wait_calm  # noqa: E402
-from measurements import MEASUREMENTS, Measurement, Plan  # noqa: E402
-from options import read_options  # noqa: E402
+from measurements import MEASUREMENTS, Measurement  # noqa: E402
+from options import plan_of, read_options  # noqa: E402
 from run import PeerFailed, Run  # noqa: E402
-from stores import Store, open_store  # noqa: E402
+from stores import open_store  # noqa: E402
 from table import Rounds, render  # noqa: E402
 
 if TYPE_CHECKING:
@@ -63,24 +71,47 @@ def main() -> None:
     # so that what was started is ended then, too
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     programs = {peer: _programs(peer) for peer in {c.peer for c in options.peers}}
-    contenders = [c for c in options.peers if programs[c.peer]]
-    found: dict[str, Rounds] = {}
-    with tempfile.TemporaryDirectory(prefix="qcore-bench-") as folder:
-        Path(folder).chmod(0o755)  # for the user that PostgreSQL runs as
-        with open_store(options.store, Path(folder)) as store:
-            runs = _runs(contenders, programs, store)
-            try:
-                for name in options.measure:
-                    rounds = _rounds(MEASUREMENTS[name], runs, options)
-                    found[name] = rounds
-            finally:
-                for run in runs:
-                    run.stop(grace=0.5)
+    if options.limits:
+        print("\n".join(limits.render(options.rounds)))
+        return
+    able = {c: place for c in options.peers if (place := programs[c.peer])}
+    found = {
+        name: _measure(MEASUREMENTS[name], able, options) for name in options.measure
+    }
     if options.json:
-        print(json.dumps({"store": options.store, "measurements": found}))
+        print(json.dumps(_document(found, options)))
         return
     for name, rounds in found.items():
         print("\n".join(["", *render(MEASUREMENTS[name], rounds, options.store)]))
+
+
+def _document(found: dict[str, Rounds], options: argparse.Namespace) -> dict[str, Any]:
+    """Return the figures of every turn, in the order of the rounds."""
+    words = {k: v for k, v in vars(options).items() if k not in ("peers", "json")}
+    peers = [contender.name for contender in options.peers]
+    machine = {"processors": os.cpu_count(), "python": platform.python_version()}
+    return {**machine, "options": words, "peers": peers, "measurements": found}
+
+
+def _measure(
+    measurement: Measurement, able: dict[Contender, Path], options: argparse.Namespace
+) -> Rounds:
+    """Run all rounds of a measurement, on servers of its own."""
+    with tempfile.TemporaryDirectory(prefix="qcore-bench-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)  # for the user that PostgreSQL runs as
+        keep = measurement.appendonly
+        with open_store(options.store, folder, appendonly=keep) as store:
+            runs = [
+                Run(contender, place, store, number=number)
+                for number, (contender, place) in enumerate(able.items())
+                if measurement.fits(contender)
+            ]
+            try:
+                return _rounds(measurement, runs, options)
+            finally:
+                for run in runs:
+                    run.stop(grace=0.5)
 
 
 def _programs(peer: str) -> Path | None:
@@ -91,25 +122,14 @@ def _programs(peer: str) -> Path | None:
         return None
 
 
-def _runs(
-    contenders: list[Contender], programs: dict[str, Path | None], store: Store
-) -> list[Run]:
-    return [
-        Run(contender, place, store, number=number)
-        for number, contender in enumerate(contenders)
-        if (place := programs[contender.peer])
-    ]
-
-
 def _rounds(
     measurement: Measurement, runs: list[Run], options: argparse.Namespace
 ) -> Rounds:
     """Let everybody take a turn in each round, in a new order."""
-    plan = Plan(options.tasks, options.seconds, options.workers, options.latencies)
-    able = [run for run in runs if measurement.fits(run.contender)]
-    rounds: Rounds = {run.contender.name: [] for run in able}
+    plan = plan_of(options)
+    rounds: Rounds = {run.contender.name: [] for run in runs}
     for number in range(options.rounds):
-        order = list(able)
+        order = list(runs)
         random.Random(number).shuffle(order)
         for run in order:
             wait_calm(options.calm)

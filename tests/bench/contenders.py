@@ -51,6 +51,12 @@ class Contender:
         """Whether its peer can enqueue many tasks with one call."""
         return hasattr(load(self.peer), "enqueue_many")
 
+    @property
+    def has_filler(self) -> bool:
+        """Whether results can be left behind without running so many tasks."""
+        module = load(self.peer)
+        return hasattr(module, "fill_results") or hasattr(module, "finish_all")
+
 
 def parse(words: str, store: str) -> list[Contender]:
     """Return the contenders that comma-separated words name; ``all`` is every peer.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from contenders import PEERS, load, parse
-from measurements import MEASUREMENTS
+from measurements import MEASUREMENTS, Plan
 from stores import STORES
 
 
@@ -34,8 +34,14 @@ def read_options(description: str) -> argparse.Namespace:
         help="for a drain: slow peers get fewer tasks",
     )
     add("--latencies", type=int, default=200, help="tasks of `latency`")
+    add("--depth", type=int, default=100_000, help="of `waiting` and `results`")
+    add("--idle", type=float, default=20.0, help="seconds of `idle`")
+    add("--patience", type=float, default=30.0, help="seconds after a fault, at most")
     add("--workers", type=int, default=2)
     add("--calm", type=float, default=4.0, help="seconds to wait for a calm machine")
+    add(
+        "--limits", action="store_true", help="what the machine can do without any peer"
+    )
     add("--json", action="store_true", help="the figures of every turn")
     options = parser.parse_args()
     try:
@@ -46,7 +52,23 @@ def read_options(description: str) -> argparse.Namespace:
     options.measure = names if options.measure == "all" else options.measure.split(",")
     if unknown := set(options.measure) - set(names):
         parser.error(f"unknown {min(unknown)!r}; --measure takes: {', '.join(names)}")
+    options.measure = [
+        name for name in options.measure if options.store in MEASUREMENTS[name].stores
+    ]
     return options
+
+
+def plan_of(options: argparse.Namespace) -> Plan:
+    """Return how much is to be done."""
+    return Plan(
+        tasks=options.tasks,
+        seconds=options.seconds,
+        workers=options.workers,
+        latencies=options.latencies,
+        depth=options.depth,
+        patience=options.patience,
+        idle=options.idle,
+    )
 
 
 def _epilog() -> str:

@@ -26,6 +26,8 @@ HERE = Path(__file__).parent
 _ANSWER = 900
 #: Seconds until a worker process that is told to end is killed.
 _GRACE = 3.0
+#: Seconds until a service manager starts again what has ended: systemd's example.
+_RESTART = 1.0
 #: A tree is quiet when for this long, in seconds, it uses less than a share of a core.
 _QUIET_FOR, _QUIET_SHARE, _LOOK_EVERY = 0.4, 0.1, 0.1
 
@@ -55,6 +57,10 @@ class Run:
         self.records = store.folder / f"{contender.label}.records"
         self._output = store.folder / f"{contender.label}.output"
         self._workers: list[subprocess.Popen[bytes]] = []
+        self._commands: list[list[str]] = []
+        self._asked_for = 2  # workers
+        self._supervised = False
+        self.restarts = 0
 
     # -- its services -------------------------------------------------------------
     def fresh(self, template: str | None = None) -> None:
@@ -120,24 +126,45 @@ class Run:
         return self.ask("enqueue", kind=kind, count=count, base=base)
 
     # -- its workers --------------------------------------------------------------
-    def start(self, workers: int = 2) -> float:
-        """Start its workers, and return when."""
+    def start(self, workers: int = 2, *, supervised: bool = False) -> float:
+        """Start its workers, and return when.
+
+        With ``supervised``, what ends is started again after a second while something
+        is waited for, as a service manager would.
+        """
         began = time.time()
-        turn = self.turn(workers)
-        environment = self._environment(turn)
-        for command in load(self.contender.peer).workers(turn):
-            with self._output.open("ab") as output:
-                started = subprocess.Popen(
-                    [str(self._programs / command[0]), *command[1:]],
-                    env=environment,
-                    cwd=self.store.folder,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output,
-                    start_new_session=True,
-                )
-            self._workers.append(started)
+        self._asked_for, self._supervised, self.restarts = workers, supervised, 0
+        self._commands = load(self.contender.peer).workers(self.turn(workers))
+        self._workers = [self._spawn(command) for command in self._commands]
         return began
+
+    def _spawn(self, command: list[str]) -> subprocess.Popen[bytes]:
+        with self._output.open("ab") as output:
+            return subprocess.Popen(
+                [str(self._programs / command[0]), *command[1:]],
+                env=self._environment(self.turn(self._asked_for)),
+                cwd=self.store.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    def tend(self) -> None:
+        """Start again what has ended, or say that it has.
+
+        Raises:
+            PeerFailed: it has, and nobody supervises it.
+        """
+        if self.alive():
+            return
+        if not self._supervised:
+            raise PeerFailed(f"{self.contender.name}: {self.output()}")
+        time.sleep(_RESTART)
+        for number, worker in enumerate(self._workers):
+            if worker.poll() is not None:
+                self._workers[number] = self._spawn(self._commands[number])
+                self.restarts += 1
 
     @property
     def roots(self) -> list[int]:
@@ -179,8 +206,7 @@ class Run:
         while count_records(self.records) < count:
             if time.monotonic() > deadline:
                 return False
-            if not self.alive():
-                raise PeerFailed(f"{self.contender.name}: {self.output()}")
+            self.tend()
             time.sleep(step)
         return True
 

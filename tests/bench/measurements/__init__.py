@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from .base import Measurement, Plan
+from .depth import RESULTS, WAITING
+from .faults import KILLED, RESTART
+from .idle import IDLE
 from .latency import LATENCY
 from .rates import BATCH, DRAIN
+from .scale import SCALE
 
+_ALL = (DRAIN, BATCH, LATENCY, IDLE, WAITING, RESULTS, SCALE, KILLED, RESTART)
 #: By name, in the order in which they are described.
-MEASUREMENTS: dict[str, Measurement] = {
-    measurement.name: measurement for measurement in (DRAIN, BATCH, LATENCY)
-}
+MEASUREMENTS: dict[str, Measurement] = {one.name: one for one in _ALL}
 
 __all__ = ["MEASUREMENTS", "Measurement", "Plan"]

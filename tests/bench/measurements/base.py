@@ -22,6 +22,9 @@ class Plan:
     seconds: float  # that a drain shall take, at most, as far as can be foreseen
     workers: int
     latencies: int  # tasks of a measurement of latency
+    depth: int  # tasks that wait, or results that are stored, in a deep queue
+    patience: float  # seconds to wait for what a fault has stopped
+    idle: float  # seconds of idleness that are measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,8 @@ class Measurement:
     figures: tuple[Figure, ...]
     run: Callable[[Run, Plan], Figures]
     fits: Callable[[Contender], bool] = lambda contender: True
+    appendonly: bool = False  # needs a Redis that keeps its queue on disk
+    stores: tuple[str, ...] = ("redis", "postgres", "sqlite")
 
 
 def rounded(figures: Figures) -> Figures:

@@ -14,6 +14,6 @@ On the peer's side, in its own environment with Django set up, there are also:
 - ``enqueue_many(kind, tasks)``: a batch, where the peer has such a call;
 - ``stored()``: how many results it keeps, -1 where it keeps none;
 - ``setup()``: tables that are not made by Django's migrations;
-- ``finish_all()``: turns waiting tasks into finished ones, where that is a matter of
-  one statement.
+- ``fill_results(count)``: stores so many results without running anything; or
+- ``finish_all()``: turns waiting tasks into finished ones, which does the same.
 """
