@@ -114,6 +114,11 @@ def snapshots() -> list[Snapshot]:
     return sorted(read, key=lambda snapshot: (snapshot.host, snapshot.started))
 
 
+def running() -> list[Snapshot]:
+    """Return ``snapshots`` less those whose last word was that they have stopped."""
+    return [snapshot for snapshot in snapshots() if snapshot.state != "stopped"]
+
+
 def _key(cluster: str) -> str:
     return f"qcore:{current.conf.name}:status:{cluster}"
 

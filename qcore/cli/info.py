@@ -33,13 +33,13 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace, out: TextIO) -> int:
     """Show what is asked for; 3 says that no cluster is running or one has a problem."""
     from ..monitor.look import Watcher
-    from ..status import snapshots
+    from ..status import running
 
     if options.config:
         _show_config(options, out)
         return OK
     if options.ids:
-        ids = [cluster.cluster for cluster in snapshots()]
+        ids = [cluster.cluster for cluster in running()]
         if options.json:
             write_json(out, {"schema": SCHEMA, "ids": ids})
         else:

@@ -27,14 +27,14 @@ def run(options: Namespace, out: TextIO) -> int:
     from ..monitor import memory
     from ..monitor.screen import is_terminal, width
     from ..monitor.text import Paint
-    from ..status import snapshots
+    from ..status import running
 
     if is_terminal(out) and not (options.run_once or options.json):
         from ..monitor.live import watch_lines
 
         watch_lines(memory.look, options.interval, out)
         return OK
-    clusters = snapshots()
+    clusters = running()
     if options.json:
         write_json(out, memory.as_dict(clusters))
     else:

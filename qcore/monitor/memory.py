@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..status import Snapshot, snapshots
+from ..status import Snapshot, running
 from .text import Paint, clip, number, size, table
 
 SCHEMA = "qcore.memory/1"
@@ -118,7 +118,7 @@ def render(clusters: list[Snapshot], width: int, paint: Paint) -> list[str]:
 
 def look(width: int, paint: Paint) -> list[str]:
     """Return the memory of the clusters that run now, as lines."""
-    return render(snapshots(), width, paint)
+    return render(running(), width, paint)
 
 
 def _row(process: Process) -> tuple[str, ...]:

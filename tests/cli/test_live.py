@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from io import StringIO
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from json_schemas import validate
 from terminal import Terminal
 
 from qcore import __version__
+from qcore.status import Snapshot, publish, snapshots
 
 WITHOUT_RICH = (
     "import sys; sys.modules['rich'] = None; from qcore.cli import main;"
@@ -191,6 +193,23 @@ def test_forty_workers_in_a_terminal(asleep, boxes, size):
         assert shown.count("busy") >= size[0] - 12
         hidden = 40 - sum(" 48.8 MiB " in row for row in rows)
         assert not hidden or f"and {hidden} more workers, 0 of them idle" in shown
+
+
+@pytest.mark.django_db
+def test_a_cluster_that_has_stopped_is_not_one_that_runs():
+    pytest.importorskip("qcore_orm")
+    now = time.time()
+    last_words = Snapshot(
+        cluster="0" * 32, name="tests", queue="tests", host="web-1", version="2",
+        broker="SQLite", state="stopped", sentinel_pid=1, dispatcher_pid=2,
+        started=now - 9, at=now, workers=[],
+    )  # fmt: skip
+    publish(last_words)
+    assert [one.cluster for one in snapshots()] == ["0" * 32]
+    for words in (["qmemory"], ["qinfo", "--ids"], ["qinfo"]):
+        out = StringIO()
+        call_command(*words, stdout=out)
+        assert "0" * 8 not in out.getvalue()
 
 
 @pytest.mark.parametrize("end", ["ctrl-c", "sigterm"])
