@@ -7,6 +7,7 @@ import itertools
 import os
 import re
 import time
+import types
 from pathlib import Path
 
 import pytest
@@ -206,16 +207,45 @@ def test_the_tables_are_what_is_reckoned(processors, workers, each, rows):
     assert reckoned == rows
 
 
+#: Two calls of the system as they would be on a larger machine: who asks for which
+#: processors is noted, by pid.
+LARGER_MACHINE = """
+import os
+from pathlib import Path
+
+FOLDER, COUNT = Path({folder!r}), {count}
+
+def sched_getaffinity(pid):
+    noted = FOLDER / str(pid or os.getpid())
+    return set(map(int, noted.read_text().split())) if noted.exists() else set(range(COUNT))
+
+def sched_setaffinity(pid, mask):
+    (FOLDER / str(pid or os.getpid())).write_text(" ".join(map(str, mask)))
+
+os.sched_getaffinity, os.sched_setaffinity = sched_getaffinity, sched_setaffinity
+"""
+
+
 @pytest.fixture
-def processors():
-    """Give this process, and the clusters that it starts, so many processors."""
+def processors(tmp_path, monkeypatch):
+    """Give this process, and the clusters that it starts, so many processors.
+
+    Where there are fewer, the system's two calls are replaced in the clusters.
+    """
     all_of_them = os.sched_getaffinity(0)
 
-    def limit(count: int) -> list[int]:
-        if len(all_of_them) < count:
-            pytest.skip(f"the table is about {count} processors, here are fewer")
-        os.sched_setaffinity(0, sorted(all_of_them)[:count])
-        return sorted(all_of_them)[:count]
+    def limit(count: int):
+        """Return the processors, and what tells those of a process."""
+        if count <= len(all_of_them):
+            os.sched_setaffinity(0, sorted(all_of_them)[:count])
+            return sorted(all_of_them)[:count], os.sched_getaffinity
+        source = LARGER_MACHINE.format(folder=str(tmp_path), count=count)
+        # imported by every Python that starts with this folder in its path
+        (tmp_path / "sitecustomize.py").write_text(source)
+        monkeypatch.syspath_prepend(str(tmp_path))
+        names = {"os": types.SimpleNamespace(getpid=os.getpid)}
+        exec(source.replace("import os\n", ""), names)
+        return list(range(count)), names["sched_getaffinity"]
 
     yield limit
     os.sched_setaffinity(0, all_of_them)
@@ -230,19 +260,19 @@ def processors():
 def test_the_tables_are_what_processes_have(
     start, processors, count, workers, each, rows
 ):
-    available = processors(count)
+    available, affinity_of = processors(count)
     cluster = start(
         queue=f"affinity-{count}-{each}", workers=workers, cpu_affinity=each
     )
     cluster.wait_for(
         lambda: cluster.snapshot and len(cluster.snapshot.workers) == workers
     )
-    bound = {w.index: os.sched_getaffinity(w.pid) for w in cluster.snapshot.workers}
+    bound = {w.index: affinity_of(w.pid) for w in cluster.snapshot.workers}
     assert bound == {
         index: {available[cpu] for cpu in row} for index, row in enumerate(rows, 1)
     }
     for pid in (cluster.sentinel, cluster.dispatcher):
-        assert os.sched_getaffinity(pid) == set(available)
+        assert affinity_of(pid) == set(available)
 
 
 @sentence(
