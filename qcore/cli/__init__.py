@@ -59,6 +59,15 @@ VERBS: dict[str, Verb] = {
 _WITHOUT_SETTINGS = {"plugins", "plugin", "demo"}
 
 
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Leaves room for the longest verb; argparse forgets that verbs are indented."""
+
+    def add_argument(self, action: argparse.Action) -> None:
+        super().add_argument(action)
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
+            self._action_max_length += self._indent_increment
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
     plain = argparse.RawDescriptionHelpFormatter
@@ -66,7 +75,7 @@ def parser() -> argparse.ArgumentParser:
         prog="qcore",
         description="A distributed task queue for Django.",
         epilog=EPILOG,
-        formatter_class=plain,
+        formatter_class=_Help,
     )
     top.add_argument("--version", action="version", version=f"qcore {__version__}")
     verbs = top.add_subparsers(title="verbs", dest="verb", metavar="VERB")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,8 +19,9 @@ def test_without_a_verb_it_explains_itself_and_fails(capsys):
 def test_help_names_every_verb_and_every_exit_code(capsys):
     assert main(["--help"]) == 0
     shown = capsys.readouterr().out
-    for verb in VERBS:
-        assert verb in shown
+    for verb, module in VERBS.items():
+        (line,) = re.findall(rf"^    {verb} +(.+)$", shown, re.MULTILINE)
+        assert module.HELP.startswith(line)
     codes = {exits.OK, exits.FAILURE, exits.USAGE, exits.UNHEALTHY}
     for code in codes | {exits.REFUSED, exits.TEMPORARY}:
         assert f" {code}  " in shown
