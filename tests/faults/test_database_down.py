@@ -1,9 +1,8 @@
-"""A PostgreSQL that restarts, ends sessions and takes no writes; schedules on it."""
+"""A PostgreSQL that restarts, ends sessions and takes no writes."""
 
 from __future__ import annotations
 
 import signal
-import threading
 import time
 
 import pytest
@@ -15,7 +14,7 @@ from faults.judge import Fault, check_history
 from qcore.current import current
 from qcore.errors import BrokerUnavailable
 from qcore.models import Schedule
-from qcore.tasks import async_task, fetch, result, schedule
+from qcore.tasks import async_task, fetch, result
 
 #: Minutes in all, and about servers and signals more than about Python.
 pytestmark = pytest.mark.once
@@ -283,26 +282,3 @@ def test_an_acknowledgement_that_was_lost_is_made_up_for(
     through.fault("pass")
     cluster.wait_idle()
     assert len(ledger.entries(key, "began")) == 1
-
-
-@pytest.mark.fault("F1")
-@pytest.mark.fault("F2")
-def test_two_clusters_fire_each_slot_once(on_postgres, ledger, key):
-    names = [f"{key} {number}" for number in range(20)]
-    for name in names:
-        schedule("chores.kind.record", name, cluster=on_postgres.queue)
-    both = [None, None]
-
-    def start(place):
-        both[place] = on_postgres.start()
-
-    threads = [threading.Thread(target=start, args=(place,)) for place in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for name in names:
-        ledger.wait(name, "ran")
-    for cluster in both:
-        cluster.wait_idle()
-    assert {len(ledger.entries(name)) for name in names} == {1}

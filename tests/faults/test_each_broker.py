@@ -6,18 +6,21 @@ import os
 import threading
 import time
 
+import msgspec
 import psutil
 import pytest
+import time_machine
 from chores.clock import VARIABLE
 from chores.ledger import wait_for
 from django.conf import settings
 from django.db import connections, transaction
 from faults.forgeries import bad_packages, pickled
+from faults.place import Place
 
 from qcore.current import current
 from qcore.envelope import new_id
 from qcore.models import Schedule
-from qcore.tasks import async_task, fetch, result
+from qcore.tasks import async_task, fetch, result, schedule
 from qcore.tasks.calls import build
 
 #: About brokers and databases more than about Python.
@@ -117,6 +120,49 @@ def test_a_clock_that_is_set_changes_no_lease_and_no_timeout(
 
 def ask_the_time(each):
     return result(send(each, "chores.kind.wall_clock"), wait=10_000)
+
+
+@pytest.mark.fault("F9")
+@pytest.mark.parametrize("minutes", [10, -10], ids=["fast", "slow"])
+def test_hosts_whose_clocks_differ_steal_nothing_and_start_nothing_early(each, minutes):
+    """Leases and delays are by the clock of the service, whoever asks."""
+    kind, queue = type(current.broker(each.queue)), f"{each.queue} clocks"
+    conf = msgspec.structs.replace(current.conf, retry=30)
+    right, wrong = kind(conf, queue), kind(conf, queue)
+    right.enqueue(b"held")
+    (held,) = right.dequeue(1)
+    right.enqueue(b"later", delay=30)
+    with time_machine.travel(time.time() + 60 * minutes):
+        assert wrong.dequeue(9) == []
+        wrong.enqueue(b"now")
+        wrong.enqueue(b"later", delay=30)
+    assert [one.package for one in right.dequeue(9)] == [b"now"]
+    assert right.extend([held.receipt]) == set()
+    right.purge_queue()
+    right.close()
+    wrong.close()
+
+
+@pytest.mark.fault("F1")
+@pytest.mark.fault("F2")
+def test_two_clusters_that_start_at_once_fire_each_slot_once(each, ledger, key):
+    """Twenty are due when they come, and nobody has used the queue before."""
+    place = Place(each.server, each.settings, each.django, each.kind)
+    names = [f"{key} {number}" for number in range(20)]
+    for name in names:
+        schedule("chores.kind.record", name, cluster=place.queue)
+    try:
+        for _ in range(2):
+            place.start(wait=False)
+        for name in names:
+            ledger.wait(name, "ran", timeout=40)
+        for cluster in place.started:
+            cluster.wait_for(cluster.is_complete)
+            cluster.wait_idle()
+            assert "Traceback" not in cluster.log
+        assert {len(ledger.entries(name)) for name in names} == {1}
+    finally:
+        place.close()
 
 
 # -- packages ----------------------------------------------------------------------------

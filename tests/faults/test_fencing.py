@@ -67,27 +67,6 @@ def test_a_result_that_comes_after_the_lease_is_refused(on_redis, ledger, key):
     assert fetch(task_id).attempt_count == 2
 
 
-@pytest.mark.fault("F12")
-def test_a_host_that_sleeps_wakes_up_without_harm(on_redis, ledger, key):
-    """Every process stands still for longer than a lease, as under a closed lid."""
-    first = on_redis.start(workers=1)
-    task_id = async_task("chores.kind.nap", key, 0.5, cluster=on_redis.queue)
-    ledger.wait(key, "began")
-    sleeping = [process.pid for process in first.survivors()]
-    dispatcher = first.dispatcher
-    pause(sleeping)
-    on_redis.start(workers=1)
-    ledger.wait(key, "began", 2)
-    for pid in sleeping:
-        os.kill(pid, signal.SIGCONT)
-    first.wait_for(lambda: "its end is not recorded" in first.log)
-    assert result(task_id, wait=10_000) == key
-    assert fetch(task_id).attempt_count == 2
-    first.wait_for(first.is_complete)
-    assert first.dispatcher == dispatcher
-    assert "Traceback" not in first.log
-
-
 @pytest.mark.fault("A7")
 def test_workers_that_were_stopped_while_idle_are_replaced(on_redis, ledger, key):
     cluster = on_redis.start(retry=30)

@@ -1,7 +1,9 @@
-"""Redis and PostgreSQL behind a network that is slow, torn, silent or not there."""
+"""Redis and PostgreSQL, and hosts that lose sight of them: by the network, or asleep."""
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -212,3 +214,25 @@ def heal(broker):
         return broker.dequeue(1, 0.1)
     except BrokerUnavailable:
         return []
+
+
+@pytest.mark.fault("F12")
+def test_a_host_that_sleeps_wakes_up_without_harm(each, line, ledger, key):
+    """Every process stands still for longer than a lease, as under a closed lid."""
+    first = line.place.start(workers=1)
+    task_id = async_task("chores.kind.nap", key, 0.5, cluster=line.place.queue)
+    ledger.wait(key, "began")
+    sleeping = [process.pid for process in first.survivors()]
+    dispatcher = first.dispatcher
+    for pid in sleeping:
+        os.kill(pid, signal.SIGSTOP)
+    line.place.start(workers=1)
+    ledger.wait(key, "began", 2)
+    for pid in sleeping:
+        os.kill(pid, signal.SIGCONT)
+    first.wait_for(lambda: "its end is not recorded" in first.log)
+    assert result(task_id, wait=10_000) == key
+    assert fetch(task_id).attempt_count == 2
+    first.wait_for(first.is_complete)
+    assert first.dispatcher == dispatcher
+    assert "Traceback" not in first.log

@@ -1,0 +1,18 @@
+"""A router of databases that keeps qcore's tables apart from the project's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+#: App -> the database that its tables are in; those of all others are in `default`.
+PLACES = {"qcore": "results", "qcore_orm": "queue"}
+
+
+class Apart:
+    def db_for_read(self, model: Any, **_: Any) -> str:
+        return PLACES.get(model._meta.app_label, "default")
+
+    db_for_write = db_for_read
+
+    def allow_migrate(self, db: str, app_label: str, **_: Any) -> bool:
+        return db == PLACES.get(app_label, "default")
