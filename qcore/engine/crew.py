@@ -6,13 +6,14 @@ import selectors
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..status import WorkerStatus
 from .job import Job
 from .limits import rss_kb_of
 from .link import Closed, Link
 from .messages import PACKED_END
+from .tray import Tray
 
 READ = selectors.EVENT_READ
 BOTH = selectors.EVENT_READ | selectors.EVENT_WRITE
@@ -25,7 +26,10 @@ class Hand:
     pid: int
     index: int
     link: Link
-    job: Job | None = None
+    tray: Tray | None = None
+    job: Job | None = None  # what it does, as far as is known
+    laid: deque[Job] = field(default_factory=deque)  # what lies on its tray after that
+    unsure: bool = False  # its job was on the tray, and may be there still
     ready: bool = False  # it has said its first word
     ending: bool = False  # it takes no more orders
     heeded: bool = True  # it has read its last order, as far as is known
@@ -72,6 +76,8 @@ class Crew:
         self._hands.pop(hand.pid, None)
         self._selector.unregister(hand.link)
         hand.link.close()
+        if hand.tray is not None:
+            hand.tray.close()
         if hand in self.idle:
             self.idle.remove(hand)
 
@@ -97,13 +103,17 @@ class Crew:
             # its end comes as a closed link for reading; there it is dealt with
             self._selector.modify(hand.link, READ, hand)
 
-    def free(self, hand: Hand) -> None:
-        """Note that a worker has done its job and can have another."""
-        hand.job = None
+    def free(self, hand: Hand) -> Job | None:
+        """Note that a worker has done its job; return the one that it goes on with."""
+        if hand.laid:
+            hand.job, hand.unsure = hand.laid.popleft(), True
+            return hand.job
+        hand.job, hand.unsure = None, False
         if hand.ending:
             self.order(hand, PACKED_END)
         else:
             self.idle.append(hand)
+        return None
 
     def begin(self, hand: Hand) -> None:
         """Note that a worker has come up."""

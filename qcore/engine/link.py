@@ -9,6 +9,7 @@ import socket
 import struct
 import termios
 from collections import deque
+from collections.abc import Sequence
 
 _LENGTH = struct.Struct("!I")
 _CHUNK = 256 * 1024
@@ -22,7 +23,7 @@ class Link:
     """One end of a link that never blocks; for an event loop.
 
     File descriptors travel with a frame: they are queued in the order in which they
-    arrive, one for each frame that was sent with one.
+    were sent.
     """
 
     __slots__ = ("_in", "_out", "fds", "sock")
@@ -34,7 +35,7 @@ class Link:
         self._in = bytearray()
         self._out = bytearray()
 
-    def send(self, payload: bytes, fd: int | None = None) -> bool:
+    def send(self, payload: bytes, fds: Sequence[int] = ()) -> bool:
         """Send a frame as far as the socket takes it; return whether all has left.
 
         Raises:
@@ -42,12 +43,12 @@ class Link:
         """
         frame = _LENGTH.pack(len(payload)) + payload
         if self._out and not self.flush():
-            if fd is not None:
+            if fds:
                 raise Closed("nobody has read for long; a descriptor cannot wait")
             self._out += frame
             return False
-        if fd is not None:
-            self._send_fd(frame, fd)
+        if fds:
+            self._send_fds(frame, fds)
             return True
         sent = self._write(frame)
         if sent < len(frame):
@@ -85,9 +86,9 @@ class Link:
         except OSError as error:
             raise Closed(str(error)) from error
 
-    def _send_fd(self, frame: bytes, fd: int) -> None:
+    def _send_fds(self, frame: bytes, fds: Sequence[int]) -> None:
         try:
-            socket.send_fds(self.sock, [frame], [fd])
+            socket.send_fds(self.sock, [frame], fds)
         except OSError as error:
             raise Closed(str(error)) from error
 
@@ -151,6 +152,10 @@ class Link:
             start += 4 + length
         del buffer[:start]
         return frames
+
+    def take_sockets(self, count: int) -> list[socket.socket]:
+        """Return the next ``count`` descriptors that have come, as sockets."""
+        return [socket.socket(fileno=self.fds.popleft()) for _ in range(count)]
 
     def fileno(self) -> int:
         """The socket's descriptor, for selectors."""

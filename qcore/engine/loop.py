@@ -9,13 +9,13 @@ from __future__ import annotations
 import logging
 import selectors
 import signal
-import socket
 import time
 from collections import deque
 
 from ..envelope import Outcome
 from .arrivals import Arrivals
 from .crew import Crew, Hand
+from .dealer import Dealer
 from .fence import Fence
 from .inbox import Inbox
 from .job import Job
@@ -41,6 +41,8 @@ from .recorder import Recorder
 from .room import Room
 from .shutdown import Shutdown
 from .tally import Tally
+from .tray import Tray
+from .trays import Trays
 from .undertaker import Undertaker
 from .watch import Watch
 
@@ -90,17 +92,25 @@ class Loop:
         self._ready: deque[Job] = deque()
         self._obituaries = Obituaries()
         self._arrivals = Arrivals(tally)
-        self._undertaker = Undertaker(parts, tally, fence, recorder, self._deal_first)
+        self._undertaker = Undertaker(
+            parts, tally, fence, recorder, self._ready.appendleft
+        )
         self._shutdown = Shutdown()
         self._pace = Pace(time.monotonic())
         self._ended = 0  # tasks since the pace was last noted
         self.crew = Crew(self._selector)
-        self._watch = Watch(parts.conf, self.crew, fence, self._kill)
+        self._trays = Trays(self.crew, self._ready)
+        self._watch = Watch(
+            parts.conf, self.crew, fence, self._kill, self._trays.recall
+        )
+        self._dealer = Dealer(
+            self._ready, self.crew, self._trays, self._watch, fence, tally
+        )
         self.restarts = restarts
 
     def waiting(self) -> int:
         """Return how many jobs wait for a worker."""
-        return len(self._ready)
+        return len(self._ready) + len(self._trays)
 
     # -- one round ---------------------------------------------------------------------
     def round(self) -> None:
@@ -125,7 +135,8 @@ class Loop:
             self._tally.stopping.is_set() and not len(self.crew)
         ):
             self._give_back_ready()  # nobody is left who could do it
-        self._deal()
+        stopping = self._tally.stopping.is_set()
+        self._dealer.deal(0 if stopping else self._pace.depth(len(self.crew)))
         self._make_room(arrived)
 
     def _make_room(self, arrived: int) -> None:
@@ -138,10 +149,10 @@ class Loop:
         idle = len(self.crew.idle)
         if self._recorder.is_behind():
             idle = limit = 0  # and once it is not, we are woken
-        self._room.update(arrived, len(self._ready), idle, limit)
+        self._room.update(arrived, self.waiting(), idle, limit)
 
     def _patience(self) -> float | None:
-        due = self._watch.next() + self._shutdown.next()
+        due = self._watch.next() + self._shutdown.next() + self._trays.next()
         if (moment := self._obituaries.next()) is not None:
             due.append(moment)
         if self._run_once or self._tally.stopping.is_set():
@@ -162,42 +173,7 @@ class Loop:
                 self._ready.append(job)
         return arrived
 
-    # -- dealing -----------------------------------------------------------------------
-    def _deal(self) -> None:
-        idle, ready = self.crew.idle, self._ready
-        while idle and ready:
-            job = ready.popleft()
-            now = time.monotonic()
-            if not self._may_begin(job, now):
-                self._tally.settle(job)
-                continue
-            hand = idle.pop()
-            if not self.crew.order(hand, job.order()):
-                ready.appendleft(job)  # its death will be heard of in a moment
-                continue
-            hand.job = job
-            job.dealt = now
-            self._watch.begin(hand, job, now)
-            if job.ended is None:
-                self._tally.active[job.task.id] = job
-
-    def _deal_first(self, job: Job) -> None:
-        self._ready.appendleft(job)
-
-    def _may_begin(self, job: Job, now: float) -> bool:
-        """Whether a delivery is still ours, and not a copy of one that runs already."""
-        if job.ended is not None:
-            return not self._fence.has_lost(job, now)
-        if job.lost or job.lease_end <= now:
-            # somebody else has it, or will in a moment: two would run
-            logger.info("%s waited longer than its lease; left", job.task.id)
-            return False
-        other = self._tally.active.get(job.task.id)
-        if other is None or other is job or other.lost or other.lease_end <= now:
-            return True
-        logger.info("%s was delivered twice; one of them is left", job.task.id)
-        return False
-
+    # -- time --------------------------------------------------------------------------
     def _keep_time(self) -> None:
         now = time.monotonic()
         self._watch.keep(now)
@@ -213,9 +189,7 @@ class Loop:
         try:
             frames = hand.link.receive()
         except Closed:
-            self.crew.dismiss(hand)
-            if hand.job is not None:
-                self._obituaries.lost(hand)
+            self._miss(hand)
             return
         for frame in frames:
             self._conclude(hand, frame)
@@ -226,11 +200,16 @@ class Loop:
         if hand is not None:
             for frame in hand.link.last_words():
                 self._conclude(hand, frame)
-            self.crew.dismiss(hand)
-            if hand.job is not None:
-                self._obituaries.lost(hand)
+            self._miss(hand)
         if found := self._obituaries.died(pid, status):
             self._undertaker.bury(*found)
+
+    def _miss(self, hand: Hand) -> None:
+        """Take leave of a worker that will say nothing more."""
+        self._trays.recall(hand)
+        self.crew.dismiss(hand)
+        if hand.job is not None:
+            self._obituaries.lost(hand)
 
     def _conclude(self, hand: Hand, frame: bytes) -> None:
         """Take a worker's reply, and make it idle again."""
@@ -242,8 +221,11 @@ class Loop:
             self._tell(Ready(hand.pid))
             return
         hand.done, hand.rss = reply.done, reply.rss or hand.rss
-        hand.ending = hand.ending or reply.retires
-        self.crew.free(hand)
+        if reply.retires:
+            hand.ending = True
+            self._trays.recall(hand)
+        if following := self.crew.free(hand):
+            self._dealer.begin(hand, following)
         if self._fence.has_lost(job, time.monotonic()):
             self._undertaker.let_go(job)
         elif reply.ended is None:
@@ -261,8 +243,10 @@ class Loop:
         for frame in self._control.receive_with_fds():
             message = unpack_control(frame)
             if isinstance(message, Hired):
-                sock = socket.socket(fileno=self._control.fds.popleft())
-                self.crew.welcome(Hand(message.pid, message.index, Link(sock)))
+                link, *tray = self._control.take_sockets(message.fds)
+                hand = Hand(message.pid, message.index, Link(link))
+                hand.tray = Tray(*tray) if tray else None
+                self.crew.welcome(hand)
             elif isinstance(message, Died):
                 self.restarts += 1
                 self._arrivals.died(message.pid, message.status)
@@ -270,6 +254,7 @@ class Loop:
             elif isinstance(message, Stop):
                 self._stop(message.grace)
             elif isinstance(message, Renew):
+                self._trays.recall_all()
                 self.crew.end_all()
 
     def _kill(self, pid: int, number: int) -> None:
@@ -288,12 +273,8 @@ class Loop:
 
     def _give_back_ready(self, *, begun: bool = True) -> None:
         """Return what waits for a worker; without ``begun``, follow-ups may go on."""
-        waiting, self._ready = self._ready, deque()
-        for job in waiting:
-            if begun or job.ended is None:
-                self._recorder.give_back(job)
-            else:
-                self._ready.append(job)
+        for job in self._dealer.withdraw(begun=begun):
+            self._recorder.give_back(job)
 
     def _interrupt(self, number: int) -> None:
         """End what still runs; it is given back and will run again."""

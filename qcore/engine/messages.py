@@ -88,10 +88,11 @@ def unpack_reply(frame: bytes) -> Reply:
 
 # -- sentinel <-> dispatcher -----------------------------------------------------------
 class Hired(msgspec.Struct, frozen=True, tag=True):
-    """A worker has been forked; its socket comes with this frame."""
+    """A worker has been forked; its link and both ends of its tray come with this frame."""
 
     pid: int
     index: int
+    fds: int  # how many: without a tray only one
 
 
 class Died(msgspec.Struct, frozen=True, tag=True):

@@ -9,6 +9,11 @@ _WINDOW = 0.02
 _AHEAD = 0.05
 #: Jobs that may wait at most, however fast they end.
 _MOST = 1000
+#: Seconds of work that may lie on the tray of a worker: long against the time that the
+#: loop takes for a round, short enough to be no loss should the worker be slow.
+_LYING = 0.004
+#: Jobs that may lie there at most.
+_DEEPEST = 16
 
 
 class Pace:
@@ -36,3 +41,7 @@ class Pace:
     def ahead(self) -> int:
         """Return how many jobs are what the next moments need."""
         return min(_MOST, int(self._rate * _AHEAD))
+
+    def depth(self, workers: int) -> int:
+        """Return how many jobs may lie on the tray of each worker; 0 for long tasks."""
+        return min(_DEEPEST, int(self._rate / max(1, workers) * _LYING))

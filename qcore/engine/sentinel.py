@@ -15,6 +15,7 @@ import select
 import signal
 import socket
 import time
+from collections.abc import Sequence
 from types import FrameType
 
 from .backoff import Backoff
@@ -35,6 +36,7 @@ from .messages import (
     unpack_control,
 )
 from .parts import Parts
+from .tray import make_pair
 from .worker import Worker
 
 logger = logging.getLogger("qcore.sentinel")
@@ -198,11 +200,11 @@ class Sentinel:
             elif isinstance(message, Drained) and self._stopping_until is None:
                 self._stop(self._parts.conf.shutdown_grace)
 
-    def _tell(self, message: Control, fd: int | None = None) -> None:
+    def _tell(self, message: Control, fds: Sequence[int] = ()) -> None:
         if self._control is None:
             return
         try:
-            self._control.send(pack_control(message), fd)
+            self._control.send(pack_control(message), fds)
         except Closed:
             logger.debug("the dispatcher is gone and cannot be told %s", message)
 
@@ -258,20 +260,25 @@ class Sentinel:
 
     def _fork_worker(self, index: int) -> None:
         ours, theirs = socket.socketpair()
+        tray = make_pair()
         control = self._control
         assert control is not None
 
         def work() -> None:
             ours.close()
+            for end in tray[:1]:
+                end.close()
             control.close()
-            Worker(self._parts, theirs, index).run()
+            Worker(self._parts, theirs, tray[1:], index).run()
 
         try:
             pid = self._children.fork(index, work)
-            self._tell(Hired(pid, index), ours.fileno())
+            # both ends of the tray: the loop can take back what the worker has not begun
+            fds = [end.fileno() for end in (ours, *tray)]
+            self._tell(Hired(pid, index, len(fds)), fds)
         finally:
-            ours.close()
-            theirs.close()
+            for end in (ours, theirs, *tray):
+                end.close()
 
     # -- deaths ----------------------------------------------------------------------
     def _bury(self, child: Child, status: int) -> None:

@@ -31,15 +31,22 @@ class Watch:
         crew: the workers.
         fence: finds the jobs that are not ours any more.
         kill: sends a signal to the worker of a pid.
+        recall: takes back what lies on a worker's tray.
     """
 
     def __init__(
-        self, conf: Conf, crew: Crew, fence: Fence, kill: Callable[[int, int], None]
+        self,
+        conf: Conf,
+        crew: Crew,
+        fence: Fence,
+        kill: Callable[[int, int], None],
+        recall: Callable[[Hand], None],
     ) -> None:
         self._conf = conf
         self._crew = crew
         self._fence = fence
         self._tell_to_kill = kill
+        self._recall = recall
         self._deadlines = Deadlines()
         self._silence = Silence()
 
@@ -62,19 +69,24 @@ class Watch:
         """Do what is due."""
         for hand, job in self._deadlines.passed(now):
             # what was told to stop, and has not, keeps the reason of that
-            job.killed = job.killed or "timeout"
-            self._kill(hand, signal.SIGKILL)
+            self._kill(hand, job, signal.SIGKILL, job.killed or "timeout")
         for hand, job in self._fence.fallen(self._crew, now):
-            logger.warning("%s id=%s has no lease: stopped", job.task.func, job.task.id)
-            job.killed = "lost"
-            self._kill(hand, SOFT_STOP)
-            self._deadlines.add(now + AFTER_SOFT, hand, job)
+            if self._kill(hand, job, SOFT_STOP, "lost"):
+                func, id = job.task.func, job.task.id
+                logger.warning("%s id=%s has no lease: stopped", func, id)
+                self._deadlines.add(now + AFTER_SOFT, hand, job)
         for hand, job in self._silence.broken_off(self._crew, now):
             logger.warning("worker %d does not take its order: replaced", hand.pid)
-            job.killed = "silence"
-            self._kill(hand, signal.SIGKILL)
+            self._kill(hand, job, signal.SIGKILL, "silence")
 
-    def _kill(self, hand: Hand, number: int) -> None:
+    def _kill(self, hand: Hand, job: Job, number: int, why: str) -> bool:
+        """Have a worker killed for its job; return False where it has that no more."""
+        self._recall(hand)
+        if hand.job is not job or hand.laid:
+            # it has taken the next one from its tray: this one's end is on its way
+            return False
+        job.killed = why
         # should its task end by itself after all, this must not hit the next one
         hand.ending = True
         self._tell_to_kill(hand.pid, number)
+        return True

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Sequence
 from types import FrameType
 
 from ..envelope import Outcome, Result, Task
@@ -18,7 +19,7 @@ from ..tasks.follow_up import run_hook
 from .fitness import Fitness
 from .kin import end_strays
 from .limits import bind, rss_kb, set_title
-from .link import read_frame, write_frame
+from .link import write_frame
 from .messages import (
     END,
     FOLLOW_UP,
@@ -30,6 +31,7 @@ from .messages import (
     unpack_order,
 )
 from .parts import Parts
+from .tray import Intake
 
 logger = logging.getLogger("qcore.worker")
 
@@ -43,12 +45,20 @@ class Worker:
     Args:
         parts: what the cluster is made of.
         sock: to the dispatcher; its end is the end of this process.
+        tray: this worker's end of its tray, where it has one.
         index: the worker's place, from 1.
     """
 
-    def __init__(self, parts: Parts, sock: socket.socket, index: int) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        sock: socket.socket,
+        tray: Sequence[socket.socket],
+        index: int,
+    ) -> None:
         self._parts = parts
         self._sock = sock
+        self._intake = Intake(sock, tray)
         self._index = index
         self._origin = f"{socket.gethostname()}:{os.getpid()}"
         self._done = 0
@@ -74,7 +84,7 @@ class Worker:
     def _serve(self) -> None:
         try:
             write_frame(self._sock, pack_reply(READY))
-            while (frame := read_frame(self._sock)) is not None:
+            while (frame := self._intake.take()) is not None:
                 order = unpack_order(frame)
                 if order.kind == END:
                     return

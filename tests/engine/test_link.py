@@ -110,7 +110,7 @@ def test_descriptors_travel_in_order(pair):
     receiver = Link(theirs)
     pipes = [os.pipe() for _ in range(3)]
     for number, (_, write) in enumerate(pipes):
-        link.send(b"with", fd=write)
+        link.send(b"with", [write])
         link.send(f"without {number}".encode())
     frames = []
     while len(frames) < 6:
@@ -131,7 +131,7 @@ def test_close_closes_descriptors_that_nobody_took(pair):
     link, theirs = pair
     receiver = Link(theirs)
     read, write = os.pipe()
-    link.send(b"", fd=write)
+    link.send(b"", [write])
     os.close(write)
     receiver.receive_with_fds()
     receiver.close()
@@ -143,7 +143,7 @@ def test_no_descriptor_is_sent_past_what_waits(pair):
     link, _ = pair
     link.send(bytes(10_000_000))
     with pytest.raises(Closed, match="descriptor"):
-        link.send(b"", fd=0)
+        link.send(b"", [0])
 
 
 def test_nothing_yet_is_no_frame(pair):
@@ -162,7 +162,7 @@ def test_the_end_of_the_other_side(pair):
     with pytest.raises(Closed):
         link.send(b"anybody?")
     with pytest.raises(Closed):
-        link.send(b"anybody?", fd=0)
+        link.send(b"anybody?", [0])
 
 
 def test_half_a_frame_and_then_the_end(pair):

@@ -73,7 +73,7 @@ def test_the_first_word_is_a_reply_to_nothing():
 
 @pytest.mark.parametrize(
     "message",
-    [Hired(7, 1), Died(7, 9), Ready(7), Stop(2.5), Renew(), Kill(7, 9), Drained()],
+    [Hired(7, 1, 3), Died(7, 9), Ready(7), Stop(2.5), Renew(), Kill(7, 9), Drained()],
 )
 def test_control(message):
     assert unpack_control(pack_control(message)) == message

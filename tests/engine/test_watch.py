@@ -44,7 +44,11 @@ class Scene:
         self.fence = Fence(self.twin.tally)
         self.kills = []
         self.watch = Watch(
-            self.twin.conf, self.crew, self.fence, lambda *kill: self.kills.append(kill)
+            self.twin.conf,
+            self.crew,
+            self.fence,
+            lambda *kill: self.kills.append(kill),
+            lambda _hand: None,
         )
         self.ends = {}
         self.recorded = []

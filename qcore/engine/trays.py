@@ -1,0 +1,82 @@
+"""Runs in: the dispatcher's loop. What lies before busy workers, and when it is taken back."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from .crew import Crew, Hand
+from .job import Job
+
+#: Seconds after which a task counts as long: what lies behind it is dealt to others.
+_LONG = 0.01
+
+
+class Trays:
+    """The trays of all workers.
+
+    Args:
+        crew: the workers.
+        ready: the jobs that wait; what is taken back comes before all of them.
+    """
+
+    def __init__(self, crew: Crew, ready: deque[Job]) -> None:
+        self._crew = crew
+        self._ready = ready
+        self._laden: set[Hand] = set()  # something lies there, or may
+
+    def __len__(self) -> int:
+        """Return how many jobs lie on a tray."""
+        return sum(len(hand.laid) for hand in list(self._laden))
+
+    def open(self, depth: int) -> list[Hand]:
+        """Return the busy workers on whose tray fewer than ``depth`` jobs lie."""
+        return [
+            hand
+            for hand in self._crew.busy()
+            if hand.tray and not hand.ending and len(hand.laid) < depth
+        ]
+
+    def lay(self, hand: Hand, job: Job) -> bool:
+        """Lay a job on the tray of a busy worker; return whether there was place."""
+        if hand.tray is None or not hand.tray.lay(job.order()):
+            return False
+        hand.laid.append(job)
+        self._laden.add(hand)
+        return True
+
+    def next(self) -> list[float]:
+        """Return when what lies behind a task is to be taken back, monotonic."""
+        return [hand.job.dealt + _LONG for hand in self._laden if hand.job is not None]
+
+    def keep(self, now: float) -> None:
+        """Take back what lies behind a long task, or while somebody has nothing to do."""
+        starved = bool(self._crew.idle) and not self._ready
+        for hand in list(self._laden):
+            is_long = hand.job is not None and now - hand.job.dealt >= _LONG
+            if is_long or (starved and hand.laid):
+                self.recall(hand)
+            elif not hand.laid and not hand.unsure:
+                self._laden.discard(hand)
+
+    def recall(self, hand: Hand) -> None:
+        """Take back what a worker has not begun.
+
+        Where the job that it was thought to do is among that, the worker is idle.
+        """
+        if hand not in self._laden or hand.tray is None:
+            return
+        count = hand.tray.take_back()
+        while hand.laid and count:
+            self._ready.appendleft(hand.laid.pop())
+            count -= 1
+        if count and hand.unsure and hand.job is not None:
+            self._ready.appendleft(hand.job)
+            self._crew.free(hand)
+        hand.unsure = False
+        if not hand.laid:
+            self._laden.discard(hand)
+
+    def recall_all(self) -> None:
+        """Take back what nobody has begun."""
+        for hand in list(self._laden):
+            self.recall(hand)

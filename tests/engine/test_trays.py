@@ -1,0 +1,193 @@
+"""Orders that are laid out for busy workers, and taken back."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import socket
+import sys
+import threading
+from collections import deque
+
+import pytest
+from chores.twin import Twin
+
+from qcore.engine.crew import Crew, Hand
+from qcore.engine.link import Link, write_frame
+from qcore.engine.messages import unpack_order
+from qcore.engine.pace import Pace
+from qcore.engine.tray import Intake, Tray, make_pair
+from qcore.engine.trays import Trays
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="other systems have no packets on local sockets"
+)
+
+
+class Room:
+    """Two workers, which are this test, and what waits for them."""
+
+    def __init__(self, name):
+        self.twin = Twin(f"trays {name}")
+        self.selector = selectors.DefaultSelector()
+        self.crew = Crew(self.selector)
+        self.ready = deque()
+        self.trays = Trays(self.crew, self.ready)
+        self.intakes = {}
+        self.ends = {}
+
+    def hire(self, pid):
+        ours, theirs = socket.socketpair()
+        lay_end, take_end = make_pair()
+        # as after a fork: the worker has a descriptor of its own
+        own = take_end.dup()
+        hand = Hand(pid, pid, Link(ours), Tray(lay_end, take_end))
+        self.intakes[pid] = Intake(theirs, [own])
+        self.ends[pid] = (theirs, own)
+        self.crew.welcome(hand)
+        self.crew.begin(hand)
+        return hand
+
+    def deal(self, hand, at=0.0):
+        job = self.twin.claim()
+        self.crew.idle.remove(hand)
+        self.crew.order(hand, job.order())
+        hand.job, job.dealt = job, at
+        return job
+
+    def lay(self, hand):
+        job = self.twin.claim()
+        assert self.trays.lay(hand, job)
+        return job
+
+    def taken(self, hand):
+        """The package of the next order that a worker takes."""
+        return unpack_order(self.intakes[hand.pid].take()).package
+
+    def close(self):
+        for hand in self.crew:
+            self.crew.dismiss(hand)
+        for ends in self.ends.values():
+            for end in ends:
+                end.close()
+        self.selector.close()
+
+
+@pytest.fixture
+def room(request):
+    made = Room(request.node.name)
+    yield made
+    made.close()
+
+
+def test_a_worker_takes_its_orders_in_the_order_in_which_they_were_given(room):
+    hand = room.hire(1)
+    jobs = [room.deal(hand), room.lay(hand), room.lay(hand)]
+    assert [room.taken(hand) for _ in jobs] == [job.delivery.package for job in jobs]
+    assert room.crew.free(hand) is jobs[1]
+    assert room.crew.free(hand) is jobs[2]
+    assert room.crew.free(hand) is None
+    assert list(room.crew.idle) == [hand]
+
+
+def test_what_lies_behind_a_long_task_is_taken_back_before_all_else(room):
+    hand = room.hire(1)
+    long, behind, last = room.deal(hand), room.lay(hand), room.lay(hand)
+    later = room.twin.claim()
+    room.ready.append(later)
+    room.taken(hand)
+    assert room.trays.next() == [pytest.approx(0.01)]
+    room.trays.keep(0.005)
+    assert len(room.trays) == 2, "it is not long yet"
+    room.trays.keep(0.01)
+    assert list(room.ready) == [behind, last, later]
+    assert hand.job is long
+    assert len(room.trays) == 0
+    assert room.trays.next() == []
+
+
+def test_who_has_nothing_to_do_gets_what_others_have_not_begun(room):
+    busy, idle = room.hire(1), room.hire(2)
+    room.deal(busy)
+    laid = room.lay(busy)
+    room.trays.keep(0.001)
+    assert list(room.ready) == [laid]
+    assert list(room.crew.idle) == [idle]
+
+
+def test_what_the_worker_has_taken_stays_with_it(room):
+    hand = room.hire(1)
+    room.deal(hand)
+    second, third = room.lay(hand), room.lay(hand)
+    room.taken(hand)
+    room.taken(hand)  # it has ended the first one; its reply has not been read
+    room.trays.recall(hand)
+    assert list(room.ready) == [third]
+    assert list(hand.laid) == [second]
+
+
+def test_a_worker_that_stops_between_two_tasks_loses_the_second(room):
+    """Its reply to the first was read, so it is thought to be at the second."""
+    hand = room.hire(1)
+    room.deal(hand)
+    second, third = room.lay(hand), room.lay(hand)
+    room.taken(hand)
+    assert room.crew.free(hand) is second
+    room.trays.keep(0.02)
+    assert list(room.ready) == [second, third]
+    assert hand.job is None
+    assert list(room.crew.idle) == [hand]
+
+
+def test_only_workers_with_place_are_offered_more(room):
+    busy, full, ending, _idle = (room.hire(pid) for pid in (1, 2, 3, 4))
+    for hand in (busy, full, ending):
+        room.deal(hand)
+    room.lay(full)
+    ending.ending = True
+    assert room.trays.open(1) == [busy]
+    assert room.trays.open(2) == [busy, full]
+
+
+def test_a_large_order_and_a_full_tray_are_refused():
+    lay_end, take_end = make_pair()
+    tray = Tray(lay_end, take_end)
+    assert not tray.lay(os.urandom(40_000))
+    laid = 0
+    while tray.lay(os.urandom(10_000)):
+        laid += 1
+    assert tray.take_back() == laid > 1
+    tray.close()
+    assert not tray.lay(b"closed")
+
+
+def test_a_system_without_packets_has_no_trays(monkeypatch):
+    def refuse(*_):
+        raise OSError("protocol not supported")
+
+    monkeypatch.setattr(socket, "socketpair", refuse)
+    assert make_pair() == ()
+
+
+def test_a_worker_is_woken_by_link_and_by_tray(room):
+    hand = room.hire(1)
+    for send in (
+        lambda: hand.tray.lay(b"from the tray"),
+        lambda: write_frame(hand.link.sock, b"from the link"),
+    ):
+        timer = threading.Timer(0.02, send)
+        timer.start()
+        assert room.intakes[1].take().startswith(b"from the")
+        timer.join()
+    hand.link.close()
+    assert room.intakes[1].take() is None, "the dispatcher has gone"
+
+
+def test_only_short_tasks_are_laid_out():
+    pace = Pace(0.0)
+    for moment in range(1, 50):
+        pace.note(2, moment / 10)
+    assert pace.depth(2) == 0, "20 a second"
+    for moment in range(1, 50):
+        pace.note(100, 5 + moment / 40)
+    assert 0 < pace.depth(2) < pace.depth(1) <= 16
