@@ -161,3 +161,15 @@ def name_of_schedule(pk: int) -> str | None:
     from qcore.models import Schedule
 
     return Schedule.objects.get(pk=pk).name
+
+
+def nap_unless_one_does(key: str, seconds: float) -> str:
+    """Take a nap, but not beside another one, as docs/schedules.md has it."""
+    from django.core.cache import cache
+
+    if not cache.add(key, True, timeout=60):
+        return "skipped"
+    try:
+        return nap(key, seconds)
+    finally:
+        cache.delete(key)

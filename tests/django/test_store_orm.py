@@ -185,6 +185,7 @@ def test_many_values_in_one_batch(db, make):
     assert [row.result for row in kept] == [2] * len(groups)
 
 
+@pytest.mark.fault("E16")
 def test_a_lowered_limit_is_reached_in_steps(transactional_db, make, monkeypatch):
     monkeypatch.setattr(pruning, "CHUNK", 4)
     store(save_limit=0).save([make(name=f"n{n:02}") for n in range(12)])

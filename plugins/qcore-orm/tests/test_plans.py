@@ -33,6 +33,7 @@ def plan_of_claim(database, broker, prefix, limit):
     return explained.plan
 
 
+@pytest.mark.fault("D16")
 @pytest.mark.parametrize("limit", [1, 50, 100])
 @pytest.mark.parametrize("history", ["never analysed", "analysed when empty", "other"])
 def test_postgres_reads_the_index_in_order(make_database, unblocked, limit, history):
@@ -53,6 +54,7 @@ def test_postgres_reads_the_index_in_order(make_database, unblocked, limit, hist
     assert "Seq Scan" not in plan
 
 
+@pytest.mark.fault("D16")
 def test_sqlite_reads_the_index_in_order(make_database, unblocked):
     database = make_database("sqlite")
     plan = plan_of_claim(database, database.broker(), "EXPLAIN QUERY PLAN", 50)
@@ -60,6 +62,7 @@ def test_sqlite_reads_the_index_in_order(make_database, unblocked):
     assert "TEMP B-TREE" not in plan
 
 
+@pytest.mark.fault("D16")
 def test_mariadb_reads_the_index_in_order(make_database, unblocked):
     database = make_database("mariadb")
     broker = database.broker()
