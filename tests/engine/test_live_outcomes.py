@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+import psutil
 import pytest
 from chores.ledger import wait_for
 from django.db import connection
@@ -165,9 +166,13 @@ def test_a_result_that_cannot_be_stored_is_a_success_with_a_note(cluster):
 
 @pytest.mark.fault("C4")
 def test_a_result_over_the_limit_is_a_success_with_a_note(cluster):
-    record = ended(async_task("chores.kind.text_of", 11_000_000))
+    """It stays in the worker: the dispatcher never sees it."""
+    dispatcher = psutil.Process(cluster.dispatcher)
+    before = dispatcher.memory_info().rss
+    record = ended(async_task("chores.kind.text_of", 60_000_000))
     assert record.success
-    assert record.result == "<11,000,002 bytes, over max_result (10,485,760)>"
+    assert record.result == "<60,000,002 bytes, over max_result (10,485,760)>"
+    assert dispatcher.memory_info().rss - before < 30_000_000
 
 
 @pytest.mark.fault("B15")

@@ -16,8 +16,8 @@ from servers.base import free_port
 from servers.redis import RedisServer
 
 from qcore.current import current
-from qcore.errors import BrokerUnavailable
-from qcore.tasks import async_task, result
+from qcore.errors import BrokerError, BrokerUnavailable
+from qcore.tasks import async_task, fetch, result
 
 #: Minutes in all, and about servers and signals more than about Python.
 pytestmark = pytest.mark.once
@@ -99,6 +99,27 @@ def test_a_server_that_says_nothing_is_noticed(on_redis, through, ledger, key):
     cluster.wait_idle()
     assert {cluster.dispatcher, *cluster.workers} == before
     assert [len(ledger.entries(f"{key} {n}")) for n in (1, 2)] == [1, 1]
+
+
+@pytest.mark.fault("D9")
+def test_a_cluster_works_a_full_redis_off(on_redis, ledger, key):
+    """No call gets a task in any more, and everything that is in comes out."""
+    sent = send_naps(on_redis.queue, key, count=20, seconds=0)
+    fails = async_task("chores.kind.fail_first", f"{key} fails", cluster=on_redis.queue)
+    with Redis(port=on_redis.server.port) as admin:
+        admin.config_set("maxmemory", "1")
+        with pytest.raises(BrokerError, match="no memory left"):
+            async_task("chores.kind.add", 1, cluster=on_redis.queue)
+        cluster = on_redis.start()
+        before = {cluster.dispatcher, *cluster.workers}
+        for task_id in (*sent, fails):
+            assert wait_for(lambda id=task_id: (r := fetch(id)) and r.success)
+        cluster.wait_idle()
+        assert {cluster.dispatcher, *cluster.workers} == before
+        assert "Traceback" not in cluster.log
+        admin.config_set("maxmemory", "0")
+    assert [len(ledger.entries(own, "began")) for own in sent.values()] == [1] * 20
+    assert len(ledger.entries(f"{key} fails")) == 2, "the second attempt, too"
 
 
 @pytest.mark.fault("D11")
