@@ -90,12 +90,21 @@ def test_the_documented_example_of_retry(cluster, ledger, key):
     assert began[4].at >= ledger.entries(key, "ended")[0].at, "it had to wait"
 
 
+@pytest.mark.fault("B6")
 def test_a_renewed_lease_runs_it_once(start, ledger, key):
+    """Nor does it need the worker, which may have no breath to spare."""
     cluster = start(queue="renewed", retry=RETRY, renew=True, workers=4)
     task_id = async_task("chores.kind.nap", key, 2.2, cluster="renewed")
+    breathless = async_task(
+        "chores.rude.hold_interpreter", f"{key} breathless", cluster="renewed",
+        timeout=3 * RETRY, max_attempts=1,
+    )  # fmt: skip
     assert result(task_id, wait=10_000) == key
+    record = fetch(breathless, wait=10_000)
+    assert (record.outcome, record.attempt_count) == ("timeout", 1)
     cluster.wait_idle()
-    assert len(ledger.entries(key, "began")) == 1
+    for own in (key, f"{key} breathless"):
+        assert len(ledger.entries(own, "began")) == 1
 
 
 def test_what_waits_for_a_worker_is_renewed_too(start, ledger, key):
