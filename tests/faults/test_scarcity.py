@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import resource
 from pathlib import Path
@@ -47,14 +48,15 @@ def lives_through(here, scarce, plenty):
 @pytest.mark.fault("A16")
 def test_a_sentinel_without_descriptors_goes_on_with_the_workers_it_has(here):
     cluster = here.started[0]
-    used = len(list(Path(f"/proc/{cluster.sentinel}/fd").iterdir()))
+    used = {int(path.name) for path in Path(f"/proc/{cluster.sentinel}/fd").iterdir()}
+    free = next(number for number in itertools.count() if number not in used)
     before = resource.prlimit(cluster.sentinel, resource.RLIMIT_NOFILE)
 
     def limit(soft):
         limits = (soft, before[1])
         resource.prlimit(cluster.sentinel, resource.RLIMIT_NOFILE, limits)
 
-    lives_through(here, lambda: limit(used), lambda: limit(before[0]))
+    lives_through(here, lambda: limit(free), lambda: limit(before[0]))
 
 
 @pytest.mark.fault("A16")
