@@ -154,7 +154,15 @@ class Link:
         return frames
 
     def take_sockets(self, count: int) -> list[socket.socket]:
-        """Return the next ``count`` descriptors that have come, as sockets."""
+        """Return the ``count`` descriptors that came with a frame, as sockets.
+
+        Returns ``[]`` where fewer came: the kernel drops those for which this process
+        has no number left.
+        """
+        if len(self.fds) < count:
+            while self.fds:
+                os.close(self.fds.popleft())
+            return []
         return [socket.socket(fileno=self.fds.popleft()) for _ in range(count)]
 
     def fileno(self) -> int:

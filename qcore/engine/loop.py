@@ -243,10 +243,7 @@ class Loop:
         for frame in self._control.receive_with_fds():
             message = unpack_control(frame)
             if isinstance(message, Hired):
-                link, *tray = self._control.take_sockets(message.fds)
-                hand = Hand(message.pid, message.index, Link(link))
-                hand.tray = Tray(*tray) if tray else None
-                self.crew.welcome(hand)
+                self._welcome(message)
             elif isinstance(message, Died):
                 self.restarts += 1
                 self._arrivals.died(message.pid, message.status)
@@ -256,6 +253,17 @@ class Loop:
             elif isinstance(message, Renew):
                 self._trays.recall_all()
                 self.crew.end_all()
+
+    def _welcome(self, hired: Hired) -> None:
+        sockets = self._control.take_sockets(hired.fds)
+        if not sockets:
+            logger.error("no descriptor is left for worker %d; replaced", hired.pid)
+            self._kill(hired.pid, signal.SIGKILL)
+            return
+        link, *tray = sockets
+        hand = Hand(hired.pid, hired.index, Link(link))
+        hand.tray = Tray(*tray) if tray else None
+        self.crew.welcome(hand)
 
     def _kill(self, pid: int, number: int) -> None:
         self._tell(Kill(pid, number))

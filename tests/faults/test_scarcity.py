@@ -45,18 +45,45 @@ def lives_through(here, scarce, plenty):
     assert "Traceback" not in cluster.log
 
 
+class Descriptors:
+    """Those that a process may have."""
+
+    def __init__(self, pid):
+        self._pid = pid
+        self._soft, self._hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+
+    def forbid(self):
+        """Let it have no more than it has; a limit is the first number that is refused."""
+        used = {int(path.name) for path in Path(f"/proc/{self._pid}/fd").iterdir()}
+        self.limit(next(number for number in itertools.count() if number not in used))
+
+    def allow(self):
+        self.limit(self._soft)
+
+    def limit(self, soft):
+        resource.prlimit(self._pid, resource.RLIMIT_NOFILE, (soft, self._hard))
+
+
 @pytest.mark.fault("A16")
 def test_a_sentinel_without_descriptors_goes_on_with_the_workers_it_has(here):
-    cluster = here.started[0]
-    used = {int(path.name) for path in Path(f"/proc/{cluster.sentinel}/fd").iterdir()}
-    free = next(number for number in itertools.count() if number not in used)
-    before = resource.prlimit(cluster.sentinel, resource.RLIMIT_NOFILE)
+    descriptors = Descriptors(here.started[0].sentinel)
+    lives_through(here, descriptors.forbid, descriptors.allow)
 
-    def limit(soft):
-        limits = (soft, before[1])
-        resource.prlimit(cluster.sentinel, resource.RLIMIT_NOFILE, limits)
 
-    lives_through(here, lambda: limit(free), lambda: limit(before[0]))
+@pytest.mark.fault("A16")
+def test_a_dispatcher_without_descriptors_does_without_a_worker(here):
+    (cluster,) = here.started
+    cluster.wait_for(cluster.is_complete)
+    dispatcher = cluster.dispatcher
+    descriptors = Descriptors(dispatcher)
+    descriptors.limit(3)  # not even what the dead worker leaves free
+    cluster.kill_worker()
+    cluster.wait_for(lambda: cluster.log.count("no descriptor is left for worker") >= 2)
+    descriptors.allow()
+    cluster.wait_for(cluster.is_complete, what="the worker is replaced")
+    task_id = async_task("chores.kind.add", 1, 1, cluster=here.queue)
+    assert result(task_id, wait=20_000) == 2
+    assert cluster.dispatcher == dispatcher
 
 
 @pytest.mark.fault("A16")
