@@ -70,7 +70,9 @@ def main() -> None:
     options = read_options(__doc__ or "")
     # so that what was started is ended then, too
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    programs = {peer: _programs(peer) for peer in {c.peer for c in options.peers}}
+    peers = {contender.peer for contender in options.peers}
+    own = {"qcore": Path(sys.executable).parent} if options.here else {}
+    programs = {peer: own.get(peer) or _programs(peer) for peer in peers}
     if options.limits:
         print("\n".join(limits.render(options.rounds)))
         return
@@ -100,8 +102,8 @@ def _measure(
     with tempfile.TemporaryDirectory(prefix="qcore-bench-") as name:
         folder = Path(name)
         folder.chmod(0o755)  # for the user that PostgreSQL runs as
-        keep = measurement.appendonly
-        with open_store(options.store, folder, appendonly=keep) as store:
+        words = {"appendonly": measurement.appendonly, "fsync": options.fsync}
+        with open_store(options.store, folder, **words) as store:
             runs = [
                 Run(contender, place, store, number=number)
                 for number, (contender, place) in enumerate(able.items())

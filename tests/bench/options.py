@@ -42,6 +42,17 @@ def read_options(description: str) -> argparse.Namespace:
     add(
         "--limits", action="store_true", help="what the machine can do without any peer"
     )
+    add(
+        "--no-fsync",
+        dest="fsync",
+        action="store_false",
+        help="PostgreSQL does not wait for the disk, where others keep that busy",
+    )
+    add(
+        "--here",
+        action="store_true",
+        help="run qcore in this environment, not in one that is made for it",
+    )
     add("--json", action="store_true", help="the figures of every turn")
     options = parser.parse_args()
     try:

@@ -112,18 +112,21 @@ class Store:
 
 
 @contextmanager
-def open_store(name: str, folder: Path, *, appendonly: bool = False) -> Iterator[Store]:
+def open_store(
+    name: str, folder: Path, *, appendonly: bool = False, fsync: bool = True
+) -> Iterator[Store]:
     """Start what a store needs, and end it.
 
     The servers have their defaults: PostgreSQL writes through to the disk, and Redis
-    keeps no file unless it is to have its log (``appendonly``, each second).
+    keeps no file unless it is to have its log (``appendonly``, each second). Without
+    ``fsync`` PostgreSQL leaves its writes to the kernel.
     """
     needs_redis, needs_postgres = STORES[name]
     words = ["--databases", str(_REDIS_DATABASES)]
     if appendonly:
         words += ["--appendonly", "yes", "--appendfsync", "everysec"]
     redis = RedisServer(*words) if needs_redis else None
-    writes = ("fsync=on", "max_connections=400")
+    writes = (f"fsync={'on' if fsync else 'off'}", "max_connections=400")
     options = [word for option in writes for word in ("-c", option)]
     postgres = PostgresServer(*options) if needs_postgres else None
     servers = [server for server in (redis, postgres) if server is not None]

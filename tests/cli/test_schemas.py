@@ -60,6 +60,7 @@ def test_the_plugins_are_as_described():
         ["qmonitor"],
         ["qmemory"],
         ["qdoctor"],
+        ["qbench", "--only", "enqueue", "--only", "batch", "--tasks", "3"],
     ],
     ids=" ".join,
 )

@@ -1,0 +1,99 @@
+"""The comparison with other queues works: its command line, a turn, and its arithmetic."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCH = Path(__file__).parent / "bench" / "bench.py"
+PEERS = sorted(
+    path.stem.replace("_", "-") for path in BENCH.parent.glob("peers/[a-z]*.py")
+)
+
+
+def bench(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(BENCH), *words],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+
+@pytest.fixture
+def table(monkeypatch):
+    """The module of tables, whose neighbours are found beside it."""
+    monkeypatch.syspath_prepend(str(BENCH.parent))
+    before = set(sys.modules)
+    yield importlib.import_module("table")
+    for name in set(sys.modules) - before:
+        if str(BENCH.parent) in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
+
+
+@pytest.mark.once
+def test_help_names_every_peer_and_measurement_without_any_of_them_installed():
+    shown = bench("--help")
+    assert shown.returncode == 0, shown.stderr
+    lines = [line.split() for line in shown.stdout.splitlines()]
+    first = {words[0] for words in lines if words}
+    assert len(PEERS) == 12
+    assert first > set(PEERS)
+    assert first > {"drain", "batch", "latency", "idle", "waiting", "scale", "killed"}
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--peers", "nobody"], "unknown peer 'nobody'"),
+        (["--peers", "saq", "--store", "sqlite"], "saq has no queue on sqlite"),
+        (["--peers", "qcore:faster"], "qcore has no variant 'faster'"),
+        (["--measure", "everything"], "unknown 'everything'"),
+    ],
+)
+def test_what_is_not_there_is_told(words, told):
+    refused = bench(*words)
+    assert refused.returncode == 2
+    assert told in refused.stderr
+
+
+@pytest.mark.once
+def test_a_turn_of_qcore_loses_nothing_and_has_its_figures():
+    pytest.importorskip("qcore_orm")
+    words = ["--store", "sqlite", "--peers", "qcore", "--measure", "drain"]
+    small = ["--rounds", "1", "--tasks", "40", "--calm", "0", "--here", "--json"]
+    done = bench(*words, *small)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    (drain,) = document["measurements"]["drain"]["qcore"]
+    assert (drain["tasks"], drain["kept"]) == (40, 40)
+    assert (drain["lost"], drain["twice"]) == (0, 0)
+    assert drain["drain"] >= drain["stored"] > 0
+    assert drain["cpu"] >= 0
+    assert drain["memory"] > 10
+
+
+def test_ratios_are_those_of_turns_in_one_round(table):
+    base = importlib.import_module("measurements.base")
+    rates = base.Measurement(
+        "drain",
+        "",
+        (base.Figure("rate", "tasks/s", compared=True), base.Figure("lost", "tasks")),
+        lambda run, plan: {},
+    )
+    rounds = {
+        "qcore": [{"rate": 300.0, "lost": 0}, {"rate": 100.0, "lost": 0}, None],
+        "huey": [{"rate": 100.0, "lost": 1}, {"rate": 50.0, "lost": 1}, {"rate": 1.0}],
+    }
+    lines = "\n".join(table.render(rates, rounds, "redis"))
+    assert "| qcore     | 200 [100..300]" in lines
+    assert "| huey      | 50 [1..100]" in lines
+    # 300 / 100 and 100 / 50; the third round has no pair
+    assert "| qcore / huey | 2.50 [2.00..3.00] |" in lines
