@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import threading
 import time
 
@@ -181,6 +182,8 @@ def test_bad_packages_are_set_aside_and_the_others_go_on(
     cluster.wait_for(lambda: quarantined(cluster) == before + len(bad))
     assert ledger.entries("never") == []
     assert not bomb.exists()
+    pickle.loads(bad["a pickle"])
+    assert bomb.exists(), "it would have been noticed"
 
 
 def quarantined(cluster):
