@@ -223,6 +223,7 @@ def sched_setaffinity(pid, mask):
     (FOLDER / str(pid or os.getpid())).write_text(" ".join(map(str, mask)))
 
 os.sched_getaffinity, os.sched_setaffinity = sched_getaffinity, sched_setaffinity
+os.process_cpu_count = lambda: COUNT  # Python 3.13
 """
 
 

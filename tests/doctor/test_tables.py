@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,8 @@ def test_a_cluster_needs_its_tables(tmp_path: Path):
     subprocess.run(migrate, cwd=folder, env=clean_environment(), check=True)
     assert qcore(folder, "cluster", "--run-once").returncode == 0
     assert qcore(folder, "doctor").returncode == 0
-    with sqlite3.connect(folder / "db.sqlite3") as database:  # half of it undone
+    file = folder / "db.sqlite3"
+    with closing(sqlite3.connect(file)) as database, database:  # half of it undone
         database.execute("DROP TABLE qcore_quarantine")
     refused = qcore(folder, "cluster", "--run-once")
     assert refused.returncode == 2
