@@ -24,6 +24,8 @@ from ..status import snapshots
 #: What the queues of benches begin with.
 PREFIX = "qcore-bench-"
 _VARIABLE = "Q_CLUSTER_NAME"
+#: Seconds that a cache keeps what cannot be removed at the end.
+_CACHED = 3600
 #: Ids in one statement: SQLite before 3.32 takes 999 parameters.
 _IDS = 500
 
@@ -54,11 +56,7 @@ def measured(queue: str, workers: int | None) -> Iterator[Ground]:
     ground = Ground(queue, workers, name or "", _notes(current.conf))
     adapt(queue, workers)
     try:
-        if isinstance(current.broker(), MemoryBroker):
-            raise ConfigError(
-                "the broker 'memory' lives in one process, and a cluster is another."
-                " Set the broker that you want measured in Q_CLUSTER."
-            )
+        _refuse_private()
         yield ground
     finally:
         current.close()
@@ -67,6 +65,21 @@ def measured(queue: str, workers: int | None) -> Iterator[Ground]:
             os.environ[_VARIABLE] = name
         settings.Q_CLUSTER = before
         current.reset()
+
+
+def _refuse_private() -> None:
+    """Raise where a cluster could not be reached: it is a process of its own."""
+    if isinstance(current.broker(), MemoryBroker):
+        raise ConfigError(
+            "the broker 'memory' lives in one process, and a cluster is another."
+            " Set the broker that you want measured in Q_CLUSTER."
+        )
+    if current.conf.cached and not current.cache.is_shared:
+        raise ConfigError(
+            f"results go to the cache {current.conf.cache!r}, which is private to a"
+            " process: nobody could find those of a cluster. Set CACHES to a cache that"
+            " processes share, or leave cached out of Q_CLUSTER."
+        )
 
 
 def adapt(queue: str, workers: int | None) -> None:
@@ -118,6 +131,17 @@ def results_in() -> str:
         return f"the cache {current.conf.cache!r}"
     alias = current.store().database or "default"
     return f"{connections[alias].display_name} ({alias!r})"
+
+
+def task_options() -> dict[str, Any]:
+    """Return the options of the tasks: none, unless results go to a cache.
+
+    There the key of a task's name outlives its result, so all share one name, and it
+    goes by itself.
+    """
+    if not current.conf.cached:
+        return {}
+    return {"task_name": current.conf.queue, "cached": _CACHED}
 
 
 def clear(ids: Sequence[str]) -> None:

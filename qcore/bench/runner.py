@@ -64,7 +64,7 @@ class Bench:
     """The parts, on a queue of their own."""
 
     def __init__(self, own: Ground, options: Namespace) -> None:
-        self.sent = Sent()
+        self.sent = Sent(ground.task_options())
         self._ground = own
         self._tasks: int = options.tasks
         self._seconds: float = options.seconds

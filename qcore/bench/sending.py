@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from ..tasks import async_task, async_task_many
 from .tasks import noop
@@ -13,22 +14,27 @@ BATCH = 1000
 
 
 class Sent:
-    """The tasks that have been sent; the number of each is its argument."""
+    """The tasks that have been sent; the number of each is its argument.
 
-    def __init__(self) -> None:
+    Args:
+        options: of ``async_task``, for all of them.
+    """
+
+    def __init__(self, options: dict[str, Any]) -> None:
         self.ids: list[str] = []
+        self._options = options
 
     def one(self) -> int:
         """Send a task and return its number."""
         number = len(self.ids)
-        self.ids.append(async_task(noop, number))
+        self.ids.append(async_task(noop, number, **self._options))
         return number
 
     def many(self, count: int) -> None:
         """Send a batch."""
         first = len(self.ids)
         self.ids += async_task_many(
-            noop, [(number,) for number in range(first, first + count)]
+            noop, [(number,) for number in range(first, first + count)], **self._options
         )
 
 

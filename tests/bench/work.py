@@ -52,9 +52,9 @@ def sleep100(task: int) -> int:
     return _sleep(task, 0.100, mark_start=True)
 
 
-def sleep1000(task: int) -> int:
-    """Sleep for a second, and say so at the start, too."""
-    return _sleep(task, 1.0, mark_start=True)
+def sleep3000(task: int) -> int:
+    """Sleep for three seconds, and say so at the start, too."""
+    return _sleep(task, 3.0, mark_start=True)
 
 
 def _sleep(task: int, seconds: float, *, mark_start: bool) -> int:
@@ -67,7 +67,7 @@ def _sleep(task: int, seconds: float, *, mark_start: bool) -> int:
 
 
 #: name -> task; what a peer registers.
-KINDS = {task.__name__: task for task in (noop, sleep10, sleep100, sleep1000)}
+KINDS = {task.__name__: task for task in (noop, sleep10, sleep100, sleep3000)}
 
 
 def count_records(path: Path) -> int:

@@ -21,6 +21,7 @@ from qcore.bench.sending import Sending
 from qcore.bench.working import Drain, Latency, Memory
 from qcore.cli.bench import _PARTS
 from qcore.current import current
+from qcore.errors import ConfigError
 from qcore.processes import processes
 
 WORDS = [sys.executable, "-m", "qcore", "bench"]
@@ -152,14 +153,22 @@ def test_a_broker_that_is_down_is_one_line_and_75(qcore, copied):
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_the_memory_broker_is_refused(settings):
-    settings.Q_CLUSTER = {"broker_class": "qcore.brokers.memory.MemoryBroker"}
-    with (
-        pytest.raises(Exception, match="lives in one process"),
-        ground.measured("bench", None),
-    ):
+@pytest.mark.parametrize(
+    ("own", "told"),
+    [
+        ({"broker_class": "qcore.brokers.memory.MemoryBroker"}, "lives in one process"),
+        ({"orm": "default", "cached": True}, "private to a process"),
+    ],
+)
+def test_what_a_cluster_could_not_share_is_refused(settings, own, told):
+    pytest.importorskip("qcore_orm")
+    settings.CACHES = {
+        "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+    }
+    settings.Q_CLUSTER = own
+    with pytest.raises(ConfigError, match=told), ground.measured("bench", None):
         pass
-    assert settings.Q_CLUSTER == {"broker_class": "qcore.brokers.memory.MemoryBroker"}
+    assert own == settings.Q_CLUSTER
 
 
 def test_the_settings_are_the_projects_but_for_what_a_bench_needs(

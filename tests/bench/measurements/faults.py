@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from run import Run
     from work import Record
 
-#: Seconds that the victim, a task of one, has been running by then.
-_MIDDLE = (0.25, 0.75)
+#: Seconds that the victim, a task of three, has been running by then.
+_MIDDLE = (0.25, 2.5)
 #: Tasks of 100 ms that wait when Redis goes, and seconds that it is away.
 _SHORT, _AWAY = 100, 2.0
 #: Seconds of work before that.
@@ -34,14 +34,14 @@ def _killed(run: Run, plan: Plan) -> Figures:
     run.start(plan.workers, supervised=True)
     run.enqueue(1, base=1_000_000)
     run.wait_started()
-    run.enqueue(tasks, "sleep1000")
+    run.enqueue(tasks, "sleep3000")
     victim = _await_victim(run, plan)
     os.kill(victim.pid, signal.SIGKILL)
     at = time.time()
     again = _await_again(run, victim.task, at, plan.patience)
     if again is not None:
         # two marks for each task, one more start of the victim, and that of the first
-        run.wait_for(2 * tasks + 2, 10.0)
+        run.wait_for(2 * tasks + 2, 20.0)
     ended = [record.task for record in run.ended() if record.task < tasks]
     restarts = run.restarts
     run.stop(grace=0.5)
@@ -114,7 +114,7 @@ _LEFT = (
 )
 KILLED = Measurement(
     "killed",
-    "SIGKILL the process that runs a task of a second, settings at their defaults",
+    "SIGKILL the process that runs a task of 3 s, settings at their defaults",
     (Figure("again", "s until it starts again", 2), *_LEFT),
     _killed,
 )
