@@ -34,6 +34,9 @@ def keep_open(lease: float) -> None:
     Connections read these settings; none is made for it, for a driver that no task uses
     need not be installed here.
 
+    A pool of PostgreSQL connections is not used: our threads keep one each, and Django
+    refuses a pool whose connections are kept.
+
     Args:
         lease: seconds; a PostgreSQL host that has vanished is noticed in half of them.
     """
@@ -42,6 +45,7 @@ def keep_open(lease: float) -> None:
         settings["CONN_HEALTH_CHECKS"] = True
         if str(settings["ENGINE"]).endswith((".postgresql", ".postgis")):
             settings["OPTIONS"] = bounded(settings["OPTIONS"], lease)
+            settings["OPTIONS"].pop("pool", None)
 
 
 def bounded(options: Mapping[str, Any], lease: float) -> dict[str, Any]:
@@ -72,6 +76,11 @@ def bounded(options: Mapping[str, Any], lease: float) -> dict[str, Any]:
 def close_all() -> None:
     """Close this thread's connections, so that a fork cannot inherit a socket."""
     connections.close_all()
+    for connection in connections.all(initialized_only=True):
+        # not in the stubs: PostgreSQL's, where a pool keeps what was closed
+        close_pool = getattr(connection, "close_pool", None)
+        if close_pool is not None:
+            close_pool()
 
 
 class Tidy:

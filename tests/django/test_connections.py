@@ -36,8 +36,10 @@ def test_what_the_project_says_stands():
 def test_only_postgresql_is_told(monkeypatch):
     engines = {"a": POSTGRES, "b": POSTGIS, "c": "django.db.backends.sqlite3"}
     settings = {alias: {"ENGINE": one, "OPTIONS": {}} for alias, one in engines.items()}
+    settings["a"]["OPTIONS"]["pool"] = True
     monkeypatch.setattr(connections.connections, "settings", settings)
     connections.keep_open(60)
     told = {alias for alias, one in settings.items() if one["OPTIONS"]}
     assert told == {"a", "b"}
+    assert "pool" not in settings["a"]["OPTIONS"]
     assert {one["CONN_MAX_AGE"] for one in settings.values()} == {None}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import psutil
 from faults.judge import Fault, Final, History, Note
 
 from qcore.current import current
@@ -22,6 +23,12 @@ def send_naps(queue: str, key: str, *, count: int, seconds: float) -> dict[str, 
         own = f"{key} {number}"
         sent[async_task("chores.kind.nap", own, seconds, cluster=queue)] = own
     return sent
+
+
+def ports_of(pid: int) -> set[int]:
+    """Return our ends of the connections that a process holds open."""
+    found = psutil.Process(pid).net_connections("tcp")
+    return {one.laddr.port for one in found if one.raddr}
 
 
 def notes_in(ledger: Ledger) -> list[Note]:

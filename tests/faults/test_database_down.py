@@ -7,8 +7,9 @@ import time
 
 import pytest
 from chores.ledger import wait_for
+from django.conf import settings
 from django.db import connection, transaction
-from faults.evidence import history_of, send_naps
+from faults.evidence import history_of, ports_of, send_naps
 from faults.judge import Fault, check_history
 
 from qcore.current import current
@@ -224,6 +225,33 @@ def test_a_server_with_too_few_connections_is_told_and_waited_for(
     assert fetch(task_id, wait=20_000).success
     cluster.wait_idle()
     assert {cluster.dispatcher, *cluster.workers} == before
+    assert "Traceback" not in cluster.log
+
+
+@pytest.mark.fault("E15")
+def test_a_pool_of_connections_is_left_to_processes_that_have_threads(
+    on_postgres, ledger, key
+):
+    """The sentinel has opened one; no fork of it gets it, and none opens another."""
+    pytest.importorskip("psycopg_pool", reason="psycopg[pool] is not installed")
+    entry = on_postgres.django["DATABASES"]["default"]
+    entry = entry | {"OPTIONS": {"pool": {"min_size": 2}}}
+    django = {
+        "DATABASES": {"default": entry},
+        "INSTALLED_APPS": [*settings.INSTALLED_APPS, "chores.early.Early"],
+    }
+    cluster = on_postgres.start(django=django)
+    assert ledger.entries("early", f"connected {cluster.sentinel}")
+    chore = "chores.rude.connect_everywhere"
+    sent = [async_task(chore, key, cluster=on_postgres.queue) for _ in range(2)]
+    ledger.wait(key, "began", 2)
+    ports = [ports_of(pid) for pid in (cluster.dispatcher, *cluster.workers)]
+    assert not ports_of(cluster.sentinel)
+    assert all(ports)
+    assert len(set.union(*ports)) == sum(map(len, ports))
+    for task_id in sent:
+        assert fetch(task_id, wait=10_000).success
+    cluster.wait_idle()
     assert "Traceback" not in cluster.log
 
 

@@ -15,6 +15,7 @@ from chores.clock import VARIABLE
 from chores.ledger import wait_for
 from django.conf import settings
 from django.db import connections, transaction
+from faults.evidence import ports_of
 from faults.forgeries import bad_packages, pickled
 from faults.place import Place
 
@@ -82,12 +83,6 @@ def test_no_connection_outlives_a_fork(each, cluster, ledger, key):
         assert len(together) == sum(map(len, ports))
     for task_id in ids:
         assert fetch(task_id, wait=10_000).success
-
-
-def ports_of(pid):
-    """Return our ends of the connections that a process holds open."""
-    found = psutil.Process(pid).net_connections("tcp")
-    return {one.laddr.port for one in found if one.raddr}
 
 
 def files_of(pid):
