@@ -22,7 +22,7 @@ from qcore.bench.working import Drain, Latency, Memory
 from qcore.cli.bench import _PARTS
 from qcore.current import current
 from qcore.errors import ConfigError
-from qcore.processes import processes
+from qcore.processes import processes, tree
 
 WORDS = [sys.executable, "-m", "qcore", "bench"]
 
@@ -98,18 +98,13 @@ def test_interrupted_it_leaves_nothing(used_project):
     with bench:
         while "latency" not in (line := bench.stderr.readline()):
             assert line, "it has ended too early"
-        family = {p.pid for p in processes() if p.session in _sessions(bench.pid)}
-        assert family
+        family = {process.pid for process in tree([bench.pid])} - {bench.pid}
+        assert len(family) >= 3  # sentinel, dispatcher and workers
         bench.send_signal(signal.SIGINT)
         assert bench.wait(40) == 130
     assert not family & {p.pid for p in processes() if p.lives}
     assert left(project) == before
     assert not list(project.glob("qcore-bench-*"))
-
-
-def _sessions(pid: int) -> set[int]:
-    """Return the sessions of the children of a process: those of its clusters."""
-    return {p.session for p in processes() if p.parent == pid} - {os.getsid(0)}
 
 
 @pytest.mark.once
