@@ -101,7 +101,12 @@ class Intake:
             if any(fd == self._link.fileno() for fd, _ in came):
                 break
             try:
-                return self._tray.recv(_LARGEST)
+                order = self._tray.recv(_LARGEST)
             except BlockingIOError:
                 continue  # it was taken back in between
+            if order:
+                return order
+            # its other end is closed: the link says what that means
+            self._poll.unregister(self._tray)
+            self._tray = None
         return read_frame(self._link)

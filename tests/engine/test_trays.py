@@ -191,3 +191,27 @@ def test_only_short_tasks_are_laid_out():
     for moment in range(1, 50):
         pace.note(100, 5 + moment / 40)
     assert 0 < pace.depth(2) < pace.depth(1) <= 16
+
+
+@pytest.mark.parametrize("word", [b"the last word", None])
+def test_a_tray_that_is_closed_leaves_the_word_to_the_link(word):
+    """A dispatcher that ends closes the one a moment before the other."""
+    ours, theirs = socket.socketpair()
+    lay_end, take_end = make_pair()
+    Tray(lay_end, take_end)  # which makes them what they are: they do not block
+    intake = Intake(theirs, [take_end])
+    lay_end.send(b"an order")
+    lay_end.close()
+    assert intake.take() == b"an order"
+
+    def speak():
+        if word is not None:
+            write_frame(ours, word)
+        ours.close()
+
+    later = threading.Timer(0.1, speak)
+    later.start()
+    assert intake.take() == word
+    later.join()
+    for end in (theirs, take_end):
+        end.close()

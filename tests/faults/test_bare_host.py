@@ -66,7 +66,7 @@ def serves(ledger, key):
         assert len(ledger.entries(own)) == 1
         assert cluster.stop() == 0
         assert "Logging error" not in cluster.log
-        assert "Traceback" not in cluster.log
+        assert "Traceback" not in cluster.log, cluster.log
     finally:
         place.close()
 
