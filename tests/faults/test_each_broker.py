@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import pickle
 import threading
@@ -15,6 +16,7 @@ from chores.clock import VARIABLE
 from chores.ledger import wait_for
 from django.conf import settings
 from django.db import connections, transaction
+from django.utils import timezone
 from faults.evidence import ports_of
 from faults.forgeries import bad_packages, pickled
 from faults.place import Place
@@ -159,6 +161,32 @@ def test_two_clusters_that_start_at_once_fire_each_slot_once(each, ledger, key):
         assert {len(ledger.entries(name)) for name in names} == {1}
     finally:
         place.close()
+
+
+@pytest.mark.fault("F15")
+def test_schedules_that_are_changed_as_they_fall_due(each, cluster, ledger, key):
+    """In another session than the cluster's: moved they run once, deleted at most so."""
+    soon = timezone.now() + dt.timedelta(seconds=0.7)
+    names = [f"{key} {number}" for number in range(30)]
+    for name in names:
+        schedule(
+            "chores.kind.record", name, name=name, next_run=soon, cluster=each.queue
+        )
+    moved, deleted = names[::2], names[1::2]
+    for name in names:
+        row = Schedule.objects.filter(name=name)
+        if name in moved:
+            row.update(next_run=timezone.now() + dt.timedelta(seconds=0.5))
+        else:
+            row.delete()
+        time.sleep(0.05)  # so that some come before their slot, and some after it
+    wait_for(lambda: not Schedule.objects.filter(cluster=each.queue).exists())
+    for name in moved:
+        ledger.wait(name, "ran")
+    cluster.wait_idle()
+    assert [len(ledger.entries(name)) for name in moved] == [1] * len(moved)
+    runs = [len(ledger.entries(name)) for name in deleted]
+    assert set(runs) <= {0, 1}
 
 
 # -- packages ----------------------------------------------------------------------------
