@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 #: Seconds that the victim, a task of three, has been running by then.
 _MIDDLE = (0.25, 2.5)
 #: Tasks of 100 ms that wait when Redis goes, and seconds that it is away.
-_SHORT, _AWAY = 100, 2.0
+_SHORT, _AWAY = 400, 2.0
 #: Seconds of work before that.
-_BEFORE = 2.0
+_BEFORE = 1.0
 
 
 def _killed(run: Run, plan: Plan) -> Figures:
