@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from django.db import connections, reset_queries
+from django.db import connections
 from django.utils import timezone, translation
 
 if TYPE_CHECKING:
@@ -114,7 +114,8 @@ class Tidy:
                 connection.close()
             else:
                 connection.close_if_unusable_or_obsolete()
-        reset_queries()
+            # as reset_queries() does, which would look for all of them once more
+            connection.queries_log.clear()
         translation.deactivate()
         timezone.deactivate()
         self._last = time.monotonic()

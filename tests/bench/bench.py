@@ -8,6 +8,7 @@
     python3 noxfile.py -s bench -- --store postgres --measure waiting,results --depth 1000000
     python3 noxfile.py -s bench -- --store redis --measure killed,restart --patience 130
     python3 noxfile.py -s bench -- --limits
+    python3 noxfile.py -s bench -- --stages
 
 Every peer runs its worker processes in an environment of its own, with Django loaded
 and its logging at WARNING, against servers that this run starts and ends. In each
@@ -53,6 +54,7 @@ from typing import TYPE_CHECKING, Any
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
 
 import limits  # noqa: E402
+import stages  # noqa: E402
 from environment import make_environment  # noqa: E402
 from machine import wait_calm  # noqa: E402
 from measurements import MEASUREMENTS, Measurement  # noqa: E402
@@ -70,6 +72,9 @@ def main() -> None:
     options = read_options(__doc__ or "")
     # so that what was started is ended then, too
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    if options.stages:
+        print("\n".join(stages.render(options.rounds)))
+        return
     peers = {contender.peer for contender in options.peers}
     own = {"qcore": Path(sys.executable).parent} if options.here else {}
     programs = {peer: own.get(peer) or _programs(peer) for peer in peers}

@@ -42,6 +42,7 @@ def read_options(description: str) -> argparse.Namespace:
     add(
         "--limits", action="store_true", help="what the machine can do without any peer"
     )
+    add("--stages", action="store_true", help="where the time of one task goes")
     add(
         "--no-fsync",
         dest="fsync",
