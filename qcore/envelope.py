@@ -3,6 +3,9 @@
 A task becomes a *package* (signed bytes, see ``signing``) on its way to the
 broker; a broker hands packages back as deliveries; a cluster turns each
 delivery into one result.
+
+None of them can be part of a cycle, so the garbage collector need not know them
+(``gc=False``): a thousand new tasks would make it look at all that Django has loaded.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 
-class Options(msgspec.Struct, frozen=True, omit_defaults=True):
+class Options(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What one task says differently from the settings; an unset field says nothing."""
 
     timeout: float | UnsetType | None = UNSET  # seconds; None: no limit
@@ -26,7 +29,7 @@ class Options(msgspec.Struct, frozen=True, omit_defaults=True):
     max_attempts: int | UnsetType = UNSET  # 0: no limit
 
 
-class Task(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+class Task(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False):
     """One requested call.
 
     Fields are only ever appended: the wire form is an array, and a cluster of
@@ -87,7 +90,7 @@ class Outcome:
     STOPPED = "stopped"  # the cluster stopped first; never stored, given back
 
 
-class Result(msgspec.Struct, frozen=True, kw_only=True):
+class Result(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How one attempt at a task ended, as data."""
 
     task: Task

@@ -46,7 +46,7 @@ MAX_ERROR = 64 * 1024
 _SECOND_BELL = 0.2
 
 
-class Attempt(msgspec.Struct, frozen=True, array_like=True):
+class Attempt(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """How one execution ended, as it travels from a worker to the dispatcher."""
 
     outcome: str
