@@ -17,8 +17,11 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 if sys.version_info < (3, 11):  # noqa: UP036 - any python3 may start this file
@@ -177,6 +180,41 @@ def run_tests(session: nox.Session, *words: str) -> None:
         session.run(*pytest, *words, "-n", "0", "--lf", "--lfnf=none")
 
 
+@contextmanager
+def soak_beside(session: nox.Session) -> Iterator[None]:
+    """Run a soak of two minutes while the session does something else.
+
+    It waits more than it works, and so it costs less there than it would by itself. It
+    is left out where the session was asked for some tests only.
+    """
+    if session.posargs or os.environ.get("QCORE_SOAK") == "0":
+        yield
+        return
+    folder = HERE / ".nox" / "soak"
+    folder.mkdir(parents=True, exist_ok=True)
+    python = Path(session.bin) / "python"
+    pytest = [str(python), "-m", "pytest", "-q", "--no-header"]
+    words = ["-m", "soak", "-s", "--timeout=0", "--minutes=2", f"--report={folder}"]
+    log = folder / "log.txt"
+    with log.open("w") as out:
+        run = subprocess.Popen(
+            [*pytest, *words, "-p", "no:cacheprovider", "tests/faults/test_soak.py"],
+            cwd=HERE,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            yield
+            failed = run.wait() != 0
+        finally:
+            if run.poll() is None:
+                run.send_signal(signal.SIGINT)  # so that it ends its clusters
+                run.wait()
+    session.log(log.read_text())
+    if failed:
+        session.error(f"the soak failed; see {folder.relative_to(HERE)}")
+
+
 def absent_servers() -> list[str]:
     """Return the Debian packages of the servers that are not installed here."""
     postgres = map(str, Path("/usr/lib/postgresql").glob("*/bin"))
@@ -259,7 +297,8 @@ def running_servers() -> set[str]:
 def tests(session: nox.Session) -> None:
     """Run all tests in one environment: the core, every plugin, real servers."""
     session.install(*checkout(*PLUGINS), *group("test"))
-    run_tests(session, *QUICK, *session.posargs)
+    with soak_beside(session):
+        run_tests(session, *QUICK, *session.posargs)
 
 
 @nox.session(python=NEWER_PYTHON or False)

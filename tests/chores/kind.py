@@ -60,6 +60,13 @@ def fail_and_note(key: str) -> None:
     raise ValueError("always")
 
 
+def fail_slowly(key: str, seconds: float) -> None:
+    """Take a while, and fail."""
+    note(key, "began")
+    time.sleep(seconds)
+    raise ValueError("as it always does")
+
+
 def processors() -> list[int]:
     """Hold the worker for a moment, and say where it may run."""
     time.sleep(0.1)

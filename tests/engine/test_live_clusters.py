@@ -153,6 +153,30 @@ def test_a_worker_over_max_rss_is_replaced(start, key):
     assert "retires" in cluster.log
 
 
+@pytest.mark.fault("K3")
+def test_tasks_that_leak_are_moved_to_new_workers_and_none_is_lost(start, ledger, key):
+    cluster = start(queue="leaky", max_rss=150_000, workers=1)
+    group = async_iter("chores.rude.grow", [40] * 12, cluster="leaky")
+    pids = result(group, wait=40_000)
+    assert len(pids) == 12
+    assert 3 <= len(set(pids)) < 12, "some tasks to a worker, and more than one of them"
+    assert cluster.log.count("retires") >= 2
+
+
+@pytest.mark.fault("K4")
+def test_a_queue_that_fails_slowly_does_not_hold_up_another(start, ledger, key):
+    """What is sent last to the fast queue ends while the slow one still has its first."""
+    start(queue="slow", retry=30)
+    start(queue="fast")
+    for number in range(20):
+        async_task("chores.kind.fail_slowly", f"{key} {number}", 1.0, cluster="slow")
+    ledger.wait(f"{key} 0", "began")
+    ids = [async_task("chores.kind.echo", n, cluster="fast") for n in range(20)]
+    assert [result(id, wait=20_000) for id in ids] == list(range(20))
+    assert queue_size(current.broker("slow")) > 0
+    current.broker("slow").purge_queue()
+
+
 @pytest.mark.skipif(cpu_count() < 2, reason="one processor cannot be divided")
 def test_each_worker_is_bound_to_its_processors(start):
     processors = sorted(os.sched_getaffinity(0))

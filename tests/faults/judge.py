@@ -85,6 +85,7 @@ def judge(history: History) -> Iterator[str]:
     runs = runs_of(history.notes)
     finals = list(history.finals)
     yield from _one_end_each(history, finals)
+    yield from _whole(history, runs)
     yield from _one_owner(history, runs, finals)
     yield from _bounded(history, finals)
     for slot, count in Counter(history.slots).items():
@@ -117,6 +118,16 @@ def _one_end_each(history: History, finals: Sequence[Final]) -> Iterator[str]:
         yield f"P1: {id} has a final state and was never sent"
 
 
+def _whole(history: History, runs: Mapping[str, Sequence[Run]]) -> Iterator[str]:
+    """Nothing runs that was not sent, and nothing ends that has not begun."""
+    for key in runs.keys() - set(history.sent.values()):
+        yield f"P1: {key} ran and was never sent"
+    counts = Counter((note.key, note.event == BEGAN) for note in history.notes)
+    for key in runs:
+        if counts[key, False] > counts[key, True]:
+            yield f"P2: {key} ended more often than it began"
+
+
 def _one_owner(
     history: History, runs: Mapping[str, Sequence[Run]], finals: Iterable[Final]
 ) -> Iterator[str]:
@@ -131,12 +142,12 @@ def _one_owner(
             if not again and not excused:
                 yield f"P2: {key} ran again and nothing had failed: {first}, {second}"
     for final in finals:
-        ended = [
-            run.pid
-            for run in runs.get(history.sent.get(final.id, ""), ())
-            if run.how == ENDED
-        ]
-        if final.success and not ended:
+        own = runs.get(history.sent.get(final.id, ""), ())
+        ended = [run.pid for run in own if run.how == ENDED]
+        if not final.success and own and own[-1].how == ENDED:
+            if not any(fault.ended >= own[-1].began for fault in history.faults):
+                yield f"P2: {final.id} is a failure and its last run has succeeded"
+        elif final.success and not ended:
             yield f"P2: {final.id} is a success and no run of it has ended"
         elif final.success and final.pid is not None and final.pid not in ended:
             yield f"P2: the result of {final.id} is of a run that has not ended"

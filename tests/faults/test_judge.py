@@ -78,6 +78,17 @@ def test_a_good_history_passes():
         ),
         pytest.param(final(2, success=True), "no run of it has ended", id="made up"),
         pytest.param(final(1, pid=10), "of a run that has not ended", id="stale"),
+        pytest.param(
+            final(1, success=False, pid=None),
+            "its last run has succeeded",
+            id="a success that was lost",
+        ),
+        pytest.param(
+            note(Note("d", "began", 12, 6.0)), "d ran and was never sent", id="uncalled"
+        ),
+        pytest.param(
+            note(Note("a", "ended", 13, 2.05)), "more often than it began", id="one end"
+        ),
         pytest.param(final(2, attempts=3), "had 3 attempts", id="too often"),
         pytest.param(final(1, crashes=4), "killed 4 workers", id="too deadly"),
         pytest.param(

@@ -8,8 +8,9 @@ from typing import ClassVar
 import pytest
 
 from ...brokers.base import Broker
+from ..lives import walk
 from .case import BrokerCase, Connect
-from .life import Bench, Clock, RealClock, walk
+from .life import Bench, Clock, QueueLife, RealClock
 
 
 class HistoriesContract(BrokerCase):
@@ -50,9 +51,9 @@ class HistoriesContract(BrokerCase):
             late_acknowledge=self.late_acknowledge,
         )
         for seed in self.seeds:
-            walk(bench, seed, self.steps)
+            walk(QueueLife(bench), seed, self.steps)
         if not clock.real:
             pytest.importorskip("hypothesis")
-            from .machine import run
+            from ..machine import run
 
-            run(bench, self.examples, self.steps)
+            run(lambda: QueueLife(bench), QueueLife, self.examples, self.steps)

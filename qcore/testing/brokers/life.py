@@ -1,43 +1,25 @@
-"""The life of a queue: what may happen to it, step by step, compared with the model.
+"""The life of a queue, compared with the model.
 
 Two consumers send, claim, acknowledge, give back, prolong and discard, die, and time
 passes. Whatever the order, nothing is lost, nothing is handed out twice at a time,
 attempts grow, and the sizes are true. In the end everything that is left must come once
-more. ``walk`` chooses the steps at random; ``machine`` has Hypothesis choose them.
+more.
 """
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import ClassVar, Protocol
 
 from ...brokers.base import Broker
 from ...errors import BrokerError
+from ..lives import Life, Steps
 from .model import Claim, Model, Package
 
 PICKS = range(20)
-#: What each step can be told: its arguments, and their values.
-STEPS: Mapping[str, Mapping[str, Sequence[Any]]] = {
-    "enqueue": {"count": (1, 2, 3), "delay": (0, 0, 0, 1), "pick": PICKS},
-    "claim": {"limit": (1, 2, 3, 4), "pick": PICKS},
-    "acknowledge": {"first": PICKS, "second": PICKS, "pick": PICKS},
-    "fail": {"pick": PICKS},
-    "release": {"first": PICKS, "second": PICKS, "delay": (0, 0, 1), "pick": PICKS},
-    "extend": {"first": PICKS, "second": PICKS, "pick": PICKS},
-    "delete": {"pick": PICKS},
-    "crash": {"pick": PICKS},
-    "advance": {"part": (0.1, 0.4, 1.05)},
-    "count": {},
-}
-#: How often each step comes in a walk, relative to the others.
-WEIGHTS = {
-    "enqueue": 2, "claim": 6, "acknowledge": 2, "fail": 1, "release": 4, "extend": 2,
-    "delete": 1, "crash": 1, "advance": 2, "count": 4,
-}  # fmt: skip
 #: The capability that a step needs.
 NEEDS = {
     "release": "release", "extend": "extend", "delete": "delete", "count": "counts",
@@ -100,14 +82,32 @@ class Consumer:
     claims: list[Claim] = field(default_factory=list)
 
 
-class Life:
+class QueueLife(Life):
     """One queue.
 
     Args:
         bench: what is told of its broker.
     """
 
+    STEPS: ClassVar[Steps] = {
+        "enqueue": {"count": (1, 2, 3), "delay": (0, 0, 0, 1), "pick": PICKS},
+        "claim": {"limit": (1, 2, 3, 4), "pick": PICKS},
+        "acknowledge": {"first": PICKS, "second": PICKS, "pick": PICKS},
+        "fail": {"pick": PICKS},
+        "release": {"first": PICKS, "second": PICKS, "delay": (0, 0, 1), "pick": PICKS},
+        "extend": {"first": PICKS, "second": PICKS, "pick": PICKS},
+        "delete": {"pick": PICKS},
+        "crash": {"pick": PICKS},
+        "advance": {"part": (0.1, 0.4, 1.05)},
+        "count": {},
+    }
+    WEIGHTS: ClassVar[Mapping[str, int]] = {
+        "enqueue": 2, "claim": 6, "acknowledge": 2, "fail": 1, "release": 4, "extend": 2,
+        "delete": 1, "crash": 1, "advance": 2, "count": 4,
+    }  # fmt: skip
+
     def __init__(self, bench: Bench) -> None:
+        super().__init__()
         self.bench = bench
         self.clock = bench.clock
         first = bench.connect()
@@ -117,7 +117,6 @@ class Life:
         slack = bench.patience if bench.clock.real else 0.0
         self.model = Model(bench.lease, slack, first.supports_order)
         self.sent = 0
-        self.steps: list[str] = []
         #: seconds that it may still wait; a real clock costs time
         self.budget = 1.2 * bench.lease if bench.clock.real else float("inf")
 
@@ -126,23 +125,6 @@ class Life:
         if name == "advance":
             return self.budget > 0
         return name not in NEEDS or getattr(self.broker, f"supports_{NEEDS[name]}")
-
-    def step(self, name: str, **given: Any) -> None:
-        """Do a step.
-
-        Raises:
-            AssertionError: the broker has broken a promise; with all steps so far.
-        """
-        words = ", ".join(f"{key}={value!r}" for key, value in given.items())
-        self._noted(f"{name}({words})", lambda: getattr(self, name)(**given))
-
-    def _noted(self, what: str, call: Callable[[], None]) -> None:
-        self.steps.append(what)
-        try:
-            call()
-        except AssertionError as error:
-            error.add_note("\n".join(["after these steps:", *self.steps]))
-            raise
 
     def holding(self, pick: int) -> Consumer:
         """Return a consumer that holds something, if one does."""
@@ -235,16 +217,6 @@ class Life:
     # -- the end ---------------------------------------------------------------------
     def end(self) -> None:
         """See that everything which is left comes once more, and nothing else."""
-        self._noted("end()", self._drain)
-
-    def close(self) -> None:
-        """Leave nothing in the service."""
-        with suppress(BrokerError):  # deleting queues has tests of its own
-            self.broker.delete_queue()
-        for consumer in self.consumers:
-            consumer.broker.close()
-
-    def _drain(self) -> None:
         bench, consumer = self.bench, self.consumers[0]
         end = max((one.late for one in self.model.left()), default=0) + bench.patience
         while left := self.model.left():
@@ -259,6 +231,13 @@ class Life:
             sizes = (consumer.broker.queue_size(), consumer.broker.lock_size())
             assert sizes == (0, 0), f"all is done, and the sizes are {sizes}"
         assert consumer.broker.dequeue(1) == []
+
+    def close(self) -> None:
+        """Leave nothing in the service."""
+        with suppress(BrokerError):  # deleting queues has tests of its own
+            self.broker.delete_queue()
+        for consumer in self.consumers:
+            consumer.broker.close()
 
     # -- helpers -----------------------------------------------------------------------
     def _claim(self, consumer: Consumer, limit: int) -> list[Claim]:
@@ -300,31 +279,3 @@ def _chosen(claims: Sequence[Claim], first: int, second: int) -> list[Claim]:
     """Return one or two claims, or none where there are none."""
     picks = {first % len(claims), second % len(claims)} if claims else set()
     return [claims[number] for number in sorted(picks)]
-
-
-def walk(bench: Bench, seed: int, steps: int) -> None:
-    """Take steps at random.
-
-    Args:
-        bench: what is told of the broker.
-        seed: of every choice.
-        steps: how many.
-
-    Raises:
-        AssertionError: the broker has broken a promise; with all steps and the seed.
-    """
-    choice = random.Random(seed)
-    life = Life(bench)
-    try:
-        for _ in range(steps):
-            names = [name for name in STEPS if life.may(name)]
-            weights = [WEIGHTS[name] for name in names]
-            (name,) = choice.choices(names, weights)
-            given = {key: choice.choice(some) for key, some in STEPS[name].items()}
-            life.step(name, **given)
-        life.end()
-    except AssertionError as error:
-        error.add_note(f"chosen with the seed {seed}")
-        raise
-    finally:
-        life.close()

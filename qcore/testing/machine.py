@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -13,66 +14,70 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from .life import STEPS, Bench, Life
+from .lives import Life
 
 
-class BrokerMachine(RuleBasedStateMachine):
-    """A life, as Hypothesis drives it; its rules are the steps.
+class Machine(RuleBasedStateMachine):
+    """A life, as Hypothesis drives it; ``machine_of`` adds its steps as rules."""
 
-    A subclass says with ``bench`` which broker it is about.
-    """
-
-    bench: ClassVar[Bench]
+    make_life: Callable[[], Life]
 
     def __init__(self) -> None:
         super().__init__()
-        self.life = Life(self.bench)
+        self.life = type(self).make_life()
         self.failed = False
 
     def teardown(self) -> None:
         """Let it end."""
         try:
             if not self.failed:
-                self.life.end()
+                self.life.finish()
         finally:
             self.life.close()
 
 
-def _rule(name: str) -> Any:
-    def take(self: BrokerMachine, **given: Any) -> None:
+def machine_of(begin: Callable[[], Life], kind: type[Life]) -> type[Machine]:
+    """Return the machine of a kind of life.
+
+    Args:
+        begin: makes one.
+        kind: has its steps.
+    """
+    rules = {name: _rule(name, kind) for name in kind.STEPS}
+    return type(f"{kind.__name__}Machine", (Machine,), {"make_life": begin, **rules})
+
+
+def _rule(name: str, kind: type[Life]) -> Any:
+    def take(self: Machine, **given: Any) -> None:
         self.failed = True
         self.life.step(name, **given)
         self.failed = False
 
-    def may(self: BrokerMachine) -> bool:
+    def may(self: Machine) -> bool:
         return self.life.may(name)
 
     take.__name__ = name
     given: dict[str, Any] = {
-        key: st.sampled_from(values) for key, values in STEPS[name].items()
+        key: st.sampled_from(values) for key, values in kind.STEPS[name].items()
     }
     step = rule(**given)(take)  # type: ignore[no-untyped-call]
     return precondition(may)(step)
 
 
-for _name in STEPS:
-    setattr(BrokerMachine, _name, _rule(_name))
-
-
-def run(bench: Bench, examples: int, steps: int) -> None:
-    """Live many lives of a broker whose clock the tests have.
+def run(begin: Callable[[], Life], kind: type[Life], examples: int, steps: int) -> None:
+    """Live many lives.
 
     Args:
-        bench: what is told of it.
+        begin: makes one.
+        kind: has its steps.
         examples: how many lives.
         steps: of each.
 
     Raises:
-        AssertionError: the broker has broken a promise, after the steps that are shown.
+        AssertionError: a promise is broken, after the steps that are shown.
     """
-    machine = type("Machine", (BrokerMachine,), {"bench": bench})
     run_state_machine_as_test(
-        machine,
+        machine_of(begin, kind),
         settings=settings(
             max_examples=examples,
             stateful_step_count=steps,

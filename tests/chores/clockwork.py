@@ -1,0 +1,53 @@
+"""Time that stands still until a test moves it, for everything of qcore in this process."""
+
+from __future__ import annotations
+
+import selectors
+import sys
+import time
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from qcore.engine.patience import Patience
+
+if TYPE_CHECKING:
+    import pytest
+
+
+class Clockwork:
+    """What modules of qcore take for the module ``time``."""
+
+    def __init__(self) -> None:
+        self.at = 1000.0
+
+    def monotonic(self) -> float:
+        return self.at
+
+    time = monotonic
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.at += seconds
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(time, name)
+
+
+class _Impatient(selectors.DefaultSelector):
+    """Says what is there, and waits for nothing."""
+
+    def select(self, timeout: float | None = None) -> Any:
+        return super().select(0)
+
+
+def stop_time(monkeypatch: pytest.MonkeyPatch) -> Clockwork:
+    """Stop the clocks of qcore; its loop, its pusher and its patience wait no more."""
+    clock = Clockwork()
+    for name, module in list(sys.modules.items()):
+        if name.startswith("qcore.") and getattr(module, "time", None) is time:
+            monkeypatch.setattr(module, "time", clock)
+    impatient = SimpleNamespace(**vars(selectors) | {"DefaultSelector": _Impatient})
+    monkeypatch.setattr("qcore.engine.loop.selectors", impatient)
+    monkeypatch.setattr("qcore.engine.pusher._WAIT", 0)
+    monkeypatch.setattr(Patience, "bear", lambda self, error: None)
+    return clock

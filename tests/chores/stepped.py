@@ -1,0 +1,293 @@
+"""A dispatcher that is driven step by step; the test is its workers and its sentinel.
+
+Loop, pusher, recorder and keeper are the real ones, wired by the real ``Dispatcher``.
+They have no threads: each does one round when it is told to.
+"""
+
+from __future__ import annotations
+
+import itertools
+import signal
+import socket
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from chores.twin import Twin
+from faults.judge import BEGAN, CRASHED, ENDED, FAILED, Note
+
+from qcore.engine.dispatcher import Dispatcher
+from qcore.engine.job import Job
+from qcore.engine.keeper import Keeper
+from qcore.engine.link import Closed, Link
+from qcore.engine.messages import (
+    END,
+    READY,
+    RUN,
+    SOFT_STOP,
+    Died,
+    Hired,
+    Kill,
+    Order,
+    Reply,
+    Stop,
+    pack_control,
+    pack_reply,
+    unpack_control,
+    unpack_order,
+)
+from qcore.engine.pusher import Pusher
+from qcore.envelope import Outcome, Task
+from qcore.errors import QcoreError
+from qcore.results.memory import MemoryStore
+from qcore.tasks.execution import Attempt
+
+if TYPE_CHECKING:
+    from chores.clockwork import Clockwork
+
+_pids = itertools.count(100_001)
+
+
+class Worker:
+    """The other end of a worker's link: it does what it is told, when it is told."""
+
+    def __init__(self, end: socket.socket, index: int) -> None:
+        self.pid = next(_pids)
+        self.index = index
+        self.link = Link(end)
+        self.orders: deque[Order] = deque()
+        self.current: Order | None = None
+        self.told_to_stop = False
+        self.paused = False  # by SIGSTOP: it reads nothing and answers nothing
+        self.link.send(pack_reply(READY))
+
+    def read(self) -> None:
+        """Take the orders that have come."""
+        if not self.paused:
+            self.orders.extend(map(unpack_order, self.link.receive()))
+
+
+class Stepped:
+    """One dispatcher with its crew.
+
+    Args:
+        queue: shared with other dispatchers of the test.
+        clock: stopped, see ``stop_time``.
+        note: is told what tasks do.
+        settings: of the cluster.
+    """
+
+    def __init__(
+        self,
+        queue: str,
+        clock: Clockwork,
+        note: Callable[[Note], None],
+        **settings: Any,
+    ) -> None:
+        self.clock = clock
+        self.twin = Twin(queue, **settings)
+        self._note = note
+        ours, theirs = socket.socketpair()
+        self.control = Link(theirs)
+        self.dispatcher = Dispatcher(
+            self.twin.parts, Link(ours), cluster="c" * 32, started=clock.at
+        )
+        self.loop = self.dispatcher._loop
+        self.tally = self.dispatcher._tally
+        self.tally.renewing = True
+        self.recorder = self.dispatcher._recorder
+        self._watch_recorder()
+        self.pusher = Pusher(
+            self.twin.parts,
+            self.dispatcher._room,
+            self.tally,
+            self._give,
+            self.dispatcher._give_finished,
+        )
+        self.keeper = Keeper(self.twin.parts, self.tally, self.dispatcher._alarm)
+        self.workers: list[Worker] = []
+        self.stopping = False
+        for index in range(self.twin.conf.workers):
+            self.hire(index)
+
+    # -- what must be true between its threads -------------------------------------------
+    def _give(self, jobs: Sequence[Job]) -> None:
+        """Take what the pusher has claimed to the loop."""
+        again = [job.task.id for job in jobs if job.attempt > 1]
+        done = MemoryStore.finished(self.twin.store, again)
+        assert not done, f"P2: {done.keys()} are stored successes, and run again"
+        self.dispatcher._inbox.put_all(jobs)
+
+    def _watch_recorder(self) -> None:
+        record = self.recorder.record
+
+        def watched(job: Job) -> None:
+            ours = not job.lost and job.lease_end > self.clock.at
+            assert ours, f"P2: the end of {job.task.id} is recorded after its lease"
+            record(job)
+
+        self.recorder.record = watched  # type: ignore[method-assign]
+
+    def _look_for_strays(self) -> None:
+        """Nothing runs without a lease, once the loop has looked."""
+        leases = {(j.task.id, j.attempt): j.lease_end for j in self.tally.held}
+        for worker in self.workers:
+            if worker.paused or worker.told_to_stop or worker.current is None:
+                continue
+            if worker.current.kind == RUN:
+                task, attempt = self.task_of(worker.current), worker.current.attempt
+                end = leases.get((task.id, attempt), self.clock.at)
+                assert end > self.clock.at, f"P2: {task.id} runs without a lease"
+
+    # -- its threads -------------------------------------------------------------------
+    def push(self) -> None:
+        """Claim once."""
+        if not self.tally.stopping.is_set():
+            self._try(self.pusher._once)
+
+    def turn(self) -> None:
+        """Let the loop go round, and do what it asks of the sentinel."""
+        self.loop.round()
+        for message in map(unpack_control, self._heard()):
+            if isinstance(message, Kill):
+                self._obey(message)
+        self._look_for_strays()
+
+    def record(self) -> None:
+        """Record all that waits to be recorded."""
+        self.recorder.close()
+        self.recorder._closing = False
+        self.recorder.run()
+
+    def keep(self) -> None:
+        """Renew leases."""
+        self._try(self.keeper._renew)
+
+    def _try(self, call: Callable[[Any], None]) -> None:
+        try:
+            call(self.twin.broker)
+        except QcoreError:
+            return  # as its thread does, which waits and tries again
+
+    def _heard(self) -> list[bytes]:
+        return self.control.receive()
+
+    # -- the sentinel --------------------------------------------------------------------
+    def hire(self, index: int) -> None:
+        """Start a worker."""
+        ours, theirs = socket.socketpair()
+        worker = Worker(theirs, index)
+        hired = pack_control(Hired(worker.pid, index))
+        self.control.send(hired, fd=ours.fileno())
+        ours.close()
+        self.workers.append(worker)
+
+    def stop(self, grace: float) -> None:
+        """Tell it to stop."""
+        self.stopping = True
+        self.control.send(pack_control(Stop(grace)))
+
+    def _obey(self, kill: Kill) -> None:
+        for worker in self.workers:
+            if worker.pid != kill.pid:
+                continue
+            if kill.signal == signal.SIGKILL:
+                self.crash(worker)
+            elif kill.signal == SOFT_STOP:
+                # where it has not begun, or is paused, SIGKILL comes two seconds later;
+                # it does not begin in these: it would have long ago, had it not stood
+                # still
+                worker.told_to_stop = True
+                self.end(worker, Outcome.STOPPED)
+            return
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it has stopped in order; what is left then is given back."""
+        if not self.stopping or not self.loop.is_done():
+            return False
+        for job in self.dispatcher._inbox.take():
+            self.recorder.give_back(job)
+        self.record()
+        return True
+
+    def lose(self) -> None:
+        """Kill it, and with it its workers."""
+        for worker in self.workers:
+            self._die(worker)
+        self.workers.clear()
+        for hand in self.loop.crew:
+            self.loop.crew.dismiss(hand)
+        self.control.close()
+        self.loop._control.close()
+        self.loop._selector.close()
+        for end in (self.dispatcher._inbox._end, self.dispatcher._inbox._wake):
+            end.close()
+
+    # -- workers -----------------------------------------------------------------------
+    def begin(self, worker: Worker) -> None:
+        """Let a worker take its next order."""
+        if worker.paused or worker.told_to_stop or worker.current is not None:
+            return
+        try:
+            worker.read()
+        except Closed:
+            return  # it was dismissed; its death is under way
+        if not worker.orders:
+            return
+        worker.current = worker.orders.popleft()
+        if worker.current.kind == END:
+            self._leave(worker)
+        elif worker.current.kind == RUN:
+            self._tell(worker, BEGAN)
+
+    def end(self, worker: Worker, outcome: str, *, retires: bool = False) -> None:
+        """Let a worker end what it does, and say so."""
+        order = worker.current
+        if order is None or worker.paused:
+            return
+        worker.current = None
+        ended = None
+        if order.kind == RUN:
+            events = {Outcome.SUCCESS: ENDED, Outcome.STOPPED: CRASHED}
+            self._tell(worker, events.get(outcome, FAILED), order)
+            content = "json" if outcome == Outcome.SUCCESS else "text"
+            value = str(worker.pid).encode()
+            ended = Attempt(outcome, value, content, self.clock.at, self.clock.at)
+        reply = Reply(ended=ended, done=1, rss=1, retires=retires)
+        try:
+            worker.link.send(pack_reply(reply))
+        except Closed:
+            return  # it was dismissed; its death is under way
+        if retires:
+            self._leave(worker)
+
+    def crash(self, worker: Worker) -> None:
+        """Kill a worker; another one takes its place."""
+        self._die(worker)
+        self._bury(worker, signal.SIGKILL)
+
+    def task_of(self, order: Order) -> Task:
+        """Return the task of an order."""
+        return self.twin.parts.verify(order.package)
+
+    def _leave(self, worker: Worker) -> None:
+        worker.link.close()
+        self._bury(worker, 0)
+
+    def _die(self, worker: Worker) -> None:
+        if worker.current is not None and worker.current.kind == RUN:
+            self._tell(worker, CRASHED)
+        worker.current = None
+        worker.link.close()
+
+    def _bury(self, worker: Worker, status: int) -> None:
+        self.workers.remove(worker)
+        self.control.send(pack_control(Died(worker.pid, status)))
+        if not self.stopping:
+            self.hire(worker.index)
+
+    def _tell(self, worker: Worker, event: str, order: Order | None = None) -> None:
+        order = order or worker.current
+        assert order is not None
+        self._note(Note(self.task_of(order).id, event, worker.pid, self.clock.at))
