@@ -37,6 +37,7 @@ from qcore.engine.messages import (
     unpack_order,
 )
 from qcore.engine.pusher import Pusher
+from qcore.engine.tray import make_pair
 from qcore.envelope import Outcome, Task
 from qcore.errors import QcoreError
 from qcore.results.memory import MemoryStore
@@ -51,10 +52,15 @@ _pids = itertools.count(100_001)
 class Worker:
     """The other end of a worker's link: it does what it is told, when it is told."""
 
-    def __init__(self, end: socket.socket, index: int) -> None:
+    def __init__(
+        self, end: socket.socket, tray: socket.socket | None, index: int
+    ) -> None:
         self.pid = next(_pids)
         self.index = index
         self.link = Link(end)
+        self.tray = tray
+        if tray is not None:
+            tray.setblocking(False)
         self.orders: deque[Order] = deque()
         self.current: Order | None = None
         self.told_to_stop = False
@@ -62,9 +68,19 @@ class Worker:
         self.link.send(pack_reply(READY))
 
     def read(self) -> None:
-        """Take the orders that have come."""
-        if not self.paused:
-            self.orders.extend(map(unpack_order, self.link.receive()))
+        """Take the next order, where one has come: from the link, else from the tray."""
+        self.orders.extend(map(unpack_order, self.link.receive()))
+        if not self.orders and self.tray is not None:
+            try:
+                self.orders.append(unpack_order(self.tray.recv(1 << 16)))
+            except BlockingIOError:
+                return
+
+    def close(self) -> None:
+        """Leave the loop alone."""
+        self.link.close()
+        if self.tray is not None:
+            self.tray.close()
 
 
 class Stepped:
@@ -97,6 +113,8 @@ class Stepped:
         self.tally.renewing = True
         self.recorder = self.dispatcher._recorder
         self._watch_recorder()
+        # as if tasks were short: the next orders are laid out for workers that are busy
+        self.loop._pace.depth = lambda _workers: 2  # type: ignore[method-assign]
         self.pusher = Pusher(
             self.twin.parts,
             self.dispatcher._room,
@@ -176,10 +194,12 @@ class Stepped:
     def hire(self, index: int) -> None:
         """Start a worker."""
         ours, theirs = socket.socketpair()
-        worker = Worker(theirs, index)
-        hired = pack_control(Hired(worker.pid, index))
-        self.control.send(hired, fd=ours.fileno())
-        ours.close()
+        tray = make_pair()
+        worker = Worker(theirs, tray[1] if tray else None, index)
+        fds = [ours.fileno(), *(end.fileno() for end in tray)]
+        self.control.send(pack_control(Hired(worker.pid, index, len(fds))), fds)
+        for end in (ours, *tray[:1]):
+            end.close()
         self.workers.append(worker)
 
     def stop(self, grace: float) -> None:
@@ -272,14 +292,14 @@ class Stepped:
         return self.twin.parts.verify(order.package)
 
     def _leave(self, worker: Worker) -> None:
-        worker.link.close()
+        worker.close()
         self._bury(worker, 0)
 
     def _die(self, worker: Worker) -> None:
         if worker.current is not None and worker.current.kind == RUN:
             self._tell(worker, CRASHED)
         worker.current = None
-        worker.link.close()
+        worker.close()
 
     def _bury(self, worker: Worker, status: int) -> None:
         self.workers.remove(worker)
