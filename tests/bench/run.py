@@ -126,15 +126,17 @@ class Run:
         return self.ask("enqueue", kind=kind, count=count, base=base)
 
     # -- its workers --------------------------------------------------------------
-    def start(self, workers: int = 2, *, supervised: bool = False) -> float:
-        """Start its workers, and return when.
+    def start(
+        self, workers: int = 2, *, copies: int = 1, supervised: bool = False
+    ) -> float:
+        """Start its workers, ``copies`` times over, and return when.
 
         With ``supervised``, what ends is started again after a second while something
         is waited for, as a service manager would.
         """
         began = time.time()
         self._asked_for, self._supervised, self.restarts = workers, supervised, 0
-        self._commands = load(self.contender.peer).workers(self.turn(workers))
+        self._commands = load(self.contender.peer).workers(self.turn(workers)) * copies
         self._workers = [self._spawn(command) for command in self._commands]
         return began
 

@@ -8,9 +8,12 @@ from .faults import KILLED, RESTART
 from .idle import IDLE
 from .latency import LATENCY
 from .rates import BATCH, DRAIN
-from .scale import SCALE
+from .scale import CLUSTERS_OF_ONE_QUEUE, SCALE
 
-_ALL = (DRAIN, BATCH, LATENCY, IDLE, WAITING, RESULTS, SCALE, KILLED, RESTART)
+_ALL = (
+    *(DRAIN, BATCH, LATENCY, IDLE, WAITING, RESULTS),
+    *(SCALE, CLUSTERS_OF_ONE_QUEUE, KILLED, RESTART),
+)
 #: By name, in the order in which they are described.
 MEASUREMENTS: dict[str, Measurement] = {one.name: one for one in _ALL}
 

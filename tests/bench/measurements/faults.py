@@ -93,7 +93,7 @@ def _restart(run: Run, plan: Plan) -> Figures:
     time.sleep(_AWAY)
     server.start()
     at = time.time()
-    run.wait_for(2 * _SHORT + 1, plan.patience)
+    run.wait_for(2 * _SHORT + 1, plan.patience + 0.1 * _SHORT / plan.workers)
     records = read_records(run.records)
     resumed = [r.start - at for r in records if r.mark == "S" and r.start > at]
     ended = [r.task for r in records if r.mark == "E" and r.task < _SHORT]

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from run import Run
 
 WORKERS = (1, 2, 4, 8, 16)
+CLUSTERS = (1, 2, 4, 8)
 #: Tasks of each worker: three seconds of them.
 _EACH = 300
 #: Tasks per second of a worker that loses no time.
@@ -20,18 +21,36 @@ _IDEAL = 100
 
 
 def _scale(run: Run, plan: Plan) -> Figures:
+    """Start one cluster with more and more workers."""
+    watch = Watch()
+    found: Figures = {f"with{n}": _share(run, plan, n, 1)[0] for n in WORKERS}
+    return rounded({**found, "foreign": watch.foreign()})
+
+
+def _clusters(run: Run, plan: Plan) -> Figures:
+    """Start more and more clusters on one queue."""
     watch = Watch()
     found: Figures = {}
-    for workers in WORKERS:
-        run.fresh()
-        run.ask("fill", kind="sleep10", count=workers * _EACH)
-        run.start(workers)
-        run.wait_started()
-        run.wait_for(workers * _EACH, plan.patience)
-        run.stop(grace=0.5)
-        rate = _steady(sorted(record.end for record in run.ended()))
-        found[f"with{workers}"] = 100 * rate / (workers * _IDEAL)
-    return rounded({**found, "foreign": watch.foreign()})
+    twice = 0
+    for copies in CLUSTERS:
+        found[f"of{copies}"], more = _share(run, plan, plan.workers, copies)
+        twice += more
+    return rounded({**found, "twice": twice, "foreign": watch.foreign()})
+
+
+def _share(run: Run, plan: Plan, workers: int, copies: int) -> tuple[float, int]:
+    """Return the percentage of the ideal rate, and how many tasks ran twice."""
+    tasks = workers * copies * _EACH
+    run.fresh()
+    run.ask("fill", kind="sleep10", count=tasks)
+    run.start(workers, copies=copies)
+    run.wait_started()
+    run.wait_for(tasks, plan.patience)
+    run.stop(grace=0.5)
+    records = run.ended()
+    rate = _steady(sorted(record.end for record in records))
+    twice = len(records) - len({record.task for record in records})
+    return 100 * rate / (workers * copies * _IDEAL), twice
 
 
 def _steady(ends: list[float]) -> float:
@@ -50,4 +69,14 @@ SCALE = Measurement(
         FOREIGN,
     ),
     _scale,
+)
+CLUSTERS_OF_ONE_QUEUE = Measurement(
+    "clusters",
+    "drain the same tasks with 1 to 8 clusters of --workers on one queue",
+    (
+        *(Figure(f"of{n}", f"% of ideal, {n} clusters", 1) for n in CLUSTERS),
+        Figure("twice", "tasks"),
+        FOREIGN,
+    ),
+    _clusters,
 )
