@@ -1,4 +1,4 @@
-"""What keeps a cluster from starting at all."""
+"""The first moments of clusters: what keeps one from starting, and two that start at once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from django.conf import settings
 from faults.place import Place
 
 from qcore.current import current
-from qcore.tasks import async_task, result
+from qcore.tasks import async_task, result, schedule
 
 pytestmark = pytest.mark.once
 
@@ -33,5 +33,27 @@ def test_a_module_that_cannot_be_imported_ends_the_start_with_its_traceback(
         assert result(task_id, wait=10_000) == 1
         mended.wait_idle()
         assert len(ledger.entries(key)) == 1
+    finally:
+        place.close()
+
+
+@pytest.mark.fault("F1")
+@pytest.mark.fault("F2")
+def test_two_clusters_that_start_at_once_fire_each_slot_once(each, ledger, key):
+    """Twenty are due when they come, and nobody has used the queue before."""
+    place = Place(each.server, each.settings, each.django, each.kind)
+    names = [f"{key} {number}" for number in range(20)]
+    for name in names:
+        schedule("chores.kind.record", name, cluster=place.queue)
+    try:
+        for _ in range(2):
+            place.start(wait=False)
+        for name in names:
+            ledger.wait(name, "ran", timeout=40)
+        for cluster in place.started:
+            cluster.wait_for(cluster.is_complete)
+            cluster.wait_idle()
+            assert "Traceback" not in cluster.log
+        assert {len(ledger.entries(name)) for name in names} == {1}
     finally:
         place.close()
