@@ -64,10 +64,15 @@ PYTHON_SERVERS = {
     "mongo": ["secantusdb==0.7.0b3"],  # GPL: a server for tests, and never shipped
 }
 
-# What the two sessions `tests` run: without the jobs of other sessions, in four
+# What the two sessions `tests` run: without the jobs of other sessions, in six
 # processes, each with servers of its own; a file stays in one process. Most tests wait
-# for leases and for processes to die, so two processors have room for four.
-QUICK = ["-m", "not slow and not soak", "-n", "4", "--dist", "loadfile"]
+# for leases and for processes to die: four kept two processors half busy.
+QUICK = ["-m", "not slow and not soak", "-n", "6", "--dist", "loadfile"]
+
+# What runs beside the tests, for most of it waits for the package index.
+BESIDE = ["types", "docs", "install", "alone"]
+BESIDE_LOG = HERE / ".nox" / "beside.log"
+beside_run: list[subprocess.Popen[bytes]] = []  # none or one
 
 # What needs wheels of ours and environments of their own.
 INSTALL_TESTS = [
@@ -113,12 +118,10 @@ nox.options.error_on_missing_interpreters = False
 nox.options.sessions = [
     "servers",
     "lint",
-    "types",
-    "docs",
-    "install",
-    "alone",
+    "beside",
     "tests",
     "tests_django6",
+    "joined",
 ]
 
 
@@ -166,18 +169,8 @@ def checkout(*plugins: str) -> list[str]:
 
 
 def run_tests(session: nox.Session, *words: str) -> None:
-    """Run pytest; a run in which nothing was executed fails.
-
-    What fails is run once more, alone: four processes on two busy processors can starve
-    a cluster under test for seconds. What fails alone as well has failed, and what only
-    failed in company is named above, for somebody to look into.
-    """
-    pytest = ("pytest", "-q", "--no-header", "--must-run")
-    try:
-        session.run(*pytest, *words)
-    except nox.command.CommandFailed:
-        session.warn("some tests failed; those once more, one at a time")
-        session.run(*pytest, *words, "-n", "0", "--lf", "--lfnf=none")
+    """Run pytest; a run in which nothing was executed fails."""
+    session.run("pytest", "-q", "--no-header", "--must-run", *words)
 
 
 @contextmanager
@@ -291,6 +284,33 @@ def running_servers() -> set[str]:
         if name in names:
             found.add(f"{name} ({comm.parent.name})")
     return found
+
+
+@nox.session(python=False)
+def beside(session: nox.Session) -> None:
+    """Start types, docs, install and alone, and go on; `joined` waits for them."""
+    nox_again = [sys.executable, "-m", "nox", "-f", str(HERE / "noxfile.py")]
+    with BESIDE_LOG.open("wb") as log:
+        run = subprocess.Popen(
+            [*nox_again, "-s", *BESIDE],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            # the tests, some of which have to be done in time, go before
+            preexec_fn=lambda: os.nice(5),  # noqa: PLW1509 - one thread
+        )
+    beside_run.append(run)
+    session.log(f"{', '.join(BESIDE)} run beside; see {BESIDE_LOG.relative_to(HERE)}")
+
+
+@nox.session(python=False)
+def joined(session: nox.Session) -> None:
+    """Wait for what `beside` has started, show what it said, and fail if it has."""
+    if not beside_run:
+        session.skip("nothing was started: -s beside ... joined")
+    code = beside_run.pop().wait()
+    print(BESIDE_LOG.read_text(errors="replace"), flush=True)
+    if code:
+        session.error(f"one of {', '.join(BESIDE)} has failed, see above")
 
 
 @nox.session
