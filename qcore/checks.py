@@ -6,7 +6,7 @@ when it starts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,8 @@ from .brokers.choice import broker_class, broker_name
 from .conf import Conf, advice, problems
 from .conf.validation import ROOT
 from .current import current
-from .errors import ConfigError, PluginError, PluginMissing
+from .errors import ConfigError, PluginError, PluginMissing, did_you_mean
+from .known import KNOWN, how_to_install
 
 if TYPE_CHECKING:
     from django.apps import AppConfig
@@ -135,13 +136,25 @@ def _choice(conf: Conf) -> Iterator[checks.CheckMessage]:
     reporters = current.registry.providers("error reporter")
     for name in conf.error_reporter:
         if name not in reporters:
-            yield _missing(
-                PluginMissing(
-                    f"no error reporter {name!r} is installed, but"
-                    f" {ROOT}['error_reporter'] names it. Installed:"
-                    f" {', '.join(sorted(reporters))}."
-                )
-            )
+            yield _missing(_no_reporter(name, reporters))
+
+
+def _no_reporter(name: str, reporters: Iterable[str]) -> PluginMissing:
+    published = {
+        keys[0].partition(".")[2]: plugin
+        for plugin, keys in KNOWN.items()
+        if keys[0].startswith("error_reporter.")
+    }
+    advice = (
+        how_to_install(published[name])
+        if name in published
+        else did_you_mean(name, {*reporters, *published}).removeprefix(" - ")
+    )
+    told = f" {advice[:1].upper()}{advice[1:]}" if advice else ""
+    return PluginMissing(
+        f"no error reporter {name!r} is installed, but {ROOT}['error_reporter'] names"
+        f" it. Installed: {', '.join(sorted(reporters))}.{told}"
+    )
 
 
 _SELECT = "What is installed, and which keys select it: qcore plugins."

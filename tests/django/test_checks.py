@@ -65,13 +65,22 @@ def test_a_broker_that_is_not_installed_has_the_pip_line(settings):
 
 
 @pytest.mark.usefixtures("registry")
-def test_a_reporter_that_is_not_installed_is_told(settings):
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("sentry", 'Run: pip install "qcore[sentry]>=2"'),
+        ("sentri", "Did you mean 'sentry'?"),
+        ("pager", "Installed: log."),
+    ],
+)
+def test_a_reporter_that_is_not_installed_is_told(settings, name, told):
     settings.Q_CLUSTER = {
         "broker_class": "qcore.brokers.memory.MemoryBroker",
-        "error_reporter": {"sentri": {}},
+        "error_reporter": {name: {}},
     }
     (message,) = [m for m in checks.check() if m.id == "qcore.E002"]
-    assert "no error reporter 'sentri' is installed" in message.msg
+    assert message.msg.startswith(f"no error reporter {name!r} is installed")
+    assert message.msg.endswith(told)
 
 
 @pytest.mark.usefixtures("registry")
