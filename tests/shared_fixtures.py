@@ -11,6 +11,7 @@ environment says that it must be there: ``QCORE_NEED=redis,postgres,mariadb``.
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -102,6 +103,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell has its jobs in the background ignore Ctrl-C, and so would every program
+    # that a test starts and interrupts.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if path := config.getoption("--faults-report"):
         from faults.report import FaultsReport  # imports qcore: after Django's plugin
 

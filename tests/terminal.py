@@ -17,11 +17,6 @@ from pathlib import Path
 from typing import Self
 
 
-def _hear_interrupts() -> None:
-    """Do not inherit that a shell has its jobs in the background ignore Ctrl-C."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 class Terminal:
     """Runs ``words`` in a pseudo-terminal; use it as a context manager."""
 
@@ -43,7 +38,6 @@ class Terminal:
             stdout=inner,
             stderr=inner,
             start_new_session=True,
-            preexec_fn=_hear_interrupts,  # noqa: PLW1509 - it takes no lock
         )
 
     def __enter__(self) -> Self:

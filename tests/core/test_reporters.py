@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import ClassVar
 
 import pytest
+from chores.twin import Twin
 
 from qcore.current import current
 from qcore.errors import TaskNotFound
@@ -93,7 +94,7 @@ def test_the_traceback_of_a_report_begins_in_the_task(
     function: Callable[..., object],
 ) -> None:
     with pytest.raises(KeyError) as raised:
-        _timed(function, ["canary"], {}, None)
+        _timed(Twin("traceback").task(), function, ["canary"], {}, None)
     info = report(raised.value).exc_info
     assert info is not None
     assert info[2] is not None

@@ -131,7 +131,8 @@ def test_a_broker_that_comes_back_empty_is_used_anew(database, ledger, key):
     try:
         with override_settings(Q_CLUSTER=where):
             place = Place(server, where)
-            cluster = place.start()
+            # renewed after the nap only, so that nobody learns before that it is lost
+            cluster = place.start(retry=60)
             before = {cluster.dispatcher, *cluster.workers}
             async_task("chores.kind.nap", f"{key} held", 0.5, cluster=place.queue)
             ledger.wait(f"{key} held", "began")

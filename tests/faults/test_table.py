@@ -149,6 +149,7 @@ def test_has_no_row(): pass
 """
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("processes", ["0", "2"])
 def test_a_run_is_written_down(tmp_path, processes):
     """What passes, fails, breaks and is skipped, in a pytest of its own."""

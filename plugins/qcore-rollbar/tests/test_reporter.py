@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import rollbar
+from chores.twin import Twin
 
 from qcore.current import current
 from qcore.errors import ConfigError, TaskError
@@ -50,7 +51,7 @@ def report(exception: BaseException | None = None, **given: Any) -> Report:
 
 def of_a_task() -> BaseException:
     with pytest.raises(ValueError, match="as it was told") as raised:
-        _timed(fail, [CANARY], {}, None)
+        _timed(Twin("rollbar").task(), fail, [CANARY], {}, None)
     return raised.value
 
 

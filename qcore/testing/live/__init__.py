@@ -30,6 +30,8 @@ from ..ledger import Ledger
 from .case import NAP, LiveCase, Start
 
 _SLEEP_ONCE = "qcore.testing.chores.sleep_once"
+#: Seconds of a sleep from which only the end of its worker wakes.
+_FOR_EVER = 600.0
 #: Seconds in which a task that was given back begins again on a busy machine.
 _AT_ONCE = 10.0
 
@@ -71,7 +73,7 @@ class ClusterContract(LiveCase):
         """Its task runs again: at once where the broker can release a claim."""
         released = self.has("release")
         cluster = start_cluster(retry=self.long_lease if released else self.lease)
-        nap = async_task(NAP, "nap", self.lease / 3)
+        nap = async_task(_SLEEP_ONCE, "nap", _FOR_EVER)
         others = self.send(range(12))
         killed = time.monotonic()
         cluster.kill_worker(ledger.wait("nap", "began")[0].pid)
@@ -89,7 +91,7 @@ class ClusterContract(LiveCase):
     ) -> None:
         """Nobody gives its deliveries back; they come again when their lease is over."""
         cluster = start_cluster()
-        nap = async_task(NAP, "nap", self.lease / 3)
+        nap = async_task(_SLEEP_ONCE, "nap", _FOR_EVER)
         ledger.wait("nap", "began")
         others = self.send(range(6))
         cluster.kill_dispatcher()
@@ -154,7 +156,7 @@ class ClusterContract(LiveCase):
         """A task that does not end in ``shutdown_grace`` runs in the next cluster."""
         self.require("release")
         cluster = start_cluster(retry=self.long_lease, shutdown_grace=0.3)
-        task_id = async_task(_SLEEP_ONCE, "sleep", 600)
+        task_id = async_task(_SLEEP_ONCE, "sleep", _FOR_EVER)
         ledger.wait("sleep", "began")
         assert cluster.stop() == 0
         assert fetch(task_id) is None, "that is no outcome"
