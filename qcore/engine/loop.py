@@ -119,6 +119,8 @@ class Loop:
         Raises:
             Closed: the sentinel has gone.
         """
+        if rest := self._pace.rest(self._trays.fewest(), len(self.crew)):
+            time.sleep(rest)
         for key, events in self._selector.select(self._patience()):
             if key.fileobj is self._inbox:
                 self._inbox.drain()

@@ -28,6 +28,12 @@ class Trays:
         """Return how many jobs lie on a tray."""
         return sum(len(hand.laid) for hand in list(self._laden))
 
+    def fewest(self) -> int:
+        """Return how many jobs lie on the tray that has the fewest."""
+        if len(self._laden) < len(self._crew):
+            return 0
+        return min((len(hand.laid) for hand in self._laden), default=0)
+
     def open(self, depth: int) -> list[Hand]:
         """Return the busy workers on whose tray fewer than ``depth`` jobs lie."""
         return [

@@ -46,6 +46,16 @@ def nap(key: str, seconds: float) -> str:
     return key
 
 
+def wait_for_others(key: str, count: int) -> int:
+    """Wait, for half a minute at most, until others have run; return how many did."""
+    end = time.monotonic() + 30
+    while (found := len(Ledger.of_this_process().entries(key, "ran"))) < count:
+        if time.monotonic() > end:
+            break
+        time.sleep(0.05)
+    return found
+
+
 def fail_first(key: str) -> str:
     """Fail the first time."""
     earlier = Ledger.of_this_process().entries(key, "began")

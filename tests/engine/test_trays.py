@@ -215,3 +215,23 @@ def test_a_tray_that_is_closed_leaves_the_word_to_the_link(word):
     later.join()
     for end in (theirs, take_end):
         end.close()
+
+
+def test_the_loop_rests_while_nobody_misses_it():
+    pace = Pace(0.0)
+    for moment in range(1, 50):
+        pace.note(200, moment / 40)  # 8,000 a second: 2 workers have 4 in a millisecond
+    assert pace.rest(9, 2) > 0
+    assert pace.rest(3, 2) == 0, "they would run out of work"
+    assert pace.rest(0, 2) == 0
+
+
+def test_the_tray_that_has_the_fewest_counts(room):
+    first, second = room.hire(1), room.hire(2)
+    for hand in (first, second):
+        room.deal(hand)
+    room.lay(first)
+    assert room.trays.fewest() == 0
+    room.lay(second)
+    room.lay(second)
+    assert room.trays.fewest() == 1
