@@ -104,8 +104,8 @@ def test_a_clock_that_is_set_changes_no_lease_and_no_timeout(
     (began,) = ledger.wait(f"{key} short", "began")
     try:
         clock.write_text("3600")
-        assert fetch(short, wait=10_000).outcome == "timeout"
-        assert 0.9 < time.monotonic() - began.at < 5
+        assert fetch(short, wait=20_000).outcome == "timeout"
+        assert 0.9 < time.monotonic() - began.at < 20
         wait_for(lambda: abs(ask_the_time(each) - time.time() - 3600) < 60)
         clock.write_text("-3600")
         assert result(long, wait=10_000) == f"{key} long"

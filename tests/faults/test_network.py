@@ -125,8 +125,8 @@ def test_a_host_that_has_vanished_is_noticed_and_found_again(each, line):
             sender.enqueue(b"package")
             at = time.monotonic()
             assert there.run(claim).result(20) == "unavailable"
-            # two to notice, and a machine that is busy
-            assert time.monotonic() - at < 8
+            # two to notice, and a machine that is busy; the kernel takes 900
+            assert time.monotonic() - at < 15
             there.mend()
             (found,) = wait_for(lambda: _claimed(there.run(claim).result(20)))
             assert found.package == b"package"
@@ -165,7 +165,7 @@ def test_a_slow_network_is_borne(each, line, ledger, key):
 def test_a_cluster_that_is_cut_off_stops_what_it_runs(each, line, ledger, key):
     cut_off = line.start(workers=1)
     task_id = async_task(
-        "chores.kind.slow_with_clean_up", key, LEASE * 1.6, cluster=line.place.queue
+        "chores.kind.slow_with_clean_up", key, LEASE * 2.5, cluster=line.place.queue
     )
     (began,) = ledger.wait(key, "began")
     line.proxy.fault("black-hole")
@@ -173,7 +173,7 @@ def test_a_cluster_that_is_cut_off_stops_what_it_runs(each, line, ledger, key):
     line.place.start(workers=1)
     (cleaned,) = ledger.wait(key, "cleaned up")
     assert cleaned.pid == began.pid
-    assert cleaned.at - at < LEASE + 0.5, "at the end of the lease, without a word"
+    assert cleaned.at - at < LEASE * 2, "at the end of the lease, without a word"
     ledger.wait(key, "began", 2)
     line.proxy.fault("pass")
     assert fetch(task_id, wait=20_000).attempt_count == 2
