@@ -98,6 +98,8 @@ def _show(options: Namespace, out: TextIO) -> int:
         return OK
     for one in found:
         pairs = [(name, str(value)) for name, value in _described(one).items()]
+        # no more of a package of ours than its mark and its signature
+        pairs.append(("first bytes", repr(bytes(one.package[:32]))[2:-1]))
         pairs += [(f"it says: {name}", value) for name, value in _claims(one)]
         write_lines(out, [*facts(pairs, indent=""), ""])
     return OK

@@ -165,6 +165,7 @@ def test_lists_take_the_same_queries_however_long(
 
 
 # -- hostile content -----------------------------------------------------------------------
+@pytest.mark.fault("H3")
 def test_everything_is_escaped(admin_client, save):
     given = {"name": EVIL, "func": EVIL, "group": EVIL, "hook": EVIL, "queue": EVIL}
     row = save(EVIL, args=[EVIL], **given)
@@ -196,6 +197,7 @@ class Bomb:
         return (pytest.fail, ("a pickle was opened",))
 
 
+@pytest.mark.fault("H6")
 def test_no_pickle_is_opened(admin_client, make):
     settings = SETTINGS | {"serializer": "pickle"}
     bomb = pickle.dumps(Bomb())
@@ -235,6 +237,7 @@ PAGES = [
 
 
 @pytest.mark.parametrize(("model", "page"), PAGES)
+@pytest.mark.fault("H1")
 def test_nothing_is_open_to_strangers(client, staff, save, model, page):
     key = {
         "success": lambda: save().pk,
@@ -248,6 +251,7 @@ def test_nothing_is_open_to_strangers(client, staff, save, model, page):
     assert staff().get(address).status_code == 403
 
 
+@pytest.mark.fault("H1")
 def test_who_may_only_look_can_only_look(staff, save):
     row = save(outcome="failure")
     client = staff("view_failure")
@@ -284,6 +288,7 @@ def test_arguments_need_a_permission_and_secrets_among_them_are_masked(staff, sa
     assert "canary" not in shown
 
 
+@pytest.mark.fault("H1")
 def test_sending_again_needs_its_own_permission(staff, save):
     row = save(outcome="failure")
     client = staff("view_failure", "resubmit_task")
@@ -292,6 +297,7 @@ def test_sending_again_needs_its_own_permission(staff, save):
     assert len(sent()) == 1
 
 
+@pytest.mark.fault("H2")
 def test_no_post_is_taken_without_a_token(admin_user, save):
     client = Client(enforce_csrf_checks=True)
     client.force_login(admin_user)
@@ -300,6 +306,7 @@ def test_no_post_is_taken_without_a_token(admin_user, save):
     assert sent() == []
 
 
+@pytest.mark.fault("H2")
 def test_a_get_changes_nothing(admin_client, save):
     row = save(outcome="failure")
     data = {"action": "resubmit_task", "_selected_action": [row.pk]}
@@ -445,6 +452,7 @@ def test_a_name_is_given_once(admin_client):
     assert Schedule.objects.count() == 1
 
 
+@pytest.mark.fault("H5")
 def test_only_admitted_functions_can_be_scheduled(admin_client):
     with override_settings(Q_CLUSTER=SETTINGS | {"allowed_tasks": ["shop.tasks"]}):
         page = admin_client.post(
