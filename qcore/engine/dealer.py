@@ -44,6 +44,7 @@ class Dealer:
         self._watch = watch
         self._fence = fence
         self._tally = tally
+        trays.tell(self.begin)
 
     def deal(self, depth: int) -> None:
         """Give every idle worker a job, and busy ones up to ``depth`` in advance."""

@@ -25,6 +25,7 @@ class Job:
     lease_end: float = field(init=False)  # monotonic; moves with every renewal
     lost: bool = False  # its lease has ended, and somebody else may have it
     dealt: float = 0.0  # monotonic, when a worker got it
+    number: int = 0  # among what was laid on its worker's tray; 0: it never was
     ended: Attempt | None = None  # set from its first end on
     result: Result | None = None
     unstorable: bool = False  # its result had to be replaced by a note

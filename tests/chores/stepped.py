@@ -37,7 +37,7 @@ from qcore.engine.messages import (
     unpack_order,
 )
 from qcore.engine.pusher import Pusher
-from qcore.engine.tray import make_pair
+from qcore.engine.tray import NUMBER, make_pair
 from qcore.envelope import Outcome, Task
 from qcore.errors import QcoreError
 from qcore.results.memory import MemoryStore
@@ -72,7 +72,7 @@ class Worker:
         self.orders.extend(map(unpack_order, self.link.receive()))
         if not self.orders and self.tray is not None:
             try:
-                self.orders.append(unpack_order(self.tray.recv(1 << 16)))
+                self.orders.append(unpack_order(self.tray.recv(1 << 16)[NUMBER.size :]))
             except BlockingIOError:
                 return
 
