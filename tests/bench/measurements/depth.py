@@ -78,14 +78,18 @@ def _template(
     run: Run, action: str, words: dict[str, Any], *, analyze: bool = False
 ) -> str:
     """Return a database that a producer has filled, made once."""
-    kind = f"{action}{words['count']}{'_analyzed' if analyze else ''}"
-    template = f"{run.contender.label}_{kind}"
+    template = f"{run.contender.label}_{action}{words['count']}"
+    source = run.template()
+    if analyze:
+        source = _template(run, action, words)
+        template += "_analyzed"
     made = run.store.folder / f"{template}.made"
     if not made.exists():
-        run.store.create(template, run.template())
-        run.ask(action, database=template, **words)
+        run.store.create(template, source)
         if analyze:
             run.store.analyze(template)
+        else:
+            run.ask(action, database=template, **words)
         made.touch()
     return template
 
