@@ -10,6 +10,8 @@ import logging
 import queue
 from collections.abc import Callable, Hashable, Iterable, Sequence
 
+import msgspec
+
 from ..envelope import Outcome, Result, Task
 from ..errors import BrokerError, BrokerUnavailable, QcoreError, StoreError
 from ..results import routing
@@ -117,7 +119,8 @@ class Recorder:
         if not jobs:
             return
         for job in jobs:
-            job.result = _result_of(job)
+            assert job.ended is not None
+            job.result = job.ended.result(job.task, job.attempt)
         while True:
             results = [job.result for job in jobs if job.result is not None]
             direct = [job for job in jobs if not self._needs_more(job)]
@@ -186,15 +189,13 @@ class Recorder:
             f"StoreError: the result cannot be stored: {type(error).__name__}: {error}"
         )
         job.unstorable = True
-        job.result = Result(
-            task=job.task,
+        ended = msgspec.structs.replace(
+            job.ended,
             outcome=Outcome.FAILURE,
             value=text.encode(errors="replace"),
             content="text",
-            started=job.ended.started,
-            stopped=job.ended.stopped,
-            attempt=job.attempt,
         )
+        job.result = ended.result(job.task, job.attempt)
 
     def _count(self, results: Sequence[Result]) -> None:
         # asked once for a batch: most of its lines are of that level
@@ -319,20 +320,6 @@ class Recorder:
             else:
                 self._patience.succeed()
                 return True
-
-
-def _result_of(job: Job) -> Result:
-    ended = job.ended
-    assert ended is not None
-    return Result(
-        task=job.task,
-        outcome=ended.outcome,
-        value=ended.value,
-        content=ended.content,
-        started=ended.started,
-        stopped=ended.stopped,
-        attempt=job.attempt,
-    )
 
 
 def _log(result: Result) -> None:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from types import FrameType
 
-from ..envelope import Outcome, Result, Task
+from ..envelope import Outcome, Task
 from ..errors import TaskStopped
 from ..signing import peek
 from ..tasks.calls import next_link
@@ -123,17 +123,7 @@ class Worker:
     def _follow_up(self, task: Task, attempt: int, ended: Attempt) -> bytes | None:
         """Run the hook; return the package of the next link, after a success."""
         if task.hook is not None:
-            run_hook(
-                Result(
-                    task=task,
-                    outcome=ended.outcome,
-                    value=ended.value,
-                    content=ended.content,
-                    started=ended.started,
-                    stopped=ended.stopped,
-                    attempt=attempt,
-                )
-            )
+            run_hook(ended.result(task, attempt))
         following = next_link(task) if ended.outcome == Outcome.SUCCESS else None
         return None if following is None else self._parts.sign(following)
 

@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 from ..current import current
-from ..envelope import Outcome, Task, choose
+from ..envelope import Outcome, Result, Task, choose
 from ..errors import (
     BadPackage,
     SerializeError,
@@ -54,6 +54,18 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True, gc=False):
     content: str
     started: float
     stopped: float
+
+    def result(self, task: Task, attempt: int) -> Result:
+        """Return the result of a task that ended so, in its ``attempt``-th delivery."""
+        return Result(
+            task=task,
+            outcome=self.outcome,
+            value=self.value,
+            content=self.content,
+            started=self.started,
+            stopped=self.stopped,
+            attempt=attempt,
+        )
 
 
 def execute(

@@ -41,15 +41,7 @@ def run_one(task: Task, attempt_count: int = 1) -> BaseException | None:
     attempt, error = execute(
         task, attempt_count, f"{socket.gethostname()}:{os.getpid()}"
     )
-    result = Result(
-        task=task,
-        outcome=attempt.outcome,
-        value=attempt.value,
-        content=attempt.content,
-        started=attempt.started,
-        stopped=attempt.stopped,
-        attempt=attempt_count,
-    )
+    result = attempt.result(task, attempt_count)
     if is_saved(result, current.conf):
         store = _save(result)
         if task.iter_count is not None and task.group is not None:

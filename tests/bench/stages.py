@@ -177,18 +177,7 @@ def _results(rounds: int) -> Iterator[Stage]:
     def results() -> list[Result]:
         tasks = [build("work.noop", (n,)) for n in range(BATCH)]
         ended, _ = execute(tasks[0], 1, "host:1")
-        return [
-            Result(
-                task=task,
-                outcome=ended.outcome,
-                value=ended.value,
-                content=ended.content,
-                started=ended.started,
-                stopped=ended.stopped,
-                attempt=1,
-            )
-            for task in tasks
-        ]
+        return [ended.result(task, 1) for task in tasks]
 
     frame = pack_reply(Reply(execute(results()[0].task, 1, "host:1")[0], 1, 0))
     yield Stage(

@@ -179,7 +179,7 @@ def test_a_hook_goes_back_to_the_loop_before_the_acknowledgement(desk):
 
 def test_the_next_link_is_sent_before_the_acknowledgement(desk):
     job = desk.twin.ended(links=1)
-    job.result = module._result_of(job)
+    job.result = job.ended.result(job.task, job.attempt)
     job.next_package = desk.twin.signer.sign(desk.twin.task(link=1))
     desk.recorder.finish(job)
     desk.run()
@@ -191,8 +191,8 @@ def test_the_next_link_is_sent_before_the_acknowledgement(desk):
 def test_a_link_that_cannot_be_sent_leaves_its_predecessor(desk, error):
     """An acknowledged predecessor would be the end of the chain."""
     job, other = desk.twin.ended(links=1), desk.twin.ended()
-    job.result = module._result_of(job)
-    other.result = module._result_of(other)
+    job.result = job.ended.result(job.task, job.attempt)
+    other.result = other.ended.result(other.task, other.attempt)
     job.next_package = desk.twin.signer.sign(desk.twin.task(link=1))
     desk.twin.failures["enqueue"] = [error]
     desk.twin.tally.stopping.set()  # it is not tried for ever then
@@ -205,7 +205,7 @@ def test_a_link_that_cannot_be_sent_leaves_its_predecessor(desk, error):
 
 def test_a_link_is_sent_when_the_broker_is_back(desk):
     job = desk.twin.ended(links=1)
-    job.result = module._result_of(job)
+    job.result = job.ended.result(job.task, job.attempt)
     job.next_package = desk.twin.signer.sign(desk.twin.task(link=1))
     desk.twin.failures["enqueue"] = [BrokerUnavailable("away")] * 3
     desk.recorder.finish(job)
