@@ -25,9 +25,9 @@ def render(measurement: Measurement, rounds: Rounds, store: str) -> Iterator[str
             for name, rows in rounds.items()
         ],
     )
-    ratios = list(_ratios(measurement, rounds))
+    compared = [figure.name for figure in measurement.figures if figure.compared]
+    ratios = list(_ratios(measurement, rounds)) if compared else []
     if ratios:
-        compared = [f.name for f in measurement.figures if f.compared]
         yield ""
         yield f"{next(iter(rounds))} divided by each other, turns of the same round:"
         yield ""
