@@ -58,6 +58,7 @@ class Run:
         self._output = store.folder / f"{contender.label}.output"
         self._workers: list[subprocess.Popen[bytes]] = []
         self._commands: list[list[str]] = []
+        self._ended: list[int] = []  # what was started again; it may have left children
         self._asked_for = 2  # workers
         self._supervised = False
         self.restarts = 0
@@ -165,6 +166,7 @@ class Run:
         time.sleep(_RESTART)
         for number, worker in enumerate(self._workers):
             if worker.poll() is not None:
+                self._ended.append(worker.pid)
                 self._workers[number] = self._spawn(self._commands[number])
                 self.restarts += 1
 
@@ -187,19 +189,20 @@ class Run:
 
     def stop(self, grace: float = _GRACE) -> None:
         """End its workers; what does not end in ``grace`` seconds is killed."""
-        family = tree(self.roots)
+        families = [*self.roots, *self._ended]
+        family = tree(families)
         for worker in self._workers:
             worker.terminate()
         deadline = time.monotonic() + grace
         for worker in self._workers:
             with suppress(subprocess.TimeoutExpired):
                 worker.wait(max(0.0, deadline - time.monotonic()))
-        for process in {*family, *tree(self.roots)}:
+        for process in {*family, *tree(families)}:
             with suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
         for worker in self._workers:
             worker.wait()
-        self._workers = []
+        self._workers, self._ended = [], []
 
     # -- what it has done ---------------------------------------------------------
     def wait_for(self, count: int, seconds: float, step: float = 0.01) -> bool:
