@@ -33,8 +33,15 @@ class Hand:
     ready: bool = False  # it has said its first word
     ending: bool = False  # it takes no more orders
     heeded: bool = True  # it has read its last order, as far as is known
+    orders: int = 0  # how many it was given
     done: int = 0
     rss: int = 0  # kB
+
+    def order_for(self, job: Job) -> bytes:
+        """Return the order to do a job, which gets the next number of this worker."""
+        self.orders += 1
+        job.number = self.orders
+        return job.order()
 
 
 class Crew:

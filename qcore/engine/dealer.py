@@ -52,7 +52,7 @@ class Dealer:
         idle = self._crew.idle
         while idle and (job := self._next()):
             hand = idle.pop()
-            if not self._crew.order(hand, job.order()):
+            if not self._crew.order(hand, hand.order_for(job)):
                 self._ready.appendleft(job)  # its death will be heard of in a moment
                 continue
             hand.job = job

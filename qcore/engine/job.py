@@ -25,7 +25,7 @@ class Job:
     lease_end: float = field(init=False)  # monotonic; moves with every renewal
     lost: bool = False  # its lease has ended, and somebody else may have it
     dealt: float = 0.0  # monotonic, when a worker got it
-    number: int = 0  # among what was laid on its worker's tray; 0: it never was
+    number: int = 0  # among the orders of the worker that has it
     ended: Attempt | None = None  # set from its first end on
     result: Result | None = None
     unstorable: bool = False  # its result had to be replaced by a note
@@ -51,8 +51,10 @@ class Job:
     def order(self) -> bytes:
         """Return what a worker is told: to run it, or to do what follows its end."""
         if self.ended is None:
-            return pack_run(self.delivery.package, self.attempt)
-        return pack_follow_up(self.delivery.package, self.attempt, self.ended)
+            return pack_run(self.delivery.package, self.attempt, self.number)
+        return pack_follow_up(
+            self.delivery.package, self.attempt, self.number, self.ended
+        )
 
     def die(self, how: str) -> Attempt:
         """Take note, and return, that its worker died under it."""

@@ -222,6 +222,11 @@ class Loop:
             self._arrivals.came(hand.pid)
             self._tell(Ready(hand.pid))
             return
+        if reply.order != job.number:
+            # never: a result must not be stored for another task, come what may
+            raise RuntimeError(
+                f"worker {hand.pid} did order {reply.order}, not {job.number}"
+            )
         hand.done, hand.rss = reply.done, reply.rss or hand.rss
         if reply.retires:
             hand.ending = True

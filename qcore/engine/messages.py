@@ -14,28 +14,37 @@ from ..tasks.execution import Attempt
 SOFT_STOP = signal.SIGUSR2
 
 # -- dispatcher -> worker ------------------------------------------------------------
-# One byte of kind and four of attempt, then the package; a follow-up has the
-# attempt's frame, with its length, before the package.
+# One byte of kind, eight of number and four of attempt, then the package; a follow-up
+# has the attempt's frame, with its length, before the package.
 RUN, FOLLOW_UP, END = b"R", b"F", b"E"
-_HEAD = struct.Struct("!cI")
+_HEAD = struct.Struct("!cQI")
+HEAD_SIZE = _HEAD.size
 _SIZE = struct.Struct("!I")
 
 
-def pack_run(package: bytes, attempt: int) -> bytes:
+def pack_run(package: bytes, attempt: int, number: int) -> bytes:
     """Return the order to run a package."""
-    return _HEAD.pack(RUN, attempt) + package
+    return _HEAD.pack(RUN, number, attempt) + package
 
 
-def pack_follow_up(package: bytes, attempt: int, ended: Attempt) -> bytes:
+def pack_follow_up(package: bytes, attempt: int, number: int, ended: Attempt) -> bytes:
     """Return the order to do what follows a stored result."""
     frame = _encode(ended)
-    return _HEAD.pack(FOLLOW_UP, attempt) + _SIZE.pack(len(frame)) + frame + package
+    head = _HEAD.pack(FOLLOW_UP, number, attempt)
+    return head + _SIZE.pack(len(frame)) + frame + package
+
+
+def number_of(head: bytes) -> int:
+    """Return the number of the order that begins with ``HEAD_SIZE`` such bytes."""
+    number: int = _HEAD.unpack(head)[1]
+    return number
 
 
 class Order(msgspec.Struct):
     """What a worker is told to do."""
 
     kind: bytes
+    number: int  # among the orders of this worker, from 1; its reply says it
     attempt: int
     package: bytes
     ended: Attempt | None
@@ -43,17 +52,17 @@ class Order(msgspec.Struct):
 
 def unpack_order(frame: bytes) -> Order:
     """Return the order in a frame."""
-    kind, attempt = _HEAD.unpack_from(frame)
+    kind, number, attempt = _HEAD.unpack_from(frame)
     start = _HEAD.size
     if kind != FOLLOW_UP:
-        return Order(kind, attempt, frame[start:], None)
+        return Order(kind, number, attempt, frame[start:], None)
     (size,) = _SIZE.unpack_from(frame, start)
     start += _SIZE.size
     ended = _decode_attempt(frame[start : start + size])
-    return Order(kind, attempt, frame[start + size :], ended)
+    return Order(kind, number, attempt, frame[start + size :], ended)
 
 
-PACKED_END = _HEAD.pack(END, 0)
+PACKED_END = _HEAD.pack(END, 0, 0)
 
 
 # -- worker -> dispatcher ------------------------------------------------------------
@@ -65,6 +74,7 @@ class Reply(msgspec.Struct, frozen=True, array_like=True):
     rss: int  # kB, 0 while not measured
     retires: bool = False  # it takes no more and ends now
     next_package: bytes | None = None  # of a follow-up: the next link of the chain
+    order: int = 0  # the number of what it was told
 
 
 #: The first word of a worker: it has come up and waits for orders.

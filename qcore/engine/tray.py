@@ -16,16 +16,14 @@ from __future__ import annotations
 
 import select
 import socket
-import struct
 from collections.abc import Sequence
 
 from .link import read_frame
+from .messages import HEAD_SIZE, number_of
 
 #: Bytes of the largest order on a tray. A packet has to fit into the socket's buffer
 #: (212,992 bytes by default on Linux) beside others.
 _LARGEST = 32 * 1024
-#: Before each order: which one it is of those that were laid on this tray.
-NUMBER = struct.Struct("=Q")
 
 
 def make_pair() -> tuple[socket.socket, ...]:
@@ -44,7 +42,7 @@ class Tray:
         take_end: the worker's end of it.
     """
 
-    __slots__ = ("_laid", "_lay_end", "_take_end")
+    __slots__ = ("_lay_end", "_take_end")
 
     def __init__(self, lay_end: socket.socket, take_end: socket.socket) -> None:
         # one flag for all who hold an end: the worker asks before it reads
@@ -52,33 +50,27 @@ class Tray:
         take_end.setblocking(False)
         self._lay_end = lay_end
         self._take_end = take_end
-        self._laid = 0
 
-    def lay(self, order: bytes) -> int:
-        """Lay an order on top, and return its number here, from 1.
-
-        Returns 0 where it is too large, or the tray is full.
-        """
+    def lay(self, order: bytes) -> bool:
+        """Lay an order on top; return False where it is too large, or the tray is full."""
         if len(order) > _LARGEST:
-            return 0
-        number = self._laid + 1
+            return False
         try:
-            self._lay_end.send(NUMBER.pack(number) + order)
+            self._lay_end.send(order)
         except OSError:
-            return 0
-        self._laid = number
-        return number
+            return False
+        return True
 
     def take_back(self) -> set[int]:
         """Remove all that the worker has not taken; return the numbers of these orders."""
         numbers: set[int] = set()
         while True:
             try:
-                # the rest of a packet goes with its first bytes
-                head = self._take_end.recv(NUMBER.size)
+                # the rest of a packet goes with its head
+                head = self._take_end.recv(HEAD_SIZE)
             except BlockingIOError:
                 return numbers
-            numbers.add(NUMBER.unpack(head)[0])
+            numbers.add(number_of(head))
 
     def close(self) -> None:
         """Close both ends."""
@@ -90,7 +82,9 @@ class Intake:
     """Where a worker's orders come from.
 
     What is on the link was sent while the worker had nothing to do, so it is older than
-    anything on the tray.
+    anything on the tray, and is done first. That holds also where the worker has seen a
+    packet that the loop took back before it was read, sent on the link and laid another
+    one in its place: so the link is looked at once more after a packet.
 
     Args:
         link: to the dispatcher.
@@ -103,20 +97,30 @@ class Intake:
         self._poll = select.poll()
         for sock in (link, *tray):
             self._poll.register(sock, select.POLLIN)
+        self._kept: bytes | None = None  # from the tray, behind what is on the link
 
     def take(self) -> bytes | None:
         """Return the next order, waiting for it; None when the dispatcher has gone."""
-        while self._tray is not None:
-            came = self._poll.poll()
-            if any(fd == self._link.fileno() for fd, _ in came):
-                break
+        if self._kept is not None:
+            kept, self._kept = self._kept, None
+            return kept
+        while self._tray is not None and not self._has_link(None):
             try:
-                order = self._tray.recv(NUMBER.size + _LARGEST)
+                order = self._tray.recv(_LARGEST)
             except BlockingIOError:
                 continue  # it was taken back in between
-            if order:
-                return order[NUMBER.size :]
-            # its other end is closed: the link says what that means
-            self._poll.unregister(self._tray)
-            self._tray = None
+            if not order:
+                # its other end is closed: the link says what that means
+                self._poll.unregister(self._tray)
+                self._tray = None
+            elif not self._has_link(0):
+                return order
+            else:
+                self._kept = order
+                break
         return read_frame(self._link)
+
+    def _has_link(self, timeout: int | None) -> bool:
+        """Wait for up to ``timeout`` ms; return whether something is on the link."""
+        ready = self._poll.poll(timeout)
+        return any(fd == self._link.fileno() for fd, _ in ready)

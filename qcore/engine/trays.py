@@ -4,21 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from .crew import Crew, Hand
 from .job import Job
 
 #: Seconds after which a task counts as long: what lies behind it is dealt to others.
 _LONG = 0.01
-
-
-@dataclass(slots=True)
-class _Doubt:
-    """What was taken back from a tray, and the worker may not know of it yet."""
-
-    held: list[Job | None]  # what the worker had then
-    probe: Job | None = None  # the first that it was given by the link after that
 
 
 def _begun(_hand: Hand, _job: Job) -> None:
@@ -38,7 +29,6 @@ class Trays:
         self._ready = ready
         self._begin: Callable[[Hand, Job], None] = _begun
         self._laden: set[Hand] = set()  # something lies there, or may
-        self._doubts: dict[Hand, _Doubt] = {}
 
     def tell(self, begin: Callable[[Hand, Job], None]) -> None:
         """Say who is to be told of a job that a worker has begun, as it turns out."""
@@ -59,36 +49,13 @@ class Trays:
         return [
             hand
             for hand in self._crew.busy()
-            if hand.tray
-            and not hand.ending
-            and len(hand.laid) < depth
-            and not self._is_wary(hand)
+            if hand.tray and not hand.ending and len(hand.laid) < depth
         ]
-
-    def _is_wary(self, hand: Hand) -> bool:
-        """Whether the worker might still take from its tray what was laid there last.
-
-        It may have seen something there that was taken back since, and be about to look
-        again: a new order on the tray would then come before one on the link that is
-        older. Once it has ended an order that came by the link, it is not any more.
-        """
-        doubt = self._doubts.get(hand)
-        if doubt is None:
-            return False
-        if doubt.probe is None:
-            if not hand.laid and hand.job not in doubt.held:
-                doubt.probe = hand.job  # dealt since, so by the link
-            return True
-        if hand.job is doubt.probe:
-            return True
-        del self._doubts[hand]
-        return False
 
     def lay(self, hand: Hand, job: Job) -> bool:
         """Lay a job on the tray of a busy worker; return whether there was place."""
-        if hand.tray is None or not (number := hand.tray.lay(job.order())):
+        if hand.tray is None or not hand.tray.lay(hand.order_for(job)):
             return False
-        job.number = number
         hand.laid.append(job)
         self._laden.add(hand)
         return True
@@ -124,10 +91,6 @@ class Trays:
             if following := self._crew.free(hand):
                 self._begin(hand, following)
         hand.unsure = False
-        if numbers:
-            here = set(self._crew)
-            self._doubts = {one: it for one, it in self._doubts.items() if one in here}
-            self._doubts[hand] = _Doubt([hand.job, *hand.laid])
         if not hand.laid:
             self._laden.discard(hand)
 

@@ -118,7 +118,9 @@ class Worker:
         self._parts.tidy(task)
         self._measure()
         self._title("idle")
-        return Reply(ended, self._done, self._rss, self._retires(), following)
+        return Reply(
+            ended, self._done, self._rss, self._retires(), following, order.number
+        )
 
     def _follow_up(self, task: Task, attempt: int, ended: Attempt) -> bytes | None:
         """Run the hook; return the package of the next link, after a success."""

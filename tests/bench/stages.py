@@ -138,7 +138,7 @@ def _dispatcher(rounds: int) -> Iterator[Stage]:
     verify = _best(lambda: current.signer.verify(package, task.queue), rounds)
     yield Stage("dispatcher", "verify", verify)
     yield Stage(
-        "dispatcher", "pack an order", _best(lambda: pack_run(package, 1), rounds)
+        "dispatcher", "pack an order", _best(lambda: pack_run(package, 1, 1), rounds)
     )
 
 
@@ -154,7 +154,7 @@ def _worker(rounds: int) -> Iterator[Stage]:
     from qcore.tasks.execution import execute
 
     task = build("work.noop", (5,))
-    order = pack_run(current.signer.sign(task), 1)
+    order = pack_run(current.signer.sign(task), 1, 1)
     read = _best(lambda: peek(unpack_order(order).package), rounds)
     yield Stage("worker", "read the order", read)
     run = _best(lambda: execute(task, 1, "host:1"), rounds)

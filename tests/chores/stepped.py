@@ -37,7 +37,7 @@ from qcore.engine.messages import (
     unpack_order,
 )
 from qcore.engine.pusher import Pusher
-from qcore.engine.tray import NUMBER, make_pair
+from qcore.engine.tray import make_pair
 from qcore.envelope import Outcome, Task
 from qcore.errors import QcoreError
 from qcore.results.memory import MemoryStore
@@ -72,7 +72,7 @@ class Worker:
         self.orders.extend(map(unpack_order, self.link.receive()))
         if not self.orders and self.tray is not None:
             try:
-                self.orders.append(unpack_order(self.tray.recv(1 << 16)[NUMBER.size :]))
+                self.orders.append(unpack_order(self.tray.recv(1 << 16)))
             except BlockingIOError:
                 return
 
@@ -274,7 +274,7 @@ class Stepped:
             content = "json" if outcome == Outcome.SUCCESS else "text"
             value = str(worker.pid).encode()
             ended = Attempt(outcome, value, content, self.clock.at, self.clock.at)
-        reply = Reply(ended=ended, done=1, rss=1, retires=retires)
+        reply = Reply(ended=ended, done=1, rss=1, retires=retires, order=order.number)
         try:
             worker.link.send(pack_reply(reply))
         except Closed:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from qcore.engine.messages import (
     END,
     FOLLOW_UP,
+    HEAD_SIZE,
     PACKED_END,
     READY,
     RUN,
@@ -18,6 +19,7 @@ from qcore.engine.messages import (
     Renew,
     Reply,
     Stop,
+    number_of,
     pack_control,
     pack_follow_up,
     pack_reply,
@@ -35,18 +37,22 @@ attempts = st.builds(
 )
 
 
-@given(package=st.binary(max_size=300), attempt=counts)
-def test_run(package, attempt):
-    order = unpack_order(pack_run(package, attempt))
+@given(package=st.binary(max_size=300), attempt=counts, number=counts)
+def test_run(package, attempt, number):
+    frame = pack_run(package, attempt, number)
+    order = unpack_order(frame)
     assert (order.kind, order.attempt, order.package) == (RUN, attempt, package)
     assert order.ended is None
+    assert order.number == number_of(frame[:HEAD_SIZE]) == number
 
 
-@given(package=st.binary(max_size=300), attempt=counts, ended=attempts)
-def test_follow_up(package, attempt, ended):
-    order = unpack_order(pack_follow_up(package, attempt, ended))
+@given(package=st.binary(max_size=300), attempt=counts, number=counts, ended=attempts)
+def test_follow_up(package, attempt, number, ended):
+    frame = pack_follow_up(package, attempt, number, ended)
+    order = unpack_order(frame)
     assert (order.kind, order.attempt) == (FOLLOW_UP, attempt)
     assert (order.package, order.ended) == (package, ended)
+    assert order.number == number_of(frame[:HEAD_SIZE]) == number
 
 
 def test_end():
@@ -61,6 +67,7 @@ def test_end():
         rss=counts,
         retires=st.booleans(),
         next_package=st.none() | st.binary(max_size=300),
+        order=counts,
     )
 )
 def test_reply(reply):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import selectors
 import socket
 import sys
@@ -14,7 +13,7 @@ from chores.twin import Twin
 
 from qcore.engine.crew import Crew, Hand
 from qcore.engine.link import Link, write_frame
-from qcore.engine.messages import unpack_order
+from qcore.engine.messages import pack_run, unpack_order
 from qcore.engine.pace import Pace
 from qcore.engine.tray import Intake, Tray, make_pair
 from qcore.engine.trays import Trays
@@ -51,7 +50,7 @@ class Room:
     def deal(self, hand, at=0.0):
         job = self.twin.claim()
         self.crew.idle.remove(hand)
-        self.crew.order(hand, job.order())
+        self.crew.order(hand, hand.order_for(job))
         hand.job, job.dealt = job, at
         return job
 
@@ -181,19 +180,38 @@ def test_a_worker_may_take_one_between_two_that_are_taken_back(room, ended):
     assert not room.crew.idle
 
 
-def test_nothing_is_laid_for_a_worker_that_may_be_about_to_look_at_its_tray(room):
-    """What was there is gone, and a new order must not come before an older one."""
+def test_an_older_order_on_the_link_comes_before_one_that_was_seen_on_the_tray(room):
+    """The worker sees a packet; before it reads, that is taken back and replaced."""
     hand = room.hire(1)
+    intake = room.intakes[1]
     room.deal(hand)
+    room.taken(hand)
     room.lay(hand)
-    room.trays.recall(hand)
-    assert room.trays.open(2) == [], "it may have seen what is gone"
-    assert room.crew.free(hand) is None
-    room.deal(hand)
-    assert room.trays.open(2) == [], "this one is on the link, and may not be read yet"
-    assert room.crew.free(hand) is None
-    room.deal(hand)
-    assert room.trays.open(2) == [hand], "it has come back to the link"
+    dealt = []
+
+    class Late:
+        """A tray that is read late."""
+
+        def recv(self, size):
+            if not dealt:
+                room.trays.recall(hand)
+                assert room.crew.free(hand) is None
+                dealt.extend([room.deal(hand), room.lay(hand)])
+            return tray.recv(size)
+
+    tray, intake._tray = intake._tray, Late()
+    assert [room.taken(hand), room.taken(hand)] == [
+        job.delivery.package for job in dealt
+    ]
+
+
+def test_a_reply_says_which_order_it_is_of(room):
+    """So a result cannot be stored for another task, whatever goes wrong."""
+    hand = room.hire(1)
+    jobs = [room.deal(hand), room.lay(hand), room.lay(hand)]
+    orders = [unpack_order(room.intakes[1].take()) for _ in jobs]
+    assert [order.number for order in orders] == [job.number for job in jobs]
+    assert len({job.number for job in jobs}) == 3
 
 
 def test_only_workers_with_place_are_offered_more(room):
@@ -209,9 +227,9 @@ def test_only_workers_with_place_are_offered_more(room):
 def test_a_large_order_and_a_full_tray_are_refused():
     lay_end, take_end = make_pair()
     tray = Tray(lay_end, take_end)
-    assert not tray.lay(os.urandom(40_000))
+    assert not tray.lay(bytes(40_000))
     laid = 0
-    while tray.lay(os.urandom(10_000)):
+    while tray.lay(pack_run(bytes(10_000), 1, laid + 1)):
         laid += 1
     assert len(tray.take_back()) == laid > 1
     tray.close()
