@@ -339,6 +339,20 @@ def test_patience_shows_the_problem_while_it_lasts(caplog):
     ] * 4 + ["working again"]
 
 
+def test_a_pause_is_a_part_of_the_time_that_the_trouble_has_lasted(monkeypatch, caplog):
+    clock = [0.0]
+    monkeypatch.setattr("qcore.engine.patience.time.monotonic", lambda: clock[0])
+    tally = Tally()
+    tally.stopping.set()  # so that nothing waits
+    patience = Patience("pusher", tally)
+    for clock[0] in (0.0, 0.4, 2.0, 100.0):
+        patience.bear(OSError("no broker"))
+    patience.succeed()
+    patience.bear(OSError("no broker"))
+    pauses = [record.message.split()[-2] for record in caplog.records]
+    assert pauses == ["0.2", "0.2", "0.5", "5.0", "0.2"]
+
+
 def test_patience_ends_at_a_stop():
     tally = Tally()
     tally.stopping.set()
