@@ -17,7 +17,7 @@ from ..tasks.calls import next_link
 from ..tasks.execution import Attempt, execute
 from ..tasks.follow_up import run_hook
 from .fitness import Fitness
-from .kin import end_strays
+from .kin import end_strays, has_children
 from .limits import bind, rss_kb, set_title
 from .link import write_frame
 from .messages import (
@@ -77,7 +77,8 @@ class Worker:
         # now: the threads that plugins have just started are no task's
         self._fitness = Fitness(conf.grace)
         self._serve()
-        if conf.daemonize_workers:
+        # to look for them, all processes of the host are read: 2 ms at least
+        if conf.daemonize_workers and has_children():
             end_strays(os.getpid())
         self._parts.notify("qcore_process_stopping", role="worker", conf=conf)
 
