@@ -41,6 +41,10 @@ RETRY = dt.timedelta(minutes=1)
 #: ... and paused, with its error, after so many tries.
 MAX_TRIES = 5
 
+#: Seconds between two looks for slots that a cluster fired and did not send before it
+#: died. They are taken after ten (see the outbox).
+STRANDED = 2.0
+
 #: Seconds between two times that old slots are forgotten.
 FORGET = 60.0
 
@@ -73,6 +77,7 @@ class OrmScheduler(Scheduler):
         super().__init__(conf)
         self.database = router.db_for_write(Schedule)
         self._outbox = Outbox(self.database)
+        self._outbox_at = 0.0
         self._forget_at = time.monotonic() + FORGET
 
     @property
@@ -82,13 +87,24 @@ class OrmScheduler(Scheduler):
     def tick(self) -> float:
         with self._errors("fire schedules"):
             now = timezone.now()
-            for row in list(self._due(now)):
-                self._try(row, now)
-            self._outbox.send()
+            # nearly always this query is the only one: an idle cluster asks each second
+            wait = self._seconds_to_next()
+            is_due = wait <= 0
+            if is_due:
+                for row in list(self._due(now)):
+                    self._try(row, now)
+            if is_due or time.monotonic() >= self._outbox_at:
+                self._send()
             if time.monotonic() >= self._forget_at:
                 self._forget_at = time.monotonic() + FORGET
                 self._outbox.forget()
-            return self._seconds_to_next()
+            return self._seconds_to_next() if is_due else wait
+
+    def _send(self) -> None:
+        """Send what has fired, here or where a cluster died before it could."""
+        self._outbox_at = 0.0  # should it fail, the next tick tries again
+        self._outbox.send()
+        self._outbox_at = time.monotonic() + STRANDED
 
     # -- firing --------------------------------------------------------------
     def _due(self, now: dt.datetime) -> QuerySet[Schedule]:
