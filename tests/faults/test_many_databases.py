@@ -19,20 +19,18 @@ from qcore_orm.models import OrmQ
 pytestmark = pytest.mark.once
 
 ROUTERS = ["chores.routers.Apart"]
+ALIASES = ("default", "results", "queue")
 
 
 @pytest.fixture(scope="module")
 def databases(tmp_path_factory, django_db_blocker):
     """Three files, with the tables that the router puts there, known to this process."""
     folder = tmp_path_factory.mktemp("databases")
-    files = {
-        alias: entry(folder / f"{alias}.sqlite3")
-        for alias in ("default", "results", "queue")
-    }
+    files = {alias: entry(folder / f"{alias}.sqlite3") for alias in ALIASES}
     complete = connections.configure_settings(
         {alias: dict(f) for alias, f in files.items()}
     )
-    others = ("results", "queue")
+    others = ALIASES[1:]
     with (
         django_db_blocker.unblock(),
         connected(folder / "default.sqlite3"),
@@ -66,8 +64,8 @@ def has_table(alias, model):
 
 @pytest.mark.fault("E13")
 def test_tasks_and_results_are_where_the_settings_say(place, ledger, key):
-    assert [has_table(alias, Task) for alias in connections] == [False, True, False]
-    assert [has_table(alias, OrmQ) for alias in connections] == [False, False, True]
+    assert [has_table(alias, Task) for alias in ALIASES] == [False, True, False]
+    assert [has_table(alias, OrmQ) for alias in ALIASES] == [False, False, True]
     task_id = async_task("chores.kind.record", key, 7, cluster=place.queue)
     assert OrmQ.objects.using("queue").filter(key=place.queue).count() == 1
     schedule("chores.kind.record", f"{key} on time", cluster=place.queue)
