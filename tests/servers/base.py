@@ -187,6 +187,8 @@ class LoopbackServer(ABC):
             check=False,
             text=True,
             cwd=self.folder,
+            # MariaDB removes what others have begun to write in a folder that they share
+            env={**os.environ, "TMPDIR": str(self.folder)},
         )
         if done.returncode:
             raise ServerFailed(f"{command[0]} failed:\n{done.stdout}{done.stderr}")

@@ -33,6 +33,7 @@ class MariaDBServer(LoopbackServer):
             f"--bind-address={self.host}",
             f"--socket={self.folder / 'socket'}",
             f"--pid-file={self.folder / 'pid'}",
+            f"--tmpdir={self.folder}",
             "--skip-name-resolve",
             "--character-set-server=utf8mb4",  # as Django's notes on MySQL ask for
             # Small and quick: 64 MB instead of 128, no flush to disk at each commit.
