@@ -146,15 +146,15 @@ class Crew:
         """Return what each worker is doing, by place."""
         now = time.monotonic()
         return [
-            _status(hand, hand.job, now)
-            for hand in sorted(self, key=lambda hand: hand.index)
+            _status(hand, now) for hand in sorted(self, key=lambda hand: hand.index)
         ]
 
 
 def _measure(hand: Hand) -> None:
-    """Note the memory of a worker in mid-task, where it can be seen from outside.
+    """Note the memory of a worker that does not tell it now, where it can be seen.
 
-    Should it be killed for want of memory, this is all that is known of it.
+    It is in mid-task, or has ended none yet. Should it be killed for want of memory, this
+    is all that is known of it.
     """
     try:
         hand.rss = rss_kb_of(hand.pid) or hand.rss
@@ -162,9 +162,10 @@ def _measure(hand: Hand) -> None:
         return
 
 
-def _status(hand: Hand, job: Job | None, now: float) -> WorkerStatus:
-    if job is not None:
+def _status(hand: Hand, now: float) -> WorkerStatus:
+    if hand.job is not None or not hand.done:
         _measure(hand)
+    job = hand.job  # once: the herald asks, and the loop goes on meanwhile
     status = WorkerStatus(
         index=hand.index,
         pid=hand.pid,

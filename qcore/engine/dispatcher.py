@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import signal
@@ -13,14 +12,14 @@ import time
 from collections.abc import Callable
 
 from ..envelope import Outcome
-from ..status import Snapshot, WorkerStatus
+from ..status import Snapshot
 from ..tasks.execution import Attempt
 from .fence import Fence
 from .herald import Herald
 from .inbox import Inbox
 from .job import Job
 from .keeper import Keeper
-from .limits import rss_kb_of, set_title
+from .limits import set_title
 from .link import Closed, Link
 from .loop import Loop
 from .parts import Parts
@@ -197,7 +196,7 @@ class Dispatcher:
             dispatcher_pid=os.getpid(),
             started=self._started,
             at=time.time(),
-            workers=self._workers(),
+            workers=self._loop.crew.statuses(),
             waiting=self._loop.waiting(),
             recording=self._recorder.backlog(),
             succeeded=tally.succeeded,
@@ -207,12 +206,3 @@ class Dispatcher:
             restarts=self._loop.restarts,
             problem=problems or None,
         )
-
-    def _workers(self) -> list[WorkerStatus]:
-        """Return what each worker does; one that has run nothing yet is measured here."""
-        workers = self._loop.crew.statuses()
-        for worker in workers:
-            if worker.rss is None:
-                with contextlib.suppress(OSError):  # it has ended, or this is not Linux
-                    worker.rss = rss_kb_of(worker.pid)
-        return workers
