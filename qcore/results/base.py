@@ -60,7 +60,8 @@ class ResultStore:
         """Store a batch, all of it or nothing.
 
         One row for each task id: the first success wins and is never changed
-        again; a later attempt at a failure replaces it and its count.
+        again; a later attempt at a failure replaces it and its count, an earlier
+        one that comes late does not.
 
         Raises:
             StoreError: nothing was stored; the same call may succeed later.

@@ -111,12 +111,13 @@ def stored_value(row: Row) -> tuple[str, bytes]:
 def merge(old: Row | None, new: Row) -> Row:
     """Return what is stored after ``new`` comes to ``old``.
 
-    The first success wins. Crashes add up, but the same attempt stored twice, known
-    by the moment it started, counts once.
+    The first success wins, and a failure that comes after that of a later attempt (its
+    dispatcher stood still meanwhile) changes nothing. Crashes add up, but the same attempt
+    stored twice, known by the moment it started, counts once.
     """
     if old is None:
         return new
-    if old.success:
+    if old.success or (not new.success and new.attempt_count < old.attempt_count):
         return old
     crashes = old.crashes + (new.crashes if new.started != old.started else 0)
     return msgspec.structs.replace(new, crashes=crashes)

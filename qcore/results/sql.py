@@ -1,7 +1,7 @@
 """How the ORM store writes a batch, in the language of each database.
 
-The first success wins, crashes add up; see ``rows.merge``, which says the same in
-Python. Nothing here goes through model instances: one batch is one statement, and
+The first success wins, the failure of a later attempt stays, crashes add up; see
+``rows.merge``, which says the same in Python. Nothing here goes through model instances: one batch is one statement, and
 that is where the speed of the store comes from.
 """
 
@@ -113,11 +113,17 @@ class MySqlUpsert:
             f"{TABLE}.crashes + IF({TABLE}.started = {new.format('started')}, 0,"
             f" {new.format('crashes')})"
         )
+        stays = (
+            f"{TABLE}.success OR (NOT {new.format('success')}"
+            f" AND {new.format('attempt_count')} < {TABLE}.attempt_count)"
+        )
         # Assignments take effect from left to right, so each must come before those
-        # that change what it reads: `success` last of all, `started` after `crashes`.
-        order = ["crashes", *_without(FIELDS[1:], "crashes", "success"), "success"]
+        # that change what it reads: `started` after `crashes`, and what all of them
+        # read last.
+        last = ("attempt_count", "success")
+        order = ["crashes", *_without(FIELDS[1:], "crashes", *last), *last]
         assignments = (
-            f"`{f}` = IF({TABLE}.success, {TABLE}.`{f}`,"
+            f"`{f}` = IF({stays}, {TABLE}.`{f}`,"
             f" {crashes if f == 'crashes' else new.format(f)})"
             for f in order
         )
@@ -191,4 +197,7 @@ def _on_conflict() -> str:
     )
     new = {name: f'excluded."{name}"' for name in FIELDS[1:]} | {"crashes": crashes}
     assignments = ", ".join(f'"{name}" = {value}' for name, value in new.items())
-    return f"ON CONFLICT (id) DO UPDATE SET {assignments} WHERE NOT {TABLE}.success"
+    return (
+        f"ON CONFLICT (id) DO UPDATE SET {assignments} WHERE NOT {TABLE}.success"
+        f" AND (excluded.success OR excluded.attempt_count >= {TABLE}.attempt_count)"
+    )

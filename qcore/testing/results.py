@@ -122,6 +122,23 @@ class ResultStoreContract:
         )
         assert set(store.finished([first.task.id, new_id()])) == {first.task.id}
 
+    def test_an_earlier_attempt_that_comes_late_changes_a_failure_only_by_success(
+        self, store: ResultStore, make: MakeResult
+    ) -> None:
+        # its dispatcher stood still while another one ran the task again
+        late = make(outcome=Outcome.CRASH, error="late")
+        task_id = late.task.id
+        later = make(id=task_id, attempt=2, outcome=Outcome.FAILURE, error="later")
+        store.save([later])
+        store.save([late])
+        record = self.get(store, task_id)
+        assert (record.result, record.attempt_count) == ("later", 2)
+        assert record.outcome == Outcome.FAILURE
+        store.save([make("well", id=task_id)])
+        record = self.get(store, task_id)
+        assert (record.result, record.attempt_count) == ("well", 1)
+        assert record.success is True
+
     def test_one_batch_may_hold_a_task_twice(
         self, store: ResultStore, make: MakeResult
     ) -> None:

@@ -71,6 +71,18 @@ class LetsTheFirstWin(Sound):
         super().save([one for one in results if one.task.id not in self._rows])
 
 
+class LetsTheLastFailureWin(Sound):
+    caught_by = (
+        "test_an_earlier_attempt_that_comes_late_changes_a_failure_only_by_success"
+    )
+
+    def save(self, results: Sequence[Result]) -> None:
+        for row in collapse(results):
+            old = self._rows.get(row.id)
+            if old is None or not old.success:
+                self._rows[row.id] = row
+
+
 class TakesATaskOnceInABatch(Sound):
     caught_by = "test_one_batch_may_hold_a_task_twice"
 

@@ -216,8 +216,9 @@ class Stepped:
             elif kill.signal == SOFT_STOP:
                 # where it has not begun, or is paused, SIGKILL comes two seconds later;
                 # it does not begin in these: it would have long ago, had it not stood
-                # still
-                worker.told_to_stop = True
+                # still. One that has ended its task goes on, to what is its last order.
+                runs = worker.current is not None and not worker.paused
+                worker.told_to_stop = not runs
                 self.end(worker, Outcome.STOPPED)
             return
 

@@ -111,10 +111,9 @@ def test_mysql_is_asked_in_its_own_words(mariadb, version, alias):
     assert (" AS new ON DUPLICATE KEY" in tail) is alias
     assert ("VALUES(`value`)" in tail) is not alias
     assert tail.index("`crashes` =") < tail.index("`started` =")
-    assert tail.endswith(
-        "`success` = IF(qcore_task.success, qcore_task.`success`, "
-        + ("new.`success`)" if alias else "VALUES(`success`))")
-    )
+    assert tail.index("`value` =") < tail.index("`attempt_count` =")
+    assert tail.index("`attempt_count` =") < tail.index("`success` =")
+    assert tail.endswith("new.`success`)" if alias else "VALUES(`success`))")
 
 
 # -- pruning -----------------------------------------------------------------------------
