@@ -11,7 +11,7 @@ from ..errors import EnqueueError
 from ..models import Task
 from ..results import content as contents
 from ..results.rows import options_from
-from ..tasks.calls import is_allowed
+from ..tasks.builder import is_allowed
 from ..tasks.sending import send
 
 

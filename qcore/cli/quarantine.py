@@ -191,7 +191,7 @@ def _task_of(one: Quarantine) -> Task:
     """
     from ..current import current
     from ..errors import PackageError
-    from ..tasks.calls import is_allowed
+    from ..tasks.builder import is_allowed
 
     package = bytes(one.package)
     if len(package) < one.size:

@@ -14,7 +14,8 @@ from zoneinfo import ZoneInfo
 from ..envelope import Task
 from ..errors import BadPackage, ConfigError, EnqueueError, SerializeError
 from ..serializers import get_serializer
-from ..tasks.calls import build, is_allowed, split_options
+from ..tasks.builder import is_allowed
+from ..tasks.calls import build, split_options
 from ..tasks.functions import check_call, path_of
 from . import rules
 

@@ -27,25 +27,43 @@ MIN_INT, MAX_INT = -(2**63), 2**64 - 1
 
 # --- value -> tree of plain JSON ---------------------------------------------------
 #
-# A value that needs no tag is returned as it is, not copied, and the members of a flat
-# container are checked in one loop: with a call for each, a dict of three takes twice
-# as long.
+# A value that needs no tag is returned as it is, not copied: lists and dicts are searched
+# first for something that does need one, with a call for each container and none for
+# its members. A copy of a list of 300 small dicts takes three times as long.
 
 _ATOMS = frozenset({NoneType, bool, str})
 
 
-def _all_plain(members: Collection[object]) -> bool:
+def _all_plain(members: Collection[Any], depth: int) -> bool:
+    """Return whether no member needs a tag, at any depth; False where it is too deep."""
     for member in members:
         kind = type(member)
         if kind in _ATOMS:
             continue
-        if kind is int:
-            if MIN_INT <= member <= MAX_INT:  # type: ignore[operator]
-                continue
-        elif kind is float and math.isfinite(member):  # type: ignore[arg-type]
+        if kind is int and MIN_INT <= member <= MAX_INT:
             continue
-        return False
+        is_plain = _PLAIN.get(kind)
+        if is_plain is None or not is_plain(member, depth):
+            return False
     return True
+
+
+def _is_plain_list(value: list[Any], depth: int) -> bool:
+    return depth < MAX_DEPTH and _all_plain(value, depth + 1)
+
+
+def _is_plain_dict(value: dict[Any, Any], depth: int) -> bool:
+    for key in value:
+        if type(key) is not str or key == "$":
+            return False
+    return depth < MAX_DEPTH and _all_plain(value.values(), depth + 1)
+
+
+_PLAIN: dict[type, Callable[[Any, int], bool]] = {
+    float: lambda value, _depth: math.isfinite(value),
+    list: _is_plain_list,
+    dict: _is_plain_dict,
+}
 
 
 def tag(value: object, depth: int = 0) -> object:
@@ -80,11 +98,11 @@ def _tag_float(value: float, _depth: int) -> object:
 
 
 def _tag_list(value: list[object], depth: int) -> object:
-    return value if _all_plain(value) else _tag_members(value, depth)
+    return value if _all_plain(value, depth) else _tag_members(value, depth)
 
 
 def _tag_tuple(value: tuple[object, ...], depth: int) -> object:
-    plain = _all_plain(value)
+    plain = _all_plain(value, depth)
     return _tagged("tuple", value if plain else _tag_members(value, depth))
 
 
@@ -99,7 +117,7 @@ def _tag_dict(value: dict[object, object], depth: int) -> object:
             keys = _tag_members(value, depth)
             members = _tag_members(value.values(), depth)
             return _tagged("dict", list(zip(keys, members, strict=True)))
-    if _all_plain(value.values()):
+    if _all_plain(value.values(), depth):
         return value
     return dict(zip(value, _tag_members(value.values(), depth), strict=True))
 

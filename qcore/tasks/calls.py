@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
 
-from ..conf import Conf
-from ..current import current
-from ..envelope import Options, Task, new_id, task_name
-from ..errors import EnqueueError, SerializeError, did_you_mean
+from ..envelope import Task, new_ids, task_name
+from ..errors import EnqueueError, did_you_mean
 from ..serializers import get_serializer
-from .functions import check_call, path_of
+from .builder import Builder, Link
 
 #: Keywords of ``async_task`` that are about the task and not for the function.
 OPTIONS = frozenset(
@@ -34,16 +33,6 @@ OPTIONS = frozenset(
         "timeout",
     }
 )
-
-#: Those that travel with the task as its own say over a setting.
-_TRAVELLING = frozenset({"timeout", "ack_failure", "save", "cached", "max_attempts"})
-
-#: A task that is enqueued by a task that ... this many times over is refused:
-#: it would never end by itself.
-MAX_DEPTH = 1000
-
-#: One link of a chain on the wire: dotted path, positional and keyword arguments.
-Link = tuple[str, list[Any], dict[str, Any]]
 
 
 def split_options(kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -108,36 +97,59 @@ def build(
     Raises:
         EnqueueError: the function has no path, or an argument cannot be sent.
     """
-    conf = current.conf
     kwargs = kwargs or {}
     if not announced:
         func, args, kwargs, options = announce(func, args, kwargs, options)
-    path = path_of(func)
-    _refuse_forbidden(path, conf)
-    check_call(path, args, kwargs)
-    task_id = task_id or new_id()
-    own = {key: options[key] for key in options.keys() & _TRAVELLING}
-    hook = options.get("hook")
-    return Task(
-        id=task_id,
-        name=options.get("task_name") or task_name(path, task_id),
-        func=path,
-        queue=_queue(path, options, conf),
-        created=time.time(),
-        content=conf.serializer,
-        body=_body(path, args, kwargs, chain, conf),
-        group=options.get("group"),
-        hook=None if hook is None else path_of(hook),
-        options=_travelling(own) if own else NO_OPTIONS,
+    return Builder(func, options).task(
+        args,
+        kwargs,
+        task_id=task_id,
+        chain=chain,
         slot=slot,
         iter_index=iter_index,
         iter_count=iter_count,
-        depth=_depth(path),
-        links=len(chain),
     )
 
 
-NO_OPTIONS = Options()
+def build_many(
+    func: Callable[..., Any] | str,
+    calls: Sequence[Sequence[Any]],
+    kwargs: dict[str, Any] | None = None,
+    *,
+    iter_id: str | None = None,
+    **options: Any,
+) -> list[Task]:
+    """Return the Tasks of many calls of one function.
+
+    Args:
+        func: a function of a module, or its dotted path.
+        calls: the positional arguments of each.
+        kwargs: keyword arguments, the same for all.
+        iter_id: they are the calls of one ``async_iter``, whose id this is.
+        options: see ``OPTIONS``.
+
+    Raises:
+        EnqueueError: the function has no path, or an argument cannot be sent.
+    """
+    kwargs, count = kwargs or {}, len(calls)
+    own: Iterable[dict[str, Any]] = ({"task_id": id} for id in new_ids(count))
+    if iter_id is not None:
+        # ids in the order of the calls: the group's beginning, then the place
+        own = (
+            {"task_id": f"{iter_id[:24]}{n:08x}", "iter_index": n, "iter_count": count}
+            for n in range(count)
+        )
+    if _pre_enqueue().receivers:
+        # a receiver may make each of them a call of another function
+        return [
+            build(func, args, kwargs, **more, **options)
+            for args, more in zip(calls, own, strict=True)
+        ]
+    builder = Builder(func, options)
+    return [
+        builder.task(args, kwargs, **more)
+        for args, more in zip(calls, own, strict=True)
+    ]
 
 
 def announce(
@@ -147,100 +159,25 @@ def announce(
     options: dict[str, Any],
 ) -> tuple[Callable[..., Any] | str, Sequence[Any], dict[str, Any], dict[str, Any]]:
     """Let receivers of ``pre_enqueue`` change a call, where there are any."""
-    from ..signals import SENDER, pre_enqueue
-
-    if not pre_enqueue.receivers:
+    signal = _pre_enqueue()
+    if not signal.receivers:
         return func, args, kwargs, options
+    from ..signals import SENDER
+
     call = {"func": func, "args": args, "kwargs": kwargs, **options}
-    pre_enqueue.send_robust(sender=SENDER, task=call)
+    signal.send_robust(sender=SENDER, task=call)
     return call.pop("func"), call.pop("args"), call.pop("kwargs"), call
 
 
-def _queue(path: str, options: dict[str, Any], conf: Conf) -> str:
-    """Return the queue of a call, which is the one that its package is signed for."""
-    cluster: str | None = options.get("cluster")
-    broker = options.get("broker")
-    if broker is None:
-        return cluster or conf.queue
-    queue: str = broker.queue
-    if cluster and cluster != queue:
-        raise EnqueueError(
-            f"cannot send {path}: its cluster is {cluster!r}, and the broker given with"
-            f" it sends to {queue!r}. Leave one of them out."
-        )
-    return queue
+@functools.cache
+def _pre_enqueue() -> Any:
+    # Django's, so imported late; and once, for an import costs each call half a µs
+    from ..signals import pre_enqueue
 
-
-def _body(
-    path: str,
-    args: Sequence[Any],
-    kwargs: dict[str, Any],
-    chain: Sequence[Link],
-    conf: Conf,
-) -> bytes:
-    call = (
-        [list(args), kwargs, [list(link) for link in chain]]
-        if chain
-        else [
-            list(args),
-            kwargs,
-        ]
-    )
-    try:
-        body = get_serializer(conf.serializer).dumps(call)
-    except SerializeError as error:
-        raise EnqueueError(f"cannot send {path}: {error}") from error
-    if len(body) > conf.max_payload:
-        raise EnqueueError(
-            f"cannot send {path}: its arguments take {len(body):,} bytes, max_payload is"
-            f" {conf.max_payload:,}. Store the data and pass its key."
-        )
-    return body
-
-
-def _travelling(own: dict[str, Any]) -> Options:
-    try:
-        return msgspec.convert(own, Options)
-    except msgspec.ValidationError as error:
-        raise EnqueueError(f"a task option has the wrong type: {error}") from error
-
-
-def _refuse_forbidden(path: str, conf: Conf) -> None:
-    if not is_allowed(path, conf):
-        raise EnqueueError(
-            f"cannot send {path}: Q_CLUSTER['allowed_tasks'] admits only"
-            f" {', '.join(conf.allowed_tasks or ())}."
-        )
-
-
-def is_allowed(path: str, conf: Conf) -> bool:
-    """Return whether ``allowed_tasks`` admits a path; without the setting, any."""
-    if conf.allowed_tasks is None:
-        return True
-    return any(
-        path == prefix or path.startswith(f"{prefix}.") for prefix in conf.allowed_tasks
-    )
+    return pre_enqueue
 
 
 # -- tasks that come of a task ---------------------------------------------------
-class Running:
-    """The task that this process is running, if it is a worker."""
-
-    depth: int | None = None
-
-
-def _depth(path: str) -> int:
-    if Running.depth is None:
-        return 0
-    depth = Running.depth + 1
-    if depth > MAX_DEPTH:
-        raise EnqueueError(
-            f"cannot send {path}: {MAX_DEPTH} tasks in a row were each enqueued by the one"
-            " before; this chain would never end. Use a schedule for what repeats."
-        )
-    return depth
-
-
 def follow_on_id(task_id: str) -> str:
     """Return the id of the link after a task: the same however often it is asked."""
     return hashlib.blake2b(f"{task_id} next".encode(), digest_size=16).hexdigest()

@@ -9,7 +9,8 @@ from ..current import current
 from ..envelope import new_id
 from ..errors import EnqueueError
 from . import lookup
-from .calls import Link, build, split_options
+from .builder import Link
+from .calls import build, build_many, split_options
 from .enqueueing import as_args, async_task, dispatch
 from .functions import path_of
 from .inline import store_value
@@ -46,20 +47,7 @@ def async_iter(func: Function, args_iter: Iterable[Any], **kwargs: Any) -> str:
     options = options | {"group": group}
     if not calls:
         return _empty_iter(group, options)
-    built = [
-        build(
-            func,
-            args,
-            kwargs,
-            # ids in the order of the calls: the group's beginning, then the place
-            task_id=f"{group[:24]}{index:08x}",
-            iter_index=index,
-            iter_count=len(calls),
-            **options,
-        )
-        for index, args in enumerate(calls)
-    ]
-    dispatch(built, options)
+    dispatch(build_many(func, calls, kwargs, iter_id=group, **options), options)
     return group
 
 

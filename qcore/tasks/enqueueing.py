@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..current import current
 from ..envelope import Task
 from ..errors import EnqueueError
-from .calls import announce, build, split_options
+from .calls import announce, build, build_many, split_options
 from .inline import run_inline
 from .sending import send
 
@@ -82,7 +82,7 @@ def async_task_many(
             f"async_task_many() takes options only, got the keyword {min(rest)!r}. Put"
             " arguments for the function into args_list."
         )
-    tasks = [build(func, as_args(item), **options) for item in args_list]
+    tasks = build_many(func, [as_args(item) for item in args_list], **options)
     dispatch(tasks, options)
     return [task.id for task in tasks]
 

@@ -32,7 +32,7 @@ from ..errors import (
 )
 from ..reporters.base import Report
 from ..serializers import get_serializer
-from .calls import Running, is_allowed
+from .builder import Running, is_allowed
 from .functions import resolve
 
 logger = logging.getLogger("qcore.worker")

@@ -10,6 +10,7 @@ import functools
 import importlib
 import importlib.util
 import inspect
+import math
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -184,12 +185,36 @@ def _signature(path: str) -> inspect.Signature | None:
         return None  # builtins often have none
 
 
+@functools.lru_cache(maxsize=1024)
+def _positional(path: str) -> tuple[float, float]:
+    """Return how many arguments suffice, and how many are taken, without any keyword.
+
+    Where that cannot be told, or none suffice, the range is empty or holds everything.
+    """
+    signature = _signature(path)
+    if signature is None:
+        return 0, math.inf
+    least = most = 0.0
+    for parameter in signature.parameters.values():
+        needed = parameter.default is parameter.empty
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            least += math.inf if needed else 0
+        elif parameter.kind is parameter.VAR_POSITIONAL:
+            most = math.inf
+        elif parameter.kind is not parameter.VAR_KEYWORD:
+            least, most = least + needed, most + 1
+    return least, most
+
+
 def check_call(path: str, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
     """Refuse arguments that the function cannot be called with, where that is known.
 
     Raises:
         EnqueueError: with the function's signature.
     """
+    least, most = _positional(path)
+    if not kwargs and least <= len(args) <= most:
+        return  # nearly always; `bind` takes 3 µs, half as long as all the rest
     signature = _signature(path)
     if signature is None:
         return

@@ -24,13 +24,11 @@ from qcore.tasks import (
     fetch,
     queue_size,
 )
+from qcore.tasks.builder import MAX_DEPTH, Running, is_allowed
 from qcore.tasks.calls import (
-    MAX_DEPTH,
     OPTIONS,
-    Running,
     build,
     follow_on_id,
-    is_allowed,
     next_link,
     split_options,
 )

@@ -175,6 +175,36 @@ def test_arguments_that_do_not_fit(args, kwargs, message):
         check_call("chores.kind.add", args, kwargs)
 
 
+def keyword_only(first, *, second):
+    return first, second
+
+
+def keyword_with_default(first, *rest, second=2):
+    return first, rest, second
+
+
+@pytest.mark.parametrize(
+    ("function", "args", "fits"),
+    [
+        (keyword_only, (1,), False),
+        (keyword_with_default, (), False),
+        (keyword_with_default, (1, 2, 3, 4), True),
+    ],
+)
+def test_how_many_arguments_fit_without_keywords(function, args, fits):
+    path = path_of(function)
+    if fits:
+        check_call(path, args, {})
+    else:
+        with pytest.raises(EnqueueError, match="missing a required"):
+            check_call(path, args, {})
+
+
+def test_keywords_are_looked_at_beside_enough_arguments():
+    with pytest.raises(EnqueueError, match="unexpected keyword"):
+        check_call(path_of(keyword_only), (1,), {"second": 2, "third": 3})
+
+
 @pytest.mark.parametrize("path", ["not_installed_here.tasks.mail", "builtins.print"])
 def test_what_cannot_be_known_is_not_refused(path):
     check_call(path, (1, 2, 3), {})

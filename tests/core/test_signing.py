@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import uuid
 import zlib
 from pathlib import Path
 
@@ -11,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qcore.envelope import Options, Task, new_id
+from qcore.envelope import Options, Task, new_id, new_ids
 from qcore.errors import BadPackage, BadSignature, NewerPackage, PackageError
-from qcore.signing import Signer, derive_key, peek
+from qcore.signing import Mac, Signer, derive_key, peek
 
 #: Packages of every release so far, one per file; they stay here for ever.
 RELEASES = Path(__file__).parent / "packages"
@@ -139,6 +140,21 @@ def test_a_package_belongs_to_its_queue_and_its_site(signer):
 def test_keys_depend_on_secret_and_site():
     pairs = [("a", "b"), ("a", "c"), ("b", "b"), ("ab", ""), ("", "ab")]
     assert len({derive_key(*pair) for pair in pairs}) == len(pairs)
+
+
+@given(st.binary(max_size=64), st.binary(max_size=300))
+def test_the_mac_is_the_standards(key, message):
+    assert Mac(key).digest(message) == hmac.digest(key, message, "sha256")
+
+
+def test_ids_are_those_of_rfc_9562():
+    ids = [new_id(), *new_ids(1000)]
+    assert len(set(ids)) == 1001
+    assert new_ids(0) == []
+    for one in map(uuid.UUID, ids):
+        assert (one.version, one.variant) == (7, uuid.RFC_4122)
+    assert {one[16] for one in ids} == set("89ab")
+    assert ids[0][:12] <= ids[1][:12] == ids[-1][:12]
 
 
 @pytest.mark.fault("G9")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import nullcontext
 
 import pytest
 from django.core.management import call_command
@@ -185,6 +186,25 @@ def test_statements_are_seen_by_those_who_wrap_them(postgres):
         held = broker.dequeue()
     assert [sql.split()[0] for sql in seen] == ["INSERT", "UPDATE"]
     broker.acknowledge(held[0].receipt)
+
+
+@pytest.mark.parametrize("watched", [False, True], ids=["plain", "watched"])
+def test_a_batch_keeps_every_byte_and_its_order(postgres, watched):
+    """Through the driver's cursor, where arrays are binary, and through Django's."""
+    broker, connection = postgres.broker(), connections[postgres.alias]
+    packages = [b"", b"\\x00", b'"}{,\0NULL', bytes(range(256)), b"x" * 10_000]
+
+    def pass_on(execute, *args):
+        return execute(*args)
+
+    with connection.execute_wrapper(pass_on) if watched else nullcontext():
+        ids = broker.enqueue_many(packages)
+        held = broker.dequeue(len(packages))
+        assert [one.package for one in held] == packages
+        assert [str(one.receipt[0]) for one in held] == ids
+        assert broker.extend([one.receipt for one in held]) == set()
+        broker.acknowledge_many([one.receipt for one in held])
+    assert broker.queue_size() == broker.lock_size() == 0
 
 
 @pytest.mark.fault("E14")
