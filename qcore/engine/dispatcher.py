@@ -9,7 +9,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ..envelope import Outcome
 from ..status import Snapshot
@@ -106,8 +106,9 @@ class Dispatcher:
 
     # -- threads -----------------------------------------------------------------------
     def _start_threads(self) -> dict[str, threading.Thread]:
-        give = self._inbox.put_all
-        pusher = Pusher(self._parts, self._room, self._tally, give, self._give_finished)
+        pusher = Pusher(
+            self._parts, self._room, self._tally, self._give, self._give_finished
+        )
         work: dict[str, Callable[[], None]] = {
             "recorder": self._recorder.run,
             "pusher": pusher.run,
@@ -164,6 +165,12 @@ class Dispatcher:
             except ProcessLookupError:
                 logger.debug("worker %d has ended already", hand.pid)
         os._exit(1)
+
+    def _give(self, jobs: Sequence[Job]) -> None:
+        """Take claimed jobs to the loop, and to idle workers at once."""
+        self._inbox.add(jobs)
+        self._loop.hasten()
+        self._inbox.nudge()
 
     def _give_finished(self, job: Job, content: str, value: bytes) -> None:
         """Take a job that an earlier attempt has finished: only its end is left."""

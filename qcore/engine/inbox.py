@@ -23,10 +23,9 @@ class Inbox:
         self._jobs.append(job)
         self.nudge()
 
-    def put_all(self, jobs: Iterable[Job]) -> None:
-        """Hand several jobs over."""
+    def add(self, jobs: Iterable[Job]) -> None:
+        """Hand several jobs over; the loop is to be woken afterwards."""
         self._jobs.extend(jobs)
-        self.nudge()
 
     def nudge(self) -> None:
         """Wake the loop."""

@@ -12,7 +12,9 @@ from collections import deque
 from collections.abc import Sequence
 
 _LENGTH = struct.Struct("!I")
-_CHUNK = 256 * 1024
+#: Bytes of one read. Much more would be asked of the system anew for each read, and given
+#: back after it (M_MMAP_THRESHOLD).
+_CHUNK = 32 * 1024
 
 
 class Closed(Exception):

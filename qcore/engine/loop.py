@@ -1,7 +1,7 @@
 """Runs in: the dispatcher, its main thread. Deals jobs to workers, keeps their time.
 
 The loop owns the workers and every job that waits or runs. It never blocks but in
-``select``.
+``select``, and while it does, the pusher may deal in its place.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import selectors
 import signal
+import threading
 import time
 from collections import deque
 
@@ -86,6 +87,7 @@ class Loop:
         self._tally = tally
         self._fence = fence
         self._run_once = run_once
+        self._turn = threading.Lock()  # of whoever changes what the loop owns
         self._selector = selectors.DefaultSelector()
         self._selector.register(inbox, selectors.EVENT_READ)
         self._selector.register(control, selectors.EVENT_READ)
@@ -121,17 +123,37 @@ class Loop:
         """
         if rest := self._pace.rest(self._trays.fewest(), len(self.crew)):
             time.sleep(rest)
-        for key, events in self._selector.select(self._patience()):
-            if key.fileobj is self._inbox:
-                self._inbox.drain()
-            elif key.fileobj is self._control:
-                self._listen()
-            elif key.data in self.crew:  # it may have been taken leave of just now
-                if events & selectors.EVENT_WRITE:
-                    self.crew.flush(key.data)
-                if events & selectors.EVENT_READ:
-                    self._hear(key.data)
-        self._keep_time()
+        found = self._selector.select(self._patience())
+        with self._turn:
+            for key, events in found:
+                if key.fileobj is self._inbox:
+                    self._inbox.drain()
+                elif key.fileobj is self._control:
+                    self._listen()
+                elif key.data in self.crew:  # it may have been taken leave of just now
+                    if events & selectors.EVENT_WRITE:
+                        self.crew.flush(key.data)
+                    if events & selectors.EVENT_READ:
+                        self._hear(key.data)
+            self._keep_time()
+            self._deal()
+
+    def hasten(self) -> None:
+        """Deal what has come in, in the thread of whoever has brought it.
+
+        So an idle worker has its job without another thread being woken first and given
+        the interpreter: that took longer than all else between claim and task. The loop
+        has to be woken afterwards, for it does not know yet when the job's time is up.
+        """
+        if not self._turn.acquire(blocking=False):
+            return  # it is awake, and does it
+        try:
+            if self.crew.idle:
+                self._deal()
+        finally:
+            self._turn.release()
+
+    def _deal(self) -> None:
         arrived = self._take_in()
         if self._shutdown.killing or (
             self._tally.stopping.is_set() and not len(self.crew)

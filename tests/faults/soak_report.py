@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from faults.judge import BEGAN, CRASHED, ENDED, Fault, History, Run, runs_of
@@ -81,19 +81,22 @@ def _usage(day: Day) -> Iterator[str]:
         )
 
 
-def growth(day: Day, column: int, warm: float) -> dict[str, float]:
+def growth(
+    day: Day, column: int, warm: float, level: Callable[[list[float]], float]
+) -> dict[str, float]:
     """Return by how much each process needs more in the end than when it was warm.
 
     Args:
         day: of which all processes have lived to the end.
         column: of the samples, as for ``lines_of``.
         warm: the part of the day after which that is so.
+        level: what a process needed, of several samples.
     """
     found = {}
     for name, points in lines_of(day, column).items():
         values = [value for _, value in points]
         before = values[: max(1, int(len(values) * warm))]
-        found[name] = max(values[-len(before) :]) - max(before)
+        found[name] = level(values[-len(before) :]) - level(before)
     return found
 
 

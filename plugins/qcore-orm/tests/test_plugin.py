@@ -77,8 +77,10 @@ def test_checks_advise_on_sqlite(add_database, tmp_path):
     assert ids(orm="bare") == [f"qcore_orm.W00{n}" for n in (1, 2, 3)]
 
 
-def test_old_sqlite_is_refused_by_version(monkeypatch):
+def test_old_sqlite_is_refused_by_version(monkeypatch, add_database, tmp_path):
+    entry = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path / "old.db")}
+    add_database("old", entry)
     monkeypatch.setattr(sqlite.sqlite3, "sqlite_version_info", (3, 34, 1))
-    refusal = OrmBroker(conf())._sql.refusal()
+    refusal = OrmBroker(conf(orm="old"))._sql.refusal()
     assert refusal is not None
     assert "needs 3.35 or newer" in refusal
