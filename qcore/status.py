@@ -1,4 +1,4 @@
-"""Status: what each cluster says of itself, published every ``guard_cycle``.
+"""Status: what each cluster says of itself, in each ``guard_cycle`` that brings news.
 
 Snapshots go through the cache backend (setting ``cache``). Where that cache is private
 to a process, nobody else would see them, so they go through the broker's own service.
@@ -17,6 +17,12 @@ SCHEMA = "qcore.status/1"
 #: Seconds for which a snapshot counts as alive at least; a cluster that misses
 #: several rounds in a row is gone.
 MIN_TTL = 3.0
+#: Seconds between two snapshots of a cluster that has nothing new to say, unless
+#: ``guard_cycle`` is longer: each costs a round trip.
+PAUSE = 5.0
+#: Seconds that a cluster stays in the index after its last word: long, for two clusters
+#: that write it at once keep what they have read of the other.
+_LISTED = 60.0
 
 
 class WorkerStatus(msgspec.Struct, kw_only=True):
@@ -61,8 +67,16 @@ class Snapshot(msgspec.Struct, kw_only=True):
 
     @property
     def uptime(self) -> float:
-        """Seconds since its start."""
+        """Seconds from its start until this was taken."""
         return self.at - self.started
+
+    def uptime_at(self, now: float) -> float:
+        """Return the seconds since its start, as far as this can tell.
+
+        Args:
+            now: seconds since the epoch, by a clock that may differ from the cluster's.
+        """
+        return min(max(now, self.at), self.at + PAUSE) - self.started
 
 
 _encode = msgspec.json.Encoder().encode
@@ -76,15 +90,31 @@ def route() -> str:
     return "broker" if current.broker().supports_stats else "none"
 
 
-def publish(snapshot: Snapshot) -> None:
-    """Make a snapshot visible to ``snapshots`` in other processes for a few rounds.
+def lifetime(pause: float = 0.0) -> float:
+    """Return for how many seconds a snapshot counts.
+
+    Args:
+        pause: seconds in which the next one comes at the latest; 0: ``guard_cycle``.
+    """
+    cycle = current.conf.guard_cycle
+    return max(MIN_TTL, 4 * cycle) + max(0.0, pause - cycle)
+
+
+def publish(snapshot: Snapshot, pause: float = 0.0) -> None:
+    """Make a snapshot visible to ``snapshots`` in other processes.
+
+    It counts until the next one is late by a few rounds.
+
+    Args:
+        snapshot: of a cluster of this project.
+        pause: seconds in which the next one comes at the latest; 0: ``guard_cycle``.
 
     Raises:
         BrokerError, StoreError: it could not be published now.
     """
     keys = current.signer.fingerprints
     value = _encode(msgspec.structs.replace(snapshot, keys=keys))
-    ttl = max(MIN_TTL, 4 * current.conf.guard_cycle)
+    ttl = lifetime(pause)
     way = route()
     if way == "broker":
         current.broker().set_stat(_key(snapshot.cluster), value, ttl)
@@ -138,9 +168,10 @@ def _enlisted() -> dict[str, float]:
 def _enlist(cluster: str, ttl: float) -> None:
     """Add a cluster to the index.
 
-    Two clusters may overwrite each other's entry; each of them adds itself again in
-    its next round, so the index is whole again before a reader could miss one twice.
+    Two clusters may overwrite each other's entry. One that was there before is still
+    there then, as it was; and a new one adds itself again in its next round. The index
+    only says where to look: whether a cluster lives is told by its snapshot.
     """
     known = _enlisted()
-    known[cluster] = time.time() + ttl
-    current.cache.set(_index_key(), msgspec.json.encode(known), ttl * 10)
+    known[cluster] = time.time() + ttl + _LISTED
+    current.cache.set(_index_key(), msgspec.json.encode(known), ttl + _LISTED)

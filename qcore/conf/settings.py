@@ -105,8 +105,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         "an int >= 0"
     )] = 0
     guard_cycle: Annotated[Cycle, about("cluster",
-        "Seconds between two rounds of the sentinel, which are also those of the "
-        "status it publishes.",
+        "Seconds between two rounds of the sentinel, and between two snapshots of its "
+        "status while something changes.",
         "a number of seconds > 0 and < 60"
     )] = 0.5
     shutdown_grace: Annotated[Patience, about("cluster",

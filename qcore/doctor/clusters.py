@@ -9,7 +9,7 @@ from .. import __version__
 from ..current import current
 from ..findings import Finding, error, ok, warning
 from ..monitor.text import number, plural
-from ..status import MIN_TTL, Snapshot, snapshots
+from ..status import PAUSE, Snapshot, lifetime, snapshots
 from .measures import SKEW, skewed
 
 
@@ -84,7 +84,7 @@ def _clock(who: str, seen: Snapshot) -> Iterator[Finding]:
     A snapshot is at most a few rounds old, which is less than what is asked for here.
     """
     ahead = seen.at - time.time()
-    oldest = max(MIN_TTL, 4 * current.conf.guard_cycle)
+    oldest = lifetime(PAUSE)
     if ahead > SKEW or ahead < -(oldest + SKEW):
         yield skewed(who, ahead)
 

@@ -24,7 +24,7 @@ class Arrivals:
     def came(self, pid: int) -> None:
         """Note that a worker has come up."""
         self._there.add(pid)
-        self._tally.problems.pop(_WHO, None)
+        self._tally.recover(_WHO)
 
     def died(self, pid: int, status: int) -> None:
         """Note that a worker has been reaped; ``status`` is what waitpid gave."""
@@ -33,4 +33,4 @@ class Arrivals:
         if came_up or self._there or os.waitstatus_to_exitcode(status) == 0:
             return
         how = how_it_died(status)
-        self._tally.problems[_WHO] = f"workers die in their start: {how}; see the log"
+        self._tally.trouble(_WHO, f"workers die in their start: {how}; see the log")

@@ -97,9 +97,12 @@ class Children:
     # -- reaping and killing -----------------------------------------------------------
     def reap(self) -> list[tuple[Child, int]]:
         """Return the children that have died, with what waitpid gave; each one once."""
+        look = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        if not self._children or os.waitid(os.P_ALL, 0, look) is None:
+            return []  # nearly always: one question instead of one for each child
         dead = []
         for pid, child in list(self._children.items()):
-            if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            if os.waitid(os.P_PID, pid, look) is None:
                 continue
             if child.index and self._parts.conf.daemonize_workers:
                 # what the worker has left behind goes with it; now, while its zombie

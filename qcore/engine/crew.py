@@ -125,6 +125,7 @@ class Crew:
     def begin(self, hand: Hand) -> None:
         """Note that a worker has come up."""
         hand.ready = True
+        hand.rss = 0  # it has grown since it was measured
         if not hand.ending:
             self.idle.append(hand)
 
@@ -153,7 +154,7 @@ class Crew:
 def _measure(hand: Hand) -> None:
     """Note the memory of a worker that does not tell it now, where it can be seen.
 
-    It is in mid-task, or has ended none yet. Should it be killed for want of memory, this
+    It is in mid-task, or has ended none yet and is measured once. Should it be killed for want of memory, this
     is all that is known of it.
     """
     try:
@@ -163,7 +164,7 @@ def _measure(hand: Hand) -> None:
 
 
 def _status(hand: Hand, now: float) -> WorkerStatus:
-    if hand.job is not None or not hand.done:
+    if hand.job is not None or not hand.rss:
         _measure(hand)
     job = hand.job  # once: the herald asks, and the loop goes on meanwhile
     status = WorkerStatus(

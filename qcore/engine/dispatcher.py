@@ -82,7 +82,8 @@ class Dispatcher:
             restarts=restarts,
             run_once=run_once,
         )
-        self._herald = Herald(self.snapshot, parts.publish, self._conf.guard_cycle)
+        cycle, news = self._conf.guard_cycle, self._tally.news
+        self._herald = Herald(self.snapshot, parts.publish, cycle, news)
         self._failed_thread: str | None = None
 
     def run(self) -> None:

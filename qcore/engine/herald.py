@@ -6,51 +6,75 @@ import logging
 import threading
 from collections.abc import Callable
 
+import msgspec
+
 from ..errors import QcoreError
-from ..status import Snapshot
+from ..status import PAUSE, Snapshot
 
 logger = logging.getLogger("qcore.herald")
 
 
 class Herald:
-    """Publishes a snapshot every round, and a last one at the end.
+    """Publishes a snapshot in each round that has something new, and a last one.
+
+    While nothing happens it sleeps, for a round costs an idle cluster more than all else.
 
     Args:
         take: takes a snapshot.
-        publish: makes it visible; may fail, the next round tries again.
+        publish: makes it visible until the next one, which comes in so many seconds at
+            the latest; may fail, the next round tries again.
         cycle: seconds between two rounds (setting ``guard_cycle``).
+        news: set by whoever changes what a snapshot says; ends the sleep.
     """
 
     def __init__(
         self,
         take: Callable[[], Snapshot],
-        publish: Callable[[Snapshot], None],
+        publish: Callable[[Snapshot, float], None],
         cycle: float,
+        news: threading.Event,
     ) -> None:
         self._take = take
         self._publish = publish
         self._cycle = cycle
+        self._pause = max(cycle, PAUSE)
+        self._news = news
         self._end = threading.Event()
+        self._last: Snapshot | None = None  # that was published
         self._failing = False
 
     def run(self) -> None:
         """Publish until ``close``, and once more."""
-        while True:
-            self._once()
-            if self._end.wait(self._cycle):
-                break
+        while not self._end.is_set():
+            self._news.clear()  # first: what comes in while it is taken is for the next
+            if self._once() and not self._news.wait(self._pause):
+                continue
+            # not at once: the first task after a quiet hour has the processor
+            self._end.wait(self._cycle)
         self._once()
 
     def close(self) -> None:
         """End after a last snapshot."""
         self._end.set()
+        self._news.set()
 
-    def _once(self) -> None:
+    def _once(self) -> bool:
+        """Publish what is so now; return whether it was so in the round before."""
+        snapshot = self._take()
+        quiet = self._last is not None and _is_same(snapshot, self._last)
         try:
-            self._publish(self._take())
+            self._publish(snapshot, self._pause if quiet else self._cycle)
         except QcoreError as error:
             if not self._failing:  # once, not twice a second
                 logger.warning("status is not published: %s", error)
             self._failing = True
-        else:
-            self._failing = False
+            self._last = None
+            return False
+        self._failing = False
+        self._last = snapshot
+        return quiet
+
+
+def _is_same(one: Snapshot, other: Snapshot) -> bool:
+    """Whether two snapshots differ in nothing but their time."""
+    return msgspec.structs.replace(one, at=other.at) == other

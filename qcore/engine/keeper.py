@@ -55,9 +55,9 @@ class Keeper:
                 self._renew(broker)
             except QcoreError as error:
                 logger.warning("leases cannot be renewed now: %s", error)
-                self._tally.problems["keeper"] = str(error)
+                self._tally.trouble("keeper", str(error))
             else:
-                self._tally.problems.pop("keeper", None)
+                self._tally.recover("keeper")
         broker.close()
 
     def _renew(self, broker: Broker) -> None:

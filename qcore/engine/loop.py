@@ -162,6 +162,7 @@ class Loop:
         stopping = self._tally.stopping.is_set()
         self._dealer.deal(0 if stopping else self._pace.depth(len(self.crew)))
         self._make_room(arrived)
+        self._tally.stir()
 
     def _make_room(self, arrived: int) -> None:
         """Say how many more jobs there is room for."""

@@ -33,7 +33,7 @@ class Parts:
     verify: Callable[[bytes], Task]  # raises PackageError
     sign: Callable[[Task], bytes]
     broker_info: Callable[[], str] = str  # name and version of the service, cached
-    publish: Callable[[Snapshot], None] = nothing
+    publish: Callable[[Snapshot, float], None] = nothing  # until the next one: seconds
     notify: Callable[..., None] = nothing  # (hook name, **arguments), never raises
     report: Callable[..., None] = nothing  # of a death: see tasks.execution.report
     before_fork: Callable[[], None] = nothing  # in the sentinel: let connections go

@@ -42,7 +42,7 @@ class Patience:
         if self._since is None:
             self._since = now
         pause = min(max(self._first, (now - self._since) * _SHARE), self._longest)
-        self._tally.problems[self._who] = str(error)
+        self._tally.trouble(self._who, str(error))
         reason = str(error).rstrip(".")  # for the sentence goes on
         self._logger.warning("%s; trying again in %.1f s", reason, pause)
         if not self._stopping.is_set():
@@ -50,6 +50,6 @@ class Patience:
 
     def succeed(self) -> None:
         """Note that a try has worked."""
-        if self._tally.problems.pop(self._who, None) is not None:
+        if self._tally.recover(self._who):
             self._logger.info("working again")
             self._since = None

@@ -117,6 +117,7 @@ class Pusher:
     ) -> None:
         """Put a package aside, where a person can look at it; then remove it."""
         self._tally.quarantined += 1
+        self._tally.stir()
         logger.error(
             "quarantined a package of %d bytes: %s", len(delivery.package), error
         )

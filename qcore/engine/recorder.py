@@ -97,6 +97,7 @@ class Recorder:
             self._record([job for what, job in batch if what == "record"])
             self._settle([job for what, job in batch if what == "finish"])
             self._return([job for what, job in batch if what == "give back"])
+            self._tally.stir()
         self._broker.close()
 
     def _gather(self) -> list[tuple[str, Job]]:

@@ -95,11 +95,12 @@ class Sentinel:
             self._due = dict.fromkeys(range(self._parts.conf.workers + 1), 0.0)
             while not self._is_over():
                 self._fork_due()
-                self._wait(wake)
+                told = self._wait(wake)
                 self._obey_signals()
                 for child, status in self._children.reap():
                     self._bury(child, status)
-                self._listen()
+                if told:
+                    self._listen()
             self._parts.notify(
                 "qcore_process_stopping", role="sentinel", conf=self._parts.conf
             )
@@ -119,7 +120,8 @@ class Sentinel:
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         self._signals.append(number)
 
-    def _wait(self, wake: socket.socket) -> None:
+    def _wait(self, wake: socket.socket) -> bool:
+        """Wait for something to do; return whether the dispatcher has said anything."""
         now = time.monotonic()
         until = [now + self._parts.conf.guard_cycle]
         # without a dispatcher no worker can be forked, however long it has been due
@@ -132,6 +134,7 @@ class Sentinel:
         ready, _, _ = select.select(sources, [], [], max(0.0, min(until) - now))
         if wake.fileno() in ready:
             wake.recv(4096)
+        return self._control is not None and self._control.fileno() in ready
 
     def _is_over(self) -> bool:
         if self._stopping_until is None:

@@ -29,6 +29,25 @@ class Tally:
     ended: threading.Event = field(default_factory=threading.Event)
     #: set by the pusher while the broker has nothing for us
     queue_empty: threading.Event = field(default_factory=threading.Event)
+    #: set when the status may say something new; the herald clears it
+    news: threading.Event = field(default_factory=threading.Event)
+
+    def stir(self) -> None:
+        """Have the herald look at what has changed."""
+        if not self.news.is_set():
+            self.news.set()
+
+    def trouble(self, who: str, why: str) -> None:
+        """Show what keeps a thread from working; ``why`` is one line."""
+        self.problems[who] = why
+        self.stir()
+
+    def recover(self, who: str) -> bool:
+        """Show it no more; return whether there was anything."""
+        if self.problems.pop(who, None) is None:
+            return False
+        self.stir()
+        return True
 
     def settle(self, job: Job) -> None:
         """Forget a delivery: it is acknowledged, given back or left to its lease."""

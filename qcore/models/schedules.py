@@ -31,6 +31,10 @@ class ScheduleQuerySet(models.QuerySet["Schedule"]):
             mine |= Q(cluster=None)
         return self.filter(mine, paused=False).exclude(repeats=0)
 
+    def ready(self, now: dt.datetime) -> ScheduleQuerySet:
+        """Return the schedules that are not waiting to be tried again."""
+        return self.filter(Q(retry_at=None) | Q(retry_at__lte=now))
+
 
 class Schedule(models.Model):
     """A task that is enqueued at set times."""

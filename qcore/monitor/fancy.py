@@ -56,14 +56,15 @@ def boxes(view: View, height: int | None = None) -> RenderableType:
             around = sum(_AROUND + bool(c.problem) for c in view.clusters)
             rows = shares(rows, height - len(parts) - around)
         parts += [
-            _cluster(cluster, view.rates[cluster.cluster], share)
+            _cluster(view, cluster, share)
             for cluster, share in zip(view.clusters, rows, strict=True)
         ] or [Panel(Text(empty(view)), border_style="yellow")]
     return Group(*parts)
 
 
-def _cluster(cluster: Snapshot, per_second: float, share: int) -> RenderableType:
-    summary = Text(totals(cluster, per_second), no_wrap=True, overflow="ellipsis")
+def _cluster(view: View, cluster: Snapshot, share: int) -> RenderableType:
+    told = totals(cluster, view.rates[cluster.cluster])
+    summary = Text(told, no_wrap=True, overflow="ellipsis")
     shown, more = choose(cluster.workers, share)
     workers = Table(box=None, pad_edge=False, header_style="dim", expand=True)
     for name in HEADING:
@@ -86,7 +87,7 @@ def _cluster(cluster: Snapshot, per_second: float, share: int) -> RenderableType
         body.append(Text(more, style="dim"))
     return Panel(
         Group(*body),
-        title=Text(headline(cluster)),
+        title=Text(headline(cluster, view.at)),
         title_align="left",
         subtitle=f"{busy(cluster)} of {len(cluster.workers)} workers busy",
         subtitle_align="right",

@@ -56,8 +56,7 @@ def render(
         around = sum(_AROUND + bool(c.problem) for c in view.clusters)
         rows = shares(rows, height - len(lines) - around)
     for cluster, share in zip(view.clusters, rows, strict=True):
-        per_second = view.rates[cluster.cluster]
-        lines += ["", *_cluster(cluster, per_second, share, width, paint)]
+        lines += ["", *_cluster(view, cluster, share, width, paint)]
     return lines
 
 
@@ -81,11 +80,11 @@ def empty(view: View) -> str:
     return UNSEEN if view.route == "none" else EMPTY
 
 
-def headline(cluster: Snapshot) -> str:
+def headline(cluster: Snapshot, now: float) -> str:
     """Return the first line about a cluster."""
     return (
         f"{cluster.cluster[-8:]} on {cluster.host}: {cluster.state},"
-        f" queue {cluster.queue}, up {seconds(cluster.uptime)}"
+        f" queue {cluster.queue}, up {seconds(cluster.uptime_at(now))}"
     )
 
 
@@ -128,13 +127,13 @@ def busy(cluster: Snapshot) -> int:
 
 
 def _cluster(
-    cluster: Snapshot, per_second: float, share: int, width: int, paint: Paint
+    view: View, cluster: Snapshot, share: int, width: int, paint: Paint
 ) -> list[str]:
     count = len(cluster.workers)
     load = f"{bar(busy(cluster), count, 10)} {busy(cluster)} of {count} workers busy"
     lines = [
-        paint(clip(headline(cluster), width), "bold"),
-        clip(f"  {totals(cluster, per_second)}", width),
+        paint(clip(headline(cluster, view.at), width), "bold"),
+        clip(f"  {totals(cluster, view.rates[cluster.cluster])}", width),
     ]
     if cluster.problem:
         lines.append(paint(clip(f"  problem: {cluster.problem}", width), "red"))

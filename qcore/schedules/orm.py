@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connections, router, transaction
-from django.db.models import Min, Q, QuerySet
 from django.db.utils import Error
 from django.utils import timezone
 
@@ -24,8 +23,11 @@ from . import rules
 from .base import Scheduler
 from .entry import encode_call
 from .outbox import Outbox
+from .outlook import Outlook
 
 if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
     from ..conf import Conf
 
 logger = logging.getLogger("qcore.scheduler")
@@ -40,10 +42,6 @@ LOOK = 1.0
 RETRY = dt.timedelta(minutes=1)
 #: ... and paused, with its error, after so many tries.
 MAX_TRIES = 5
-
-#: Seconds between two looks for slots that a cluster fired and did not send before it
-#: died. They are taken after ten (see the outbox).
-STRANDED = 2.0
 
 #: Seconds between two times that old slots are forgotten.
 FORGET = 60.0
@@ -77,42 +75,35 @@ class OrmScheduler(Scheduler):
         super().__init__(conf)
         self.database = router.db_for_write(Schedule)
         self._outbox = Outbox(self.database)
-        self._outbox_at = 0.0
+        self._outlook = Outlook(conf, self.database)
         self._forget_at = time.monotonic() + FORGET
-
-    @property
-    def _schedules(self) -> QuerySet[Schedule]:
-        return Schedule.objects.using(self.database).active(self.conf)
 
     def tick(self) -> float:
         with self._errors("fire schedules"):
             now = timezone.now()
-            # nearly always this query is the only one: an idle cluster asks each second
-            wait = self._seconds_to_next()
-            is_due = wait <= 0
+            # nearly always this is all: an idle cluster asks once each second
+            ahead = self._outlook.look(now)
+            is_due = ahead.next_run is not None and ahead.next_run <= now
             if is_due:
                 for row in list(self._due(now)):
                     self._try(row, now)
-            if is_due or time.monotonic() >= self._outbox_at:
-                self._send()
+            if is_due or ahead.is_unsent:
+                # what has fired here, or where a cluster died before it was sent
+                self._outbox.send()
             if time.monotonic() >= self._forget_at:
                 self._forget_at = time.monotonic() + FORGET
                 self._outbox.forget()
-            return self._seconds_to_next() if is_due else wait
-
-    def _send(self) -> None:
-        """Send what has fired, here or where a cluster died before it could."""
-        self._outbox_at = 0.0  # should it fail, the next tick tries again
-        self._outbox.send()
-        self._outbox_at = time.monotonic() + STRANDED
+            if is_due:
+                now = timezone.now()
+                ahead = self._outlook.look(now)
+            if ahead.next_run is None:
+                return LOOK
+            return min(LOOK, max(0.0, (ahead.next_run - now).total_seconds()))
 
     # -- firing --------------------------------------------------------------
     def _due(self, now: dt.datetime) -> QuerySet[Schedule]:
-        return self._ready(now).filter(next_run__lte=now).order_by("next_run", "pk")
-
-    def _ready(self, now: dt.datetime) -> QuerySet[Schedule]:
-        """Return the schedules that are not waiting to be tried again."""
-        return self._schedules.filter(Q(retry_at=None) | Q(retry_at__lte=now))
+        rows = Schedule.objects.using(self.database).active(self.conf).ready(now)
+        return rows.filter(next_run__lte=now).order_by("next_run", "pk")
 
     def _try(self, row: Schedule, now: dt.datetime) -> None:
         """Fire one schedule; what is wrong with it is written on it."""
@@ -188,15 +179,6 @@ class OrmScheduler(Scheduler):
         )
         logger.error("schedule %s cannot be fired%s: %s", row,
                      ", and is paused" if paused else "", text)  # fmt: skip
-
-    def _seconds_to_next(self) -> float:
-        """Return how long nothing is due: 0 to LOOK seconds."""
-        now = timezone.now()
-        found = self._ready(now).aggregate(first=Min("next_run"))
-        first: dt.datetime | None = found["first"]
-        if first is None:
-            return LOOK
-        return min(LOOK, max(0.0, (first - now).total_seconds()))
 
     # -- for the API -----------------------------------------------------------
     def schedule(self, func: Any, args: tuple[Any, ...], **options: Any) -> Schedule:

@@ -38,6 +38,12 @@ KEPT = dt.timedelta(days=1)
 BATCH = 1000
 
 
+def unsent(slots: QuerySet[ScheduleSlot], now: dt.datetime) -> QuerySet[ScheduleSlot]:
+    """Return those slots that nobody has sent, and that no living cluster is about to."""
+    free = Q(claimed=None) | Q(claimed__lt=now - STALE)
+    return slots.filter(free, sent=None)
+
+
 class Outbox:
     """The unsent slots of one database."""
 
@@ -72,14 +78,10 @@ class Outbox:
         ids = list(old.order_by("sent").values_list("pk", flat=True)[:BATCH])
         self._slots.filter(pk__in=ids).delete()
 
-    def _unsent(self, now: dt.datetime) -> QuerySet[ScheduleSlot]:
-        free = Q(claimed=None) | Q(claimed__lt=now - STALE)
-        return self._slots.filter(free, sent=None)
-
     def _claim(self) -> list[ScheduleSlot]:
         """Take unsent slots; of two clusters that want the same one, one gets it."""
         now = timezone.now()
-        found = list(self._unsent(now).order_by("slot", "pk")[:BATCH])
+        found = list(unsent(self._slots, now).order_by("slot", "pk")[:BATCH])
         return [
             slot
             for slot in found

@@ -11,7 +11,7 @@ from qcore.monitor import fit, memory, text
 from qcore.monitor.look import View, Watcher
 from qcore.monitor.plain import render
 from qcore.monitor.text import Paint
-from qcore.status import Snapshot, WorkerStatus
+from qcore.status import PAUSE, Snapshot, WorkerStatus
 
 CLUSTER = Snapshot(
     cluster="0123456789abcdef0123456789abcdef",
@@ -292,3 +292,19 @@ def test_bars_are_full_at_the_end_and_not_over_it():
     assert text.bar(1, 4, 4) == "[#...]"
     assert text.bar(9, 4, 4) == "[####]"
     assert text.bar(0, 0, 4) == "[....]"
+
+
+@pytest.mark.parametrize(
+    ("seconds_later", "uptime"),
+    [
+        (2.5, "2 h 14 min"),
+        (100.0, "2 h 14 min"),  # no further than a snapshot can be old
+        (-100.0, "2 h 14 min"),  # our clock is behind theirs
+    ],
+)
+def test_the_uptime_goes_on_between_two_snapshots(seconds_later, uptime):
+    now = CLUSTER.at + seconds_later
+    assert CLUSTER.uptime == 8040.0
+    assert CLUSTER.uptime_at(now) == 8040.0 + min(max(seconds_later, 0.0), PAUSE)
+    lines = render(view(CLUSTER, at=now), 80, Paint(io.StringIO()))
+    assert any(f"up {uptime}" in line for line in lines)

@@ -9,6 +9,7 @@ import pytest
 from chores.ledger import wait_for
 from chores.twin import Broken, Twin
 
+from qcore.engine import herald as herald_module
 from qcore.engine import pusher as pusher_module
 from qcore.engine import timer as timer_module
 from qcore.engine.herald import Herald
@@ -20,6 +21,7 @@ from qcore.engine.timer import Timer
 from qcore.envelope import Outcome, Result
 from qcore.errors import BrokerUnavailable
 from qcore.signing import Signer
+from qcore.status import PAUSE, Snapshot
 
 
 @pytest.fixture
@@ -270,30 +272,79 @@ def test_the_timer_ticks_as_the_scheduler_asks(twin, monkeypatch):
 
 
 # -- herald ------------------------------------------------------------------------------
-def test_the_herald_publishes_each_round_and_once_more_at_the_end():
-    seen = []
-    herald = Herald(lambda: len(seen), seen.append, cycle=0.01)
-    thread = threading.Thread(target=herald.run)
-    thread.start()
-    wait_for(lambda: len(seen) > 2)
-    herald.close()
-    thread.join(5)
-    assert seen == list(range(len(seen)))
+class Stage:
+    """A herald, what it says, and how long each word of it counts."""
+
+    def __init__(self, cycle=0.005, failures=()):
+        self.done = 0
+        self.failures = list(failures)
+        self.said = []  # (succeeded, seconds until the next one)
+        self.taken = 0
+        self.news = threading.Event()
+        self.herald = Herald(self.take, self.publish, cycle, self.news)
+        self.thread = threading.Thread(target=self.herald.run)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *error):
+        self.herald.close()
+        self.thread.join(5)
+        assert not self.thread.is_alive()
+
+    def take(self):
+        self.taken += 1
+        # every one is of another moment
+        return snapshot(at=float(self.taken), succeeded=self.done)
+
+    def publish(self, snapshot, pause):
+        if self.failures:
+            raise self.failures.pop()
+        self.said.append((snapshot.succeeded, pause))
+
+
+def snapshot(**fields):
+    words = ("cluster", "name", "queue", "host", "version", "broker", "state")
+    usual = dict.fromkeys(words, "x") | {"sentinel_pid": 1, "dispatcher_pid": 2}
+    return Snapshot(**(usual | {"started": 0.0, "at": 0.0, "workers": []} | fields))
+
+
+def test_a_herald_publishes_while_something_changes_and_once_more_at_the_end():
+    with Stage() as stage:
+
+        def grown():
+            stage.done += 1
+            stage.news.set()
+            return len(stage.said) > 3
+
+        wait_for(grown)
+    assert len({done for done, _ in stage.said}) > 2
+    assert {pause for _, pause in stage.said[:2]} == {0.005}
+    assert stage.said[-1][0] == stage.done, "the last word is of the end"
+
+
+def test_a_herald_with_nothing_new_to_say_sleeps():
+    with Stage() as stage:
+        # the second one says how long the third may take
+        wait_for(lambda: len(stage.said) == 2)
+        assert stage.said == [(0, 0.005), (0, PAUSE)]
+        time.sleep(0.1)
+        assert stage.taken == 2, "it looks at nothing meanwhile"
+        stage.done = 1
+        stage.news.set()
+        wait_for(lambda: (1, 0.005) in stage.said)
+
+
+def test_a_herald_does_not_sleep_for_ever(monkeypatch):
+    monkeypatch.setattr(herald_module, "PAUSE", 0.02)
+    with Stage() as stage:
+        wait_for(lambda: len(stage.said) > 4)
+    assert {pause for _, pause in stage.said[1:-1]} == {0.02}
 
 
 def test_a_herald_that_fails_says_so_once(caplog):
-    failures = [Broken("down")] * 3
-    seen = []
-
-    def publish(snapshot):
-        if failures:
-            raise failures.pop()
-        seen.append(snapshot)
-
-    herald = Herald(lambda: "snapshot", publish, cycle=0.005)
-    thread = threading.Thread(target=herald.run)
-    thread.start()
-    wait_for(lambda: seen)
-    herald.close()
-    thread.join(5)
+    with Stage(failures=[Broken("down")] * 3) as stage:
+        wait_for(lambda: stage.said)
+    assert not stage.failures, "it was tried again in each round"
     assert caplog.messages == ["status is not published: down"]
