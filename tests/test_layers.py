@@ -39,7 +39,7 @@ LAYERS: dict[int, tuple[str, str]] = {
         "Django adapters",
         """models fields migrations results.orm results.pruning results.sql
         results.cache caches.django schedules.orm schedules.outbox
-        builtin connections debug""",
+        schedules.outlook builtin connections debug""",
     ),
     4: (
         "composition: may import everything below",
