@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from ..envelope import Outcome
 from ..status import Snapshot
 from ..tasks.execution import Attempt
 from .fence import Fence
@@ -173,10 +172,9 @@ class Dispatcher:
         self._loop.hasten()
         self._inbox.nudge()
 
-    def _give_finished(self, job: Job, content: str, value: bytes) -> None:
+    def _give_finished(self, job: Job, end: Attempt) -> None:
         """Take a job that an earlier attempt has finished: only its end is left."""
-        created = job.task.created
-        job.ended = Attempt(Outcome.SUCCESS, value, content, created, created)
+        job.ended = end
         if job.task.follows_up:
             self._inbox.put(job)
         else:

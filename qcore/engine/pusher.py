@@ -7,9 +7,11 @@ import time
 from collections.abc import Callable, Sequence
 
 from ..brokers.base import Broker
-from ..envelope import Delivery
+from ..envelope import Delivery, Outcome, choose
 from ..errors import NewerPackage, PackageError, QcoreError
+from ..results.base import ResultStore
 from ..results.routing import is_cached
+from ..tasks.execution import Attempt
 from .job import Job
 from .parts import Parts
 from .patience import Patience
@@ -33,8 +35,7 @@ class Pusher:
         room: says how many jobs to ask for.
         tally: what the threads share.
         give: hands jobs to the loop.
-        give_finished: hands over a job whose success is stored already, with the
-            serializer and the bytes of its value.
+        give_finished: hands over a job whose end is stored already, and that end.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class Pusher:
         room: Room,
         tally: Tally,
         give: Callable[[Sequence[Job]], None],
-        give_finished: Callable[[Job, str, bytes], None],
+        give_finished: Callable[[Job, Attempt], None],
     ) -> None:
         self._parts = parts
         self._conf = parts.conf
@@ -148,25 +149,48 @@ class Pusher:
         return kept
 
     def _drop_finished(self, jobs: list[Job]) -> list[Job]:
-        """Hand over those jobs whose success is stored already.
+        """Hand over those jobs whose end is stored already.
 
         Their first acknowledgement was lost; they need another one, not another run.
         """
         remaining = jobs
         for cached in (False, True):
-            again = {
-                job.task.id
+            again = [
+                job
                 for job in remaining
                 if _may_be_finished(job)
                 and cached == bool(is_cached(job.task, self._conf))
-            }
-            stored = self._parts.make_store(cached).finished(again) if again else {}
-            for job in remaining:
-                if value := stored.get(job.task.id):
+            ]
+            ends = self._stored_ends(again, self._parts.make_store(cached))
+            for job in again:
+                if (end := ends.get(job.task.id)) is not None:
                     self._tally.held.add(job)
-                    self._give_finished(job, *value)
-            remaining = [job for job in remaining if job.task.id not in stored]
+                    self._give_finished(job, end)
+            remaining = [job for job in remaining if job.task.id not in ends]
         return remaining
+
+    def _stored_ends(
+        self, jobs: Sequence[Job], store: ResultStore
+    ) -> dict[str, Attempt]:
+        """Return the ends of those tasks that will not be run again, by their ids."""
+        if not jobs:
+            return {}
+        created = {job.task.id: job.task.created for job in jobs}
+        ends = {
+            id: Attempt(Outcome.SUCCESS, value, content, created[id], created[id])
+            for id, (content, value) in store.finished(created.keys()).items()
+        }
+        for job in jobs:
+            limit = choose(job.task.options.max_attempts, self._conf.max_attempts)
+            # seldom: after the last attempt there is no other unless something was lost
+            if not limit or job.attempt <= limit or job.task.id in ends:
+                continue
+            found = store.fetch(job.task.id)
+            if found is not None and found.attempt_count >= limit:
+                text = str(found.result).encode(errors="replace")
+                at = job.task.created
+                ends[job.task.id] = Attempt(found.outcome, text, "text", at, at)
+        return ends
 
 
 def _may_be_finished(job: Job) -> bool:

@@ -18,7 +18,7 @@ from qcore.engine.parts import nothing
 from qcore.engine.pusher import Pusher
 from qcore.engine.room import Room
 from qcore.engine.timer import Timer
-from qcore.envelope import Outcome, Result
+from qcore.envelope import Options, Outcome, Result
 from qcore.errors import BrokerUnavailable
 from qcore.signing import Signer
 from qcore.status import PAUSE, Snapshot
@@ -41,17 +41,18 @@ class Intake:
             Room(room),
             twin.tally,
             self.given.extend,
-            lambda job, content, value: self.finished.append((job, content, value)),
+            lambda job, end: self.finished.append((job, end)),
         )
 
     def once(self):
         self.pusher._once(self.twin.broker)
 
 
-def store(twin, task, value=b"7"):
+def store(twin, task, outcome=Outcome.SUCCESS, value=b"7", attempt=1):
     result = Result(
-        task=task, outcome=Outcome.SUCCESS, value=value, content="json",
-        started=1.0, stopped=2.0, attempt=1,
+        task=task, outcome=outcome, value=value,
+        content="json" if outcome == Outcome.SUCCESS else "text",
+        started=1.0, stopped=2.0, attempt=attempt,
     )  # fmt: skip
     twin.store.save([result])
 
@@ -155,9 +156,32 @@ def test_a_stored_success_is_only_settled(twin):
     twin.broker.release([d.receipt for d in twin.broker.dequeue(9)])
     intake.once()
     assert [job.task for job in intake.given] == [fresh]
-    ((job, content, value),) = intake.finished
-    assert (job.task, job.attempt, content, value) == (task, 2, "json", b"7")
+    ((job, end),) = intake.finished
+    assert (job.task, job.attempt) == (task, 2)
+    assert (end.outcome, end.content, end.value) == (Outcome.SUCCESS, "json", b"7")
     assert twin.tally.held == {job, *intake.given}
+
+
+@pytest.mark.parametrize(
+    ("limit", "stored", "outcome"),
+    [
+        (1, 1, Outcome.FAILURE),
+        (1, 1, Outcome.CRASH),
+        (2, 1, None),  # there is one more
+        (0, 1, None),  # and here always
+        (1, None, None),  # nobody knows how its only one ended
+    ],
+)
+def test_the_failure_of_a_last_attempt_is_only_settled(twin, limit, stored, outcome):
+    intake = Intake(twin)
+    task = twin.send(options=Options(max_attempts=limit))
+    if stored:
+        store(twin, task, outcome or Outcome.FAILURE, b"ValueError: no", stored)
+    twin.broker.release([d.receipt for d in twin.broker.dequeue(9)])
+    intake.once()
+    ended = [(job.task, end.outcome, end.value) for job, end in intake.finished]
+    assert ended == ([(task, outcome, b"ValueError: no")] if outcome else [])
+    assert [job.task for job in intake.given] == ([] if outcome else [task])
 
 
 @pytest.mark.parametrize("fields", [{"link": 1}, {"slot": 1.0}])
