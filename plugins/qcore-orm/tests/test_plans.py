@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import threading
+import time
+
 import pytest
-from django.db import connections
+from django.db import connections, transaction
+
+from qcore_orm import postgresql
 
 ROWS = 20_000
 
@@ -20,7 +26,7 @@ class Explained:
         self.plan += "\n".join(str(row[-1]) for row in self.cursor.fetchall())
 
     def fetchone(self):
-        return (1,)
+        return (1.0, None)
 
     def fetchall(self):
         return []
@@ -71,3 +77,51 @@ def test_mariadb_reads_the_index_in_order(make_database, unblocked):
     broker.purge_queue()
     assert '"key": "qcore_orm_claim"' in plan
     assert "filesort" not in plan
+
+
+@pytest.fixture
+def postgres(make_database, unblocked):
+    return make_database("postgres")
+
+
+@pytest.mark.fault("D16")
+def test_postgres_does_not_pass_what_was_claimed_before(postgres, monkeypatch):
+    """The index keeps an entry of what was claimed until VACUUM comes."""
+    monkeypatch.setattr(postgresql, "LATE", 0.0)
+    monkeypatch.setattr(postgresql, "HEAD_SECONDS", 60.0)
+    broker = postgres.broker()
+    postgres.run("ALTER TABLE qcore_orm_ormq SET (autovacuum_enabled = false)")
+    broker.enqueue_many([b"x"] * 10_000)
+    pages = []
+    for _ in range(95):
+        broker.acknowledge_many([one.receipt for one in broker.dequeue(100)])
+        broker._look()  # as after a second
+        plan = plan_of_claim(postgres, broker, "EXPLAIN (ANALYZE, BUFFERS)", 1)
+        pages.append(int(re.findall(r"InitPlan.*?hit=(\d+)", plan, re.DOTALL)[-1]))
+    postgres.run("ALTER TABLE qcore_orm_ormq RESET (autovacuum_enabled)")
+    assert pages[-1] < pages[0] + 10
+
+
+def test_what_commits_late_is_found_within_a_second(postgres, monkeypatch):
+    """It became visible, by its own clock, before others that were claimed meanwhile."""
+    monkeypatch.setattr(postgresql, "LATE", 0.0)
+    broker = postgres.broker()
+    late = threading.Thread(target=enqueue_late, args=(postgres, broker.queue))
+    late.start()
+    time.sleep(0.2)
+    broker.enqueue(b"young")
+    assert [one.package for one in broker.dequeue(5, wait=5)] == [b"young"]
+    late.join()
+    began = time.monotonic()
+    assert [one.package for one in broker.dequeue(5, wait=5)] == [b"late"]
+    assert time.monotonic() - began < 2
+    broker.close()
+
+
+def enqueue_late(postgres, queue):
+    try:
+        with transaction.atomic(using=postgres.alias):
+            postgres.broker(queue).enqueue(b"late")
+            time.sleep(1.0)
+    finally:
+        connections[postgres.alias].close()
