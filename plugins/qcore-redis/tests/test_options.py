@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -55,6 +56,28 @@ def test_the_documented_dictionary() -> None:
     assert (found["encoding"], found["encoding_errors"]) == ("latin-1", "replace")
     # None would let a dead peer hang a web request for ever
     assert (found["socket_timeout"], found["socket_connect_timeout"]) == (1.5, 1.5)
+
+
+@pytest.mark.skipif(
+    "driver_info" not in inspect.signature(redis.Redis.__init__).parameters,
+    reason="an earlier redis-py",
+)
+@pytest.mark.parametrize("setting", ["redis://localhost/1", {"host": "localhost"}])
+def test_the_version_of_the_driver_is_looked_up_once(setting: object) -> None:
+    first, second = options(setting), options(setting)
+    assert first["driver_info"] is second["driver_info"]
+    assert first["driver_info"].lib_version == redis.__version__
+
+
+@pytest.mark.filterwarnings("ignore:Call to:DeprecationWarning")
+@pytest.mark.parametrize(
+    "setting",
+    ["redis://localhost/1?lib_name=ours", {"host": "localhost", "lib_name": "ours"}],
+)
+def test_a_project_may_name_the_driver(setting: object) -> None:
+    wire: Any = pool(setting).make_connection()
+    info = getattr(wire, "driver_info", None)
+    assert (wire.lib_name if info is None else info.formatted_name) == "ours"
 
 
 def test_no_setting_is_localhost() -> None:
