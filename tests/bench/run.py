@@ -253,9 +253,13 @@ class Run:
         return [r for r in read_records(self.records) if r.mark == "E"]
 
     def _environment(self, turn: Turn) -> dict[str, str]:
-        path = os.pathsep.join([str(self._programs), os.environ.get("PATH", "")])
+        inherited = dict(os.environ)
+        # installed packages have their bytecode; what compiles its source in memory,
+        # at every start, is slower and larger than anybody's is
+        inherited.pop("PYTHONDONTWRITEBYTECODE", None)
+        path = os.pathsep.join([str(self._programs), inherited.get("PATH", "")])
         return {
-            **os.environ,
+            **inherited,
             **turn.environment(),
             "PATH": path,
             "PYTHONPATH": str(HERE),
