@@ -46,6 +46,7 @@ def run(conf: Conf | None = None, *, run_once: bool = False) -> int:
     # Before it, too: what is wrong with a reporter is told once, and its driver, which
     # may take a second to load, is there when the dispatcher has to report a death.
     current.reporters  # noqa: B018
+    current.load()  # also before it: what is imported now is in memory only once
     sentinel = Sentinel(parts(conf), uuid.uuid4().hex, run_once=run_once)
     return sentinel.run()
 

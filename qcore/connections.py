@@ -88,6 +88,7 @@ class Tidy:
 
     def __init__(self) -> None:
         self._last = time.monotonic()
+        _speak_default()  # it loads something, which the workers are to share
 
     def before(self) -> None:
         """Have connections checked that have not been used for a while."""
@@ -116,9 +117,14 @@ class Tidy:
                 connection.close_if_unusable_or_obsolete()
             # as reset_queries() does, which would look for all of them once more
             connection.queries_log.clear()
-        translation.deactivate()
-        timezone.deactivate()
+        _speak_default()
         self._last = time.monotonic()
+
+
+def _speak_default() -> None:
+    """Go back to the language and the time zone of the settings."""
+    translation.deactivate()
+    timezone.deactivate()
 
 
 def _is_autocommit(connection: object) -> bool:

@@ -41,6 +41,13 @@ _WATCHED = frozenset(
 _LEFT_OUT = "reporters left out"
 
 
+#: What is made without being named in the settings.
+_OURS = (
+    *(("result store", "orm"), ("result store", "cache")),
+    *(("cache backend", "django"), ("scheduler", "orm")),
+)
+
+
 class Current:
     """The one global of qcore, as ``qcore.current.current``."""
 
@@ -110,6 +117,11 @@ class Current:
         It is logged once, also for the processes that are forked later.
         """
         return self._mine("reporters", self._make_reporters)
+
+    def load(self) -> None:
+        """Import what the properties above make, without making it."""
+        for kind, name in _OURS:
+            self.registry.load(kind, name)
 
     def flush_reporters(self, timeout: float) -> None:
         """Let each reporter that this thread has made send what is left, within seconds."""

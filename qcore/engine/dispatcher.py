@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from ..status import Snapshot
 from ..tasks.execution import Attempt
 from .fence import Fence
+from .heap import join_arenas
 from .herald import Herald
 from .inbox import Inbox
 from .job import Job
@@ -92,6 +93,7 @@ class Dispatcher:
             SystemExit: with 1 where the order could not be kept.
         """
         sys.setswitchinterval(_SWITCH)
+        join_arenas()
         set_title(f"qcore[{self._conf.name}] dispatcher")
         self._parts.notify("qcore_process_started", role="dispatcher", conf=self._conf)
         threads = self._start_threads()

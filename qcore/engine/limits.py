@@ -8,7 +8,6 @@ import resource
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from types import FrameType
 
 _PAGE_KB = resource.getpagesize() // 1024
@@ -70,7 +69,11 @@ def rss_kb_of(pid: int | str) -> int:
     Raises:
         OSError: it has ended, or the system does not tell.
     """
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE_KB
+    statm = os.open(f"/proc/{pid}/statm", os.O_RDONLY)
+    try:
+        return int(os.read(statm, 200).split()[1]) * _PAGE_KB
+    finally:
+        os.close(statm)
 
 
 def processors_of(index: int, each: int, available: Sequence[int]) -> list[int]:

@@ -26,8 +26,9 @@ logger = logging.getLogger("qcore.recorder")
 
 #: Results in one batch at most; more gain nothing and make one statement large.
 _BATCH = 500
-#: Results that may wait before no more packages are claimed.
-_MOST = 2000
+#: Results that may wait before no more packages are claimed: two batches keep the
+#: recorder busy while more are fetched. Each takes 2 kB, in pages that stay with us.
+_MOST = 2 * _BATCH
 
 
 class Recorder:

@@ -8,7 +8,6 @@ because only who reaps a process knows that its pid is still its own.
 from __future__ import annotations
 
 import faulthandler
-import gc
 import logging
 import os
 import select
@@ -21,6 +20,7 @@ from types import FrameType
 from .backoff import Backoff
 from .children import EXIT_FAILURE, EXIT_OK, HANDLED, STACKS, Child, Children
 from .dispatcher import Dispatcher
+from .heap import settle, unsettle
 from .limits import how_it_died, set_title
 from .link import Closed, Link
 from .messages import (
@@ -85,10 +85,7 @@ class Sentinel:
         }
         try:
             set_title(f"qcore[{self._parts.conf.name}] sentinel")
-            # what is in memory now never changes again: keep the collector of each
-            # child from touching, and so copying, its pages
-            gc.collect()
-            gc.freeze()
+            settle()
             self._parts.notify(
                 "qcore_process_started", role="sentinel", conf=self._parts.conf
             )
@@ -113,7 +110,7 @@ class Sentinel:
             signal.set_wakeup_fd(before)
             wake.close()
             wake_end.close()
-            gc.unfreeze()
+            unsettle()
         return self._exit
 
     # -- waiting -------------------------------------------------------------------
