@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Collection, Sequence
 from functools import partial
+from typing import NamedTuple
 
 from django.db import transaction
 from django.db.models import Count, Q, QuerySet
@@ -22,9 +24,24 @@ CHUNK = 1000
 
 _PLACE = ("stopped", "id")
 
+#: The largest limit with which each batch looks at all that is kept. With 100,000 that
+#: took 0.4 ms for each result on PostgreSQL, with a million 9 ms.
+WHOLE = 1000
+
+#: The share of a larger limit that may come until all that is kept is counted again.
+RECOUNT = 0.1
+
 #: Values of ``save_limit_per`` in one batch that are looked at one by one. For more,
 #: one query tells first which of them have too many.
 FEW = 8
+
+
+class Level(NamedTuple):
+    """How full a large limit is, as far as one cluster knows."""
+
+    floor: dt.datetime | None  # the oldest success that was left, once any was deleted
+    excess: int  # successes over the limit; below 0: the room that is left
+    due: int  # successes that may come until they are counted again
 
 
 class Pruner:
@@ -34,6 +51,10 @@ class Pruner:
     floor. Below it there is nothing but rows that were deleted and that PostgreSQL
     still has in its index: without floors, each batch would walk over all that were
     deleted since the last vacuum (measured: 8 ms with 45,000 of them).
+
+    With a limit over ``WHOLE`` it deletes as many of the oldest as have come, and counts
+    all only now and then: for what others have deleted, or were killed before they
+    could, and for results that took the place of earlier ones.
 
     Args:
         tasks: the table, in the database that is written to.
@@ -46,6 +67,7 @@ class Pruner:
         self._limit = limit
         self._per = per
         self._floors: dict[str | None, dt.datetime] = {}
+        self._levels: dict[str | None, Level] = {}
         self._batches = 0
 
     def __call__(self, rows: Sequence[Row]) -> None:
@@ -56,12 +78,17 @@ class Pruner:
         if self._batches % ROUND == 0:
             self._floors.clear()
         oldest: dict[str | None, float] = {}
+        grown: Counter[str | None] = Counter()
         for row in rows:
             if row.success and row.iter_index is None:
                 key = None if self._per is None else getattr(row, self._per)
                 oldest[key] = min(row.stopped, oldest.get(key, row.stopped))
+                grown[key] += 1
         for key in self._exceeding(oldest):
-            self._prune(key, moment(oldest[key]))
+            if self._limit > WHOLE:
+                self._follow(key, moment(oldest[key]), grown[key])
+            else:
+                self._prune(key, moment(oldest[key]))
 
     def _exceeding(self, keys: Collection[str | None]) -> Collection[str | None]:
         """Return the keys that may have too many successes."""
@@ -75,10 +102,14 @@ class Pruner:
         many = counted.annotate(n=Count("id")).filter(n__gt=self._limit)
         return list(many.values_list(self._per, flat=True))
 
+    def _kept_of(self, key: str | None) -> QuerySet[Task]:
+        """Return the successes that share one limit."""
+        return (
+            self._kept if self._per is None else self._kept.filter(**{self._per: key})
+        )
+
     def _prune(self, key: str | None, oldest: dt.datetime) -> None:
-        kept = self._kept
-        if self._per is not None:
-            kept = kept.filter(**{self._per: key})
+        kept = self._kept_of(key)
         floor = self._floors.get(key)
         if floor is not None:
             kept = kept.filter(stopped__gte=min(floor, oldest))
@@ -93,6 +124,29 @@ class Pruner:
             excess.delete()
             # a rollback brings back what was deleted, so it must not move the floor
             transaction.on_commit(partial(self._raise, key, last[0]), using=kept.db)
+
+    def _follow(self, key: str | None, oldest: dt.datetime, grown: int) -> None:
+        """Delete as many of the oldest as are known to be too many, CHUNK at most."""
+        kept = self._kept_of(key)
+        level = self._levels.get(key)
+        if level is None or level.due <= 0:
+            due = int(self._limit * RECOUNT)
+            level = Level(None, kept.count() - self._limit, due)
+        else:
+            level = Level(level.floor, level.excess + grown, level.due - grown)
+        surplus = min(level.excess, CHUNK + grown)
+        if surplus > 0:
+            if level.floor is not None:
+                kept = kept.filter(stopped__gte=min(level.floor, oldest))
+            for cut in kept.order_by(*_PLACE).values_list(*_PLACE)[surplus:][:1]:
+                kept.filter(_before(*cut)).delete()
+                level = Level(cut[0], level.excess - surplus, level.due)
+        transaction.on_commit(partial(self._note, key, level), using=kept.db)
+
+    def _note(self, key: str | None, level: Level) -> None:
+        if len(self._levels) > ROUND:
+            self._levels.clear()
+        self._levels[key] = level
 
     def _raise(self, key: str | None, floor: dt.datetime) -> None:
         if len(self._floors) > ROUND:

@@ -117,6 +117,13 @@ def test_mysql_is_asked_in_its_own_words(mariadb, version, alias):
 
 
 # -- pruning -----------------------------------------------------------------------------
+@pytest.fixture(params=[pruning.WHOLE, 0], ids=["whole", "followed"])
+def ways(request, monkeypatch):
+    """Each way in turn: the limits of these tests are small for one, large for the other."""
+    monkeypatch.setattr(pruning, "WHOLE", request.param)
+
+
+@pytest.mark.usefixtures("ways")
 def test_the_newest_successes_remain(db, make):
     keeper = store(save_limit=3)
     for n in range(5):
@@ -125,6 +132,7 @@ def test_the_newest_successes_remain(db, make):
     assert names() == ["n2", "n3", "n4"]
 
 
+@pytest.mark.usefixtures("ways")
 def test_a_batch_over_the_limit_is_cut_at_once(db, make):
     store(save_limit=2).save([make(name=f"n{n}") for n in range(10)])
     assert names() == ["n8", "n9"]
@@ -135,6 +143,7 @@ def test_zero_keeps_all(db, make):
     assert Success.objects.count() == 10
 
 
+@pytest.mark.usefixtures("ways")
 def test_failures_and_waiting_elements_do_not_count_and_stay(db, make):
     keeper = store(save_limit=1)
     keeper.save([make(outcome=Outcome.FAILURE) for _ in range(3)])
@@ -146,6 +155,7 @@ def test_failures_and_waiting_elements_do_not_count_and_stay(db, make):
     assert Task.objects.filter(group=group).count() == 3
 
 
+@pytest.mark.usefixtures("ways")
 def test_a_joined_iter_counts_as_one(db, make):
     keeper = store(save_limit=2)
     keeper.save([make(name="old"), make(name="older", started=1.0)])
@@ -158,6 +168,7 @@ def test_a_joined_iter_counts_as_one(db, make):
     }
 
 
+@pytest.mark.usefixtures("ways")
 @pytest.mark.parametrize("per", ["group", "name", "func"])
 def test_each_value_has_the_limit_for_itself(db, make, per):
     keeper = store(save_limit=2, save_limit_per=per)
@@ -168,6 +179,7 @@ def test_each_value_has_the_limit_for_itself(db, make, per):
         assert [row.result for row in kept] == [2, 3]
 
 
+@pytest.mark.usefixtures("ways")
 def test_tasks_without_a_group_share_one_limit(db, make):
     keeper = store(save_limit=2, save_limit_per="group")
     keeper.save([make(n) for n in range(4)] + [make(n, group="g") for n in range(4)])
@@ -175,6 +187,7 @@ def test_tasks_without_a_group_share_one_limit(db, make):
     assert Success.objects.filter(group="g").count() == 2
 
 
+@pytest.mark.usefixtures("ways")
 def test_many_values_in_one_batch(db, make):
     keeper = store(save_limit=1, save_limit_per="group")
     groups = [f"g{n}" for n in range(pruning.FEW + 3)] + [None]
@@ -185,14 +198,20 @@ def test_many_values_in_one_batch(db, make):
 
 
 @pytest.mark.fault("E16")
-def test_a_lowered_limit_is_reached_in_steps(transactional_db, make, monkeypatch):
+@pytest.mark.parametrize(
+    ("whole", "steps"), [(pruning.WHOLE, [9, 6, 3, 3]), (0, [8, 4, 3, 3])]
+)
+def test_a_lowered_limit_is_reached_in_steps(
+    transactional_db, make, monkeypatch, whole, steps
+):
     monkeypatch.setattr(pruning, "CHUNK", 4)
+    monkeypatch.setattr(pruning, "WHOLE", whole)
     store(save_limit=0).save([make(name=f"n{n:02}") for n in range(12)])
     keeper, left = store(save_limit=3), []
     for n in range(12, 16):
         keeper.save([make(name=f"n{n:02}")])
         left.append(Success.objects.count())
-    assert left == [9, 6, 3, 3]
+    assert left == steps
     assert names() == ["n13", "n14", "n15"]
 
 
@@ -206,6 +225,7 @@ def test_rows_below_the_floor_are_pruned_when_they_come_late(transactional_db, m
     assert names() == ["now3", "now4", "now5"]
 
 
+@pytest.mark.usefixtures("ways")
 def test_a_rollback_does_not_move_the_floor(transactional_db, make):
     keeper = store(save_limit=2)
     keeper.save([make(name=f"n{n}") for n in range(2)])
@@ -218,9 +238,36 @@ def test_a_rollback_does_not_move_the_floor(transactional_db, make):
     assert names() == ["later1", "later2"]
 
 
+@pytest.mark.usefixtures("ways")
 def test_equal_times_are_cut_exactly(db, make):
     store(save_limit=3).save([make(started=5.0) for _ in range(9)])
     assert Success.objects.count() == 3
+
+
+def test_a_large_limit_is_followed_without_counting(
+    transactional_db, make, monkeypatch
+):
+    monkeypatch.setattr(pruning, "WHOLE", 10)
+    monkeypatch.setattr(pruning, "RECOUNT", 2.0)
+    keeper = store(save_limit=20)
+    with CaptureQueriesContext(connection) as queries:
+        for n in range(30):
+            keeper.save([make(name=f"n{n:02}")])
+    assert names() == [f"n{n:02}" for n in range(10, 30)]
+    assert len([query for query in queries if "COUNT(" in query["sql"]]) == 1
+
+
+def test_what_others_left_is_found_when_a_large_limit_is_counted_again(
+    transactional_db, make, monkeypatch
+):
+    monkeypatch.setattr(pruning, "WHOLE", 1)
+    monkeypatch.setattr(pruning, "RECOUNT", 1.0)
+    keeper = store(save_limit=3)
+    keeper.save([make(name=f"n{n}") for n in range(3)])
+    store(save_limit=0).save([make(name="past", started=1000.0), make(name="other")])
+    for n in range(3, 8):
+        keeper.save([make(name=f"n{n}")])
+    assert names() == ["n5", "n6", "n7"]
 
 
 # -- transactions and errors ---------------------------------------------------------------
