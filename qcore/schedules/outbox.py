@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-from django.db import transaction
+from django.db import connections, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
@@ -81,14 +81,21 @@ class Outbox:
     def _claim(self) -> list[ScheduleSlot]:
         """Take unsent slots; of two clusters that want the same one, one gets it."""
         now = timezone.now()
-        found = list(unsent(self._slots, now).order_by("slot", "pk")[:BATCH])
-        return [
-            slot
-            for slot in found
-            if self._slots.filter(pk=slot.pk, claimed=slot.claimed, sent=None).update(
-                claimed=now
-            )
-        ]
+        free = unsent(self._slots, now).order_by("slot", "pk")
+        if not connections[self._database].features.has_select_for_update_skip_locked:
+            found = list(free[:BATCH])
+            with transaction.atomic(self._database):
+                return [slot for slot in found if self._claim_one(slot, now)]
+        # Two statements for all of them: one by one, a thousand took 1.5 s, and as
+        # long again in each other cluster, which found them all taken.
+        with transaction.atomic(self._database):
+            found = list(free.select_for_update(skip_locked=True)[:BATCH])
+            self._slots.filter(pk__in=[slot.pk for slot in found]).update(claimed=now)
+        return found
+
+    def _claim_one(self, slot: ScheduleSlot, now: dt.datetime) -> bool:
+        same = self._slots.filter(pk=slot.pk, claimed=slot.claimed, sent=None)
+        return same.update(claimed=now) > 0
 
     def _send_queue(self, broker: Broker, slots: Sequence[ScheduleSlot]) -> None:
         for start in range(0, len(slots), broker.max_batch):

@@ -57,6 +57,11 @@ class Contender:
         module = load(self.peer)
         return hasattr(module, "fill_results") or hasattr(module, "finish_all")
 
+    @property
+    def has_schedules(self) -> bool:
+        """Whether its peer fires schedules that are rows of a database."""
+        return hasattr(load(self.peer), "make_due")
+
 
 def parse(words: str, store: str) -> list[Contender]:
     """Return the contenders that comma-separated words name; ``all`` is every peer.

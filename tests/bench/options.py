@@ -34,7 +34,12 @@ def read_options(description: str) -> argparse.Namespace:
         help="for a drain: slow peers get fewer tasks",
     )
     add("--latencies", type=int, default=200, help="tasks of `latency`")
-    add("--depth", type=int, default=100_000, help="of `waiting` and `results`")
+    add(
+        "--depth",
+        type=int,
+        default=100_000,
+        help="of `waiting`, `results` and `schedules`",
+    )
     add("--idle", type=float, default=20.0, help="seconds of `idle`")
     add("--patience", type=float, default=30.0, help="seconds after a fault, at most")
     add("--workers", type=int, default=2)

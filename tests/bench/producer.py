@@ -74,6 +74,16 @@ def _fill_results(peer: ModuleType, count: int) -> dict[str, Any]:
     return {}
 
 
+def _fill_schedules(peer: ModuleType, count: int) -> dict[str, Any]:
+    peer.fill_schedules(count)
+    return {}
+
+
+def _make_due(peer: ModuleType, count: int, at: float) -> dict[str, Any]:
+    peer.make_due(count, at)
+    return {}
+
+
 def _fill(peer: ModuleType, kind: str, count: int) -> dict[str, Any]:
     """Enqueue in the way that is quickest."""
     if hasattr(peer, "enqueue_many"):
@@ -89,6 +99,8 @@ _ACTIONS = {
     "stored": _stored,
     "fill": _fill,
     "fill_results": _fill_results,
+    "fill_schedules": _fill_schedules,
+    "make_due": _make_due,
 }
 
 

@@ -97,6 +97,33 @@ def test_nothing_is_sent_before_its_time_or_twice(db, clock):
     assert len(sent()) == 1
 
 
+def test_many_that_are_due_at_once_are_sent_in_portions(db, clock, monkeypatch):
+    monkeypatch.setattr(orm, "PORTION", 2)
+    hourly(name="bad", func="nodots")
+    for n in range(4):
+        hourly(name=f"n{n}")
+    ticking, found = scheduler(), []
+    for _ in range(4):
+        wait = ticking.tick()
+        found.append((sorted(task.group for task in sent()), wait > 0))
+    assert found == [
+        (["n0"], False),
+        (["n1", "n2"], False),
+        (["n3"], True),
+        ([], True),
+    ]
+
+
+def test_a_portion_takes_few_statements(db, clock, django_assert_max_num_queries):
+    for n in range(20):
+        hourly(name=f"n{n}", schedule_type=Schedule.ONCE)
+    # an UPDATE for each schedule, and on SQLite one for each slot
+    with django_assert_max_num_queries(60):
+        scheduler().tick()
+    assert len(sent()) == 20
+    assert Schedule.objects.count() == 0
+
+
 def test_the_group_is_the_name_or_the_key(db, clock):
     row = hourly()
     hourly(kwargs='{"q_options": {"group": "own"}}')

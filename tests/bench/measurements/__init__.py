@@ -9,10 +9,11 @@ from .idle import IDLE
 from .latency import LATENCY
 from .rates import BATCH, DRAIN
 from .scale import CLUSTERS_OF_ONE_QUEUE, SCALE
+from .schedules import SCHEDULES
 
 _ALL = (
     *(DRAIN, BATCH, LATENCY, IDLE, WAITING, RESULTS),
-    *(SCALE, CLUSTERS_OF_ONE_QUEUE, KILLED, RESTART),
+    *(SCALE, CLUSTERS_OF_ONE_QUEUE, SCHEDULES, KILLED, RESTART),
 )
 #: By name, in the order in which they are described.
 MEASUREMENTS: dict[str, Measurement] = {one.name: one for one in _ALL}

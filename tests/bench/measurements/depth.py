@@ -19,19 +19,27 @@ _DRAINED = 3000
 
 
 def _waiting(run: Run, plan: Plan) -> Figures:
-    """Drain a shallow queue, then a deep one without and with statistics of it."""
+    """Drain a shallow queue, then a deep one without and with statistics of it.
+
+    A shallow queue is empty before all workers are warm. So it is compared with the
+    first tasks of a deep one, as many, and the later ones of that with its earlier ones.
+    """
     watch = Watch()
+    ends = _full(run, plan, plan.depth)
     found: Figures = {
-        "shallow": _full(run, plan, _SHALLOW),
-        "deep": _full(run, plan, plan.depth),
+        "shallow": _speed(_full(run, plan, _SHALLOW)),
+        "deep": _speed(ends[:_SHALLOW]),
     }
     if run.store.name == "postgres":
-        found["analyzed"] = _full(run, plan, plan.depth, analyze=True)
-    return _shares(found, watch)
+        analyzed = _full(run, plan, plan.depth, analyze=True)
+        found["analyzed"] = _speed(analyzed[:_SHALLOW])
+    third = len(ends) // 3
+    late = 100 * _speed(ends[-third:]) / _speed(ends[third : 2 * third])
+    return _shares(found, watch) | rounded({"late_share": late, "drained": len(ends)})
 
 
-def _full(run: Run, plan: Plan, tasks: int, *, analyze: bool = False) -> float:
-    """Return the rate with so many tasks waiting.
+def _full(run: Run, plan: Plan, tasks: int, *, analyze: bool = False) -> list[float]:
+    """Drain with so many tasks waiting, and return when each task ended.
 
     A queue in a database is filled once, and copied from then on.
     """
@@ -40,8 +48,8 @@ def _full(run: Run, plan: Plan, tasks: int, *, analyze: bool = False) -> float:
         run.ask("fill", kind="noop", count=tasks)
     else:
         words = {"kind": "noop", "count": tasks}
-        run.fresh(_template(run, "fill", words, analyze=analyze))
-    return _rate(run, plan, tasks)
+        run.fresh(filled(run, "fill", words, analyze=analyze))
+    return _drained(run, plan, tasks)
 
 
 def _results(run: Run, plan: Plan) -> Figures:
@@ -49,9 +57,9 @@ def _results(run: Run, plan: Plan) -> Figures:
     watch = Watch()
     found: Figures = {"shallow": _beside(run, plan, None)}
     words = {"count": plan.depth}
-    found["deep"] = _beside(run, plan, _template(run, "fill_results", words))
+    found["deep"] = _beside(run, plan, filled(run, "fill_results", words))
     if run.store.postgres is not None:
-        full = _template(run, "fill_results", words, analyze=True)
+        full = filled(run, "fill_results", words, analyze=True)
         found["analyzed"] = _beside(run, plan, full)
     return _shares(found, watch)
 
@@ -60,28 +68,31 @@ def _beside(run: Run, plan: Plan, template: str | None) -> float:
     """Return the rate in a database that holds results."""
     run.fresh(template)
     run.ask("fill", kind="noop", count=_DRAINED)
-    return _rate(run, plan, _DRAINED)
+    return _speed(_drained(run, plan, _DRAINED))
 
 
-def _rate(run: Run, plan: Plan, tasks: int) -> float:
-    """Return the tasks per second of a drain, or of its first seconds."""
+def _drained(run: Run, plan: Plan, tasks: int) -> list[float]:
+    """Drain for some seconds at most, and return when each task ended, in order."""
     run.start(plan.workers)
     run.wait_started()
     run.wait_for(tasks, plan.seconds)
     run.stop(grace=0.5)
-    records = run.ended()
-    first, last = min(r.start for r in records), max(r.end for r in records)
-    return (len(records) - 1) / (last - first)
+    return sorted(record.end for record in run.ended())
 
 
-def _template(
+def _speed(ends: list[float]) -> float:
+    """Return the tasks per second of tasks that ended then."""
+    return (len(ends) - 1) / (ends[-1] - ends[0])
+
+
+def filled(
     run: Run, action: str, words: dict[str, Any], *, analyze: bool = False
 ) -> str:
     """Return a database that a producer has filled, made once."""
     template = f"{run.contender.label}_{action}{words['count']}"
     source = run.template()
     if analyze:
-        source = _template(run, action, words)
+        source = filled(run, action, words)
         template += "_analyzed"
     made = run.store.folder / f"{template}.made"
     if not made.exists():
@@ -118,7 +129,11 @@ def _figures(much: str) -> tuple[Figure, ...]:
 WAITING = Measurement(
     "waiting",
     "drain with 1000 and with --depth tasks waiting, statistics fresh or none",
-    _figures("many waiting"),
+    (
+        *_figures("many waiting"),
+        Figure("late_share", "%, last third of a deep drain of its middle one"),
+        Figure("drained", "tasks"),
+    ),
     _waiting,
 )
 RESULTS = Measurement(

@@ -27,11 +27,11 @@ def _idle(run: Run, plan: Plan) -> Figures:
     run.wait_started()
     time.sleep(_SETTLE)
     watch, began = Watch(), time.monotonic()
-    own, servers = _nanoseconds(run.roots), _nanoseconds(run.store.pids)
+    own, servers = nanoseconds(run.roots), nanoseconds(run.store.pids)
     time.sleep(plan.idle)
     passed = time.monotonic() - began
-    own = _nanoseconds(run.roots) - own
-    servers = _nanoseconds(run.store.pids) - servers
+    own = nanoseconds(run.roots) - own
+    servers = nanoseconds(run.store.pids) - servers
     figures = {
         "idle": own / 1e6 / passed,
         "server_idle": servers / 1e6 / passed,
@@ -44,7 +44,7 @@ def _idle(run: Run, plan: Plan) -> Figures:
     return rounded(figures)
 
 
-def _nanoseconds(roots: list[int]) -> int:
+def nanoseconds(roots: list[int]) -> int:
     """Return the CPU time of every thread of a tree.
 
     The usual clock ticks a hundred times a second, which is more than some of them use.

@@ -74,3 +74,28 @@ def fill_results(count: int) -> None:
         for n in range(count)
     )
     Task.objects.bulk_create(rows, batch_size=1000)
+
+
+def fill_schedules(count: int) -> None:
+    """Store schedules of which none is due for a day."""
+    import datetime as dt
+
+    from django.utils import timezone
+
+    from qcore.models import Schedule
+
+    later = timezone.now() + dt.timedelta(days=1)
+    same = {"func": "work.noop", "schedule_type": Schedule.HOURLY}
+    rows = (Schedule(**same, args=f"[{n}]", next_run=later) for n in range(count))
+    Schedule.objects.bulk_create(rows, batch_size=1000)
+
+
+def make_due(count: int, at: float) -> None:
+    """Let the last of the schedules be due at a moment, epoch seconds."""
+    import datetime as dt
+
+    from qcore.models import Schedule
+
+    last = list(Schedule.objects.order_by("-pk").values_list("pk", flat=True)[:count])
+    moment = dt.datetime.fromtimestamp(at, dt.UTC)
+    Schedule.objects.filter(pk__in=last).update(next_run=moment)
