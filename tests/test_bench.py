@@ -45,7 +45,15 @@ def test_help_names_every_peer_and_measurement_without_any_of_them_installed():
     first = {words[0] for words in lines if words}
     assert len(PEERS) == 12
     assert first > set(PEERS)
-    assert first > {"drain", "batch", "latency", "idle", "waiting", "scale", "killed"}
+    assert first > {
+        "drain",
+        "batch",
+        "latency",
+        "idle",
+        "waiting",
+        "schedules",
+        "killed",
+    }
 
 
 @pytest.mark.once
