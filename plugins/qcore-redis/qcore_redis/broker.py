@@ -5,11 +5,18 @@ claimed (the lease, by the server's clock) and how often (the attempt), so that 
 costs a write. Who holds a claim is told by its receipt, the entry's id and the count of
 its delivery. The name of a consumer is therefore free, and says how long its claims
 last, in milliseconds; all clusters with the same lease are one consumer.
+
+A reader that waits is woken by an entry of the stream. What becomes claimable without one
+is found by a sweep: what was given back, what is due, what has lost its lease. So that an
+idle cluster need not sweep all the time, there is a second stream that readers wait for,
+too: an entry there says that a sweep would find something, or that the next one is due
+sooner than was known.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Hashable, Iterable, Sequence
 from functools import cached_property
@@ -39,9 +46,10 @@ STATS = ("{qcore:stats}:until", "{qcore:stats}:values")
 
 # Longer leases do not end; Redis counts milliseconds in 64 bits.
 LONGEST_MS = 10**15
-# Seconds between two looks for leases that are over and packages that are due; also
-# the longest time that a released delivery waits for an idle cluster.
+# Seconds between two sweeps, for leases that are over: while there are claims, and while
+# there are none (then also the safety net for a reader that was woken, and died).
 SWEEP_SECONDS = 0.25
+IDLE_SWEEP_SECONDS = 1.0
 # How long, in seconds, a reply may take where somebody waits for the call, and the
 # bounds where a cluster does: half a lease lets it act before the lease is over.
 BRIEF_SECONDS = 1.5
@@ -66,12 +74,21 @@ class RedisBroker(Broker):
     def __init__(self, conf: Conf, queue: str | None = None) -> None:
         super().__init__(conf, queue)
         self.max_payload = conf.max_payload
-        # The braces make a hash tag: Redis Cluster keeps the three keys together.
+        # The braces make a hash tag: Redis Cluster keeps the four keys together.
         tag = f"{{qcore:{self.queue}}}"
-        self._stream = f"{tag}:tasks"
-        self._keys = (self._stream, f"{tag}:due", f"{tag}:parked")
+        self._stream, self._wake = f"{tag}:tasks", f"{tag}:wake"
+        self._keys = (self._stream, f"{tag}:due", f"{tag}:parked", self._wake)
+        # what says that a sweep would find nothing new: claims, and the first that is due
+        self._peeks = [
+            ("XPENDING", self._stream, GROUP),
+            ("ZRANGE", self._keys[1], 0, 0),
+        ]
+        # while there are no claims; short against a lease, for one may come and be lost
+        self._idle_pause = min(IDLE_SWEEP_SECONDS, max(SWEEP_SECONDS, self.lease / 4))
         self._consumer = str(min(max(1, round(self.lease * 1000)), LONGEST_MS))
-        self._sweep_at = 0.0
+        self._sweep_at = self._due_at = 0.0  # monotonic
+        self._first = b""  # id of the package that is due then
+        self._quiet = False  # nothing came in the last wait
         self._brief = Connection(make_pool(conf, BRIEF_SECONDS))
 
     @cached_property
@@ -135,60 +152,88 @@ class RedisBroker(Broker):
             return []
         now = time.monotonic()
         deadline = now + wait
-        if now < self._sweep_at and (found := self._read(limit)):
-            return found
-        while True:
-            found, pause = self._sweep(limit)
-            if found:
+        if wait <= 0 and now < self._sweep_at:
+            # who does not wait is told of everything that can be claimed
+            if found := self._read(limit):
                 return found
-            left = max(0.0, deadline - time.monotonic())
-            found = self._read(limit, min(left, pause))
-            if found or time.monotonic() >= deadline:
+            self._sweep_at = 0.0
+        while True:
+            if now >= self._sweep_at and (found := self._sweep(limit)):
+                return found
+            now = time.monotonic()
+            found = self._read(limit, min(deadline, self._sweep_at) - now)
+            now = time.monotonic()
+            # one that was woken at the last moment has not seen yet what for
+            if found or (now >= deadline and self._sweep_at):
                 return found
 
     def _read(self, limit: int, block: float = 0) -> list[Delivery]:
-        """Claim packages that nobody has had; wait up to ``block`` seconds for one."""
+        """Claim packages that nobody has had; wait up to ``block`` seconds for one.
+
+        It returns early, with none, when something has come that a sweep finds.
+        """
         waiting = ("BLOCK", int(block * 1000)) if block >= 0.001 else ()
         words = ("GROUP", GROUP, self._consumer, "COUNT", limit, *waiting)
-        command = ("XREADGROUP", *words, "STREAMS", self._stream, ">")
+        streams = (self._stream, self._wake, ">", ">")
+        commands = [("XREADGROUP", *words, "STREAMS", *streams)]
+        if waiting and self._quiet:
+            commands += self._peeks
         lease_end = time.monotonic() + self.lease
         try:
-            reply = self._patient.call(*command)
+            reply, *seen = self._patient.call_first(*commands)
         except NoGroup:
             self._create_group()
-            reply = self._patient.call(*command)
+            reply, *seen = self._patient.call_first(*commands)
+        self._quiet = not reply and bool(waiting)
         if not reply:
+            self._put_off(seen)
             return []
         # RESP3 sends a map of streams, RESP2 a list of pairs.
-        entries = reply[self._stream.encode()] if type(reply) is dict else reply[0][1]
+        found = dict(reply)
+        if self._wake.encode() in found:
+            self._sweep_at = 0.0
+        else:  # from now on there are claims
+            self._sweep_at = min(self._sweep_at, time.monotonic() + SWEEP_SECONDS)
         return [
             Delivery((id, 1), fields[1], _attempts(fields) + 1, lease_end)
-            for id, fields in entries
+            for id, fields in found.get(self._stream.encode(), ())
         ]
 
-    def _sweep(self, limit: int) -> tuple[list[Delivery], float]:
-        """Claim what others held too long, and let in what is due.
+    def _put_off(self, seen: list[Any]) -> None:
+        """Put off the next sweep, if what was seen at the end of a wait allows it.
 
-        Returns:
-            The deliveries, and the seconds until the next sweep.
+        It is asked for with the read, so that an idle cluster needs one round trip.
         """
+        if not seen:
+            return
+        claims, first = seen
+        if isinstance(claims, Exception) or isinstance(first, Exception):
+            self._sweep_at = 0.0  # which will say what is wrong, or put it right
+        elif (first[0] if first else b"") != self._first:
+            self._sweep_at = 0.0  # another cluster was woken for it
+        elif not claims[0]:
+            self._sweep_at = min(self._due_at, time.monotonic() + self._idle_pause)
+
+    def _sweep(self, limit: int) -> list[Delivery]:
+        """Claim what others held too long, let in what is due, and say when again."""
         now = time.monotonic()
         arguments = (GROUP, self._consumer, limit)
         try:
-            entries, due = self._patient.run(scripts.SWEEP, self._keys, *arguments)
+            answer = self._patient.run(scripts.SWEEP, self._keys, *arguments)
         except NoGroup:
             self._create_group()
-            entries, due = self._patient.run(scripts.SWEEP, self._keys, *arguments)
-        pause = min(SWEEP_SECONDS, self._patient.reply_seconds / 2)
-        if due >= 0:
-            pause = min(pause, (due + 1) / 1000)
-        self._sweep_at = now + pause
+            answer = self._patient.run(scripts.SWEEP, self._keys, *arguments)
+        entries, due, self._first, claimed = answer
+        pause = SWEEP_SECONDS if claimed else self._idle_pause
+        # a blocking read must not take longer than any reply may
+        pause = min(pause, self._patient.reply_seconds / 2)
+        self._due_at = now + (due + 1) / 1000 if due >= 0 else math.inf
+        self._sweep_at = min(now + pause, self._due_at)
         lease_end = now + self.lease
-        found = [
+        return [
             Delivery((id, count), fields[1], _attempts(fields) + count, lease_end)
             for id, count, fields in entries
         ]
-        return found, pause
 
     def _create_group(self) -> None:
         self._patient.run(scripts.CREATE_GROUP, self._keys, GROUP)
@@ -206,7 +251,7 @@ class RedisBroker(Broker):
         if delay > 0:
             self._judged(scripts.RELEASE_LATER, int(delay * 1000), receipts)
         else:
-            self._judged(scripts.EXTEND, RELEASED, receipts)
+            self._judged(scripts.RELEASE, RELEASED, receipts)
             self._sweep_at = 0.0
 
     def extend(self, receipts: Sequence[Hashable]) -> set[Hashable]:
@@ -227,7 +272,7 @@ class RedisBroker(Broker):
     # -- looking after -------------------------------------------------------
     def delete(self, id: str) -> bool:
         """Remove a waiting package; a delayed one has its id only until it is due."""
-        stream, due, parked = self._keys
+        stream, due, parked, _ = self._keys
         replies = self._brief.call_many(
             *(
                 [("XDEL", stream, id), ("XACK", stream, GROUP, id)]

@@ -57,6 +57,14 @@ class Connection:
         """Send several commands in one go; the first error among the replies is raised."""
         return self._exchange(commands)
 
+    def call_first(self, *commands: Sequence[Any]) -> list[Any]:
+        """Send several commands, and raise the error of the first one only.
+
+        What it has brought must not be lost because another one failed: an error of those
+        is among the replies.
+        """
+        return self._exchange(commands, matters=1)
+
     def run(self, script: Script, keys: Sequence[str], *arguments: Any) -> Any:
         """Run a script, and give it to the server where that does not have it."""
         try:
@@ -69,7 +77,9 @@ class Connection:
         self._used = False
         self._wire.disconnect()
 
-    def _exchange(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
+    def _exchange(
+        self, commands: Sequence[Sequence[Any]], matters: int | None = None
+    ) -> list[Any]:
         moves = 0
         while True:
             try:
@@ -83,7 +93,7 @@ class Connection:
                 # would be taken for the reply to the next command.
                 self.close()
                 raise
-            moved = self._judge(replies)
+            moved = self._judge(replies[:matters])
             if moved is None:
                 return replies
             moves += 1

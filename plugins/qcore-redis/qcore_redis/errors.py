@@ -74,6 +74,8 @@ def code(error: Exception) -> str:
     for kind, name in _BY_CLASS:
         if isinstance(error, kind):
             return name
+    if "unauthenticated" in str(error):
+        return "NOAUTH"  # so it is told for a command of more than ten words
     found = _IN_TEXT.search(str(error))
     return found[1] if found else ""
 

@@ -2,7 +2,7 @@
 
 Plain commands do the frequent work. Every script keeps to two rules:
 
-- ``KEYS`` are always the three keys of one queue, in the order of `Keys`, so that a
+- ``KEYS`` are always the four keys of one queue (tasks, due, parked, wake), so that a
   script runs on one node of a Redis Cluster.
 - A script that only drains removes before it adds. Redis refuses commands that need
   memory when it is full, but not after the first write of a script, so that a full
@@ -45,6 +45,29 @@ local function holds(id, count)
 end
 """
 
+# Wakes one cluster that waits for packages, or the next one that would. One entry is
+# enough, so that they do not pile up where no cluster runs.
+_WAKE = """
+local function wake()
+  redis.call('XADD', KEYS[4], 'MAXLEN', 1, '*', 'w', '')
+end
+"""
+
+# Parks a package, and wakes a cluster where it is due before all others. Expects now.
+_PARK = (
+    _WAKE
+    + """
+local function park(id, delay, text)
+  local first = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')[2]
+  redis.call('ZADD', KEYS[2], now + delay, id)
+  redis.call('HSET', KEYS[3], id, text)
+  if not first or now + delay < tonumber(first) then
+    wake()
+  end
+end
+"""
+)
+
 #: ARGV: packages. Stores all or none of them, and returns their ids.
 STORE = Script("""
 local ids = {}
@@ -58,34 +81,40 @@ return ids
 #: the hash (as "attempts so far:package") until they are due.
 PARK = Script(
     _NOW
+    + _PARK
     + """
 for at = 2, #ARGV, 2 do
-  redis.call('ZADD', KEYS[2], now + ARGV[1], ARGV[at])
-  redis.call('HSET', KEYS[3], ARGV[at], '0:' .. ARGV[at + 1])
+  park(ARGV[at], ARGV[1], '0:' .. ARGV[at + 1])
 end
 """
 )
 
-#: ARGV: group. Makes the group, and the stream where there is none; entries that
-#: were stored before are delivered. XDEL of nothing is the first write.
+#: ARGV: group. Makes the group of both streams, and those where there are none; entries
+#: that were stored before are delivered. XDEL of nothing is the first write.
 CREATE_GROUP = Script("""
 redis.call('XDEL', KEYS[1], '0-1')
-local made = redis.pcall('XGROUP', 'CREATE', KEYS[1], ARGV[1], '0', 'MKSTREAM')
-if made.err and not string.find(made.err, 'BUSYGROUP', 1, true) then
-  return made
+for _, stream in ipairs({KEYS[1], KEYS[4]}) do
+  local made = redis.pcall('XGROUP', 'CREATE', stream, ARGV[1], '0', 'MKSTREAM')
+  if made.err and not string.find(made.err, 'BUSYGROUP', 1, true) then
+    return made
+  end
 end
 return 1
 """)
 
 #: ARGV: group, consumer, limit. Moves up to 1000 due packages to the stream and claims
 #: up to ``limit`` entries whose lease is over. (XAUTOCLAIM knows one lease for all, and
-#: does not tell the delivery counts.) Returns those entries as [id, count, fields], and
-#: in how many milliseconds the next package is due (-1: none waits).
+#: does not tell the delivery counts.) Returns those entries as [id, count, fields], in
+#: how many milliseconds the next package is due (-1: none waits), its id, and how many
+#: packages are claimed. What has been read of the stream of wakes has served, whoever has read it.
 SWEEP = Script(
     _NOW
     + """
-local due = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, 1000)
-for _, id in ipairs(due) do
+for _, read in ipairs(redis.call('XPENDING', KEYS[4], ARGV[1], '-', '+', 100)) do
+  redis.call('XACK', KEYS[4], ARGV[1], read[1])
+end
+local ready = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, 1000)
+for _, id in ipairs(ready) do
   local parked = redis.call('HGET', KEYS[3], id)
   redis.call('ZREM', KEYS[2], id)
   redis.call('HDEL', KEYS[3], id)
@@ -102,7 +131,8 @@ for _, id in ipairs(due) do
 end
 local found = {}
 local room = tonumber(ARGV[3])
-for _, consumer in ipairs(redis.call('XPENDING', KEYS[1], ARGV[1])[4] or {}) do
+local pending = redis.call('XPENDING', KEYS[1], ARGV[1])
+for _, consumer in ipairs(pending[4] or {}) do
   local over = room > 0 and redis.call(
     'XPENDING', KEYS[1], ARGV[1], 'IDLE', consumer[1], '-', '+', room, consumer[1])
   for _, claim in ipairs(over or {}) do
@@ -117,13 +147,14 @@ for _, consumer in ipairs(redis.call('XPENDING', KEYS[1], ARGV[1])[4] or {}) do
   end
 end
 local first = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')
-return {found, first[2] and math.max(0, first[2] - now) or -1}
+local due = first[2] and math.max(0, first[2] - now) or -1
+return {found, due, first[1] or '', pending[1]}
 """
 )
 
 #: ARGV: group, consumer, then id and count of each receipt. Renews the leases that are
-#: in force and returns the places (from 0) of the others. Giving them to consumer "0",
-#: whose lease is always over, releases them. JUSTID leaves the delivery counts alone.
+#: in force and returns the places (from 0) of the others. JUSTID leaves the delivery
+#: counts alone.
 EXTEND = Script(
     _HOLDS
     + """
@@ -139,11 +170,31 @@ return lost
 """
 )
 
+#: ARGV: as for EXTEND. Gives the entries to a consumer whose lease is always over, and
+#: wakes a cluster for them.
+RELEASE = Script(
+    _HOLDS
+    + _WAKE
+    + """
+local released = false
+for at = 3, #ARGV, 2 do
+  if holds(ARGV[at], ARGV[at + 1]) then
+    redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[at], 'JUSTID')
+    released = true
+  end
+end
+if released then
+  wake()
+end
+"""
+)
+
 #: ARGV: group, delay, then id and count of each receipt. Takes the entries off the
 #: stream and parks them with the attempts they have had.
 RELEASE_LATER = Script(
     _NOW
     + _HOLDS
+    + _PARK
     + """
 for at = 3, #ARGV, 2 do
   local id = ARGV[at]
@@ -152,8 +203,7 @@ for at = 3, #ARGV, 2 do
     redis.call('XACK', KEYS[1], ARGV[1], id)
     redis.call('XDEL', KEYS[1], id)
     local attempts = ARGV[at + 1] + (entry[2][4] or 0)
-    redis.call('ZADD', KEYS[2], now + ARGV[2], id)
-    redis.call('HSET', KEYS[3], id, string.format('%d:', attempts) .. entry[2][2])
+    park(id, ARGV[2], string.format('%d:', attempts) .. entry[2][2])
   end
 end
 """
