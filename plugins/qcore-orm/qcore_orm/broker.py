@@ -77,6 +77,7 @@ class OrmBroker(Broker):
         self._session = Session(self.database, self.queue)
         self._sql = self._session.statements
         self._waiter: Waiter = self._sql.waiter(self._look, conf.poll)
+        self._is_still = False  # the last call ended with a look that found nothing
         self._clear_at = 0.0
 
     # -- sending -----------------------------------------------------------
@@ -96,14 +97,18 @@ class OrmBroker(Broker):
     def dequeue(self, limit: int = 1, wait: float = 0) -> list[Delivery]:
         end = time.monotonic() + wait
         while True:
-            found = self._claim(min(limit, self.max_batch))
-            if found:
-                self._waiter.found()
-                return found
+            if not self._is_still or wait <= 0:
+                self._is_still = False
+                found = self._claim(min(limit, self.max_batch))
+                if found:
+                    self._waiter.found()
+                    return found
             left = end - time.monotonic()
             if left <= 0:
                 return []
-            self._waiter.pause(left)
+            self._is_still = not self._waiter.pause(left)
+            if self._is_still:
+                return []
 
     def _claim(self, limit: int) -> list[Delivery]:
         def claim(cursor: Cursor) -> list[Delivery]:
@@ -115,11 +120,11 @@ class OrmBroker(Broker):
 
         return self._session.run(claim)
 
-    def _look(self) -> bool:
+    def _look(self) -> float:
         try:
-            return self._session.run(self._sql.look)
+            return self._session.run(self._sql.ahead)
         except BrokerError:
-            return True  # the claim that follows will say what is wrong
+            return 0.0  # the claim that follows will say what is wrong
 
     def acknowledge_many(self, receipts: Sequence[Hashable]) -> None:
         ids = sorted({id for id, _ in cast("Sequence[Receipt]", receipts)})

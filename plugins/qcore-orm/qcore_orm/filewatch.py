@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .inotify import FileEvents
-from .waiting import Look, Polling
+from .waiting import Look, Polling, Rest
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -26,8 +26,8 @@ LOOKS_PER_POLL = 10
 class FileWatch:
     """Wakes when any process has written to the database file or its log.
 
-    What becomes visible by the clock changes no file, so there is a look after every
-    ``poll`` seconds too. Where the system has no inotify, looks are made more often.
+    What becomes visible by the clock changes no file, so there is a look when the next
+    package does. Where the system has no inotify, looks are made more often.
     """
 
     def __init__(
@@ -35,35 +35,37 @@ class FileWatch:
     ) -> None:
         self._connection = connection
         self._look = look
-        self._poll = poll
+        self._rest = Rest(look, poll)
         self._polling = Polling(look, poll / LOOKS_PER_POLL)
         self._events: FileEvents | None = None
         self._tried = False
 
     def mark(self) -> None:
-        if self._events is not None:
-            self._events.drain()
+        if self._events is not None and self._events.drain():
+            self._rest.announced()
 
-    def pause(self, seconds: float) -> None:
+    def pause(self, seconds: float) -> bool:
         if self._events is not None and self._events.stale:
             self.close()
         if not self._tried:
             self._watch()
-            if self._look():  # written before the watch began
-                return
+            if self._rest.look():  # written before the watch began
+                return True
         if self._events is None:
-            self._polling.pause(seconds)
-        else:
-            self._wait(self._events, seconds)
+            return self._polling.pause(seconds)
+        return self._wait(self._events, seconds)
 
-    def _wait(self, events: FileEvents, seconds: float) -> None:
+    def _wait(self, events: FileEvents, seconds: float) -> bool:
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
-            written = events.wait(min(left, self._poll))
+            written = events.wait(min(left, self._rest.left()))
+            if written:
+                self._rest.announced()
             for settling in SETTLING if written else SETTLING[:1]:
                 time.sleep(settling)
-                if self._look():
-                    return
+                if self._rest.look():
+                    return True
+        return False
 
     def found(self) -> None:
         self._polling.found()

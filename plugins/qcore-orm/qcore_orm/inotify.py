@@ -52,13 +52,15 @@ class FileEvents:
             self.drain()
         return bool(readable)
 
-    def drain(self) -> None:
-        """Forget all writes so far."""
+    def drain(self) -> bool:
+        """Forget all writes so far, and return whether there were any."""
+        found = False
         while True:
             try:
                 events = os.read(self._fd, READ)
             except BlockingIOError:
-                return
+                return found
+            found = True
             masks = [mask for _, mask, _, _ in EVENT.iter_unpack(events)]
             self.stale = self.stale or any(mask & IN_IGNORED for mask in masks)
 

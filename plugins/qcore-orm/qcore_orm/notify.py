@@ -1,8 +1,9 @@
 """LISTEN on PostgreSQL: an idle consumer wakes when a package is committed.
 
-A notification may be lost (a connection pooler between transactions, a server that
-restarts), and none tells of what becomes visible by the clock. So there is a look
-after every ``poll`` seconds.
+None tells of what becomes visible by the clock, so there is a look when the next package
+does. A notification may be lost (a server that restarts), so there is one every second, too;
+or every ``poll`` seconds until the first notification has come: behind a connection pooler
+that gives every transaction another connection, none ever does.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from qcore.masking import mask_url
 
-from .waiting import Look, Polling
+from .waiting import Look, Polling, Rest
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -32,8 +33,8 @@ class Listener:
         connection: tells how to connect; it is not used itself, for a notification
             reaches a connection only between its transactions.
         channel: where ``PostgresStatements.insert`` tells of packages.
-        look: asks whether a package is visible.
-        poll: the longest time in seconds between two looks.
+        look: asks when a package is visible.
+        poll: seconds between two looks of one who is told nothing.
     """
 
     def __init__(
@@ -41,8 +42,8 @@ class Listener:
     ) -> None:
         self._template = connection
         self._channel = channel
-        self._look = look
         self._poll = poll
+        self._rest = Rest(look, poll)
         self._polling = Polling(look, poll)
         self._wrapper: BaseDatabaseWrapper | None = None
         self._retry_at = 0.0
@@ -53,24 +54,26 @@ class Listener:
         if self._wrapper is not None:
             self._receive(self._wrapper, 0)
 
-    def pause(self, seconds: float) -> None:
+    def pause(self, seconds: float) -> bool:
         end = time.monotonic() + seconds
         if self._wrapper is None and time.monotonic() >= self._retry_at:
             self._listen()
-            if self._look():  # committed before the listening began
-                return
+            if self._rest.look():  # committed before the listening began
+                return True
         while (left := end - time.monotonic()) > 0:
             if self._wrapper is None:
-                self._polling.pause(left)
-                return
-            if self._receive(self._wrapper, min(left, self._poll)) or self._look():
-                return
+                return self._polling.pause(left)
+            told = self._receive(self._wrapper, min(left, self._rest.left()))
+            if told or self._rest.look():
+                return True
+        return False
 
     def found(self) -> None:
         self._polling.found()
 
     def close(self) -> None:
         wrapper, self._wrapper = self._wrapper, None
+        self._rest.is_trusted = False
         if wrapper is not None:
             wrapper.close()
 
@@ -81,6 +84,9 @@ class Listener:
         try:
             with wrapper.cursor() as cursor:
                 cursor.execute(f'LISTEN "{self._channel}"')
+            # from another connection: what comes of it can be relied on
+            with self._template.cursor() as cursor:
+                cursor.execute("SELECT pg_notify(%s, '')", [self._channel])
         except Exception as error:  # noqa: BLE001 - whatever it is, polling goes on
             wrapper.close()
             self._give_up(error)
@@ -91,11 +97,14 @@ class Listener:
     def _receive(self, wrapper: BaseDatabaseWrapper, seconds: float) -> bool:
         """Wait for a notification and take all that have come; tell whether any had."""
         try:
-            return _notified(wrapper.connection, seconds)
+            told = _notified(wrapper.connection, seconds)
         except Exception as error:  # noqa: BLE001 - a lost server says so in many ways
             self.close()
             self._give_up(error)
             return False
+        if told:
+            self._rest.announced()
+        return told
 
     def _give_up(self, error: Exception) -> None:
         self._retry_at = time.monotonic() + RETRY_SECONDS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -90,7 +91,7 @@ class PostgresStatements(Statements):
         # claimed or deleted until VACUUM has come by, which takes a minute at least.
         # Passing 275,000 tasks' entries cost a claim 2.6 ms, as much as 100 rows.
         if time.monotonic() >= self._head_until:
-            self._find_head(cursor)
+            self.ahead(cursor)
         cursor.execute(
             f"UPDATE {self.table} SET visible = {self.now} + %s, claimed = true,"
             " attempts = attempts + 1 WHERE id = ANY(ARRAY("
@@ -112,14 +113,19 @@ class PostgresStatements(Statements):
             [key, value, ttl],
         )
 
-    def look(self, cursor: Cursor) -> bool:
-        return self._find_head(cursor) is not None
+    def release(
+        self, cursor: Cursor, ids: Sequence[int], attempt: int, delay: float
+    ) -> None:
+        condition, values = self._held(ids, attempt)
+        # told as an insert is, and once: what is alike in a transaction is sent once
+        cursor.execute(
+            f"UPDATE {self.table} SET visible = {self.now} + %s, claimed = false"
+            f" WHERE {condition} RETURNING pg_notify(%s, '')",
+            [delay, *values, self.channel],
+        )
 
-    def oldest_waiting(self, cursor: Cursor) -> float | None:
-        return self._find_head(cursor)
-
-    def _find_head(self, cursor: Cursor) -> float | None:
-        """Look up where the queue begins; return how many seconds that has waited.
+    def ahead(self, cursor: Cursor) -> float:
+        """Look up where the queue begins, too.
 
         What others are claiming is still there to see, so nothing is passed over that
         they may yet give up.
@@ -129,7 +135,7 @@ class PostgresStatements(Statements):
         cursor.execute(
             f"SELECT {self.now}, (SELECT visible FROM {self.table}"
             f" WHERE ({self.key}, visible) >= (%s, 0)"
-            f" AND ({self.key}, visible) <= (%s, {self.now})"
+            f" AND ({self.key}, visible) <= (%s, 'infinity'::float8)"
             f" ORDER BY {self.key}, visible, id LIMIT 1)",
             [self.queue, self.queue],
         )
@@ -138,7 +144,7 @@ class PostgresStatements(Statements):
         ended = time.monotonic()
         # Where a transaction keeps VACUUM away for hours, it may take long.
         self._head_until = ended + max(HEAD_SECONDS, (ended - began) / HEAD_SHARE)
-        return None if first is None else float(now - first)
+        return math.inf if first is None else float(first - now)
 
     def diagnose(self, cursor: Cursor, conf: Conf) -> list[Finding]:
         # Others' transactions are NULL to a user who may not see them. Those that hold

@@ -47,7 +47,7 @@ class SQLiteStatements(Statements):
 
     def claim(self, cursor: Cursor, limit: int, lease: float) -> list[Claimed]:
         # An UPDATE would take the only write lock even to find nothing.
-        if not self.look(cursor):
+        if self.ahead(cursor) > 0:
             return []
         cursor.execute(
             f"UPDATE {self.table} SET visible = {self.now} + %s, claimed = 1,"

@@ -7,6 +7,7 @@ is open there; going through the ORM would take several times as long.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -95,7 +96,7 @@ class Statements(ABC):
         return cast("AbstractContextManager[Cursor]", self.connection.cursor())
 
     def waiter(self, look: Look, poll: float) -> Waiter:
-        """Return what an idle consumer waits with: a look at least every ``poll`` s."""
+        """Return what an idle consumer waits with."""
         return Polling(look, poll)
 
     def among(self, ids: Sequence[int]) -> tuple[str, list[object]]:
@@ -103,14 +104,20 @@ class Statements(ABC):
         return f"id IN ({', '.join(['%s'] * len(ids))})", list(ids)
 
     # -- what all of them understand -------------------------------------------
-    def look(self, cursor: Cursor) -> bool:
-        """Return whether a package is visible, without locking anything."""
+    def ahead(self, cursor: Cursor) -> float:
+        """Return the seconds until a package is visible, without locking anything.
+
+        Zero or less: one has been for so long; infinite: there is none at all. ORDER BY
+        and LIMIT read the head of the claim's index; MIN would make MariaDB read all of
+        the queue.
+        """
         cursor.execute(
-            f"SELECT 1 FROM {self.table} WHERE {self.key} = %s"
-            f" AND visible <= {self.now} LIMIT 1",
+            f"SELECT visible - {self.now} FROM {self.table} WHERE {self.key} = %s"
+            " ORDER BY visible, id LIMIT 1",
             [self.queue],
         )
-        return cursor.fetchone() is not None
+        row = cursor.fetchone()
+        return math.inf if row is None else float(row[0])
 
     def delete(self, cursor: Cursor, ids: Sequence[int]) -> int:
         """Remove packages and return how many there were."""
@@ -165,18 +172,9 @@ class Statements(ABC):
         return total, claimed
 
     def oldest_waiting(self, cursor: Cursor) -> float | None:
-        """Return the seconds since the first visible package became visible.
-
-        ORDER BY and LIMIT read the head of the claim's index; MIN would make MariaDB
-        read all of the queue.
-        """
-        cursor.execute(
-            f"SELECT {self.now} - visible FROM {self.table} WHERE {self.key} = %s"
-            f" AND visible <= {self.now} ORDER BY visible, id LIMIT 1",
-            [self.queue],
-        )
-        row = cursor.fetchone()
-        return None if row is None else max(0.0, float(row[0]))
+        """Return the seconds since the first visible package became visible."""
+        seconds = self.ahead(cursor)
+        return -seconds if seconds <= 0 else None
 
     def clock(self, cursor: Cursor) -> float:
         """Return the database's clock in seconds since the epoch."""

@@ -12,8 +12,8 @@ import pytest
 from django.db import connections, transaction
 
 from qcore.errors import BrokerError
-from qcore_orm import filewatch
-from qcore_orm.waiting import Polling
+from qcore_orm import filewatch, notify
+from qcore_orm.waiting import NET, Polling
 
 LONG = 30  # seconds; a poll that no test waits for
 SOON = 8.0  # seconds; far below LONG, and enough for a slow machine
@@ -30,7 +30,7 @@ def consuming(database, queue, **settings):
 
             def tell(seconds):
                 started.set()
-                pause(seconds)
+                return pause(seconds)
 
             broker._waiter.pause = tell
             came.extend(broker.dequeue(limit=10, wait=LONG / 2))
@@ -188,7 +188,7 @@ def test_a_failing_look_leaves_the_error_to_the_claim(database, dead_alias):
         dead_alias(database.kind, "secret"), broker.queue
     )
     broker._sql = broker._session.statements
-    assert broker._look() is True
+    assert broker._look() == 0
     with pytest.raises(BrokerError):
         broker.dequeue(wait=LONG)
 
@@ -196,3 +196,92 @@ def test_a_failing_look_leaves_the_error_to_the_claim(database, dead_alias):
 def _send(database, queue):
     with closing(database.broker(queue)) as producer:
         producer.enqueue(b"sent")
+
+
+# -- what an idle consumer asks ------------------------------------------------------
+@contextmanager
+def counting(broker, *names):
+    """Count the calls of statements, by name, while the block runs."""
+    counts = dict.fromkeys(names, 0)
+    whole = {name: getattr(broker._sql, name) for name in names}
+
+    def counted(name):
+        def call(*given, **more):
+            counts[name] += 1
+            return whole[name](*given, **more)
+
+        return call
+
+    for name in names:
+        setattr(broker._sql, name, counted(name))
+    yield counts
+    for name in names:
+        delattr(broker._sql, name)
+
+
+@pytest.fixture(params=["postgres", "sqlite"])
+def announcing(request, make_database, unblocked):
+    """Databases that tell a waiting consumer of what changes."""
+    if request.param == "sqlite" and sys.platform != "linux":
+        pytest.skip("inotify is a part of Linux")
+    return make_database(request.param)
+
+
+def test_an_idle_consumer_looks_rarely_and_claims_nothing(announcing):
+    with closing(announcing.broker(poll=0.01)) as broker:
+        assert broker.dequeue(wait=0.1) == []
+        broker.enqueue(b"package")
+        (held,) = broker.dequeue(wait=SOON)
+        broker.acknowledge(held.receipt)
+        end = time.monotonic() + SOON
+        while broker._waiter._rest.left() < NET / 2:  # what was announced is over
+            assert broker.dequeue(wait=0.1) == []
+            assert time.monotonic() < end
+        with counting(broker, "claim", "ahead") as counts:
+            for _ in range(5):
+                assert broker.dequeue(wait=0.1) == []
+        assert counts["claim"] == 0
+        assert counts["ahead"] <= 5, "one for each call, in place of ten"
+        assert broker._waiter._rest.is_trusted
+
+
+def test_who_does_not_wait_claims_what_is_there(announcing):
+    with closing(announcing.broker()) as broker:
+        assert broker.dequeue(wait=0.1) == []
+        broker.enqueue_many([b"one", b"two"])
+        assert [one.package for one in broker.dequeue()] == [b"one"]
+        assert [one.package for one in broker.dequeue(wait=SOON)] == [b"two"]
+
+
+def test_what_is_given_back_wakes(announcing, no_polling):
+    with closing(announcing.broker()) as producer:
+        producer.enqueue(b"again")
+        (held,) = producer.dequeue(wait=SOON)
+        with consuming(announcing, producer.queue, poll=LONG) as result:
+            released = time.monotonic()
+            producer.release([held.receipt])
+            assert result() == [b"again"]
+            assert time.monotonic() - released < SOON
+
+
+def test_what_becomes_visible_is_found_at_its_time(announcing, no_polling):
+    """It was known before the wait began, and nothing announces it."""
+    with closing(announcing.broker(poll=LONG)) as broker:
+        broker.enqueue(b"later", delay=2)
+        broker.dequeue(wait=0.5)
+        waited = time.monotonic()
+        assert [one.package for one in broker.dequeue(wait=LONG)] == [b"later"]
+        assert time.monotonic() - waited < SOON
+
+
+def test_announcements_that_never_come_are_not_relied_on(postgres, monkeypatch):
+    """Behind PgBouncer there may be no error, and no notification either."""
+    monkeypatch.setattr(
+        notify, "_notified", lambda connection, seconds: time.sleep(seconds)
+    )
+    with closing(postgres.broker(poll=0.05)) as broker:
+        assert broker.dequeue(wait=0.3) == []
+        assert not broker._waiter._rest.is_trusted
+        with counting(broker, "ahead") as counts:
+            assert broker.dequeue(wait=1) == []
+        assert counts["ahead"] >= 5
