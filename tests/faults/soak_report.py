@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from faults.load import Load
     from faults.rough_day import Day
 
-#: What a rescue is called where no fault ended the run.
-CRASH = "task that ends its worker"
+#: What a rescue is called where no fault ended the run. Beside a fault it may have to wait
+#: for that one's end: what is not stored cannot be given back.
+CRASH, BESIDE = "task that ends its worker", "the same, while something else was broken"
 
 
 def report(day: Day, load: Load, history: History, rested: float | None) -> str:
@@ -49,7 +50,12 @@ def rescue_times(
     for some in some_runs:
         for first, second in itertools.pairwise(some):
             if first.how == CRASHED:
-                yield CRASH, second.began - (first.ended or 0)
+                ended = first.ended or 0
+                disturbed = any(
+                    fault.began < second.began and fault.ended > ended
+                    for fault in faults
+                )
+                yield BESIDE if disturbed else CRASH, second.began - ended
             elif first.ended is None and (fault := _end_of(first, faults)):
                 start = max(first.began, fault.began)
                 yield fault.what, second.began - start
