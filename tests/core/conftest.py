@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import chores.unhurried  # noqa: F401
+
 from qcore.testing.fixtures import qcore_inline, qcore_live, qcore_queue
 
 __all__ = ["qcore_inline", "qcore_live", "qcore_queue"]

@@ -8,7 +8,7 @@ import socket
 import threading
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from qcore.engine.link import Closed, Link, read_frame, write_frame
@@ -65,7 +65,6 @@ def test_what_is_sent_arrives(frames):
         assert receive(receiver, len(frames)) == frames
 
 
-@settings(deadline=None)
 @given(sizes=st.lists(st.integers(0, 700_000), min_size=1, max_size=5))
 def test_frames_larger_than_the_socket_takes(sizes):
     """What does not fit is kept, and flushed when there is room; the order holds."""
@@ -198,7 +197,6 @@ def test_blocking_ends(size):
         writer.join()
 
 
-@settings(deadline=None)
 @given(frame=st.binary(max_size=60), places=st.lists(st.integers(0), max_size=6))
 def test_a_blocking_reader_puts_pieces_together(frame, places):
     ours, theirs = socket.socketpair()
