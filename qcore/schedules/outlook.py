@@ -65,6 +65,7 @@ class Outlook:
         both = _first("next", schedules.ready(now), "next_run").union(
             _first("unsent", outbox.unsent(slots, now), "slot"), all=True
         )
+        both = both.order_by()  # since Django 6 a union is ordered as the model is
         compiler: Any = both.query.get_compiler(using=self._database)
         sql, parameters = compiler.as_sql()
         connection = connections[self._database]
