@@ -154,8 +154,8 @@ class Crew:
 def _measure(hand: Hand) -> None:
     """Note the memory of a worker that does not tell it now, where it can be seen.
 
-    It is in mid-task, or has ended none yet and is measured once. Should it be killed for want of memory, this
-    is all that is known of it.
+    It is in mid-task, or has ended none yet and is measured once. Should it be killed for
+    want of memory, this is all that is known of it.
     """
     try:
         hand.rss = rss_kb_of(hand.pid) or hand.rss

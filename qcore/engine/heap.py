@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import os
-import sys
 from collections.abc import Callable
+
+from .limits import libc
 
 # glibc/malloc.h
 _M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
@@ -56,10 +56,7 @@ def join_arenas() -> None:
 
 def _glibc(name: str) -> Callable[..., int] | None:
     """Return a function of glibc; None with another C library."""
-    if sys.platform != "linux":
-        return None
-    libc = ctypes.CDLL(None)
-    if not hasattr(libc, "gnu_get_libc_version"):
+    if libc is None or not hasattr(libc, "gnu_get_libc_version"):
         return None
     found: Callable[..., int] = getattr(libc, name)
     return found

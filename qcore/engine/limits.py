@@ -14,7 +14,7 @@ _PAGE_KB = resource.getpagesize() // 1024
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 
 # loaded before the first fork, so that children need not; only Linux has prctl
-_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 def die_with_parent(parent: int) -> None:
@@ -22,17 +22,17 @@ def die_with_parent(parent: int) -> None:
 
     Elsewhere a worker notices by its socket, at the end of its task.
     """
-    if _libc is None:
+    if libc is None:
         return
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:  # it died before the call
         os._exit(1)
 
 
 def become_subreaper() -> None:
     """Have descendants that lose their parent fall to this process (Linux; else nothing)."""
-    if _libc is not None:
-        _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    if libc is not None:
+        libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def leave_to_sentinel(number: int) -> None:

@@ -15,7 +15,7 @@ import msgspec
 
 from ..conf import Conf
 from ..current import current
-from ..envelope import Options, Task, new_id
+from ..envelope import Options, Task, new_id, task_name
 from ..errors import EnqueueError, SerializeError
 from ..serializers import get_serializer
 from .functions import check_call, path_of
@@ -52,7 +52,7 @@ class Builder:
 
     __slots__ = (
         *("path", "_content", "_depth", "_dumps", "_group", "_hook"),
-        *("_max_payload", "_name", "_options", "_queue", "_stem"),
+        *("_max_payload", "_name", "_options", "_queue"),
     )
 
     def __init__(self, func: Callable[..., Any] | str, options: dict[str, Any]) -> None:
@@ -70,7 +70,6 @@ class Builder:
         self._name = options.get("task_name")
         self._queue = _queue(self.path, options, conf)
         self._depth = _depth(self.path)
-        self._stem = f"{self.path.rpartition('.')[2]}-"
         self._content = conf.serializer
         self._dumps = get_serializer(conf.serializer).dumps
         self._max_payload = conf.max_payload
@@ -95,7 +94,7 @@ class Builder:
         task_id = task_id or new_id()
         return Task(
             id=task_id,
-            name=self._name or self._stem + task_id[-8:],  # see envelope.task_name
+            name=self._name or task_name(self.path, task_id),
             func=self.path,
             queue=self._queue,
             created=time.time(),

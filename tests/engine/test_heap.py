@@ -69,6 +69,6 @@ def test_what_a_person_says_about_heaps_stays():
 
 @pytest.mark.parametrize("name", ["settle", "unsettle", "join_arenas"])
 def test_another_library_is_left_alone(name, monkeypatch):
-    monkeypatch.setattr(heap.sys, "platform", "darwin")
+    monkeypatch.setattr(heap, "libc", None)  # as on macOS
     getattr(heap, name)()
     gc.unfreeze()

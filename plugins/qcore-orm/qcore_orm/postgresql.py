@@ -113,16 +113,9 @@ class PostgresStatements(Statements):
             [key, value, ttl],
         )
 
-    def release(
-        self, cursor: Cursor, ids: Sequence[int], attempt: int, delay: float
-    ) -> None:
-        condition, values = self._held(ids, attempt)
-        # told as an insert is, and once: what is alike in a transaction is sent once
-        cursor.execute(
-            f"UPDATE {self.table} SET visible = {self.now} + %s, claimed = false"
-            f" WHERE {condition} RETURNING pg_notify(%s, '')",
-            [delay, *values, self.channel],
-        )
+    def telling(self) -> tuple[str, list[object]]:
+        # for each row, and heard once: what is alike in a transaction is sent once
+        return " RETURNING pg_notify(%s, '')", [self.channel]
 
     def ahead(self, cursor: Cursor) -> float:
         """Look up where the queue begins, too.

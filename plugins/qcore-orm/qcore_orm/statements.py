@@ -99,6 +99,10 @@ class Statements(ABC):
         """Return what an idle consumer waits with."""
         return Polling(look, poll)
 
+    def telling(self) -> tuple[str, list[object]]:
+        """Return what, added to an UPDATE, wakes consumers, with its parameters."""
+        return "", []
+
     def among(self, ids: Sequence[int]) -> tuple[str, list[object]]:
         """Return the condition that ``id`` is one of several, with its parameters."""
         return f"id IN ({', '.join(['%s'] * len(ids))})", list(ids)
@@ -144,10 +148,11 @@ class Statements(ABC):
     ) -> None:
         """Give back packages whose lease is in force."""
         condition, values = self._held(ids, attempt)
+        telling, told = self.telling()
         cursor.execute(
             f"UPDATE {self.table} SET visible = {self.now} + %s, claimed = %s"
-            f" WHERE {condition}",
-            [delay, False, *values],
+            f" WHERE {condition}{telling}",
+            [delay, False, *values, *told],
         )
 
     def _held(self, ids: Sequence[int], attempt: int) -> tuple[str, list[object]]:
