@@ -16,6 +16,7 @@ from .errors import BrokerError, ConfigError
 from .signals import SENDER, post_execute, post_spawn
 from .status import publish
 from .tasks.execution import report
+from .tasks.preload import preload
 
 #: Seconds that error reporters have to send what is left, in each process.
 _FLUSH = 2.0
@@ -46,9 +47,18 @@ def run(conf: Conf | None = None, *, run_once: bool = False) -> int:
     # Before it, too: what is wrong with a reporter is told once, and its driver, which
     # may take a second to load, is there when the dispatcher has to report a death.
     current.reporters  # noqa: B018
-    current.load()  # also before it: what is imported now is in memory only once
+    _prepare(conf)
     sentinel = Sentinel(parts(conf), uuid.uuid4().hex, run_once=run_once)
     return sentinel.run()
+
+
+def _prepare(conf: Conf) -> None:
+    """Do before any fork what can be done once: then it is in memory once, too."""
+    current.load()
+    if conf.scheduler:
+        current.scheduler.prepare()
+    if conf.preload:
+        preload()
 
 
 def parts(conf: Conf) -> Parts:

@@ -100,14 +100,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         "task.",
         "a number of kB, an int >= 1, or None"
     )] = None
+    preload: Annotated[bool, about("cluster",
+        "Import the module `tasks` of each installed app before workers are forked, "
+        "which then share its memory. False imports a module when a task needs it: for "
+        "modules that start threads or open connections when they are imported."
+    )] = True
     cpu_affinity: Annotated[Natural, about("cluster",
         "Processors that each worker is bound to, in turns; 0 binds none.",
         "an int >= 0"
     )] = 0
     guard_cycle: Annotated[Cycle, about("cluster",
         "Seconds between two rounds of the sentinel, and between two snapshots of its "
-        "status while something changes.",
-        "a number of seconds > 0 and < 60"
+        "status while something changes. Unless set, a sentinel that nobody needs rests "
+        "for 5; a signal or a death wakes it.",
+        "a number of seconds > 0 and < 60", unset="5 for a sentinel that rests"
     )] = 0.5
     shutdown_grace: Annotated[Patience, about("cluster",
         "Seconds that running tasks have to end once the cluster is told to stop. 25 "

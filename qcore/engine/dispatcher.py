@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from ..status import Snapshot
 from ..tasks.execution import Attempt
 from .fence import Fence
-from .heap import join_arenas
+from .heap import give_back, join_arenas
 from .herald import Herald
 from .inbox import Inbox
 from .job import Job
@@ -83,7 +83,7 @@ class Dispatcher:
             run_once=run_once,
         )
         cycle, news = self._conf.guard_cycle, self._tally.news
-        self._herald = Herald(self.snapshot, parts.publish, cycle, news)
+        self._herald = Herald(self.snapshot, parts.publish, cycle, news, give_back)
         self._failed_thread: str | None = None
 
     def run(self) -> None:

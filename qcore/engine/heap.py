@@ -27,9 +27,17 @@ def settle() -> None:
     child does not copy a page for the hole that is in it.
     """
     gc.collect()
+    give_back()
+    gc.freeze()
+
+
+def give_back() -> None:
+    """Give the pages in which nothing is left back to the system.
+
+    Ten thousand tasks left 3 MiB of them in a dispatcher, and half of that comes back.
+    """
     if malloc_trim := _glibc("malloc_trim"):
         malloc_trim(0)
-    gc.freeze()
 
 
 def unsettle() -> None:

@@ -25,6 +25,7 @@ class Herald:
             the latest; may fail, the next round tries again.
         cycle: seconds between two rounds (setting ``guard_cycle``).
         news: set by whoever changes what a snapshot says; ends the sleep.
+        rest: called when nothing has happened for a round, once until something does.
     """
 
     def __init__(
@@ -33,22 +34,30 @@ class Herald:
         publish: Callable[[Snapshot, float], None],
         cycle: float,
         news: threading.Event,
+        rest: Callable[[], None],
     ) -> None:
         self._take = take
         self._publish = publish
         self._cycle = cycle
         self._pause = max(cycle, PAUSE)
         self._news = news
+        self._rest = rest
         self._end = threading.Event()
         self._last: Snapshot | None = None  # that was published
         self._failing = False
 
     def run(self) -> None:
         """Publish until ``close``, and once more."""
+        resting = False
         while not self._end.is_set():
             self._news.clear()  # first: what comes in while it is taken is for the next
-            if self._once() and not self._news.wait(self._pause):
-                continue
+            if self._once():
+                if not resting:
+                    self._rest()
+                resting = True
+                if not self._news.wait(self._pause):
+                    continue
+            resting = False
             # not at once: the first task after a quiet hour has the processor
             self._end.wait(self._cycle)
         self._once()

@@ -43,6 +43,9 @@ logger = logging.getLogger("qcore.sentinel")
 
 #: Seconds that a stop may take beyond its grace before everything is killed.
 STOP_MARGIN = 5.0
+#: Seconds between two rounds in which nothing happens, unless the project sets
+#: ``guard_cycle``. A death and a signal begin a round by themselves.
+_REST = 5.0
 #: Seconds that a process has to write its stacks before the next one is asked; they
 #: come in many small writes, which would be mixed up in the log.
 _STACKS_PAUSE = 0.02
@@ -71,6 +74,8 @@ class Sentinel:
         self._stopping_until: float | None = None
         self._signals: list[int] = []
         self._exit = EXIT_OK
+        told, cycle = parts.conf.explicit, parts.conf.guard_cycle
+        self._rest = cycle if "guard_cycle" in told else max(cycle, _REST)
         self._started = time.time()
         self._restarts = 0
 
@@ -120,7 +125,7 @@ class Sentinel:
     def _wait(self, wake: socket.socket) -> bool:
         """Wait for something to do; return whether the dispatcher has said anything."""
         now = time.monotonic()
-        until = [now + self._parts.conf.guard_cycle]
+        until = [now + self._rest]
         # without a dispatcher no worker can be forked, however long it has been due
         until += [at for place, at in self._due.items() if not place or self._control]
         if self._stopping_until is not None:

@@ -11,7 +11,7 @@ from .patience import Patience
 from .tally import Tally
 
 #: Seconds between two ticks at most: a schedule that was just made fires by then.
-_LONGEST = 1.0
+_LONGEST = 2.0
 #: ... and at least.
 _SHORTEST = 0.02
 

@@ -15,6 +15,13 @@ class Scheduler:
     def __init__(self, conf: Conf) -> None:
         self.conf = conf
 
+    def prepare(self) -> None:
+        """Do, before a cluster forks, what its processes can share.
+
+        It is called once, on a scheduler that never ticks, in the process that all others
+        are forked from. It may read and compile; it must ask no service and start no thread.
+        """
+
     def tick(self) -> float:
         """Enqueue every slot that is due, and return the seconds until the next one.
 

@@ -40,8 +40,10 @@ BURST = 100
 #: of a thousand that are due at once, and all of them first, none was sent for 6 s.
 PORTION = 100
 
-#: Seconds between two looks at the table: a new schedule is seen within this.
-LOOK = 1.0
+#: Seconds between two looks at the table: a new schedule is seen within this. A look costs
+#: an idle cluster 0.6 ms of CPU, four times as much as one of many in a row, for nothing of
+#: it is in the processor's caches.
+LOOK = 2.0
 
 #: A schedule that cannot be fired is tried again after this, doubled each time ...
 RETRY = dt.timedelta(minutes=1)
@@ -83,10 +85,13 @@ class OrmScheduler(Scheduler):
         self._outlook = Outlook(conf, self.database)
         self._forget_at = time.monotonic() + FORGET
 
+    def prepare(self) -> None:
+        self._outlook.prepare()
+
     def tick(self) -> float:
         with self._errors("fire schedules"):
             now = timezone.now()
-            # nearly always this is all: an idle cluster asks once each second
+            # nearly always this is all that an idle cluster does
             ahead = self._outlook.look(now)
             is_due = ahead.next_run is not None and ahead.next_run <= now
             if is_due:

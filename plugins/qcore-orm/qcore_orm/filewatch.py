@@ -61,6 +61,8 @@ class FileWatch:
             written = events.wait(min(left, self._rest.left()))
             if written:
                 self._rest.announced()
+            elif self._rest.left() > 0:
+                continue
             for settling in SETTLING if written else SETTLING[:1]:
                 time.sleep(settling)
                 if self._rest.look():

@@ -1,9 +1,9 @@
 """LISTEN on PostgreSQL: an idle consumer wakes when a package is committed.
 
 None tells of what becomes visible by the clock, so there is a look when the next package
-does. A notification may be lost (a server that restarts), so there is one every second, too;
-or every ``poll`` seconds until the first notification has come: behind a connection pooler
-that gives every transaction another connection, none ever does.
+does. A notification may be lost (a server that restarts), so there is one every two seconds,
+too; or every ``poll`` seconds until the first notification has come: behind a connection
+pooler that gives every transaction another connection, none ever does.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Listener:
             if self._wrapper is None:
                 return self._polling.pause(left)
             told = self._receive(self._wrapper, min(left, self._rest.left()))
-            if told or self._rest.look():
+            if told or (self._rest.left() <= 0 and self._rest.look()):
                 return True
         return False
 

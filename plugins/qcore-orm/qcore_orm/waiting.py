@@ -21,7 +21,7 @@ FIRST_PAUSE = 0.001
 GROWTH = 1.5
 #: Seconds between two looks, at least, of one to whom changes are announced: a net for
 #: an announcement that was lost.
-NET = 1.0
+NET = 2.0
 
 
 class Waiter(Protocol):

@@ -50,6 +50,8 @@ LONGEST_MS = 10**15
 # there are none (then also the safety net for a reader that was woken, and died).
 SWEEP_SECONDS = 0.25
 IDLE_SWEEP_SECONDS = 1.0
+# The least that a read can wait: BLOCK counts milliseconds, and what is cut off is less.
+BLOCK_SECONDS = 0.001
 # How long, in seconds, a reply may take where somebody waits for the call, and the
 # bounds where a cluster does: half a lease lets it act before the lease is over.
 BRIEF_SECONDS = 1.5
@@ -163,8 +165,9 @@ class RedisBroker(Broker):
             now = time.monotonic()
             found = self._read(limit, min(deadline, self._sweep_at) - now)
             now = time.monotonic()
-            # one that was woken at the last moment has not seen yet what for
-            if found or (now >= deadline and self._sweep_at):
+            # One that was woken at the last moment has not seen yet what for. What is
+            # left of the last millisecond would be a read of its own.
+            if found or (now >= deadline - BLOCK_SECONDS and self._sweep_at):
                 return found
 
     def _read(self, limit: int, block: float = 0) -> list[Delivery]:
@@ -172,7 +175,7 @@ class RedisBroker(Broker):
 
         It returns early, with none, when something has come that a sweep finds.
         """
-        waiting = ("BLOCK", int(block * 1000)) if block >= 0.001 else ()
+        waiting = ("BLOCK", int(block * 1000)) if block >= BLOCK_SECONDS else ()
         words = ("GROUP", GROUP, self._consumer, "COUNT", limit, *waiting)
         streams = (self._stream, self._wake, ">", ">")
         commands = [("XREADGROUP", *words, "STREAMS", *streams)]

@@ -23,7 +23,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no-results": {"save_limit": -1},
     "default-limit": {"save_limit": 250},
 }
-APPS = ["qcore", "qcore_orm"]
+APPS = ["qcore", "qcore_orm", "jobs"]
 
 
 def settings(turn: Turn) -> dict[str, Any]:
@@ -41,13 +41,13 @@ def workers(turn: Turn) -> list[list[str]]:
 def enqueue(kind: str, task: int) -> None:
     from qcore.tasks import async_task
 
-    async_task(f"work.{kind}", task)
+    async_task(f"jobs.tasks.{kind}", task)
 
 
 def enqueue_many(kind: str, tasks: Sequence[int]) -> None:
     from qcore.tasks import async_task_many
 
-    async_task_many(f"work.{kind}", tasks)
+    async_task_many(f"jobs.tasks.{kind}", tasks)
 
 
 def stored() -> int:
@@ -63,7 +63,7 @@ def fill_results(count: int) -> None:
     from qcore.models import Task
 
     now = timezone.now()
-    same = {"func": "work.noop", "cluster": "bench", "outcome": "success"}
+    same = {"func": "jobs.tasks.noop", "cluster": "bench", "outcome": "success"}
     same |= {"content": "json", "payload": "[[1],{}]"}
     same |= {"value_content": "json", "value": "1"}
     times = {"enqueued": now, "started": now, "stopped": now}
@@ -85,7 +85,7 @@ def fill_schedules(count: int) -> None:
     from qcore.models import Schedule
 
     later = timezone.now() + dt.timedelta(days=1)
-    same = {"func": "work.noop", "schedule_type": Schedule.HOURLY}
+    same = {"func": "jobs.tasks.noop", "schedule_type": Schedule.HOURLY}
     rows = (Schedule(**same, args=f"[{n}]", next_run=later) for n in range(count))
     Schedule.objects.bulk_create(rows, batch_size=1000)
 

@@ -1,0 +1,38 @@
+"""The modules of tasks, imported before a cluster forks.
+
+A module that is imported there is in memory once, and no worker waits for it at its first
+task. Celery, Huey and Dramatiq look for tasks in the same place.
+"""
+
+from __future__ import annotations
+
+import logging
+from importlib import import_module
+
+from django.apps import apps
+from django.utils.module_loading import module_has_submodule
+
+logger = logging.getLogger("qcore.cluster")
+
+#: The module of an app that has its tasks.
+MODULE = "tasks"
+
+
+def preload() -> list[str]:
+    """Import the module ``tasks`` of each installed app, and return the names of these.
+
+    One that cannot be imported is told of and left out: its tasks will fail with the same
+    error, and those of the others go on.
+    """
+    names = []
+    for app in apps.get_app_configs():
+        if not module_has_submodule(app.module, MODULE):
+            continue
+        name = f"{app.name}.{MODULE}"
+        try:
+            import_module(name)
+        except (Exception, SystemExit):
+            logger.exception("%s cannot be imported, so its tasks will fail", name)
+        else:
+            names.append(name)
+    return names

@@ -1,0 +1,1 @@
+"""The app of a project that uses qcore: its tasks are where a cluster looks for them."""
