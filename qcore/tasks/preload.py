@@ -9,9 +9,6 @@ from __future__ import annotations
 import logging
 from importlib import import_module
 
-from django.apps import apps
-from django.utils.module_loading import module_has_submodule
-
 logger = logging.getLogger("qcore.cluster")
 
 #: The module of an app that has its tasks.
@@ -24,6 +21,9 @@ def preload() -> list[str]:
     One that cannot be imported is told of and left out: its tasks will fail with the same
     error, and those of the others go on.
     """
+    from django.apps import apps
+    from django.utils.module_loading import module_has_submodule
+
     names = []
     for app in apps.get_app_configs():
         if not module_has_submodule(app.module, MODULE):

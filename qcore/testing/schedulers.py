@@ -201,6 +201,16 @@ class SchedulerContract:
         scheduler.tick()
         assert sent() == []
 
+    def test_what_is_prepared_ticks_as_ever(
+        self, make_scheduler: MakeScheduler, sent: Sent
+    ) -> None:
+        """Another scheduler of the process, made later, is the one that ticks."""
+        make_scheduler().prepare()
+        scheduler = make_scheduler()
+        scheduler.schedule(FUNC, (4,), schedule_type="O", next_run=at(-1))
+        scheduler.tick()
+        assert len(sent()) == 1
+
     def test_close_twice(self, scheduler: Scheduler, sent: Sent) -> None:
         """``close`` may be called again, and the next call connects anew."""
         scheduler.schedule(FUNC, (4,), next_run=at(-1))

@@ -165,6 +165,19 @@ class TakesAnything(Sound):
         return super().schedule(func, args, next_run=options.get("next_run"))
 
 
+class TicksWhenPrepared(Sound):
+    caught_by = "test_what_is_prepared_ticks_as_ever"
+    prepared: ClassVar[dict[str, Any]] = {}
+
+    def prepare(self) -> None:
+        self.prepared["rows"] = list(self.rows)
+
+    def tick(self) -> float:
+        for row in self.prepared.pop("rows", self.rows):
+            self.fire(row)
+        return 0.2
+
+
 class ForgetsWhenClosed(Sound):
     caught_by = "test_close_twice"
 

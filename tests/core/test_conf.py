@@ -35,6 +35,7 @@ CASES: dict[str, tuple[Any, list[Any], list[Any]]] = {
     ),
     "workers": (cpu_count(), [1, 8], [0, -1, "8", 2.0, True]),
     "daemonize_workers": (True, [True, False], NOT_BOOL),
+    "preload": (True, [True, False], NOT_BOOL),
     "recycle": (500, [0, 1, 10_000], NOT_NATURAL),
     "max_rss": (None, [None, 1, 200_000], [0, -1, 1.5, "1", True]),
     "cpu_affinity": (0, [0, 1, 3], NOT_NATURAL),

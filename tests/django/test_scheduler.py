@@ -21,7 +21,7 @@ from qcore.errors import (
     StoreError,
 )
 from qcore.models import Schedule, ScheduleSlot
-from qcore.schedules import orm, outbox
+from qcore.schedules import orm, outbox, outlook
 from qcore.schedules.orm import OrmScheduler
 from qcore.tasks import schedule
 from qcore.tasks.execution import decode
@@ -84,6 +84,26 @@ def test_a_due_schedule_is_sent_and_moves_on(db, clock):
     assert (slot.schedule, slot.task_id) == (row, task.id)
     assert slot.sent is not None
     assert bytes(slot.package) == b""
+
+
+def test_what_a_cluster_prepares_its_ticks_need_not(
+    db, monkeypatch, django_assert_num_queries
+):
+    """So the statement is put together before the fork, and asks no database there."""
+    monkeypatch.setattr(outlook, "_statements", {})
+    with django_assert_num_queries(0):
+        scheduler().prepare()
+    monkeypatch.delattr(outlook.Outlook, "_put_together")
+    with django_assert_num_queries(1):
+        assert scheduler().tick() == orm.LOOK
+
+
+def test_each_queue_has_a_statement_of_its_own(db, clock):
+    hourly(cluster="mail")
+    scheduler().tick()
+    assert sent() == []
+    scheduler(cluster_name="mail").tick()
+    assert len(sent("mail")) == 1
 
 
 def test_nothing_is_sent_before_its_time_or_twice(db, clock):

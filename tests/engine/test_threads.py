@@ -303,9 +303,9 @@ class Stage:
         self.done = 0
         self.failures = list(failures)
         self.said = []  # (succeeded, seconds until the next one)
-        self.taken = 0
+        self.taken = self.rests = 0
         self.news = threading.Event()
-        self.herald = Herald(self.take, self.publish, cycle, self.news)
+        self.herald = Herald(self.take, self.publish, cycle, self.news, self.rest)
         self.thread = threading.Thread(target=self.herald.run)
 
     def __enter__(self):
@@ -321,6 +321,9 @@ class Stage:
         self.taken += 1
         # every one is of another moment
         return snapshot(at=float(self.taken), succeeded=self.done)
+
+    def rest(self):
+        self.rests += 1
 
     def publish(self, snapshot, pause):
         if self.failures:
@@ -355,9 +358,11 @@ def test_a_herald_with_nothing_new_to_say_sleeps():
         assert stage.said == [(0, 0.005), (0, PAUSE)]
         time.sleep(0.1)
         assert stage.taken == 2, "it looks at nothing meanwhile"
+        assert stage.rests == 1
         stage.done = 1
         stage.news.set()
         wait_for(lambda: (1, 0.005) in stage.said)
+        wait_for(lambda: stage.rests == 2)
 
 
 def test_a_herald_does_not_sleep_for_ever(monkeypatch):
@@ -365,6 +370,7 @@ def test_a_herald_does_not_sleep_for_ever(monkeypatch):
     with Stage() as stage:
         wait_for(lambda: len(stage.said) > 4)
     assert {pause for _, pause in stage.said[1:-1]} == {0.02}
+    assert stage.rests == 1, "once until something happens"
 
 
 def test_a_herald_that_fails_says_so_once(caplog):

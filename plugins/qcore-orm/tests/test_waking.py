@@ -241,7 +241,7 @@ def test_an_idle_consumer_looks_rarely_and_claims_nothing(announcing):
             for _ in range(5):
                 assert broker.dequeue(wait=0.1) == []
         assert counts["claim"] == 0
-        assert counts["ahead"] <= 5, "one for each call, in place of ten"
+        assert counts["ahead"] <= 1, "the net, if it was due just then"
         assert broker._waiter._rest.is_trusted
 
 

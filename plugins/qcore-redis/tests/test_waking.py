@@ -189,6 +189,19 @@ def test_an_idle_cluster_sweeps_no_more(
     assert counted.reads >= 1
 
 
+def test_a_wait_of_an_idle_cluster_is_one_read(
+    open_broker: Open, own_redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not another one for the part of a millisecond that BLOCK cannot say."""
+    broker = open_broker({"port": own_redis_server.port})
+    broker.dequeue(wait=0.1)
+    counted = Counted(broker, monkeypatch)
+    broker._sweep_at = time.monotonic() + 60
+    for _ in range(5):
+        broker.dequeue(wait=0.0207)
+    assert counted.reads == 5
+
+
 def test_a_cluster_sweeps_while_there_are_claims(
     hurried: RedisBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,1 @@
+"""An app whose tasks tell in which process they were imported."""

@@ -1,0 +1,3 @@
+"""It ends the process that imports it, as a script does that has no guard."""
+
+raise SystemExit("not here")
