@@ -91,15 +91,19 @@ class Recorder:
         """Record until closed."""
         self._broker = self._parts.make_broker()
         while not self._closing:
-            batch = self._gather()
-            if self._is_watched and self.backlog() <= _MOST:
-                self._is_watched = False
-                self._relieved()
-            self._record([job for what, job in batch if what == "record"])
-            self._settle([job for what, job in batch if what == "finish"])
-            self._return([job for what, job in batch if what == "give back"])
-            self._tally.stir()
+            self._once()
         self._broker.close()
+
+    def _once(self) -> None:
+        # a method, so that the next wait does not keep the last batch in memory
+        batch = self._gather()
+        if self._is_watched and self.backlog() <= _MOST:
+            self._is_watched = False
+            self._relieved()
+        self._record([job for what, job in batch if what == "record"])
+        self._settle([job for what, job in batch if what == "finish"])
+        self._return([job for what, job in batch if what == "give back"])
+        self._tally.stir()
 
     def _gather(self) -> list[tuple[str, Job]]:
         batch: list[tuple[str, Job]] = []

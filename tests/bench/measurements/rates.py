@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from machine import Watch
@@ -19,6 +20,8 @@ _PILOT = 300
 _LEAST = 300
 #: Times the planned seconds that a drain may take.
 _SLACK = 4
+#: Seconds at rest until memory is looked at: what a peer gives back, it has by then.
+_SETTLE = 2.0
 
 
 def _drain(run: Run, plan: Plan) -> Figures:
@@ -41,6 +44,8 @@ def drain(run: Run, plan: Plan, tasks: int) -> Figures:
     done = run.wait_for(tasks, max(30.0, _SLACK * plan.seconds))
     quiet = run.wait_quiet() if done else 0.0
     cpu, server_cpu = run.cpu() - cpu, _cpu(servers) - server_cpu
+    if done:
+        time.sleep(_SETTLE)
     memory = run.memory()
     stored = run.ask("stored")["count"] if done else None
     run.stop()
