@@ -90,24 +90,25 @@ def route() -> str:
     return "broker" if current.broker().supports_stats else "none"
 
 
-def lifetime(pause: float = 0.0) -> float:
+def lifetime(pause: float | None = None) -> float:
     """Return for how many seconds a snapshot counts.
 
     Args:
-        pause: seconds in which the next one comes at the latest; 0: ``guard_cycle``.
+        pause: seconds in which the next one comes at the latest; None: ``guard_cycle``.
     """
     cycle = current.conf.guard_cycle
-    return max(MIN_TTL, 4 * cycle) + max(0.0, pause - cycle)
+    longer = 0.0 if pause is None else max(0.0, pause - cycle)
+    return max(MIN_TTL, 4 * cycle) + longer
 
 
-def publish(snapshot: Snapshot, pause: float = 0.0) -> None:
+def publish(snapshot: Snapshot, pause: float | None = None) -> None:
     """Make a snapshot visible to ``snapshots`` in other processes.
 
     It counts until the next one is late by a few rounds.
 
     Args:
         snapshot: of a cluster of this project.
-        pause: seconds in which the next one comes at the latest; 0: ``guard_cycle``.
+        pause: seconds in which the next one comes at the latest; None: ``guard_cycle``.
 
     Raises:
         BrokerError, StoreError: it could not be published now.

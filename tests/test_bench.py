@@ -88,6 +88,27 @@ def test_a_turn_of_qcore_loses_nothing_and_has_its_figures():
     assert drain["memory"] > 10
 
 
+def test_each_step_of_a_task_is_counted_in_two_forks(tmp_path):
+    """valgrind, which does the counting, is not needed for that."""
+    module = BENCH.with_name("instructions.py")
+    subprocess.run([sys.executable, str(module), str(tmp_path)], timeout=60, check=True)
+    lines = (tmp_path / "forks").read_text().splitlines()
+    steps = [line.split("\t") for line in lines]
+    assert [step[0] for step in steps if step[1] == "build"] == ["caller"]
+    assert {step[0] for step in steps} == {"caller", "dispatcher", "worker"}
+    forks = [int(number) for step in steps for number in step[2:]]
+    assert len(set(forks)) == 2 * len(steps)
+
+
+def test_without_valgrind_it_says_what_to_install(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    shown = bench("--instructions")
+    assert shown.returncode == 1
+    assert shown.stderr == (
+        "bench: valgrind counts instructions. Type: apt-get install valgrind\n"
+    )
+
+
 def test_ratios_are_those_of_turns_in_one_round(table):
     base = importlib.import_module("measurements.base")
     rates = base.Measurement(

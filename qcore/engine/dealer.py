@@ -46,9 +46,14 @@ class Dealer:
         self._tally = tally
         trays.tell(self.begin)
 
-    def deal(self, depth: int) -> None:
-        """Give every idle worker a job, and busy ones up to ``depth`` in advance."""
-        self._trays.keep(time.monotonic())
+    def deal(self, depth: int, long: float) -> None:
+        """Give every idle worker a job, and busy ones up to ``depth`` in advance.
+
+        Args:
+            depth: jobs on each tray, at most.
+            long: seconds after which what lies behind a task is taken back.
+        """
+        self._trays.keep(time.monotonic(), long)
         idle = self._crew.idle
         while idle and (job := self._next()):
             hand = idle.pop()

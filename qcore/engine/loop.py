@@ -160,7 +160,9 @@ class Loop:
         ):
             self._give_back_ready()  # nobody is left who could do it
         stopping = self._tally.stopping.is_set()
-        self._dealer.deal(0 if stopping else self._pace.depth(len(self.crew)))
+        workers = len(self.crew)
+        depth = 0 if stopping else self._pace.depth(workers)
+        self._dealer.deal(depth, self._pace.long(workers))
         self._make_room(arrived)
         self._tally.stir()
 

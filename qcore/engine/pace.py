@@ -14,6 +14,12 @@ _MOST = 1000
 _LYING = 0.004
 #: Jobs that may lie there at most.
 _DEEPEST = 32
+#: Seconds that tasks take on average, up to which one of them lies there all the same: a
+#: worker loses about a millisecond where the loop has to be asked for the next one, a
+#: tenth of a task of 10 ms.
+_SHORT = 0.025
+#: A task counts as long once it has taken so many seconds, and so many times the average.
+_LONG, _LONGER = 0.01, 2
 #: Seconds that the loop leaves replies unread where workers have more than twice as
 #: much work before them. Woken for each reply, the dispatcher slept and woke 0.31 times
 #: for a task; so it does 0.12 times.
@@ -48,7 +54,13 @@ class Pace:
 
     def depth(self, workers: int) -> int:
         """Return how many jobs may lie on the tray of each worker; 0 for long tasks."""
-        return min(_DEEPEST, int(self._rate / max(1, workers) * _LYING))
+        each = self._rate / max(1, workers)
+        return min(_DEEPEST, max(int(each * _LYING), int(each * _SHORT > 1)))
+
+    def long(self, workers: int) -> float:
+        """Return the seconds after which a task is long: what lies behind it goes on."""
+        each = max(self._rate / max(1, workers), 1 / _SHORT)
+        return max(_LONG, _LONGER / each)
 
     def rest(self, laid: int, workers: int) -> float:
         """Return for how many seconds nobody misses the loop.

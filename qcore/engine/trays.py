@@ -8,9 +8,6 @@ from collections.abc import Callable
 from .crew import Crew, Hand
 from .job import Job
 
-#: Seconds after which a task counts as long: what lies behind it is dealt to others.
-_LONG = 0.01
-
 
 def _begun(_hand: Hand, _job: Job) -> None:
     """Tell nobody that a worker has begun a job."""
@@ -29,6 +26,7 @@ class Trays:
         self._ready = ready
         self._begin: Callable[[Hand, Job], None] = _begun
         self._laden: set[Hand] = set()  # something lies there, or may
+        self._long = 0.0  # seconds after which what lies behind a task is taken back
 
     def tell(self, begin: Callable[[Hand, Job], None]) -> None:
         """Say who is to be told of a job that a worker has begun, as it turns out."""
@@ -62,13 +60,21 @@ class Trays:
 
     def next(self) -> list[float]:
         """Return when what lies behind a task is to be taken back, monotonic."""
-        return [hand.job.dealt + _LONG for hand in self._laden if hand.job is not None]
+        return [
+            hand.job.dealt + self._long for hand in self._laden if hand.job is not None
+        ]
 
-    def keep(self, now: float) -> None:
-        """Take back what lies behind a long task, or while somebody has nothing to do."""
+    def keep(self, now: float, long: float) -> None:
+        """Take back what lies behind a long task, or while somebody has nothing to do.
+
+        Args:
+            now: monotonic.
+            long: seconds after which a task counts as long.
+        """
+        self._long = long
         starved = bool(self._crew.idle) and not self._ready
         for hand in list(self._laden):
-            is_long = hand.job is not None and now - hand.job.dealt >= _LONG
+            is_long = hand.job is not None and now - hand.job.dealt >= long
             if is_long or (starved and hand.laid):
                 self.recall(hand)
             elif not hand.laid and not hand.unsure:

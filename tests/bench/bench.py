@@ -9,6 +9,7 @@
     python3 noxfile.py -s bench -- --store redis --measure killed,restart --patience 130
     python3 noxfile.py -s bench -- --limits
     python3 noxfile.py -s bench -- --stages
+    python3 noxfile.py -s bench -- --instructions
 
 Every peer runs its worker processes in an environment of its own, with Django loaded
 and its logging at WARNING, against servers that this run starts and ends. In each
@@ -53,6 +54,7 @@ from typing import TYPE_CHECKING, Any
 # the servers of the tests, beside this folder
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
 
+import instructions  # noqa: E402
 import limits  # noqa: E402
 import stages  # noqa: E402
 from environment import make_environment  # noqa: E402
@@ -74,6 +76,12 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     if options.stages:
         print("\n".join(stages.render(options.rounds)))
+        return
+    if options.instructions:
+        try:
+            print("\n".join(instructions.render()))
+        except LookupError as error:
+            sys.exit(f"bench: {error}")
         return
     peers = {contender.peer for contender in options.peers}
     own = {"qcore": Path(sys.executable).parent} if options.here else {}

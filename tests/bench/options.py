@@ -49,6 +49,11 @@ def read_options(description: str) -> argparse.Namespace:
     )
     add("--stages", action="store_true", help="where the time of one task goes")
     add(
+        "--instructions",
+        action="store_true",
+        help="the same in instructions, which no load of the machine changes (valgrind)",
+    )
+    add(
         "--no-fsync",
         dest="fsync",
         action="store_false",

@@ -23,6 +23,10 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+#: Seconds after which a task is long here.
+LONG = 0.01
+
+
 class Room:
     """Two workers, which are this test, and what waits for them."""
 
@@ -95,10 +99,10 @@ def test_what_lies_behind_a_long_task_is_taken_back_before_all_else(room):
     later = room.twin.claim()
     room.ready.append(later)
     room.taken(hand)
-    assert room.trays.next() == [pytest.approx(0.01)]
-    room.trays.keep(0.005)
+    room.trays.keep(0.005, LONG)
     assert len(room.trays) == 2, "it is not long yet"
-    room.trays.keep(0.01)
+    assert room.trays.next() == [pytest.approx(LONG)]
+    room.trays.keep(0.01, LONG)
     assert list(room.ready) == [behind, last, later]
     assert hand.job is long
     assert len(room.trays) == 0
@@ -109,7 +113,7 @@ def test_who_has_nothing_to_do_gets_what_others_have_not_begun(room):
     busy, idle = room.hire(1), room.hire(2)
     room.deal(busy)
     laid = room.lay(busy)
-    room.trays.keep(0.001)
+    room.trays.keep(0.001, LONG)
     assert list(room.ready) == [laid]
     assert list(room.crew.idle) == [idle]
 
@@ -132,7 +136,7 @@ def test_a_worker_that_stops_between_two_tasks_loses_the_second(room):
     second, third = room.lay(hand), room.lay(hand)
     room.taken(hand)
     assert room.crew.free(hand) is second
-    room.trays.keep(0.02)
+    room.trays.keep(0.02, LONG)
     assert list(room.ready) == [second, third]
     assert hand.job is None
     assert list(room.crew.idle) == [hand]
@@ -266,6 +270,19 @@ def test_only_short_tasks_are_laid_out():
     for moment in range(1, 50):
         pace.note(100, 5 + moment / 40)
     assert 0 < pace.depth(2) < pace.depth(1) <= 16
+
+
+@pytest.mark.parametrize(
+    ("rate", "depth", "long"),
+    [(0, 0, 0.05), (38, 0, 0.05), (42, 1, 0.048), (100, 1, 0.02), (4000, 16, 0.01)],
+)
+def test_what_is_long_depends_on_how_long_tasks_take(rate, depth, long):
+    """One that takes 10 ms is not long where all do, and the next one lies ready."""
+    pace = Pace(0.0)
+    for second in range(1, 60):
+        pace.note(rate * 4, float(second))
+    assert pace.depth(4) == depth
+    assert pace.long(4) == pytest.approx(long, rel=0.01)
 
 
 @pytest.mark.parametrize("word", [b"the last word", None])

@@ -97,7 +97,8 @@ def test_postgres_does_not_pass_what_was_claimed_before(postgres, monkeypatch):
         broker.acknowledge_many([one.receipt for one in broker.dequeue(100)])
         broker._look()  # as after a second
         plan = plan_of_claim(postgres, broker, "EXPLAIN (ANALYZE, BUFFERS)", 1)
-        pages.append(int(re.findall(r"InitPlan.*?hit=(\d+)", plan, re.DOTALL)[-1]))
+        # of the claim; that it finds nothing makes it look at the head
+        pages.append(int(re.findall(r"InitPlan.*?hit=(\d+)", plan, re.DOTALL)[0]))
     postgres.run("ALTER TABLE qcore_orm_ormq RESET (autovacuum_enabled)")
     assert pages[-1] < pages[0] + 10
 
@@ -115,6 +116,20 @@ def test_what_commits_late_is_found_within_a_second(postgres, monkeypatch):
     began = time.monotonic()
     assert [one.package for one in broker.dequeue(5, wait=5)] == [b"late"]
     assert time.monotonic() - began < 2
+    broker.close()
+
+
+def test_what_commits_late_is_found_by_who_does_not_wait(postgres, monkeypatch):
+    monkeypatch.setattr(postgresql, "LATE", 0.0)
+    monkeypatch.setattr(postgresql, "HEAD_SECONDS", 60.0)
+    broker = postgres.broker()
+    late = threading.Thread(target=enqueue_late, args=(postgres, broker.queue))
+    late.start()
+    time.sleep(0.2)
+    broker.enqueue(b"young")
+    assert [one.package for one in broker.dequeue(5)] == [b"young"]
+    late.join()
+    assert [one.package for one in broker.dequeue(5)] == [b"late"]
     broker.close()
 
 
