@@ -1,13 +1,15 @@
 """Runs in: the recorder, a thread of the dispatcher. Stores results, then acknowledges.
 
 It takes everything that waits at once: an idle cluster records single results without
-delay, and under load the batches grow by themselves.
+delay, and under load the batches grow by themselves. In between, where one result follows
+another while other tasks run, it waits for a few of them.
 """
 
 from __future__ import annotations
 
 import logging
 import queue
+import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
 
 import msgspec
@@ -29,6 +31,10 @@ _BATCH = 500
 #: Results that may wait before no more packages are claimed: two batches keep the
 #: recorder busy while more are fetched. Each takes 2 kB, in pages that stay with us.
 _MOST = 2 * _BATCH
+#: Seconds that a single result waits for others, where the last batch was so recent. Each
+#: batch is a transaction with a write to the disk: with four workers and tasks of 10 ms
+#: there were 0.7 for each task, and are 0.3; its CPU fell by a quarter, PostgreSQL's by 40 %.
+_LINGER, _RECENT = 0.005, 0.02
 
 
 class Recorder:
@@ -57,6 +63,7 @@ class Recorder:
         self._inbox: queue.SimpleQueue[tuple[str, Job] | None] = queue.SimpleQueue()
         self._patience = Patience("recorder", tally)
         self._closing = False
+        self._ended_at = 0.0  # monotonic: of the last batch
 
     # -- for other threads -------------------------------------------------------------
     def record(self, job: Job) -> None:
@@ -103,11 +110,14 @@ class Recorder:
         self._record([job for what, job in batch if what == "record"])
         self._settle([job for what, job in batch if what == "finish"])
         self._return([job for what, job in batch if what == "give back"])
+        self._ended_at = time.monotonic()
         self._tally.stir()
 
     def _gather(self) -> list[tuple[str, Job]]:
         batch: list[tuple[str, Job]] = []
         item = self._inbox.get()
+        if item is not None and self._may_wait(*item):
+            time.sleep(_LINGER)
         while True:
             if item is None:
                 self._closing = True
@@ -119,6 +129,20 @@ class Recorder:
                 item = self._inbox.get_nowait()
             except queue.Empty:
                 return batch
+
+    def _may_wait(self, what: str, job: Job) -> bool:
+        """Whether others are about to follow, and nobody waits for this one to be first.
+
+        With one task at a time, each sent when the result of the last one has come,
+        nothing would follow; and what follows up on a task must not be late.
+        """
+        return (
+            what == "record"
+            and not job.task.follows_up
+            and len(self._tally.held) > 1
+            and self._inbox.empty()
+            and time.monotonic() - self._ended_at < _RECENT
+        )
 
     # -- storing ---------------------------------------------------------------------------
     def _record(self, jobs: Sequence[Job]) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
+from types import SimpleNamespace
 
 import pytest
+from chores.ledger import wait_for
 from chores.twin import Broken, Twin
 
 from qcore.engine import recorder as module
@@ -56,6 +59,52 @@ class Desk:
 @pytest.fixture
 def desk(request):
     return Desk(request.node.name)
+
+
+def linger(desk, monkeypatch, job, meanwhile):
+    """Record a job; return whether the recorder waited, when ``meanwhile`` is called."""
+    waited = []
+
+    def sleep(seconds):
+        waited.append(seconds)
+        meanwhile()
+
+    clock = SimpleNamespace(sleep=sleep, monotonic=time.monotonic)
+    monkeypatch.setattr(module, "time", clock)
+    desk.recorder.record(job)
+    thread = threading.Thread(target=desk.recorder.run)
+    thread.start()
+    wait_for(lambda: desk.counts != (0, 0, 0))
+    desk.recorder.close()
+    thread.join(20)
+    assert not thread.is_alive()
+    return bool(waited)
+
+
+def test_results_that_follow_one_another_are_stored_together(desk, monkeypatch):
+    first, second = desk.twin.ended(), desk.twin.ended()
+    desk.recorder._ended_at = time.monotonic()
+    assert linger(desk, monkeypatch, first, lambda: desk.recorder.record(second))
+    assert desk.twin.calls == ["save", "acknowledge"]
+    assert desk.counts == (2, 0, 0)
+
+
+def test_a_result_that_nothing_follows_does_not_wait(desk, monkeypatch):
+    desk.recorder._ended_at = time.monotonic()
+    assert not linger(desk, monkeypatch, desk.twin.ended(), lambda: None)
+
+
+def test_the_first_result_after_a_pause_does_not_wait(desk, monkeypatch):
+    job, _running = desk.twin.ended(), desk.twin.claim()
+    desk.recorder._ended_at = time.monotonic() - 1
+    assert not linger(desk, monkeypatch, job, lambda: None)
+
+
+def test_what_is_followed_up_does_not_wait(desk, monkeypatch):
+    job, _running = desk.twin.ended(hook="shop.tasks.done"), desk.twin.claim()
+    desk.recorder._ended_at = time.monotonic()
+    assert not linger(desk, monkeypatch, job, lambda: None)
+    assert desk.followed == [job]
 
 
 def test_stored_then_acknowledged_in_one_batch(desk):
