@@ -78,7 +78,6 @@ def parts(conf: Conf) -> Parts:
         report=report,
         before_fork=_before_fork,
         after_fork=lambda _role: connections.keep_open(conf.retry),
-        refresh=tidy.before,
         tidy=tidy.after,
         before_exit=_before_exit,
     )

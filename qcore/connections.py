@@ -2,20 +2,23 @@
 
 Django closes and opens connections around each web request; a cluster has no requests.
 Here a connection stays open from task to task, whatever ``CONN_MAX_AGE`` says (with its
-default of 0 each task would pay for a new one), and is checked after a pause.
+default of 0 each task would pay for a new one), and is checked before a task uses it.
 """
 
 from __future__ import annotations
 
 import logging
-import time
+import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections
-from django.utils import timezone, translation
+from django.db.backends.signals import connection_created
+from django.utils import translation
 
 if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
     from .envelope import Task
 
 logger = logging.getLogger("qcore.worker")
@@ -23,9 +26,6 @@ logger = logging.getLogger("qcore.worker")
 #: Seconds for which a PostgreSQL host may be silent: the least and the most. libpq
 #: takes no time-out below two.
 _SILENCE = (2.0, 15.0)
-#: Seconds without a task after which a connection is checked before it is used: the
-#: server, or something on the way to it, may have closed it.
-_STALE = 1.0
 
 
 def keep_open(lease: float) -> None:
@@ -84,23 +84,29 @@ def close_all() -> None:
 
 
 class Tidy:
-    """Gives each task the Django that the first one had."""
+    """Gives each task the connections that the first one had.
+
+    Only those that have been open are looked at. To ask Django for all of them after
+    each task took as many instructions as the task; most tasks use none, or one.
+    """
 
     def __init__(self) -> None:
-        self._last = time.monotonic()
-        _speak_default()  # it loads something, which the workers are to share
+        self._opened: list[BaseDatabaseWrapper] = []
+        connection_created.connect(self._note)
+        # it loads something, which the workers are to share
+        translation.deactivate()
 
-    def before(self) -> None:
-        """Have connections checked that have not been used for a while."""
-        if time.monotonic() - self._last < _STALE:
-            return
-        for connection in connections.all(initialized_only=True):
-            # not in the stubs: the flag that Django itself resets for each request
-            connection.health_check_done = False  # type: ignore[attr-defined]
+    def _note(self, connection: BaseDatabaseWrapper, **_: object) -> None:
+        # those of other threads are theirs
+        if (
+            threading.current_thread() is threading.main_thread()
+            and connection not in self._opened
+        ):
+            self._opened.append(connection)
 
     def after(self, task: Task) -> None:
-        """Undo what a task may have left: transactions, broken connections, language."""
-        for connection in connections.all(initialized_only=True):
+        """Undo what a task may have left: transactions, broken connections."""
+        for connection in self._opened:
             if connection.in_atomic_block or not _is_autocommit(connection):
                 logger.warning(
                     "%s id=%s left a transaction open on %r; rolled back",
@@ -113,23 +119,18 @@ class Tidy:
                 connection.savepoint_ids.clear()
                 connection.needs_rollback = False
                 connection.close()
-            else:
+            elif connection.errors_occurred:
                 connection.close_if_unusable_or_obsolete()
+            # As before each request: whoever uses it next has it checked first. Not in
+            # the stubs.
+            connection.health_check_done = False  # type: ignore[attr-defined]
             # as reset_queries() does, which would look for all of them once more
             connection.queries_log.clear()
-        _speak_default()
-        self._last = time.monotonic()
 
 
-def _speak_default() -> None:
-    """Go back to the language and the time zone of the settings."""
-    translation.deactivate()
-    timezone.deactivate()
-
-
-def _is_autocommit(connection: object) -> bool:
+def _is_autocommit(connection: BaseDatabaseWrapper) -> bool:
     """Whether a connection is in the mode that its settings ask for."""
     return (
-        connection.connection is None  # type: ignore[attr-defined]
-        or connection.autocommit == connection.settings_dict["AUTOCOMMIT"]  # type: ignore[attr-defined]
+        connection.connection is None
+        or connection.autocommit == connection.settings_dict["AUTOCOMMIT"]
     )

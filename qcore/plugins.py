@@ -104,7 +104,8 @@ class Registry:
         self._providers: dict[str, dict[str, tuple[Provider, Plugin]]] = {
             kind: {} for kind in KINDS
         }
-        if os.environ.get("QCORE_TRACE_HOOKS") == "1":
+        self._is_traced = os.environ.get("QCORE_TRACE_HOOKS") == "1"
+        if self._is_traced:
             self._pm.trace.root.setwriter(sys.stderr.write)
             self._pm.enable_tracing()
         self._load(set(only) if only is not None else _wanted())
@@ -263,6 +264,19 @@ class Registry:
             if plugin.name == name and plugin.error:
                 return plugin
         return None
+
+    def first(self, hook: str, **arguments: Any) -> Any:
+        """Return what pluggy does for a hook of which the first result counts.
+
+        Nearly always the built-in implementation is the only one. Then it is called as
+        it is; by way of pluggy, that took as many instructions as half of a short task.
+        """
+        caller = getattr(self._pm.hook, hook)
+        implementations = caller.get_hookimpls()
+        if len(implementations) != 1 or self._is_traced:
+            return caller(**arguments)
+        (only,) = implementations
+        return only.function(*[arguments[name] for name in only.argnames])
 
     # -- observers -------------------------------------------------------------
     def notify(self, hook: str, **arguments: Any) -> None:

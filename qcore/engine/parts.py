@@ -38,6 +38,5 @@ class Parts:
     report: Callable[..., None] = nothing  # of a death: see tasks.execution.report
     before_fork: Callable[[], None] = nothing  # in the sentinel: let connections go
     after_fork: Callable[[str], None] = nothing  # in the child, with its role
-    refresh: Callable[[], None] = nothing  # in a worker, before each task
-    tidy: Callable[[Task], None] = nothing  # and after it
+    tidy: Callable[[Task], None] = nothing  # in a worker, after each task
     before_exit: Callable[[], None] = nothing  # in every process: flush reporters

@@ -8,6 +8,7 @@ import signal
 import socket
 import time
 from collections.abc import Sequence
+from contextvars import copy_context
 from types import FrameType
 
 from ..envelope import Outcome, Task
@@ -99,16 +100,17 @@ class Worker:
 
     def _obey(self, order: Order) -> Reply:
         task = peek(order.package)
-        self._parts.refresh()
+        # Language, time zone and whatever else is a context variable end with the task.
+        apart = copy_context()
         self._busy = True
         self._title(f"{task.func} {task.id}")
         ended = error = following = None
         try:
             if order.kind == FOLLOW_UP:
                 assert order.ended is not None
-                following = self._follow_up(task, order.attempt, order.ended)
+                following = apart.run(self._follow_up, task, order.attempt, order.ended)
             else:
-                ended, error = execute(task, order.attempt, self._origin)
+                ended, error = apart.run(execute, task, order.attempt, self._origin)
                 self._done += 1
         except TaskStopped:
             # the signal came between the task and this line

@@ -114,8 +114,10 @@ def _call(task: Task) -> Any:
     seconds = choose(task.options.timeout, current.conf.timeout)
     outer, Running.depth = Running.depth, task.depth
     try:
-        return current.registry.hook.qcore_run_task(
-            task=task, call=lambda: _timed(task, function, args, kwargs, seconds)
+        return current.registry.first(
+            "qcore_run_task",
+            task=task,
+            call=lambda: _timed(task, function, args, kwargs, seconds),
         )
     except SystemExit as error:
         raise TaskError(f"the task called sys.exit({error.code!r})") from error

@@ -43,7 +43,8 @@ def set_up(folder: Path, database: dict[str, Any]) -> None:
 
 def steps() -> Iterator[Step]:
     """Yield the steps in the order of the walk; Django is set up, and has a database."""
-    from django.db import connection
+    from django.db import connections as django_connections
+    from django.db.backends.signals import connection_created
 
     from qcore import connections
     from qcore.current import current
@@ -64,8 +65,9 @@ def steps() -> Iterator[Step]:
     order = pack_run(package, 1, 1)
     reply = Reply(execute(task, 1, "host:1")[0], 1, 0)
     frame = pack_reply(reply)
-    connection.ensure_connection()
     tidy, fitness = connections.Tidy(), Fitness(5.0)
+    used = django_connections["default"]  # as by a task
+    connection_created.send(type(used), connection=used)
 
     yield Step("caller", "build", lambda: build(FUNC, (5,)))
     yield Step("caller", "encode and sign", lambda: signer.sign(task))

@@ -164,6 +164,29 @@ def test_hook_calls_can_be_traced(
     Registry().hook.qcore_checks(conf=conf())
     assert "qcore_checks" in capsys.readouterr().err
 
+    Registry().first("qcore_run_task", task=None, call=list)
+    assert "qcore_run_task" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("installed", [False, True])
+def test_the_first_result_is_taken(fakes: FakePlugins, installed: bool) -> None:
+    """With the built-in implementation alone, and with one before it that takes part."""
+    calls: list[str] = []
+
+    @hookimpl
+    def qcore_run_task(call: Any) -> Any:
+        calls.append("plugin")
+        return call()
+
+    if installed:
+        fakes.add("a", qcore_run_task=qcore_run_task)
+    first = Registry().first
+    assert first("qcore_run_task", task=None, call=lambda: 7) == 7
+    assert first("qcore_run_task", task=None, call=lambda: None) is None
+    with pytest.raises(ZeroDivisionError):
+        first("qcore_run_task", task=None, call=lambda: 1 // 0)
+    assert calls.count("plugin") == (3 if installed else 0)
+
 
 # -- looking up ------------------------------------------------------------------
 def test_what_is_not_installed_is_named_with_its_command(fakes: FakePlugins) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+from types import SimpleNamespace
+
 import pytest
+from django.db.backends.signals import connection_created
 
 from qcore import connections
 
@@ -43,3 +47,26 @@ def test_only_postgresql_is_told(monkeypatch):
     assert told == {"a", "b"}
     assert "pool" not in settings["a"]["OPTIONS"]
     assert {one["CONN_MAX_AGE"] for one in settings.values()} == {None}
+
+
+def test_only_connections_that_were_opened_here_are_looked_at():
+    """Those of a thread that a task has started are the thread's."""
+    tidy = connections.Tidy()
+
+    def opened(name):
+        connection = SimpleNamespace(
+            alias=name, in_atomic_block=False, connection=None, errors_occurred=False,
+            health_check_done=True, queries_log=[name],
+        )  # fmt: skip
+        connection_created.send(SimpleNamespace, connection=connection)
+        return connection
+
+    ours = opened("ours")
+    theirs = []
+    thread = threading.Thread(target=lambda: theirs.append(opened("theirs")))
+    thread.start()
+    thread.join()
+    tidy.after(SimpleNamespace(func="shop.tasks.add", id="1"))
+    assert (ours.health_check_done, ours.queries_log) == (False, [])
+    (other,) = theirs
+    assert (other.health_check_done, other.queries_log) == (True, ["theirs"])
