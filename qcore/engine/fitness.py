@@ -1,9 +1,9 @@
 """Runs in: a worker. Whether it is fit for another task, after what the last one left.
 
 Most of what a task leaves behind can be undone, and is: here the handlers of signals, and
-connections in `Parts.tidy`; context variables are the task's own. What cannot ends the worker in order, and a fresh one takes
-its place: memory that ran out, a thread that runs on, a standard stream that was closed.
-Each is named in the log with the task.
+connections in `Parts.tidy`; context variables are the task's own. What cannot ends the
+worker in order, and a fresh one takes its place: memory that ran out, a thread that runs on,
+a standard stream that was closed. Each is named in the log with the task.
 """
 
 from __future__ import annotations

@@ -19,7 +19,8 @@ class Scheduler:
         """Do, before a cluster forks, what its processes can share.
 
         It is called once, on a scheduler that never ticks, in the process that all others
-        are forked from. It may read and compile; it must ask no service and start no thread.
+        are forked from. It may read and compile; it starts no thread, and it raises nothing
+        where a service is away.
         """
 
     def tick(self) -> float:

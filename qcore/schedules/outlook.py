@@ -8,12 +8,13 @@ dispatcher is forked, where that can be: it touches, and there would copy, 1.6 M
 from __future__ import annotations
 
 import datetime as dt
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from django.conf import settings
-from django.db import connections
+from django.db import Error, connections
 from django.db.models import Min, Value
 from django.utils import timezone
 
@@ -33,6 +34,8 @@ class View(NamedTuple):
     is_unsent: bool  # whether a slot has fired and is nobody's to send
 
 
+logger = logging.getLogger("qcore.scheduler")
+
 #: What was put together in this process or in the one that it was forked from.
 _statements: dict[tuple[object, ...], _Statement] = {}
 
@@ -50,8 +53,16 @@ class Outlook:
         self._database = database
 
     def prepare(self) -> None:
-        """Put the statement together; no database is asked."""
-        self._statement(timezone.now())
+        """Put the statement together, where that asks no database that is away.
+
+        Django has to know the version of MariaDB for it.
+        """
+        try:
+            self._statement(timezone.now())
+        except Error as error:
+            logger.debug(
+                "the first look will be put together when it is due: %s", error
+            )
 
     def look(self, now: dt.datetime) -> View:
         """Return what is ahead at a moment.

@@ -98,6 +98,18 @@ def test_what_a_cluster_prepares_its_ticks_need_not(
         assert scheduler().tick() == orm.LOOK
 
 
+def test_a_cluster_starts_while_the_database_is_away(db, monkeypatch):
+    monkeypatch.setattr(outlook, "_statements", {})
+
+    def refuse(self, now):
+        raise OperationalError("gone away")
+
+    with monkeypatch.context() as away:
+        away.setattr(outlook.Outlook, "_put_together", refuse)
+        scheduler().prepare()
+    assert scheduler().tick() == orm.LOOK
+
+
 def test_each_queue_has_a_statement_of_its_own(db, clock):
     hourly(cluster="mail")
     scheduler().tick()
