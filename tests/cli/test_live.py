@@ -162,6 +162,7 @@ publish(Snapshot(
 """
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("size", [(24, 80), (50, 160), (10, 40)], ids=str)
 @pytest.mark.parametrize("boxes", [True, False], ids=["boxes", "plain"])
 def test_forty_workers_in_a_terminal(asleep, boxes, size):

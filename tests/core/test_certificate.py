@@ -14,6 +14,8 @@ from cli_project import clean_environment
 from qcore import __version__
 from qcore.brokers.base import CAPABILITIES
 
+pytestmark = pytest.mark.once
+
 SUITES = '''
 import pytest
 

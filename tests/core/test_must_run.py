@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).resolve().parents[2]
 SKIPPED = "import pytest\n\ndef test_one():\n    pytest.skip('no server')\n"
 PASSED = "\n\ndef test_two():\n    assert True\n"

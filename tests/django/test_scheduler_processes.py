@@ -59,6 +59,7 @@ def start(code: str, database: Path) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.once
 @pytest.mark.fault("F1")
 @pytest.mark.fault("F2")
 def test_ten_clusters_send_two_hundred_slots_once(sqlite_file: Path):
