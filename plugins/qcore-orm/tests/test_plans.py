@@ -103,33 +103,25 @@ def test_postgres_does_not_pass_what_was_claimed_before(postgres, monkeypatch):
     assert pages[-1] < pages[0] + 10
 
 
-def test_what_commits_late_is_found_within_a_second(postgres, monkeypatch):
+@pytest.mark.parametrize(
+    ("wait", "head_seconds"), [(5, 1.0), (0, 60.0)], ids=["waiting", "not waiting"]
+)
+def test_what_commits_late_is_found_all_the_same(
+    postgres, monkeypatch, wait, head_seconds
+):
     """It became visible, by its own clock, before others that were claimed meanwhile."""
     monkeypatch.setattr(postgresql, "LATE", 0.0)
+    monkeypatch.setattr(postgresql, "HEAD_SECONDS", head_seconds)
     broker = postgres.broker()
     late = threading.Thread(target=enqueue_late, args=(postgres, broker.queue))
     late.start()
     time.sleep(0.2)
     broker.enqueue(b"young")
-    assert [one.package for one in broker.dequeue(5, wait=5)] == [b"young"]
+    assert [one.package for one in broker.dequeue(5, wait=wait)] == [b"young"]
     late.join()
     began = time.monotonic()
-    assert [one.package for one in broker.dequeue(5, wait=5)] == [b"late"]
+    assert [one.package for one in broker.dequeue(5, wait=wait)] == [b"late"]
     assert time.monotonic() - began < 2
-    broker.close()
-
-
-def test_what_commits_late_is_found_by_who_does_not_wait(postgres, monkeypatch):
-    monkeypatch.setattr(postgresql, "LATE", 0.0)
-    monkeypatch.setattr(postgresql, "HEAD_SECONDS", 60.0)
-    broker = postgres.broker()
-    late = threading.Thread(target=enqueue_late, args=(postgres, broker.queue))
-    late.start()
-    time.sleep(0.2)
-    broker.enqueue(b"young")
-    assert [one.package for one in broker.dequeue(5)] == [b"young"]
-    late.join()
-    assert [one.package for one in broker.dequeue(5)] == [b"late"]
     broker.close()
 
 
