@@ -208,7 +208,7 @@ class Registry:
     # -- looking up ------------------------------------------------------------
     @property
     def hook(self) -> Any:
-        """pluggy's relay: ``registry.hook.qcore_run_task(task=..., call=...)``."""
+        """pluggy's relay: ``registry.hook.qcore_checks(conf=...)``."""
         return self._pm.hook
 
     def providers(self, kind: str) -> dict[str, Provider]:
@@ -275,8 +275,7 @@ class Registry:
         implementations = caller.get_hookimpls()
         if len(implementations) != 1 or self._is_traced:
             return caller(**arguments)
-        (only,) = implementations
-        return only.function(*[arguments[name] for name in only.argnames])
+        return _call(implementations[0], arguments)
 
     # -- observers -------------------------------------------------------------
     def notify(self, hook: str, **arguments: Any) -> None:
@@ -287,9 +286,8 @@ class Registry:
         """
         caller = getattr(self._pm.hook, hook)
         for implementation in caller.get_hookimpls():
-            values = [arguments[name] for name in implementation.argnames]
             try:
-                implementation.function(*values)
+                _call(implementation, arguments)
             except Exception:
                 logger.exception(
                     "plugin %s failed in %s", implementation.plugin_name, hook
@@ -298,6 +296,11 @@ class Registry:
     def observed(self, hook: str) -> bool:
         """Whether anybody implements a hook; lets callers skip building its arguments."""
         return bool(getattr(self._pm.hook, hook).get_hookimpls())
+
+
+def _call(implementation: pluggy.HookImpl, arguments: dict[str, Any]) -> Any:
+    """Call an implementation with those of the arguments that it takes."""
+    return implementation.function(*[arguments[n] for n in implementation.argnames])
 
 
 def _wanted() -> set[str] | None:

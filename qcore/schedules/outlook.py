@@ -27,17 +27,17 @@ if TYPE_CHECKING:
     from ..conf import Conf
 
 
+logger = logging.getLogger("qcore.scheduler")
+
+#: What was put together in this process or in the one that it was forked from.
+_statements: dict[tuple[object, ...], _Statement] = {}
+
+
 class View(NamedTuple):
     """What one look has seen."""
 
     next_run: dt.datetime | None  # of the first schedule that may fire; None: no such
     is_unsent: bool  # whether a slot has fired and is nobody's to send
-
-
-logger = logging.getLogger("qcore.scheduler")
-
-#: What was put together in this process or in the one that it was forked from.
-_statements: dict[tuple[object, ...], _Statement] = {}
 
 
 class Outlook:

@@ -15,8 +15,8 @@ logger = logging.getLogger("qcore.cluster")
 MODULE = "tasks"
 
 
-def preload() -> list[str]:
-    """Import the module ``tasks`` of each installed app, and return the names of these.
+def preload() -> None:
+    """Import the module ``tasks`` of each installed app.
 
     One that cannot be imported is told of and left out: its tasks will fail with the same
     error, and those of the others go on.
@@ -24,7 +24,6 @@ def preload() -> list[str]:
     from django.apps import apps
     from django.utils.module_loading import module_has_submodule
 
-    names = []
     for app in apps.get_app_configs():
         if not module_has_submodule(app.module, MODULE):
             continue
@@ -33,6 +32,3 @@ def preload() -> list[str]:
             import_module(name)
         except (Exception, SystemExit):
             logger.exception("%s cannot be imported, so its tasks will fail", name)
-        else:
-            names.append(name)
-    return names

@@ -58,12 +58,12 @@ class FileWatch:
     def _wait(self, events: FileEvents, seconds: float) -> bool:
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
-            written = events.wait(min(left, self._rest.left()))
-            if written:
-                self._rest.announced()
-            elif self._rest.left() > 0:
+            if not events.wait(min(left, self._rest.left())):
+                if self._rest.look_if_due():
+                    return True
                 continue
-            for settling in SETTLING if written else SETTLING[:1]:
+            self._rest.announced()
+            for settling in SETTLING:
                 time.sleep(settling)
                 if self._rest.look():
                     return True

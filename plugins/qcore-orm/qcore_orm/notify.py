@@ -64,7 +64,7 @@ class Listener:
             if self._wrapper is None:
                 return self._polling.pause(left)
             told = self._receive(self._wrapper, min(left, self._rest.left()))
-            if told or (self._rest.left() <= 0 and self._rest.look()):
+            if told or self._rest.look_if_due():
                 return True
         return False
 

@@ -106,6 +106,10 @@ class Rest:
         self._at = time.monotonic() + min(seconds, longest)
         return seconds <= 0
 
+    def look_if_due(self) -> bool:
+        """Look if it is time to; return whether a package may be visible."""
+        return self.left() <= 0 and self.look()
+
     def left(self) -> float:
         """Return the seconds until the next look is due."""
         return max(0.0, self._at - time.monotonic())
