@@ -1,15 +1,8 @@
-"""Runs in: the recorder, a thread of the dispatcher. Stores results, then acknowledges.
-
-It takes everything that waits at once: an idle cluster records single results without
-delay, and under load the batches grow by themselves. In between, where one result follows
-another while other tasks run, it waits for a few of them.
-"""
+"""Runs in: the recorder, a thread of the dispatcher. Stores results, then acknowledges."""
 
 from __future__ import annotations
 
 import logging
-import queue
-import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
 
 import msgspec
@@ -18,6 +11,7 @@ from ..envelope import Outcome, Result, Task
 from ..errors import BrokerError, BrokerUnavailable, QcoreError, StoreError
 from ..results import routing
 from ..tasks.execution import first_line
+from .backlog import Backlog
 from .job import Job
 from .parts import Parts, nothing
 from .patience import Patience
@@ -25,16 +19,6 @@ from .tally import Tally
 from .verdict import Verdict, judge
 
 logger = logging.getLogger("qcore.recorder")
-
-#: Results in one batch at most; more gain nothing and make one statement large.
-_BATCH = 500
-#: Results that may wait before no more packages are claimed: two batches keep the
-#: recorder busy while more are fetched. Each takes 2 kB, in pages that stay with us.
-_MOST = 2 * _BATCH
-#: Seconds that a single result waits for others, where the last batch was so recent. Each
-#: batch is a transaction with a write to the disk: with four workers and tasks of 10 ms
-#: there were 0.7 for each task, and are 0.3; its CPU fell by a quarter, PostgreSQL's by 40 %.
-_LINGER, _RECENT = 0.005, 0.02
 
 
 class Recorder:
@@ -58,91 +42,50 @@ class Recorder:
         self._conf = parts.conf
         self._tally = tally
         self._follow_up = follow_up
-        self._relieved = relieved
-        self._is_watched = False
-        self._inbox: queue.SimpleQueue[tuple[str, Job] | None] = queue.SimpleQueue()
+        self._backlog = Backlog(tally, relieved)
         self._patience = Patience("recorder", tally)
-        self._closing = False
-        self._ended_at = 0.0  # monotonic: of the last batch
 
     # -- for other threads -------------------------------------------------------------
     def record(self, job: Job) -> None:
         """Store the end of a job and settle it."""
-        self._inbox.put(("record", job))
+        self._backlog.put("record", job)
 
     def finish(self, job: Job) -> None:
         """Settle a job whose success is stored and whose follow-up is done."""
-        self._inbox.put(("finish", job))
+        self._backlog.put("finish", job)
 
     def give_back(self, job: Job) -> None:
         """Return a job to the broker, for whoever wants it next."""
-        self._inbox.put(("give back", job))
+        self._backlog.put("give back", job)
 
     def close(self) -> None:
         """End once everything before this call is recorded."""
-        self._inbox.put(None)
+        self._backlog.close()
 
     def backlog(self) -> int:
         """Return how many jobs wait to be recorded."""
-        return self._inbox.qsize()
+        return len(self._backlog)
 
     def is_behind(self) -> bool:
         """Whether results come faster than they are stored; if so, ``relieved`` follows."""
-        # before the look: else the batch that ends the queue could come in between
-        self._is_watched = True
-        self._is_watched = self.backlog() > _MOST
-        return self._is_watched
+        return self._backlog.is_too_long()
 
     # -- the thread ----------------------------------------------------------------------
     def run(self) -> None:
         """Record until closed."""
         self._broker = self._parts.make_broker()
-        while not self._closing:
+        while not self._backlog.is_closed:
             self._once()
         self._broker.close()
 
     def _once(self) -> None:
         # a method, so that the next wait does not keep the last batch in memory
-        batch = self._gather()
-        if self._is_watched and self.backlog() <= _MOST:
-            self._is_watched = False
-            self._relieved()
+        batch = self._backlog.take()
         self._record([job for what, job in batch if what == "record"])
         self._settle([job for what, job in batch if what == "finish"])
         self._return([job for what, job in batch if what == "give back"])
-        self._ended_at = time.monotonic()
+        self._backlog.done()
         self._tally.stir()
-
-    def _gather(self) -> list[tuple[str, Job]]:
-        batch: list[tuple[str, Job]] = []
-        item = self._inbox.get()
-        if item is not None and self._may_wait(*item):
-            time.sleep(_LINGER)
-        while True:
-            if item is None:
-                self._closing = True
-                return batch
-            batch.append(item)
-            if len(batch) >= _BATCH:
-                return batch
-            try:
-                item = self._inbox.get_nowait()
-            except queue.Empty:
-                return batch
-
-    def _may_wait(self, what: str, job: Job) -> bool:
-        """Whether others are about to follow, and nobody waits for this one to be first.
-
-        With one task at a time, each sent when the result of the last one has come,
-        nothing would follow; and what follows up on a task must not be late.
-        """
-        return (
-            what == "record"
-            and not job.task.follows_up
-            and len(self._tally.held) > 1
-            and self._inbox.empty()
-            and time.monotonic() - self._ended_at < _RECENT
-        )
 
     # -- storing ---------------------------------------------------------------------------
     def _record(self, jobs: Sequence[Job]) -> None:

@@ -174,7 +174,7 @@ class Stepped:
     def record(self) -> None:
         """Record all that waits to be recorded."""
         self.recorder.close()
-        self.recorder._closing = False
+        self.recorder._backlog.is_closed = False
         self.recorder.run()
 
     def keep(self) -> None:

@@ -10,6 +10,7 @@ import pytest
 from chores.ledger import wait_for
 from chores.twin import Broken, Twin
 
+from qcore.engine import backlog
 from qcore.engine import recorder as module
 from qcore.engine.job import Job
 from qcore.engine.recorder import Recorder
@@ -70,7 +71,7 @@ def linger(desk, monkeypatch, job, meanwhile):
         meanwhile()
 
     clock = SimpleNamespace(sleep=sleep, monotonic=time.monotonic)
-    monkeypatch.setattr(module, "time", clock)
+    monkeypatch.setattr(backlog, "time", clock)
     desk.recorder.record(job)
     thread = threading.Thread(target=desk.recorder.run)
     thread.start()
@@ -83,26 +84,26 @@ def linger(desk, monkeypatch, job, meanwhile):
 
 def test_results_that_follow_one_another_are_stored_together(desk, monkeypatch):
     first, second = desk.twin.ended(), desk.twin.ended()
-    desk.recorder._ended_at = time.monotonic()
+    desk.recorder._backlog._ended_at = time.monotonic()
     assert linger(desk, monkeypatch, first, lambda: desk.recorder.record(second))
     assert desk.twin.calls == ["save", "acknowledge"]
     assert desk.counts == (2, 0, 0)
 
 
 def test_a_result_that_nothing_follows_does_not_wait(desk, monkeypatch):
-    desk.recorder._ended_at = time.monotonic()
+    desk.recorder._backlog._ended_at = time.monotonic()
     assert not linger(desk, monkeypatch, desk.twin.ended(), lambda: None)
 
 
 def test_the_first_result_after_a_pause_does_not_wait(desk, monkeypatch):
     job, _running = desk.twin.ended(), desk.twin.claim()
-    desk.recorder._ended_at = time.monotonic() - 1
+    desk.recorder._backlog._ended_at = time.monotonic() - 1
     assert not linger(desk, monkeypatch, job, lambda: None)
 
 
 def test_what_is_followed_up_does_not_wait(desk, monkeypatch):
     job, _running = desk.twin.ended(hook="shop.tasks.done"), desk.twin.claim()
-    desk.recorder._ended_at = time.monotonic()
+    desk.recorder._backlog._ended_at = time.monotonic()
     assert not linger(desk, monkeypatch, job, lambda: None)
     assert desk.followed == [job]
 
@@ -312,7 +313,7 @@ def test_backlog(desk):
 
 
 def test_who_waits_for_the_backlog_is_told_when_it_is_gone(desk, monkeypatch):
-    monkeypatch.setattr(module, "_MOST", 2)
+    monkeypatch.setattr(backlog, "_MOST", 2)
     told = []
     desk.recorder = Recorder(
         desk.twin.parts, desk.twin.tally, [].append, lambda: told.append("relieved")
