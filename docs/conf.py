@@ -16,8 +16,9 @@ copyright = author
 version = release = __version__
 
 extensions = ["myst_parser"]
-# parts/ is the code that writes the generated parts of the pages
-exclude_patterns = ["_build", "parts"]
+# parts/ is the code that writes the generated parts of the pages, changes/ the fragments
+# of the next changelog
+exclude_patterns = ["_build", "parts", "changes"]
 
 myst_enable_extensions = ["deflist"]
 # anchors such as configuration.md#timeout, the same as those of code hosts
