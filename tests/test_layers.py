@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS: dict[int, tuple[str, str]] = {
     0: (
         "the words: standard library, pluggy, msgspec",
-        """errors findings masking known processes conf envelope serializers signing
+        """errors findings masking known names processes conf envelope serializers signing
         hookspecs""",
     ),
     1: (

@@ -1,0 +1,72 @@
+"""Names: what a queue, a cluster, a group or a task may be called.
+
+Names enter at many places (a call, a schedule, a setting) and go through packages,
+services and databases, some of which refuse NUL, lone surrogates or long texts. So they
+are judged once, where they enter, and with these words.
+"""
+
+from __future__ import annotations
+
+#: Characters of the name of a queue, and so of a cluster.
+QUEUE = 255
+#: Characters of the name of a task and of the label of a group. Stores shorten a name
+#: of more than 100 characters and find it again; this bounds what a package carries.
+LABEL = 1000
+
+
+def queue_fault(name: object) -> str:
+    """Return what is wrong with the name of a queue or cluster; ``""`` if nothing is.
+
+    The text continues a sentence that begins with what the name is for:
+    ``is 5 (int), expected a text: '5'``.
+    """
+    return _fault(name, QUEUE)
+
+
+def label_fault(name: object) -> str:
+    """Return what is wrong with the name of a task or a group; ``""`` if nothing is."""
+    return _fault(name, LABEL)
+
+
+def plain(name: str) -> str:
+    """Return a name as a ``str`` and nothing more; Django's SafeString is a subclass."""
+    return name if type(name) is str else str.__str__(name)
+
+
+def _fault(name: object, longest: int) -> str:
+    if not isinstance(name, str):
+        return f"is {shown(name)}, expected a text{_as_text(name)}"
+    if not name:
+        return "is empty, expected a text of one character or more"
+    if len(name) > longest:
+        return f"has {len(name):,} characters, expected up to {longest}: {shown(name)}"
+    if "\0" in name:
+        return f"is {shown(name)}, expected a text without the character NUL"
+    if not encodable(name):
+        return f"is {shown(name)}, expected a text without lone surrogates"
+    return ""
+
+
+def encodable(text: str) -> bool:
+    """Return whether a text can be written as UTF-8: lone surrogates cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def shown(value: object, limit: int = 60) -> str:
+    """Return a value and its type for an error message, whatever its ``repr`` does."""
+    kind = type(value).__name__
+    try:
+        text = ascii(value)
+    except Exception:  # noqa: BLE001 - a stranger's __repr__ may raise anything
+        return f"an object of type {kind}"
+    text = text if len(text) <= limit else f"{text[: limit - 3]}..."
+    return text if value is None else f"{text} ({kind})"
+
+
+def _as_text(value: object) -> str:
+    """Return what to write instead of a number: ``: '5'``."""
+    return f": {str(value)!r}" if type(value) is int and abs(value) < 2**63 else ""
