@@ -19,7 +19,7 @@ from .conf import Conf
 from .errors import ConfigError
 from .masking import mask_url
 from .plugins import Registry
-from .signing import Signer
+from .signing import Signer, size_limit
 
 if TYPE_CHECKING:
     from .brokers.base import Broker
@@ -219,7 +219,12 @@ def make_signer(conf: Conf) -> Signer:
             "tasks are signed and there is no key: SECRET_KEY is empty. Set it in"
             " Django's settings, or Q_CLUSTER['signing_keys']."
         )
-    return Signer(conf.signing_secrets, conf.name, compress=conf.compress)
+    return Signer(
+        conf.signing_secrets,
+        conf.name,
+        compress=conf.compress,
+        max_size=size_limit(conf.max_payload),
+    )
 
 
 current = Current()

@@ -5,7 +5,11 @@ task in MessagePack. The MAC (HMAC-SHA256) covers everything else, and so the
 queue and the content type that stand inside the task. Its key is derived from
 the project's secret and its name, so neither another project with the same
 secret nor another use of the secret can make one. Nothing is decoded before
-the MAC has been verified.
+the MAC has been verified, and nothing over the limit of size is hashed.
+
+Every version has the head and the MAC where this one has them, made with the same key.
+So a package of a later release proves first that it is genuine, and only then is
+taken for one: anybody can write a version byte.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from collections.abc import Sequence
 import msgspec
 
 from .envelope import Task
-from .errors import BadPackage, BadSignature, NewerPackage
+from .errors import BadPackage, BadSignature, EnqueueError, NewerPackage
 
 MAGIC = b"qc"
 VERSION = 1
@@ -26,6 +30,12 @@ COMPRESSED = 0x01  # a bit of the flags byte
 _HEAD = 4  # magic, version, flags
 _MAC = 32
 _START = _HEAD + _MAC
+
+#: Bytes that a package may have at least, whatever ``max_payload`` says: a cluster reads
+#: what was sent where the setting is larger than its own.
+LEAST_LIMIT = 16 * 1024 * 1024
+#: Bytes of a package besides its arguments, for which ``max_payload`` is the limit.
+_AROUND = 1024 * 1024
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Task).decode
@@ -35,6 +45,15 @@ def derive_key(secret: str, site: str) -> bytes:
     """Return the signing key of a project: 32 bytes that depend on secret and site."""
     purpose = b"qcore package v1\0" + site.encode()
     return hmac.digest(secret.encode(), purpose, hashlib.sha256)
+
+
+def size_limit(max_payload: int) -> int:
+    """Return the bytes that a package of a project may have, as sent and inflated.
+
+    Args:
+        max_payload: the setting of that name: bytes that the arguments may have.
+    """
+    return max(LEAST_LIMIT, max_payload + _AROUND)
 
 
 class Mac:
@@ -80,7 +99,8 @@ class Signer:
             secret is rotated without losing what is queued.
         site: the project's name (``Q_CLUSTER['name']``).
         compress: whether bodies are deflated where that makes them smaller.
-        max_size: bytes that a package may have once inflated.
+        max_size: bytes that a package may have, as it comes and once inflated; see
+            ``size_limit``.
     """
 
     def __init__(
@@ -89,7 +109,7 @@ class Signer:
         site: str,
         *,
         compress: bool = False,
-        max_size: int = 16 * 1024 * 1024,
+        max_size: int = LEAST_LIMIT,
     ) -> None:
         self._keys = [derive_key(secret, site) for secret in secrets]
         self._macs = [Mac(key) for key in self._keys]
@@ -102,8 +122,18 @@ class Signer:
         return [fingerprint(key) for key in self._keys]
 
     def sign(self, task: Task) -> bytes:
-        """Return the package of a task."""
+        """Return the package of a task.
+
+        Raises:
+            EnqueueError: no cluster would take it, for its size.
+        """
         payload = _encode(task)
+        if len(payload) > self._max_size - _START:
+            raise EnqueueError(
+                f"cannot send {task.func}: its package has {len(payload):,} bytes, and"
+                f" clusters read up to {self._max_size:,}. Store the data and pass its"
+                " key, or raise Q_CLUSTER['max_payload']."
+            )
         head = b"qc\x01\x00"
         if self._compress:
             smaller = zlib.compress(payload, 6)
@@ -120,12 +150,13 @@ class Signer:
 
         Raises:
             BadSignature: signed with another key, for another queue, or changed.
-            NewerPackage: written by a later release of qcore.
-            BadPackage: not a package at all.
+            NewerPackage: written by a later release of qcore, with our key.
+            BadPackage: not a package at all, or too large.
         """
-        _require_readable(package)
+        self._require_package(package)
         payload = package[_START:]
         self._check_mac(package[:_HEAD] + payload, package[_HEAD:_START])
+        _require_known(package)
         task = self._decode(package[3], payload)
         if queue is not None and task.queue != queue:
             raise BadSignature(
@@ -142,10 +173,21 @@ class Signer:
 
         Raises:
             NewerPackage: written by a later release of qcore.
-            BadPackage: not a package at all.
+            BadPackage: not a package at all, or too large.
         """
-        _require_readable(package)
+        self._require_package(package)
+        _require_known(package)
         return self._decode(package[3], package[_START:])
+
+    def _require_package(self, package: bytes) -> None:
+        if len(package) > self._max_size:
+            raise BadPackage(
+                f"{len(package):,} bytes, and this cluster reads up to"
+                f" {self._max_size:,}. Is Q_CLUSTER['max_payload'] larger where it was"
+                " sent?"
+            )
+        if package[:2] != MAGIC or len(package) <= _START:
+            raise BadPackage(f"{len(package)} bytes that are not a qcore package")
 
     def _decode(self, flags: int, payload: bytes) -> Task:
         if flags & COMPRESSED:
@@ -172,13 +214,11 @@ class Signer:
         except zlib.error as error:
             raise BadPackage(f"it cannot be inflated: {error}") from error
         if inflater.unconsumed_tail or not inflater.eof:
-            raise BadPackage(f"inflates to more than {self._max_size} bytes")
+            raise BadPackage(f"it inflates to more than {self._max_size:,} bytes")
         return inflated
 
 
-def _require_readable(package: bytes) -> None:
-    if package[:2] != MAGIC or len(package) <= _START:
-        raise BadPackage(f"{len(package)} bytes that are not a qcore package")
+def _require_known(package: bytes) -> None:
     if package[2] > VERSION:
         raise NewerPackage(
             f"the package has version {package[2]}, this qcore reads up to {VERSION}."

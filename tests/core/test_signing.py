@@ -11,10 +11,17 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from later_packages import of_a_later_release
 
 from qcore.envelope import Options, Task, new_id, new_ids
-from qcore.errors import BadPackage, BadSignature, NewerPackage, PackageError
-from qcore.signing import Mac, Signer, derive_key, peek
+from qcore.errors import (
+    BadPackage,
+    BadSignature,
+    EnqueueError,
+    NewerPackage,
+    PackageError,
+)
+from qcore.signing import Mac, Signer, derive_key, peek, size_limit
 
 #: Packages of every release so far, one per file; they stay here for ever.
 RELEASES = Path(__file__).parent / "packages"
@@ -159,9 +166,63 @@ def test_ids_are_those_of_rfc_9562():
 
 @pytest.mark.fault("G9")
 def test_a_package_of_a_later_release_says_so(signer):
+    later = of_a_later_release(signer.sign(make()), signer)
+    for read in (signer.verify, signer.read):
+        with pytest.raises(NewerPackage, match="has version 9, this qcore reads up to"):
+            read(later)
+
+
+@pytest.mark.fault("G19")
+def test_a_version_byte_proves_nothing(signer):
+    """Anybody can write one: a package is genuine first, and of a later release then."""
     package = signer.sign(make())
-    with pytest.raises(NewerPackage, match="has version 2, this qcore reads up to 1"):
-        signer.verify(package[:2] + b"\x02" + package[3:])
+    for version in (0, 2, 9, 255):
+        with pytest.raises(BadSignature):
+            signer.verify(package[:2] + bytes([version]) + package[3:])
+    forged = of_a_later_release(package, Signer(["another secret"], "site"))
+    with pytest.raises(BadSignature):
+        signer.verify(forged)
+
+
+# -- size ----------------------------------------------------------------------------------
+@pytest.mark.fault("G20")
+def test_nothing_over_the_limit_is_hashed_or_inflated(monkeypatch):
+    signer = Signer([SECRET], "site", max_size=1000)
+    fits = b"qc\x01\x00" + bytes(996)
+    with pytest.raises(BadSignature):
+        signer.verify(fits)
+
+    def hashed(*_):
+        raise AssertionError("it was hashed")
+
+    monkeypatch.setattr(Mac, "digest", hashed)
+    monkeypatch.setattr(Signer, "_inflate", hashed)
+    for head in (b"qc\x01\x00", b"qc\x01\x01", b"qc\x09\x01", b"zzzz"):
+        for read in (signer.verify, signer.read):
+            with pytest.raises(BadPackage, match=r"1,001 bytes, .* reads up to 1,000"):
+                read(head + bytes(997))
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_what_is_sent_is_read(compress):
+    """The limit is the same on both sides, so nobody gets an id of what is refused."""
+    signer = Signer([SECRET], "site", compress=compress, max_size=1000)
+    for length in range(700, 1000):
+        try:
+            package = signer.sign(make(body=b"x" * length))
+        except EnqueueError as error:
+            assert "clusters read up to 1,000" in str(error)
+            assert length > 750
+            break
+        assert len(signer.verify(package).body) == length
+    else:
+        raise AssertionError("it has no limit")
+
+
+def test_the_limit_leaves_room_for_the_largest_arguments():
+    assert size_limit(1) == size_limit(1_048_576) == 16 * 1024 * 1024
+    for most in (16 * 1024 * 1024, 10**9):
+        assert size_limit(most) >= most + 1024 * 1024
 
 
 # -- compression ---------------------------------------------------------------------------
@@ -186,7 +247,7 @@ def test_a_bomb_is_not_inflated():
     payload = b"".join(deflate.compress(million) for _ in range(1000)) + deflate.flush()
     head = b"qc\x01\x01"
     mac = hmac.digest(derive_key(SECRET, "site"), head + payload, "sha256")
-    with pytest.raises(BadPackage, match="inflates to more than 16777216 bytes"):
+    with pytest.raises(BadPackage, match="inflates to more than 16,777,216 bytes"):
         Signer([SECRET], "site").verify(head + mac + payload)
 
 

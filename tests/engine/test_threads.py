@@ -8,6 +8,7 @@ import time
 import pytest
 from chores.ledger import wait_for
 from chores.twin import Broken, Twin
+from later_packages import of_a_later_release
 
 from qcore.engine import herald as herald_module
 from qcore.engine import pusher as pusher_module
@@ -108,11 +109,22 @@ def test_bad_packages_are_put_aside_and_removed(twin):
 def test_a_package_of_a_later_release_is_given_back_for_a_while(twin):
     intake = Intake(twin)
     package = twin.signer.sign(twin.task())
-    twin.broker.enqueue(package[:2] + b"\x09" + package[3:])
+    twin.broker.enqueue(of_a_later_release(package, twin.signer))
     intake.once()
     assert intake.given == []
     assert (twin.waiting, twin.claimed) == (1, 0)
     assert twin.broker.dequeue(1) == [], "not at once"
+
+
+@pytest.mark.fault("G19")
+def test_a_forged_package_is_put_aside_at_once_whatever_version_it_claims(twin):
+    intake = Intake(twin)
+    twin.broker.enqueue(
+        of_a_later_release(twin.signer.sign(twin.task()), Signer(["another"], "x"))
+    )
+    intake.once()
+    assert [reason for _, reason in twin.store.aside] == ["BadSignature"]
+    assert (twin.waiting, twin.claimed) == (0, 0)
 
 
 @pytest.mark.fault("G9")
@@ -120,7 +132,7 @@ def test_a_package_that_no_cluster_can_read_is_put_aside_in_the_end(twin, monkey
     intake = Intake(twin)
     monkeypatch.setattr(pusher_module, "_NEWER_DELAY", 0)
     package = twin.signer.sign(twin.task())
-    twin.broker.enqueue(package[:2] + b"\x09" + package[3:])
+    twin.broker.enqueue(of_a_later_release(package, twin.signer))
     for _ in range(pusher_module._NEWER_TIMES):
         intake.once()
         assert (twin.waiting, twin.claimed, twin.store.aside) == (1, 0, [])

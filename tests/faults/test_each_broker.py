@@ -20,6 +20,7 @@ from django.db import connections, transaction
 from django.utils import timezone
 from faults.evidence import ports_of
 from faults.forgeries import bad_packages, pickled
+from later_packages import of_a_later_release
 
 from qcore.current import current
 from qcore.envelope import new_id
@@ -208,7 +209,7 @@ def test_a_pickle_is_not_opened_however_well_it_is_signed(
 def test_a_package_of_a_later_release_is_given_back(each, cluster):
     package = current.signer.sign(build("chores.kind.add", (1,), cluster=each.queue))
     broker = current.broker(each.queue)
-    broker.enqueue(package[:2] + b"\x09" + package[3:])
+    broker.enqueue(of_a_later_release(package, current.signer))
     cluster.wait_for(lambda: "has version 9" in cluster.log)
     wait_for(lambda: (broker.queue_size(), broker.lock_size()) == (1, 0))
     broker.purge_queue()
