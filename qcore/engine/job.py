@@ -10,6 +10,10 @@ from ..envelope import Delivery, Outcome, Result, Task
 from ..tasks.execution import Attempt
 from .messages import pack_follow_up, pack_run
 
+#: Workers that the hook of one task may kill. After that many, the hook is given up, and
+#: what else follows from the task is done without the hook.
+MAX_HOOK_CRASHES = 2
+
 
 @dataclass(slots=True, eq=False)
 class Job:
@@ -53,7 +57,26 @@ class Job:
         if self.ended is None:
             return pack_run(self.delivery.package, self.attempt, self.number)
         return pack_follow_up(
-            self.delivery.package, self.attempt, self.number, self.ended
+            self.delivery.package,
+            self.attempt,
+            self.number,
+            self.ended,
+            hook=not self.hook_is_given_up,
+        )
+
+    @property
+    def hook_is_given_up(self) -> bool:
+        """Whether the hook has killed so many workers that it is not called again."""
+        return self.follow_up_crashes >= MAX_HOOK_CRASHES
+
+    @property
+    def owes_link(self) -> bool:
+        """Whether its chain goes on, and the package of the next link is not made yet."""
+        return (
+            self.task.links > 0
+            and self.next_package is None
+            and self.ended is not None
+            and self.ended.outcome == Outcome.SUCCESS
         )
 
     def die(self, how: str) -> Attempt:

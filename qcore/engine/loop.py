@@ -261,12 +261,13 @@ class Loop:
         if self._fence.has_lost(job, time.monotonic()):
             self._undertaker.let_go(job)
         elif reply.ended is None:
-            job.next_package = reply.next_package
+            job.next_package = job.next_package or reply.next_package
             self._recorder.finish(job)
         elif reply.ended.outcome == Outcome.STOPPED:
             self._recorder.give_back(job)
         else:
             job.ended = reply.ended
+            job.next_package = reply.next_package
             self._ended += 1
             self._recorder.record(job)
 

@@ -15,8 +15,9 @@ SOFT_STOP = signal.SIGUSR2
 
 # -- dispatcher -> worker ------------------------------------------------------------
 # One byte of kind, eight of number and four of attempt, then the package; a follow-up
-# has the attempt's frame, with its length, before the package.
-RUN, FOLLOW_UP, END = b"R", b"F", b"E"
+# has the attempt's frame, with its length, before the package. LINK is a follow-up
+# without the hook: only the next link of the chain is made.
+RUN, FOLLOW_UP, LINK, END = b"R", b"F", b"L", b"E"
 _HEAD = struct.Struct("!cQI")
 HEAD_SIZE = _HEAD.size
 _SIZE = struct.Struct("!I")
@@ -27,10 +28,17 @@ def pack_run(package: bytes, attempt: int, number: int) -> bytes:
     return _HEAD.pack(RUN, number, attempt) + package
 
 
-def pack_follow_up(package: bytes, attempt: int, number: int, ended: Attempt) -> bytes:
-    """Return the order to do what follows a stored result."""
+def pack_follow_up(
+    package: bytes,
+    attempt: int,
+    number: int,
+    ended: Attempt,
+    *,
+    hook: bool = True,
+) -> bytes:
+    """Return the order to do what follows a stored result; without ``hook``, the rest."""
     frame = _encode(ended)
-    head = _HEAD.pack(FOLLOW_UP, number, attempt)
+    head = _HEAD.pack(FOLLOW_UP if hook else LINK, number, attempt)
     return head + _SIZE.pack(len(frame)) + frame + package
 
 
@@ -54,7 +62,7 @@ def unpack_order(frame: bytes) -> Order:
     """Return the order in a frame."""
     kind, number, attempt = _HEAD.unpack_from(frame)
     start = _HEAD.size
-    if kind != FOLLOW_UP:
+    if kind not in (FOLLOW_UP, LINK):
         return Order(kind, number, attempt, frame[start:], None)
     (size,) = _SIZE.unpack_from(frame, start)
     start += _SIZE.size
@@ -73,7 +81,7 @@ class Reply(msgspec.Struct, frozen=True, array_like=True):
     done: int  # tasks since the worker started
     rss: int  # kB, 0 while not measured
     retires: bool = False  # it takes no more and ends now
-    next_package: bytes | None = None  # of a follow-up: the next link of the chain
+    next_package: bytes | None = None  # of a success: the next link of its chain
     order: int = 0  # the number of what it was told
 
 

@@ -12,6 +12,10 @@ import time
 
 from .tally import Tally
 
+#: Seconds between two tries at most while the cluster stops. What waits to be stored is
+#: tried until the stop gives up; without any pause that was 4,000 tries a second.
+_HURRIED = 0.2
+
 #: The pause before the next try, as a part of the time since the first one failed: a
 #: service that was away for two seconds is used again at most half a second later.
 _SHARE = 0.25
@@ -37,15 +41,23 @@ class Patience:
         self._stopping: threading.Event = tally.stopping
 
     def bear(self, error: BaseException) -> None:
-        """Log a failed try and wait before the next one; returns at once at a stop."""
+        """Log a failed try and wait before the next one.
+
+        A stop ends the pause that is under way and shortens those that follow. It never
+        skips them all: tries without a pause use up a processor and fill the log.
+        """
         now = time.monotonic()
         if self._since is None:
             self._since = now
-        pause = min(max(self._first, (now - self._since) * _SHARE), self._longest)
+        is_stopping = self._stopping.is_set()
+        longest = min(self._longest, _HURRIED) if is_stopping else self._longest
+        pause = min(max(self._first, (now - self._since) * _SHARE), longest)
         self._tally.trouble(self._who, str(error))
         reason = str(error).rstrip(".")  # for the sentence goes on
         self._logger.warning("%s; trying again in %.1f s", reason, pause)
-        if not self._stopping.is_set():
+        if is_stopping:
+            time.sleep(pause)
+        else:
             self._stopping.wait(pause)
 
     def succeed(self) -> None:

@@ -188,7 +188,7 @@ class Recorder:
         done = []
         for job in jobs:
             assert job.result is not None
-            if job.task.hook is not None or (job.task.links and job.result.success):
+            if job.task.hook is not None:
                 self._follow_up(job)
             else:
                 done.append(job)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from .crew import Hand
 from .fence import Fence
-from .job import Job
+from .job import MAX_HOOK_CRASHES, Job
 from .parts import Parts
 from .recorder import Recorder
 from .tally import Tally
@@ -81,10 +81,19 @@ class Undertaker:
         self._recorder.record(job)
 
     def _after_follow_up(self, job: Job, how: str) -> None:
-        """Try a follow-up once more; a hook that kills twice is given up."""
+        """Try a follow-up once more; a hook that kills twice is given up.
+
+        The chain goes on without the hook: no order to make the next link calls the hook
+        then. If workers die all the same, the delivery is left to its lease.
+        """
         job.follow_up_crashes += 1
-        logger.error("the hook of %s killed its worker: %s", job.task.id, how)
-        if job.follow_up_crashes < 2:
+        logger.error("the follow-up of %s killed its worker: %s", job.task.id, how)
+        if not job.hook_is_given_up:
+            self._again(job)
+        elif not job.owes_link:
+            self._recorder.finish(job)
+        elif job.follow_up_crashes < 2 * MAX_HOOK_CRASHES:
             self._again(job)
         else:
-            self._recorder.finish(job)
+            logger.error("the next link of %s is not made; left", job.task.id)
+            self._tally.settle(job)

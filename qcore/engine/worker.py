@@ -106,12 +106,13 @@ class Worker:
         self._title(f"{task.func} {task.id}")
         ended = error = following = None
         try:
-            if order.kind == FOLLOW_UP:
-                assert order.ended is not None
-                following = apart.run(self._follow_up, task, order.attempt, order.ended)
+            if order.ended is not None:
+                following = apart.run(self._follow_up, task, order)
             else:
                 ended, error = apart.run(execute, task, order.attempt, self._origin)
                 self._done += 1
+                if task.links:
+                    following = self._next_package(task, ended)
         except TaskStopped:
             # the signal came between the task and this line
             ended = Attempt(Outcome.STOPPED, b"", "text", time.time(), time.time())
@@ -125,12 +126,32 @@ class Worker:
             ended, self._done, self._rss, self._retires(), following, order.number
         )
 
-    def _follow_up(self, task: Task, attempt: int, ended: Attempt) -> bytes | None:
+    def _follow_up(self, task: Task, order: Order) -> bytes | None:
         """Run the hook; return the package of the next link, after a success."""
-        if task.hook is not None:
-            run_hook(ended.result(task, attempt))
-        following = next_link(task) if ended.outcome == Outcome.SUCCESS else None
-        return None if following is None else self._parts.sign(following)
+        assert order.ended is not None
+        if task.hook is not None and order.kind == FOLLOW_UP:
+            run_hook(order.ended.result(task, order.attempt))
+        return self._next_package(task, order.ended)
+
+    def _next_package(self, task: Task, ended: Attempt) -> bytes | None:
+        """Return the package of the next link of a chain, after a success.
+
+        The package goes home with the result of the task, so that the chain does not
+        depend on the hook.
+        """
+        if not task.links or ended.outcome != Outcome.SUCCESS:
+            return None
+        try:
+            following = next_link(task)
+            return None if following is None else self._parts.sign(following)
+        except TaskStopped:
+            raise
+        except Exception:  # the success stands, and the worker with it
+            logger.exception(
+                "the chain ends after %s id=%s: its next link cannot be made",
+                task.func, task.id,
+            )  # fmt: skip
+            return None
 
     def _measure(self) -> None:
         now = time.monotonic()

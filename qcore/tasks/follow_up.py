@@ -76,7 +76,9 @@ def decode_value(content: str, value: bytes) -> Any:
 def run_hook(result: Result) -> None:
     """Call the hook of a task with the finished task; what it raises is logged.
 
-    It has the cluster's ``timeout`` to itself.
+    It has the cluster's ``timeout`` to itself. ``sys.exit`` and ``CancelledError`` are
+    exceptions like all others here: a hook that ended its worker would be called again,
+    and would take the worker of another task with it.
     """
     task = result.task
     assert task.hook is not None
@@ -84,7 +86,9 @@ def run_hook(result: Result) -> None:
         hook = resolve(task.hook)
         with soft_timeout(current.conf.timeout):
             hook(HookedTask(result))
-    except TaskStopped:
-        raise  # the hook is repeated by the next cluster, as a task would be
-    except Exception:  # the outcome of the task stands, whatever its hook does
+    except (TaskStopped, KeyboardInterrupt):
+        # The hook is repeated by the next cluster, as a task would be. The keyboard
+        # interrupts whoever runs tasks inline, with ``sync``.
+        raise
+    except BaseException:  # the outcome of the task stands, whatever its hook does
         logger.exception("hook %s of %s id=%s failed", task.hook, task.func, task.id)

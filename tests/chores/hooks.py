@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
+import sys
 import time
 from typing import Any
 
@@ -25,6 +27,24 @@ def take_too_long(task: Any) -> None:
         time.sleep(60)
     finally:
         note(task.group, "hook cleaned up")
+
+
+def leave(task: Any) -> None:
+    """End the process, as far as an exception can."""
+    note(task.group, "hook left")
+    sys.exit(3)
+
+
+def cancel(task: Any) -> None:
+    """Raise what is no Exception."""
+    note(task.group, "hook cancelled")
+    raise asyncio.CancelledError
+
+
+def die(task: Any) -> None:
+    """End the process."""
+    note(task.group, "hook died")
+    os._exit(4)
 
 
 def never_end(task: Any) -> None:

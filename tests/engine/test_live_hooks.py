@@ -140,6 +140,32 @@ def test_a_chain_is_resumed_at_its_failed_link(cluster, ledger, key, admin):
         assert len(ledger.entries(f"{key} {link}")) == 1
 
 
+@pytest.mark.fault("G21")
+@pytest.mark.parametrize("hook", ["leave", "cancel", "die", "never_end"])
+def test_a_chain_does_not_depend_on_its_hooks(cluster, ledger, key, hook):
+    """Whatever the hook does to its worker, the next link is sent."""
+    links = [("chores.kind.record", (f"{key} {number}", number)) for number in range(3)]
+    async_chain(links, group=key, hook=f"chores.hooks.{hook}")
+    assert result_group(key, wait=60_000, count=3) == [0, 1, 2]
+    cluster.wait_idle()
+    for number in range(3):
+        assert len(ledger.entries(f"{key} {number}")) == 1
+
+
+@pytest.mark.fault("B23")
+@pytest.mark.parametrize("hook", ["leave", "cancel"])
+def test_a_hook_cannot_end_its_worker_by_an_exception(cluster, ledger, key, hook):
+    before = cluster.workers
+    hooked = {"hook": f"chores.hooks.{hook}", "group": key}
+    task_id = async_task("chores.kind.echo", 1, **hooked)
+    wait_for(lambda: ledger.entries(key))
+    cluster.wait_idle()
+    assert fetch(task_id).success
+    assert len(ledger.entries(key)) == 1
+    assert cluster.workers == before
+    assert f"hook chores.hooks.{hook} of chores.kind.echo id={task_id}" in cluster.log
+
+
 # -- groups -----------------------------------------------------------------------------
 @pytest.mark.fault("G18")
 def test_an_iter_that_loses_calls_ends_as_a_failure(start):

@@ -10,6 +10,7 @@ import threading
 import time
 
 import pytest
+from chores.ledger import wait_for
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -339,26 +340,56 @@ def test_patience_shows_the_problem_while_it_lasts(caplog):
     ] * 4 + ["working again"]
 
 
-def test_a_pause_is_a_part_of_the_time_that_the_trouble_has_lasted(monkeypatch, caplog):
+class Stopping:
+    """An event that is not waited for, and that says how long it would have been."""
+
+    def __init__(self):
+        self.waits = []
+        self.is_there = False
+
+    def is_set(self):
+        return self.is_there
+
+    def wait(self, seconds):
+        self.waits.append(seconds)
+
+
+def test_a_pause_is_a_part_of_the_time_that_the_trouble_has_lasted(monkeypatch):
     clock = [0.0]
     monkeypatch.setattr("qcore.engine.patience.time.monotonic", lambda: clock[0])
-    tally = Tally()
-    tally.stopping.set()  # so that nothing waits
+    tally = Tally(stopping=Stopping())
     patience = Patience("pusher", tally)
     for clock[0] in (0.0, 0.4, 2.0, 100.0):
         patience.bear(OSError("no broker"))
     patience.succeed()
     patience.bear(OSError("no broker"))
-    pauses = [record.message.split()[-2] for record in caplog.records]
-    assert pauses == ["0.2", "0.2", "0.5", "5.0", "0.2"]
+    assert tally.stopping.waits == [0.2, 0.2, 0.5, 5.0, 0.2]
+
+
+@pytest.mark.fault("E17")
+def test_a_stop_shortens_the_pauses_and_skips_none(monkeypatch):
+    """Without any, one thread made 4,000 tries a second, each with a line in the log."""
+    clock, slept = [0.0], []
+    monkeypatch.setattr("qcore.engine.patience.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("qcore.engine.patience.time.sleep", slept.append)
+    tally = Tally(stopping=Stopping())
+    patience = Patience("recorder", tally)
+    patience.bear(OSError("no database"))
+    tally.stopping.is_there = True
+    for clock[0] in (1.0, 30.0, 300.0):
+        patience.bear(OSError("no database"))
+    assert slept == [0.2, 0.2, 0.2]
 
 
 def test_patience_ends_at_a_stop():
     tally = Tally()
+    patience = Patience("pusher", tally, first=300)
+    waits = threading.Thread(target=patience.bear, args=[OSError("no broker")])
+    waits.start()
+    wait_for(lambda: tally.problems)
     tally.stopping.set()
-    at = time.monotonic()
-    Patience("pusher", tally, first=30).bear(OSError("no broker"))
-    assert time.monotonic() - at < 5
+    waits.join(60)
+    assert not waits.is_alive()
 
 
 # -- tally ---------------------------------------------------------------------------------

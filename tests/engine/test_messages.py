@@ -8,6 +8,7 @@ from qcore.engine.messages import (
     END,
     FOLLOW_UP,
     HEAD_SIZE,
+    LINK,
     PACKED_END,
     READY,
     RUN,
@@ -28,6 +29,7 @@ from qcore.engine.messages import (
     unpack_order,
     unpack_reply,
 )
+from qcore.envelope import Outcome
 from qcore.tasks.execution import Attempt
 
 counts = st.integers(0, 2**32 - 1)
@@ -53,6 +55,12 @@ def test_follow_up(package, attempt, number, ended):
     assert (order.kind, order.attempt) == (FOLLOW_UP, attempt)
     assert (order.package, order.ended) == (package, ended)
     assert order.number == number_of(frame[:HEAD_SIZE]) == number
+
+
+def test_a_follow_up_without_the_hook():
+    ended = Attempt(Outcome.SUCCESS, b"7", "json", 1.0, 2.0)
+    order = unpack_order(pack_follow_up(b"package", 1, 2, ended, hook=False))
+    assert (order.kind, order.package, order.ended) == (LINK, b"package", ended)
 
 
 def test_end():

@@ -84,14 +84,14 @@ def linger(desk, monkeypatch, job, meanwhile):
 
 def test_results_that_follow_one_another_are_stored_together(desk, monkeypatch):
     first, second = desk.twin.ended(), desk.twin.ended()
-    desk.recorder._backlog._ended_at = time.monotonic()
+    desk.recorder._backlog._ended_at = time.monotonic() + 60  # lately
     assert linger(desk, monkeypatch, first, lambda: desk.recorder.record(second))
     assert desk.twin.calls == ["save", "acknowledge"]
     assert desk.counts == (2, 0, 0)
 
 
 def test_a_result_that_nothing_follows_does_not_wait(desk, monkeypatch):
-    desk.recorder._backlog._ended_at = time.monotonic()
+    desk.recorder._backlog._ended_at = time.monotonic() + 60  # lately
     assert not linger(desk, monkeypatch, desk.twin.ended(), lambda: None)
 
 
@@ -103,7 +103,7 @@ def test_the_first_result_after_a_pause_does_not_wait(desk, monkeypatch):
 
 def test_what_is_followed_up_does_not_wait(desk, monkeypatch):
     job, _running = desk.twin.ended(hook="shop.tasks.done"), desk.twin.claim()
-    desk.recorder._backlog._ended_at = time.monotonic()
+    desk.recorder._backlog._ended_at = time.monotonic() + 60  # lately
     assert not linger(desk, monkeypatch, job, lambda: None)
     assert desk.followed == [job]
 

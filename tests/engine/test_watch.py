@@ -12,7 +12,7 @@ from chores.twin import Twin
 from qcore.engine.crew import Crew, Hand
 from qcore.engine.fence import Fence
 from qcore.engine.link import Link, read_frame
-from qcore.engine.messages import SOFT_STOP
+from qcore.engine.messages import FOLLOW_UP, LINK, SOFT_STOP, unpack_order
 from qcore.engine.shutdown import AFTER_SOFT
 from qcore.engine.silence import Silence
 from qcore.engine.undertaker import Undertaker
@@ -184,6 +184,24 @@ def test_a_hook_that_kills_is_tried_twice(scene):
     job.ended = Attempt(Outcome.SUCCESS, b"7", "json", 1, 2)
     scene.undertaker.bury(hand, job, "exit code 3")
     assert (scene.again, scene.recorded) == ([job], [])
+    scene.undertaker.bury(hand, job, "exit code 3")
+    assert scene.recorded == [("finish", job)]
+
+
+@pytest.mark.fault("G21")
+def test_a_hook_that_kills_does_not_end_the_chain(scene):
+    """Its package was made with the result, or is made now by an order without hook."""
+    hand, job = scene.deal(1, lease_end=time.monotonic() + 60, links=1, hook="a.hook")
+    job.ended = Attempt(Outcome.SUCCESS, b"7", "json", 1, 2)
+    kinds = []
+    for _ in range(4):
+        kinds.append(unpack_order(job.order()).kind)
+        scene.undertaker.bury(hand, job, "exit code 3")
+    assert kinds == [FOLLOW_UP, FOLLOW_UP, LINK, LINK]
+    assert scene.recorded == []
+    assert scene.twin.tally.held == set(), "it is left to its lease, and comes again"
+    assert scene.twin.claimed == 1
+    job.next_package = b"the next link"
     scene.undertaker.bury(hand, job, "exit code 3")
     assert scene.recorded == [("finish", job)]
 
