@@ -38,7 +38,7 @@ LAYERS: dict[int, tuple[str, str]] = {
     3: (
         "Django adapters",
         """models fields migrations results.orm results.pruning results.sql
-        results.cache caches.django schedules.orm schedules.outbox
+        results.cache caches.django schedules.orm schedules.firing schedules.outbox
         schedules.outlook builtin connections debug""",
     ),
     4: (

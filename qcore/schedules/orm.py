@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
@@ -15,14 +14,13 @@ from django.db import IntegrityError, connections, router, transaction
 from django.db.utils import Error
 from django.utils import timezone
 
-from .. import envelope
 from ..current import current
 from ..errors import EnqueueError, QcoreError, StoreError
-from ..models import Schedule, ScheduleSlot
+from ..models import Schedule
 from ..tasks.functions import path_of
-from . import rules
 from .base import Scheduler
 from .entry import encode_call
+from .firing import Firing
 from .outbox import Outbox
 from .outlook import Outlook
 
@@ -33,9 +31,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("qcore.scheduler")
 
-#: Slots of one schedule that one tick fires when it catches up.
-BURST = 100
-
 #: Schedules that one tick fires in one transaction, and sends. With a transaction for each
 #: of a thousand that are due at once, and all of them first, none was sent for 6 s.
 PORTION = 100
@@ -45,13 +40,10 @@ PORTION = 100
 #: it is in the processor's caches.
 LOOK = 2.0
 
-#: A schedule that cannot be fired is tried again after this, doubled each time ...
-RETRY = dt.timedelta(minutes=1)
-#: ... and paused, with its error, after so many tries.
-MAX_TRIES = 5
-
-#: Seconds between two times that old slots are forgotten.
+#: Seconds between two times that old slots are forgotten, and between two where the
+#: first has left some.
 FORGET = 60.0
+SOON = 1.0
 
 #: Keywords of ``schedule`` that are columns of the table.
 OPTIONS = (
@@ -82,6 +74,7 @@ class OrmScheduler(Scheduler):
         super().__init__(conf)
         self.database = router.db_for_write(Schedule)
         self._outbox = Outbox(self.database)
+        self._firing = Firing(conf, self.database, self._outbox)
         self._outlook = Outlook(conf, self.database)
         self._forget_at = time.monotonic() + FORGET
 
@@ -94,14 +87,18 @@ class OrmScheduler(Scheduler):
             # nearly always this is all that an idle cluster does
             ahead = self._outlook.look(now)
             is_due = ahead.next_run is not None and ahead.next_run <= now
-            if is_due:
-                self._fire_some(now)
+            passing = self._fire_some(now) if is_due else None
+            waits = False
             if is_due or ahead.is_unsent:
                 # what has fired here, or where a cluster died before it was sent
-                self._outbox.send()
+                waits = self._outbox.send()
             if time.monotonic() >= self._forget_at:
-                self._forget_at = time.monotonic() + FORGET
-                self._outbox.forget()
+                more = self._outbox.forget()
+                self._forget_at = time.monotonic() + (SOON if more else FORGET)
+            if passing is not None:
+                raise passing
+            if waits:
+                return 0.0
             if is_due:
                 now = timezone.now()
                 ahead = self._outlook.look(now)
@@ -110,82 +107,14 @@ class OrmScheduler(Scheduler):
             return min(LOOK, max(0.0, (ahead.next_run - now).total_seconds()))
 
     # -- firing --------------------------------------------------------------
-    def _fire_some(self, now: dt.datetime) -> None:
+    def _fire_some(self, now: dt.datetime) -> Error | None:
         """Fire what is due, PORTION at most; a tick that leaves some is followed at once."""
-        with transaction.atomic(self.database):
-            portion = _Portion()
-            for row in list(self._due(now)[:PORTION]):
-                self._try(row, now, portion)
-            ScheduleSlot.objects.using(self.database).bulk_create(
-                portion.slots,
-                # a slot that has fired stays fired, even if next_run was set back to it
-                ignore_conflicts=True,
-            )
-            # after their slots, which lose a schedule that is no more
-            if portion.over:
-                rows = Schedule.objects.using(self.database)
-                rows.filter(pk__in=portion.over).delete()
+        current.broker()  # where there is none, no schedule is the reason
+        return self._firing.fire(list(self._due(now)[:PORTION]), now)
 
     def _due(self, now: dt.datetime) -> QuerySet[Schedule]:
         rows = Schedule.objects.using(self.database).active(self.conf).ready(now)
         return rows.filter(next_run__lte=now).order_by("next_run", "pk")
-
-    def _try(self, row: Schedule, now: dt.datetime, portion: _Portion) -> None:
-        """Fire one schedule; what is wrong with it is written on it."""
-        try:
-            self._fire(row, now, portion)
-        except Error:
-            # the database's fault and not the schedule's
-            raise
-        except Exception as error:
-            if not isinstance(error, QcoreError):
-                logger.exception("schedule %s cannot be fired", row)
-            self._note(row, error, now)
-
-    def _fire(self, row: Schedule, now: dt.datetime, portion: _Portion) -> None:
-        entry = row.entry
-        rule = entry.rule(self.conf)
-        left = row.repeats if row.repeats > 0 else BURST
-        slots, following = rules.due_slots(
-            rule, row.next_run, now, self.conf.catch_up, limit=min(BURST, left)
-        )
-        tasks = [entry.task(self.conf, row.pk, slot) for slot in slots]
-        fired = _slots(row, slots, tasks)
-        repeats = max(0, row.repeats - len(slots)) if row.repeats > 0 else row.repeats
-        # First the UPDATE: it has the row's lock (on SQLite the database's) when the
-        # slots are written, and no row if somebody else was faster. What is wrong with a
-        # schedule has been found before, so nothing of it needs to be undone.
-        moved = Schedule.objects.using(self.database).filter(
-            pk=row.pk, next_run=row.next_run, repeats=row.repeats, func=row.func
-        )
-        if not moved.update(
-            next_run=following or row.next_run,
-            anchor=rule.anchor,
-            repeats=repeats if following else 0,
-            task=tasks[-1].id,
-            error="",
-            tries=0,
-            retry_at=None,
-        ):
-            return
-        portion.slots += fired
-        if following is None and row.repeats < 0:
-            portion.over.append(row.pk)
-
-    def _note(self, row: Schedule, error: Exception, now: dt.datetime) -> None:
-        tries = row.tries + 1
-        paused = tries >= MAX_TRIES
-        text = f"{type(error).__name__}: {error}"
-        Schedule.objects.using(self.database).filter(
-            pk=row.pk, next_run=row.next_run
-        ).update(
-            error=text,
-            tries=tries,
-            retry_at=now + RETRY * 2 ** (tries - 1),
-            paused=paused,
-        )
-        logger.error("schedule %s cannot be fired%s: %s", row,
-                     ", and is paused" if paused else "", text)  # fmt: skip
 
     # -- for the API -----------------------------------------------------------
     def schedule(self, func: Any, args: tuple[Any, ...], **options: Any) -> Schedule:
@@ -234,30 +163,6 @@ class OrmScheduler(Scheduler):
                 f"cannot {what} in database {self.database!r}:"
                 f" {type(error).__name__}: {error}"
             ) from error
-
-
-@dataclass(slots=True)
-class _Portion:
-    """What one tick has fired."""
-
-    slots: list[ScheduleSlot] = field(default_factory=list)
-    over: list[int] = field(default_factory=list)  # keys of schedules that have no more
-
-
-def _slots(
-    row: Schedule, slots: list[dt.datetime], tasks: list[envelope.Task]
-) -> list[ScheduleSlot]:
-    sign = current.signer.sign
-    return [
-        ScheduleSlot(
-            schedule_id=row.pk,
-            slot=slot,
-            task_id=task.id,
-            queue=task.queue,
-            package=sign(task),
-        )
-        for slot, task in zip(slots, tasks, strict=True)
-    ]
 
 
 def _told(error: ValidationError) -> str:

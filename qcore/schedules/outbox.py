@@ -9,18 +9,24 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Sequence
+import random
+import time
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from django.db import connections, transaction
 from django.db.models import Q, QuerySet
+from django.db.models.functions import Length
+from django.db.utils import Error
 from django.utils import timezone
 
 from ..current import current
-from ..errors import BrokerError, PayloadTooLarge
+from ..errors import BrokerError, BrokerUnavailable, PayloadTooLarge, QcoreError
 from ..models import Schedule, ScheduleSlot
 from ..signing import peek
+from .told import told
 
 if TYPE_CHECKING:
     from ..brokers.base import Broker
@@ -34,8 +40,21 @@ STALE = dt.timedelta(seconds=10)
 #: keeps the form of a schedule open, whose next_run may be stale when it is saved.
 KEPT = dt.timedelta(days=1)
 
-#: Slots that one call sends, and that one call forgets.
+#: Slots that are sent, or forgotten, together ...
 BATCH = 1000
+#: ... and how often one call does the second: each takes milliseconds, and a cluster
+#: that forgets for long is late for its schedules.
+ROUNDS = 5
+
+#: Bytes of packages that are sent together, unless a single one has more.
+TICK_BYTES = 8 * 1024 * 1024
+
+#: Slots that a queue has to refuse, one by one, to be taken for the reason itself.
+FEW = 3
+
+#: Seconds that a queue is left alone after a failure: at first, and at most.
+FIRST = 0.2
+LONGEST = 5.0
 
 
 def unsent(slots: QuerySet[ScheduleSlot], now: dt.datetime) -> QuerySet[ScheduleSlot]:
@@ -50,89 +69,218 @@ class Outbox:
     def __init__(self, database: str) -> None:
         self._database = database
         self._slots = ScheduleSlot.objects.using(database)
+        self._rests: dict[str, Rest] = {}
 
-    def send(self) -> None:
-        """Send what is there and is not being sent by another cluster.
+    def check(self, queue: str, package: bytes) -> None:
+        """Refuse a package that could not be sent, before its slot has fired.
 
         Raises:
-            BrokerError: of the first queue that failed; the others have been sent.
+            QcoreError: of the broker: its queue cannot have that name, the package is
+                too large, or it has refused what was sent to this queue before.
         """
-        queues: dict[str, list[ScheduleSlot]] = {}
-        for slot in self._claim():
-            queues.setdefault(slot.queue, []).append(slot)
-        failed: BrokerError | None = None
-        for queue, slots in queues.items():
+        rest = self._rests.get(queue)
+        # with fewer, it may be them: a schedule more shows whether it is the queue
+        if rest is not None and rest.refuses and rest.slots >= FEW:
+            raise BrokerError(f"queue {queue!r} takes nothing: {told(rest.error)}")
+        current.broker(queue).check_size([package])
+
+    def send(self) -> bool:
+        """Send what is there and is not being sent by another cluster.
+
+        What one queue refuses waits, and keeps no other queue waiting.
+
+        Returns:
+            Whether there is more to send now.
+
+        Raises:
+            BrokerUnavailable: no queue could be reached.
+        """
+        now = timezone.now()
+        unsent_queues = unsent(self._slots, now).order_by().values_list("queue")
+        waits, reached, away = False, False, None
+        for (queue,) in list(unsent_queues.distinct()):
+            if queue in self._rests and self._rests[queue].until > time.monotonic():
+                continue
+            slots = self._claim(queue, now)
             try:
                 self._send_queue(current.broker(queue), slots)
-            except BrokerError as error:
-                logger.warning("%d scheduled tasks wait for queue %s: %s",
-                               len(slots), queue, error)  # fmt: skip
+            except Error:
+                raise  # the database is away; what is claimed comes back when stale
+            except Exception as error:  # noqa: BLE001 - a broker may be a stranger's
                 self._release(slots)
-                failed = failed or error
-        if failed is not None:
-            raise failed
+                self._rest(queue, slots, error)
+                away = away or (error if isinstance(error, BrokerUnavailable) else None)
+            else:
+                reached = True
+                self._rests.pop(queue, None)
+                waits = waits or len(slots) == BATCH or _is_large(slots)
+        if away is not None and not reached:
+            self._rests = {key: one for key, one in self._rests.items() if one.refuses}
+            raise away
+        return waits
 
-    def forget(self) -> None:
-        """Delete slots that were sent so long ago that they cannot come again."""
+    def forget(self) -> bool:
+        """Delete slots that were sent so long ago that they cannot come again.
+
+        Returns:
+            Whether there are more: it deletes ROUNDS times BATCH of them at most.
+        """
         old = self._slots.filter(sent__lt=timezone.now() - KEPT)
-        ids = list(old.order_by("sent").values_list("pk", flat=True)[:BATCH])
-        self._slots.filter(pk__in=ids).delete()
+        for _ in range(ROUNDS):
+            ids = list(old.order_by("sent").values_list("pk", flat=True)[:BATCH])
+            self._slots.filter(pk__in=ids).delete()
+            if len(ids) < BATCH:
+                return False
+        return True
 
-    def _claim(self) -> list[ScheduleSlot]:
+    # -- taking ------------------------------------------------------------------
+    def _claim(self, queue: str, now: dt.datetime) -> list[ScheduleSlot]:
         """Take unsent slots; of two clusters that want the same one, one gets it."""
-        now = timezone.now()
-        free = unsent(self._slots, now).order_by("slot", "pk")
+        free = unsent(self._slots, now).filter(queue=queue).order_by("slot", "pk")
+        sized = free.annotate(size=Length("package"))
+        columns = ("pk", "claimed", "size")
         if not connections[self._database].features.has_select_for_update_skip_locked:
-            found = list(free[:BATCH])
+            found = _bounded(sized.values_list(*columns)[:BATCH])
             with transaction.atomic(self._database):
-                return [slot for slot in found if self._claim_one(slot, now)]
-        # Two statements for all of them: one by one, a thousand took 1.5 s, and as
-        # long again in each other cluster, which found them all taken.
-        with transaction.atomic(self._database):
-            found = list(free.select_for_update(skip_locked=True)[:BATCH])
-            self._slots.filter(pk__in=[slot.pk for slot in found]).update(claimed=now)
-        return found
+                mine = [pk for pk, seen in found if self._claim_one(pk, seen, now)]
+        else:
+            # Two statements for all of them: one by one, a thousand took 1.5 s, and as
+            # long again in each other cluster, which found them all taken.
+            with transaction.atomic(self._database):
+                locked = sized.select_for_update(skip_locked=True)
+                mine = [pk for pk, _ in _bounded(locked.values_list(*columns)[:BATCH])]
+                self._slots.filter(pk__in=mine).update(claimed=now)
+        return list(self._slots.filter(pk__in=mine).order_by("slot", "pk"))
 
-    def _claim_one(self, slot: ScheduleSlot, now: dt.datetime) -> bool:
-        same = self._slots.filter(pk=slot.pk, claimed=slot.claimed, sent=None)
+    def _claim_one(self, pk: int, seen: dt.datetime | None, now: dt.datetime) -> bool:
+        same = self._slots.filter(pk=pk, claimed=seen, sent=None)
         return same.update(claimed=now) > 0
-
-    def _send_queue(self, broker: Broker, slots: Sequence[ScheduleSlot]) -> None:
-        for start in range(0, len(slots), broker.max_batch):
-            part = slots[start : start + broker.max_batch]
-            # The ORM broker in this very database: sent and noted, or neither.
-            shared = broker.database == self._database
-            with transaction.atomic(self._database) if shared else nullcontext():
-                sent = self._send_part(broker, part)
-                ids = [slot.pk for slot in sent]
-                # the package has served; the row stays as the mark of its slot
-                self._slots.filter(pk__in=ids).update(sent=timezone.now(), package=b"")
-
-    def _send_part(
-        self, broker: Broker, slots: Sequence[ScheduleSlot]
-    ) -> Sequence[ScheduleSlot]:
-        try:
-            broker.enqueue_many([bytes(slot.package) for slot in slots])
-        except PayloadTooLarge as error:
-            if len(slots) == 1:
-                self._give_up(slots[0], error)
-                return slots
-            for slot in slots:
-                self._send_part(broker, [slot])
-            return slots
-        registry = current.registry
-        if registry.observed("qcore_task_enqueued"):
-            for slot in slots:
-                registry.notify("qcore_task_enqueued", task=peek(bytes(slot.package)))
-        return slots
-
-    def _give_up(self, slot: ScheduleSlot, error: BrokerError) -> None:
-        """Note on the schedule why a slot can never be sent."""
-        logger.error("scheduled task %s is not sent: %s", slot.task_id, error)
-        if slot.schedule_id is not None:
-            rows = Schedule.objects.using(self._database).filter(pk=slot.schedule_id)
-            rows.update(error=f"{slot.slot.isoformat()}: {error}")
 
     def _release(self, slots: Sequence[ScheduleSlot]) -> None:
         ids = [slot.pk for slot in slots]
         self._slots.filter(pk__in=ids, sent=None).update(claimed=None)
+
+    # -- sending -----------------------------------------------------------------
+    def _send_queue(self, broker: Broker, slots: Sequence[ScheduleSlot]) -> None:
+        for start in range(0, len(slots), broker.max_batch):
+            part = slots[start : start + broker.max_batch]
+            try:
+                self._send_part(broker, part)
+            except Error:
+                raise
+            except Exception as error:
+                if isinstance(error, BrokerUnavailable) and not self._answers(broker):
+                    raise
+                self._send_each(broker, part)
+
+    def _send_part(self, broker: Broker, slots: Sequence[ScheduleSlot]) -> None:
+        # The ORM broker in this very database: sent and noted, or neither.
+        shared = broker.database == self._database
+        with transaction.atomic(self._database) if shared else nullcontext():
+            broker.enqueue_many([bytes(slot.package) for slot in slots])
+            self._mark(slots)
+        registry = current.registry
+        if registry.observed("qcore_task_enqueued"):
+            for slot in slots:
+                registry.notify("qcore_task_enqueued", task=peek(bytes(slot.package)))
+
+    def _send_each(self, broker: Broker, slots: Sequence[ScheduleSlot]) -> None:
+        """Send what was refused together one by one; the ones that are the reason stay.
+
+        Raises:
+            Exception: what the broker raised, where it takes none of them.
+        """
+        refused: list[tuple[ScheduleSlot, Exception]] = []
+        # in any order: the same few at the head must not hide that the others go
+        for slot in random.sample(list(slots), len(slots)):
+            try:
+                self._send_part(broker, [slot])
+            except Error:
+                raise
+            except PayloadTooLarge as error:
+                self._give_up(slot, error)
+            except Exception as error:
+                refused.append((slot, error))
+                if len(refused) == min(FEW, len(slots)):
+                    raise
+        for slot, reason in refused:
+            if not isinstance(reason, BrokerUnavailable):
+                self._give_up(slot, reason)
+
+    def _answers(self, broker: Broker) -> bool:
+        """Return whether a service that has just failed is there."""
+        rest = self._rests.get(broker.queue)
+        if rest is None or rest.failures < FEW:
+            return False
+        try:
+            return broker.ping()
+        except Exception:  # noqa: BLE001 - it is away: what it raised says the same
+            return False
+
+    # -- what is not sent ----------------------------------------------------------
+    def _mark(self, slots: Sequence[ScheduleSlot]) -> None:
+        """Note that slots are done with; the rows stay as the marks of their slots."""
+        ids = [slot.pk for slot in slots]
+        self._slots.filter(pk__in=ids).update(sent=timezone.now(), package=b"")
+
+    def _give_up(self, slot: ScheduleSlot, error: Exception) -> None:
+        """Note on the schedule why a slot can never be sent."""
+        logger.error("scheduled task %s is not sent: %s", slot.task_id, told(error))
+        self._mark([slot])
+        self._note([slot], f"{slot.slot.isoformat()} is not sent: {told(error)}")
+
+    def _rest(
+        self, queue: str, slots: Sequence[ScheduleSlot], error: Exception
+    ) -> None:
+        """Let a queue that has failed wait, longer each time."""
+        before = self._rests.get(queue)
+        failures = before.failures + 1 if before is not None else 1
+        pause = min(FIRST * 2 ** min(failures - 1, 10), LONGEST)
+        self._rests[queue] = Rest(failures, len(slots), time.monotonic() + pause, error)
+        if isinstance(error, QcoreError):
+            logger.warning("%d scheduled tasks wait for queue %r: %s",
+                           len(slots), queue, told(error))  # fmt: skip
+        else:
+            logger.error("%d scheduled tasks wait for queue %r",
+                         len(slots), queue, exc_info=error)  # fmt: skip
+        if self._rests[queue].refuses:
+            self._note(slots, f"waits for queue {queue!r}: {told(error)}")
+
+    def _note(self, slots: Sequence[ScheduleSlot], text: str) -> None:
+        keys = {slot.schedule_id for slot in slots if slot.schedule_id is not None}
+        rows = Schedule.objects.using(self._database)
+        rows.filter(pk__in=keys).update(error=text)
+
+
+@dataclass(slots=True)
+class Rest:
+    """Why and how long a queue is left alone."""
+
+    failures: int  # in a row
+    slots: int  # that wait
+    until: float  # on this machine's monotonic clock
+    error: Exception
+
+    @property
+    def refuses(self) -> bool:
+        """Whether trying again will not help."""
+        return not isinstance(self.error, BrokerUnavailable)
+
+
+def _bounded(
+    found: Iterable[tuple[int, dt.datetime | None, int]],
+) -> list[tuple[int, dt.datetime | None]]:
+    """Return the first rows whose packages are at most TICK_BYTES, and one at least."""
+    kept: list[tuple[int, dt.datetime | None]] = []
+    room = TICK_BYTES
+    for pk, seen, size in found:
+        if kept and size > room:
+            break
+        kept.append((pk, seen))
+        room -= size
+    return kept
+
+
+def _is_large(slots: Sequence[ScheduleSlot]) -> bool:
+    """Return whether there may be more than was claimed, for its size."""
+    return sum(len(slot.package) for slot in slots) > TICK_BYTES / 2

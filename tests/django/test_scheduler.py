@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -21,7 +22,7 @@ from qcore.errors import (
     StoreError,
 )
 from qcore.models import Schedule, ScheduleSlot
-from qcore.schedules import orm, outbox, outlook
+from qcore.schedules import firing, orm, outbox, outlook
 from qcore.schedules.orm import OrmScheduler
 from qcore.tasks import schedule
 from qcore.tasks.execution import decode
@@ -218,10 +219,10 @@ def test_catching_up_is_bounded_and_goes_on(db, clock):
     clock.shift(250 * 60)
     ticking = scheduler()
     assert ticking.tick() == 0
-    assert len(sent()) == orm.BURST
+    assert len(sent()) == firing.BURST
     ticking.tick()
     ticking.tick()
-    assert len(sent()) == 251 - orm.BURST
+    assert len(sent()) == 251 - firing.BURST
 
 
 def test_a_missed_schedule_does_not_repeat_more_often_than_it_may(db, clock):
@@ -319,7 +320,46 @@ def test_a_slot_that_has_fired_does_not_fire_again(db, clock):
     ticking.tick()
     Schedule.objects.update(next_run=before)  # somebody saved an old form
     ticking.tick()
+    (task,) = sent()
+    row.refresh_from_db()
+    assert row.next_run > NOW
+    assert f"was sent before (task {task.id}), and is not sent again" in row.error
+    clock.move_to(row.next_run)
+    ticking.tick()
     assert len(sent()) == 1
+    row.refresh_from_db()
+    assert row.error == ""
+
+
+def test_a_slot_is_known_by_its_second(db, clock):
+    """The form of the admin has no fractions, and brings the slot back without them."""
+    row = hourly(next_run=NOW - dt.timedelta(seconds=1.5))
+    ticking = scheduler()
+    ticking.tick()
+    Schedule.objects.update(next_run=row.next_run.replace(microsecond=0))
+    ticking.tick()
+    assert len(sent()) == 1
+
+
+def test_a_slot_that_has_fired_counts_no_second_time(db, clock):
+    row = hourly(repeats=3)
+    ticking = scheduler()
+    ticking.tick()
+    Schedule.objects.update(next_run=row.next_run)
+    ticking.tick()
+    row.refresh_from_db()
+    assert (len(sent()), row.repeats) == (1, 2)
+
+
+def test_once_that_is_set_back_to_its_slot_stays_and_says_why(db, clock):
+    row = hourly(schedule_type=Schedule.ONCE, repeats=2)
+    ticking = scheduler()
+    ticking.tick()
+    Schedule.objects.update(repeats=-1)
+    ticking.tick()
+    row.refresh_from_db()
+    assert (len(sent()), row.repeats) == (1, 0)
+    assert "is not sent again" in row.error
 
 
 def test_ten_clusters_at_the_same_moment(transactional_db):
@@ -432,9 +472,14 @@ def test_one_queue_that_is_down_does_not_stop_the_others(db, clock, monkeypatch)
     monkeypatch.setattr(down, "error", BrokerUnavailable("away"))
     brokers = {"away": down, "tests": MemoryBroker(current.conf, "tests")}
     monkeypatch.setattr(current, "broker", lambda queue=None: brokers[queue or "tests"])
-    with pytest.raises(BrokerUnavailable):
-        scheduler().tick()
+    ticking = scheduler()
+    ticking.tick()
     assert len(sent()) == 1
+    ticking.tick()
+    monkeypatch.setattr(down, "error", None)
+    ticking._outbox._rests["away"].until = 0.0  # the pause is over
+    ticking.tick()
+    assert len(sent("away")) == 1
 
 
 def test_a_broker_in_the_same_database_sends_and_notes_at_once(
@@ -465,6 +510,26 @@ def test_old_slots_are_forgotten(db, clock):
     assert ScheduleSlot.objects.count() == 1
     clock.shift(outbox.KEPT + dt.timedelta(hours=1))
     ticking._outbox.forget()
+    assert ScheduleSlot.objects.count() == 0
+
+
+@pytest.mark.fault("F17")
+def test_slots_are_forgotten_as_fast_as_they_come(db, clock, monkeypatch):
+    """Whatever their number: a call that leaves some is followed by another one soon."""
+    monkeypatch.setattr(outbox, "BATCH", 10)
+    row, old = hourly(next_run=NOW + dt.timedelta(days=9)), NOW - 2 * outbox.KEPT
+    ScheduleSlot.objects.bulk_create(
+        ScheduleSlot(schedule=row, slot=old + dt.timedelta(minutes=n), sent=old,
+                     task_id=f"{n:032x}", queue="tests", package=b"")
+        for n in range(12 * outbox.ROUNDS)
+    )  # fmt: skip
+    ticking = scheduler()
+    ticking._forget_at = 0.0  # it is time
+    ticking.tick()
+    assert ScheduleSlot.objects.count() == 2 * outbox.ROUNDS
+    assert ticking._forget_at <= time.monotonic() + orm.SOON
+    ticking._forget_at = 0.0
+    ticking.tick()
     assert ScheduleSlot.objects.count() == 0
 
 
@@ -510,7 +575,7 @@ def test_a_bad_schedule_is_tried_again_later_and_paused_in_the_end(db, clock):
     bad = hourly(args="broken")
     ticking = scheduler()
     assert ticking.tick() == orm.LOOK  # it is not looked at again and again
-    for tries in range(2, orm.MAX_TRIES + 1):
+    for tries in range(2, firing.MAX_TRIES + 1):
         ticking.tick()
         bad.refresh_from_db()
         assert bad.tries == tries - 1

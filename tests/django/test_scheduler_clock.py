@@ -14,7 +14,7 @@ from django.test import override_settings
 
 from qcore.current import current
 from qcore.models import Schedule, ScheduleSlot
-from qcore.schedules import orm
+from qcore.schedules import firing
 from qcore.schedules.orm import OrmScheduler
 from qcore.tasks import schedule
 from qcore.tasks.execution import decode
@@ -194,7 +194,7 @@ def test_after_three_days_every_missed_minute_is_run_in_bursts(db, clock):
         ticking.tick()
         bursts.append(sent())
     slots = [task.slot for burst in bursts for task in burst]
-    assert max(map(len, bursts)) == orm.BURST
+    assert max(map(len, bursts)) == firing.BURST
     minutes = 3 * 24 * 60 + 1
     assert slots == [START.timestamp() + 60 * n for n in range(minutes)]
     first, last = bursts[0][0], bursts[-2][-1]
@@ -285,11 +285,11 @@ def test_one_bad_schedule_among_a_hundred(db, clock, bad):
     rows = [row(next_run=START, name=f"n{n}") for n in range(99)]
     worst = row(next_run=START - dt.timedelta(hours=1), **bad)
     ticking = scheduler()
-    for _ in range(orm.MAX_TRIES):
+    for _ in range(firing.MAX_TRIES):
         ticking.tick()
         worst.refresh_from_db()
         clock.move_to(worst.retry_at)
     names = [task.group for task in sent()]
     assert sorted(names) == sorted(one.name for one in rows)
-    assert (worst.tries, worst.paused) == (orm.MAX_TRIES, True)
+    assert (worst.tries, worst.paused) == (firing.MAX_TRIES, True)
     assert worst.error

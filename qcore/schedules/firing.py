@@ -1,0 +1,338 @@
+"""Firing: schedules that are due become slots, many in one transaction.
+
+Tasks are built before the transaction begins: receivers of ``pre_enqueue`` are the
+project's code, and a query of theirs that fails must not take the slots with it. Where
+the transaction fails all the same, each schedule is tried by itself, and the one that
+is the reason shows why.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from django.db import connections, transaction
+from django.db.utils import Error, InterfaceError, OperationalError
+
+from ..current import current
+from ..errors import EnqueueError, QcoreError
+from ..models import Schedule, ScheduleSlot
+from ..names import queue_fault
+from . import rules
+from .outbox import TICK_BYTES
+from .told import told
+
+if TYPE_CHECKING:
+    from ..conf import Conf
+    from .outbox import Outbox
+
+logger = logging.getLogger("qcore.scheduler")
+
+T = TypeVar("T")
+
+#: Slots of one schedule that one tick fires when it catches up.
+BURST = 100
+
+#: Bytes of packages that one INSERT carries, unless a single package has more. MariaDB
+#: takes 16 MiB in a statement by default, escapes included.
+STATEMENT_BYTES = 4 * 1024 * 1024
+
+#: A schedule that cannot be fired is tried again after this, doubled each time ...
+RETRY = dt.timedelta(minutes=1)
+#: ... and paused, with its error, after so many tries.
+MAX_TRIES = 5
+
+#: Times in a row that a database which answers may fail one schedule, as if passing,
+#: before the schedule is taken for the reason.
+PASSING = 3
+
+
+#: A slot that was sent: the key of its schedule, and its second.
+Mark = tuple[int, dt.datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Which slots of one schedule are due."""
+
+    row: Schedule
+    anchor: dt.datetime | None
+    due: Sequence[dt.datetime]
+    following: dt.datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fired:
+    """What becomes of one schedule that is due."""
+
+    row: Schedule
+    slots: Sequence[ScheduleSlot]
+    task: str | None  # id of the last task; None where no slot is new
+    anchor: dt.datetime | None
+    following: dt.datetime | None  # the next slot; None: there is no more
+    repeated: str  # what there is to say of slots that were sent before
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the schedule is to be deleted: it has run once and for ever."""
+        return self.following is None and self.row.repeats < 0 and not self.repeated
+
+    def changes(self) -> dict[str, Any]:
+        """Return what changes in the row."""
+        row, left = self.row, self.row.repeats
+        if left > 0:
+            left = max(0, left - len(self.slots))
+        changes = {
+            "next_run": self.following or row.next_run,
+            "anchor": self.anchor,
+            "repeats": left if self.following else 0,
+            "error": self.repeated,
+            "tries": 0,
+            "retry_at": None,
+        }
+        return changes if self.task is None else changes | {"task": self.task}
+
+
+class Firing:
+    """Fires schedules of one cluster.
+
+    Args:
+        conf: its settings.
+        database: alias of the database that has the schedules.
+        outbox: what will send the slots.
+    """
+
+    def __init__(self, conf: Conf, database: str, outbox: Outbox) -> None:
+        self._conf = conf
+        self._database = database
+        self._outbox = outbox
+        self._suspects: Counter[int] = Counter()
+
+    def fire(self, rows: Sequence[Schedule], now: dt.datetime) -> Error | None:
+        """Fire schedules; what is wrong with one of them is written on it.
+
+        Returns:
+            An error of the database that may pass, where one schedule was not fired
+            because of it; the next tick tries it again.
+
+        Raises:
+            django.db.Error: the database does not answer.
+        """
+        ready = list(self._ready(rows, now))
+        if not ready:
+            return None
+        try:
+            self._write(ready)
+        except Exception as error:  # noqa: BLE001 - a driver may raise anything
+            self._ask(error)
+            if len(ready) > 1:
+                return self._write_each(ready, now)
+            return self._blame(ready[0], error, now)
+        self._suspects.clear()
+        return None
+
+    # -- before the transaction --------------------------------------------------
+    def _ready(self, rows: Sequence[Schedule], now: dt.datetime) -> Iterator[Fired]:
+        """Yield what is to be fired; a tick that leaves some is followed at once."""
+        plans = [
+            plan
+            for row in rows
+            if (plan := self._guarded(row, now, partial(self._plan, row, now)))
+        ]
+        gone = self._fired_before(plans)
+        room = TICK_BYTES
+        for plan in plans:
+            if room <= 0:
+                return
+            make = partial(self._build, plan, gone, room)
+            found = self._guarded(plan.row, now, make)
+            if found is not None:
+                room -= sum(len(slot.package) for slot in found.slots)
+                yield found
+
+    def _guarded(
+        self, row: Schedule, now: dt.datetime, make: Callable[[], T | None]
+    ) -> T | None:
+        """Return what is made of a schedule; None, and its error noted, where it fails."""
+        try:
+            return make()
+        except Exception as error:
+            if not isinstance(error, QcoreError):
+                logger.exception("schedule %s cannot be fired", row)
+            self._note(row, error, now)
+            return None
+
+    def _plan(self, row: Schedule, now: dt.datetime) -> Plan | None:
+        rule = row.entry.rule(self._conf)
+        left = row.repeats if row.repeats > 0 else BURST
+        due, following = rules.due_slots(
+            rule, row.next_run, now, self._conf.catch_up, limit=min(BURST, left)
+        )
+        return Plan(row, rule.anchor, due, following) if due else None
+
+    def _fired_before(self, plans: Sequence[Plan]) -> dict[Mark, str]:
+        """Return the slots that were sent already, and the ids of their tasks.
+
+        Somebody has set ``next_run`` back, knowingly or with a form that was old.
+        """
+        slots = ScheduleSlot.objects.using(self._database).filter(
+            schedule_id__in=[plan.row.pk for plan in plans],
+            slot__in={whole(slot) for plan in plans for slot in plan.due},
+        )
+        found = slots.values_list("schedule_id", "slot", "task_id")
+        return {(key or 0, slot): task for key, slot, task in found}
+
+    def _build(self, plan: Plan, gone: dict[Mark, str], room: int) -> Fired:
+        row, due, following = plan.row, plan.due, plan.following
+        slots: list[ScheduleSlot] = []
+        for place, slot in enumerate(due):
+            if room <= 0:  # never before the first
+                due, following = due[:place], slot
+                break
+            if (row.pk, whole(slot)) not in gone:
+                slots.append(self._slot(row, slot))
+                room -= len(slots[-1].package)
+        again = [slot for slot in due if (row.pk, whole(slot)) in gone]
+        return Fired(
+            row=row,
+            slots=slots,
+            task=slots[-1].task_id if slots else None,
+            anchor=plan.anchor,
+            following=following,
+            repeated=_repeated(again, gone[row.pk, whole(again[0])]) if again else "",
+        )
+
+    def _slot(self, row: Schedule, slot: dt.datetime) -> ScheduleSlot:
+        task = row.entry.task(self._conf, row.pk, slot)
+        if fault := queue_fault(task.queue):
+            raise EnqueueError(f"the name of its queue {fault}.")
+        package = current.signer.sign(task)
+        self._outbox.check(task.queue, package)
+        return ScheduleSlot(
+            schedule_id=row.pk,
+            slot=whole(slot),
+            task_id=task.id,
+            queue=task.queue,
+            package=package,
+        )
+
+    # -- the transaction ---------------------------------------------------------
+    def _write(self, ready: Sequence[Fired]) -> None:
+        with transaction.atomic(self._database):
+            moved = [one for one in ready if self._move(one)]
+            slots = [slot for one in moved for slot in one.slots]
+            for part in _parts(slots):
+                ScheduleSlot.objects.using(self._database).bulk_create(
+                    part,
+                    # a slot that has fired stays fired
+                    ignore_conflicts=True,
+                )
+            # after their slots, which lose a schedule that is no more
+            if over := [one.row.pk for one in moved if one.is_over]:
+                Schedule.objects.using(self._database).filter(pk__in=over).delete()
+        for one in moved:
+            if one.repeated:
+                logger.warning("schedule %s: %s", one.row, one.repeated)
+
+    def _move(self, one: Fired) -> bool:
+        """Move a schedule on; return False where somebody else was faster.
+
+        First the UPDATE: it has the row's lock (on SQLite the database's) when the slots
+        are written. What is wrong with a schedule has been found before, so nothing of it
+        needs to be undone.
+        """
+        row = one.row
+        same = Schedule.objects.using(self._database).filter(
+            pk=row.pk,
+            next_run=row.next_run,
+            repeats=row.repeats,
+            func=row.func,
+            paused=False,
+        )
+        return same.update(**one.changes()) > 0
+
+    def _write_each(self, ready: Sequence[Fired], now: dt.datetime) -> Error | None:
+        passing: Error | None = None
+        for one in ready:
+            try:
+                self._write([one])
+            except Exception as error:  # noqa: BLE001 - as above
+                self._ask(error)
+                passing = self._blame(one, error, now) or passing
+            else:
+                self._suspects.pop(one.row.pk, None)
+        return passing
+
+    # -- whose fault it is ---------------------------------------------------------
+    def _ask(self, error: Exception) -> None:
+        """Raise the error of a database that does not answer any more."""
+        connection = connections[self._database]
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+        except Error:
+            raise error from None
+
+    def _blame(self, one: Fired, error: Exception, now: dt.datetime) -> Error | None:
+        """Note an error on its schedule, unless it may pass."""
+        pk = one.row.pk
+        if isinstance(error, (OperationalError, InterfaceError)):
+            self._suspects[pk] += 1
+            if self._suspects[pk] < PASSING:
+                return error
+        self._suspects.pop(pk, None)
+        self._note(one.row, error, now)
+        return None
+
+    def _note(self, row: Schedule, error: Exception, now: dt.datetime) -> None:
+        tries = row.tries + 1
+        paused = tries >= MAX_TRIES
+        text = told(error)
+        Schedule.objects.using(self._database).filter(
+            pk=row.pk, next_run=row.next_run
+        ).update(
+            error=text,
+            tries=tries,
+            retry_at=now + RETRY * 2 ** (tries - 1),
+            paused=paused,
+        )
+        logger.error("schedule %s cannot be fired%s: %s", row,
+                     ", and is paused" if paused else "", text)  # fmt: skip
+
+
+def whole(slot: dt.datetime) -> dt.datetime:
+    """Return the second of a slot, by which it is known.
+
+    The form of the admin has no fractions of a second, and a slot that comes back from
+    it must be the same one.
+    """
+    return slot.replace(microsecond=0)
+
+
+def _repeated(again: Sequence[dt.datetime], task: str) -> str:
+    more = f" and {len(again) - 1} more" if len(again) > 1 else ""
+    return (
+        f"next_run was set back to {again[0].isoformat(' ')}{more}: this run was sent"
+        f" before (task {task}), and is not sent again. Set next_run to another time for"
+        " one more run."
+    )
+
+
+def _parts(slots: Sequence[ScheduleSlot]) -> Iterator[list[ScheduleSlot]]:
+    part: list[ScheduleSlot] = []
+    size = 0
+    for slot in slots:
+        if part and size + len(slot.package) > STATEMENT_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(slot)
+        size += len(slot.package)
+    if part:
+        yield part
