@@ -14,6 +14,7 @@ import pytest
 
 from qcore import Broker, Conf, Delivery
 from qcore.brokers.memory import MemoryBroker
+from qcore.brokers.tools import as_package
 from qcore.errors import BrokerUnavailable, ConfigError
 from qcore.findings import Finding, ok
 from qcore.testing import BrokerContract
@@ -47,6 +48,18 @@ class Sound(MemoryBroker):
 
     def diagnose(self) -> list[Finding]:
         return [ok("it is in the memory of this process")]
+
+    def dequeue(self, limit: int = 1, wait: float = 0) -> list[Delivery]:
+        found = super().dequeue(limit, wait)
+        return [
+            msgspec.structs.replace(one, package=as_package(one.package))
+            for one in found
+        ]
+
+    def put(self, entry: Any) -> None:
+        """Store something as no ``enqueue`` would."""
+        (id,) = MemoryBroker.enqueue_many(self, [b"package"])
+        self._q.packages[id] = entry
 
     def held(self, receipt: Hashable) -> str:
         assert isinstance(receipt, tuple)
@@ -102,6 +115,13 @@ class BrokenCase(BrokerContract):
     @pytest.fixture
     def restart_service(self) -> Callable[[bool], None]:
         return lambda kill: self.kind.restart()
+
+    @pytest.fixture
+    def malformed(self) -> dict[str, Callable[[Any], None]]:
+        return {
+            "text": lambda broker: broker.put("hand-made"),
+            "nothing": lambda broker: broker.put(None),
+        }
 
 
 def contracts(names: dict[str, Any]) -> dict[str, type[BrokenCase]]:

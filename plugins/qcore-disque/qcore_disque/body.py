@@ -9,6 +9,8 @@ from __future__ import annotations
 # A package that happens to begin so is marked, too; so nothing is taken for a mark.
 _MARK = b"\x00qcore-attempts:"
 _END = b"\n"
+# Digits of the highest number that is believed; a longer one is not of ours.
+_MOST_DIGITS = 9
 
 
 def wrap(package: bytes, attempts: int = 0) -> bytes:
@@ -23,6 +25,6 @@ def unwrap(body: bytes) -> tuple[bytes, int]:
     if not body.startswith(_MARK):
         return body, 0
     digits, end, package = body[len(_MARK) :].partition(_END)
-    if not end or not digits.isdigit():
+    if not end or not digits.isdigit() or len(digits) > _MOST_DIGITS:
         return body, 0  # not one of ours; its signature will be judged
     return package, int(digits)

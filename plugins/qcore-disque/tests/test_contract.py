@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
+import redis
 from servers.base import free_port
 from servers.disque import DisqueServer
 
@@ -20,6 +22,13 @@ from qcore_disque.broker import DisqueBroker
 
 REAL_NODES = os.environ.get("QCORE_DISQUE_NODES")
 PASSWORD = "s3cret-of-disque"
+#: What somebody may add to a queue.
+BODIES = {
+    "an empty body": b"",
+    "a mark without an end": b"\x00qcore-attempts:7",
+    "a mark without a number": b"\x00qcore-attempts:abc\nx",
+    "a mark of many digits": b"\x00qcore-attempts:" + b"9" * 5000 + b"\nx",
+}
 Make = Callable[..., Broker]
 
 
@@ -68,6 +77,21 @@ class TestDisque(BrokerContract):
         node = f"127.0.0.1:{free_port()}"
         options = {"disque_nodes": [node], "disque_auth": PASSWORD}
         return DisqueBroker(Conf.from_dict(options))
+
+    @pytest.fixture
+    def malformed(
+        self, nodes: dict[str, object]
+    ) -> Iterator[dict[str, Callable[[Broker], object]]]:
+        host, _, port = str(nodes["disque_nodes"][0]).rpartition(":")  # type: ignore[index]
+        with redis.Redis(
+            host=host, port=int(port), password=nodes["disque_auth"], protocol=2
+        ) as client:
+
+            def add(body: bytes, broker: Broker) -> object:
+                words = ("ADDJOB", broker.queue, body, 1000, "RETRY", 2)
+                return client.execute_command(*words)
+
+            yield {name: partial(add, body) for name, body in BODIES.items()}
 
     @pytest.fixture
     def restart_service(self, request: pytest.FixtureRequest) -> Callable[[bool], None]:

@@ -17,6 +17,7 @@ names in qcore. What stands below ``# -- files`` goes.
 from __future__ import annotations
 
 import math
+import re
 import shutil
 import time
 from collections.abc import Hashable, Iterator, Sequence
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from qcore import Conf
 
 OPTIONS = {"path"}
+NAME = re.compile(
+    r"([0-9a-f]+-[0-9a-f]+)\.([0-9]{1,9})\.(waiting|claimed)\.([0-9]{1,18})"
+)
 
 
 class Entry(NamedTuple):
@@ -171,8 +175,10 @@ class ExampleBroker(Broker):
             ) from error
 
     def _entries(self) -> list[Entry]:
-        names = sorted(path.name for path in self.folder.iterdir())
-        parts = [name.split(".") for name in names if not name.endswith(".draft")]
+        files = (path for path in self.folder.iterdir() if path.is_file())
+        # what somebody else has put there is left alone, as a draft is
+        found = map(NAME.fullmatch, sorted(path.name for path in files))
+        parts = [name.groups() for name in found if name]
         return [Entry(id, int(n), state, int(at)) for id, n, state, at in parts]
 
     def _waiting(self) -> list[Entry]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,15 @@ class TestBroker(BrokerContract):
         options = {"example": {"path": str(tmp_path / "not-mounted")}}
         conf = Conf.from_dict(options, claimed=["example"])
         return ExampleBroker(conf)
+
+    @pytest.fixture
+    def malformed(self) -> dict[str, Callable[[ExampleBroker], object]]:
+        def put(name: str, broker: ExampleBroker) -> object:
+            broker.ping()  # makes the folder
+            return (broker.folder / name).write_bytes(b"by hand")
+
+        names = ["README", "a.b.waiting.0", "1-1.0.waiting", "0-0.0.waiting.0"]
+        return {name: partial(put, name) for name in names}
 
     @pytest.fixture
     def restart_service(self, tmp_path: Path) -> Callable[[bool], None]:

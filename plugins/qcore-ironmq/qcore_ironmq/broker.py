@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from qcore.brokers.base import Broker
+from qcore.brokers.tools import as_attempt, as_package
 from qcore.envelope import Delivery
 from qcore.errors import BrokerUnavailable, Unsupported
 
@@ -172,7 +173,8 @@ class IronMQBroker(Broker):
 
         def reserve(queue: Any) -> list[Delivery]:
             reply = queue.reserve(max=limit, timeout=timeout, wait=wait)
-            return [_delivery(told, asked + self.lease) for told in reply["messages"]]
+            lease_end = asked + self.lease
+            return [_delivery(told, lease_end) for told in reply["messages"] or ()]
 
         try:
             return self._connection.call(reserve, patience)
@@ -238,13 +240,14 @@ class IronMQBroker(Broker):
 
 
 def _delivery(told: Mapping[str, Any], lease_end: float) -> Delivery:
-    body = str(told["body"])
+    body = told.get("body", "")
     try:
         package = b64decode(body, validate=True)
-    except (binascii.Error, ValueError):
-        package = body.encode()  # not ours; the dispatcher puts it into quarantine
+    except (binascii.Error, ValueError, TypeError):
+        package = as_package(body)  # not ours; the dispatcher puts it into quarantine
     receipt = Receipt(str(told["id"]), str(told["reservation_id"]))
-    return Delivery(receipt, package, int(told["reserved_count"]), lease_end)
+    attempt = as_attempt(told.get("reserved_count"))
+    return Delivery(receipt, package, attempt, lease_end)
 
 
 def _ours(receipts: Sequence[Hashable]) -> Sequence[Receipt]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from servers.base import free_port
@@ -48,6 +49,20 @@ class TestIronMQ(BrokerContract):
     def dead_broker(self, options: dict[str, object]) -> Broker:
         nobody = {**options, "host": "127.0.0.1", "port": free_port()}
         return IronMQBroker(Conf.from_dict({"iron_mq": nobody}))
+
+    @pytest.fixture
+    def malformed(self) -> dict[str, Callable[[IronMQBroker], object]]:
+        def post(body: str, broker: IronMQBroker) -> object:
+            broker.enqueue(b"made first")  # a queue that keeps what it has
+            return broker._connection.call(lambda queue: queue.post(body), 5.0)
+
+        bodies = {
+            "no base64": "mail",
+            "wrong padding": "AAA",
+            "no ASCII": "\u2603",
+            "JSON": '{"task": "mail"}',
+        }
+        return {name: partial(post, body) for name, body in bodies.items()}
 
     @pytest.fixture
     def restart_service(

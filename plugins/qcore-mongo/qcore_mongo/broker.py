@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from operator import methodcaller
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -13,6 +12,7 @@ from bson import ObjectId
 from pymongo import ReturnDocument, UpdateOne
 
 from qcore.brokers.base import Broker
+from qcore.brokers.tools import as_attempt, as_package, by_attempt, chunks
 from qcore.envelope import Delivery
 from qcore.errors import ConfigError
 
@@ -134,7 +134,7 @@ class MongoBroker(Broker):
                 return_document=ReturnDocument.AFTER,
             )
         )
-        return [_delivery(found, lease_end)] if found else []
+        return [self._delivery(found, lease_end)] if found else []
 
     def _claim_many(self, limit: int) -> list[Delivery]:
         """Claim the oldest, and read which of them are ours.
@@ -165,53 +165,55 @@ class MongoBroker(Broker):
         )
         if not ours:
             return self._claim_one()  # others were faster; this cannot lose a race
-        place = {id: index for index, id in enumerate(ids)}
-        ours.sort(key=lambda one: place[one["_id"]])
-        return [_delivery(one, lease_end) for one in ours]
+        place = {docs.key(id): index for index, id in enumerate(ids)}
+        ours.sort(key=lambda one: place[docs.key(one["_id"])])
+        return [self._delivery(one, lease_end) for one in ours]
+
+    def _delivery(self, found: docs.Document, lease_end: float) -> Delivery:
+        attempt = found["attempt"]  # a whole number, for this claim has written it
+        if (package := found.get("package")) is None:
+            # somebody else's document; all of it may tell whose
+            chosen = {"_id": found["_id"]}
+            package = self._run(lambda queue: queue.find_one(chosen, docs.FOREIGN))
+        return Delivery(
+            (docs.key(found["_id"]), attempt),
+            as_package(package),
+            as_attempt(attempt),
+            lease_end,
+        )
 
     def _lease_end(self) -> float:
         return time.monotonic() + self.lease - TICK
 
     def acknowledge_many(self, receipts: Sequence[Hashable]) -> None:
-        ids = sorted({id for id, _ in cast("Sequence[docs.Receipt]", receipts)})
-        for part in _parts(ids, self.max_batch):
-            self._run(methodcaller("delete_many", {"_id": {"$in": part}}), again=True)
+        keys = dict.fromkeys(id for id, _ in _ours(receipts))
+        for part in chunks(list(keys), self.max_batch):
+            self._run(methodcaller("delete_many", docs.among(part)), again=True)
 
     def release(self, receipts: Sequence[Hashable], *, delay: float = 0) -> None:
         """Give deliveries back: to their old place, or delayed to a later one."""
         update = docs.released(delay)
-        for attempt, ids in self._by_attempt(receipts):
+        for attempt, ids in by_attempt(_ours(receipts), self.max_batch):
             ours = docs.held(ids, attempt)
             self._run(methodcaller("update_many", ours, update), again=True)
 
     def extend(self, receipts: Sequence[Hashable]) -> set[Hashable]:
         lost: set[Hashable] = set()
-        for attempt, ids in self._by_attempt(receipts):
+        for attempt, ids in by_attempt(_ours(receipts), self.max_batch):
             kept = self._prolong(ids, attempt)
             lost |= {(id, attempt) for id in ids if id not in kept}
         return lost
 
-    def _prolong(self, ids: list[ObjectId], attempt: int) -> set[ObjectId]:
+    def _prolong(self, ids: Sequence[docs.Key], attempt: int) -> set[docs.Key]:
         ours = docs.held(ids, attempt)
         update = docs.extended(self.lease)
 
-        def prolong(queue: Queue) -> set[ObjectId]:
+        def prolong(queue: Queue) -> set[docs.Key]:
             if queue.update_many(ours, update).matched_count == len(ids):
                 return set(ids)
-            return {one["_id"] for one in queue.find(ours, {"_id": 1})}
+            return {docs.key(one["_id"]) for one in queue.find(ours, {"_id": 1})}
 
         return self._run(prolong, again=True)
-
-    def _by_attempt(
-        self, receipts: Sequence[Hashable]
-    ) -> Iterator[tuple[int, list[ObjectId]]]:
-        """Yield an attempt and ids of it; nearly always all are of the first."""
-        ids: dict[int, set[ObjectId]] = defaultdict(set)
-        for id, attempt in cast("Sequence[docs.Receipt]", receipts):
-            ids[attempt].add(id)
-        for attempt, those in ids.items():
-            for part in _parts(sorted(those), self.max_batch):
-                yield attempt, part
 
     # -- looking after -------------------------------------------------------
     def delete(self, id: str) -> bool:
@@ -263,13 +265,14 @@ class MongoBroker(Broker):
         self._connection.close()
 
     def _keep_index(self) -> None:
-        """Have the index made where it is missing."""
+        """Have the index made where it is missing, and foreign documents shown."""
         if time.monotonic() < self._index_at:
             return
         known = self._run(lambda queue: queue.index_information())
         if not server.has_index(known):
             # harmless when several do it at once
             self._run_long(lambda queue: queue.create_index(docs.ORDER))
+        self._run(methodcaller("update_many", docs.NEVER_VISIBLE, docs.SHOWN))
         self._index_at = time.monotonic() + INDEX_SECONDS
 
     def _run(
@@ -295,11 +298,5 @@ class MongoBroker(Broker):
         return self._stats.with_prefix(prefix)
 
 
-def _delivery(found: docs.Document, lease_end: float) -> Delivery:
-    attempt = int(found["attempt"])
-    return Delivery((found["_id"], attempt), found["package"], attempt, lease_end)
-
-
-def _parts(ids: list[ObjectId], size: int) -> Iterator[list[ObjectId]]:
-    for start in range(0, len(ids), size):
-        yield ids[start : start + size]
+def _ours(receipts: Sequence[Hashable]) -> Sequence[docs.Receipt]:
+    return cast("Sequence[docs.Receipt]", receipts)

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, TypeVar
 
 import pymongo
-from bson.codec_options import CodecOptions
+from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.errors import BSONError
 from pymongo.database import Database
 from pymongo.errors import (
@@ -116,7 +116,11 @@ class Connection:
         try:
             return client.get_database(
                 self._options.database,
-                codec_options=CodecOptions(),
+                # what somebody else has put there must not keep us from reading ours
+                codec_options=CodecOptions(
+                    unicode_decode_error_handler="replace",
+                    datetime_conversion=DatetimeConversion.DATETIME_AUTO,
+                ),
                 # a claim must see what it has just written
                 read_preference=ReadPreference.PRIMARY,
                 read_concern=ReadConcern("local"),

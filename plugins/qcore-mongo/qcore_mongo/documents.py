@@ -17,14 +17,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+import bson
 from bson import ObjectId
 
 Document = dict[str, Any]
 Pipeline = list[Document]
+
+
+class ForeignId(NamedTuple):
+    """The id of a document that somebody else has inserted, which may be of any type."""
+
+    bson: bytes
+
+
+Key = ObjectId | ForeignId
 #: What identifies a claim: the id of the package, and the attempt that it counted.
-Receipt = tuple[ObjectId, int]
+Receipt = tuple[Key, int]
 
 # A constant in the eyes of the server, so that a comparison with it uses the index.
 NOW: Document = {"$toLong": "$$NOW"}
@@ -43,6 +53,16 @@ OLDEST: Pipeline = [
 ]
 #: What a claim reads.
 DELIVERED = {"package": 1, "attempt": 1}
+#: What is shown of somebody else's document: all that no claim changes.
+FOREIGN = {"visible": 0, "due": 0, "attempt": 0, "claim": 0}
+#: Types of BSON that are greater than every number: a document whose `visible` is one
+#: would never be claimed, and never be seen.
+BEYOND_NUMBERS = [
+    "string", "object", "array", "binData", "objectId", "bool", "date", "timestamp",
+    "regex",
+]  # fmt: skip
+NEVER_VISIBLE: Document = {"visible": {"$type": BEYOND_NUMBERS}}
+SHOWN: Pipeline = [{"$set": {"visible": NOW, "due": NOW}}]
 
 # Collections of ours have names that no application uses by chance.
 QUEUE_PREFIX = "qcore.queue."
@@ -61,6 +81,16 @@ def collection_name(queue: str) -> str:
     return f"{QUEUE_PREFIX}{name}"
 
 
+def key(id: object) -> Key:
+    """Return an id as a key of a dictionary; ids of ours are ones already."""
+    return id if type(id) is ObjectId else ForeignId(bson.encode({"": id}))
+
+
+def id_of(key: Key) -> Any:
+    """Return the id that a key stands for."""
+    return key if isinstance(key, ObjectId) else bson.decode(key.bson)[""]
+
+
 def milliseconds(seconds: float) -> int:
     """Return a duration as the server reckons it."""
     return round(min(max(0.0, seconds * 1000), LONGEST_MS))
@@ -75,7 +105,10 @@ def stored(package: bytes, delay: float) -> Pipeline:
 
 def claimed(claim: ObjectId, lease: float) -> Pipeline:
     """Return the update of those that a claim takes."""
-    attempt = {"$add": ["$attempt", 1]}
+    # of a document that somebody else has written it may be missing, or no number
+    whole = {"$in": [{"$type": "$attempt"}, ["int", "long"]]}
+    known = {"$and": [whole, {"$gte": ["$attempt", 0]}, {"$lt": ["$attempt", 2**31]}]}
+    attempt = {"$add": [{"$cond": [known, "$attempt", 0]}, 1]}
     return [{"$set": {"claim": claim, "attempt": attempt, **_hidden_for(lease)}}]
 
 
@@ -88,12 +121,17 @@ def released(delay: float) -> Pipeline:
     """Return the update of those given back: to their old place, unless delayed."""
     if delay > 0:
         return [{"$set": {"claim": None, **_hidden_for(delay)}}]
-    return [{"$set": {"claim": None, "visible": "$due"}}]
+    return [{"$set": {"claim": None, "visible": {"$ifNull": ["$due", NOW]}}}]
 
 
-def held(ids: Sequence[ObjectId], attempt: int) -> Document:
-    """Return the filter for those of ``ids`` that this attempt still holds."""
-    return {"_id": {"$in": list(ids)}, "attempt": attempt, **HELD}
+def among(keys: Sequence[Key]) -> Document:
+    """Return the filter for documents by their ids."""
+    return {"_id": {"$in": [id_of(one) for one in keys]}}
+
+
+def held(keys: Sequence[Key], attempt: int) -> Document:
+    """Return the filter for those of the ids that this attempt still holds."""
+    return {**among(keys), "attempt": attempt, **HELD}
 
 
 def _hidden_for(seconds: float) -> Document:

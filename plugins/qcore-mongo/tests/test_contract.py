@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pymongo
@@ -18,6 +20,22 @@ from qcore.testing import BrokerContract, PluginContract
 from qcore_mongo.broker import MongoBroker
 
 PASSWORD = "s3cret-of-mongo"
+WAITING = {"package": b"x", "attempt": 0, "claim": None, "visible": 1, "due": 1}
+#: What somebody may insert into the collection of a queue.
+DOCUMENTS: dict[str, dict[str, Any]] = {
+    "no fields": {},
+    "no package": {"visible": 1, "due": 1, "attempt": 0, "claim": None, "task": "mail"},
+    "a text": {**WAITING, "package": "text"},
+    "a document": {**WAITING, "package": {"task": ["mail"]}},
+    "no attempt": {"package": b"x", "visible": 1},
+    "an attempt that is a text": {**WAITING, "attempt": "three"},
+    "an attempt that is no number": {**WAITING, "attempt": float("nan")},
+    "an attempt of many digits": {**WAITING, "attempt": 2**63 - 1},
+    "visible at a date": {**WAITING, "visible": dt.datetime(2026, 1, 1)},
+    "visible at a text": {**WAITING, "visible": "now", "due": "now"},
+    "a name for its id": {**WAITING, "_id": "by hand"},
+    "a document for its id": {**WAITING, "_id": {"order": 7}},
+}
 Make = Callable[..., Broker]
 
 
@@ -80,6 +98,19 @@ class TestMongo(BrokerContract):
             return MongoBroker(Conf.from_dict(options), queue)
 
         return make
+
+    @pytest.fixture
+    def malformed(
+        self, durable_server: MongoServer
+    ) -> Iterator[dict[str, Callable[[Broker], object]]]:
+        def insert(document: dict[str, Any], broker: Broker) -> object:
+            queue = client["django-q"][f"qcore.queue.{broker.queue}"]
+            return queue.insert_one({**document})
+
+        with pymongo.MongoClient[dict[str, Any]](
+            **self.options(durable_server.port)
+        ) as client:
+            yield {name: partial(insert, one) for name, one in DOCUMENTS.items()}
 
     @pytest.fixture
     def dead_broker(self) -> Broker:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from django.apps import apps
 
 from qcore.brokers.base import Broker
+from qcore.brokers.tools import as_attempt, as_package, by_attempt, chunks, pack
 from qcore.envelope import Delivery
 from qcore.errors import BrokerError, ConfigError
 
@@ -83,7 +83,7 @@ class OrmBroker(Broker):
     # -- sending -----------------------------------------------------------
     def enqueue_many(self, packages: Sequence[bytes], *, delay: float = 0) -> list[str]:
         self.check_size(packages)
-        batches = list(_batches(packages, self.max_batch))
+        batches = list(pack(packages, count=self.max_batch, size=STATEMENT_BYTES))
         if not batches:
             return []
 
@@ -116,7 +116,10 @@ class OrmBroker(Broker):
             asked = time.monotonic()
             end = asked + self.lease - self._sql.tick
             rows = self._sql.claim(cursor, limit, self.lease)
-            return [Delivery((id, n), package, n, end) for id, package, n in rows]
+            return [
+                Delivery((id, n), as_package(package), as_attempt(n), end)
+                for id, package, n in rows
+            ]
 
         return self._session.run(claim)
 
@@ -127,33 +130,21 @@ class OrmBroker(Broker):
             return 0.0  # the claim that follows will say what is wrong
 
     def acknowledge_many(self, receipts: Sequence[Hashable]) -> None:
-        ids = sorted({id for id, _ in cast("Sequence[Receipt]", receipts)})
-        for part in _parts(ids, self.max_batch):
+        ids = sorted({id for id, _ in _ours(receipts)})
+        for part in chunks(ids, self.max_batch):
             self._session.run(partial(self._sql.delete, ids=part))
 
     def release(self, receipts: Sequence[Hashable], *, delay: float = 0) -> None:
-        for attempt, ids in self._by_attempt(receipts):
+        for attempt, ids in by_attempt(_ours(receipts), self.max_batch):
             work = partial(self._sql.release, ids=ids, attempt=attempt, delay=delay)
             self._session.run(work)
 
     def extend(self, receipts: Sequence[Hashable]) -> set[Hashable]:
         lost: set[Hashable] = set()
-        for attempt, ids in self._by_attempt(receipts):
+        for attempt, ids in by_attempt(_ours(receipts), self.max_batch):
             work = partial(self._sql.extend, ids=ids, attempt=attempt, lease=self.lease)
             lost |= {(id, attempt) for id in self._session.run(work)}
         return lost
-
-    def _by_attempt(
-        self, receipts: Sequence[Hashable]
-    ) -> Iterator[tuple[int, list[int]]]:
-        """Yield an attempt and ids of it; nearly always all are of the first."""
-        ids: dict[int, set[int]] = defaultdict(set)
-        for id, attempt in cast("Sequence[Receipt]", receipts):
-            ids[attempt].add(id)
-        for attempt, those in ids.items():
-            # in one order everywhere, so that two callers do not lock crosswise
-            for part in _parts(sorted(those), self.max_batch):
-                yield attempt, part
 
     # -- looking after -------------------------------------------------------
     def delete(self, id: str) -> bool:
@@ -203,20 +194,6 @@ class OrmBroker(Broker):
         return self._session.run(lambda cursor: self._sql.stats_with(cursor, prefix))
 
 
-def _parts(ids: list[int], size: int) -> Iterator[list[int]]:
-    for start in range(0, len(ids), size):
-        yield ids[start : start + size]
-
-
-def _batches(packages: Sequence[bytes], most: int) -> Iterator[list[bytes]]:
-    """Yield what goes into one statement: up to ``most`` packages, STATEMENT_BYTES."""
-    batch: list[bytes] = []
-    size = 0
-    for package in packages:
-        if batch and (len(batch) == most or size + len(package) > STATEMENT_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(package)
-        size += len(package)
-    if batch:
-        yield batch
+def _ours(receipts: Sequence[Hashable]) -> Sequence[Receipt]:
+    # in one order everywhere, so that two callers do not lock crosswise
+    return sorted(cast("Sequence[Receipt]", receipts))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import transaction
 
 from . import diagnosis
-from .statements import Claimed, Cursor, Statements
+from .statements import MOST_ATTEMPTS, Claimed, Cursor, Statements
 
 if TYPE_CHECKING:
     from qcore.conf import Conf
@@ -59,7 +59,8 @@ class MySQLStatements(Statements):
         with transaction.atomic(using=self.connection.alias):
             # The index by name: a fresh table has no statistics to choose it by.
             cursor.execute(
-                f"SELECT id, payload, attempts + 1 FROM {self.table}"
+                f"SELECT id, payload, LEAST(GREATEST(attempts, 0), {MOST_ATTEMPTS}) + 1"
+                f" FROM {self.table}"
                 f" FORCE INDEX (qcore_orm_claim) WHERE {self.key} = %s"
                 f" AND visible <= {self.now} ORDER BY visible, id LIMIT %s"
                 " FOR UPDATE SKIP LOCKED",
@@ -70,7 +71,8 @@ class MySQLStatements(Statements):
                 condition, ids = self.among([row[0] for row in found])
                 cursor.execute(
                     f"UPDATE {self.table} SET visible = {self.now} + %s, claimed = 1,"
-                    f" attempts = attempts + 1 WHERE {condition}",
+                    f" attempts = LEAST(GREATEST(attempts, 0), {MOST_ATTEMPTS}) + 1"
+                    f" WHERE {condition}",
                     [lease, *ids],
                 )
         return found

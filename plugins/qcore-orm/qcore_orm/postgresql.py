@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from . import diagnosis
 from .notify import Listener
-from .statements import Claimed, Cursor, Statements
+from .statements import MOST_ATTEMPTS, Claimed, Cursor, Statements
 from .waiting import Look, Polling, Waiter
 
 if TYPE_CHECKING:
@@ -103,7 +103,8 @@ class PostgresStatements(Statements):
     def _claim(self, cursor: Cursor, limit: int, lease: float) -> list[Claimed]:
         cursor.execute(
             f"UPDATE {self.table} SET visible = {self.now} + %s, claimed = true,"
-            " attempts = attempts + 1 WHERE id = ANY(ARRAY("
+            f" attempts = least(greatest(attempts, 0), {MOST_ATTEMPTS}) + 1"
+            " WHERE id = ANY(ARRAY("
             f"SELECT id FROM {self.table} WHERE ({self.key}, visible) >= (%s, %s)"
             f" AND ({self.key}, visible) <= (%s, {self.now})"
             f" ORDER BY {self.key}, visible, id LIMIT %s FOR UPDATE SKIP LOCKED))"
@@ -136,7 +137,7 @@ class PostgresStatements(Statements):
         # compared as in `claim`, and for its reasons
         cursor.execute(
             f"SELECT {self.now}, (SELECT visible FROM {self.table}"
-            f" WHERE ({self.key}, visible) >= (%s, 0)"
+            f" WHERE ({self.key}, visible) >= (%s, '-infinity'::float8)"
             f" AND ({self.key}, visible) <= (%s, 'infinity'::float8)"
             f" ORDER BY {self.key}, visible, id LIMIT 1)",
             [self.queue, self.queue],

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from . import diagnosis
 from .filewatch import FileWatch
-from .statements import Claimed, Cursor, Statements
+from .statements import MOST_ATTEMPTS, Claimed, Cursor, Statements
 from .waiting import Look, Waiter
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 #: UPDATE and INSERT ... RETURNING came with this release (2021-03-12).
 OLDEST = (3, 35)
+#: Seconds between two looks for rows that somebody else has written.
+FOREIGN_SECONDS = 60.0
 #: Primary result codes; the upper bits of a code only say more about it.
 BUSY, LOCKED = 5, 6
 
@@ -32,6 +35,7 @@ class SQLiteStatements(Statements):
     now = "((julianday('now') - 2440587.5) * 86400.0)"
     tick = 0.001
     version = "sqlite_version()"
+    _foreign_at = 0.0
 
     def insert(
         self, cursor: Cursor, packages: Sequence[bytes], delay: float
@@ -46,18 +50,37 @@ class SQLiteStatements(Statements):
         return sorted(id for (id,) in cursor.fetchall())
 
     def claim(self, cursor: Cursor, limit: int, lease: float) -> list[Claimed]:
+        if time.monotonic() >= self._foreign_at:
+            self._foreign_at = time.monotonic() + FOREIGN_SECONDS
+            self._show_foreign(cursor)
         # An UPDATE would take the only write lock even to find nothing.
         if self.ahead(cursor) > 0:
             return []
         cursor.execute(
             f"UPDATE {self.table} SET visible = {self.now} + %s, claimed = 1,"
-            f" attempts = attempts + 1 WHERE id IN ("
+            f" attempts = min(max(CAST(attempts AS INTEGER), 0), {MOST_ATTEMPTS}) + 1"
+            f" WHERE id IN ("
             f"SELECT id FROM {self.table} WHERE {self.key} = %s"
             f" AND visible <= {self.now} ORDER BY visible, id LIMIT %s)"
-            " RETURNING id, payload, attempts",
+            # as bytes even where it is a text that is not UTF-8, which cannot be read
+            " RETURNING id, CAST(payload AS BLOB), attempts",
             [lease, self.queue, limit],
         )
         return sorted(cursor.fetchall())
+
+    def _show_foreign(self, cursor: Cursor) -> None:
+        """Show rows whose time is no number: it is greater than all numbers."""
+        cursor.execute(
+            f"SELECT 1 FROM {self.table} WHERE {self.key} = %s AND visible > 9e999"
+            " LIMIT 1",
+            [self.queue],
+        )
+        if cursor.fetchone():
+            cursor.execute(
+                f"UPDATE {self.table} SET visible = {self.now}, claimed = 0"
+                f" WHERE {self.key} = %s AND visible > 9e999",
+                [self.queue],
+            )
 
     def put_stat(self, cursor: Cursor, key: str, value: bytes, ttl: float) -> None:
         cursor.execute(

@@ -24,8 +24,12 @@ if TYPE_CHECKING:
 #: Characters that the name of a queue, or the key of a snapshot, may have.
 KEY_LENGTH = 255
 
-#: id, package and attempt of a delivery.
-Claimed = tuple[int, bytes, int]
+#: The highest count of attempts that a claim goes on from, and the lowest is 0: the column
+#: has room for one more. Whoever writes into the table by hand may have written any.
+MOST_ATTEMPTS = 2_147_483_646
+
+#: id, package and attempt of a delivery; what others wrote by hand may be of any type.
+Claimed = tuple[int, object, int]
 
 
 class Cursor(Protocol):

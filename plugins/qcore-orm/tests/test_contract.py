@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 
 import pytest
 from django.db import connections
 
 from qcore import Conf
+from qcore.brokers.base import Broker
 from qcore.testing.brokers import BrokerContract
 from qcore_orm.broker import OrmBroker
+
+ROW = {"payload": b"x", "visible": 0, "claimed": False, "attempts": 0}
 
 
 class OrmContract(BrokerContract):
@@ -19,6 +23,13 @@ class OrmContract(BrokerContract):
     kind: ClassVar[str]
     secret = "hunter2-orm"
     misspelt = ({"orm": "defualt"}, "did you mean 'default'")
+    #: What somebody may write into the table; a database with types takes little else.
+    rows: ClassVar[dict[str, dict[str, object]]] = {
+        "an empty payload": {"payload": b""},
+        "many attempts": {"attempts": 2_147_483_647},
+        "negative attempts": {"attempts": -2_147_483_648},
+        "long ago": {"visible": -1e300},
+    }
     abandoned: ClassVar[list[Any]] = []
 
     @pytest.fixture
@@ -37,6 +48,19 @@ class OrmContract(BrokerContract):
         alias = dead_alias(self.kind, self.secret)
         return OrmBroker(Conf.from_dict({"orm": alias}))
 
+    @pytest.fixture
+    def malformed(self, database) -> dict[str, Callable[[Broker], object]]:
+        def insert(row: dict[str, object], broker: Broker) -> object:
+            queue = connections[database.alias].ops.quote_name("key")
+            return database.run(
+                f"INSERT INTO qcore_orm_ormq ({queue}, payload, visible, claimed,"
+                " attempts) VALUES (%s, %s, %s, %s, %s)",
+                broker.queue,
+                *{**ROW, **row}.values(),
+            )
+
+        return {name: partial(insert, row) for name, row in self.rows.items()}
+
     def after_fork(self) -> None:
         """Forget inherited connections; closing one would end the parent's session."""
         for wrapper in connections.all(initialized_only=True):
@@ -46,6 +70,30 @@ class OrmContract(BrokerContract):
 
 class TestSQLite(OrmContract):
     kind = "sqlite"
+    # a column of SQLite takes values of every type
+    rows: ClassVar[dict[str, dict[str, object]]] = {
+        **OrmContract.rows,
+        "a text": {"payload": "text"},
+        "a number": {"payload": 17},
+        "attempts that are a text": {"attempts": "three"},
+        "attempts of many digits": {"attempts": 2**63 - 1},
+        "attempts that are a part": {"attempts": 1.5},
+        "visible at a text": {"visible": "tomorrow"},
+        "visible at bytes": {"visible": b"tomorrow"},
+    }
+
+    @pytest.mark.fault("D18")
+    def test_a_text_that_is_not_utf8(self, database) -> None:
+        """It can be read as bytes only, and nothing else comes until it is."""
+        broker = database.broker(retry=60)
+        database.run(
+            "INSERT INTO qcore_orm_ormq (key, payload, visible, claimed, attempts)"
+            " VALUES (%s, CAST(X'FF78' AS TEXT), 0, 0, 0)",
+            broker.queue,
+        )
+        broker.enqueue(b"ours")
+        packages = [delivery.package for delivery in broker.dequeue(10)]
+        assert packages == [b"\xffx", b"ours"]
 
 
 class ServerContract(OrmContract):

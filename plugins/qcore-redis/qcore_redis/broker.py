@@ -23,6 +23,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from qcore.brokers.base import Broker
+from qcore.brokers.tools import as_attempt
 from qcore.envelope import Delivery, new_id
 from qcore.errors import BrokerError, BrokerUnavailable
 
@@ -198,7 +199,7 @@ class RedisBroker(Broker):
         else:  # from now on there are claims
             self._sweep_at = min(self._sweep_at, time.monotonic() + SWEEP_SECONDS)
         return [
-            Delivery((id, 1), fields[1], _attempts(fields) + 1, lease_end)
+            _delivery(id, 1, fields, lease_end)
             for id, fields in found.get(self._stream.encode(), ())
         ]
 
@@ -234,8 +235,7 @@ class RedisBroker(Broker):
         self._sweep_at = min(now + pause, self._due_at)
         lease_end = now + self.lease
         return [
-            Delivery((id, count), fields[1], _attempts(fields) + count, lease_end)
-            for id, count, fields in entries
+            _delivery(id, count, fields, lease_end) for id, count, fields in entries
         ]
 
     def _create_group(self) -> None:
@@ -335,9 +335,20 @@ class RedisBroker(Broker):
         return cast("list[bytes]", self._brief.run(scripts.GET_STATS, STATS, prefix))
 
 
-def _attempts(fields: list[bytes]) -> int:
-    """Return the attempts before an entry was parked: p, package[, n, attempts]."""
-    return int(fields[3]) if len(fields) > 2 else 0
+def _delivery(id: bytes, count: int, fields: list[bytes], lease_end: float) -> Delivery:
+    """Return an entry as a delivery: p, package[, n, the attempts before it was parked].
+
+    One that somebody has added by hand may have other fields. Where none of them is the
+    package all are, and the dispatcher puts them into quarantine.
+    """
+    if len(fields) == 2 and fields[0] == b"p":
+        return Delivery((id, count), fields[1], count, lease_end)
+    # from the end, so that of two fields with one name the first counts, as in scripts
+    said = dict(zip(fields[-2::-2], fields[::-2], strict=True))
+    package = said.get(b"p", b"\n".join(fields))
+    before = said.get(b"n", b"0")
+    attempts = int(before) if before.isdigit() and len(before) <= 10 else 0
+    return Delivery((id, count), package, as_attempt(attempts + count), lease_end)
 
 
 def _is_entry(id: str) -> bool:

@@ -36,12 +36,46 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 """
 
+# How many milliseconds the claims of a consumer last: its name. A consumer that a person
+# has made by hand has a name that is none; its claims last as long as a lease by default.
+_LEASE = """
+local function lease_of(name)
+  if #name <= 16 and string.match(name, '^%d+$') then
+    return name
+  end
+  return '60000'
+end
+"""
+
 # Whether a receipt (id, delivery count) is the claim in force: that very delivery, and
 # within its lease, which is the name of its consumer. Expects ARGV: group.
-_HOLDS = """
+_HOLDS = (
+    _LEASE
+    + """
 local function holds(id, count)
   local claim = redis.call('XPENDING', KEYS[1], ARGV[1], id, id, 1)[1]
-  return claim and claim[4] == tonumber(count) and claim[3] < tonumber(claim[2])
+  return claim and claim[4] == tonumber(count)
+    and claim[3] < tonumber(lease_of(claim[2]))
+end
+"""
+)
+
+# The package of an entry, and the attempts before it was parked. An entry that somebody
+# has added by hand may have other fields; then all of them are the package.
+_FIELDS = """
+local function field(fields, name)
+  for at = 1, #fields, 2 do
+    if fields[at] == name then
+      return fields[at + 1]
+    end
+  end
+end
+local function package_of(fields)
+  return field(fields, 'p') or table.concat(fields, '\\n')
+end
+local function attempts_of(fields)
+  local said = field(fields, 'n')
+  return said and #said <= 10 and string.match(said, '^%d+$') and tonumber(said) or 0
 end
 """
 
@@ -109,6 +143,7 @@ return 1
 #: packages are claimed. What has been read of the stream of wakes has served, whoever has read it.
 SWEEP = Script(
     _NOW
+    + _LEASE
     + """
 for _, read in ipairs(redis.call('XPENDING', KEYS[4], ARGV[1], '-', '+', 100)) do
   redis.call('XACK', KEYS[4], ARGV[1], read[1])
@@ -119,9 +154,12 @@ for _, id in ipairs(ready) do
   redis.call('ZREM', KEYS[2], id)
   redis.call('HDEL', KEYS[3], id)
   if parked then
-    local colon = string.find(parked, ':', 1, true)
-    local attempts = string.sub(parked, 1, colon - 1)
-    local package = string.sub(parked, colon + 1)
+    local _, colon = string.find(parked, '^%d+:')
+    local attempts, package = '0', parked
+    if colon then
+      attempts = string.sub(parked, 1, colon - 1)
+      package = string.sub(parked, colon + 1)
+    end
     if attempts == '0' then
       redis.call('XADD', KEYS[1], '*', 'p', package)
     else
@@ -134,7 +172,8 @@ local room = tonumber(ARGV[3])
 local pending = redis.call('XPENDING', KEYS[1], ARGV[1])
 for _, consumer in ipairs(pending[4] or {}) do
   local over = room > 0 and redis.call(
-    'XPENDING', KEYS[1], ARGV[1], 'IDLE', consumer[1], '-', '+', room, consumer[1])
+    'XPENDING', KEYS[1], ARGV[1], 'IDLE', lease_of(consumer[1]), '-', '+', room,
+    consumer[1])
   for _, claim in ipairs(over or {}) do
     local id = claim[1]
     local entry = redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, id)[1]
@@ -194,6 +233,7 @@ end
 RELEASE_LATER = Script(
     _NOW
     + _HOLDS
+    + _FIELDS
     + _PARK
     + """
 for at = 3, #ARGV, 2 do
@@ -202,8 +242,8 @@ for at = 3, #ARGV, 2 do
   if entry then
     redis.call('XACK', KEYS[1], ARGV[1], id)
     redis.call('XDEL', KEYS[1], id)
-    local attempts = ARGV[at + 1] + (entry[2][4] or 0)
-    park(id, ARGV[2], string.format('%d:', attempts) .. entry[2][2])
+    local attempts = ARGV[at + 1] + attempts_of(entry[2])
+    park(id, ARGV[2], string.format('%d:', attempts) .. package_of(entry[2]))
   end
 end
 """
@@ -211,23 +251,27 @@ end
 
 #: ARGV: group. Returns how many packages wait and how many are claimed; one whose lease
 #: is over waits again.
-COUNT = Script("""
+COUNT = Script(
+    _LEASE
+    + """
 local claimed = 0
 local pending = redis.pcall('XPENDING', KEYS[1], ARGV[1])
 for _, consumer in ipairs(pending[4] or {}) do
   local over = redis.call('XPENDING', KEYS[1], ARGV[1],
-    'IDLE', consumer[1], '-', '+', consumer[2], consumer[1])
+    'IDLE', lease_of(consumer[1]), '-', '+', consumer[2], consumer[1])
   claimed = claimed + consumer[2] - #over
 end
 local stored = redis.call('XLEN', KEYS[1]) + redis.call('ZCARD', KEYS[2])
 return {math.max(0, stored - claimed), claimed}
-""")
+"""
+)
 
 #: ARGV: group. Returns for how many milliseconds the longest waiting package could have
 #: been claimed, -1 where none waits. Of each lease the first 100 claims that are over
 #: are looked at; there are more only after a disaster, which those 100 tell of, too.
 OLDEST = Script(
     _NOW
+    + _LEASE
     + """
 local oldest = -1
 local groups = redis.pcall('XINFO', 'GROUPS', KEYS[1])
@@ -244,9 +288,9 @@ end
 local pending = redis.pcall('XPENDING', KEYS[1], ARGV[1])
 for _, consumer in ipairs(pending[4] or {}) do
   local over = redis.call('XPENDING', KEYS[1], ARGV[1],
-    'IDLE', consumer[1], '-', '+', 100, consumer[1])
+    'IDLE', lease_of(consumer[1]), '-', '+', 100, consumer[1])
   for _, claim in ipairs(over) do
-    oldest = math.max(oldest, claim[3] - tonumber(consumer[1]))
+    oldest = math.max(oldest, claim[3] - tonumber(lease_of(consumer[1])))
   end
 end
 local due = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')[2]

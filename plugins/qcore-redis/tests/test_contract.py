@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
+import redis
 from servers.base import free_port
 from servers.redis import RedisServer
 
@@ -14,6 +16,13 @@ from qcore.testing import BrokerContract, PluginContract
 from qcore_redis.broker import RedisBroker
 
 PASSWORD = "s3cret-of-redis"
+#: What somebody may add to the stream of a queue.
+ENTRIES = {
+    "no package": {"task": "mail"},
+    "a count that is no number": {"p": "x", "n": "abc"},
+    "a count of many digits": {"p": "x", "n": "9" * 5000},
+    "an empty package": {"p": ""},
+}
 Make = Callable[..., Broker]
 
 
@@ -54,6 +63,22 @@ class TestRedis(BrokerContract):
     @pytest.fixture
     def dead_broker(self) -> Broker:
         return RedisBroker(Conf.from_dict({"redis": self.options(free_port())}))
+
+    @pytest.fixture
+    def malformed(
+        self, durable_server: RedisServer
+    ) -> Iterator[dict[str, Callable[[Broker], object]]]:
+        def add(fields: dict[str, str], broker: Broker) -> object:
+            return client.xadd(f"{{qcore:{broker.queue}}}:tasks", fields)
+
+        def park(broker: Broker) -> None:
+            tag = f"{{qcore:{broker.queue}}}"
+            client.hset(f"{tag}:parked", "x", "no colon")
+            client.zadd(f"{tag}:due", {"x": 1})
+
+        with redis.Redis(port=durable_server.port, password=PASSWORD) as client:
+            puts = {name: partial(add, fields) for name, fields in ENTRIES.items()}
+            yield {**puts, "a delayed one": park}
 
     @pytest.fixture
     def restart_service(self, durable_server: RedisServer) -> Callable[[bool], None]:

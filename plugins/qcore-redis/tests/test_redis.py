@@ -291,3 +291,84 @@ def test_a_lease_without_end(redis_server: RedisServer, open_broker: Open) -> No
     (held,) = receive(broker)
     assert broker.extend([held.receipt]) == set()
     assert broker.dequeue() == []
+
+
+# -- entries that are not ours ----------------------------------------------------------
+
+
+@pytest.mark.fault("D18")
+@pytest.mark.parametrize(
+    ("fields", "package", "attempt"),
+    [
+        ({"p": b"x", "n": b"abc"}, b"x", 1),
+        ({"p": b"x", "n": b"-7"}, b"x", 1),
+        ({"p": b"x", "n": b"9" * 5000}, b"x", 1),
+        ({"p": b"x", "n": b"4"}, b"x", 5),
+        ({"n": b"4", "p": b"x"}, b"x", 5),
+        ({"task": b"mail", "to": b"ann"}, b"task\nmail\nto\nann", 1),
+        ({"p": b""}, b"", 1),
+    ],
+)
+def test_an_entry_that_somebody_added_by_hand(
+    redis_server: RedisServer,
+    open_broker: Open,
+    fields: dict[str, bytes],
+    package: bytes,
+    attempt: int,
+) -> None:
+    """It is handed out as it is, by each of the ways in which entries are handed out."""
+    broker = open_broker({"port": redis_server.port}, retry=60)
+    broker.enqueue(b"ours")
+    with redis.Redis(port=redis_server.port) as client:
+        client.xadd(f"{{qcore:{broker.queue}}}:tasks", fields)
+    ours, found = receive(broker, 2)
+    assert (ours.package, found.package, found.attempt) == (b"ours", package, attempt)
+    broker.release([found.receipt])
+    found = receive(broker)[0]
+    assert (found.package, found.attempt) == (package, attempt + 1)
+    broker.release([found.receipt], delay=0.05)
+    found = receive(broker)[0]
+    assert (found.package, found.attempt) == (package, attempt + 2)
+    broker.fail(found.receipt)
+    broker.acknowledge(ours.receipt)
+    assert (broker.queue_size(), broker.lock_size()) == (0, 0)
+
+
+@pytest.mark.fault("D18")
+@pytest.mark.parametrize("parked", [b"no colon", b"", b"abc:x", b"9" * 30 + b":x"])
+def test_a_delayed_package_that_somebody_put_there_by_hand(
+    redis_server: RedisServer, open_broker: Open, parked: bytes
+) -> None:
+    broker = open_broker({"port": redis_server.port})
+    tag = f"{{qcore:{broker.queue}}}"
+    with redis.Redis(port=redis_server.port) as client:
+        client.hset(f"{tag}:parked", "by hand", parked)
+        client.zadd(f"{tag}:due", {"by hand": 1, "without a package": 1})
+    broker.enqueue(b"ours", delay=0.01)
+    packages = {delivery.package for delivery in receive(broker, 2)}
+    assert packages <= {b"ours", parked, b"x"}
+    assert len(packages) == 2
+
+
+@pytest.mark.fault("D18")
+def test_a_claim_that_somebody_made_by_hand(
+    redis_server: RedisServer, open_broker: Open
+) -> None:
+    """The name of its consumer is no lease; it stops nobody, and counts as claimed."""
+    broker = open_broker({"port": redis_server.port}, retry=1)
+    broker.enqueue_many([b"theirs", b"ours"])
+    assert broker.dequeue() != []  # makes the group
+    stream = f"{{qcore:{broker.queue}}}:tasks"
+    with redis.Redis(port=redis_server.port) as client:
+        for name in ("alice", "1e3", "-5", "9" * 40):
+            broker.enqueue(b"theirs")
+            client.xreadgroup("clusters", name, {stream: ">"}, count=1)
+        broker.enqueue(b"last")
+        assert broker.oldest_waiting() is not None
+        assert broker.lock_size() >= 4
+        came = receive(broker, 2)
+        assert b"last" in {delivery.package for delivery in came}
+        # a claim of ours that somebody takes over is lost
+        held = came[-1].receipt
+        client.xclaim(stream, "clusters", "bob", 0, [held[0]])
+        assert broker.extend([held]) == {held}

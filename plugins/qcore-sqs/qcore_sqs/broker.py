@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from qcore.brokers.base import Broker
+from qcore.brokers.tools import as_attempt, as_package
 from qcore.envelope import Delivery
 from qcore.errors import BrokerUnavailable, Unsupported
 
@@ -199,7 +200,9 @@ class SQSBroker(Broker):
                 MessageSystemAttributeNames=["ApproximateReceiveCount"],
             )
             lease_end = asked + self.lease
-            return [_delivery(told, lease_end) for told in reply.get("Messages", ())]
+            messages = reply.get("Messages") or ()
+            # without a receipt nothing can be done with a message; it is passed over
+            return [_delivery(m, lease_end) for m in messages if m.get("ReceiptHandle")]
 
         return self._on_queue(receive)
 
@@ -307,12 +310,13 @@ class SQSBroker(Broker):
 
 
 def _delivery(told: Mapping[str, Any], lease_end: float) -> Delivery:
-    body = str(told["Body"])
+    body = told.get("Body", "")
     try:
         package = b64decode(body, validate=True)
-    except (binascii.Error, ValueError):
-        package = body.encode()  # not ours; the dispatcher puts it into quarantine
-    attempt = int(told.get("Attributes", {}).get("ApproximateReceiveCount", 1))
+    except (binascii.Error, ValueError, TypeError):
+        package = as_package(body)  # not ours; the dispatcher puts it into quarantine
+    counted = told.get("Attributes") or {}
+    attempt = as_attempt(counted.get("ApproximateReceiveCount"))
     return Delivery(
         Receipt(told["ReceiptHandle"], lease_end), package, attempt, lease_end
     )

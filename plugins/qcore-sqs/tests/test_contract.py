@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 from servers.base import free_port
@@ -72,6 +73,20 @@ class ServiceContract(BrokerContract):
     @pytest.fixture
     def dead_broker(self) -> Broker:
         return SQSBroker(Conf.from_dict({"sqs": self.options(free_port())}))
+
+    @pytest.fixture
+    def malformed(self) -> dict[str, Callable[[SQSBroker], object]]:
+        def send(body: str, broker: SQSBroker) -> object:
+            url = broker._open().url
+            return broker._brief.call("send_message", QueueUrl=url, MessageBody=body)
+
+        bodies = {
+            "no base64": "mail",
+            "wrong padding": "AAA",
+            "no ASCII": "\u2603",
+            "JSON": '{"task": "mail"}',
+        }
+        return {name: partial(send, body) for name, body in bodies.items()}
 
     @pytest.fixture
     def restart_service(self, server: SQSServer) -> Callable[[bool], None]:

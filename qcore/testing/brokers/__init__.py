@@ -1,6 +1,6 @@
 """The contract of a broker, as tests that a plugin inherits.
 
-Write one fixture and, where your service allows it, two more::
+Write one fixture and, where your service allows it, three more::
 
     class TestSQS(BrokerContract):
         lease = 2  # SQS counts in whole seconds
@@ -22,6 +22,10 @@ Write one fixture and, where your service allows it, two more::
         def restart_service(self, server):  # called with kill=True or kill=False
             return server.restart
 
+        @pytest.fixture
+        def malformed(self, client):  # what is wrong -> puts it into broker.queue
+            return {"no base64": lambda broker: client.send(broker.queue, "!")}
+
 Every test asks for one promise, which is its docstring. Capability flags decide what
 is asked: a flag that is on is tested, and a flag that is off must be refused.
 Attributes of the class that may be set are those of `BrokerCase`.
@@ -35,6 +39,7 @@ from .faults import FaultsContract
 from .flags import FlagsContract
 from .histories import HistoriesContract
 from .leases import LeasesContract
+from .malformed import MalformedContract
 from .receipts import ReceiptsContract
 from .sending import SendingContract
 from .upkeep import UpkeepContract
@@ -49,6 +54,7 @@ class BrokerContract(
     ReceiptsContract,
     ConsumersContract,
     UpkeepContract,
+    MalformedContract,
     FaultsContract,
     FlagsContract,
     HistoriesContract,

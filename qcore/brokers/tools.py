@@ -1,0 +1,112 @@
+"""Tools that brokers share: batches, time limits, and entries that are not ours.
+
+For authors of brokers. Nothing here knows a service.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+Id = TypeVar("Id", bound=Hashable)
+
+#: The highest number of attempts that is believed: every store and every service has
+#: room for it, and for some more. A higher one was not counted by a broker.
+MOST_ATTEMPTS = 1_000_000_000
+
+#: Bytes a second that even a slow network carries to a service, and so the time that a
+#: reply may take longer where a call sends many.
+SLOW_BYTES_PER_SECOND = 1_000_000
+
+
+def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Yield the items in order, in parts of up to ``size``."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def pack(
+    items: Sequence[T],
+    *,
+    count: int,
+    size: int,
+    measure: Callable[[T], int] = len,  # type: ignore[assignment]
+) -> Iterator[list[T]]:
+    """Yield the items in order, in parts of up to ``count`` items and ``size`` bytes.
+
+    An item that alone has more bytes is a part of its own.
+
+    Args:
+        items: packages, or what has become of them.
+        count: items in a part at most.
+        size: bytes in a part at most.
+        measure: returns the bytes of an item, frame included.
+    """
+    part: list[T] = []
+    total = 0
+    for item in items:
+        needed = measure(item)
+        if part and (len(part) == count or total + needed > size):
+            yield part
+            part, total = [], 0
+        part.append(item)
+        total += needed
+    if part:
+        yield part
+
+
+def by_attempt(
+    receipts: Sequence[tuple[Id, int]], size: int
+) -> Iterator[tuple[int, Sequence[Id]]]:
+    """Yield an attempt and up to ``size`` ids of it; nearly always all are of the first.
+
+    Args:
+        receipts: of deliveries, each as (id, attempt).
+        size: ids in one part at most.
+    """
+    ids: dict[int, dict[Id, None]] = defaultdict(dict)
+    for id, attempt in receipts:
+        ids[attempt][id] = None
+    for attempt, those in ids.items():
+        for part in chunks(list(those), size):
+            yield attempt, part
+
+
+def reply_seconds(base: float, sent_bytes: int) -> float:
+    """Return how long the reply to a call may take that sends so many bytes.
+
+    Args:
+        base: seconds for a call that sends little.
+        sent_bytes: what the call sends.
+    """
+    return base + sent_bytes / SLOW_BYTES_PER_SECOND
+
+
+def as_package(found: object) -> bytes:
+    """Return what a service holds as a package, whatever it is.
+
+    An entry that somebody else has written may hold no bytes at all. It is handed out
+    all the same: the verification refuses it, and a person finds it in the quarantine.
+    """
+    if isinstance(found, bytes):
+        return found
+    if isinstance(found, bytearray | memoryview):
+        return bytes(found)
+    text = found if isinstance(found, str) else repr(found)
+    # a text of JSON may hold halves of characters, which UTF-8 cannot tell
+    return text.encode("utf-8", "surrogatepass")
+
+
+def as_attempt(found: object) -> int:
+    """Return the attempt that a service tells of, or 1 where that is no number of one."""
+    if not isinstance(found, int | float | str | bytes):
+        return 1
+    if isinstance(found, str | bytes) and len(found) > 20:
+        return 1  # no count; Python refuses to read thousands of digits
+    try:
+        attempt = int(found)
+    except (ValueError, OverflowError):
+        return 1
+    return min(max(1, attempt), MOST_ATTEMPTS)
