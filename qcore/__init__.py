@@ -2,11 +2,11 @@
 
 A map of the package, from the bottom up; imports only ever point down it::
 
-    errors  findings  masking  known  names  conf  envelope  serializers  signing  hookspecs
+    errors  findings  masking  names  conf  envelope  serializers  signing  hookspecs
     plugins  current  signals  tasks  compose                            the API
     brokers  results  caches  reporters  schedules                       the contracts
     engine                                                               the processes
-    models  builtin  connections                                         Django adapters
+    models  plugins.builtin  connections                                 Django adapters
     cluster  child  cli  apps  admin  checks  doctor  management  monitor
     demo  bench                                                          composition
     testing                                                              the author's kit
@@ -33,7 +33,7 @@ _PUBLIC = {
     "Conf": "conf",
     "Delivery": "envelope",
     "ErrorReporter": "reporters.base",
-    "Provider": "plugins",
+    "Provider": "plugins.provider",
     "QcoreError": "errors",
     "Result": "envelope",
     "ResultStore": "results.base",
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from .envelope import Task as Task
     from .errors import QcoreError as QcoreError
     from .hookspecs import hookimpl as hookimpl
-    from .plugins import Provider as Provider
+    from .plugins.provider import Provider as Provider
     from .reporters.base import ErrorReporter as ErrorReporter
     from .results.base import ResultStore as ResultStore
     from .schedules.base import Scheduler as Scheduler

@@ -14,12 +14,19 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.core import checks
 
-from .brokers.choice import broker_class, broker_name
 from .conf import Conf, advice, problems
 from .conf.validation import ROOT
-from .current import current
-from .errors import ConfigError, PluginError, PluginMissing, did_you_mean
-from .known import KNOWN, how_to_install
+from .current import ONE_OF, current
+from .errors import (
+    ConfigError,
+    PluginBroken,
+    PluginError,
+    PluginMissing,
+    QcoreError,
+    did_you_mean,
+)
+from .plugins.choice import never_selected
+from .plugins.known import KNOWN, how_to_install
 
 if TYPE_CHECKING:
     from django.apps import AppConfig
@@ -29,12 +36,15 @@ TAG = "qcore"
 #: Every id, and what it means; the manual's page of checks is made from it.
 IDS = {
     "qcore.E001": "A key or a value in Q_CLUSTER is wrong.",
-    "qcore.E002": "No plugin provides the broker or reporter that Q_CLUSTER selects.",
-    "qcore.E003": "Q_CLUSTER selects two brokers, or several are installed and it"
-    " selects none.",
+    "qcore.E002": "No plugin provides the broker, cache backend, scheduler, result store"
+    " or reporter that Q_CLUSTER selects.",
+    "qcore.E003": "Q_CLUSTER selects two of a kind, or several brokers are installed and"
+    " it selects none.",
     "qcore.E004": "An installed plugin cannot be loaded.",
     "qcore.E005": "A package named qcore that is not this one is installed.",
     "qcore.E006": "Q_CLUSTER names a cache that CACHES does not have.",
+    "qcore.E007": "A plugin provides something that no settings can select.",
+    "qcore.E008": "What Q_CLUSTER selects cannot be loaded.",
     "qcore.W001": "retry does not exceed timeout: a running task is started again.",
     "qcore.W002": "There is no timeout and leases are not renewed.",
     "qcore.W003": "poll exceeds retry.",
@@ -59,7 +69,7 @@ def check(
     app_configs: Sequence[AppConfig] | None = None, **_: Any
 ) -> list[checks.CheckMessage]:
     """Return what is wrong with the settings and the plugins."""
-    found: list[checks.CheckMessage] = [*_foreign(), *_broken()]
+    found: list[checks.CheckMessage] = [*_foreign(), *_broken(), *_never_selected()]
     wrong = [
         checks.Error(
             message,
@@ -75,7 +85,6 @@ def check(
         return [*found, *wrong]
     conf = current.conf
     found += _choice(conf)
-    found += _cache(conf)
     found += [
         checks.Warning(one.message, hint=one.hint, id=one.id) for one in advice(conf)
     ]
@@ -92,17 +101,17 @@ def check_route(
         return []
     try:
         shared = current.cache.is_shared
-    except ConfigError:
+    except QcoreError:
         return []  # the other check tells it
     if shared:
         return []
-    alias = current.conf.cache
     return [
         checks.Info(
-            f"The cache {alias!r} is private to each process, so the status of clusters"
-            " goes through the broker.",
-            hint=f"Nothing needs to change. A shared cache in CACHES[{alias!r}] spares"
-            " the broker the work.",
+            f"The cache {current.cache.info()} is private to each process, so the status"
+            " of clusters goes through the broker.",
+            hint="Nothing needs to change. A cache that processes share spares the"
+            f" broker the work: CACHES[{current.conf.cache!r}], or what"
+            " Q_CLUSTER['cache_backend'] names.",
             id="qcore.I001",
         )
     ]
@@ -121,22 +130,51 @@ def _broken() -> Iterator[checks.CheckMessage]:
 
 
 def _choice(conf: Conf) -> Iterator[checks.CheckMessage]:
-    """Check that the broker and the reporters that a project selects are there."""
-    try:
-        if conf.broker_class is None:
-            broker_name(current.registry, conf)
-        else:
-            broker_class(current.registry, conf)
-    except PluginMissing as error:
-        yield _missing(error)
-    except PluginError as error:
-        yield checks.Error(str(error), hint=_SELECT, id="qcore.E003")
-    except ConfigError as error:
-        yield checks.Error(str(error), hint=_SELECT, id="qcore.E001")
+    """Check that what a project selects of each kind is there, and the reporters."""
+    for kind in ONE_OF:
+        yield from _selected(kind)
     reporters = current.registry.providers("error reporter")
     for name in conf.error_reporter:
         if name not in reporters:
             yield _missing(_no_reporter(name, reporters))
+
+
+def _selected(kind: str) -> Iterator[checks.CheckMessage]:
+    """Check that what is selected of a kind is there and can be made."""
+    try:
+        choice = current.choice(kind)
+        if kind != "broker":
+            current.make(kind)
+        # a first-party driver is there, and may take a second to load
+        elif choice.is_path or choice.owner not in KNOWN:
+            choice.load()
+    except PluginMissing as error:
+        yield _missing(error)
+    except PluginBroken as error:
+        yield checks.Error(str(error), hint=_SELECT, id="qcore.E008")
+    except PluginError as error:
+        yield checks.Error(str(error), hint=_SELECT, id="qcore.E003")
+    except ConfigError as error:
+        if kind == "cache backend" and current.choice(kind).is_default:
+            hint = "Add the alias to CACHES."
+            yield checks.Error(str(error), hint=hint, id="qcore.E006")
+        else:
+            yield checks.Error(str(error), hint=_SELECT, id="qcore.E001")
+
+
+def _never_selected() -> Iterator[checks.CheckMessage]:
+    registry = current.registry
+    for plugin in registry.plugins:
+        for kind, providers in plugin.providers.items():
+            for provider in providers:
+                if reason := never_selected(kind, provider):
+                    yield checks.Error(
+                        f"The {kind} {provider.name!r} of {plugin.label} can never be"
+                        f" selected: {reason}.",
+                        hint="Report it to the authors of the plugin. Details: qcore"
+                        " plugins.",
+                        id="qcore.E007",
+                    )
 
 
 def _no_reporter(name: str, reporters: Iterable[str]) -> PluginMissing:
@@ -183,15 +221,6 @@ def _of_plugins(conf: Conf) -> list[checks.CheckMessage]:
 
 
 # -- surroundings ---------------------------------------------------------------------
-def _cache(conf: Conf) -> Iterator[checks.CheckMessage]:
-    try:
-        current.cache  # noqa: B018 - made on first use, where its alias is looked up
-    except ConfigError as error:
-        yield checks.Error(str(error), hint="Add the alias to CACHES.", id="qcore.E006")
-    except PluginError as error:
-        yield checks.Error(str(error), hint=_SELECT, id="qcore.E002")
-
-
 def _foreign() -> Iterator[checks.CheckMessage]:
     """Refuse the package qcore 1.x of the public index, which has nothing to do with us."""
     try:

@@ -7,7 +7,6 @@ import sys
 import uuid
 
 from . import __version__, connections
-from .brokers.choice import broker_class
 from .conf import Conf
 from .current import current
 from .engine.parts import Parts
@@ -43,7 +42,7 @@ def run(conf: Conf | None = None, *, run_once: bool = False) -> int:
             " caller."
         )
     conf = conf or current.conf
-    broker_class(current.registry, conf)  # a missing plugin is told before any fork
+    current.load()  # a missing or broken plugin is told before any fork
     # Before it, too: what is wrong with a reporter is told once, and its driver, which
     # may take a second to load, is there when the dispatcher has to report a death.
     current.reporters  # noqa: B018
@@ -54,7 +53,6 @@ def run(conf: Conf | None = None, *, run_once: bool = False) -> int:
 
 def _prepare(conf: Conf) -> None:
     """Do before any fork what can be done once: then it is in memory once, too."""
-    current.load()
     if conf.scheduler:
         current.scheduler.prepare()
     if conf.preload:

@@ -14,11 +14,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .brokers.choice import broker_class
 from .conf import Conf
 from .errors import ConfigError
 from .masking import mask_url
-from .plugins import Registry
+from .plugins.choice import Choice, choose
+from .plugins.registry import Registry
 from .signing import Signer, size_limit
 
 if TYPE_CHECKING:
@@ -41,11 +41,11 @@ _WATCHED = frozenset(
 _LEFT_OUT = "reporters left out"
 
 
-#: What is made without being named in the settings.
-_OURS = (
-    *(("result store", "orm"), ("result store", "cache")),
-    *(("cache backend", "django"), ("scheduler", "orm")),
-)
+#: The result store of what is cached, over the cache backend that is selected.
+_CACHED = "cache"
+
+#: The kinds of which a project has exactly one.
+ONE_OF = ("broker", "cache backend", "scheduler", "result store")
 
 
 class Current:
@@ -91,23 +91,27 @@ class Current:
         return self._mine(f"broker {name}", make)
 
     def _make_broker(self, conf: Conf, queue: str) -> Broker:
-        return broker_class(self.registry, conf)(conf, queue)
+        broker: Broker = self.choice("broker").make(conf, queue)
+        return broker
 
     def store(self, cached: object = False) -> ResultStore:
         """Return this thread's result store; ``cached`` chooses the one in the cache."""
-        store: ResultStore = self._make("result store", "cache" if cached else "orm")
+        store: ResultStore = self._mine(
+            "cached store" if cached else "result store",
+            self._make_cached if cached else partial(self.make, "result store"),
+        )
         return store
 
     @property
     def cache(self) -> CacheBackend:
         """This thread's cache backend."""
-        cache: CacheBackend = self._make("cache backend", "django")
+        cache: CacheBackend = self._mine("cache", partial(self.make, "cache backend"))
         return cache
 
     @property
     def scheduler(self) -> Scheduler:
         """This thread's scheduler."""
-        scheduler: Scheduler = self._make("scheduler", "orm")
+        scheduler: Scheduler = self._mine("scheduler", partial(self.make, "scheduler"))
         return scheduler
 
     @property
@@ -118,10 +122,25 @@ class Current:
         """
         return self._mine("reporters", self._make_reporters)
 
+    def choice(self, kind: str) -> Choice:
+        """Return what the settings select of a kind, for all threads; see `choose`.
+
+        Raises:
+            ConfigError, PluginError: they select nothing usable.
+        """
+        return self._one(
+            f"chosen {kind}", lambda: choose(self.registry, self.conf, kind)
+        )
+
     def load(self) -> None:
-        """Import what the properties above make, without making it."""
-        for kind, name in _OURS:
-            self.registry.load(kind, name)
+        """Import what the properties above make, without making it.
+
+        Raises:
+            ConfigError, PluginError: one of them cannot be had.
+        """
+        for kind in ONE_OF:
+            self.choice(kind).load()
+        self.registry.load("result store", _CACHED)
 
     def flush_reporters(self, timeout: float) -> None:
         """Let each reporter that this thread has made send what is left, within seconds."""
@@ -132,10 +151,19 @@ class Current:
                 name = type(reporter).__name__
                 logger.exception("error reporter %s was not flushed", name)
 
-    def _make(self, kind: str, name: str) -> Any:
-        return self._mine(
-            kind + name, lambda: self.registry.load(kind, name)(self.conf)
+    def make(self, kind: str) -> Any:
+        """Make one of what the settings select of a kind, a broker apart.
+
+        Raises:
+            ConfigError, PluginError: it cannot be had.
+        """
+        return self.choice(kind).make(self.conf)
+
+    def _make_cached(self) -> ResultStore:
+        store: ResultStore = self.registry.load("result store", _CACHED)(
+            self.conf, self.cache
         )
+        return store
 
     def _make_reporters(self) -> list[ErrorReporter]:
         made = []
@@ -192,8 +220,8 @@ class Current:
         """Forget everything but the plugins; the next use reads the settings again."""
         with self._lock:
             self._generation += 1
-            for key in ("conf", "signer", _LEFT_OUT):
-                self._made.pop(key, None)
+            for key in self._made.keys() - {"registry"}:
+                del self._made[key]
 
     def _watch(self) -> None:
         if self._watching:

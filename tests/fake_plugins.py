@@ -9,6 +9,7 @@ from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any
 
 from qcore import Conf, Provider, hookimpl
+from qcore.plugins import KINDS
 
 if TYPE_CHECKING:
     import pytest
@@ -29,7 +30,9 @@ class FakePlugins:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._points: list[EntryPoint] = []
         self._monkeypatch = monkeypatch
-        monkeypatch.setattr("qcore.plugins.entry_points", lambda group: self._points)
+        monkeypatch.setattr(
+            "qcore.plugins.registry.entry_points", lambda group: self._points
+        )
         monkeypatch.delenv("QCORE_PLUGINS", raising=False)
 
     def add(self, name: str, version: str = "2.0.0", **hooks: Any) -> None:
@@ -66,3 +69,14 @@ def brokers(*providers: Any) -> Callable[[], list[Any]]:
 def conf(**settings: Any) -> Conf:
     """Return settings in which the key ``example`` is claimed, too."""
     return Conf.from_dict(settings, claimed=["example"])
+
+
+def provide(kind: str, *providers: Any) -> dict[str, Callable[[], list[Any]]]:
+    """Return an implementation of the hook for a kind, by its name."""
+
+    def implementation() -> list[Any]:
+        return list(providers)
+
+    hook = KINDS[kind].hook
+    implementation.__name__ = hook
+    return {hook: hookimpl(implementation)}

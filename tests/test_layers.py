@@ -26,8 +26,8 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS: dict[int, tuple[str, str]] = {
     0: (
         "the words: standard library, pluggy, msgspec",
-        """errors findings masking known names processes conf envelope serializers signing
-        hookspecs""",
+        """errors findings masking plugins.known names processes conf envelope serializers
+        signing hookspecs""",
     ),
     1: (
         "the public API and the contracts of plugins",
@@ -39,7 +39,7 @@ LAYERS: dict[int, tuple[str, str]] = {
         "Django adapters",
         """models fields migrations results.orm results.pruning results.sql
         results.cache caches.django schedules.orm schedules.firing schedules.outbox
-        schedules.outlook builtin connections debug""",
+        schedules.outlook plugins.builtin connections debug""",
     ),
     4: (
         "composition: may import everything below",

@@ -6,10 +6,9 @@ import inspect
 import re
 import tomllib
 
-from qcore import builtin
 from qcore.brokers import base
 from qcore.brokers.base import CAPABILITIES, Broker
-from qcore.plugins import Provider
+from qcore.plugins import Provider, builtin
 
 from . import certificates, docstrings, plugins
 

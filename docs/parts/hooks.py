@@ -6,7 +6,6 @@ import inspect
 
 from qcore import hookspecs
 from qcore.plugins import KINDS
-from qcore.testing.plugin import BASES
 
 from . import docstrings
 
@@ -36,7 +35,7 @@ def reference() -> str:
 def kinds() -> str:
     """Return the table of what a plugin can make."""
     rows = ["| kind | hook | base class |", "| --- | --- | --- |"]
-    for kind, hook in KINDS.items():
-        base = BASES[kind].replace(":", ".")
-        rows.append(f"| {kind} | [{hook}](#{hook}) | `{base}` |")
+    for kind in KINDS.values():
+        base = kind.base.replace(":", ".")
+        rows.append(f"| {kind.name} | [{kind.hook}](#{kind.hook}) | `{base}` |")
     return "\n".join(rows)

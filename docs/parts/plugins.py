@@ -30,7 +30,7 @@ def found() -> Iterator[tuple[Path, dict[str, str], ModuleType]]:
 
 def providers(module: ModuleType, kind: str) -> list[Provider]:
     """Return what a plugin can make of one kind."""
-    return list(getattr(module, KINDS[kind], list)())
+    return list(getattr(module, KINDS[kind].hook, list)())
 
 
 def table() -> str:

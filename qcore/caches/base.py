@@ -54,6 +54,9 @@ class CacheBackend:
         """Forget keys, whether or not they have a value."""
         raise NotImplementedError
 
+    def close(self) -> None:
+        """Let connections go, as before a fork; the next call connects again."""
+
     def info(self) -> str:
         """Return the name of what is behind it, for people."""
         return type(self).__name__

@@ -72,9 +72,10 @@ def _plugins() -> str:
 def _route(conf: Conf) -> str:
     way = status.route()
     if way == "cache":
-        return f"through the cache {conf.cache!r}"
+        return f"through the cache {current.cache.info()}"
     if way == "broker":
         return (
-            f"through the broker, as the cache {conf.cache!r} is private to a process"
+            f"through the broker, as the cache {current.cache.info()} is private to a"
+            " process"
         )
     return "nowhere: set CACHES to a cache that processes share, to see it"

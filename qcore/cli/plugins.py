@@ -41,8 +41,8 @@ def run(options: Namespace, out: TextIO) -> int:
 
 def describe() -> dict[str, Any]:
     """Return everything about the plugins in the types of JSON."""
-    from ..known import KNOWN
     from ..plugins import Registry
+    from ..plugins.known import KNOWN
 
     registry = Registry()
     _let_models_load(registry.plugins)

@@ -14,8 +14,8 @@ from string import Template
 
 from ..conf import fields
 from ..errors import ConfigError, QcoreError
-from ..known import KNOWN, how_to_install
-from ..plugins import Registry
+from ..plugins.known import KNOWN, how_to_install
+from ..plugins.registry import Registry
 
 # Letters and digits in words with single dashes between them: valid as a part of the
 # name of a distribution, and as a module when its dashes are underscores.
@@ -156,7 +156,8 @@ def _refuse_taken(made: Plan) -> None:
             f"{made.name!r} is a plugin of qcore itself. {how_to_install(made.name)},"
             " or choose another name."
         )
-    if made.key in {setting.name for setting in fields()}:
+    claims_key = made.kind != "reporter"  # a reporter is selected by its name
+    if claims_key and made.key in {setting.name for setting in fields()}:
         raise ConfigError(
             f"{made.key!r} is a setting of qcore, and the name of a plugin becomes a"
             " key of Q_CLUSTER. Choose another name."
@@ -171,7 +172,7 @@ def _refuse_taken(made: Plan) -> None:
                 f"{made.name!r} is taken: {plugin.label} is installed. Choose another"
                 " name, or uninstall it."
             )
-    if made.key in registry.claims():
+    if claims_key and made.key in registry.claims():
         raise ConfigError(
             f"Q_CLUSTER[{made.key!r}] selects an installed plugin. Choose another name;"
             " `qcore plugins` shows what is taken."

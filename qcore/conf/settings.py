@@ -245,6 +245,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         "a text or None", secret=True
     )] = None
     # --- results ---
+    result_store: Annotated[Text | None, about("results",
+        "Result store: the name of one that a plugin provides, or the dotted path of "
+        "a class. None keeps results in the database, unless a plugin's own key "
+        "selects its store.",
+        "a name, a dotted path or None"
+    )] = None
     save_limit: Annotated[Annotated[int, msgspec.Meta(ge=-1)], about("results",
         "Successful tasks to keep; 0 keeps all, -1 none. Failures are always kept.",
         "an int >= -1"
@@ -256,6 +262,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         "Alias of the cache for status and cached results.",
         "the alias of a cache"
     )] = "default"
+    cache_backend: Annotated[Text | None, about("results",
+        "Cache backend of status and cached results: the name of one that a plugin "
+        "provides, or the dotted path of a class. None uses the alias `cache` of "
+        "Django's caches, unless a plugin's own key selects its backend.",
+        "a name, a dotted path or None"
+    )] = None
     cached: Annotated[bool | Positive, about("results",
         "Keep results in the cache instead of the database; a number is the seconds to "
         "keep them.",
@@ -273,6 +285,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         "Give reporters the arguments of a failed task."
     )] = False
     # --- schedules ---
+    scheduler_class: Annotated[Text | None, about("schedules",
+        "Scheduler: the name of one that a plugin provides, or the dotted path of a "
+        "class. None keeps schedules in the database, unless a plugin's own key "
+        "selects its scheduler.",
+        "a name, a dotted path or None"
+    )] = None
     scheduler: Annotated[bool, about("schedules",
         "Whether this cluster starts scheduled tasks."
     )] = True

@@ -9,6 +9,7 @@ from ..brokers.base import Broker
 from ..current import current
 from ..findings import Finding, error, ok, warning
 from ..monitor.text import number, seconds
+from ..plugins.choice import Choice
 from ..status import route
 from .measures import judge_clock, judge_round_trip, round_trip
 
@@ -43,7 +44,7 @@ def cache() -> Iterator[Finding]:
     Raises:
         StoreError, ConfigError: it cannot be reached, or there is none of that name.
     """
-    name = current.conf.cache
+    choice, name = current.choice("cache backend"), current.cache.info()
     key, value = f"qcore:doctor:{secrets.token_hex(8)}", secrets.token_bytes(8)
 
     def write_and_read() -> bytes | None:
@@ -55,23 +56,32 @@ def cache() -> Iterator[Finding]:
     current.cache.delete_many([key])
     if current.cache.is_shared and not kept:
         yield error(
-            f"the cache {name!r} does not keep what it is given",
-            f"Set CACHES[{name!r}] to a cache that works, or Q_CLUSTER['cache'] to"
-            " another.",
+            f"the cache {name} does not keep what it is given",
+            f"Set {_place(choice)} to a cache that works, or Q_CLUSTER['cache'] to"
+            " another."
+            if choice.is_default
+            else f"Look at the cache that {_place(choice)} selects.",
         )
     elif kept:
-        yield judge_round_trip(f"the cache {name!r}", taken / 2)
-    yield _route(name)
+        yield judge_round_trip(f"the cache {name}", taken / 2)
+    yield _route(name, _place(choice))
 
 
-def _route(name: str) -> Finding:
+def _place(choice: Choice) -> str:
+    """Return the setting that says which cache there is."""
+    if choice.is_default:
+        return f"CACHES[{current.conf.cache!r}]"
+    return f"Q_CLUSTER[{choice.because!r}]"
+
+
+def _route(name: str, place: str) -> Finding:
     way = route()
     if way == "cache":
-        return ok(f"status goes through the cache {name!r}")
-    private = f"the cache {name!r} is private to each process"
+        return ok(f"status goes through the cache {name}")
+    private = f"the cache {name} is private to each process"
     if way == "broker":
         return ok(f"{private}, so status goes through the broker")
     return warning(
         f"{private}, and the broker cannot carry status: clusters cannot be seen",
-        f"Set CACHES[{name!r}] to a cache that processes share.",
+        f"Set {place} to a cache that processes share.",
     )

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 
 from django.core import checks
 
-from ..brokers.choice import broker_class, broker_name
 from ..checks import TAG
-from ..current import current
+from ..current import ONE_OF, current
 from ..findings import Finding, error, ok, warning
 from ..plugins import BUILTIN
 
@@ -31,15 +30,18 @@ def settings() -> Iterator[Finding]:
 
 
 def plugins() -> Iterator[Finding]:
-    """Yield which broker, reporters and plugins are in use.
+    """Yield which broker, cache, scheduler, store, reporters and plugins are in use.
 
     Raises:
         PluginError, ConfigError: the settings select what is not there.
     """
     conf, registry = current.conf, current.registry
-    chosen = broker_class(registry, conf)
-    name = conf.broker_class or broker_name(registry, conf)
-    yield ok(f"the broker is {name} ({chosen.__module__}.{chosen.__qualname__})")
+    for kind in ONE_OF:
+        choice = current.choice(kind)
+        chosen = choice.load()
+        yield ok(
+            f"the {kind} is {choice.name} ({chosen.__module__}.{chosen.__qualname__})"
+        )
     for reporter in conf.error_reporter:
         registry.load("error reporter", reporter)
     reporters = ", ".join(conf.error_reporter) or "none but the log"

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ..caches.django import DjangoCache
+from ..current import current
 from ..envelope import Options, choose
 from ..errors import StoreError
 from ..models import Task
@@ -45,12 +45,12 @@ class CacheStore(ResultStore):
 
     Args:
         conf: the settings.
-        cache: None means Django's cache framework.
+        cache: None makes one of those that the settings select.
     """
 
     def __init__(self, conf: Conf, cache: CacheBackend | None = None) -> None:
         super().__init__(conf)
-        self._cache = cache or DjangoCache(conf)
+        self._cache = cache or current.make("cache backend")
 
     # -- for the recorder ----------------------------------------------------
     def save(self, results: Sequence[Result]) -> None:
@@ -149,6 +149,9 @@ class CacheStore(ResultStore):
                 keys += [self._key("task", row.id) for row in rows]
             self._cache.delete_many([*keys, self._key("group", label)])
         return len(rows)
+
+    def close(self) -> None:
+        self._cache.close()
 
     # -- keys --------------------------------------------------------------------
     def _key(self, *parts: object) -> str:

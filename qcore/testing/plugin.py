@@ -26,17 +26,8 @@ from packaging.requirements import Requirement
 
 from .. import __version__, hookspecs
 from ..hookspecs import PROJECT
-from ..known import KNOWN
 from ..plugins import GROUP, KINDS, Provider
-
-#: Kind of provider -> the base class of what it makes.
-BASES = {
-    "broker": "qcore.brokers.base:Broker",
-    "error reporter": "qcore.reporters.base:ErrorReporter",
-    "cache backend": "qcore.caches.base:CacheBackend",
-    "scheduler": "qcore.schedules.base:Scheduler",
-    "result store": "qcore.results.base:ResultStore",
-}
+from ..plugins.known import KNOWN
 
 # Prints the names of the top-level modules that importing a plugin brings in.
 IMPORTED = "import json, sys, {0}; print(json.dumps([*sys.modules]))"
@@ -77,9 +68,9 @@ class PluginContract:
         manager.add_hookspecs(hookspecs)
         manager.register(plugin)
         return [
-            (kind, provider)
-            for kind, hook in KINDS.items()
-            for found in getattr(manager.hook, hook)()
+            (kind.name, provider)
+            for kind in KINDS.values()
+            for found in getattr(manager.hook, kind.hook)()
             for provider in found
         ]
 
@@ -115,10 +106,8 @@ class PluginContract:
         for kind, provider in providers:
             assert isinstance(provider, Provider), f"a {kind} must be a qcore.Provider"
             target = provider.load()
-            module, _, name = BASES[kind].partition(":")
-            base = getattr(import_module(module), name)
-            assert isinstance(target, type), f"{provider.target} is not a class"
-            assert issubclass(target, base), f"{provider.target} is no {BASES[kind]}"
+            reason = KINDS[kind].refuse(target)
+            assert reason is None, f"{provider.target} {reason}"
             assert "__doc__" in vars(target), f"{provider.target} has no docstring"
             assert target.__doc__
 

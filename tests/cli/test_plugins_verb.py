@@ -7,8 +7,8 @@ import pytest
 
 from qcore.brokers.base import CAPABILITIES
 from qcore.cli import main
-from qcore.known import KNOWN
 from qcore.plugins import KINDS
+from qcore.plugins.known import KNOWN
 
 
 @pytest.fixture

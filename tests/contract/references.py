@@ -27,6 +27,39 @@ _MONGO = "plugins/qcore-mongo/tests"
 _ORM = "plugins/qcore-orm/tests"
 
 REFERENCES: dict[str, dict[str, tuple[str, ...]]] = {
+    "result_store": {
+        "Result store: the name of one": (
+            "tests/django/test_selection.py::TestSelected",
+            "tests/core/test_choosing.py::test_the_key_of_the_kind_takes_a_name",
+            "tests/core/test_choosing.py::test_the_key_of_the_kind_takes_a_path",
+        ),
+        "None keeps results in the database": (
+            "tests/core/test_choosing.py::test_nothing_is_selected",
+            "tests/core/test_choosing.py::test_a_claim_selects",
+        ),
+    },
+    "cache_backend": {
+        "Cache backend of status and cached results": (
+            "tests/django/test_selection.py::TestSelected",
+            "tests/core/test_choosing.py::test_the_key_of_the_kind_takes_a_name",
+            "tests/core/test_choosing.py::test_the_key_of_the_kind_takes_a_path",
+        ),
+        "None uses the alias": (
+            "tests/core/test_choosing.py::test_nothing_is_selected",
+            "tests/core/test_choosing.py::test_a_claim_selects",
+        ),
+    },
+    "scheduler_class": {
+        "Scheduler: the name of one": (
+            "tests/django/test_selection.py::TestSelected",
+            "tests/core/test_choosing.py::test_the_key_of_the_kind_takes_a_name",
+            "tests/core/test_choosing.py::test_the_key_of_the_kind_takes_a_path",
+        ),
+        "None keeps schedules in the database": (
+            "tests/core/test_choosing.py::test_nothing_is_selected",
+            "tests/core/test_choosing.py::test_a_claim_selects",
+        ),
+    },
     "Q_CLUSTER": {
         "All configuration settings are optional:": (f"{_CONF}::test_default",),
     },

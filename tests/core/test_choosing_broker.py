@@ -7,12 +7,20 @@ from typing import Any
 import pytest
 from fake_plugins import FakePlugins, conf
 
-from qcore import Broker
-from qcore.brokers.choice import broker_class, broker_name
+from qcore import Broker, Conf
 from qcore.brokers.memory import MemoryBroker
 from qcore.errors import ConfigError, PluginBroken, PluginConflict, PluginMissing
-from qcore.known import KNOWN
 from qcore.plugins import Registry
+from qcore.plugins.choice import choose, chosen_class
+from qcore.plugins.known import KNOWN
+
+
+def broker_name(registry: Registry, conf: Conf) -> str:
+    return choose(registry, conf, "broker").name
+
+
+def broker_class(registry: Registry, conf: Conf) -> Any:
+    return chosen_class(registry, conf, "broker")
 
 
 @pytest.fixture
@@ -69,8 +77,8 @@ def test_settings_that_choose_two(fakes: FakePlugins) -> None:
     with pytest.raises(PluginConflict) as raised:
         broker_name(Registry(), conf(orm="default", example={}))
     assert str(raised.value) == (
-        "Q_CLUSTER selects 2 brokers (example, orm) with 'example', 'orm'."
-        " Keep one of these settings."
+        "Q_CLUSTER selects 2 brokers: example of qcore-example 2.0.0 with 'example',"
+        " orm of qcore-orm 2.0.0 with 'orm'. Keep one of these settings."
     )
 
 

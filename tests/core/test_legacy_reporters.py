@@ -62,7 +62,7 @@ def distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("QCORE_PLUGINS", raising=False)
     # undone with the test: the module is imported by whoever loads it
     monkeypatch.delitem(sys.modules, "old_reporters", raising=False)
-    monkeypatch.setattr("qcore.plugins.entry_points", lambda group: [])
+    monkeypatch.setattr("qcore.plugins.registry.entry_points", lambda group: [])
 
 
 @pytest.fixture
@@ -155,7 +155,7 @@ def test_so_does_that_of_a_plugin(
     vars(module).update(qcore_error_reporters=qcore_error_reporters)
     monkeypatch.setitem(sys.modules, "fake_mailer", module)
     point = EntryPoint("mailer", "fake_mailer", "qcore")
-    monkeypatch.setattr("qcore.plugins.entry_points", lambda group: [point])
+    monkeypatch.setattr("qcore.plugins.registry.entry_points", lambda group: [point])
     found = Registry()
     assert found.load("error reporter", "mailer").__name__ == "LogReporter"
     (plugin,) = [p for p in found.plugins if p.name == "mailer"]

@@ -152,7 +152,7 @@ def test_the_environment_chooses_what_is_loaded(
 def test_claims_are_those_of_all_plugins(fakes: FakePlugins) -> None:
     fakes.add_broker("redis", "redis", "django_redis")
     fakes.add_broker("example")
-    assert Registry().claims() == {"redis", "django_redis", "example"}
+    assert Registry().claims() == {"redis", "django_redis", "example", "memory"}
 
 
 def test_hook_calls_can_be_traced(

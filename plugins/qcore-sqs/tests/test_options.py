@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from botocore.config import Config
 
-from qcore.brokers.choice import broker_name
 from qcore.conf import Conf
 from qcore.errors import ConfigError, Unsupported
 from qcore.plugins import Registry
+from qcore.plugins.choice import choose
 from qcore_sqs.broker import SQSBroker
 from qcore_sqs.connection import Connection
 from qcore_sqs.options import Options
@@ -51,7 +51,7 @@ def place(setting: dict[str, Any]) -> str:
 
 def test_the_documented_example() -> None:
     conf = Conf.from_dict(DOCUMENTED)
-    assert broker_name(Registry(only=["sqs"]), conf) == "sqs"
+    assert choose(Registry(only=["sqs"]), conf, "broker").name == "sqs"
     broker = SQSBroker(conf)
     assert (broker.queue, broker.lease, broker.max_batch) == ("SQSExample", 90.0, 10)
     setting = DOCUMENTED["sqs"]
@@ -66,7 +66,8 @@ def test_the_environment_and_an_empty_dictionary(
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-north-1")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "ambient")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "ambient too")
-    assert broker_name(Registry(only=["sqs"]), Conf.from_dict({"sqs": {}})) == "sqs"
+    conf = Conf.from_dict({"sqs": {}})
+    assert choose(Registry(only=["sqs"]), conf, "broker").name == "sqs"
     assert credentials({}) == ("ambient", "ambient too")
     assert place({}) == "Amazon SQS in eu-north-1"
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:4566")

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .hookspecs import hookimpl
-from .plugins import Provider
-from .signals import SENDER, post_execute_in_worker, pre_execute
-from .tasks.functions import resolve
+from ..hookspecs import hookimpl
+from ..signals import SENDER, post_execute_in_worker, pre_execute
+from ..tasks.functions import resolve
+from .provider import Provider
 
 if TYPE_CHECKING:
-    from .envelope import Task
+    from ..envelope import Task
 
 
 @hookimpl
 def qcore_brokers() -> list[Provider]:
-    return [Provider("memory", "qcore.brokers.memory:MemoryBroker")]
+    return [Provider("memory", "qcore.brokers.memory:MemoryBroker", ("memory",))]
 
 
 @hookimpl

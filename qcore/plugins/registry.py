@@ -1,8 +1,8 @@
-"""Plugins: how they are found, and what each of them can make.
+"""The registry: how plugins are found, and what each of them can make.
 
 Loading is guarded: every entry point is imported alone, and one that is broken is
 kept with its error instead of taking the rest down. Built-ins come in by the same
-door as strangers: ``qcore.builtin`` is a plugin like any other.
+door as strangers: ``qcore.plugins.builtin`` is a plugin like any other.
 
 Environment:
     QCORE_PLUGINS: comma-separated entry-point names; only these are loaded.
@@ -15,83 +15,22 @@ import logging
 import os
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 from typing import Any
 
 import pluggy
 
-from . import hookspecs
-from .errors import (
-    PluginBroken,
-    PluginConflict,
-    PluginMissing,
-    did_you_mean,
-)
+from .. import hookspecs
+from ..errors import PluginBroken, PluginConflict, PluginMissing, did_you_mean
+from .kinds import KINDS
 from .known import KNOWN, how_to_install
+from .provider import Plugin, Provider
 
 logger = logging.getLogger("qcore.plugins")
 
 GROUP = "qcore"
-BUILTIN = "qcore.builtin"
-
-#: What a plugin can make: kind -> the hook that describes it.
-KINDS = {
-    "broker": "qcore_brokers",
-    "error reporter": "qcore_error_reporters",
-    "cache backend": "qcore_cache_backends",
-    "scheduler": "qcore_schedulers",
-    "result store": "qcore_result_stores",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Provider:
-    """One thing that a plugin can make.
-
-    Args:
-        name: how settings and people call it: ``"sqs"``.
-        target: ``"module:Class"``, imported on first use.
-        claims: keys of Q_CLUSTER that select it: ``("redis", "django_redis")``.
-    """
-
-    name: str
-    target: str
-    claims: tuple[str, ...] = ()
-
-    def load(self) -> Any:
-        """Import the target and return it.
-
-        Raises:
-            PluginBroken: the module or the name in it is not there.
-        """
-        module, _, attribute = self.target.partition(":")
-        try:
-            return getattr(import_module(module), attribute)
-        except Exception as error:
-            raise PluginBroken(
-                f"{self.name!r} cannot be loaded from {self.target!r}:"
-                f" {type(error).__name__}: {error}"
-            ) from error
-
-
-@dataclass(slots=True)
-class Plugin:
-    """One loaded, or broken, plugin."""
-
-    name: str  # of its entry point
-    distribution: str
-    version: str
-    module: str
-    error: str | None = None
-    providers: dict[str, list[Provider]] = field(default_factory=dict)  # by kind
-
-    @property
-    def label(self) -> str:
-        """Name and version of the distribution, for messages."""
-        return f"{self.distribution} {self.version}"
+BUILTIN = "qcore.plugins.builtin"
 
 
 class Registry:
@@ -121,7 +60,7 @@ class Registry:
 
     def _admit_legacy(self, only: set[str] | None) -> None:
         """Add the reporters made for django-q, where nothing of ours has the name."""
-        from .reporters import legacy
+        from ..reporters import legacy
 
         taken = self._providers[legacy.KIND]
         for plugin in legacy.installed():
@@ -163,6 +102,8 @@ class Registry:
         except Exception:
             self._pm.unregister(module)
             raise
+        if not any(known is plugin for known in self.plugins):
+            self.plugins.append(plugin)  # registered by hand
         for kind, providers in found.items():
             if providers:
                 plugin.providers[kind] = providers
@@ -180,29 +121,27 @@ class Registry:
                 )
 
     def _describe(self, module: object, kind: str, plugin: Plugin) -> list[Provider]:
-        implementation = getattr(module, KINDS[kind], None)
+        hook = KINDS[kind].hook
+        implementation = getattr(module, hook, None)
         if implementation is None:
             return []
         providers = list(implementation())
-        taken = self._providers[kind]
+        before: dict[str, tuple[Provider, Plugin]] = dict(self._providers[kind])
         for provider in providers:
-            if not isinstance(provider, Provider):
-                raise PluginBroken(
-                    f"{plugin.label}: {KINDS[kind]}() must return qcore.Provider"
-                    f" objects, got {type(provider).__name__}"
-                )
-            if provider.name in taken:
+            _refuse_malformed(provider, f"{plugin.label}: {hook}()")
+            if provider.name in before:
                 raise PluginConflict(
                     f"the {kind} {provider.name!r} is provided by both"
-                    f" {taken[provider.name][1].label} and {plugin.label}."
+                    f" {before[provider.name][1].label} and {plugin.label}."
                     " Uninstall one of them, or name the others in QCORE_PLUGINS."
                 )
-            for other, owner in taken.values():
+            for other, owner in before.values():
                 if both := set(other.claims) & set(provider.claims):
                     raise PluginConflict(
                         f"Q_CLUSTER[{min(both)!r}] is claimed by both {owner.label} and"
                         f" {plugin.label}. Uninstall one of them."
                     )
+            before[provider.name] = (provider, plugin)
         return providers
 
     # -- looking up ------------------------------------------------------------
@@ -223,6 +162,10 @@ class Registry:
             if plugin.module != BUILTIN
         ]
 
+    def owner(self, kind: str, name: str) -> Plugin:
+        """Return the plugin that provides ``name``, which is installed."""
+        return self._providers[kind][name][1]
+
     def claims(self) -> frozenset[str]:
         """Return every key of Q_CLUSTER that some installed plugin claims."""
         return frozenset(
@@ -237,12 +180,19 @@ class Registry:
 
         Raises:
             PluginMissing: nothing installed provides it.
-            PluginBroken: its target cannot be imported.
+            PluginBroken: its target cannot be imported, or is nothing of that kind.
         """
         pair = self._providers[kind].get(name)
         if pair is None:
             raise self._missing(kind, name)
-        return pair[0].load()
+        provider, plugin = pair
+        found = provider.load()
+        if reason := KINDS[kind].refuse(found):
+            raise PluginBroken(
+                f"the {kind} {name!r} of {plugin.label} is {provider.target!r}, which"
+                f" {reason}"
+            )
+        return found
 
     def _missing(self, kind: str, name: str) -> PluginMissing:
         installed = ", ".join(sorted(self._providers[kind])) or "none"
@@ -311,7 +261,32 @@ def _wanted() -> set[str] | None:
 def _origin(point: EntryPoint) -> tuple[str, str]:
     """Return distribution and version of an entry point."""
     if point.dist is None:
-        from . import __version__
+        from .. import __version__
 
         return "qcore", __version__
     return point.dist.name, point.dist.version
+
+
+def _refuse_malformed(provider: object, where: str) -> None:
+    """Raise PluginBroken for what no message and no setting could name."""
+    if not isinstance(provider, Provider):
+        raise PluginBroken(
+            f"{where} must return qcore.Provider objects, got {type(provider).__name__}"
+        )
+    name: object = provider.name
+    claims: Any = provider.claims
+    if not isinstance(name, str) or not name or "." in name:
+        raise PluginBroken(
+            f"{where}: the name of a provider must be a text without dots, got {name!r}"
+        )
+    if isinstance(claims, str) or not all(isinstance(one, str) for one in claims):
+        raise PluginBroken(
+            f"{where}: the claims of {name!r} must be a tuple of keys of Q_CLUSTER, got"
+            f" {claims!r}. Write claims=({name!r},)"
+        )
+    module, colon, attribute = str(provider.target).partition(":")
+    if not (module and colon and attribute):
+        raise PluginBroken(
+            f"{where}: the target of {name!r} must be 'module:Class', got"
+            f" {provider.target!r}"
+        )

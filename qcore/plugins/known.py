@@ -20,6 +20,12 @@ KNOWN = {
 #: Those that are brokers.
 BROKERS = tuple(name for name, keys in KNOWN.items() if "." not in keys[0])
 
+#: The broker of a project that selects none, where it is installed: it is documented so.
+DEFAULT_BROKER = "redis"
+
+#: The broker that needs no server: what to write into Q_CLUSTER to begin with.
+FIRST_BROKER = ("orm", "default")
+
 
 def how_to_install(name: str) -> str:
     """Return what to type for a first-party plugin.

@@ -1,0 +1,56 @@
+"""What is known of a plugin, and of each thing that it can make."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+from ..errors import PluginBroken
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """One thing that a plugin can make.
+
+    Args:
+        name: how settings and people call it: ``"sqs"``.
+        target: ``"module:Class"``, imported on first use.
+        claims: keys of Q_CLUSTER that select it: ``("redis", "django_redis")``.
+    """
+
+    name: str
+    target: str
+    claims: tuple[str, ...] = ()
+
+    def load(self) -> Any:
+        """Import the target and return it.
+
+        Raises:
+            PluginBroken: the module or the name in it is not there.
+        """
+        module, _, attribute = self.target.partition(":")
+        try:
+            return getattr(import_module(module), attribute)
+        except Exception as error:
+            raise PluginBroken(
+                f"{self.name!r} cannot be loaded from {self.target!r}:"
+                f" {type(error).__name__}: {error}"
+            ) from error
+
+
+@dataclass(slots=True)
+class Plugin:
+    """One loaded, or broken, plugin."""
+
+    name: str  # of its entry point
+    distribution: str
+    version: str
+    module: str
+    error: str | None = None
+    providers: dict[str, list[Provider]] = field(default_factory=dict)  # by kind
+
+    @property
+    def label(self) -> str:
+        """Name and version of the distribution, for messages."""
+        return f"{self.distribution} {self.version}"
