@@ -24,6 +24,8 @@
     │   ├── TaskStopped           raised inside a task when its cluster must stop
     │   └── WorkerDied            recorded for a task whose worker process died
     └── StoreError                results cannot be saved or read
+        ├── StoreUnavailable      the store cannot be reached, now; trying again may help
+        └── StoreRefused          the store can never take what it was given
 
 Messages say what happened, what was expected, and what to type.
 """
@@ -137,7 +139,18 @@ class WorkerDied(TaskError):
 
 
 class StoreError(QcoreError):
-    """Results cannot be saved or read."""
+    """Results cannot be saved or read.
+
+    Raised as such where the store cannot tell whether the trouble will pass.
+    """
+
+
+class StoreUnavailable(StoreError):
+    """The database or cache cannot be reached now; the same call may succeed later."""
+
+
+class StoreRefused(StoreError):
+    """The store can never take what it was given; trying the same again is useless."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -10,6 +10,7 @@ import time
 
 import msgspec
 
+from .caches.sealed import Sealed
 from .current import current
 from .errors import QcoreError
 
@@ -120,7 +121,7 @@ def publish(snapshot: Snapshot, pause: float | None = None) -> None:
     if way == "broker":
         current.broker().set_stat(_key(snapshot.cluster), value, ttl)
     elif way == "cache":
-        current.cache.set(_key(snapshot.cluster), value, ttl)
+        _cache().set(_key(snapshot.cluster), value, ttl)
         _enlist(snapshot.cluster, ttl)
 
 
@@ -130,7 +131,7 @@ def snapshots() -> list[Snapshot]:
         found = current.broker().get_stats(_key(""))
     elif route() == "cache":
         keys = [_key(cluster) for cluster in _enlisted()]
-        found = list(current.cache.get_many(keys).values()) if keys else []
+        found = list(_cache().get_many(keys).values()) if keys else []
     else:
         found = []
     read = []
@@ -150,6 +151,11 @@ def running() -> list[Snapshot]:
     return [snapshot for snapshot in snapshots() if snapshot.state != "stopped"]
 
 
+def _cache() -> Sealed:
+    """Return the cache, whose values are signed: anybody may be able to write there."""
+    return Sealed(current.cache, current.conf)
+
+
 def _key(cluster: str) -> str:
     return f"qcore:{current.conf.name}:status:{cluster}"
 
@@ -160,7 +166,7 @@ def _index_key() -> str:
 
 def _enlisted() -> dict[str, float]:
     """The clusters of this project and until when each of them counts."""
-    value = current.cache.get(_index_key())
+    value = _cache().get(_index_key())
     known: dict[str, float] = msgspec.json.decode(value) if value else {}
     now = time.time()
     return {cluster: until for cluster, until in known.items() if until > now}
@@ -175,4 +181,4 @@ def _enlist(cluster: str, ttl: float) -> None:
     """
     known = _enlisted()
     known[cluster] = time.time() + ttl + _LISTED
-    current.cache.set(_index_key(), msgspec.json.encode(known), ttl + _LISTED)
+    _cache().set(_index_key(), msgspec.json.encode(known), ttl + _LISTED)

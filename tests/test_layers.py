@@ -38,8 +38,8 @@ LAYERS: dict[int, tuple[str, str]] = {
     3: (
         "Django adapters",
         """models fields migrations results.orm results.pruning results.sql
-        results.cache caches.django schedules.orm schedules.firing schedules.outbox
-        schedules.outlook plugins.builtin connections debug""",
+        results.cache caches.django caches.raw schedules.orm schedules.firing
+        schedules.outbox schedules.outlook plugins.builtin connections debug""",
     ),
     4: (
         "composition: may import everything below",

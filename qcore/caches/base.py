@@ -13,7 +13,15 @@ if TYPE_CHECKING:
 
 
 class CacheBackend:
-    """Base class of all cache backends; safe to use from several threads."""
+    """Base class of all cache backends; safe to use from several threads.
+
+    Every method raises errors of qcore and no others:
+
+    - ``StoreUnavailable``: the service cannot be reached; the same call may succeed later.
+    - ``StoreRefused``: it can never take this value, or this time to live.
+    - ``StoreError``: it failed, and which of the two it is cannot be told.
+    - ``ConfigError``: a setting is wrong.
+    """
 
     #: Does another process see what this one writes?
     shared: ClassVar[bool] = True

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import re
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from django.core.cache import InvalidCacheBackendError, caches
 from django.core.cache.backends.base import BaseCache
@@ -16,8 +18,10 @@ from django.core.cache.backends.dummy import DummyCache
 from django.core.cache.backends.filebased import FileBasedCache
 from django.core.cache.backends.locmem import LocMemCache
 
-from ..errors import ConfigError, did_you_mean
+from ..errors import ConfigError, QcoreError, StoreError, did_you_mean
 from .base import CacheBackend
+from .failures import translate
+from .raw import make_raw
 
 if TYPE_CHECKING:
     from ..conf import Conf
@@ -26,13 +30,24 @@ if TYPE_CHECKING:
 # need some.
 _PLAIN_KEY = re.compile(r"[!-~]{1,180}")
 
+#: Keys begin with it. 2.0 used "qcore:" for values that Django's caches had pickled.
+_PREFIX = "qcore2:"
+
+#: Seconds beyond which a time to live is for ever, ten years. Memcached counts seconds
+#: since the epoch in 32 bits, a database dates up to the year 9999.
+_EVER = 10 * 365 * 86_400
+
 
 class DjangoCache(CacheBackend):
     """Keeps bytes in ``CACHES[conf.cache]``; each thread has its own connection.
 
+    Redis and memcached are used without Django's pickles; see ``raw``.
+
     Raises:
         ConfigError: there is no cache of that name.
     """
+
+    _local: ClassVar = threading.local()
 
     def __init__(self, conf: Conf) -> None:
         super().__init__(conf)
@@ -45,42 +60,57 @@ class DjangoCache(CacheBackend):
 
     @property
     def _cache(self) -> BaseCache:
-        return caches[self.conf.cache]
+        return self._raw() or caches[self.conf.cache]
+
+    def _raw(self) -> BaseCache | None:
+        """Return this thread's cache object without pickles, where the cache needs one."""
+        # a fork has none yet, and override_settings brings other settings
+        mark = (os.getpid(), caches.settings)
+        if getattr(self._local, "mark", None) != mark:
+            self._local.mark, self._local.made = mark, {}
+        made: dict[str, BaseCache | None] = self._local.made
+        if self.conf.cache not in made:
+            made[self.conf.cache] = make_raw(self.conf.cache)
+        return made[self.conf.cache]
 
     @property
     def is_shared(self) -> bool:
         """Whether another process sees what this one writes."""
         try:
-            return not isinstance(self._cache, DummyCache | LocMemCache)
+            return not isinstance(caches[self.conf.cache], DummyCache | LocMemCache)
         except InvalidCacheBackendError:
             return False
 
     def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
         names = {_name(key): key for key in keys}
-        found = self._cache.get_many(names)
+        with _errors(f"read {len(names)} keys"):
+            found = self._cache.get_many(names)
         return {names[name]: _as_bytes(value) for name, value in found.items()}
 
     def set_many(self, values: Mapping[str, bytes], ttl: float | None) -> None:
         named = {_name(key): value for key, value in values.items()}
-        failed = self._cache.set_many(named, timeout=_timeout(ttl))
-        if failed:
-            raise ConnectionError(
-                f"the cache refused {len(failed)} of {len(named)} keys"
-            )
+        with _errors(f"write {len(named)} keys"):
+            failed = self._cache.set_many(named, timeout=_timeout(ttl))
+            if failed:
+                raise StoreError(
+                    f"the cache refused {len(failed)} of {len(named)} keys"
+                )
 
     def add(self, key: str, value: bytes, ttl: float | None) -> bool:
-        return bool(self._cache.add(_name(key), value, timeout=_timeout(ttl)))
+        with _errors("add a key"):
+            return bool(self._cache.add(_name(key), value, timeout=_timeout(ttl)))
 
     def count(self, key: str, ttl: float | None) -> int:
-        name, timeout, cache = _name(key), _timeout(ttl), self._cache
-        if type(cache).incr is BaseCache.incr:
-            return self._count_by_adding(cache, name, timeout)
-        while True:
-            cache.add(name, 0, timeout=timeout)
-            try:
-                return int(cache.incr(name))
-            except ValueError:  # it expired between the two calls
-                continue
+        with _errors("count"):
+            name, timeout, cache = _name(key), _timeout(ttl), self._cache
+            if type(cache).incr is BaseCache.incr:
+                return self._count_by_adding(cache, name, timeout)
+            while True:
+                cache.add(name, 0, timeout=timeout)
+                try:
+                    return int(cache.incr(name))
+                except ValueError:  # it expired between the two calls
+                    continue
 
     def _count_by_adding(self, cache: BaseCache, name: str, timeout: int | None) -> int:
         """Count where ``incr`` is a read and a write (database, files).
@@ -97,10 +127,24 @@ class DjangoCache(CacheBackend):
         return number
 
     def delete_many(self, keys: Iterable[str]) -> None:
-        self._cache.delete_many([_name(key) for key in keys])
+        with _errors("delete keys"):
+            self._cache.delete_many([_name(key) for key in keys])
 
     def info(self) -> str:
         return f"{type(self._cache).__name__} ({self.conf.cache})"
+
+
+@contextmanager
+def _errors(what: str) -> Iterator[None]:
+    """Raise whatever Django or a driver raises as an error of the contract."""
+    try:
+        yield
+    except QcoreError:
+        raise
+    except InvalidCacheBackendError as error:
+        raise ConfigError(f"CACHES is wrong: {error}") from error
+    except Exception as error:
+        raise translate(error, what) from error
 
 
 @contextmanager
@@ -123,14 +167,14 @@ def _locked(cache: BaseCache) -> Iterator[None]:
 def _name(key: str) -> str:
     """Return the key that every backend takes."""
     if _PLAIN_KEY.fullmatch(key):
-        return f"qcore:{key}"
+        return f"{_PREFIX}{key}"
     digest = hashlib.blake2b(key.encode(errors="surrogatepass"), digest_size=20)
-    return f"qcore:#{digest.hexdigest()}"
+    return f"{_PREFIX}#{digest.hexdigest()}"
 
 
 def _timeout(ttl: float | None) -> int | None:
     """Return whole seconds, at least 1: memcached and Redis take nothing else."""
-    return None if ttl is None else max(1, math.ceil(ttl))
+    return None if ttl is None or ttl >= _EVER else max(1, math.ceil(ttl))
 
 
 def _as_bytes(value: object) -> bytes:

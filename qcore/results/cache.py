@@ -1,6 +1,7 @@
 """The result store in a cache: fast, and kept for as long as the cache pleases.
 
-Records are MessagePack, never pickles of ours. Keys, each under the project's name::
+Records are MessagePack, never pickles of ours, and signed. Keys, each under the project's
+name::
 
     task:<id>             the record
     name:<name>           the id of the newest task of that name
@@ -18,9 +19,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from ..caches.sealed import Sealed
 from ..current import current
 from ..envelope import Options, choose
-from ..errors import StoreError
+from ..errors import StoreError, StoreRefused
 from ..models import Task
 from .base import ResultStore
 from .rows import NAME, Row, clip, collapse, join, merge, options_from, stored_value
@@ -50,7 +52,7 @@ class CacheStore(ResultStore):
 
     def __init__(self, conf: Conf, cache: CacheBackend | None = None) -> None:
         super().__init__(conf)
-        self._cache = cache or current.make("cache backend")
+        self._cache = Sealed(cache or current.make("cache backend"), conf)
 
     # -- for the recorder ----------------------------------------------------
     def save(self, results: Sequence[Result]) -> None:
@@ -175,7 +177,7 @@ class CacheStore(ResultStore):
         return sorted(rows.values(), key=lambda row: (row.enqueued, row.id))
 
     def _places(self, label: str) -> Iterator[str]:
-        last = int(self._cache.get(self._key("group", label)) or 0)
+        last = self._cache.counted(self._key("group", label))
         return (self._key("group", label, place) for place in range(1, last + 1))
 
     def _ids(self, keys: Iterable[str]) -> list[str]:
@@ -191,12 +193,16 @@ class CacheStore(ResultStore):
 
     @contextmanager
     def _errors(self, what: str) -> Iterator[None]:
-        """Raise whatever the cache's driver raises as StoreError."""
+        """Say what could not be done; raise nothing but errors of the contract."""
         try:
             yield
-        except StoreError:
-            raise
-        except Exception as error:
+        except StoreError as error:
+            raise type(error)(f"cannot {what} in the cache: {error}") from error
+        except (TypeError, ValueError, OverflowError) as error:  # of a value
+            raise StoreRefused(
+                f"cannot {what} in the cache: {type(error).__name__}: {error}"
+            ) from error
+        except Exception as error:  # a cache backend of a plugin
             raise StoreError(
                 f"cannot {what} in the cache: {type(error).__name__}: {error}"
             ) from error

@@ -13,6 +13,8 @@ test, so what others have stored does no harm.
 
 from __future__ import annotations
 
+import contextlib
+import math
 import secrets
 import threading
 import time
@@ -22,6 +24,7 @@ from typing import ClassVar
 import pytest
 
 from ..caches.base import CacheBackend
+from ..errors import StoreError, StoreUnavailable
 from .forking import in_child
 
 MakeCache = Callable[[], CacheBackend]
@@ -58,6 +61,11 @@ class CacheBackendContract:
     def key(self) -> str:
         """A key that nobody has used, and that others begin with."""
         return f"contract:{secrets.token_hex(6)}"
+
+    @pytest.fixture
+    def unreachable(self) -> CacheBackend | None:
+        """Return a backend whose service is away; None where it cannot be."""
+        return None
 
     def after_fork(self) -> None:
         """Drop inherited connections; runs in a forked child before it opens a cache."""
@@ -137,6 +145,48 @@ class CacheBackendContract:
         """A time below a second is rounded up, and never down to nothing."""
         cache.set(key, b"1", 0.4)
         assert cache.get(key) == b"1"
+
+    @pytest.mark.parametrize("ttl", [1e9, 1e12, math.inf])
+    def test_a_very_long_time_is_for_ever(
+        self, cache: CacheBackend, key: str, ttl: float
+    ) -> None:
+        """A time to live that no calendar has is no error, and no short one."""
+        cache.set(key, b"1", ttl)
+        assert cache.get(key) == b"1"
+        assert cache.add(f"{key}added", b"2", ttl) is True
+        assert cache.count(f"{key}counted", ttl) == 1
+        assert cache.get(f"{key}added") == b"2"
+
+    # -- errors ------------------------------------------------------------------
+    def test_what_it_cannot_take_is_refused(
+        self, cache: CacheBackend, key: str
+    ) -> None:
+        """What a driver raises for a value or a time is told as an error of qcore."""
+        with contextlib.suppress(StoreError):
+            cache.set(key, b"1", math.nan)
+        with contextlib.suppress(StoreError):
+            cache.set(key, b"x" * 3 * 1024 * 1024, 60)
+        cache.set(key, b"2", 60)
+        assert cache.get(key) == b"2"
+
+    def test_a_service_that_is_away_is_told(
+        self, unreachable: CacheBackend | None
+    ) -> None:
+        """Each method raises StoreUnavailable, which says that waiting helps."""
+        if unreachable is None:
+            pytest.skip("what it is tested on is never away")
+        calls: list[Callable[[], object]] = [
+            lambda: unreachable.get("a"),
+            lambda: unreachable.get_many(["a", "b"]),
+            lambda: unreachable.set("a", b"1", 60),
+            lambda: unreachable.set_many({"a": b"1", "b": b"2"}, 60),
+            lambda: unreachable.add("a", b"1", 60),
+            lambda: unreachable.count("a", 60),
+            lambda: unreachable.delete_many(["a"]),
+        ]
+        for call in calls:
+            with pytest.raises(StoreUnavailable):
+                call()
 
     # -- one winner --------------------------------------------------------------
     def test_only_the_first_is_added(self, cache: CacheBackend, key: str) -> None:

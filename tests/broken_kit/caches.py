@@ -13,6 +13,7 @@ from broken_kit.common import cases
 
 from qcore.caches.base import CacheBackend
 from qcore.conf import Conf
+from qcore.errors import StoreUnavailable
 from qcore.testing import CacheBackendContract
 
 
@@ -24,7 +25,13 @@ class Sound(CacheBackend):
     _held: ClassVar[dict[str, tuple[bytes, float]]] = {}
     _lock: ClassVar = threading.RLock()
 
+    def __init__(self, conf: Conf, *, is_away: bool = False) -> None:
+        super().__init__(conf)
+        self.is_away = is_away
+
     def name(self, key: str) -> str:
+        if self.is_away:
+            raise StoreUnavailable("the service is away")
         return key
 
     def end(self, ttl: float | None) -> float:
@@ -133,6 +140,30 @@ class RoundsDown(Sound):
         return math.inf if ttl is None else time.monotonic() + int(ttl)
 
 
+class CountsNanoseconds(Sound):
+    caught_by = "test_a_very_long_time_is_for_ever"
+
+    def end(self, ttl: float | None) -> float:
+        return super().end(None if ttl is None else int(ttl * 1e9) // 1_000_000_000)
+
+
+class RaisesWhatItsDriverDoes(Sound):
+    caught_by = "test_what_it_cannot_take_is_refused"
+
+    def end(self, ttl: float | None) -> float:
+        return super().end(ttl if ttl is None or ttl == math.inf else int(ttl))
+
+
+class HidesThatItIsAway(Sound):
+    caught_by = "test_a_service_that_is_away_is_told"
+
+    def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
+        try:
+            return super().get_many(keys)
+        except StoreUnavailable:
+            return {}
+
+
 class AddsAlways(Sound):
     caught_by = "test_only_the_first_is_added"
 
@@ -173,6 +204,10 @@ class HasManyLines(Sound):
 class Case(CacheBackendContract):
     kind: ClassVar[type[Sound]]
     patience = 0.5
+
+    @pytest.fixture
+    def unreachable(self):
+        return self.kind(Conf.from_dict({}), is_away=True)
 
     @pytest.fixture
     def make_cache(self):

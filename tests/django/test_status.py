@@ -109,6 +109,6 @@ def test_a_cluster_that_another_one_overwrites_is_found(clock, shared, monkeypat
 
 
 def cache_of_index() -> bytes:
-    value = current.cache.get(status._index_key())
+    value = status._cache().get(status._index_key())
     assert value is not None
     return value
