@@ -83,6 +83,10 @@ class Sealed:
         """Forget keys, whether or not they have a value."""
         self._cache.delete_many(keys)
 
+    def close(self) -> None:
+        """Let the cache's connections go; the next call may connect again."""
+        self._cache.close()
+
     def _seal(self, key: str, value: bytes) -> bytes:
         return _MAGIC + self._macs[0].digest(_message(key, value)) + value
 
