@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+from ..envelope import Outcome
+from ..tasks.execution import Attempt
 from .crew import Crew, Hand
 from .fence import Fence
 from .job import Job
@@ -27,6 +29,7 @@ class Dealer:
         watch: is told of each job that a worker begins.
         fence: tells which jobs are not ours any more.
         tally: what the threads share.
+        record: takes jobs that have ended.
     """
 
     def __init__(
@@ -37,6 +40,7 @@ class Dealer:
         watch: Watch,
         fence: Fence,
         tally: Tally,
+        record: Callable[[Job], None],
     ) -> None:
         self._ready = ready
         self._crew = crew
@@ -44,6 +48,7 @@ class Dealer:
         self._watch = watch
         self._fence = fence
         self._tally = tally
+        self._record = record
         trays.tell(self.begin)
 
     def deal(self, depth: int, long: float) -> None:
@@ -57,7 +62,10 @@ class Dealer:
         idle = self._crew.idle
         while idle and (job := self._next()):
             hand = idle.pop()
-            if not self._crew.order(hand, hand.order_for(job)):
+            if (order := self._order(hand, job)) is None:
+                idle.append(hand)
+                continue
+            if not self._crew.order(hand, order):
                 self._ready.appendleft(job)  # its death will be heard of in a moment
                 continue
             hand.job = job
@@ -69,10 +77,25 @@ class Dealer:
         hands = deque(self._trays.open(depth))
         while hands and (job := self._next()):
             hand = hands.popleft()
-            if not self._trays.lay(hand, job):
+            if (order := self._order(hand, job)) is None:
+                hands.appendleft(hand)
+            elif not self._trays.lay(hand, job, order):
                 self._ready.appendleft(job)
             elif len(hand.laid) < depth:
                 hands.append(hand)
+
+    def _order(self, hand: Hand, job: Job) -> bytes | None:
+        """Return the order to do a job; one that cannot be put into words has failed."""
+        try:
+            return hand.order_for(job)
+        except Exception as error:
+            logger.exception("%s cannot be dealt; it has failed", job.task.id)
+            now = time.time()
+            text = f"{type(error).__name__}: it cannot be dealt to a worker: {error}"
+            value = text.encode(errors="replace")
+            job.ended = Attempt(Outcome.FAILURE, value, "text", now, now)
+            self._record(job)
+            return None
 
     def begin(self, hand: Hand, job: Job) -> None:
         """Take the time of a job from now on."""

@@ -33,9 +33,8 @@ class Job:
     ended: Attempt | None = None  # set from its first end on
     result: Result | None = None
     unstorable: bool = False  # its result had to be replaced by a note
-    killed: str | None = (
-        None  # why its worker was: "timeout", "stop", "lost", "silence"
-    )
+    #: why its worker was: "timeout", "stop", "lost", "silence", "closed"
+    killed: str | None = None
     follow_up_crashes: int = 0
     next_package: bytes | None = None  # the next link of its chain
 
@@ -84,6 +83,12 @@ class Job:
         if self.killed == "timeout":
             outcome = Outcome.TIMEOUT
             text = f"TaskTimeout: it did not end by itself after its timeout; {how}"
+        elif self.killed == "closed":
+            outcome = Outcome.CRASH
+            text = (
+                "WorkerDied: the worker's connection to the cluster was closed or"
+                f" written on under the task, so the worker was ended: {how}"
+            )
         else:
             outcome = Outcome.CRASH
             text = f"WorkerDied: the worker died under the task: {how}"

@@ -13,6 +13,10 @@ from types import FrameType
 _PAGE_KB = resource.getpagesize() // 1024
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 
+#: Seconds of the longest wait in one call of the system. Settings may be much longer, and
+#: epoll takes 24.8 days at most, select and the locks of Python a little more.
+LONGEST_WAIT = 3600.0
+
 # loaded before the first fork, so that children need not; only Linux has prctl
 libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 

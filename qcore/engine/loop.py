@@ -12,6 +12,9 @@ import signal
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
+
+import msgspec
 
 from ..envelope import Outcome
 from .arrivals import Arrivals
@@ -20,8 +23,10 @@ from .dealer import Dealer
 from .fence import Fence
 from .inbox import Inbox
 from .job import Job
+from .limits import LONGEST_WAIT
 from .link import Closed, Link
 from .messages import (
+    READY,
     SOFT_STOP,
     Control,
     Died,
@@ -30,6 +35,7 @@ from .messages import (
     Kill,
     Ready,
     Renew,
+    Reply,
     Stop,
     pack_control,
     unpack_control,
@@ -102,12 +108,11 @@ class Loop:
         self._ended = 0  # tasks since the pace was last noted
         self.crew = Crew(self._selector)
         self._trays = Trays(self.crew, self._ready)
-        self._watch = Watch(
-            parts.conf, self.crew, fence, self._kill, self._trays.recall
-        )
+        self._watch = Watch(parts.conf, self.crew, fence, self._kill, self._settle)
         self._dealer = Dealer(
-            self._ready, self.crew, self._trays, self._watch, fence, tally
-        )
+            self._ready, self.crew, self._trays, self._watch, fence, tally,
+            recorder.record,
+        )  # fmt: skip
         self.restarts = restarts
 
     def waiting(self) -> int:
@@ -123,7 +128,9 @@ class Loop:
         """
         if rest := self._pace.rest(self._trays.fewest(), len(self.crew)):
             time.sleep(rest)
-        found = self._selector.select(self._patience())
+        with self._turn:  # the pusher may be dealing
+            patience = self._patience()
+        found = self._selector.select(patience)
         with self._turn:
             for key, events in found:
                 if key.fileobj is self._inbox:
@@ -184,7 +191,9 @@ class Loop:
             due.append(moment)
         if self._run_once or self._tally.stopping.is_set():
             due.append(time.monotonic() + 0.05)  # to see that nothing is left
-        return max(0.0, min(due) - time.monotonic()) if due else None
+        if not due:
+            return None
+        return min(max(0.0, min(due) - time.monotonic()), LONGEST_WAIT)
 
     def _take_in(self) -> int:
         """Sort what has come in: follow-ups first, they are nearly done."""
@@ -204,8 +213,8 @@ class Loop:
     def _keep_time(self) -> None:
         now = time.monotonic()
         self._watch.keep(now)
-        for hand, job in self._obituaries.overdue(now):
-            self._undertaker.bury(hand, job, "it is not known how")
+        for hand in self._obituaries.undead(now):
+            self._end_gone(hand)
         if self._shutdown.is_soft_due(now):
             self._interrupt(SOFT_STOP)
         if self._shutdown.is_kill_due(now):
@@ -218,40 +227,78 @@ class Loop:
         except Closed:
             self._miss(hand)
             return
-        for frame in frames:
-            self._conclude(hand, frame)
+        self._conclude_all(hand, frames)
+
+    def _settle(self, hand: Hand) -> None:
+        """Know for sure what a worker is doing, before something is done to it.
+
+        What it has taken from its tray it has begun, and then it has said before how the
+        job before that has ended; else it does that job still.
+        """
+        self._trays.recall(hand)
+        if hand.laid and hand in self.crew:
+            self._conclude_all(hand, hand.link.last_words())
 
     def _part(self, pid: int, status: int) -> None:
         """Take leave of a worker that has been reaped."""
         hand = self.crew.get(pid)
         if hand is not None:
-            for frame in hand.link.last_words():
-                self._conclude(hand, frame)
-            self._miss(hand)
+            self._conclude_all(hand, hand.link.last_words())
+            if hand in self.crew:
+                self._miss(hand)
         if found := self._obituaries.died(pid, status):
             self._undertaker.bury(*found)
 
-    def _miss(self, hand: Hand) -> None:
-        """Take leave of a worker that will say nothing more."""
-        self._trays.recall(hand)
+    def _miss(self, hand: Hand, *, at_once: bool = False) -> None:
+        """Take leave of a worker of which nothing more is heard."""
+        self._trays.leave(hand)
         self.crew.dismiss(hand)
-        if hand.job is not None:
-            self._obituaries.lost(hand)
+        lost = hand.job is not None and self._fence.has_lost(hand.job, time.monotonic())
+        self._obituaries.gone(hand, at_once=at_once or lost)
 
-    def _conclude(self, hand: Hand, frame: bytes) -> None:
+    def _end_gone(self, hand: Hand) -> None:
+        """Kill a worker that has gone and whose process goes on."""
+        if hand.job is not None:
+            logger.warning("worker %d has closed its link; killed", hand.pid)
+            hand.job.killed = hand.job.killed or "closed"
+        self._kill(hand.pid, signal.SIGKILL)
+
+    def _conclude_all(self, hand: Hand, frames: Sequence[bytes]) -> None:
+        for frame in frames:
+            if (reply := self._understand(hand, frame)) is None:
+                # what it does is not known any more: its link is as good as closed
+                self._miss(hand, at_once=True)
+                return
+            self._conclude(hand, reply)
+
+    def _understand(self, hand: Hand, frame: bytes) -> Reply | None:
+        """Return what a worker says; None where it can only come of a task.
+
+        A task can write on its worker's link, or leave a child behind which does. No
+        result may be stored for another task, and no other task suffer.
+        """
+        expected = hand.job.number if hand.job is not None else READY.order
+        try:
+            reply = unpack_reply(frame)
+        except msgspec.MsgspecError as error:
+            logger.error("worker %d cannot be understood: %s", hand.pid, error)
+            return None
+        if reply.order != expected or (hand.job is None and hand.ready):
+            logger.error(
+                "worker %d answers order %d and has %d: it is not believed",
+                hand.pid, reply.order, expected,
+            )  # fmt: skip
+            return None
+        return reply
+
+    def _conclude(self, hand: Hand, reply: Reply) -> None:
         """Take a worker's reply, and make it idle again."""
-        reply = unpack_reply(frame)
         job = hand.job
         if job is None:
             self.crew.begin(hand)
             self._arrivals.came(hand.pid)
             self._tell(Ready(hand.pid))
             return
-        if reply.order != job.number:
-            # never: a result must not be stored for another task, come what may
-            raise RuntimeError(
-                f"worker {hand.pid} did order {reply.order}, not {job.number}"
-            )
         hand.done, hand.rss = reply.done, reply.rss or hand.rss
         if reply.retires:
             hand.ending = True
@@ -320,7 +367,9 @@ class Loop:
     def _interrupt(self, number: int) -> None:
         """End what still runs; it is given back and will run again."""
         for hand in self.crew.busy():
-            assert hand.job is not None
+            self._settle(hand)
+            if hand.job is None:
+                continue
             logger.warning("stopping %s id=%s", hand.job.task.func, hand.job.task.id)
             hand.job.killed = "stop"
             self._kill(hand.pid, number)

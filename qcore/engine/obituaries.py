@@ -1,49 +1,76 @@
 """Runs in: the dispatcher's loop. How workers died, matched to what they were doing.
 
 A death is heard of twice: the worker's link closes, and the sentinel says what waitpid
-gave it. Where the link is closed first, its job waits here for that word.
+gave it. Where the link is closed first, the worker waits here for that word: until its
+process is known dead, its task may be running, and nobody else may have it. A process
+that does not end is killed, for a task can close the link, too.
 """
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
 from .crew import Hand
 from .job import Job
 from .limits import how_it_died
 
-#: Seconds to wait for the sentinel's word after a link has closed.
-_LONGEST = 2.0
+#: Seconds that a worker may live after its link has closed, with a job and without one:
+#: one that dies is reaped within milliseconds, one that ends in order still has hooks of
+#: plugins to call and failures to report.
+_WITH_A_JOB, _WITHOUT = 0.5, 15.0
+#: Seconds between two kills of one process, until it is dead.
+_AGAIN = 2.0
+
+
+@dataclass(slots=True)
+class _Gone:
+    """A worker whose link has closed, and which is not known to be dead."""
+
+    hand: Hand
+    kill_at: float  # monotonic
 
 
 class Obituaries:
-    """Deaths of which it is not known yet how they came."""
+    """Workers that have gone, and of which it is not known yet how they died."""
 
     def __init__(self) -> None:
-        self._lost: dict[int, tuple[float, Hand, Job]] = {}
+        self._gone: dict[int, _Gone] = {}  # by pid
 
     def __len__(self) -> int:
         """Return how many jobs wait to learn how their worker died."""
-        return len(self._lost)
+        return sum(
+            (gone.hand.job is not None) + len(gone.hand.laid)
+            for gone in self._gone.values()
+        )
 
-    def lost(self, hand: Hand) -> None:
-        """Note that the link of a worker with a job has closed."""
-        assert hand.job is not None
-        self._lost[hand.pid] = (time.monotonic() + _LONGEST, hand, hand.job)
+    def gone(self, hand: Hand, *, at_once: bool = False) -> None:
+        """Note that the link of a worker has closed.
 
-    def died(self, pid: int, status: int) -> tuple[Hand, Job, str] | None:
-        """Return the worker and its job that waited for this, and how it died."""
-        if pid not in self._lost:
+        Args:
+            hand: the worker.
+            at_once: it is to be killed without waiting for its end.
+        """
+        wait = _WITHOUT if hand.job is None else _WITH_A_JOB
+        wait = 0.0 if at_once else wait
+        self._gone[hand.pid] = _Gone(hand, time.monotonic() + wait)
+
+    def died(self, pid: int, status: int) -> tuple[Hand, Job | None, str] | None:
+        """Return a worker that waited for this, its job, and how it died."""
+        gone = self._gone.pop(pid, None)
+        if gone is None:
             return None
-        _, hand, job = self._lost.pop(pid)
-        ours = job.killed is not None
-        return hand, job, how_it_died(status, ours=ours, rss=hand.rss)
+        job = gone.hand.job
+        ours = job is not None and job.killed is not None
+        return gone.hand, job, how_it_died(status, ours=ours, rss=gone.hand.rss)
 
     def next(self) -> float | None:
-        """Return when waiting for the next one ends, on the monotonic clock."""
-        return min((entry[0] for entry in self._lost.values()), default=None)
+        """Return when the next one is to be killed, on the monotonic clock."""
+        return min((gone.kill_at for gone in self._gone.values()), default=None)
 
-    def overdue(self, now: float) -> list[tuple[Hand, Job]]:
-        """Return, once, the workers and jobs for which no word came in time."""
-        late = [pid for pid, entry in self._lost.items() if entry[0] <= now]
-        return [self._lost.pop(pid)[1:] for pid in late]
+    def undead(self, now: float) -> list[Hand]:
+        """Return the workers that have gone and should be dead by now; each ever again."""
+        late = [gone for gone in self._gone.values() if gone.kill_at <= now]
+        for gone in late:
+            gone.kill_at = now + _AGAIN
+        return [gone.hand for gone in late]

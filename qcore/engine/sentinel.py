@@ -21,7 +21,7 @@ from .backoff import Backoff
 from .children import EXIT_FAILURE, EXIT_OK, HANDLED, STACKS, Child, Children
 from .dispatcher import Dispatcher
 from .heap import settle, unsettle
-from .limits import how_it_died, set_title
+from .limits import LONGEST_WAIT, how_it_died, set_title
 from .link import Closed, Link
 from .messages import (
     Control,
@@ -133,7 +133,8 @@ class Sentinel:
         sources = [wake.fileno()]
         if self._control is not None:
             sources.append(self._control.fileno())
-        ready, _, _ = select.select(sources, [], [], max(0.0, min(until) - now))
+        pause = min(max(0.0, min(until) - now), LONGEST_WAIT)
+        ready, _, _ = select.select(sources, [], [], pause)
         if wake.fileno() in ready:
             wake.recv(4096)
         return self._control is not None and self._control.fileno() in ready

@@ -16,7 +16,8 @@ class Tally:
     failed: int = 0  # recorder
     crashed: int = 0  # recorder
     quarantined: int = 0  # pusher
-    #: every delivery that is ours, from its claim until it is settled
+    #: every delivery that is ours, from its claim until it is settled. Several threads
+    #: change these two: by single operations only, and by copies where they go through.
     held: set[Job] = field(default_factory=set)
     #: the newest job of each task id that a worker has or had, until it is settled
     active: dict[str, Job] = field(default_factory=dict)
@@ -52,5 +53,9 @@ class Tally:
     def settle(self, job: Job) -> None:
         """Forget a delivery: it is acknowledged, given back or left to its lease."""
         self.held.discard(job)
-        if self.active.get(job.task.id) is job:
-            del self.active[job.task.id]
+        if self.active.get(job.task.id) is not job:
+            return
+        # loop and recorder may settle the same job, and the loop may deal a copy meanwhile
+        other = self.active.pop(job.task.id, None)
+        if other is not None and other is not job:
+            self.active.setdefault(job.task.id, other)

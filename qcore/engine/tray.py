@@ -6,7 +6,8 @@ that turns out to be long: what the worker has not begun can be taken back. Each
 is one packet, and the kernel gives a packet to one reader only, be it the worker or the
 loop, which holds the worker's end as well; so neither has to ask the other, and either
 may be killed at any moment. The worker may take a packet between two that the loop takes
-back, so each has a number, and the loop knows which of them it has got.
+back, so each has a number, and the loop knows which of them it has got. A packet that the
+worker has read and may not begin yet goes back the same way: the worker keeps nothing.
 
 Systems whose local sockets have no packets (macOS) have no trays: there a worker gets
 its next order when its reply has been read.
@@ -62,20 +63,30 @@ class Tray:
         return True
 
     def take_back(self) -> set[int]:
-        """Remove all that the worker has not taken; return the numbers of these orders."""
-        numbers: set[int] = set()
-        while True:
-            try:
-                # the rest of a packet goes with its head
-                head = self._take_end.recv(HEAD_SIZE)
-            except BlockingIOError:
-                return numbers
-            numbers.add(number_of(head))
+        """Remove all that the worker has not taken; return the numbers of these orders.
+
+        What the worker has taken and given back is among them.
+        """
+        return _numbers(self._take_end) | _numbers(self._lay_end)
 
     def close(self) -> None:
         """Close both ends."""
         self._lay_end.close()
         self._take_end.close()
+
+
+def _numbers(end: socket.socket) -> set[int]:
+    """Remove all packets that can be read at one end; return the numbers of their orders."""
+    numbers: set[int] = set()
+    while True:
+        try:
+            # the rest of a packet goes with its head
+            head = end.recv(HEAD_SIZE)
+        except OSError:  # there is no more; or a task has broken the tray
+            return numbers
+        if len(head) < HEAD_SIZE:  # a task has shut the tray down, or written on it
+            return numbers
+        numbers.add(number_of(head))
 
 
 class Intake:
@@ -84,7 +95,9 @@ class Intake:
     What is on the link was sent while the worker had nothing to do, so it is older than
     anything on the tray, and is done first. That holds also where the worker has seen a
     packet that the loop took back before it was read, sent on the link and laid another
-    one in its place: so the link is looked at once more after a packet.
+    one in its place: so the link is looked at once more after a packet. If something is
+    there, the packet goes back to the loop, which deals it anew: behind a long task it
+    would be stranded here.
 
     Args:
         link: to the dispatcher.
@@ -97,13 +110,9 @@ class Intake:
         self._poll = select.poll()
         for sock in (link, *tray):
             self._poll.register(sock, select.POLLIN)
-        self._kept: bytes | None = None  # from the tray, behind what is on the link
 
     def take(self) -> bytes | None:
         """Return the next order, waiting for it; None when the dispatcher has gone."""
-        if self._kept is not None:
-            kept, self._kept = self._kept, None
-            return kept
         while self._tray is not None and not self._has_link(None):
             try:
                 order = self._tray.recv(_LARGEST)
@@ -116,7 +125,8 @@ class Intake:
             elif not self._has_link(0):
                 return order
             else:
-                self._kept = order
+                # the way back is empty, or has been read: a packet always has place
+                self._tray.send(order)
                 break
         return read_frame(self._link)
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable
 
 from .crew import Crew, Hand
 from .job import Job
+
+#: Seconds until a tray is looked at again on which something was missing. Its worker has
+#: begun that and will say so, or is about to give it back: it is seldom looked at twice.
+_AGAIN = 0.05
 
 
 def _begun(_hand: Hand, _job: Job) -> None:
@@ -40,7 +45,7 @@ class Trays:
         """Return how many jobs lie on the tray that has the fewest."""
         if len(self._laden) < len(self._crew):
             return 0
-        return min((len(hand.laid) for hand in self._laden), default=0)
+        return min((len(hand.laid) for hand in list(self._laden)), default=0)
 
     def open(self, depth: int) -> list[Hand]:
         """Return the busy workers on whose tray fewer than ``depth`` jobs lie."""
@@ -50,9 +55,9 @@ class Trays:
             if hand.tray and not hand.ending and len(hand.laid) < depth
         ]
 
-    def lay(self, hand: Hand, job: Job) -> bool:
+    def lay(self, hand: Hand, job: Job, order: bytes) -> bool:
         """Lay a job on the tray of a busy worker; return whether there was place."""
-        if hand.tray is None or not hand.tray.lay(hand.order_for(job)):
+        if hand.tray is None or not hand.tray.lay(order):
             return False
         hand.laid.append(job)
         self._laden.add(hand)
@@ -61,8 +66,12 @@ class Trays:
     def next(self) -> list[float]:
         """Return when what lies behind a task is to be taken back, monotonic."""
         return [
-            hand.job.dealt + self._long for hand in self._laden if hand.job is not None
+            self._due(hand, hand.job) for hand in self._laden if hand.job is not None
         ]
+
+    def _due(self, hand: Hand, job: Job) -> float:
+        """Return when what lies behind a job is taken back; anew, where some was missing."""
+        return max(job.dealt + self._long, hand.asked and hand.asked + _AGAIN)
 
     def keep(self, now: float, long: float) -> None:
         """Take back what lies behind a long task, or while somebody has nothing to do.
@@ -74,7 +83,7 @@ class Trays:
         self._long = long
         starved = bool(self._crew.idle) and not self._ready
         for hand in list(self._laden):
-            is_long = hand.job is not None and now - hand.job.dealt >= long
+            is_long = hand.job is not None and self._due(hand, hand.job) <= now
             if is_long or (starved and hand.laid):
                 self.recall(hand)
             elif not hand.laid and not hand.unsure:
@@ -97,8 +106,14 @@ class Trays:
             if following := self._crew.free(hand):
                 self._begin(hand, following)
         hand.unsure = False
+        hand.asked = time.monotonic() if hand.laid else 0.0
         if not hand.laid:
             self._laden.discard(hand)
+
+    def leave(self, hand: Hand) -> None:
+        """Forget the tray of a worker that has gone, once what lay there is taken back."""
+        self.recall(hand)
+        self._laden.discard(hand)
 
     def recall_all(self) -> None:
         """Take back what nobody has begun."""

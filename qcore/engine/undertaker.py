@@ -42,15 +42,21 @@ class Undertaker:
         self._recorder = recorder
         self._again = again
 
-    def bury(self, hand: Hand, job: Job, how: str) -> None:
-        """Say what became of a job.
+    def bury(self, hand: Hand, job: Job | None, how: str) -> None:
+        """Say what becomes of the jobs of a worker whose process is dead.
 
         Args:
-            hand: the worker that has died.
+            hand: the worker.
             job: what it was doing.
             how: it died, for people.
         """
         hand.job = None
+        while hand.laid:  # it had them in its hands, behind this job, and had not begun
+            self._again(hand.laid.pop())
+        if job is not None:
+            self._end(hand, job, how)
+
+    def _end(self, hand: Hand, job: Job, how: str) -> None:
         if self._fence.has_lost(job, time.monotonic()):
             self.let_go(job)
         elif job.killed == "silence":

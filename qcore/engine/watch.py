@@ -31,7 +31,8 @@ class Watch:
         crew: the workers.
         fence: finds the jobs that are not ours any more.
         kill: sends a signal to the worker of a pid.
-        recall: takes back what lies on a worker's tray.
+        settle: takes back what lies on a worker's tray, and hears what it has said: then
+            its job is the one that it does.
     """
 
     def __init__(
@@ -40,13 +41,13 @@ class Watch:
         crew: Crew,
         fence: Fence,
         kill: Callable[[int, int], None],
-        recall: Callable[[Hand], None],
+        settle: Callable[[Hand], None],
     ) -> None:
         self._conf = conf
         self._crew = crew
         self._fence = fence
         self._tell_to_kill = kill
-        self._recall = recall
+        self._settle = settle
         self._deadlines = Deadlines()
         self._silence = Silence()
 
@@ -81,10 +82,9 @@ class Watch:
 
     def _kill(self, hand: Hand, job: Job, number: int, why: str) -> bool:
         """Have a worker killed for its job; return False where it has that no more."""
-        self._recall(hand)
-        if hand.job is not job or hand.laid:
-            # it has taken the next one from its tray: this one's end is on its way
-            return False
+        self._settle(hand)
+        if hand.job is not job:
+            return False  # this one has ended
         job.killed = why
         # should its task end by itself after all, this must not hit the next one
         hand.ending = True

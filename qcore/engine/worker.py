@@ -17,6 +17,7 @@ from ..signing import peek
 from ..tasks.calls import next_link
 from ..tasks.execution import Attempt, execute
 from ..tasks.follow_up import run_hook
+from ..tasks.forks import end_if_forked
 from .fitness import Fitness
 from .kin import end_strays, has_children
 from .limits import bind, rss_kb, set_title
@@ -61,7 +62,8 @@ class Worker:
         self._sock = sock
         self._intake = Intake(sock, tray)
         self._index = index
-        self._origin = f"{socket.gethostname()}:{os.getpid()}"
+        self._pid = os.getpid()
+        self._origin = f"{socket.gethostname()}:{self._pid}"
         self._done = 0
         self._rss = 0
         self._rss_at = 0.0
@@ -117,6 +119,9 @@ class Worker:
             # the signal came between the task and this line
             ended = Attempt(Outcome.STOPPED, b"", "text", time.time(), time.time())
         finally:
+            end_if_forked(
+                self._pid, task
+            )  # by a plugin's hook, or by the system's own fork
             self._busy = False
         self._unfit = self._fitness.after(task, error)
         self._parts.tidy(task)

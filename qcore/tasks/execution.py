@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import os
 import signal
 import threading
 import time
@@ -33,6 +34,7 @@ from ..errors import (
 from ..reporters.base import Report
 from ..serializers import get_serializer
 from .builder import Running, is_allowed
+from .forks import end_if_forked
 from .functions import resolve
 
 logger = logging.getLogger("qcore.worker")
@@ -151,10 +153,14 @@ def _timed(
     kwargs: dict[str, Any],
     seconds: float | None,
 ) -> Any:
+    owner = os.getpid()
     with soft_timeout(seconds):
-        value = function(*args, **kwargs)
-        if inspect.iscoroutine(value):
-            value = asyncio.run(_within(task, value, seconds))
+        try:
+            value = function(*args, **kwargs)
+            if inspect.iscoroutine(value):
+                value = asyncio.run(_within(task, value, seconds))
+        finally:
+            end_if_forked(owner, task)
     if inspect.isgenerator(value) or inspect.isasyncgen(value):
         raise TaskError(
             f"the task returned a {type(value).__name__}, of which nothing has run yet"
@@ -166,6 +172,7 @@ def _timed(
 async def _within(task: Task, coroutine: Any, seconds: float | None) -> Any:
     """Await a coroutine; a time-out cancels it, so that its clean-up runs."""
     left = _postpone_alarm() or seconds
+    owner = os.getpid()
     try:
         async with asyncio.timeout(left) as limit:
             return await coroutine
@@ -174,6 +181,7 @@ async def _within(task: Task, coroutine: Any, seconds: float | None) -> Any:
             raise _out_of_time(seconds) from error
         raise
     finally:
+        end_if_forked(owner, task)  # before asyncio ends what it shares with its parent
         _name_unfinished(task)
 
 

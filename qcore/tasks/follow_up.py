@@ -7,6 +7,7 @@ or cluster repeats it instead of forgetting it.
 from __future__ import annotations
 
 import logging
+import os
 from typing import Any
 
 from ..current import current
@@ -15,6 +16,7 @@ from ..errors import TaskStopped
 from ..results.moments import moment
 from ..serializers import get_serializer
 from .execution import decode, soft_timeout
+from .forks import end_if_forked
 from .functions import resolve
 
 logger = logging.getLogger("qcore.worker")
@@ -84,8 +86,12 @@ def run_hook(result: Result) -> None:
     assert task.hook is not None
     try:
         hook = resolve(task.hook)
+        owner = os.getpid()
         with soft_timeout(current.conf.timeout):
-            hook(HookedTask(result))
+            try:
+                hook(HookedTask(result))
+            finally:
+                end_if_forked(owner, task)
     except (TaskStopped, KeyboardInterrupt):
         # The hook is repeated by the next cluster, as a task would be. The keyboard
         # interrupts whoever runs tasks inline, with ``sync``.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
 import os
 import resource
@@ -9,6 +10,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from .ledger import note
 from .rude import swallow
@@ -93,3 +95,35 @@ def close_streams() -> int:
     sys.stdout.close()
     sys.stderr.close()
     return os.getpid()
+
+
+def fork_back(key: str, how: str) -> str:
+    """Fork a child that comes back in some way; return how it has ended."""
+    child = os.fork()
+    if child == 0:
+        note(key, f"child {os.getpid()}")
+        if how == "raises":
+            raise ValueError("in the child")
+        if how == "exits":
+            sys.exit(7)
+        return "from the child"
+    _, status = os.waitpid(child, 0)
+    return f"exit code {os.waitstatus_to_exitcode(status)}"
+
+
+async def fork_back_later(key: str, how: str) -> str:
+    """Do the same in a coroutine, whose event loop the child shares."""
+    await asyncio.sleep(0.01)
+    return fork_back(key, how)
+
+
+def forking_hook(task: Any) -> None:
+    """Fork in a hook; the key of its notes is the name of the task."""
+    note(task.name, fork_back(task.name, "returns"))
+
+
+def close_everything(key: str, seconds: float) -> None:
+    """Close all descriptors but the standard streams, and go on for long."""
+    note(key, "began")
+    os.closerange(3, 1 << 16)
+    time.sleep(seconds)

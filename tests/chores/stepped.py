@@ -65,16 +65,32 @@ class Worker:
         self.current: Order | None = None
         self.told_to_stop = False
         self.paused = False  # by SIGSTOP: it reads nothing and answers nothing
+        self.cut = False  # its task has closed the link
+        self.seen: bytes | None = (
+            None  # from the tray; the link was not looked at since
+        )
         self.link.send(pack_reply(READY))
 
     def read(self) -> None:
         """Take the next order, where one has come: from the link, else from the tray."""
         self.orders.extend(map(unpack_order, self.link.receive()))
-        if not self.orders and self.tray is not None:
-            try:
-                self.orders.append(unpack_order(self.tray.recv(1 << 16)))
-            except BlockingIOError:
-                return
+        if self.seen is None and not self.orders:
+            self.glimpse()
+        if self.seen is not None:
+            seen, self.seen = self.seen, None
+            if not self.orders:
+                self.orders.append(unpack_order(seen))
+            elif self.tray is not None:
+                self.tray.send(seen)
+
+    def glimpse(self) -> None:
+        """Take a packet from the tray, and be interrupted before the link is looked at."""
+        if self.tray is None or self.seen is not None:
+            return
+        try:
+            self.seen = self.tray.recv(1 << 16) or None
+        except OSError:  # there is none, or the tray is closed
+            return
 
     def close(self) -> None:
         """Leave the loop alone."""
@@ -250,6 +266,9 @@ class Stepped:
         """Let a worker take its next order."""
         if worker.paused or worker.told_to_stop or worker.current is not None:
             return
+        if worker.cut:
+            self._leave(worker)
+            return
         try:
             worker.read()
         except Closed:
@@ -271,17 +290,42 @@ class Stepped:
         ended = None
         if order.kind == RUN:
             events = {Outcome.SUCCESS: ENDED, Outcome.STOPPED: CRASHED}
-            self._tell(worker, events.get(outcome, FAILED), order)
+            # what it has done by then, nobody will hear where the link is closed
+            event = CRASHED if worker.cut else events.get(outcome, FAILED)
+            self._tell(worker, event, order)
             content = "json" if outcome == Outcome.SUCCESS else "text"
             value = str(worker.pid).encode()
             ended = Attempt(outcome, value, content, self.clock.at, self.clock.at)
         reply = Reply(ended=ended, done=1, rss=1, retires=retires, order=order.number)
+        if worker.cut:
+            self._leave(worker)
+            return
         try:
             worker.link.send(pack_reply(reply))
         except Closed:
             return  # it was dismissed; its death is under way
         if retires:
             self._leave(worker)
+
+    def glimpse(self, worker: Worker) -> None:
+        """Let a worker that has nothing to do read its tray, and no further."""
+        idle = worker.current is None and not worker.paused and not worker.told_to_stop
+        if idle and not worker.orders and not worker.cut:
+            worker.glimpse()
+
+    def cut(self, worker: Worker) -> None:
+        """Let the task of a worker close all descriptors, and go on."""
+        if worker.current is not None and not worker.paused:
+            worker.cut = True
+            worker.close()
+
+    def babble(self, worker: Worker, frame: bytes) -> None:
+        """Let something in a worker's process write on its link."""
+        if not worker.cut:
+            try:
+                worker.link.send(frame)
+            except Closed:
+                return
 
     def crash(self, worker: Worker) -> None:
         """Kill a worker; another one takes its place."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from chores.ledger import VARIABLE, Ledger
 from django.test import override_settings
@@ -159,3 +161,16 @@ def test_a_task_within_a_task():
     depths = result(outer)
     assert depths == [0, 0]
     assert current.conf.sync
+
+
+@pytest.mark.fault("B25")
+@pytest.mark.parametrize("how", ["returns", "raises", "exits"])
+def test_a_child_that_comes_back_ends_in_the_caller_too(ledger, how):
+    owner = os.getpid()
+    try:
+        task_id = async_task("chores.leavings.fork_back", "sync", how)
+    finally:
+        if os.getpid() != owner:
+            os._exit(99)  # this test has failed, and must not go on twice
+    code = {"returns": 0, "raises": 1, "exits": 7}[how]
+    assert result(task_id) == f"exit code {code}"

@@ -19,7 +19,7 @@ from faults.judge import Fault, Final, History, judge
 from msgspec import UNSET
 
 from qcore.brokers.memory import MemoryBroker
-from qcore.engine.messages import RUN
+from qcore.engine.messages import READY, RUN, Reply, pack_reply
 from qcore.envelope import Options, Outcome
 from qcore.errors import BrokerUnavailable, StoreError
 from qcore.results.memory import MemoryStore
@@ -39,6 +39,12 @@ TROUBLES = {
 }  # fmt: skip
 #: Rounds in which everything has come to its end once no more harm is done.
 ROUNDS = 400
+
+#: What may come over a worker's link that it has not said.
+BABBLE = {
+    "noise": b"\xc1 no message", "another order": pack_reply(Reply(None, 1, 1, order=99)),
+    "the first word": pack_reply(READY),
+}  # fmt: skip
 
 PICKS, BOTH = range(8), (0, 1)
 _queues = itertools.count(1)
@@ -69,6 +75,9 @@ class Clusters(Life):
         },
         "tick": {},
         "crash_worker": {"pick": PICKS},
+        "glimpse": {"pick": PICKS},
+        "cut": {"pick": PICKS},
+        "babble": {"pick": PICKS, "what": sorted(BABBLE)},
         "pause_or_resume_worker": {"pick": PICKS},
         "lose_dispatcher": {"number": BOTH},
         "freeze_or_thaw_dispatcher": {"number": BOTH},
@@ -82,7 +91,7 @@ class Clusters(Life):
     }  # fmt: skip
     WEIGHTS: ClassVar = {
         "enqueue": 4, "thread": 8, "round": 16, "begin": 8, "reply": 12, "tick": 6,
-        "crash_worker": 3, "pause_or_resume_worker": 2, "freeze_or_thaw_dispatcher": 2,
+        "glimpse": 6, "crash_worker": 3, "pause_or_resume_worker": 2, "freeze_or_thaw_dispatcher": 2,
         "trouble": 3, "deliver_twice": 2, "die_recording": 3,
     }  # fmt: skip
 
@@ -205,6 +214,24 @@ class Clusters(Life):
         queue, (id, attempt) = self.broker._q, job.receipt
         if queue.attempts.get(id) == attempt and not self.is_final(task.id):
             assert queue.visible[id] <= self.clock.at, "it waits for its lease"
+
+    def glimpse(self, pick):
+        """A worker reads its tray, and is interrupted before it looks at its link."""
+        dispatcher, worker = self.worker(pick)
+        if worker:
+            dispatcher.glimpse(worker)
+
+    def cut(self, pick):
+        """A task closes its worker's descriptors, and goes on."""
+        dispatcher, worker = self.worker(pick)
+        if worker:
+            dispatcher.cut(worker)
+
+    def babble(self, pick, what):
+        """A task, or what it has left, writes on its worker's link."""
+        dispatcher, worker = self.worker(pick)
+        if worker:
+            dispatcher.babble(worker, BABBLE[what])
 
     def pause_or_resume_worker(self, pick):
         _, worker = self.worker(pick)

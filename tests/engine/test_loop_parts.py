@@ -206,7 +206,7 @@ def test_a_deadline_of_an_earlier_task_is_not_that_of_the_next():
 # -- obituaries ------------------------------------------------------------------------
 def test_a_death_and_how_it_came():
     obituaries, hand = Obituaries(), Hand(7, 1, link=None, job=make_job())
-    obituaries.lost(hand)
+    obituaries.gone(hand)
     assert len(obituaries) == 1
     how = "killed by SIGKILL, probably out of memory"
     assert obituaries.died(7, 9) == (hand, hand.job, how)
@@ -215,16 +215,25 @@ def test_a_death_and_how_it_came():
 
 
 def test_a_death_without_a_job_is_nobodys_affair():
-    assert Obituaries().died(7, 3 << 8) is None
+    obituaries, hand = Obituaries(), Hand(7, 1, link=None)
+    assert obituaries.died(7, 3 << 8) is None
+    obituaries.gone(hand)
+    assert len(obituaries) == 0, "no stop waits for it"
+    assert obituaries.died(7, 3 << 8) == (hand, None, "exit code 3")
 
 
-def test_no_word_comes():
-    obituaries, hand = Obituaries(), Hand(7, 1, link=None, job=make_job())
-    obituaries.lost(hand)
-    at = obituaries.next()
-    assert obituaries.overdue(at - 0.1) == []
-    assert obituaries.overdue(at) == [(hand, hand.job)]
-    assert obituaries.overdue(at) == [], "once"
+@pytest.mark.fault("B26")
+@pytest.mark.parametrize("has_job", [True, False])
+def test_a_process_that_does_not_end_is_killed_until_it_is_dead(has_job):
+    obituaries, hand = Obituaries(), Hand(7, 1, link=None)
+    hand.job = make_job() if has_job else None
+    obituaries.gone(hand)
+    for _ in range(3):
+        at = obituaries.next()
+        assert obituaries.undead(at - 0.1) == []
+        assert obituaries.undead(at) == [hand]
+        assert obituaries.undead(at) == [], "not at once again"
+        assert len(obituaries) == has_job, "nobody else may have its job"
 
 
 # -- room --------------------------------------------------------------------------------

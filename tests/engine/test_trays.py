@@ -60,7 +60,7 @@ class Room:
 
     def lay(self, hand):
         job = self.twin.claim()
-        assert self.trays.lay(hand, job)
+        assert self.trays.lay(hand, job, hand.order_for(job))
         return job
 
     def taken(self, hand):
@@ -203,10 +203,14 @@ def test_an_older_order_on_the_link_comes_before_one_that_was_seen_on_the_tray(r
                 dealt.extend([room.deal(hand), room.lay(hand)])
             return tray.recv(size)
 
+        def send(self, packet):
+            tray.send(packet)
+
     tray, intake._tray = intake._tray, Late()
-    assert [room.taken(hand), room.taken(hand)] == [
-        job.delivery.package for job in dealt
-    ]
+    assert room.taken(hand) == dealt[0].delivery.package
+    room.trays.recall(hand)
+    assert room.ready[0] is dealt[1], "it is not stranded behind the other"
+    assert not hand.laid
 
 
 def test_a_reply_says_which_order_it_is_of(room):
