@@ -42,7 +42,7 @@ def _fault(name: object, longest: int) -> str:
         return f"has {len(name):,} characters, expected up to {longest}: {shown(name)}"
     if "\0" in name:
         return f"is {shown(name)}, expected a text without the character NUL"
-    if not encodable(name):
+    if not name.isascii() and not encodable(name):
         return f"is {shown(name)}, expected a text without lone surrogates"
     return ""
 
@@ -56,15 +56,21 @@ def encodable(text: str) -> bool:
     return True
 
 
-def shown(value: object, limit: int = 60) -> str:
+def shown(value: object) -> str:
     """Return a value and its type for an error message, whatever its ``repr`` does."""
-    kind = type(value).__name__
+    text = quoted(value)
+    if value is None or text.startswith("an object of"):
+        return text
+    return f"{text} ({type(value).__name__})"
+
+
+def quoted(value: object, limit: int = 60) -> str:
+    """Return a value for an error message, in ASCII and shortened."""
     try:
         text = ascii(value)
     except Exception:  # noqa: BLE001 - a stranger's __repr__ may raise anything
-        return f"an object of type {kind}"
-    text = text if len(text) <= limit else f"{text[: limit - 3]}..."
-    return text if value is None else f"{text} ({kind})"
+        return f"an object of type {type(value).__name__}"
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 
 def _as_text(value: object) -> str:

@@ -135,7 +135,8 @@ class Signer:
                 " key, or raise Q_CLUSTER['max_payload']."
             )
         head = b"qc\x01\x00"
-        if self._compress:
+        # what is larger could not be inflated where it is read
+        if self._compress and len(payload) <= self._max_size:
             smaller = zlib.compress(payload, 6)
             if len(smaller) < len(payload):
                 payload, head = smaller, b"qc\x01\x01"

@@ -11,17 +11,17 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import msgspec
-
 from ..conf import Conf
 from ..current import current
 from ..envelope import Options, Task, new_id, task_name
 from ..errors import EnqueueError, SerializeError
 from ..serializers import get_serializer
-from .functions import check_call, path_of
+from .functions import target_of
+from .options import check_options
+from .signatures import check_arguments
 
 #: Options that travel with the task as its own say over a setting.
-TRAVELLING = frozenset({"timeout", "ack_failure", "save", "cached", "max_attempts"})
+TRAVELLING = frozenset(Options.__struct_fields__)
 
 #: A task that is enqueued by a task that ... this many times over is refused:
 #: it would never end by itself.
@@ -51,21 +51,22 @@ class Builder:
     """
 
     __slots__ = (
-        *("path", "_content", "_depth", "_dumps", "_group", "_hook"),
-        *("_max_payload", "_name", "_options", "_queue"),
+        *("options", "path", "_content", "_depth", "_dumps", "_function", "_group"),
+        *("_hook", "_max_payload", "_name", "_options", "_queue"),
     )
 
     def __init__(self, func: Callable[..., Any] | str, options: dict[str, Any]) -> None:
         conf = current.conf
-        self.path = path_of(func)
+        self.path, self._function = target_of(func)
+        #: The options, checked.
+        self.options = options = check_options(options) if options else options
         if not is_allowed(self.path, conf):
             raise EnqueueError(
                 f"cannot send {self.path}: Q_CLUSTER['allowed_tasks'] admits only"
                 f" {', '.join(conf.allowed_tasks or ())}."
             )
-        hook = options.get("hook")
         self._options = _travelling(options) if options else NO_OPTIONS
-        self._hook = None if hook is None else path_of(hook)
+        self._hook = options.get("hook")
         self._group = options.get("group")
         self._name = options.get("task_name")
         self._queue = _queue(self.path, options, conf)
@@ -90,7 +91,8 @@ class Builder:
         Raises:
             EnqueueError: the function does not take the arguments, or they cannot be sent.
         """
-        check_call(self.path, args, kwargs)
+        if self._function is not None:
+            check_arguments(self.path, self._function, args, kwargs)
         task_id = task_id or new_id()
         return Task(
             id=task_id,
@@ -145,10 +147,7 @@ def _queue(path: str, options: dict[str, Any], conf: Conf) -> str:
 
 def _travelling(options: dict[str, Any]) -> Options:
     own = {key: options[key] for key in options.keys() & TRAVELLING}
-    try:
-        return msgspec.convert(own, Options) if own else NO_OPTIONS
-    except msgspec.ValidationError as error:
-        raise EnqueueError(f"a task option has the wrong type: {error}") from error
+    return Options(**own) if own else NO_OPTIONS
 
 
 def _depth(path: str) -> int:

@@ -11,28 +11,11 @@ from typing import Any
 import msgspec
 
 from ..envelope import Task, new_ids, task_name
-from ..errors import EnqueueError, did_you_mean
+from ..errors import EnqueueError
 from ..serializers import get_serializer
+from .advice import OPTIONS
 from .builder import Builder, Link
-
-#: Keywords of ``async_task`` that are about the task and not for the function.
-OPTIONS = frozenset(
-    {
-        "ack_failure",
-        "broker",
-        "cached",
-        "cluster",
-        "commit",
-        "delay",
-        "group",
-        "hook",
-        "max_attempts",
-        "save",
-        "sync",
-        "task_name",
-        "timeout",
-    }
-)
+from .options import unknown_option
 
 
 def split_options(kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -57,10 +40,7 @@ def split_options(kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any
             )
         for key in given:
             if key not in OPTIONS:
-                raise EnqueueError(
-                    f"q_options: unknown option {key!r}{did_you_mean(key, OPTIONS)}."
-                    f" Known options: {', '.join(sorted(OPTIONS))}."
-                )
+                raise EnqueueError(f"q_options: {unknown_option(key)}")
         options = {key: kwargs[key] for key in kwargs.keys() & OPTIONS} | given
     taken = OPTIONS - given.keys() if given else OPTIONS
     rest = {k: v for k, v in kwargs.items() if k not in taken and k != "q_options"}
@@ -166,7 +146,24 @@ def announce(
 
     call = {"func": func, "args": args, "kwargs": kwargs, **options}
     signal.send_robust(sender=SENDER, task=call)
-    return call.pop("func"), call.pop("args"), call.pop("kwargs"), call
+    try:
+        func, args, kwargs = call.pop("func"), call.pop("args"), call.pop("kwargs")
+    except KeyError as error:
+        raise EnqueueError(
+            f"a receiver of pre_enqueue has removed {error} from the call; it may change"
+            " it, and the others, and add options."
+        ) from None
+    if not isinstance(args, (list, tuple)) or not are_keywords(kwargs):
+        raise EnqueueError(
+            "a receiver of pre_enqueue has made args or kwargs something else; expected"
+            " a list or tuple, and a dictionary whose keys are names."
+        )
+    return func, args, kwargs, call
+
+
+def are_keywords(kwargs: object) -> bool:
+    """Whether something is a dictionary of keyword arguments."""
+    return isinstance(kwargs, dict) and all(isinstance(key, str) for key in kwargs)
 
 
 @functools.cache

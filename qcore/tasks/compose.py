@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 from ..current import current
 from ..envelope import new_id
 from ..errors import EnqueueError
+from ..names import quoted, shown
 from . import lookup
-from .builder import Link
-from .calls import build, build_many, split_options
-from .enqueueing import as_args, async_task, dispatch
+from .builder import Builder, Link
+from .calls import are_keywords, build, build_many, split_options
+from .enqueueing import as_args, as_calls, async_task, dispatch
 from .functions import path_of
 from .inline import store_value
+from .options import check_options, unknown_option
 from .waiting import Cached, Wait, chosen_store
 
 if TYPE_CHECKING:
@@ -42,9 +44,9 @@ def async_iter(func: Function, args_iter: Iterable[Any], **kwargs: Any) -> str:
         EnqueueError: a call cannot be sent; none was.
     """
     kwargs, options = split_options(kwargs)
-    calls = [as_args(item) for item in args_iter]
+    calls = as_calls(args_iter)
     group = new_id()
-    options = options | {"group": group}
+    options = Builder(func, options | {"group": group}).options
     if not calls:
         return _empty_iter(group, options)
     dispatch(build_many(func, calls, kwargs, iter_id=group, **options), options)
@@ -70,8 +72,13 @@ class Iter:
         sync: bool | None = None,
         broker: Broker | None = None,
     ) -> None:
+        if not are_keywords(kwargs or {}):
+            raise EnqueueError(
+                f"the keywords of an Iter are {shown(kwargs)}, expected a dictionary"
+                " whose keys are names."
+            )
         self.func = func
-        self.args: list[Any] = list(args or [])
+        self.args: list[Any] = list(as_calls(args or []))
         self.kwargs = dict(kwargs or {})
         self.cached = cached
         self.sync = sync
@@ -90,7 +97,7 @@ class Iter:
         if self.func is None:
             raise EnqueueError("Iter has no function; pass one: Iter(func).")
         options = _given(cached=self.cached, sync=self.sync, broker=self.broker)
-        self.id = async_iter(self.func, self.args, **self.kwargs, **options)
+        self.id = async_iter(self.func, self.args, **{**self.kwargs, **options})
         self.started = True
         return self.id
 
@@ -135,18 +142,31 @@ def async_chain(
     Raises:
         EnqueueError: a link cannot be sent; nothing was.
     """
-    if not chain:
+    links = [_link(item) for item in _links(chain)]
+    if not links:
         raise EnqueueError(
             "async_chain() got an empty chain; expected a list of calls."
         )
-    links = [_link(item) for item in chain]
-    group = group or new_id()
-    options |= _given(cached=cached, sync=sync, broker=broker) | {"group": group}
+    rest, options = split_options(options)
+    if rest:
+        raise EnqueueError(f"async_chain(): {unknown_option(min(rest))}")
+    options |= _given(group=group, cached=cached, sync=sync, broker=broker)
+    options = {"group": new_id()} | check_options(options)
+    group = options["group"]
     for path, args, kwargs in links[1:]:
         build(path, args, kwargs, announced=True)  # what cannot be sent is told now
     path, args, kwargs = links[0]
     dispatch([build(path, args, kwargs, chain=links[1:], **options)], options)
     return group
+
+
+def _links(chain: Iterable[Any]) -> list[Any]:
+    if isinstance(chain, str) or not isinstance(chain, Iterable):
+        raise EnqueueError(
+            f"a chain is {shown(chain)}, expected a list of calls: functions, paths, or"
+            " tuples (func, args, kwargs)."
+        )
+    return list(chain)
 
 
 def _link(item: Any) -> Link:
@@ -156,9 +176,10 @@ def _link(item: Any) -> Link:
         func = item[0]
         args = item[1] if len(item) > 1 and item[1] is not None else ()
         kwargs = item[2] if len(item) > 2 and item[2] is not None else {}
-        return path_of(func), list(as_args(args)), dict(kwargs)
+        if are_keywords(kwargs):
+            return path_of(func), list(as_args(args)), dict(kwargs)
     raise EnqueueError(
-        f"a link of a chain is {item!r}; expected a function, its path, or a tuple"
+        f"a link of a chain is {quoted(item)}; expected a function, its path, or a tuple"
         " (func, args, kwargs)."
     )
 
@@ -174,7 +195,7 @@ class Chain:
         sync: bool | None = None,
         broker: Broker | None = None,
     ) -> None:
-        self.chain: list[Any] = list(chain or [])
+        self.chain: list[Any] = _links(chain or [])
         self.group = group or new_id()
         self.cached = cached
         self.sync = sync

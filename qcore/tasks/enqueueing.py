@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING, Any
 from ..current import current
 from ..envelope import Task
 from ..errors import EnqueueError
-from .calls import announce, build, build_many, split_options
+from ..names import shown
+from .advice import instead_of
+from .builder import Builder
+from .calls import announce, build_many, split_options
 from .inline import run_inline
+from .options import check_options
 from .sending import send
 
 if TYPE_CHECKING:
@@ -33,7 +37,8 @@ def async_task(func: Function, *args: Any, **kwargs: Any) -> str:
               (bool), ``save`` (bool), ``cached`` (bool or seconds): this task's own
               say over the setting;
             - ``cluster`` (str): the queue to send to;
-            - ``delay`` (seconds): not before this long, where the broker can;
+            - ``delay`` (seconds or timedelta): not before this long, where the broker
+              can;
             - ``commit`` ("on_commit" or "now"): see the setting ``commit``;
             - ``sync`` (bool): run it here and now; the setting of that name makes
               every call do so;
@@ -45,14 +50,15 @@ def async_task(func: Function, *args: Any, **kwargs: Any) -> str:
         The id: 32 hexadecimal digits.
 
     Raises:
-        EnqueueError: the function or an argument cannot be sent.
+        EnqueueError: the function or an argument cannot be sent, or an option is wrong.
         BrokerUnavailable: the queue cannot be reached; nothing was sent.
     """
     kwargs, options = split_options(kwargs)
     # receivers may change where it goes, so they are asked before that is read
     func, call_args, kwargs, options = announce(func, args, kwargs, options)
-    task = build(func, call_args, kwargs, announced=True, **options)
-    dispatch([task], options)
+    builder = Builder(func, options)
+    task = builder.task(call_args, kwargs)
+    dispatch([task], builder.options)
     return task.id
 
 
@@ -78,13 +84,31 @@ def async_task_many(
     """
     rest, options = split_options(options)
     if rest:
+        word = min(rest)
         raise EnqueueError(
-            f"async_task_many() takes options only, got the keyword {min(rest)!r}. Put"
-            " arguments for the function into args_list."
+            f"async_task_many() takes options only, got the keyword {word!r}"
+            f"{instead_of(word)}. Put arguments for the function into args_list."
         )
-    tasks = build_many(func, [as_args(item) for item in args_list], **options)
+    options = check_options(options)
+    tasks = build_many(func, as_calls(args_list), **options)
     dispatch(tasks, options)
     return [task.id for task in tasks]
+
+
+def as_calls(args_list: Iterable[Any]) -> list[Sequence[Any]]:
+    """Return the elements of an argument list, each as positional arguments.
+
+    Raises:
+        EnqueueError: it cannot be iterated over.
+    """
+    try:
+        elements = iter(args_list)
+    except TypeError:
+        raise EnqueueError(
+            f"the argument list is {shown(args_list)}, expected an iterable with the"
+            " arguments of each call: [(1, 2), (3, 4)]."
+        ) from None
+    return [as_args(item) for item in elements]
 
 
 def as_args(item: Any) -> Sequence[Any]:

@@ -10,99 +10,158 @@ import functools
 import importlib
 import importlib.util
 import inspect
-import math
 import sys
 from collections.abc import Callable, Sequence
+from types import BuiltinFunctionType, MethodType
 from typing import Any
 
 from ..errors import EnqueueError, TaskNotFound, did_you_mean
+from ..names import plain
+from .naming import alias_of, describe, is_double, refuse_main
+from .signatures import KEPT, check_arguments
 
 
+# -- from a function to its path ------------------------------------------------------
 def path_of(function: Callable[..., Any] | str) -> str:
     """Return the dotted path under which a worker finds a function.
 
     Raises:
-        EnqueueError: it has none: a lambda, a nested function, a bound method.
+        EnqueueError: it has none (a lambda, a nested function, a bound method), or its
+            path leads to something else.
+    """
+    return target_of(function)[0]
+
+
+def target_of(
+    function: Callable[..., Any] | str,
+) -> tuple[str, Callable[..., Any] | None]:
+    """Return the path of a function, and what that leads to in this process.
+
+    The second is None where the module of a path is not loaded here.
+
+    Raises:
+        EnqueueError: see ``path_of``.
     """
     if isinstance(function, str):
-        _refuse_unknown(function)
-        return function
-    path = _known_path(function) if _hashable(function) else None
-    return path or _describe(function)
-
-
-def _hashable(function: Callable[..., Any]) -> bool:
-    return type(function).__hash__ is not None
-
-
-@functools.lru_cache(maxsize=1024)
-def _known_path(function: Callable[..., Any]) -> str:
-    return _describe(function)
-
-
-def _describe(function: Callable[..., Any]) -> str:
-    name = getattr(function, "__qualname__", None)
-    module = getattr(function, "__module__", None) or getattr(
-        getattr(function, "__self__", None), "__name__", None
-    )
-    if not callable(function):
-        raise EnqueueError(
-            f"cannot send {function!r}: expected a function or its dotted path, got"
-            f" {type(function).__name__}."
-        )
-    if name is None or module is None:
-        raise EnqueueError(
-            f"cannot send {function!r}: it has no name that a worker could import."
-            " Pass a function of a module."
-        )
-    for mark, what in (("<lambda>", "a lambda"), ("<locals>", "a nested function")):
-        if mark in name:
+        path = plain(function)
+        _refuse_unknown(path)
+        found = loaded(path)
+        if found is not None and not callable(found):
             raise EnqueueError(
-                f"cannot send {what} ({module}.{name}): only the dotted path travels to"
-                " the worker, and this has none. Move it to the top of a module."
+                f"cannot send {path!r}: it is not a function but {type(found).__name__}."
             )
-    owner = getattr(function, "__self__", None)
-    if (
-        owner is not None
-        and not isinstance(owner, type)
-        and not inspect.ismodule(owner)
-    ):
-        raise EnqueueError(
-            f"cannot send the bound method {module}.{name}: its"
-            f" {type(owner).__name__} object would stay behind. Pass a function and"
-            " the object's key."
-        )
-    if module == "__main__":
-        raise EnqueueError(
-            f"cannot send {name}: it is defined in __main__, which is another module"
-            " in the worker. Move it into a module and import it."
-        )
-    return f"{module}.{name}"
+        return path, found
+    path = _known_path(function) if type(function) in KEPT else describe(function)
+    found = loaded(path)
+    # the path is kept, where it leads to is not: names are given to something else
+    if found is not function and not _is_same(found, function):
+        found = _elsewhere(path, function)
+    return path, found
 
 
-@functools.lru_cache(maxsize=1024)
+_known_path = functools.lru_cache(maxsize=1024)(describe)
+
+
+def _is_same(found: object, function: object) -> bool:
+    """Whether two methods of a class are one; each look-up makes a new object."""
+    kind = type(function)
+    return kind in (MethodType, BuiltinFunctionType) and bool(found == function)
+
+
+def _elsewhere(path: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what a path leads to that is not ``function``, where that may be.
+
+    Raises:
+        EnqueueError: a worker would run something else, or nothing.
+    """
+    try:
+        found = resolve(path)
+    except Exception as error:
+        raise EnqueueError(
+            f"cannot send {path}: a worker would not find it under this path."
+            f" {type(error).__name__}: {error}"
+        ) from error
+    if found is function or _is_same(found, function) or is_double(found):
+        return found
+    other = alias_of(function)
+    if other is not None:
+        advice = f"Send it by the path of that name: {other!r}."
+    elif hasattr(function, "__wrapped__"):
+        advice = "Give what wraps it a name in its module, and send that path."
+    else:
+        advice = f"Import it again, or send the path {path!r} to run what is there now."
+    raise EnqueueError(
+        f"cannot send {path}: only this path travels, and it leads to another"
+        f" {type(found).__name__} than the one given"
+        f"{_why(function)}. {advice}"
+    )
+
+
+def _why(function: Callable[..., Any]) -> str:
+    if hasattr(function, "__wrapped__"):
+        return ", which has its name from what it wraps (functools.wraps)"
+    return "; the name belongs to something newer"
+
+
+# -- from a path to its function ------------------------------------------------------
+def loaded(path: str) -> Any:
+    """Return what a path leads to now, or None where its module is not loaded."""
+    module, _, name = path.rpartition(".")
+    found: Any = sys.modules.get(module)
+    if found is not None:
+        return getattr(found, name, None)
+    return _loaded_deeper(path.split("."))
+
+
+def _loaded_deeper(parts: Sequence[str]) -> Any:
+    for end in range(len(parts) - 2, 0, -1):
+        found: Any = sys.modules.get(".".join(parts[:end]))
+        if found is not None:
+            for name in parts[end:]:
+                found = getattr(found, name, None)
+            return found
+    return None
+
+
 def resolve(path: str) -> Callable[..., Any]:
-    """Return the function at a dotted path, importing its module.
+    """Return the function that a dotted path leads to now, importing its module.
+
+    Which part of the path is the module is kept; what the module holds is asked each
+    time, for a test may have put something else there.
 
     Raises:
         TaskNotFound: there is no such module, or nothing callable of that name in it.
         Exception: whatever the module raises when it is imported.
     """
-    module, names = _import_longest(path)
-    found: Any = module
+    name, names = _place(path)
+    found: Any = sys.modules.get(name)
+    if found is None:  # it is not loaded any more
+        found, names = _import_longest(path)
     for name in names:
-        if not hasattr(found, name):
-            near = did_you_mean(name, [n for n in dir(found) if not n.startswith("_")])
+        try:
+            found = getattr(found, name)
+        except AttributeError:
             raise TaskNotFound(
-                f"there is no function {path!r}: {_label(found)} has no {name!r}{near}."
-            )
-        found = getattr(found, name)
+                f"there is no function {path!r}: {_lacks(found, name)}."
+            ) from None
     if not callable(found):
         raise TaskNotFound(
             f"{path!r} is not a function but {type(found).__name__}, so it cannot run."
         )
     function: Callable[..., Any] = found
     return function
+
+
+@functools.lru_cache(maxsize=1024)
+def _place(path: str) -> tuple[str, Sequence[str]]:
+    """Return the name of the module of a path, imported, and the names after it."""
+    module, names = _import_longest(path)
+    found = module
+    for name in names:  # a path that leads nowhere is not kept
+        if not hasattr(found, name):
+            raise TaskNotFound(f"there is no function {path!r}: {_lacks(found, name)}.")
+        found = getattr(found, name)
+    return ".".join(path.split(".")[: -len(names)]), names
 
 
 def _import_longest(path: str) -> tuple[Any, Sequence[str]]:
@@ -130,9 +189,13 @@ def _import_longest(path: str) -> tuple[Any, Sequence[str]]:
     return module, parts[-1:]
 
 
-def _label(found: Any) -> str:
+def _lacks(found: Any, name: str) -> str:
+    """Return ``module 'shop.tasks' has no 'mial' - did you mean 'mail'?``."""
+    near = did_you_mean(name, [n for n in dir(found) if not n.startswith("_")])
     kind = "module" if inspect.ismodule(found) else "class"
-    return f"{kind} {found.__name__!r}" if hasattr(found, "__name__") else repr(found)
+    own = getattr(found, "__name__", None)
+    label = f"{kind} {own!r}" if own else f"the {type(found).__name__}"
+    return f"{label} has no {name!r}{near}"
 
 
 @functools.lru_cache(maxsize=1024)
@@ -148,6 +211,7 @@ def _refuse_unknown(path: str) -> None:
             f"{path!r} is not a dotted path; expected 'module.function', like"
             " 'shop.tasks.send_receipt'."
         )
+    refuse_main(parts[0], path)
     for end in range(len(parts) - 1, 0, -1):
         name = ".".join(parts[:end])
         if name in sys.modules:
@@ -157,14 +221,12 @@ def _refuse_unknown(path: str) -> None:
 
 def _refuse_missing_name(path: str, module: str, names: Sequence[str]) -> None:
     found = sys.modules[module]
-    if hasattr(found, names[0]):
-        return
-    if hasattr(found, "__path__") and _has_submodule(module, names[0]):
-        return
-    near = did_you_mean(names[0], [n for n in dir(found) if not n.startswith("_")])
-    raise EnqueueError(
-        f"there is no {path!r}: {_label(found)} has no {names[0]!r}{near}."
-    )
+    for name in names:
+        if not hasattr(found, name):
+            if hasattr(found, "__path__") and _has_submodule(found.__name__, name):
+                return
+            raise EnqueueError(f"there is no {path!r}: {_lacks(found, name)}.")
+        found = getattr(found, name)
 
 
 def _has_submodule(package: str, name: str) -> bool:
@@ -174,51 +236,13 @@ def _has_submodule(package: str, name: str) -> bool:
         return False
 
 
-@functools.lru_cache(maxsize=1024)
-def _signature(path: str) -> inspect.Signature | None:
-    """The signature of a function that is loaded already, if it can be told."""
-    if path.rpartition(".")[0] not in sys.modules:
-        return None
-    try:
-        return inspect.signature(resolve(path))
-    except (ValueError, TypeError, TaskNotFound):
-        return None  # builtins often have none
-
-
-@functools.lru_cache(maxsize=1024)
-def _positional(path: str) -> tuple[float, float]:
-    """Return how many arguments suffice, and how many are taken, without any keyword.
-
-    Where that cannot be told, or none suffice, the range is empty or holds everything.
-    """
-    signature = _signature(path)
-    if signature is None:
-        return 0, math.inf
-    least = most = 0.0
-    for parameter in signature.parameters.values():
-        needed = parameter.default is parameter.empty
-        if parameter.kind is parameter.KEYWORD_ONLY:
-            least += math.inf if needed else 0
-        elif parameter.kind is parameter.VAR_POSITIONAL:
-            most = math.inf
-        elif parameter.kind is not parameter.VAR_KEYWORD:
-            least, most = least + needed, most + 1
-    return least, most
-
-
+# -- arguments ---------------------------------------------------------------------------
 def check_call(path: str, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
-    """Refuse arguments that the function cannot be called with, where that is known.
+    """Refuse arguments that the function of a path cannot be called with, if it is loaded.
 
     Raises:
         EnqueueError: with the function's signature.
     """
-    least, most = _positional(path)
-    if not kwargs and least <= len(args) <= most:
-        return  # nearly always; `bind` takes 3 µs, half as long as all the rest
-    signature = _signature(path)
-    if signature is None:
-        return
-    try:
-        signature.bind(*args, **kwargs)
-    except TypeError as error:
-        raise EnqueueError(f"{path}() {error}; its signature is {signature}.") from None
+    function = loaded(path)
+    if callable(function):
+        check_arguments(path, function, args, kwargs)

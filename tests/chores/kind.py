@@ -160,6 +160,10 @@ def add_nothing() -> int:
     return 0
 
 
+def takes_anything(*args: Any, **kwargs: Any) -> Any:
+    return [list(args), kwargs]
+
+
 def takes_group(group: str) -> str:
     """Take a keyword that has the name of an option."""
     return group

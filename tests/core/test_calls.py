@@ -80,21 +80,6 @@ def test_q_options_that_are_wrong(qcore_queue, given, message):
     assert queue_size() == 0
 
 
-@pytest.mark.parametrize(
-    ("option", "value"),
-    [
-        ("timeout", "soon"),
-        ("max_attempts", 1.5),
-        ("ack_failure", "yes"),
-        ("save", 1),
-        ("cached", "for ever"),
-    ],
-)
-def test_an_option_of_the_wrong_type(option, value):
-    with pytest.raises(EnqueueError, match=rf"wrong type: .*\$\.{option}"):
-        build("chores.kind.add", (1,), **{option: value})
-
-
 def test_a_task_says_only_what_was_said():
     task = build("chores.kind.add", (1,), timeout=None, save=False)
     assert task.options.timeout is None
