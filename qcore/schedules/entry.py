@@ -17,6 +17,7 @@ from ..serializers import get_serializer
 from ..tasks.builder import is_allowed
 from ..tasks.calls import build, split_options
 from ..tasks.functions import check_call, path_of
+from ..tasks.options import check_options
 from . import rules
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class Entry:
         self._check_func(conf, found)
         _note(found, "hook", lambda: path_of(self.hook) if self.hook else None)
         _note(found, "args", lambda: _decode_args(self.args))
-        _note(found, "kwargs", lambda: split_options(_decode_kwargs(self.kwargs)))
+        _note(found, "kwargs", self._check_options)
         word = self.intended_date_kwarg
         if word and not word.isidentifier():
             found["intended_date_kwarg"] = f"{word!r} is not the name of an argument."
@@ -140,6 +141,10 @@ class Entry:
         if "func" not in found and not is_allowed(self.func, conf):
             admitted = ", ".join(conf.allowed_tasks or ())
             found["func"] = f"Q_CLUSTER['allowed_tasks'] admits only {admitted}."
+
+    def _check_options(self) -> None:
+        _, options = split_options(_decode_kwargs(self.kwargs))
+        check_options(options)
 
     def _check_call(self) -> None:
         args, kwargs = self.call()

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("qcore.sending")
 
+#: Tasks that a log line names.
+_NAMED = 10
+
 
 def send(
     tasks: Sequence[Task],
@@ -26,7 +29,8 @@ def send(
 
     Inside a transaction of the database that the broker itself writes to, they join
     it. Inside any other one they are sent when it commits, and never if it
-    rolls back; ``commit="now"`` sends them at once all the same.
+    rolls back; ``commit="now"`` sends them at once all the same. If they cannot be sent
+    then, that is logged: the commit stands, and what else waits for it is still done.
 
     Args:
         tasks: all of them for the same queue.
@@ -45,6 +49,8 @@ def send(
     sign = current.signer.sign
     packages = [sign(task) for task in tasks]
     broker.check_size(packages)
+    if delay:
+        broker.check_delay(delay)
     alias = None
     if (commit or current.conf.commit) == "on_commit":
         alias = _open_transaction(broker)
@@ -53,11 +59,27 @@ def send(
         return
     from django.db import transaction
 
-    # the project's own is looked up anew: the commit may come after a change of settings
-    transaction.on_commit(
-        lambda: _deliver(given or current.broker(queue), packages, tasks, delay),
-        using=alias,
-    )
+    def deliver() -> None:
+        try:
+            # the project's own is looked up anew: settings may have changed since
+            own = given or current.broker(queue)
+            _deliver(own, packages, tasks, delay)
+        except Exception as error:
+            logger.error(
+                "not sent after the commit of database %r: %s (%s)",
+                alias, _named(tasks), type(error).__name__,
+            )  # fmt: skip
+            raise
+
+    # robust: the error goes to the log of Django, and the next hook is called. Nobody
+    # could undo the commit any more, and the next hook may send another task.
+    transaction.on_commit(deliver, using=alias, robust=True)
+
+
+def _named(tasks: Sequence[Task]) -> str:
+    names = ", ".join(f"{task.func} id={task.id}" for task in tasks[:_NAMED])
+    left = len(tasks) - _NAMED
+    return f"{names} and {left:,} more" if left > 0 else names
 
 
 def _deliver(

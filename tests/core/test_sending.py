@@ -88,6 +88,72 @@ class TestTransactions:
             async_task("chores.kind.echo", "x" * 250)
 
 
+@pytest.mark.fault("C11")
+@pytest.mark.django_db(transaction=True)
+class TestHooksOfACommit:
+    """What waits for a commit, with a broker outside of that database."""
+
+    def test_a_task_that_cannot_be_sent_keeps_nothing_else_from_it(
+        self, outside, monkeypatch, caplog
+    ):
+        """The commit stands; the next task is sent, and what was not is in the log."""
+        real, told = MemoryBroker.enqueue_many, []
+
+        def fail_once(self, packages, **options):
+            if not told:
+                told.append(packages)
+                raise BrokerUnavailable("no answer")
+            return real(self, packages, **options)
+
+        monkeypatch.setattr(MemoryBroker, "enqueue_many", fail_once)
+        done = []
+        with transaction.atomic():
+            lost = async_task("chores.kind.add", 1)
+            sent = async_task("chores.kind.add", 2)
+            transaction.on_commit(lambda: done.append("theirs"))
+        assert [task.id for task in enqueued()] == [sent]
+        assert done == ["theirs"]
+        (line,) = [m for m in caplog.messages if m.startswith("not sent after")]
+        assert f"'default': chores.kind.add id={lost} (BrokerUnavailable)" in line
+
+    def test_a_log_line_names_ten_tasks_at_most(self, outside, monkeypatch, caplog):
+        def fail(self, packages, **_):
+            raise BrokerUnavailable("no answer")
+
+        monkeypatch.setattr(MemoryBroker, "enqueue_many", fail)
+        with transaction.atomic():
+            async_task_many("chores.kind.add", [(n,) for n in range(12)])
+        (line,) = [m for m in caplog.messages if m.startswith("not sent after")]
+        assert line.count("chores.kind.add") == 10
+        assert "and 2 more" in line
+
+    def test_a_hook_of_somebody_else_that_raises_first(self, outside):
+        """As the manual says: Django calls no further hook, and the task is not sent."""
+        with pytest.raises(ZeroDivisionError), transaction.atomic():
+            transaction.on_commit(lambda: 1 / 0)
+            async_task("chores.kind.add", 1)
+        assert queue_size() == 0
+        with transaction.atomic():
+            transaction.on_commit(lambda: 1 / 0, robust=True)
+            async_task("chores.kind.add", 1)
+        assert queue_size() == 1
+
+    @needs_orm
+    def test_a_broker_in_that_database_needs_no_hook(self):
+        with pytest.raises(ZeroDivisionError), transaction.atomic():
+            transaction.on_commit(lambda: 1 / 0)
+            async_task("chores.kind.add", 1)
+        assert queue_size() == 1
+
+    def test_what_the_broker_cannot_do_is_told_before_the_commit(
+        self, outside, monkeypatch
+    ):
+        monkeypatch.setattr(MemoryBroker, "supports_delay", False)
+        with transaction.atomic(), pytest.raises(Unsupported, match="cannot delay"):
+            async_task("chores.kind.add", 1, delay=60)
+        assert queue_size() == 0
+
+
 def test_a_delay(qcore_queue):
     async_task("chores.kind.add", 1, delay=60)
     assert queue_size() == 1

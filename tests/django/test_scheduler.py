@@ -711,3 +711,10 @@ def test_a_name_is_given_once(db):
     schedule("math.sqrt", 4, name="")
     schedule("math.sqrt", 4, name="")
     assert Schedule.objects.count() == 4
+
+
+@pytest.mark.parametrize("option", ["timeout", "group", "max_attempts", "delay"])
+def test_a_wrong_option_is_refused_when_the_schedule_is_made(db, option):
+    with pytest.raises(EnqueueError, match=f"option '{option}' is \\[\\]"):
+        schedule("chores.kind.add", 1, q_options={option: []})
+    assert not Schedule.objects.exists()

@@ -94,6 +94,9 @@ class IronMQBroker(Broker):
         return max(0, delay)
 
     # -- sending -----------------------------------------------------------
+    def check_delay(self, delay: float) -> None:
+        self._delay(delay, "delay a package")
+
     def enqueue_many(self, packages: Sequence[bytes], *, delay: float = 0) -> list[str]:
         """Store packages, up to a hundred in a round trip.
 

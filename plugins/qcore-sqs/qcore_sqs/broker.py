@@ -118,6 +118,9 @@ class SQSBroker(Broker):
             return work(self._open())
 
     # -- sending -----------------------------------------------------------
+    def check_delay(self, delay: float) -> None:
+        _whole(delay, MAX_DELAY_SECONDS, "delay a package")
+
     def enqueue_many(self, packages: Sequence[bytes], *, delay: float = 0) -> list[str]:
         """Store packages, ten in a round trip.
 
