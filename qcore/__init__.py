@@ -11,9 +11,9 @@ A map of the package, from the bottom up; imports only ever point down it::
     demo  bench                                                          composition
     testing                                                              the author's kit
 
-Plugin authors need four names, and users need ``qcore.tasks``::
+Plugin authors need five names, and users need ``qcore.tasks``::
 
-    from qcore import Broker, Delivery, Provider, hookimpl
+    from qcore import Broker, Delivery, Provider, Setting, hookimpl
     from qcore.tasks import async_task, schedule, result
 
 The names below are loaded on first use, so that ``import qcore`` stays light.
@@ -38,6 +38,7 @@ _PUBLIC = {
     "Result": "envelope",
     "ResultStore": "results.base",
     "Scheduler": "schedules.base",
+    "Setting": "conf.setting",
     "Task": "envelope",
     "async_task": "tasks",
     "async_task_many": "tasks",
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from .brokers.base import Broker as Broker
     from .caches.base import CacheBackend as CacheBackend
     from .conf import Conf as Conf
+    from .conf.setting import Setting as Setting
     from .envelope import Delivery as Delivery
     from .envelope import Result as Result
     from .envelope import Task as Task

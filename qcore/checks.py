@@ -76,9 +76,7 @@ def check(
             hint="All settings and what they accept: qcore info --config.",
             id="qcore.E001",
         )
-        for message in problems(
-            getattr(settings, ROOT, {}), claimed=current.registry.claims()
-        )
+        for message in _problems()
     ]
     if wrong:
         # without a Conf there is nothing to ask the rest about
@@ -97,7 +95,7 @@ def check_route(
     app_configs: Sequence[AppConfig] | None = None, **_: Any
 ) -> list[checks.CheckMessage]:
     """Say which way status goes, where it is not the cache."""
-    if problems(getattr(settings, ROOT, {}), claimed=current.registry.claims()):
+    if _problems():
         return []
     try:
         shared = current.cache.is_shared
@@ -115,6 +113,12 @@ def check_route(
             id="qcore.I001",
         )
     ]
+
+
+def _problems() -> list[str]:
+    registry = current.registry
+    options = getattr(settings, ROOT, {})
+    return problems(options, registry.claims(), registry.settings())
 
 
 # -- plugins ------------------------------------------------------------------------

@@ -80,7 +80,9 @@ class Current:
 
     def _read(self) -> Conf:
         self._watch()
-        return Conf.from_settings(claimed=self.registry.claims())
+        return Conf.from_settings(
+            claimed=self.registry.claims(), settings=self.registry.settings()
+        )
 
     # -- one for each thread -----------------------------------------------------
     def broker(self, queue: str | None = None) -> Broker:

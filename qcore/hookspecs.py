@@ -8,9 +8,9 @@ A plugin is a module named by an entry point in the group ``qcore``::
     def qcore_brokers():
         return [Provider("sqs", "qcore_sqs.broker:SQSBroker", claims=("sqs",))]
 
-An implementation may take fewer arguments than are listed here. The first five
-hooks describe what a plugin can make, and nothing of it is imported until it
-is used. ``qcore_run_task`` wraps every execution. The rest are observers: each is
+An implementation may take fewer arguments than are listed here. The first six
+hooks describe what a plugin can make and which settings it has; nothing of it is
+imported until it is used. ``qcore_run_task`` wraps every execution. The rest are observers: each is
 called alone, an exception in one is logged with the plugin's name and changes
 nothing else.
 """
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
-    from .conf import Conf
+    from .conf import Conf, Setting
     from .envelope import Result, Task
     from .plugins import Provider
 
@@ -55,6 +55,15 @@ def qcore_schedulers() -> list[Provider]:  # type: ignore[empty-body]
 @hookspec
 def qcore_result_stores() -> list[Provider]:  # type: ignore[empty-body]
     """Return the result stores: ``qcore.results.base.ResultStore``."""
+
+
+@hookspec
+def qcore_settings() -> list[Setting]:  # type: ignore[empty-body]
+    """Return the keys of ``Q_CLUSTER`` that this plugin reads, each a ``qcore.Setting``.
+
+    They are checked with the settings of the core, shown by ``qcore info --config``,
+    and reach the plugin in ``conf.options``: the value of the project, or the default.
+    """
 
 
 @hookspec(firstresult=True)

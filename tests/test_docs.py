@@ -187,7 +187,7 @@ def test_a_page_calls_things_by_their_words(page: Path) -> None:
 
 
 def test_what_the_software_says_has_the_words_of_the_glossary() -> None:
-    said = [setting.description for setting in fields()]
+    said = [setting.help for setting in fields()]
     said += [*IDS.values(), parser().format_help()]
     said += [f"{verb.HELP} {verb.__doc__}" for verb in VERBS.values()]
     assert FOREIGN.findall("\n".join(said)) == []

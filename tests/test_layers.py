@@ -74,6 +74,7 @@ EXCEPTIONS = {
     ("testing.*", "packaging"): "pytest, which the kit needs, brings it",
     ("qcore_mongo", "bson"): "pymongo brings it",
     ("qcore_orm", "psycopg"): "only where Django's database is PostgreSQL",
+    ("qcore_redis", "django"): "what qcore_checks returns is Django's",
     ("qcore_redis", "django_redis"): "only where Q_CLUSTER names such a connection",
 }
 

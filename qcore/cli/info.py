@@ -73,14 +73,15 @@ def _show_config(options: Namespace, out: TextIO) -> None:
             write_lines(out, _expectations())
         raise
     masked = conf.masked()
-    own = conf.explicit | conf.options.keys()
+    own = conf.explicit
+    table = [*fields(), *conf.declared]
     # these follow the work: the documented default is only what they begin with
-    unset = {s.name: s.unset for s in fields() if s.unset and s.name not in own}
+    unset = {s.name: s.unset for s in table if s.unset and s.name not in own}
     if options.json:
         document = {"config": masked, "explicit": sorted(own), "unset": unset}
         write_json(out, {"schema": SCHEMA, **document})
         return
-    groups = {setting.name: setting.group for setting in fields()}
+    groups = {setting.name: setting.group for setting in table}
     wide = max(map(len, masked))
     lines: list[str] = []
     before = None
@@ -98,9 +99,11 @@ def _show_config(options: Namespace, out: TextIO) -> None:
 def _expectations() -> list[str]:
     """Return a line for each setting that says what it accepts."""
     from ..conf import fields
+    from ..current import current
     from ..monitor.text import facts
 
-    pairs = [(s.name, f"{s.expects}; default: {s.default}") for s in fields()]
+    table = [*fields(), *current.registry.settings()]
+    pairs = [(s.name, f"{s.expects}; default: {s.default_text}") for s in table]
     return ["every setting and what it accepts", "", *facts(pairs)]
 
 

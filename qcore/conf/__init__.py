@@ -6,6 +6,7 @@ from them. Importing this module does not import Django.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 from collections.abc import Collection, Mapping, Sequence
@@ -14,10 +15,13 @@ from typing import Any
 import msgspec
 
 from ..errors import ConfigError
-from ..masking import mask, mask_url
+from ..masking import MASK, mask, mask_url
+from ..plugins.known import KEYS as FIRST_PARTY
 from .advice import Advice, advice
+from .setting import Setting
 from .settings import Settings, cpu_count
-from .validation import ROOT, Setting, examine, table
+from .table import table
+from .validation import ROOT, examine
 
 __all__ = ["Advice", "Conf", "Setting", "advice", "cpu_count", "fields", "mask"]
 __all__ += ["mask_url", "problems"]
@@ -38,7 +42,9 @@ class Conf(Settings, frozen=True, kw_only=True):
 
     # --- not settings ---
     options: dict[str, Any] = msgspec.field(default_factory=dict)
-    """The keys of ``Q_CLUSTER`` that installed plugins claim."""
+    """The settings of plugins: what the project says, or else the declared default."""
+    declared: tuple[Setting, ...] = ()
+    """The settings that plugins declare."""
     explicit: frozenset[str] = frozenset()
     """The settings that the project set itself."""
     warnings: tuple[str, ...] = ()
@@ -60,6 +66,7 @@ class Conf(Settings, frozen=True, kw_only=True):
         options: Mapping[str, Any],
         *,
         claimed: Collection[str] = (),
+        settings: Sequence[Setting] = (),
         secret_key: str = "",
         secret_key_fallbacks: Sequence[str] = (),
         time_zone: str | None = None,
@@ -69,7 +76,9 @@ class Conf(Settings, frozen=True, kw_only=True):
 
         Args:
             options: The dictionary; it is not changed.
-            claimed: Further keys that installed plugins claim.
+            claimed: Further keys that installed plugins claim; those that `settings`
+                do not describe are taken as they are.
+            settings: Settings that plugins declare, as ``Registry.settings()`` gives.
             secret_key: Django's SECRET_KEY, which signs unless `signing_keys` is set.
             secret_key_fallbacks: Older keys, still accepted.
             time_zone: The zone of schedules where the options name none.
@@ -78,20 +87,25 @@ class Conf(Settings, frozen=True, kw_only=True):
         Raises:
             ConfigError: With one line for each problem.
         """
-        if found := problems(options, claimed):
+        if found := problems(options, claimed, settings):
             raise ConfigError("\n".join(found))
         chosen = (environ or {}).get("Q_CLUSTER_NAME", "")
         merged = _select(options, chosen)
-        values, _ = examine(fields(), _effective(merged), claimed)
-        by_attribute = {setting.attribute: setting.name for setting in fields()}
-        explicit = frozenset(by_attribute[attribute] for attribute in values)
+        free = _free(claimed)
+        given, _ = examine([*fields(), *settings], _effective(merged), free)
+        own = {setting.name: setting.attribute for setting in fields()}
+        values = {own[name]: value for name, value in given.items() if name in own}
         if chosen:
             values["cluster_name"] = chosen
         values.setdefault("time_zone", time_zone)
+        foreign = {one.name: one.default for one in settings if "." not in one.name}
+        foreign |= {k: v for k, v in merged.items() if k in free and k not in own}
+        foreign |= {k: v for k, v in given.items() if k not in own}
         return cls(
             **values,
-            explicit=explicit,
-            options={k: v for k, v in merged.items() if k in _foreign(claimed)},
+            explicit=frozenset(given) | (merged.keys() & foreign.keys()),
+            options=foreign,
+            declared=tuple(settings),
             warnings=tuple(
                 f"{ROOT}[{key!r}] has no effect: {reason}."
                 for key, reason in _WITHOUT_EFFECT.items()
@@ -101,26 +115,29 @@ class Conf(Settings, frozen=True, kw_only=True):
         )
 
     @classmethod
-    def from_settings(cls, claimed: Collection[str] = ()) -> Conf:
+    def from_settings(
+        cls, claimed: Collection[str] = (), settings: Sequence[Setting] = ()
+    ) -> Conf:
         """Read Django's settings and the environment, now; the result is not cached.
 
         A missing ``Q_CLUSTER`` counts as empty. For ``Raises`` see `from_dict`.
         """
-        from django.conf import settings
+        from django.conf import settings as project
         from django.core.exceptions import ImproperlyConfigured
 
         try:
-            secret_key = _text(settings.SECRET_KEY)
+            secret_key = _text(project.SECRET_KEY)
         except ImproperlyConfigured:  # empty; `signing_keys` may stand in for it
-            if not settings.configured:
+            if not project.configured:
                 raise
             secret_key = ""
         return cls.from_dict(
-            getattr(settings, ROOT, {}),
+            getattr(project, ROOT, {}),
             claimed=claimed,
+            settings=settings,
             secret_key=secret_key,
-            secret_key_fallbacks=[_text(k) for k in settings.SECRET_KEY_FALLBACKS],
-            time_zone=settings.TIME_ZONE if settings.USE_TZ else None,
+            secret_key_fallbacks=[_text(k) for k in project.SECRET_KEY_FALLBACKS],
+            time_zone=project.TIME_ZONE if project.USE_TZ else None,
             environ=os.environ,
         )
 
@@ -160,9 +177,9 @@ class Conf(Settings, frozen=True, kw_only=True):
         None selects nothing; an empty dictionary does.
         """
         outer, _, inner = key.partition(".")
-        value = self.options.get(outer) if outer in self.options else None
-        if outer in self.explicit:
-            value = getattr(self, outer, value)
+        if outer not in self.explicit:
+            return False
+        value = self.options.get(outer, getattr(self, outer, None))
         return (
             inner in value if inner and isinstance(value, dict) else value is not None
         )
@@ -179,6 +196,8 @@ class Conf(Settings, frozen=True, kw_only=True):
         """Return every setting and plugin option by its key, secrets as ``***``."""
         own = {setting.name: getattr(self, setting.attribute) for setting in fields()}
         shown: dict[str, Any] = mask({**own, **self.options})
+        for setting in self.declared:
+            _hide(setting, shown)
         return shown
 
     def __repr__(self) -> str:
@@ -187,8 +206,7 @@ class Conf(Settings, frozen=True, kw_only=True):
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         """Return what the project set, masked; rich would print every field."""
-        given = self.explicit | self.options.keys()
-        return [(k, v) for k, v in self.masked().items() if k in given]
+        return [(k, v) for k, v in self.masked().items() if k in self.explicit]
 
 
 @functools.cache
@@ -197,13 +215,46 @@ def fields() -> tuple[Setting, ...]:
     return table(Conf)
 
 
-def problems(options: object, claimed: Collection[str] = ()) -> list[str]:
-    """Return one message for each mistake in ``options``, the empty list for none."""
-    values, found = examine(fields(), _effective(options), claimed)
-    for name, overrides in values.get("alt_clusters", {}).items():
+def problems(
+    options: object,
+    claimed: Collection[str] = (),
+    settings: Sequence[Setting] = (),
+) -> list[str]:
+    """Return one message for each mistake in ``options``, the empty list for none.
+
+    For the arguments see `Conf.from_dict`.
+    """
+    table, free = [*fields(), *settings], _free(claimed)
+    values, found = examine(table, _effective(options), free)
+    for name, overrides in values.get("ALT_CLUSTERS", {}).items():
         path = f"{ROOT}['ALT_CLUSTERS'][{name!r}]"
-        found += examine(fields(), _effective(overrides), claimed, path)[1]
+        found += examine(table, _effective(overrides), free, path)[1]
     return found
+
+
+def _free(claimed: Collection[str]) -> set[str]:
+    """Return the keys that are taken as they are: claimed, or of an absent plugin.
+
+    What a first-party plugin reads is no unknown key where the plugin is not installed:
+    what to install is told by the choice.
+    """
+    return {claim.partition(".")[0] for claim in claimed} | FIRST_PARTY
+
+
+def _hide(setting: Setting, shown: dict[str, Any]) -> None:
+    """Mask what a plugin says is a secret, at any depth."""
+    outer, _, inner = setting.name.partition(".")
+    if inner:
+        if isinstance(shown.get(outer), dict):
+            _hide(dataclasses.replace(setting, name=inner), shown[outer])
+        return
+    value = shown.get(outer)
+    if isinstance(value, dict):
+        for key in setting.keys:
+            _hide(key, value)
+    elif setting.secret and value not in (None, "", ()):
+        is_url = isinstance(value, str) and "://" in value  # its password is masked
+        shown[outer] = value if is_url else MASK
 
 
 def _effective(options: object) -> object:
@@ -217,10 +268,6 @@ def _select(options: Mapping[str, Any], chosen: str) -> dict[str, Any]:
     kept = ("name", "cluster_name")  # the name signs: it is that of the whole project
     overrides = alternatives.get(chosen, {})
     return {**options, **{k: v for k, v in overrides.items() if k not in kept}}
-
-
-def _foreign(claimed: Collection[str]) -> set[str]:
-    return set(claimed) - {setting.name for setting in fields()}
 
 
 def _text(key: str | bytes) -> str:

@@ -30,7 +30,7 @@ def advice(conf: Conf) -> list[Advice]:
         *_results(conf),
         *_processes(conf),
         *_content(conf),
-        *_brokers(conf),
+        *_strays(conf),
     ]
 
 
@@ -134,20 +134,16 @@ def _content(conf: Conf) -> Iterator[Advice]:
         )
 
 
-def _brokers(conf: Conf) -> Iterator[Advice]:
-    """Tell of settings that belong to a broker which others do not select."""
+def _strays(conf: Conf) -> Iterator[Advice]:
+    """Tell of settings that belong to another one, which is not set."""
     if conf.broker_class is not None:
         return  # what a class of the project's own reads is its own affair
-    for name, owner in (("mongo_db", "mongo"), ("disque_auth", "disque_nodes")):
-        if conf.selects(name) and not conf.selects(owner):
+    for setting in conf.declared:
+        owner = setting.belongs_to
+        if owner and conf.selects(setting.name) and not conf.selects(owner):
             yield Advice(
                 "qcore.W014",
-                f"{name} has no effect: it belongs to {owner}, which is not set.",
-                f"Set {owner}, or leave {name} out.",
+                f"{setting.name} has no effect: it belongs to {owner}, which is not"
+                " set.",
+                f"Set {owner}, or leave {setting.name} out.",
             )
-    if conf.selects("redis") and conf.selects("django_redis"):
-        yield Advice(
-            "qcore.W014",
-            "redis has no effect: django_redis is set, too, and wins.",
-            "Keep one of the two.",
-        )

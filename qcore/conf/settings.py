@@ -11,10 +11,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from .validation import about
-
-# The largest finite float: infinity and NaN are no durations.
-_FINITE = 1.7976931348623157e308
+from .setting import FINITE as _FINITE
+from .table import about
 
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 Texts = Annotated[tuple[Text, ...], msgspec.Meta(min_length=1)]
@@ -206,43 +204,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         "Dotted path of a broker class of the project's own; it wins over all other "
         "choices.",
         "a dotted path or None"
-    )] = None
-    redis: Annotated[Options | Text | None, about("broker",
-        "Redis or Valkey: arguments of the redis-py client, or a URL.",
-        "a dict, a URL or None", secret=True
-    )] = None
-    django_redis: Annotated[Text | None, about("broker",
-        "Alias of the django-redis cache whose connection to Redis is used.",
-        "the alias of a cache or None"
-    )] = None
-    orm: Annotated[Text | None, about("broker",
-        "Alias of the Django database that holds the queue.",
-        "the alias of a database or None"
-    )] = None
-    sqs: Annotated[Options | None, about("broker",
-        "Amazon SQS: arguments of a boto3 session; {} takes them from the environment.",
-        "a dict or None", secret=True
-    )] = None
-    mongo: Annotated[Options | None, about("broker",
-        "MongoDB: arguments of MongoClient; a URI goes under 'host'.",
-        "a dict or None", secret=True
-    )] = None
-    mongo_db: Annotated[Text | None, about("broker",
-        "MongoDB database of the queues; None takes that of the URI, or else "
-        "'django-q'.",
-        "the name of a database or None"
-    )] = None
-    iron_mq: Annotated[Options | None, about("broker",
-        "IronMQ: arguments of the iron-mq client.",
-        "a dict or None", secret=True
-    )] = None
-    disque_nodes: Annotated[Texts | None, about("broker",
-        "Disque: the nodes, one of which is chosen at random.",
-        "a list of 'host:port' or None"
-    )] = None
-    disque_auth: Annotated[str | None, about("broker",
-        "Disque: the password of the nodes.",
-        "a text or None", secret=True
     )] = None
     # --- results ---
     result_store: Annotated[Text | None, about("results",

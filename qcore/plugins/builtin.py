@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ..conf.setting import Setting
 from ..hookspecs import hookimpl
 from ..signals import SENDER, post_execute_in_worker, pre_execute
 from ..tasks.functions import resolve
@@ -17,6 +18,20 @@ if TYPE_CHECKING:
 @hookimpl
 def qcore_brokers() -> list[Provider]:
     return [Provider("memory", "qcore.brokers.memory:MemoryBroker", ("memory",))]
+
+
+@hookimpl
+def qcore_settings() -> list[Setting]:
+    return [
+        Setting(
+            "memory",
+            dict[str, Any] | None,
+            "Queue in the memory of one process, for tests: {} selects it.",
+            expects="an empty dict or None",
+            maximum=0,
+            group="broker",
+        )
+    ]
 
 
 @hookimpl

@@ -218,6 +218,7 @@ def _claimed(registry: Registry, conf: Conf, kind: Kind) -> tuple[str, str]:
         )
     if kind.name == "broker":
         _refuse_absent(registry, conf, installed)
+    _refuse_broken(registry, conf)
     for name, claims in selecting.items():
         return name, claims[0]
     return "", ""
@@ -231,6 +232,17 @@ def _refuse_absent(
         for key in KNOWN[name]:
             if name not in installed and conf.selects(key):
                 raise _not_installed(registry, name, key)
+
+
+def _refuse_broken(registry: Registry, conf: Conf) -> None:
+    """Raise PluginMissing for the setting of a stranger's plugin that is broken.
+
+    Which kinds it would provide is not known; a default must not stand in for it.
+    """
+    for plugin in registry.plugins:
+        strange = plugin.error and plugin.name not in KNOWN
+        if strange and conf.selects(plugin.key):
+            raise _not_installed(registry, plugin.name, plugin.key)
 
 
 def _not_installed(registry: Registry, name: str, key: str) -> PluginMissing:

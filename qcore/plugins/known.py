@@ -17,6 +17,20 @@ KNOWN = {
     "rollbar": ("error_reporter.rollbar",),
 }
 
+#: Plugin -> further keys of Q_CLUSTER that it reads.
+_FURTHER = {
+    "mongo": ("mongo_db",),
+    "disque": ("disque_auth",),
+}
+
+#: Every key at the top of Q_CLUSTER that a first-party plugin reads, installed or not.
+KEYS = frozenset(
+    key
+    for keys in (*KNOWN.values(), *_FURTHER.values())
+    for key in keys
+    if "." not in key
+)
+
 #: Those that are brokers.
 BROKERS = tuple(name for name, keys in KNOWN.items() if "." not in keys[0])
 

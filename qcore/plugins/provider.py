@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
+from ..conf.setting import Setting
 from ..errors import PluginBroken
 
 
@@ -49,6 +50,12 @@ class Plugin:
     module: str
     error: str | None = None
     providers: dict[str, list[Provider]] = field(default_factory=dict)  # by kind
+    settings: list[Setting] = field(default_factory=list)
+
+    @property
+    def key(self) -> str:
+        """Its name as a key of Q_CLUSTER would be written."""
+        return self.name.replace("-", "_")
 
     @property
     def label(self) -> str:

@@ -22,6 +22,7 @@ from typing import Any
 import pluggy
 
 from .. import hookspecs
+from ..conf.setting import Setting
 from ..errors import PluginBroken, PluginConflict, PluginMissing, did_you_mean
 from .kinds import KINDS
 from .known import KNOWN, how_to_install
@@ -43,6 +44,7 @@ class Registry:
         self._providers: dict[str, dict[str, tuple[Provider, Plugin]]] = {
             kind: {} for kind in KINDS
         }
+        self._settings: dict[str, tuple[Setting, Plugin]] = {}
         self._is_traced = os.environ.get("QCORE_TRACE_HOOKS") == "1"
         if self._is_traced:
             self._pm.trace.root.setwriter(sys.stderr.write)
@@ -99,11 +101,15 @@ class Registry:
         try:
             self._refuse_unknown_hooks(module, plugin)
             found = {kind: self._describe(module, kind, plugin) for kind in KINDS}
+            settings = self._declare(module, plugin)
         except Exception:
             self._pm.unregister(module)
             raise
         if not any(known is plugin for known in self.plugins):
             self.plugins.append(plugin)  # registered by hand
+        plugin.settings = settings
+        for setting in settings:
+            self._settings[setting.name] = (setting, plugin)
         for kind, providers in found.items():
             if providers:
                 plugin.providers[kind] = providers
@@ -120,6 +126,28 @@ class Registry:
                     f"{did_you_mean(caller.name, specs)}"
                 )
 
+    def _declare(self, module: object, plugin: Plugin) -> list[Setting]:
+        """Return the settings that a plugin declares, none of which others have."""
+        implementation = getattr(module, "qcore_settings", None)
+        settings = list(implementation()) if implementation is not None else []
+        taken = dict(self._settings)
+        for setting in settings:
+            where = f"{plugin.label}: qcore_settings()"
+            if not isinstance(setting, Setting):
+                raise PluginBroken(
+                    f"{where} must return qcore.Setting objects, got"
+                    f" {type(setting).__name__}"
+                )
+            _refuse_key(setting.name, where, "declares")
+            if setting.name in taken:
+                raise PluginConflict(
+                    f"Q_CLUSTER[{setting.name!r}] is declared by both"
+                    f" {taken[setting.name][1].label} and {plugin.label}."
+                    " Uninstall one of them, or name the others in QCORE_PLUGINS."
+                )
+            taken[setting.name] = (setting, plugin)
+        return settings
+
     def _describe(self, module: object, kind: str, plugin: Plugin) -> list[Provider]:
         hook = KINDS[kind].hook
         implementation = getattr(module, hook, None)
@@ -129,6 +157,8 @@ class Registry:
         before: dict[str, tuple[Provider, Plugin]] = dict(self._providers[kind])
         for provider in providers:
             _refuse_malformed(provider, f"{plugin.label}: {hook}()")
+            for claim in provider.claims:
+                _refuse_key(claim, f"{plugin.label}: {hook}()", "claims")
             if provider.name in before:
                 raise PluginConflict(
                     f"the {kind} {provider.name!r} is provided by both"
@@ -166,9 +196,17 @@ class Registry:
         """Return the plugin that provides ``name``, which is installed."""
         return self._providers[kind][name][1]
 
+    def settings(self) -> tuple[Setting, ...]:
+        """Return the settings that installed plugins declare."""
+        return tuple(setting for setting, _ in self._settings.values())
+
     def claims(self) -> frozenset[str]:
-        """Return every key of Q_CLUSTER that some installed plugin claims."""
-        return frozenset(
+        """Return every key of Q_CLUSTER that some installed plugin claims.
+
+        Of a broken plugin that is not known; its name stands for them.
+        """
+        broken = {plugin.key for plugin in self.plugins if plugin.error}
+        return frozenset(broken) | frozenset(
             claim
             for pairs in self._providers.values()
             for provider, _ in pairs.values()
@@ -265,6 +303,24 @@ def _origin(point: EntryPoint) -> tuple[str, str]:
 
         return "qcore", __version__
     return point.dist.name, point.dist.version
+
+
+def _refuse_key(key: str, where: str, verb: str) -> None:
+    """Raise PluginBroken for a key of Q_CLUSTER that means something already."""
+    from ..conf import fields
+
+    outer, _, inner = key.partition(".")
+    own = {setting.name for setting in fields()}
+    if inner and outer != "error_reporter" and verb == "declares":
+        raise PluginBroken(
+            f"{where} {verb} {key!r}: a dot looks into 'error_reporter' and nowhere else."
+            " Describe what is in a dict with Setting(..., keys=(...))"
+        )
+    if (not inner and outer in own) or (inner and outer in own - {"error_reporter"}):
+        raise PluginBroken(
+            f"{where} {verb} Q_CLUSTER[{outer!r}], which is a setting of qcore itself."
+            " Choose another key"
+        )
 
 
 def _refuse_malformed(provider: object, where: str) -> None:

@@ -68,6 +68,7 @@ class LiveCluster:
         self.conf = Conf.from_dict(
             merged,
             claimed=current.registry.claims(),
+            settings=current.registry.settings(),
             environ={"Q_CLUSTER_NAME": queue or ""},
         )
         self._queue = queue

@@ -68,8 +68,8 @@ def _services(redis: str, rounds: int) -> Iterator[Stage]:
 
     package = current.signer.sign(build(FUNC, (5,)))
     brokers = {
-        "Redis": RedisBroker(Conf(redis=redis)),
-        "PostgreSQL": OrmBroker(Conf(orm="default")),
+        "Redis": RedisBroker(Conf(options={"redis": redis})),
+        "PostgreSQL": OrmBroker(Conf(options={"orm": "default"})),
     }
     for name, broker in brokers.items():
         one = _best(lambda b=broker: b.enqueue(package), rounds, times=50)

@@ -18,5 +18,5 @@ def own_sentences() -> tuple[Sentence, ...]:
         Sentence(setting.name, sentence)
         for setting in fields()
         if setting.name not in documented
-        for sentence in _END.split(setting.description)
+        for sentence in _END.split(setting.help)
     )

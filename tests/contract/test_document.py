@@ -19,8 +19,8 @@ from contract.evidence import (
     proofs,
     proofs_of,
 )
+from declared import TABLE, from_dict
 
-from qcore.conf import Conf, fields
 from qcore.tasks import async_task
 from qcore.tasks.calls import OPTIONS
 
@@ -52,7 +52,7 @@ def test_the_document_is_read_whole():
 
 
 def test_every_documented_setting_is_one():
-    assert set(settings()) <= {setting.name for setting in fields()}
+    assert set(settings()) <= {setting.name for setting in TABLE}
     assert len(settings()) == 33
 
 
@@ -143,6 +143,6 @@ def test_every_option_of_a_task_has_a_test():
     ],
 )
 def test_a_default(name, default):
-    conf = Conf.from_dict({})
-    assert getattr(conf, name) == default
+    conf = from_dict({})
+    assert getattr(conf, name, conf.options.get(name)) == default
     assert name not in conf.explicit

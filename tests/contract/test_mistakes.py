@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 from contract.document import settings as documented
+from declared import TABLE, from_dict, problems
 from django.core import checks as framework
 from django.core.management import call_command
 
 from qcore.brokers.memory import MemoryBroker
 from qcore.checks import IDS
-from qcore.conf import Conf, advice, cpu_count, fields, problems
+from qcore.conf import advice, cpu_count
 from qcore.current import current
 
 #: Setting: a value of the wrong type, one out of range or None where there is none,
@@ -80,7 +81,9 @@ def test_out_of_range(name):
     (message,) = problems({name: MISTAKES[name][1]})
     assert message.startswith(f"Q_CLUSTER[{name!r}] is ")
     assert f"expected {setting(name).expects}. " in message
-    assert message.endswith(f"Leave it out for the default, {setting(name).default}.")
+    assert message.endswith(
+        f"Leave it out for the default, {setting(name).default_text}."
+    )
 
 
 @pytest.mark.parametrize(
@@ -98,7 +101,7 @@ def test_misspelt(name, wrong):
 
 
 def setting(name):
-    (found,) = (one for one in fields() if one.name == name)
+    (found,) = (one for one in TABLE if one.name == name)
     return found
 
 
@@ -110,14 +113,13 @@ def setting(name):
             {"disque_auth": "pw"},
             "disque_auth has no effect: it belongs to disque_nodes",
         ),
-        ({"redis": {}, "django_redis": "default"}, "redis has no effect: django_redis"),
         ({"mongo": {}, "mongo_db": "queues"}, None),
         ({"disque_nodes": ["h"], "disque_auth": "pw"}, None),
         ({"broker_class": "shop.Own", "mongo_db": "queues"}, None),
     ],
 )
 def test_settings_of_a_broker_that_is_not_selected(given, words):
-    found = [one for one in advice(Conf.from_dict(given)) if one.id == "qcore.W014"]
+    found = [one for one in advice(from_dict(given)) if one.id == "qcore.W014"]
     assert [one.message.startswith(words or "") for one in found] == [True] * bool(
         words
     )

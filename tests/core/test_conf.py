@@ -8,13 +8,14 @@ import sys
 from typing import Any
 
 import pytest
+from declared import TABLE, from_dict, problems
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qcore.conf import Conf, cpu_count, fields, problems
+from qcore.conf import Conf, cpu_count
 from qcore.errors import ConfigError
 
-SETTINGS = {setting.name: setting for setting in fields()}
+SETTINGS = {one.name: one for one in TABLE if "." not in one.name}
 ANY_DICT = [{}, {"host": "h", "port": 1}]
 NOT_TEXT = [1, True, [], b"x"]
 NOT_BOOL = [0, 1, "yes", None]
@@ -78,6 +79,7 @@ CASES: dict[str, tuple[Any, list[Any], list[Any]]] = {
     "cache": ("default", ["other"], [*NOT_TEXT, "", None]),
     "cached": (False, [True, False, 60], [0, -1, "60", 1.5, None]),
     "max_result": (10_485_760, [1], NOT_COUNT),
+    "memory": (None, [None, {}], [True, "x", {"size": 1}]),
     "result_store": (None, [None, "memory", "shop.stores.Store"], [*NOT_TEXT, ""]),
     "cache_backend": (None, [None, "django", "shop.caches.Cache"], [*NOT_TEXT, ""]),
     "scheduler_class": (None, [None, "orm", "shop.clocks.Clock"], [*NOT_TEXT, ""]),
@@ -100,7 +102,8 @@ def rows(column: int) -> list[Any]:
 
 
 def value_of(conf: Conf, name: str) -> Any:
-    return getattr(conf, SETTINGS[name].attribute)
+    attribute = SETTINGS[name].attribute
+    return getattr(conf, attribute) if attribute else conf.options[name]
 
 
 def test_every_setting_has_a_case_here() -> None:
@@ -109,10 +112,10 @@ def test_every_setting_has_a_case_here() -> None:
 
 def test_every_setting_is_documented() -> None:
     groups = {"cluster", "tasks", "broker", "results", "schedules", "app"}
-    for setting in fields():
+    for setting in SETTINGS.values():
         assert setting.group in groups
-        assert setting.description.endswith(".")
-        assert setting.type and setting.default and setting.expects
+        assert setting.help.endswith(".")
+        assert setting.type_text and setting.default_text and setting.expects
 
 
 @pytest.mark.parametrize(
@@ -129,19 +132,22 @@ def test_every_setting_is_documented() -> None:
     ],
 )
 def test_documented_type_and_default(name: str, type_text: str, default: str) -> None:
-    assert (SETTINGS[name].type, SETTINGS[name].default) == (type_text, default)
+    assert (SETTINGS[name].type_text, SETTINGS[name].default_text) == (
+        type_text,
+        default,
+    )
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_default(name: str) -> None:
-    conf = Conf.from_dict({})
+    conf = from_dict({})
     assert value_of(conf, name) == CASES[name][0]
     assert conf.explicit == frozenset()
 
 
 @pytest.mark.parametrize(("name", "value"), rows(1))
 def test_right_value_is_kept(name: str, value: Any) -> None:
-    conf = Conf.from_dict({name: value})
+    conf = from_dict({name: value})
     kept = value_of(conf, name)
     assert (list(kept) if isinstance(kept, tuple) else kept) == (
         list(value) if isinstance(value, tuple) else value
@@ -159,7 +165,7 @@ def test_wrong_value_is_refused_with_path_and_expectation(
     assert message.startswith(f"Q_CLUSTER[{name!r}]")
     assert "expected " in message or "unknown key" in message
     with pytest.raises(ConfigError) as caught:
-        Conf.from_dict({name: value})
+        from_dict({name: value})
     assert str(caught.value) == message
 
 
@@ -200,7 +206,7 @@ def test_unknown_key_without_a_neighbour_names_the_command(key: Any) -> None:
 def test_all_problems_are_told_at_once() -> None:
     options = {"worker": 4, "timeout": "60", "retry": 0}
     with pytest.raises(ConfigError) as caught:
-        Conf.from_dict(options)
+        from_dict(options)
     assert str(caught.value).splitlines() == [
         "Q_CLUSTER: unknown key 'worker' - did you mean 'workers'?",
         (
@@ -240,7 +246,7 @@ def test_options_that_are_no_dict(options: Any) -> None:
         "Write Q_CLUSTER = {}."
     )
     with pytest.raises(ConfigError, match="expected a dict"):
-        Conf.from_dict(options)
+        from_dict(options)
 
 
 def test_a_long_value_is_cut_in_the_message() -> None:
@@ -252,73 +258,76 @@ def test_a_long_value_is_cut_in_the_message() -> None:
 
 
 def test_none_means_the_default_for_workers_and_queue_limit() -> None:
-    conf = Conf.from_dict({"workers": None, "queue_limit": None})
+    conf = from_dict({"workers": None, "queue_limit": None})
     assert (conf.workers, conf.queue_limit) == (cpu_count(), cpu_count() ** 2)
     assert conf.explicit == frozenset()
 
 
 def test_queue_limit_follows_workers() -> None:
-    assert Conf.from_dict({"workers": 8}).queue_limit == 64
-    assert Conf.from_dict({"workers": 8, "queue_limit": 50}).queue_limit == 50
+    assert from_dict({"workers": 8}).queue_limit == 64
+    assert from_dict({"workers": 8, "queue_limit": 50}).queue_limit == 50
     assert Conf(workers=3).queue_limit == 9
 
 
 def test_accepted_content_follows_the_serializer() -> None:
-    assert Conf.from_dict({"serializer": "pickle"}).accept_content == ("pickle",)
+    assert from_dict({"serializer": "pickle"}).accept_content == ("pickle",)
 
 
 def test_leases_are_renewed_unless_the_project_sets_retry() -> None:
-    assert Conf.from_dict({}).renews
-    assert not Conf.from_dict({"retry": 60}).renews
-    assert Conf.from_dict({"retry": 60, "renew": True}).renews
-    assert not Conf.from_dict({"renew": False}).renews
-    assert Conf.from_dict({"retry": 0.5}).lease == 0.5
+    assert from_dict({}).renews
+    assert not from_dict({"retry": 60}).renews
+    assert from_dict({"retry": 60, "renew": True}).renews
+    assert not from_dict({"renew": False}).renews
+    assert from_dict({"retry": 0.5}).lease == 0.5
 
 
 def test_bulk_is_kept_to_the_letter_when_set() -> None:
-    assert Conf.from_dict({"bulk": 1}).fetch_limit == 1
-    assert Conf.from_dict({}).fetch_limit == 100
+    assert from_dict({"bulk": 1}).fetch_limit == 1
+    assert from_dict({}).fetch_limit == 100
 
 
 def test_affinity_has_no_effect_from_the_number_of_processors_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("qcore.conf.cpu_count", lambda: 4)
-    affinities = [Conf.from_dict({"cpu_affinity": n}).affinity for n in range(6)]
+    affinities = [from_dict({"cpu_affinity": n}).affinity for n in range(6)]
     assert affinities == [0, 1, 2, 3, 0, 0]
 
 
 def test_sqs_without_options_is_chosen_all_the_same() -> None:
-    conf = Conf.from_dict({"sqs": {}})
-    assert conf.sqs == {}
+    conf = from_dict({"sqs": {}})
+    assert conf.options["sqs"] == {}
     assert "sqs" in conf.explicit
 
 
 def test_time_zone_of_django_stands_in() -> None:
-    assert Conf.from_dict({}, time_zone="Asia/Tokyo").time_zone == "Asia/Tokyo"
-    own = Conf.from_dict({"time_zone": "UTC"}, time_zone="Asia/Tokyo")
+    assert from_dict({}, time_zone="Asia/Tokyo").time_zone == "Asia/Tokyo"
+    own = from_dict({"time_zone": "UTC"}, time_zone="Asia/Tokyo")
     assert own.time_zone == "UTC"
 
 
 def test_keys_of_plugins_are_collected() -> None:
-    conf = Conf.from_dict({"nats": {"url": "x"}, "orm": "q"}, claimed=("nats", "orm"))
-    assert conf.options == {"nats": {"url": "x"}}
-    assert conf.orm == "q"
-    assert conf.explicit == {"orm"}
+    conf = from_dict({"nats": {"url": "x"}, "orm": "q"}, claimed=("nats", "orm"))
+    assert conf.options["nats"] == {"url": "x"}
+    assert conf.options["orm"] == "q"
+    assert conf.options["sqs"] is None  # as it declares
+    assert conf.explicit == {"nats", "orm"}
+    assert conf.selects("nats")
+    assert not conf.selects("sqs")
 
 
 def test_the_options_are_not_changed_or_shared() -> None:
     redis = {"host": "h"}
     options = {"redis": redis, "ALT_CLUSTERS": {"a": {"name": "n", "retry": 1}}}
-    conf = Conf.from_dict(options, environ={"Q_CLUSTER_NAME": "a"})
+    conf = from_dict(options, environ={"Q_CLUSTER_NAME": "a"})
     redis["host"] = "other"
-    assert conf.redis == {"host": "h"}
+    assert conf.options["redis"] == {"host": "h"}
     assert options["ALT_CLUSTERS"] == {"a": {"name": "n", "retry": 1}}
 
 
 @pytest.mark.fault("J9")
 def test_keys_of_the_predecessor_without_effect_are_named() -> None:
-    conf = Conf.from_dict({"testing": True, "has_replica": 1, "disque_fastack": None})
+    conf = from_dict({"testing": True, "has_replica": 1, "disque_fastack": None})
     assert len(conf.warnings) == 3
     assert all("has no effect: " in warning for warning in conf.warnings)
     assert "did you mean" not in problems({"testin": 1})[0]
@@ -329,10 +338,10 @@ def test_keys_of_the_predecessor_without_effect_are_named() -> None:
 
 def test_signing_keys_win_over_those_of_django() -> None:
     keys = {"secret_key": "new", "secret_key_fallbacks": ["old", ""]}
-    assert Conf.from_dict({}, **keys).signing_secrets == ("new", "old")
-    own = Conf.from_dict({"signing_keys": ["a", "b"]}, **keys)
+    assert from_dict({}, **keys).signing_secrets == ("new", "old")
+    own = from_dict({"signing_keys": ["a", "b"]}, **keys)
     assert own.signing_secrets == ("a", "b")
-    assert Conf.from_dict({}).signing_secrets == ()
+    assert from_dict({}).signing_secrets == ()
 
 
 # --- clusters chosen by the environment ---
@@ -345,7 +354,7 @@ ALTERNATIVES = {
 
 
 def test_environment_selects_a_cluster() -> None:
-    conf = Conf.from_dict(ALTERNATIVES, environ={"Q_CLUSTER_NAME": "slow"})
+    conf = from_dict(ALTERNATIVES, environ={"Q_CLUSTER_NAME": "slow"})
     assert (conf.name, conf.queue, conf.timeout, conf.retry) == (
         "shop",  # the name signs, so an alternative cannot change it
         "slow",
@@ -357,13 +366,13 @@ def test_environment_selects_a_cluster() -> None:
 
 @pytest.mark.parametrize("environ", [None, {}, {"Q_CLUSTER_NAME": ""}])
 def test_without_the_variable_nothing_is_overridden(environ: Any) -> None:
-    conf = Conf.from_dict(ALTERNATIVES, environ=environ)
+    conf = from_dict(ALTERNATIVES, environ=environ)
     assert (conf.queue, conf.timeout) == ("shop", 30)
 
 
 @pytest.mark.parametrize("options", [{}, {"ALT_CLUSTERS": {}}, ALTERNATIVES])
 def test_a_cluster_without_alternatives_only_gets_its_queue(options: Any) -> None:
-    conf = Conf.from_dict(options, environ={"Q_CLUSTER_NAME": "mail"})
+    conf = from_dict(options, environ={"Q_CLUSTER_NAME": "mail"})
     assert conf.queue == "mail"
     assert "cluster_name" not in conf.explicit
 
@@ -395,7 +404,7 @@ SECRETS: dict[str, Any] = {
 
 @pytest.mark.fault("I5")
 def test_no_secret_is_shown() -> None:
-    conf = Conf.from_dict(SECRETS, claimed=("nats",), secret_key="canary")
+    conf = from_dict(SECRETS, claimed=("nats",), secret_key="canary")
     for shown in (repr(conf), str(conf), f"{conf}", repr(conf.masked())):
         assert "canary" not in shown
     assert "canary" not in repr(conf.__rich_repr__())
@@ -424,7 +433,7 @@ def test_no_secret_stands_in_a_message(name: str, value: Any) -> None:
 
 
 def test_only_two_settings_are_hidden_whole() -> None:
-    conf = Conf.from_dict({"disque_auth": "x", "signing_keys": ["x"]})
+    conf = from_dict({"disque_auth": "x", "signing_keys": ["x"]})
     hidden = {name for name, value in conf.masked().items() if value == "***"}
     assert hidden == {"disque_auth", "signing_keys"}
 
@@ -545,7 +554,7 @@ EXAMPLES: list[dict[str, Any]] = [
     "options", EXAMPLES, ids=lambda o: o.get("name", next(iter(o)))
 )
 def test_examples_of_the_contract(options: dict[str, Any]) -> None:
-    conf = Conf.from_dict(options)
+    conf = from_dict(options)
     assert conf.explicit == options.keys()
     for name, value in options.items():
         kept = value_of(conf, name)
@@ -564,9 +573,9 @@ def test_examples_of_the_contract(options: dict[str, Any]) -> None:
     )
 )
 def test_what_a_conf_holds_makes_the_same_conf(options: dict[str, Any]) -> None:
-    conf = Conf.from_dict(options)
+    conf = from_dict(options)
     again = {SETTINGS[n].name: value_of(conf, n) for n in conf.explicit}
-    assert Conf.from_dict(again) == conf
+    assert from_dict(again) == conf
 
 
 ANYTHING = st.recursive(
@@ -584,6 +593,6 @@ def test_any_options_make_a_conf_or_a_config_error(options: dict[str, Any]) -> N
     found = problems(options)
     if found:
         with pytest.raises(ConfigError):
-            Conf.from_dict(options)
+            from_dict(options)
     else:
-        assert repr(Conf.from_dict(options)).startswith("Conf(")
+        assert repr(from_dict(options)).startswith("Conf(")

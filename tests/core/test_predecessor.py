@@ -10,9 +10,10 @@ import inspect
 from importlib import import_module
 
 import pytest
+from declared import TABLE
 
 import qcore.tasks as api
-from qcore.conf import Conf, advice, fields, problems
+from qcore.conf import Conf, advice, problems
 from qcore.management.commands import qcluster, qinfo, qmemory, qmonitor
 
 NEEDED = inspect.Parameter.empty
@@ -183,7 +184,7 @@ KEYS = [
 
 @pytest.mark.parametrize("key", KEYS)
 def test_a_key_is_a_setting_or_is_told_to_have_no_effect(key):
-    names = {setting.name for setting in fields()}
+    names = {setting.name for setting in TABLE}
     if key in names:
         return
     assert problems({key: True}) == []

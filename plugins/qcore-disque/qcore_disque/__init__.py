@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from qcore.hookspecs import hookimpl
-from qcore.plugins import Provider
+from qcore import Provider, Setting, hookimpl
 
 
 @hookimpl
@@ -15,4 +14,29 @@ def qcore_brokers() -> list[Provider]:
             "qcore_disque.broker:DisqueBroker",
             claims=("disque_nodes",),
         )
+    ]
+
+
+@hookimpl
+def qcore_settings() -> list[Setting]:
+    """Describe what the broker reads of Q_CLUSTER."""
+    return [
+        Setting(
+            "disque_nodes",
+            tuple[str, ...] | None,
+            "Disque: the nodes, one of which is chosen at random.",
+            minimum=1,
+            check=all,  # none of them is empty
+            expects="a list of 'host:port' or None",
+            group="broker",
+        ),
+        Setting(
+            "disque_auth",
+            str | None,
+            "Disque: the password of the nodes.",
+            expects="a text or None",
+            secret=True,
+            belongs_to="disque_nodes",
+            group="broker",
+        ),
     ]

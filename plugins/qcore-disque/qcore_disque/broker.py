@@ -70,17 +70,19 @@ class DisqueBroker(Broker):
     def __init__(self, conf: Conf, queue: str | None = None) -> None:
         super().__init__(conf, queue)
         self.max_payload = conf.max_payload
-        self._addresses = read_addresses(conf.disque_nodes)
+        self._addresses = read_addresses(conf.options.get("disque_nodes"))
         # A second over, for the half by which Disque may be early.
         self._retry = math.ceil(min(self.lease, LONGEST_LEASE)) + 1
-        self._brief = Nodes(self._addresses, conf.disque_auth, BRIEF_SECONDS)
+        self._brief = Nodes(
+            self._addresses, conf.options.get("disque_auth"), BRIEF_SECONDS
+        )
 
     @cached_property
     def _patient(self) -> Nodes:
         """The nodes for a cluster, which would rather wait than fail."""
         low, high = PATIENT_SECONDS
         seconds = min(max(self.lease / 2, low), high)
-        return Nodes(self._addresses, self.conf.disque_auth, seconds)
+        return Nodes(self._addresses, self.conf.options.get("disque_auth"), seconds)
 
     # -- sending -----------------------------------------------------------
     def enqueue_many(self, packages: Sequence[bytes], *, delay: float = 0) -> list[str]:

@@ -33,7 +33,7 @@ def test_the_documented_nodes() -> None:
         orders.add(tuple(str(address) for address in broker._brief._order))
     assert orders == {tuple(nodes), tuple(reversed(nodes))}, "the order is not random"
     assert settings["disque_nodes"] == ["127.0.0.1:7711", "127.0.0.1:7712"]
-    assert list(conf.disque_nodes or ()) == nodes
+    assert list(conf.options["disque_nodes"]) == nodes
 
 
 def test_the_documented_example_of_tynd(

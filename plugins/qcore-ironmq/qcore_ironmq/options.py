@@ -55,7 +55,7 @@ class Options:
             ConfigError: an option is unknown or wrong.
         """
         given = {}
-        for name, value in (conf.iron_mq or {}).items():
+        for name, value in (conf.options.get("iron_mq") or {}).items():
             _check_option(name, value)
             if value is not None:  # as os.environ.get() gives it
                 given[name] = value

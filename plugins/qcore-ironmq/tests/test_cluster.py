@@ -39,7 +39,7 @@ class TestCluster(ClusterContract):
 
     def wait_empty(self, cluster: LiveCluster) -> None:
         """Ask the service, whose number has the claimed messages in it."""
-        client = Client(cluster.conf.iron_mq)
+        client = Client(cluster.conf.options["iron_mq"])
         client.reply_seconds = 10
         queue = Service(client).queue(cluster.conf.queue)
         cluster.wait_for(lambda: queue.size() == 0, 30, "the queue is empty")

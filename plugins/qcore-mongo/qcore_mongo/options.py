@@ -54,7 +54,7 @@ class Options:
         Raises:
             ConfigError: an option is unknown, or the URI cannot be read.
         """
-        given = dict(conf.mongo or {})
+        given = dict(conf.options.get("mongo") or {})
         _check_names(given, "")
         hosts = _hosts(given.get("host"))
         uris = [_Uri.parse(host) for host in hosts if "://" in host]
@@ -84,7 +84,7 @@ class Options:
         port = given.get("port") or 27017
         return cls(
             arguments=arguments,
-            database=conf.mongo_db or default,
+            database=conf.options.get("mongo_db") or default,
             address=_address(hosts, port) if not uris else ",".join(map(str, uris)),
             bounded=not named.keys().isdisjoint(_TIME_OUTS),
         )

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qcore import Provider, hookimpl
+from qcore import Provider, Setting, hookimpl
 
 if TYPE_CHECKING:
     from qcore import Conf
@@ -26,6 +26,21 @@ if TYPE_CHECKING:
 def qcore_brokers() -> list[Provider]:
     """Describe the one broker of this plugin; ``Q_CLUSTER['orm']`` selects it."""
     return [Provider("orm", "qcore_orm.broker:OrmBroker", claims=("orm",))]
+
+
+@hookimpl
+def qcore_settings() -> list[Setting]:
+    """Describe what the broker reads of Q_CLUSTER."""
+    return [
+        Setting(
+            "orm",
+            str | None,
+            "Alias of the Django database that holds the queue.",
+            minimum=1,
+            expects="the alias of a database or None",
+            group="broker",
+        ),
+    ]
 
 
 @hookimpl

@@ -115,7 +115,11 @@ class QueueAdmin(ModelAdmin):
 
     # -- whose table, and for whom -----------------------------------------------
     def get_queryset(self, request: HttpRequest) -> QuerySet[OrmQ]:
-        return super().get_queryset(request).using(current.conf.orm or "default")
+        return (
+            super()
+            .get_queryset(request)
+            .using(current.conf.options.get("orm") or "default")
+        )
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return _is_broker() and super().has_module_permission(request)

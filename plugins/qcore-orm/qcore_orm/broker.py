@@ -63,7 +63,7 @@ class OrmBroker(Broker):
         super().__init__(conf, queue)
         self.max_payload = conf.max_payload
         # None: this is the only broker installed, or `broker_class`
-        self.database = conf.orm or "default"
+        self.database = conf.options.get("orm") or "default"
         if not apps.is_installed("qcore_orm"):
             raise ConfigError(
                 "the ORM broker needs its tables. Add 'qcore_orm' to INSTALLED_APPS and"

@@ -23,20 +23,21 @@ def check(conf: Conf) -> list[CheckMessage]:
     """Return what is wrong, or could be better; nothing is connected for it."""
     if not conf.selects("orm"):
         return []
+    alias = str(conf.options["orm"])
     if not apps.is_installed("qcore_orm"):
         return [
             Error(
                 "Q_CLUSTER has 'orm', but its tables are not installed.",
                 hint="Add 'qcore_orm' to INSTALLED_APPS and run: python manage.py"
-                f" migrate --database={conf.orm}",
+                f" migrate --database={alias}",
                 id="qcore_orm.E001",
             )
         ]
     try:
-        Session(str(conf.orm), conf.queue)
+        Session(alias, conf.queue)
     except ConfigError as error:
         return [Error(str(error), id="qcore_orm.E002")]
-    connection: Any = connections[str(conf.orm)]
+    connection: Any = connections[alias]
     if connection.vendor == "sqlite" and not connection.is_in_memory_db():
         return list(_check_sqlite(connection.settings_dict.get("OPTIONS") or {}))
     return []

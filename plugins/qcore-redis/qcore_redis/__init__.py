@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from qcore.hookspecs import hookimpl
-from qcore.plugins import Provider
+from typing import TYPE_CHECKING, Any
+
+from qcore import Provider, Setting, hookimpl
+
+if TYPE_CHECKING:
+    from qcore import Conf
 
 
 @hookimpl
@@ -14,5 +18,47 @@ def qcore_brokers() -> list[Provider]:
             "redis",
             "qcore_redis.broker:RedisBroker",
             claims=("redis", "django_redis"),
+        )
+    ]
+
+
+@hookimpl
+def qcore_settings() -> list[Setting]:
+    """Describe what the broker reads of Q_CLUSTER."""
+    return [
+        Setting(
+            "redis",
+            dict[str, Any] | str | None,
+            "Redis or Valkey: arguments of the redis-py client, or a URL.",
+            check=lambda given: given != "",
+            expects="a dict, a URL or None",
+            secret=True,
+            group="broker",
+        ),
+        Setting(
+            "django_redis",
+            str | None,
+            "Alias of the django-redis cache whose connection to Redis is used.",
+            minimum=1,
+            expects="the alias of a cache or None",
+            group="broker",
+        ),
+    ]
+
+
+@hookimpl
+def qcore_checks(conf: Conf) -> list[Any]:
+    """Return a warning where both ways to a server are set."""
+    if conf.broker_class or not (
+        conf.selects("redis") and conf.selects("django_redis")
+    ):
+        return []
+    from django.core.checks import Warning
+
+    return [
+        Warning(
+            "redis has no effect: django_redis is set, too, and wins.",
+            hint="Keep one of the two.",
+            id="qcore_redis.W001",
         )
     ]

@@ -40,12 +40,13 @@ def make_pool(conf: Conf, reply_seconds: float) -> redis.ConnectionPool:
     Raises:
         ConfigError: an option is unknown or wrong, or django-redis is not there.
     """
-    if conf.django_redis is not None:
-        pool = _from_django_redis(conf.django_redis, reply_seconds)
-    elif isinstance(conf.redis, str):
-        pool = _from_url(conf.redis, reply_seconds)
+    alias, given = conf.options.get("django_redis"), conf.options.get("redis")
+    if alias is not None:
+        pool = _from_django_redis(alias, reply_seconds)
+    elif isinstance(given, str):
+        pool = _from_url(given, reply_seconds)
     else:
-        pool = _from_dict(conf.redis or {}, reply_seconds)
+        pool = _from_dict(given or {}, reply_seconds)
     # Packages are bytes, whatever a URL or a cache wants; and a driver that repeats a
     # command whose reply was lost would store a package twice.
     pool.connection_kwargs["decode_responses"] = False

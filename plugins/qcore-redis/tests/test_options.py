@@ -12,6 +12,7 @@ import pytest
 import redis
 from servers.redis import RedisServer
 
+import qcore_redis
 from qcore.conf import Conf
 from qcore.errors import ConfigError
 from qcore_redis.broker import RedisBroker
@@ -185,3 +186,17 @@ def test_django_redis_is_not_installed(
     monkeypatch.setitem(sys.modules, "django_redis", None)
     with pytest.raises(ConfigError, match="pip install"):
         open_broker(django_redis="default")
+
+
+@pytest.mark.parametrize(
+    ("given", "ids"),
+    [
+        ({"redis": {}, "django_redis": "default"}, ["qcore_redis.W001"]),
+        ({"redis": {}}, []),
+        ({"django_redis": "default"}, []),
+        ({"redis": {}, "django_redis": "default", "broker_class": "shop.Own"}, []),
+    ],
+)
+def test_two_ways_to_a_server_are_told(given, ids):
+    conf = Conf.from_dict(given, settings=qcore_redis.qcore_settings())
+    assert [message.id for message in qcore_redis.qcore_checks(conf)] == ids

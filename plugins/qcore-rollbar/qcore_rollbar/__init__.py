@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from qcore.hookspecs import hookimpl
-from qcore.plugins import Provider
+from typing import Any
+
+from qcore import Provider, Setting, hookimpl
 
 
 @hookimpl
@@ -15,4 +16,28 @@ def qcore_error_reporters() -> list[Provider]:
             "qcore_rollbar.reporter:RollbarReporter",
             claims=("error_reporter.rollbar",),
         )
+    ]
+
+
+@hookimpl
+def qcore_settings() -> list[Setting]:
+    """Describe what the reporter reads of Q_CLUSTER."""
+    return [
+        Setting(
+            "error_reporter.rollbar",
+            dict[str, Any],
+            "Options of rollbar.init; 'access_token' says where failures go.",
+            keys=(
+                Setting(
+                    "access_token",
+                    str | None,
+                    "The token of a project with the scope post_server_item.",
+                    secret=True,
+                ),
+                Setting("environment", str | None, "What items are told apart by."),
+            ),
+            other_keys=True,
+            secret=True,
+            group="results",
+        ),
     ]

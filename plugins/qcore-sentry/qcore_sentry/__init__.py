@@ -6,8 +6,7 @@ import sys
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
-from qcore.hookspecs import hookimpl
-from qcore.plugins import Provider
+from qcore import Provider, Setting, hookimpl
 
 if TYPE_CHECKING:
     from qcore.envelope import Task
@@ -22,6 +21,31 @@ def qcore_error_reporters() -> list[Provider]:
             "qcore_sentry.reporter:SentryReporter",
             claims=("error_reporter.sentry",),
         )
+    ]
+
+
+@hookimpl
+def qcore_settings() -> list[Setting]:
+    """Describe what the reporter reads of Q_CLUSTER."""
+    return [
+        Setting(
+            "error_reporter.sentry",
+            dict[str, Any],
+            "Options of sentry_sdk.init; 'dsn' says where failures go.",
+            keys=(
+                Setting(
+                    "dsn",
+                    str | None,
+                    "The address of a project, as Sentry shows it under Client Keys.",
+                    secret=True,
+                ),
+                Setting("environment", str | None, "What events are told apart by."),
+                Setting("release", str | None, "The release of the project."),
+            ),
+            other_keys=True,
+            secret=True,
+            group="results",
+        ),
     ]
 
 

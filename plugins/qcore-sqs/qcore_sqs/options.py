@@ -55,7 +55,7 @@ class Options:
         """
         _check_bounds(conf)
         given: dict[str, Any] = {}
-        for name, value in (conf.sqs or {}).items():
+        for name, value in (conf.options.get("sqs") or {}).items():
             _check_option(name, value)
             chosen = RENAMED.get(name, name)
             if chosen in given:

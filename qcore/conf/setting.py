@@ -1,0 +1,216 @@
+"""A setting: one documented key of ``Q_CLUSTER``, of the core or of a plugin.
+
+Validation, "did you mean", masking, ``qcore info --config`` and the manual are made
+from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import KW_ONLY, dataclass, field
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import msgspec
+
+from ..errors import ConfigError
+
+#: The largest finite float: infinity and NaN are no durations.
+FINITE = 1.7976931348623157e308
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One key of ``Q_CLUSTER``, as the hook ``qcore_settings`` declares it.
+
+    ::
+
+        Setting("acme", dict, "Acme: where its server is.", secret=True, keys=(
+            Setting("host", str, "Its name or address.", default="localhost"),
+            Setting("port", int, "Its port.", default=7700, minimum=1, maximum=65_535),
+            Setting("password", str | None, "None where it asks for none.", secret=True),
+        ))
+
+    Raises:
+        ConfigError: the declaration contradicts itself; the message says how.
+    """
+
+    name: str
+    """The key as a project writes it; ``"error_reporter.acme"`` describes the options
+    of a reporter."""
+    type: Any
+    """What it accepts, in the words of Python: ``str | None``, ``dict``,
+    ``tuple[str, ...]`` (which a project writes as a list), ``Literal["fast", "safe"]``;
+    ``Annotated`` with a ``msgspec.Meta`` for limits of other kinds."""
+    help: str
+    """What it does, for the manual: sentences that end with a full stop."""
+    _: KW_ONLY
+    default: Any = None
+    """Its value where the project leaves it out."""
+    minimum: float | None = None
+    """The least number; of a text, list or dict the least length."""
+    maximum: float | None = None
+    """The largest number; of a text, list or dict the largest length."""
+    secret: bool = False
+    """Whether its value is shown nowhere. In dicts, words like "password" say so, too."""
+    keys: tuple[Setting, ...] = ()
+    """The keys of a dict; a key that is not among them is an error."""
+    other_keys: bool = False
+    """Whether a dict may have keys besides ``keys``: those of a driver, for example."""
+    belongs_to: str = ""
+    """The key without which it has no effect; a check warns where that is not set."""
+    expects: str = ""
+    """What a right value is, in words that follow "expected"; made from ``type`` and the
+    limits unless given."""
+    check: Callable[[Any], bool] | None = None
+    """A further condition that no limit expresses."""
+    group: str = "plugins"
+    """The heading it stands under in the manual."""
+    default_text: str = ""
+    """A phrase for the manual where the default is worked out."""
+    none_is_default: bool = False
+    """Whether None means the same as leaving the key out."""
+    unset: str = ""
+    """What holds where the project does not set it, if that is not the default."""
+    attribute: str = ""
+    """The name of its field of ``Conf``; for the settings of the core only."""
+    kind: Any = field(init=False, repr=False, compare=False)
+    """``type`` with the limits, as msgspec reads them."""
+
+    def __post_init__(self) -> None:
+        """Work out the rest, and refuse what could never be written right."""
+        set_ = object.__setattr__
+        set_(self, "keys", tuple(self.keys))
+        try:
+            set_(self, "kind", limited(self.type, self.minimum, self.maximum))
+            _try(self.kind)
+        except (TypeError, ValueError, NameError) as error:
+            raise ConfigError(
+                f"the setting {self.name!r} cannot be declared with the type"
+                f" {self.type!r}: {error}"
+            ) from error
+        if not self.expects:
+            set_(self, "expects", _expected(self.type, self.minimum, self.maximum))
+        if not self.default_text:
+            set_(self, "default_text", repr(self.default))
+        if not self.attribute and self.default is not None:
+            try:
+                set_(self, "default", self.convert(self.default))
+            except ValueError as error:
+                raise ConfigError(
+                    f"the setting {self.name!r} has the default {self.default!r}, which"
+                    f" it would not accept: {error}"
+                ) from error
+
+    @property
+    def type_text(self) -> str:
+        """The type as a project would write it, without its limits."""
+        return type_text(self.kind) + (" | None" if self.none_is_default else "")
+
+    def convert(self, value: object, *, strict: bool = True) -> Any:
+        """Return a value in the type of the setting; ValueError where it does not fit."""
+        try:
+            result = msgspec.convert(value, type=self.kind, strict=strict)
+        except msgspec.ValidationError as error:
+            raise ValueError(str(error)) from None
+        if self.check is not None and result is not None and not self.check(result):
+            raise ValueError(self.expects)
+        return result
+
+
+def _try(kind: Any) -> None:
+    """Raise TypeError for a type, or a limit on it, that msgspec does not know."""
+    try:
+        msgspec.convert(None, type=kind)
+    except msgspec.ValidationError:
+        return  # it knows the type, and None is none of it
+
+
+def limited(kind: Any, minimum: float | None, maximum: float | None) -> Any:
+    """Return a type with limits on each of its members to which they can apply."""
+    origin = get_origin(kind)
+    if origin is Annotated:
+        return kind  # it brings its own
+    if origin in (Union, UnionType):
+        return Union[  # noqa: UP007 - of a list that is made here
+            tuple(limited(one, minimum, maximum) for one in get_args(kind))
+        ]
+    if kind is float:
+        least = -FINITE if minimum is None else minimum
+        return Annotated[
+            float, msgspec.Meta(ge=least, le=FINITE if maximum is None else maximum)
+        ]
+    if minimum is None and maximum is None:
+        return kind
+    if kind is int:
+        return Annotated[int, msgspec.Meta(ge=_whole(minimum), le=_whole(maximum))]
+    if (origin or kind) in (str, bytes, list, tuple, dict, set, frozenset):
+        length = msgspec.Meta(min_length=_whole(minimum), max_length=_whole(maximum))
+        return Annotated[kind, length]
+    return kind
+
+
+def _whole(limit: float | None) -> int | None:
+    return None if limit is None else int(limit)
+
+
+def type_text(kind: Any) -> str:
+    """Return an annotation as a project would write it, without its limits."""
+    origin, args = get_origin(kind), get_args(kind)
+    if kind is NoneType:
+        return "None"
+    if kind is Any:
+        return "anything"
+    if origin is Annotated:
+        return type_text(args[0])
+    if origin is Literal:
+        return " | ".join(map(repr, args))
+    if origin in (Union, UnionType):
+        return " | ".join(dict.fromkeys(map(type_text, args)))
+    if origin is tuple:  # kept as a tuple, for a Conf is frozen; written as a list
+        return f"list[{type_text(args[0])}]"
+    return str((origin or kind).__name__)
+
+
+_NOUNS: Mapping[Any, str] = {
+    bool: "True or False",
+    int: "an int",
+    float: "a number",
+    str: "a text",
+    dict: "a dict",
+    list: "a list",
+    tuple: "a list",
+    NoneType: "None",
+}
+
+
+def _expected(kind: Any, minimum: float | None, maximum: float | None) -> str:
+    """Return words for a type and its limits: ``"an int from 1 to 9, or None"``."""
+    members = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    nouns = [_noun(one) for one in members if one is not NoneType]
+    if {int, float} <= set(members):
+        nouns.remove("an int")
+    bounds = ""
+    if minimum is not None and maximum is not None:
+        bounds = f" from {minimum:,} to {maximum:,}"
+    elif minimum is not None:
+        bounds = f" >= {minimum:,}"
+    elif maximum is not None:
+        bounds = f" <= {maximum:,}"
+    if bounds and not {int, float} & set(members):
+        bounds = f" of a length{bounds}"
+    text = " or ".join(nouns) + bounds
+    if NoneType in members:
+        return f"{text}, or None" if bounds else f"{text} or None"
+    return text
+
+
+def _noun(kind: Any) -> str:
+    origin, args = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return _noun(args[0])
+    if origin is Literal:
+        return " or ".join(map(repr, args))
+    if origin in (list, tuple) and args[0] is str:
+        return "a list of texts"
+    return _NOUNS.get(origin or kind, type_text(kind))
