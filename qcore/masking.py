@@ -94,12 +94,12 @@ def mask_arguments(value: Any, key: str = "") -> Any:
     """Return a copy of a task's arguments that is fit for the eyes of the staff.
 
     Args:
-        value: Dicts, lists and tuples are copied at every depth; objects of other types
-            than text stay as they are.
+        value: Dicts, lists, tuples and sets are copied at every depth; objects of other
+            types than text and bytes stay as they are.
         key: The name under which the value was found. Whole words of it count, so that
             ``api_key`` and ``accessToken`` are hidden, ``author`` and ``monkey`` are not.
     """
-    if value is None or value == "":
+    if value is None or (isinstance(value, str | bytes) and not value):
         return value
     if any(word.lower() in _WORDS for word in _WORD.findall(key)):
         return MASK
@@ -107,8 +107,13 @@ def mask_arguments(value: Any, key: str = "") -> Any:
         return mask_url(value)
     if isinstance(value, dict):
         return {k: mask_arguments(v, str(k)) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(mask_arguments(item) for item in value)
+    # not type(value): that of a subclass may take other arguments
+    for kind in (list, tuple, set, frozenset):
+        if isinstance(value, kind):
+            return kind(mask_arguments(item) for item in value)
+    if isinstance(value, bytes):
+        text = value.decode("utf-8", "surrogateescape")
+        return mask_url(text).encode("utf-8", "surrogateescape")
     return value
 
 

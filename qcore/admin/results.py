@@ -9,18 +9,16 @@ from django.db.models.functions import Left
 from django.utils.html import format_html
 
 from ..errors import QcoreError
+from ..masking import mask_url
 from ..models import SHORT, Task
 from ..results import content as contents
+from .base import QcoreAdmin, may_see_arguments
 from .filters import ClusterFilter, FunctionFilter, GroupFilter
 from .resubmit import resubmit
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
     from django.http import HttpRequest
-
-    _Admin = admin.ModelAdmin[Task]
-else:
-    _Admin = admin.ModelAdmin
 
 _DETAILS = (
     "id",
@@ -46,7 +44,7 @@ _DETAILS = (
 _ARGUMENTS = ("shown_args", "shown_kwargs")
 
 
-class TaskAdmin(_Admin):
+class TaskAdmin(QcoreAdmin):
     """A page to look at results: they can be deleted and sent again, not changed."""
 
     fields = _DETAILS
@@ -63,7 +61,7 @@ class TaskAdmin(_Admin):
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Return what the page of a task shows; arguments need their own permission."""
-        if request.user.has_perm("qcore.view_args"):
+        if may_see_arguments(request):
             return self.fields
         return [name for name in self.fields if name not in _ARGUMENTS]
 
@@ -107,7 +105,7 @@ class TaskAdmin(_Admin):
 
     @admin.display(description="result")
     def shown_result(self, row: Task) -> str:
-        return _block(contents.show(row.value, row.value_content))
+        return _block(contents.show(row.value, row.value_content, masked=True))
 
     @admin.display(description="time taken (s)")
     def seconds(self, row: Task) -> str:
@@ -151,7 +149,7 @@ class FailureAdmin(TaskAdmin):
     @admin.display(description="error")
     def short_result(self, row: Any) -> str:
         beginning: str = row.beginning
-        return beginning.partition("\n")[0]
+        return mask_url(beginning.partition("\n")[0])
 
     def after_resubmit(self, row: Task) -> None:
         """Delete the failure: its successor will say how it went."""

@@ -5,26 +5,75 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
-from django.db.models import OuterRef, Subquery
-from django.forms import Textarea
-from django.urls import reverse
+from django.core.exceptions import NON_FIELD_ERRORS
+from django.db import router
+from django.forms import ModelForm, Textarea
+from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 
 from ..fields import BodyField
+from ..masking import mask_url
 from ..models import SHORT, Schedule, Task
+from ..results import content as contents
+from .base import CarefulList, QcoreAdmin, may_see_arguments
 
 if TYPE_CHECKING:
-    from django.db.models import QuerySet
-    from django.forms import ModelForm
     from django.http import HttpRequest
 
-    _Admin = admin.ModelAdmin[Schedule]
+    _Form = ModelForm[Schedule]
 else:
-    _Admin = admin.ModelAdmin
+    _Form = ModelForm
+
+#: The fields of arguments, and what stands in their place where they cannot be changed.
+_ARGUMENTS = {"args": "shown_args", "kwargs": "shown_kwargs"}
 
 
-class ScheduleAdmin(_Admin):
-    """Schedules: who may change them may run any function ``allowed_tasks`` admits."""
+class ScheduleForm(_Form):
+    """The form of a schedule, for which it may lack the arguments."""
+
+    def add_error(self, field: str | None, error: Any) -> None:
+        """Note an error; what is wrong with hidden arguments is told without them."""
+        if field is None and hasattr(error, "error_dict"):
+            hidden = error.error_dict.keys() & (_ARGUMENTS.keys() - self.fields.keys())
+            for name in hidden:
+                error.error_dict[name] = []
+                error.error_dict.setdefault(NON_FIELD_ERRORS, []).append(
+                    f"{name}: they do not fit, and you may not see them. Ask somebody"
+                    " with the permission to view the arguments of a task."
+                )
+            error.error_dict = {k: v for k, v in error.error_dict.items() if v}
+        super().add_error(field, error)
+
+
+class ScheduleList(CarefulList):
+    """The list of schedules, with the outcome of the last run of each."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        """Read the schedules, and then their results, which may be in another database."""
+        super().get_results(request)
+        rows: Any = self.result_list  # it has read its rows, and keeps them
+        found = last_successes([row.task for row in rows if row.task])
+        for row in rows:
+            row.last_success = found.get(row.task)
+
+
+def last_successes(ids: list[str]) -> dict[str, bool]:
+    """Return which of these tasks succeeded, of those that are stored."""
+    if not ids:
+        return {}
+    # where the store writes: a replica may not have it yet
+    stored = Task.objects.using(router.db_for_write(Task))
+    return dict(stored.filter(id__in=ids).values_list("id", "success"))
+
+
+class ScheduleAdmin(QcoreAdmin):
+    """Schedules: who may change them may run any function ``allowed_tasks`` admits.
+
+    The arguments of a schedule are shown to those who may see those of tasks; anybody
+    else who may change a schedule leaves its arguments as they are.
+    """
+
+    form = ScheduleForm
 
     list_display = (
         "id",
@@ -42,7 +91,7 @@ class ScheduleAdmin(_Admin):
     list_display_links = ("id", "name", "func")
     list_filter = ("next_run", "schedule_type", "cluster", "paused")
     search_fields = ("name", "func")
-    readonly_fields = ("error", "last_run")
+    readonly_fields = ("shown_error", "last_run", *_ARGUMENTS.values())
     # arguments are a line, and seldom more
     formfield_overrides: ClassVar = {BodyField: {"widget": Textarea({"rows": 2})}}
     fieldsets = (
@@ -61,13 +110,33 @@ class ScheduleAdmin(_Admin):
                 ]
             },
         ),
-        ("State", {"fields": ["last_run", "error"]}),
+        ("State", {"fields": ["last_run", "shown_error"]}),
     )
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Schedule]:
-        """Return the schedules with the outcome of their last run, in one query."""
-        last = Task.objects.filter(id=OuterRef("task")).values("success")[:1]
-        return super().get_queryset(request).annotate(last_success=Subquery(last))
+    def get_changelist(self, request: HttpRequest, **_: Any) -> type[CarefulList]:
+        return ScheduleList
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Return the groups of fields; arguments need their own permission."""
+        groups = super().get_fieldsets(request, obj)
+        if obj is None:
+            return groups  # a new one has nothing to hide
+        if may_see_arguments(request):
+            if self.has_change_permission(request, obj):
+                return groups
+            own: dict[Any, str] = dict(_ARGUMENTS)
+        else:
+            own = dict.fromkeys(_ARGUMENTS, "")
+        return [
+            (
+                title,
+                {
+                    **group,
+                    "fields": [n for f in group["fields"] if (n := own.get(f, f))],
+                },
+            )
+            for title, group in groups
+        ]
 
     def save_model(
         self,
@@ -83,23 +152,50 @@ class ScheduleAdmin(_Admin):
             and changed & {"cron", "schedule_type"}
             and "next_run" not in changed
         ):
-            obj.next_run = None  # type: ignore[assignment]
+            obj.next_run = None
         super().save_model(request, obj, form, change)
+
+    @admin.display(description="args")
+    def shown_args(self, row: Schedule) -> str:
+        return contents.show(row.args, contents.JSON, masked=True) if row.args else "-"
+
+    @admin.display(description="kwargs")
+    def shown_kwargs(self, row: Schedule) -> str:
+        text = row.kwargs
+        return contents.show(text, contents.JSON, masked=True) if text else "-"
 
     @admin.display(description="last run")
     def last_run(self, row: Any) -> str:
-        success = getattr(row, "last_success", None)
+        if not row.task:
+            return "-"
+        success = _last_success(row)
         if success is None:
-            return row.task or "-"
+            return str(row.task)
         page = "success" if success else "failure"
-        url = reverse(f"{self.admin_site.name}:qcore_{page}_change", args=[row.task])
+        name = f"{self.admin_site.name}:qcore_{page}_change"
+        try:
+            url = reverse(name, args=[row.task])
+        except NoReverseMatch:  # a site that has no pages of results
+            return str(row.task)
         return format_html('<a href="{}">{}</a>', url, row.task)
 
     @admin.display(description="success", boolean=True)
     def succeeded(self, row: Any) -> bool | None:
-        succeeded: bool | None = row.last_success
-        return succeeded
+        return _last_success(row)
+
+    @admin.display(description="error")
+    def shown_error(self, row: Schedule) -> str:
+        return mask_url(row.error) or "-"
 
     @admin.display(description="error")
     def short_error(self, row: Schedule) -> str:
-        return row.error if len(row.error) <= SHORT else f"{row.error[: SHORT - 1]}…"
+        error = mask_url(row.error)
+        return error if len(error) <= SHORT else f"{error[: SHORT - 1]}…"
+
+
+def _last_success(row: Any) -> bool | None:
+    """Return whether the last run succeeded; lists have looked that up already."""
+    if not hasattr(row, "last_success"):
+        row.last_success = last_successes([row.task]).get(row.task)
+    found: bool | None = row.last_success
+    return found

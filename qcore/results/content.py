@@ -14,6 +14,7 @@ from typing import Any, cast
 import msgspec
 
 from ..errors import BadPackage, StoreError
+from ..masking import mask_url
 from ..serializers import describe, get_serializer
 
 JSON = "json"
@@ -90,7 +91,7 @@ def show(text: str, content: str, *, masked: bool = False) -> str:
     With ``masked``, what looks like a secret is shown as ``***``.
     """
     if content == TEXT:
-        return text
+        return mask_url(text) if masked else text
     if content == JOINED:
         try:
             parts = _split_parts(text)

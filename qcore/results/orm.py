@@ -109,7 +109,7 @@ class OrmStore(ResultStore):
 
     def quarantine(self, queue: str, package: bytes, reason: str, detail: str) -> None:
         with self._errors("quarantine a package"):
-            Quarantine.objects.using(self.database).create(
+            Quarantine.objects.using(router.db_for_write(Quarantine)).create(
                 queue=clip(queue, 255),
                 reason=reason,
                 detail=storable(detail),

@@ -186,14 +186,18 @@ def zone_of(conf: Conf) -> dt.tzinfo | None:
 def _decode_args(text: str) -> list[Any]:
     value = _decode(text, "args", '[1, "two"]') if text.strip() else []
     if not isinstance(value, list):
-        raise EnqueueError(f'args is {text!r}, expected a JSON list like [1, "two"].')
+        raise EnqueueError(
+            f'args is {type(value).__name__}, expected a JSON list like [1, "two"].'
+        )
     return value
 
 
 def _decode_kwargs(text: str) -> dict[str, Any]:
     value = _decode(text, "kwargs", '{"x": 1}') if text.strip() else {}
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        raise EnqueueError(f'kwargs is {text!r}, expected JSON like {{"x": 1}}.')
+        raise EnqueueError(
+            f'kwargs is {type(value).__name__}, expected JSON like {{"x": 1}}.'
+        )
     return cast("dict[str, Any]", value)
 
 

@@ -21,7 +21,7 @@ from typing import Protocol
 import msgspec
 
 from ..errors import BadPackage, ConfigError, SerializeError, did_you_mean
-from ..masking import mask_arguments, mask_url
+from ..masking import mask_arguments
 from .jsontags import MAX_DEPTH, UNREADABLE, tag, tag_surrogates, untag
 from .refusals import Refused, TooDeep, refusal
 
@@ -142,16 +142,13 @@ def describe(
 ) -> str:
     """Return a stored payload as text for people; a pickle is never opened.
 
-    A payload of more than ``limit`` bytes is shown as the beginning of its JSON. With
-    ``masked``, what looks like a secret is shown as ``***``.
+    Of a payload of more than ``limit`` bytes the beginning is shown. With ``masked``,
+    what looks like a secret is shown as ``***``.
     """
     if name != "json":
         return f"<{name}, {len(data)} bytes, not shown>"
-    if len(data) > limit:
-        beginning = data[:limit].decode(errors="replace")
-        if masked:
-            beginning = mask_url(beginning)
-        return f"{beginning}… ({len(data)} bytes)"
+    if len(data) > limit and not masked:
+        return f"{data[:limit].decode(errors='replace')}… ({len(data)} bytes)"
     try:
         value = _SERIALIZERS["json"].loads(data)
     except BadPackage:
@@ -159,6 +156,9 @@ def describe(
     try:
         if masked:
             value = mask_arguments(value)
+        if len(data) > limit:
+            # whole, for the beginning of a name and its secret may be cut apart
+            return f"{repr(value)[:limit]}… ({len(data)} bytes)"
         return pprint.pformat(value, width=88, sort_dicts=False)
     except (RecursionError, ValueError):  # an integer of more than 4300 digits
-        return data.decode()
+        return f"<unreadable json, {len(data)} bytes>" if masked else data.decode()

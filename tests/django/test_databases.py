@@ -16,6 +16,7 @@ FILES = [
     "test_store_orm.py",
     "test_scheduler.py",
     "test_admin.py",
+    "test_admin_pages.py",
 ]
 
 

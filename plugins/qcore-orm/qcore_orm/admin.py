@@ -1,22 +1,25 @@
 """Queued tasks in the admin: what waits in the broker's table, read-only.
 
-Packages are verified and their header is decoded; bodies are not: nothing that was
-pickled is ever loaded here.
+Packages are verified and their header is decoded; nothing that was pickled is ever
+loaded here. Arguments are for those who may see them, and without the secrets that can be
+told by their names.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.template.defaultfilters import filesizeformat
 from django.utils.formats import date_format
 from django.utils.timezone import localtime
 
+from qcore.admin.base import QcoreAdmin, may_see_arguments
 from qcore.current import current
 from qcore.errors import PackageError, QcoreError
+from qcore.results.content import show_part
 
 from .models import OrmQ
 
@@ -24,16 +27,15 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
     from django.http import HttpRequest
 
-    ModelAdmin = admin.ModelAdmin[OrmQ]
-else:
-    ModelAdmin = admin.ModelAdmin
-
-#: Characters of a body that the page of one task shows.
+#: Characters of arguments that the page of one task shows.
 SHOWN = 4000
+
+#: What is shown to those only who have a permission for it.
+_ARGUMENTS = ("shown_args", "shown_kwargs")
 
 
 @admin.register(OrmQ)
-class QueueAdmin(ModelAdmin):
+class QueueAdmin(QcoreAdmin):
     """Looks at the broker's own database, and only where it is the broker."""
 
     list_display = (
@@ -64,7 +66,8 @@ class QueueAdmin(ModelAdmin):
         "visible_from",
         "locked",
         "size",
-        "body",
+        "links",
+        *_ARGUMENTS,
     )
 
     # -- columns ---------------------------------------------------------------
@@ -103,23 +106,32 @@ class QueueAdmin(ModelAdmin):
     def size(self, row: OrmQ) -> str:
         return filesizeformat(len(row.payload))
 
-    @admin.display(description="arguments")
-    def body(self, row: OrmQ) -> str | None:
+    @admin.display(description="links that follow")
+    def links(self, row: OrmQ) -> int | None:
         task = row.task
-        if isinstance(task, PackageError):
-            return None
-        if task.content != "json":
-            return f"{len(task.body):,} bytes of {task.content}, not loaded here"
-        text = task.body.decode("utf-8", "replace")
-        return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+        return None if isinstance(task, PackageError) else task.links
+
+    @admin.display(description="positional arguments")
+    def shown_args(self, row: OrmQ) -> str | None:
+        return _argument(row, 0)
+
+    @admin.display(description="keyword arguments")
+    def shown_kwargs(self, row: OrmQ) -> str | None:
+        return _argument(row, 1)
+
+    def get_fields(self, request: HttpRequest, obj: OrmQ | None = None) -> Any:
+        """Return what the page of a task shows; arguments need their own permission."""
+        may_see = may_see_arguments(request)
+        return [name for name in self.fields if may_see or name not in _ARGUMENTS]
 
     # -- whose table, and for whom -----------------------------------------------
     def get_queryset(self, request: HttpRequest) -> QuerySet[OrmQ]:
-        return (
-            super()
-            .get_queryset(request)
-            .using(current.conf.options.get("orm") or "default")
-        )
+        rows: QuerySet[OrmQ] = super().get_queryset(request)
+        return rows.using(_database())
+
+    def delete_model(self, request: HttpRequest, obj: OrmQ) -> None:
+        """Delete it where it is queued: a router may name another database."""
+        obj.delete(using=_database())
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return _is_broker() and super().has_module_permission(request)
@@ -149,6 +161,21 @@ def _is_broker() -> bool:
         return current.conf.selects("orm")
     except QcoreError:
         return False
+
+
+def _database() -> str:
+    return current.conf.options.get("orm") or "default"
+
+
+def _argument(row: OrmQ, index: int) -> str | None:
+    """Return one part of a call as text, without its secrets."""
+    task = row.task
+    if isinstance(task, PackageError):
+        return None
+    if task.content != "json":
+        return f"{len(task.body):,} bytes of {task.content}, not loaded here"
+    text = show_part(task.body.decode(errors="replace"), task.content, index)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 def _moment(seconds: float) -> str:

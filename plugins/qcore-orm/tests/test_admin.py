@@ -65,7 +65,7 @@ def test_the_list_shows_headers_and_marks_the_unreadable(admin_client, rows):
 
 
 def test_the_page_of_a_task_shows_json_and_no_pickle(admin_client, rows):
-    assert "[[2,3],{}]" in page_of(admin_client, rows["json"]).content.decode()
+    assert "[2, 3]" in page_of(admin_client, rows["json"]).content.decode()
     assert "2026-01-01 00:00:00" in page_of(admin_client, rows["json"]).content.decode()
     text = page_of(admin_client, rows["pickle"]).content.decode()
     assert "None" not in text
@@ -93,7 +93,7 @@ def test_locked_means_claimed_and_in_force(rows):
 def test_long_bodies_are_cut(rows):
     page = admin.site._registry[OrmQ]
     long = queue(package(body=b'[["' + b"x" * 9000 + b'"],{}]'))
-    assert len(page.body(long)) == 4003
+    assert len(page.shown_args(long)) == 4003
 
 
 def test_tasks_can_be_deleted_and_neither_added_nor_changed(admin_client, rows):
