@@ -2,7 +2,8 @@
 
 A map of the package, from the bottom up; imports only ever point down it::
 
-    errors  findings  masking  names  conf  envelope  serializers  signing  hookspecs
+    errors  findings  masking  printable  logs  names  conf  envelope
+    serializers  signing  hookspecs
     plugins  current  signals  tasks  compose                            the API
     brokers  results  caches  reporters  schedules                       the contracts
     engine                                                               the processes

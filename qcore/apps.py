@@ -28,6 +28,7 @@ class QcoreConfig(AppConfig):
     verbose_name = lazystr(_Label())
 
     def ready(self) -> None:
-        """Register the system checks; mask the secrets of Q_CLUSTER on error pages."""
+        """Register the system checks; keep secrets off error pages, escapes off the log."""
         import_module("qcore.checks")
+        import_module("qcore.logs").keep_printable()
         import_module("qcore.debug").mask_error_pages()

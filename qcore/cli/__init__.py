@@ -28,6 +28,7 @@ from . import (
     quarantine,
 )
 from .exits import EPILOG, INTERRUPTED, OK, USAGE, code_of
+from .output import complain
 
 
 class Verb(Protocol):
@@ -147,7 +148,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except QcoreError as error:
         if options.traceback:
             raise
-        sys.stderr.write(f"qcore {options.verb}: {error}\n")
+        complain(f"qcore {options.verb}: {error}\n")
         return code_of(error)
 
 
@@ -166,5 +167,5 @@ def _run(options: argparse.Namespace) -> int:
         if options.traceback:
             raise
         text, code = told(error)
-        sys.stderr.write(f"qcore {options.verb}: {text}\n")
+        complain(f"qcore {options.verb}: {text}\n")
         return code

@@ -9,13 +9,12 @@ touched, but they share processors, broker and database with it.
 from __future__ import annotations
 
 import os
-import sys
 from argparse import ArgumentParser, Namespace
 from typing import TextIO
 
 from .exits import REFUSED, USAGE
 from .numbers import whole
-from .output import add_json
+from .output import add_json, complain
 
 HELP = "measure rates, latency, memory and CPU with this project's settings"
 _PARTS = ("start", "latency", "enqueue", "batch", "drain")
@@ -56,14 +55,14 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace, out: TextIO) -> int:
     """Measure; 75 says that the broker cannot be reached."""
     if not hasattr(os, "fork"):
-        sys.stderr.write(
+        complain(
             "qcore bench needs Linux or macOS, as the cluster that it measures does.\n"
         )
         return REFUSED
     from ..doctor.tables import faults
 
     if found := list(faults()):
-        sys.stderr.write("".join(f"error: {fault}\n" for fault in found))
+        complain("".join(f"error: {fault}\n" for fault in found))
         return USAGE
     from ..bench.runner import run as run_bench
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from argparse import ArgumentParser, Namespace
 from typing import TextIO
 
 from .exits import REFUSED, USAGE
+from .output import complain, write_lines
 
 HELP = "run a cluster"
 
@@ -30,7 +30,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace, out: TextIO) -> int:
     """Check the settings, say what will run, and run it."""
     if not hasattr(os, "fork"):
-        sys.stderr.write(
+        complain(
             "qcore cluster needs Linux or macOS: its processes are forks of one"
             " another. Here, Q_CLUSTER['sync'] = True runs tasks in the caller.\n"
         )
@@ -46,7 +46,7 @@ def run(options: Namespace, out: TextIO) -> int:
     from . import banner
 
     _log_to_terminal(current.conf.log_level)
-    out.write("".join(f"{line}\n" for line in banner.lines()))
+    write_lines(out, banner.lines())
     out.flush()
     # the banner has connected; forks must not inherit what is open
     current.close()
@@ -61,7 +61,7 @@ def _passes_checks() -> bool:
     for message in sorted(messages, key=lambda message: -message.level):
         level = "error" if message.is_serious() else "warning"
         hint = f"\n  {message.hint}" if message.hint else ""
-        sys.stderr.write(f"{level} ({message.id}): {message.msg}{hint}\n")
+        complain(f"{level} ({message.id}): {message.msg}{hint}\n")
     return not any(message.is_serious() for message in messages)
 
 
@@ -77,10 +77,10 @@ def _finds_tables() -> bool:
     try:
         found = list(faults())
     except Error as error:
-        sys.stderr.write(f"warning: the tables are not checked: {_first_line(error)}\n")
+        complain(f"warning: the tables are not checked: {_first_line(error)}\n")
         return True
     for fault in found:
-        sys.stderr.write(f"error: {fault}\n")
+        complain(f"error: {fault}\n")
     return not found
 
 
@@ -92,10 +92,13 @@ def _first_line(error: Exception) -> str:
 
 def _log_to_terminal(level: str) -> None:
     """Write the log of qcore to stderr, where the project has configured none."""
+    from ..logs import keep_printable
+
     logger = logging.getLogger("qcore")
     if logger.hasHandlers():
         return
     handler = logging.StreamHandler()
+    keep_printable(handler)
     handler.setFormatter(
         logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
     )

@@ -1,11 +1,19 @@
-"""What verbs write: text, or JSON that never has anything else beside it."""
+"""What verbs write: text, or JSON that never has anything else beside it.
+
+Every verb writes through here, so that nothing that others have written acts on the
+terminal: see ``printable``. JSON escapes it by itself.
+"""
 
 from __future__ import annotations
 
 import json
+import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from typing import Any, TextIO
+
+from ..monitor.text import COLOUR
+from ..printable import printable, printable_lines
 
 
 def add_json(parser: ArgumentParser) -> None:
@@ -16,8 +24,21 @@ def add_json(parser: ArgumentParser) -> None:
 
 
 def write_lines(out: TextIO, lines: Sequence[str]) -> None:
-    """Write lines of text."""
-    out.write("".join(f"{line}\n" for line in lines))
+    """Write lines of text, which may have the colours of ``monitor.text.Paint``."""
+    out.write("".join(f"{_line(line)}\n" for line in lines))
+
+
+def _line(text: str) -> str:
+    if text.isprintable():
+        return text
+    # what stands at odd places is a colour
+    parts = COLOUR.split(text)
+    return "".join(p if n % 2 else printable(p) for n, p in enumerate(parts))
+
+
+def complain(text: str) -> None:
+    """Write to stderr what is wrong, or what has to be asked; it ends its lines itself."""
+    sys.stderr.write(printable_lines(text))
 
 
 def write_json(out: TextIO, document: dict[str, Any]) -> None:

@@ -8,13 +8,12 @@ their README.md says what to replace. Works outside of a Django project.
 from __future__ import annotations
 
 import shlex
-import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TextIO
 
 from .exits import OK, REFUSED
-from .output import write_lines
+from .output import complain, write_lines
 
 HELP = "write a plugin of your own"
 
@@ -61,7 +60,7 @@ def run(options: Namespace, out: TextIO) -> int:
         raise ConfigError(f"--path: there is no folder {options.path}. Make it first.")
     folder = options.path / made.distribution
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        sys.stderr.write(
+        complain(
             f"qcore plugin new: {folder} is there already, and nothing is overwritten."
             " Choose another name, or another place with --path.\n"
         )

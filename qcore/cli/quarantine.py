@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from ..errors import ConfigError, EnqueueError, QcoreError
 from .exits import FAILURE, OK
-from .output import add_json, write_json, write_lines
+from .output import add_json, complain, write_json, write_lines
 
 if TYPE_CHECKING:
     from ..envelope import Task
@@ -128,7 +128,7 @@ def _resign(options: Namespace, out: TextIO) -> int:
     tasks = [(one, _task_of(one)) for one in _wanted(options)]
     if not options.yes:
         lines = [f"{one.pk}: {t.func} on {t.queue!r}, id={t.id}" for one, t in tasks]
-        sys.stderr.write("".join(f"{line}\n" for line in lines))
+        complain("".join(f"{line}\n" for line in lines))
     question = (
         f"Nobody has proved where {'they come' if len(tasks) > 1 else 'it comes'} from."
         f" Sign {plural(len(tasks), 'package')} with the key in use, and run it?"
@@ -140,7 +140,7 @@ def _resign(options: Namespace, out: TextIO) -> int:
         try:
             _send(one, task)
         except QcoreError as error:
-            sys.stderr.write(f"qcore quarantine: {one.pk} is not sent: {error}\n")
+            complain(f"qcore quarantine: {one.pk} is not sent: {error}\n")
             code = FAILURE
         else:
             sent.append(_described(one) | {"task_id": task.id})
@@ -257,11 +257,11 @@ def _confirms(question: str, options: Namespace) -> bool:
         raise ConfigError(
             f"nobody is there to be asked: {question} Add --yes if that is what you want."
         )
-    sys.stderr.write(f"{question} Type yes: ")
+    complain(f"{question} Type yes: ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() == "yes":
         return True
-    sys.stderr.write("nothing was changed\n")
+    complain("nothing was changed\n")
     return False
 
 

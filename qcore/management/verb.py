@@ -13,6 +13,7 @@ from ..cli import Verb
 from ..cli.exits import OK
 from ..cli.project import told
 from ..errors import QcoreError
+from ..printable import printable_lines
 
 
 class VerbCommand(BaseCommand):
@@ -33,7 +34,7 @@ class VerbCommand(BaseCommand):
             self.code = self.verb.run(Namespace(**options), cast("TextIO", self.stdout))
         except (Error, QcoreError) as error:
             text, code = told(error)
-            raise CommandError(text, returncode=code) from error
+            raise CommandError(printable_lines(text), returncode=code) from error
 
     def run_from_argv(self, argv: list[str]) -> None:
         super().run_from_argv(argv)

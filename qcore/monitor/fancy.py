@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TextIO
+from typing import Any, TextIO
 
 from rich.console import Console, Group, RenderableType
 from rich.layout import Layout
@@ -12,6 +12,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from ..printable import printable
 from ..status import Snapshot
 from .fit import choose, shares
 from .live import FOOTER, watch
@@ -22,6 +23,11 @@ _COLOUR = {"idle": "green", "busy": "yellow", "following up": "cyan", "ending": 
 # Lines of a cluster besides its workers: two of its frame, the totals, the heading.
 _AROUND = 4
 _RIGHT = {"#", "PID", "FOR", "MEMORY", "DONE"}
+
+
+def _text(text: str, style: str = "", **options: Any) -> Text:
+    """Return a text of rich's that is printable: rich lets escape sequences through."""
+    return Text(printable(text), style, **options)
 
 
 def watch_boxes(look: Callable[[], View], interval: float, out: TextIO) -> None:
@@ -39,18 +45,18 @@ def watch_boxes(look: Callable[[], View], interval: float, out: TextIO) -> None:
 def _page(body: RenderableType) -> RenderableType:
     """Return what fills the terminal: a body, cut off where it is longer, and a footer."""
     page = Layout()
-    footer = Layout(Text(FOOTER, style="dim"), size=1)
+    footer = Layout(_text(FOOTER, style="dim"), size=1)
     page.split_column(Layout(body), footer)
     return page
 
 
 def boxes(view: View, height: int | None = None) -> RenderableType:
     """Return a View as something that rich can print, in ``height`` lines if it can be."""
-    parts: list[RenderableType] = [Text(title(view), style="bold", no_wrap=True)]
+    parts: list[RenderableType] = [_text(title(view), style="bold", no_wrap=True)]
     if view.problem:
-        parts.append(Panel(Text(view.problem), title="problem", border_style="red"))
+        parts.append(Panel(_text(view.problem), title="problem", border_style="red"))
     else:
-        parts.append(Text(queue_line(view), no_wrap=True))
+        parts.append(_text(queue_line(view), no_wrap=True))
         rows = [len(cluster.workers) for cluster in view.clusters]
         if height is not None:
             around = sum(_AROUND + bool(c.problem) for c in view.clusters)
@@ -58,13 +64,13 @@ def boxes(view: View, height: int | None = None) -> RenderableType:
         parts += [
             _cluster(view, cluster, share)
             for cluster, share in zip(view.clusters, rows, strict=True)
-        ] or [Panel(Text(empty(view)), border_style="yellow")]
+        ] or [Panel(_text(empty(view)), border_style="yellow")]
     return Group(*parts)
 
 
 def _cluster(view: View, cluster: Snapshot, share: int) -> RenderableType:
     told = totals(cluster, view.rates[cluster.cluster])
-    summary = Text(told, no_wrap=True, overflow="ellipsis")
+    summary = _text(told, no_wrap=True, overflow="ellipsis")
     shown, more = choose(cluster.workers, share)
     workers = Table(box=None, pad_edge=False, header_style="dim", expand=True)
     for name in HEADING:
@@ -76,18 +82,18 @@ def _cluster(view: View, cluster: Snapshot, share: int) -> RenderableType:
             overflow="ellipsis",
         )
     for worker in shown:
-        cells = [Text(cell) for cell in row(worker)]
+        cells = [_text(cell) for cell in row(worker)]
         cells[2].stylize(_COLOUR.get(worker.state, "red"))
         workers.add_row(*cells)
     body: list[RenderableType] = [summary, workers]
     if cluster.problem:
-        problem = Text(cluster.problem, "red", no_wrap=True, overflow="ellipsis")
+        problem = _text(cluster.problem, "red", no_wrap=True, overflow="ellipsis")
         body.insert(0, problem)
     if more:
-        body.append(Text(more, style="dim"))
+        body.append(_text(more, style="dim"))
     return Panel(
         Group(*body),
-        title=Text(headline(cluster, view.at)),
+        title=_text(headline(cluster, view.at)),
         title_align="left",
         subtitle=f"{busy(cluster)} of {len(cluster.workers)} workers busy",
         subtitle_align="right",

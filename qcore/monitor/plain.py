@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from ..printable import printable
 from ..status import Snapshot, WorkerStatus
 from .fit import choose, shares
 from .look import View
@@ -146,6 +147,6 @@ def _cluster(
     lines.append(paint(heading, "dim"))
     for line, worker in zip(body, workers, strict=True):
         colour = _COLOUR.get(worker.state, "red")
-        painted = paint(worker.state, colour)
-        lines.append(line.replace(f" {worker.state}", f" {painted}", 1))
+        state = printable(worker.state)
+        lines.append(line.replace(f" {state}", f" {paint(state, colour)}", 1))
     return [*lines, clip(f"  {more}", width)] if more else lines

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Sequence
 from typing import TextIO
+
+from ..printable import printable
 
 #: What stands for a value that is not there.
 NOTHING = "-"
@@ -16,6 +19,8 @@ _UNITS = (
     (60, "min", 1, "s"),
 )
 _COLOURS = {"red": 31, "green": 32, "yellow": 33, "cyan": 36, "bold": 1, "dim": 2}
+#: What ``Paint`` writes before and after a text.
+COLOUR = re.compile(rf"(\x1b\[(?:0|{'|'.join(map(str, _COLOURS.values()))})m)")
 
 
 def seconds(value: float | None) -> str:
@@ -66,6 +71,7 @@ def plural(count: int, noun: str) -> str:
 
 def clip(text: str, width: int) -> str:
     """Cut a text to ``width`` columns; three dots tell that it was longer."""
+    text = printable(text)
     if len(text) <= width:
         return text
     return f"{text[: width - 3]}..." if width > 3 else text[: max(width, 0)]
@@ -79,6 +85,7 @@ def bar(part: float, whole: float, width: int) -> str:
 
 def facts(pairs: Sequence[tuple[str, str]], indent: str = "  ") -> list[str]:
     """Return one line for each label and its value, the values below each other."""
+    pairs = [(printable(label), printable(value)) for label, value in pairs]
     wide = max((len(label) for label, _ in pairs), default=0)
     return [f"{indent}{label:<{wide}}  {value}".rstrip() for label, value in pairs]
 
@@ -102,6 +109,7 @@ def table(
     """
     if not rows:
         return []
+    rows = [[printable(cell) for cell in row] for row in rows]
     wide = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     if flexible is not None and width is not None:
         others = sum(wide) - wide[flexible] + 2 * (len(wide) - 1) + len(indent)
@@ -130,7 +138,8 @@ class Paint:
         )
 
     def __call__(self, text: str, colour: str) -> str:
-        """Return the text in a colour, or as it is."""
+        """Return the text in a colour, or none; printable."""
+        text = printable(text)
         if not self.on:
             return text
         return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m"

@@ -1,0 +1,73 @@
+"""The log of qcore: nothing in it acts on a terminal or forges a line.
+
+A filter on each logger, and not on a handler, for handlers are the project's.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from .printable import printable, printable_lines
+
+#: Every logger of the core and of the plugins that come with it; a test reads the sources.
+LOGGERS = (
+    "qcore.broker",
+    "qcore.cluster",
+    "qcore.current",
+    "qcore.dispatcher",
+    "qcore.doctor",
+    "qcore.herald",
+    "qcore.keeper",
+    "qcore.orm",
+    "qcore.plugins",
+    "qcore.pusher",
+    "qcore.recorder",
+    "qcore.reporter",
+    "qcore.reporter.rollbar",
+    "qcore.reporter.sentry",
+    "qcore.scheduler",
+    "qcore.sending",
+    "qcore.sentinel",
+    "qcore.timer",
+    "qcore.worker",
+)
+
+_plain = logging.Formatter()
+
+
+class PrintableFilter(logging.Filter):
+    """Lets every record through, its message as one printable line.
+
+    The text of a traceback keeps its lines. A record that is printable as it is, as
+    nearly all are, keeps its message and its arguments apart.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Make a record printable, in place."""
+        try:
+            message = record.getMessage()
+        except Exception:  # noqa: BLE001 - the handler tells of it, as always
+            return True
+        if not message.isprintable():
+            record.msg, record.args = printable(message), None
+        if record.exc_info and not record.exc_text:
+            trace = _plain.formatException(record.exc_info)
+            shown = printable_lines(trace)
+            if shown != trace:
+                record.exc_text = shown  # which formatters then use
+        return True
+
+
+_filter = PrintableFilter()
+
+
+def keep_printable(*others: logging.Handler) -> None:
+    """Have all loggers of qcore write what is printable, and these handlers, too.
+
+    Args:
+        others: handlers that get the records of other loggers besides.
+    """
+    for name in LOGGERS:
+        logging.getLogger(name).addFilter(_filter)  # once, however often it is added
+    for handler in others:
+        handler.addFilter(_filter)
