@@ -152,7 +152,7 @@ class ScheduleAdmin(QcoreAdmin):
             and changed & {"cron", "schedule_type"}
             and "next_run" not in changed
         ):
-            obj.next_run = None
+            obj.next_run = None  # type: ignore[assignment]
         super().save_model(request, obj, form, change)
 
     @admin.display(description="args")
