@@ -10,13 +10,10 @@ import asyncio
 import inspect
 import logging
 import os
-import signal
-import threading
 import time
 import traceback
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
-from types import FrameType, TracebackType
+from collections.abc import Callable
+from types import TracebackType
 from typing import Any
 
 import msgspec
@@ -36,16 +33,13 @@ from ..serializers import get_serializer
 from .builder import Running, is_allowed
 from .forks import end_if_forked
 from .functions import resolve
+from .timeouts import out_of_time, postpone, soft_timeout
 
 logger = logging.getLogger("qcore.worker")
 
 #: Characters of an error's text that are kept: its first and its last half, since a
 #: traceback begins with the caller and ends with the culprit.
 MAX_ERROR = 64 * 1024
-
-#: Seconds between the cancelling of a coroutine and the alarm that interrupts one
-#: which keeps the event loop to itself. Less than any sensible ``grace``.
-_SECOND_BELL = 0.2
 
 
 class Attempt(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -171,17 +165,16 @@ def _timed(
 
 async def _within(task: Task, coroutine: Any, seconds: float | None) -> Any:
     """Await a coroutine; a time-out cancels it, so that its clean-up runs."""
-    left = _postpone_alarm() or seconds
-    owner = os.getpid()
+    # no alarm is set in another thread than the main one: there this clock is all
+    left, said = postpone() or (seconds, seconds)
     try:
         async with asyncio.timeout(left) as limit:
             return await coroutine
     except TimeoutError as error:
         if limit.expired():
-            raise _out_of_time(seconds) from error
+            raise out_of_time(said) from error
         raise
     finally:
-        end_if_forked(owner, task)  # before asyncio ends what it shares with its parent
         _name_unfinished(task)
 
 
@@ -198,47 +191,6 @@ def _name_unfinished(task: Task) -> None:
 
 def _name(coroutine: object) -> str:
     return getattr(coroutine, "__qualname__", type(coroutine).__name__)
-
-
-def _postpone_alarm() -> float | None:
-    """Put the alarm off, so that asyncio's own clock comes first.
-
-    Returns the seconds that were left, or None where no alarm is set.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        return None
-    left, _ = signal.getitimer(signal.ITIMER_REAL)
-    if not left:
-        return None
-    signal.setitimer(signal.ITIMER_REAL, left + _SECOND_BELL)
-    return left
-
-
-@contextmanager
-def soft_timeout(seconds: float | None) -> Generator[None]:
-    """Raise ``TaskTimeout`` in the block after ``seconds``; None means never.
-
-    It needs the main thread and a POSIX system; elsewhere it does nothing. Code that
-    holds the interpreter is beyond it: there the sentinel's SIGKILL ends the worker.
-    """
-    if seconds is None or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def ring(_signum: int, _frame: FrameType | None) -> None:
-        raise _out_of_time(seconds)
-
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-
-def _out_of_time(seconds: float | None) -> TaskTimeout:
-    return TaskTimeout(f"the task was stopped after its timeout of {seconds} s")
 
 
 # -- outcome -----------------------------------------------------------------------

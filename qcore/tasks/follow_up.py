@@ -15,9 +15,10 @@ from ..envelope import Result
 from ..errors import TaskStopped
 from ..results.moments import moment
 from ..serializers import get_serializer
-from .execution import decode, soft_timeout
+from .execution import decode
 from .forks import end_if_forked
 from .functions import resolve
+from .timeouts import soft_timeout
 
 logger = logging.getLogger("qcore.worker")
 
