@@ -10,6 +10,7 @@
     │   └── PluginConflict        two plugins give the same thing, or claim the same setting
     ├── BrokerError
     │   ├── BrokerUnavailable     the service cannot be reached, now; trying again may help
+    │   │   └── NoReply           a call was sent, and whether it was done is not known
     │   ├── PayloadTooLarge       a package is over the limit of the service
     │   └── Unsupported           the broker does not have this capability
     ├── EnqueueError              a task cannot be sent as it is; raised at the call
@@ -61,11 +62,40 @@ class PluginConflict(PluginError):
 
 
 class BrokerError(QcoreError):
-    """A queue service refused or failed."""
+    """A queue service refused or failed.
+
+    The error of a call that sends says how far the call came. Of its packages, in their
+    order, the first ``stored`` are stored, the next ``unsure`` may be, and the rest is
+    not. ``task_ids`` are the ids of the tasks in the same order, where tasks were sent
+    and not bare packages.
+    """
+
+    stored: int = 0
+    unsure: int = 0
+    task_ids: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """Return what happened, and how far the call came where it came anywhere."""
+        text = super().__str__()
+        if not (self.stored or self.unsure):
+            return text
+        if (self.stored, self.unsure) == (0, 1):
+            return f"{text} It is not known whether the package is stored."
+        return (
+            f"{text} Of the packages of this call {self.stored:,} are stored, of"
+            f" {self.unsure:,} more it is not known, and the rest is not stored."
+        )
 
 
 class BrokerUnavailable(BrokerError):
     """The queue service cannot be reached; the same call may succeed later."""
+
+
+class NoReply(BrokerUnavailable):
+    """A call was sent and its reply did not come: whether it was done is not known.
+
+    To send the same packages again may store them twice.
+    """
 
 
 class PayloadTooLarge(BrokerError):

@@ -87,7 +87,8 @@ class Broker:
         Raises:
             PayloadTooLarge: before anything is sent.
             Unsupported: ``delay`` without the capability.
-            BrokerUnavailable: nothing is known to have been stored.
+            NoReply: whether it is stored is not known; ``unsure`` is 1.
+            BrokerUnavailable: it is not stored.
         """
         return self.enqueue_many([package], delay=delay)[0]
 
@@ -95,7 +96,12 @@ class Broker:
         """Store several packages, in order, with as few round trips as possible.
 
         There may be more than ``max_batch``, or none. One that is over
-        ``max_payload`` refuses all. Returns one id for each; raises as ``enqueue``.
+        ``max_payload`` refuses all. Returns one id for each.
+
+        Raises:
+            BrokerError: as ``enqueue``. Its ``stored`` says how many of the packages are
+                stored, from the first on, and ``unsure`` of how many more it is not
+                known; see ``qcore.brokers.tools.send_parts``.
         """
         raise NotImplementedError(f"{type(self).__name__} must implement enqueue_many")
 

@@ -6,8 +6,10 @@ For authors of brokers. Nothing here knows a service.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import TypeVar
+
+from ..errors import BrokerError, NoReply
 
 T = TypeVar("T")
 Id = TypeVar("Id", bound=Hashable)
@@ -72,6 +74,30 @@ def by_attempt(
     for attempt, those in ids.items():
         for part in chunks(list(those), size):
             yield attempt, part
+
+
+def send_parts(
+    parts: Iterable[Sequence[bytes]], send: Callable[[Sequence[bytes]], list[str]]
+) -> list[str]:
+    """Send packages part by part; an error says how far that came.
+
+    Args:
+        parts: the packages, in parts that the service takes in one call.
+        send: stores all packages of a part, or none, and returns their ids.
+
+    Raises:
+        BrokerError: as ``send``, with ``stored`` and ``unsure``.
+    """
+    ids: list[str] = []
+    for part in parts:
+        try:
+            ids += send(part)
+        except BrokerError as error:
+            error.stored += len(ids)
+            if isinstance(error, NoReply) and not error.unsure:
+                error.unsure = len(part)
+            raise
+    return ids
 
 
 def reply_seconds(base: float, sent_bytes: int) -> float:

@@ -51,6 +51,7 @@ def async_task(func: Function, *args: Any, **kwargs: Any) -> str:
 
     Raises:
         EnqueueError: the function or an argument cannot be sent, or an option is wrong.
+        NoReply: whether the task was sent is not known; ``error.task_ids`` has its id.
         BrokerUnavailable: the queue cannot be reached; nothing was sent.
     """
     kwargs, options = split_options(kwargs)
@@ -81,6 +82,8 @@ def async_task_many(
 
     Raises:
         EnqueueError: the function or an argument cannot be sent; nothing was sent.
+        BrokerError: the queue failed. Of ``error.task_ids`` the first ``error.stored``
+            were sent, of the next ``error.unsure`` it is not known, the rest was not.
     """
     rest, options = split_options(options)
     if rest:

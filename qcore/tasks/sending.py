@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..current import current
+from ..errors import BrokerError
 
 if TYPE_CHECKING:
     from ..brokers.base import Broker
@@ -39,7 +40,8 @@ def send(
         commit: "on_commit" or "now"; None means the setting.
 
     Raises:
-        BrokerError: nothing was sent (where nothing was waited for).
+        BrokerError: where nothing was waited for. It says how many packages are stored,
+            of how many that is not known, and the ids of their tasks.
         EnqueueError: a package is over the broker's limit.
     """
     if not tasks:
@@ -85,10 +87,14 @@ def _named(tasks: Sequence[Task]) -> str:
 def _deliver(
     broker: Broker, packages: Sequence[bytes], tasks: Sequence[Task], delay: float
 ) -> None:
-    if len(packages) == 1:
-        broker.enqueue(packages[0], delay=delay)
-    else:
-        broker.enqueue_many(packages, delay=delay)
+    try:
+        if len(packages) == 1:
+            broker.enqueue(packages[0], delay=delay)
+        else:
+            broker.enqueue_many(packages, delay=delay)
+    except BrokerError as error:
+        error.task_ids = tuple(task.id for task in tasks)
+        raise
     registry = current.registry
     if registry.observed("qcore_task_enqueued"):
         for task in tasks:

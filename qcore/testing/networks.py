@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import pytest
 
 from ..brokers.base import Broker
-from ..errors import BrokerError, BrokerUnavailable, TaskTimeout
+from ..errors import BrokerError, BrokerUnavailable, NoReply, TaskTimeout
 from .proxy import FaultProxy, Mode
 
 if TYPE_CHECKING:
@@ -41,6 +41,10 @@ _CALLS: dict[str, Callable[[Broker], object]] = {
     "enqueue": lambda broker: broker.enqueue(b"garbled"),
     "queue_size": lambda broker: broker.queue_size(),
 }
+_SENDS: list[tuple[Callable[[Broker], object], int]] = [
+    (lambda broker: broker.enqueue(b"unsure"), 1),
+    (lambda broker: broker.enqueue_many([b"unsure 1", b"unsure 2"]), 2),
+]
 
 
 class Struck(BaseException):
@@ -131,6 +135,24 @@ class NetworkContract:
         proxy.fault("pass")
         broker.enqueue(b"after")
         self.receive(broker, b"after")
+
+    def test_a_lost_reply_is_no_refusal(
+        self, broker: Broker, proxy: FaultProxy
+    ) -> None:
+        """A call whose reply is lost does not say that nothing was sent.
+
+        Nobody knows whether the service has stored the packages; who is told that it has
+        not would send them twice.
+        """
+        for send, most in _SENDS:
+            assert broker.ping()
+            proxy.fault("black-hole")
+            with pytest.raises(NoReply, match="not known") as raised:
+                send(broker)
+            error = raised.value
+            assert 1 <= error.unsure <= most
+            assert error.stored + error.unsure <= most
+            proxy.fault("pass")
 
     @pytest.mark.parametrize("mode", ["refuse", "cut", "half-close"])
     def test_a_broken_line_is_unavailability(

@@ -14,7 +14,8 @@ from broken_kit.common import cases
 
 from qcore import Broker, Conf, Delivery
 from qcore.brokers.memory import MemoryBroker
-from qcore.errors import BrokerUnavailable
+from qcore.brokers.tools import send_parts
+from qcore.errors import BrokerUnavailable, NoReply
 from qcore.testing import NetworkContract
 from qcore.testing.networks import MakeBroker
 
@@ -57,6 +58,7 @@ class Sound(MemoryBroker):
     caught_by: ClassVar[str] = ""
     reply_seconds: ClassVar[float] = 0.5
     errors: ClassVar[tuple[type[BaseException], ...]] = (OSError, ValueError)
+    outage: ClassVar[type[BrokerUnavailable]] = NoReply
     supports_bulk = False
 
     def __init__(self, conf: Conf, queue: str, port: int) -> None:
@@ -69,7 +71,7 @@ class Sound(MemoryBroker):
             return self.speak(json.dumps(call).encode() + b"\n")
         except self.errors as error:
             self.hang_up()
-            raise BrokerUnavailable(f"no reply: {error}. Check it.") from error
+            raise self.outage(f"no reply: {error}. Check it.") from error
         except BaseException:
             self.interrupted()
             raise
@@ -109,6 +111,9 @@ class Sound(MemoryBroker):
         return int(self.ask("count"))
 
     def enqueue_many(self, packages: Sequence[bytes], *, delay: float = 0) -> list[str]:
+        return send_parts([[package] for package in packages], self.put)
+
+    def put(self, packages: Sequence[bytes]) -> list[str]:
         return [str(self.ask("put", package.decode())) for package in packages]
 
     def dequeue(self, limit: int = 1, wait: float = 0) -> list[Delivery]:
@@ -130,6 +135,18 @@ class Sound(MemoryBroker):
 class WaitsLong(Sound):
     caught_by = "test_silence_is_noticed_and_forgotten"
     reply_seconds = 3.0
+
+
+class SaysThatNothingWasSent(Sound):
+    caught_by = "test_a_lost_reply_is_no_refusal"
+    outage = BrokerUnavailable
+
+
+class DoesNotSayHowMany(Sound):
+    caught_by = "test_a_lost_reply_is_no_refusal"
+
+    def enqueue_many(self, packages: Sequence[bytes], *, delay: float = 0) -> list[str]:
+        return self.put(packages)
 
 
 class RaisesItsOwnErrors(Sound):

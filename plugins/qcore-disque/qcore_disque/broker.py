@@ -13,17 +13,18 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, cast
 
 from qcore.brokers.base import Broker
+from qcore.brokers.tools import chunks, pack, send_parts
 from qcore.envelope import Delivery
 from qcore.errors import BrokerError
 
 from .addresses import Address, read_addresses
 from .body import unwrap, wrap
 from .census import Counts, count, find
-from .errors import code
+from .errors import code, is_unsure
 from .job import Job, Receipt
 from .nodes import Nodes
 
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from qcore.conf import Conf
 
     from .connection import Connection
-
-T = TypeVar("T")
 
 logger = logging.getLogger("qcore.broker")
 
@@ -46,6 +45,8 @@ EARLY_SECONDS = 0.5
 # Seconds that a lease must still have for its release to be sent: it shall not meet
 # the next holder.
 RELEASE_SECONDS = 0.25
+# Bytes that one call sends at most, unless a single package has more.
+PART_BYTES = 4 * 1024 * 1024
 # Milliseconds in which copies of a new job must be on other nodes, if there are any.
 COPY_MS = 1000
 # How long, in seconds, a reply may take where somebody waits for the call, and the
@@ -86,18 +87,23 @@ class DisqueBroker(Broker):
 
     # -- sending -----------------------------------------------------------
     def enqueue_many(self, packages: Sequence[bytes], *, delay: float = 0) -> list[str]:
-        """Store all packages or none, unless the connection breaks meanwhile."""
+        """Store packages in parts; all of a part or none, where nodes reply."""
         self.check_size(packages)
-        ids: list[bytes] = []
-        for chunk in _chunks(packages, self.max_batch):
-            commands = [self._add(wrap(package), delay) for package in chunk]
+        parts = pack(packages, count=self.max_batch, size=PART_BYTES)
+        return send_parts(parts, partial(self._store, delay=delay))
+
+    def _store(self, packages: Sequence[bytes], delay: float) -> list[str]:
+        commands = [self._add(wrap(package), delay) for package in packages]
+        connection, replies = self._brief.talk(*commands)
+        ids = [reply for reply in replies if type(reply) is bytes]
+        if len(ids) < len(replies):
+            kept = self._take_back(ids)
             try:
-                connection, replies = self._brief.talk(*commands)
-                ids += [reply for reply in replies if type(reply) is bytes]
                 for reply in replies:
                     connection.require(reply)
-            except BrokerError:
-                self._take_back(ids)
+            except BrokerError as error:
+                # of a node that is slow to copy it is not known which jobs it keeps
+                error.unsure = kept + sum(map(is_unsure, replies))
                 raise
         return [id.decode() for id in ids]
 
@@ -108,14 +114,16 @@ class DisqueBroker(Broker):
         times = (*waiting, "RETRY", self._retry, "TTL", KEEP_SECONDS + seconds)
         return ("ADDJOB", self.queue, body, COPY_MS, *times)
 
-    def _take_back(self, ids: Sequence[bytes]) -> None:
-        """Remove what a failed call has stored, so that it can be called again."""
+    def _take_back(self, ids: Sequence[bytes]) -> int:
+        """Remove what a failed call has stored; return how many may have remained."""
         if not ids:
-            return
+            return 0
         try:
             self._brief.ask(("ACKJOB", *ids))
         except BrokerError as error:
             logger.warning("%d packages of a failed call remain: %s", len(ids), error)
+            return len(ids)
+        return 0
 
     # -- receiving ---------------------------------------------------------
     def dequeue(self, limit: int = 1, wait: float = 0) -> list[Delivery]:
@@ -231,7 +239,7 @@ class DisqueBroker(Broker):
         for receipt in cast("Sequence[Receipt]", receipts):
             groups[receipt.address].append(receipt)
         for address, group in groups.items():
-            for chunk in _chunks(group, self.max_batch):
+            for chunk in chunks(group, self.max_batch):
                 yield self._patient.at(address), chunk
 
     # -- looking after -------------------------------------------------------
@@ -259,7 +267,7 @@ class DisqueBroker(Broker):
 
     def purge_queue(self) -> None:
         for connection in self._brief.each():
-            for chunk in _chunks(find(connection, self.queue), self.max_batch):
+            for chunk in chunks(find(connection, self.queue), self.max_batch):
                 connection.ask(("ACKJOB", *chunk))
 
     def ping(self) -> bool:
@@ -282,8 +290,3 @@ class DisqueBroker(Broker):
         # It is made on first use; asking for it here would make it.
         if "_patient" in self.__dict__:
             self._patient.close()
-
-
-def _chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]

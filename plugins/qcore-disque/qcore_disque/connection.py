@@ -11,6 +11,9 @@ from redis.backoff import NoBackoff
 from redis.exceptions import InvalidResponse, RedisError, ResponseError
 from redis.retry import Retry
 
+from qcore.brokers.tools import reply_seconds
+from qcore.errors import NoReply
+
 from .errors import translate
 
 if TYPE_CHECKING:
@@ -79,14 +82,15 @@ class Connection:
         """Send commands in one go; return a reply or an error for each, bytes as bytes.
 
         Raises:
-            BrokerUnavailable: no reply; what has been carried out is not known.
+            NoReply: what has been carried out is not known.
+            BrokerUnavailable: the node cannot be reached.
         """
         self.connect()
         try:
             return self._exchange(commands)
         except (RedisError, OSError) as error:
             self.close()
-            raise translate(error, str(self.address)) from error
+            raise NoReply(*translate(error, str(self.address)).args) from error
         except BaseException:
             # A time-out of a task, raised in mid-reply: what is still to come
             # would be taken for the reply to the next command.
@@ -112,7 +116,22 @@ class Connection:
         self._wire.disconnect()
 
     def _exchange(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
-        self._wire.send_packed_command(self._wire.pack_commands(commands))
+        pieces = self._wire.pack_commands(commands)
+        usual = self._wire.socket_timeout
+        # a busy node or a slow network takes its time over many bytes
+        self._limit(reply_seconds(usual, sum(map(len, pieces))))
+        try:
+            self._wire.send_packed_command(pieces)
+            return self._read(commands)
+        finally:
+            self._limit(usual)
+
+    def _limit(self, seconds: float) -> None:
+        """Say how long the next replies may take, on the connection that there is."""
+        if (open_socket := getattr(self._wire, "_sock", None)) is not None:
+            open_socket.settimeout(seconds)
+
+    def _read(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
         replies: list[Any] = []
         for _ in commands:
             try:

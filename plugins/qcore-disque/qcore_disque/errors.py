@@ -40,6 +40,15 @@ def code(reply: object) -> str:
     return ""
 
 
+def is_unsure(reply: object) -> bool:
+    """Whether a reply of ADDJOB leaves open if the job is kept.
+
+    The node has sent copies to others and got no word in time; it then forgets the job,
+    and asks them to.
+    """
+    return code(reply) == "NOREPL" and "Timeout" in str(reply)
+
+
 def translate(error: Exception, address: str) -> BrokerError:
     """Return the error to raise instead of what the driver raised.
 

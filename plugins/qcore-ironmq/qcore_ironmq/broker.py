@@ -12,17 +12,19 @@ import time
 from base64 import b64decode, b64encode
 from collections.abc import Hashable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from qcore.brokers.base import Broker
-from qcore.brokers.tools import as_attempt, as_package
+from qcore.brokers.tools import as_attempt, as_package, pack, send_parts
 from qcore.envelope import Delivery
-from qcore.errors import BrokerUnavailable, Unsupported
+from qcore.errors import NoReply, Unsupported
 
 from .batches import (
+    FRAME_BYTES,
     MAX_BATCH,
     MAX_REQUEST,
-    pack,
+    message_bytes,
     package_room,
     request_room,
 )
@@ -101,30 +103,28 @@ class IronMQBroker(Broker):
         """Store packages, up to a hundred in a round trip.
 
         Raises:
-            BrokerUnavailable: some packages may have been stored.
+            BrokerError: some packages may have been stored; see its ``unsure``.
         """
         seconds = self._delay(delay, "delay a package")
         self.check_size(packages)
         if not packages:
             return []
         self._find()
-        bodies = [b64encode(package).decode() for package in packages]
-        ids: list[str] = []
-        for batch in pack(bodies, self._request_bytes):
-            ids += self._post(batch, seconds)
-        return ids
+        room = self._request_bytes - FRAME_BYTES
+        parts = pack(packages, count=MAX_BATCH, size=room, measure=message_bytes)
+        return send_parts(parts, partial(self._post, delay=seconds))
 
-    def _post(self, bodies: Sequence[str], delay: int) -> list[str]:
+    def _post(self, packages: Sequence[bytes], *, delay: int) -> list[str]:
         more = {"delay": delay} if delay else {}
-        messages = [{"body": body, **more} for body in bodies]
+        messages = [{"body": b64encode(one).decode(), **more} for one in packages]
         ids = self._connection.call(
             lambda queue: [str(id) for id in queue.post(*messages)["ids"]],
             BRIEF_SECONDS,
         )
-        if len(ids) != len(bodies):
-            raise BrokerUnavailable(
+        if len(ids) != len(packages):
+            raise NoReply(
                 f"{self._connection.place} tells of {len(ids)} messages where"
-                f" {len(bodies)} were sent. Try again later."
+                f" {len(packages)} were sent. Try again later."
             )
         return ids
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import requests
 
-from qcore.errors import BrokerUnavailable
+from qcore.errors import NoReply
 
 from .client import Service
 from .errors import Busy, not_ironmq, translate
@@ -52,8 +52,8 @@ class Connection:
         Raises:
             Missing: there is no such queue or message.
             Late: a reservation counts no more.
-            BrokerUnavailable: no reply; unless it is ``Busy``, whether the call was
-                done is not known.
+            NoReply: whether the call was done is not known.
+            BrokerUnavailable: the service cannot be reached, or has refused for now.
             BrokerError: the reply is an error.
         """
         self._client.reply_seconds = reply_seconds
@@ -73,7 +73,7 @@ class Connection:
             # work() found a reply without the fields of IronMQ, or without any
             raise not_ironmq(self.place) from error
         except OSError as error:
-            raise BrokerUnavailable(
+            raise NoReply(
                 f"{self.place} cannot be reached: {error}. Check the network."
             ) from error
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from http import HTTPStatus
 
 import requests
+from urllib3.exceptions import NameResolutionError, NewConnectionError
 
-from qcore.errors import BrokerError, BrokerUnavailable
+from qcore.errors import BrokerError, BrokerUnavailable, NoReply
 from qcore.masking import mask_url
 
 
@@ -41,22 +42,32 @@ def translate(error: requests.RequestException, place: str) -> BrokerError:
     """
     if error.response is not None:
         return _judge(error.response, place)
+    # without a connection nothing was sent
+    kind = BrokerUnavailable if _is_unsent(error) else NoReply
     if isinstance(error, requests.Timeout):
-        return BrokerUnavailable(
+        return kind(
             f"{place} does not answer in time. Check the network, or try again later."
         )
     # urllib3 wraps the cause into a sentence about retries, of which there are none
     cause = getattr(error.args[0], "reason", error) if error.args else error
     text = mask_url(str(cause)).rstrip(".")
-    return BrokerUnavailable(
+    return kind(
         f"{place} cannot be reached: {text}. Check the network, or set 'host', 'port'"
         " and 'protocol' of Q_CLUSTER['iron_mq']."
     )
 
 
-def not_ironmq(place: str) -> BrokerUnavailable:
+def _is_unsent(error: requests.RequestException) -> bool:
+    """Whether there was no connection at all."""
+    if isinstance(error, requests.ConnectTimeout):
+        return True
+    cause = getattr(error.args[0], "reason", None) if error.args else None
+    return isinstance(cause, NewConnectionError | NameResolutionError)
+
+
+def not_ironmq(place: str) -> NoReply:
     """Return the error for a reply that is not in the words of IronMQ."""
-    return BrokerUnavailable(
+    return NoReply(
         f"{place} answers what is not of IronMQ v3. Check 'host' and 'path_prefix' of"
         " Q_CLUSTER['iron_mq'], and proxies."
     )
@@ -68,8 +79,10 @@ def _judge(response: requests.Response, place: str) -> BrokerError:
     told = f"It says: {said or 'nothing'} ({status})."
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         return Busy(f"{place} is unavailable. {told} Try again later.")
-    if status == HTTPStatus.TOO_MANY_REQUESTS or status >= 500:
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
         return BrokerUnavailable(f"{place} is unavailable. {told} Try again later.")
+    if status >= 500:
+        return NoReply(f"{place} is unavailable. {told} Try again later.")
     if status == HTTPStatus.NOT_FOUND:
         # without words it is some web server that does not know the path
         if not said:

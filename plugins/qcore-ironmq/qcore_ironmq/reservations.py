@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from urllib.parse import quote
 
-from .batches import parts
+from qcore.brokers.tools import chunks
+
+from .batches import MAX_BATCH
 from .connection import Connection
 from .errors import Late, Missing
 from .receipt import Receipt
@@ -33,7 +35,7 @@ class Reservations:
         The service refuses a reservation that has ended; the message is removed all
         the same while nobody else holds it.
         """
-        for part in parts(list(dict.fromkeys(receipts))):
+        for part in chunks(list(dict.fromkeys(receipts)), MAX_BATCH):
             with _holding(part):
                 try:
                     self._delete_together(part)

@@ -12,7 +12,14 @@ from bson import ObjectId
 from pymongo import ReturnDocument, UpdateOne
 
 from qcore.brokers.base import Broker
-from qcore.brokers.tools import as_attempt, as_package, by_attempt, chunks
+from qcore.brokers.tools import (
+    as_attempt,
+    as_package,
+    by_attempt,
+    chunks,
+    pack,
+    send_parts,
+)
 from qcore.envelope import Delivery
 from qcore.errors import ConfigError
 
@@ -33,6 +40,9 @@ T = TypeVar("T")
 
 #: Bytes: the 16 MiB of a BSON document, less room for the fields beside the package.
 MAX_PACKAGE = 16 * 1024 * 1024 - 64 * 1024
+# Bytes that one call sends at most, unless a single package has more; a message to a
+# server has room for 48 MB.
+PART_BYTES = 16 * 1024 * 1024
 # How long, in seconds, a call may take where somebody waits for it, a reply where a
 # cluster does (within these bounds, a third of a lease lets it act before the lease is
 # over), and a call for which the server must go through a whole collection.
@@ -85,19 +95,23 @@ class MongoBroker(Broker):
     # -- sending -----------------------------------------------------------
     def enqueue_many(self, packages: Sequence[bytes], *, delay: float = 0) -> list[str]:
         self.check_size(packages)
-        new = [(ObjectId(), package) for package in packages]
-        for start in range(0, len(new), self.max_batch):
-            part = new[start : start + self.max_batch]
-            # Inserts could not ask the server for the time; upserts can.
-            writes = [
-                UpdateOne({"_id": id}, docs.stored(package, delay), upsert=True)
-                for id, package in part
-            ]
-            seconds = BRIEF_SECONDS if len(new) == 1 else None
-            self._run(partial(self._store, writes), seconds)
-        return [str(id) for id, _ in new]
+        parts = pack(packages, count=self.max_batch, size=PART_BYTES)
+        seconds = BRIEF_SECONDS if len(packages) == 1 else None
+        return send_parts(parts, partial(self._store, delay=delay, seconds=seconds))
 
-    def _store(self, writes: list[UpdateOne], queue: Queue) -> None:
+    def _store(
+        self, packages: Sequence[bytes], *, delay: float, seconds: float | None
+    ) -> list[str]:
+        ids = [ObjectId() for _ in packages]
+        # Inserts could not ask the server for the time; upserts can.
+        writes = [
+            UpdateOne({"_id": id}, docs.stored(package, delay), upsert=True)
+            for id, package in zip(ids, packages, strict=True)
+        ]
+        self._run(partial(self._write, writes), seconds, writes=True)
+        return [str(id) for id in ids]
+
+    def _write(self, writes: list[UpdateOne], queue: Queue) -> None:
         # The first document would make the queue without its index, and the first
         # cluster would then have to make it over everything that waits.
         if not self._made:
@@ -281,9 +295,13 @@ class MongoBroker(Broker):
         seconds: float | None = None,
         *,
         again: bool = False,
+        writes: bool = False,
     ) -> T:
         return self._connection.run(
-            lambda database: work(database[self._name]), seconds, again=again
+            lambda database: work(database[self._name]),
+            seconds,
+            again=again,
+            writes=writes,
         )
 
     def _run_long(self, work: Callable[[Queue], object]) -> None:

@@ -21,11 +21,11 @@ from pymongo.errors import (
 from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
 
-from qcore.errors import ConfigError
+from qcore.errors import BrokerError, BrokerUnavailable, ConfigError, NoReply
 from qcore.masking import mask_url
 
 from .clients import Client, clients
-from .errors import translate
+from .errors import progress, translate
 from .options import Options
 
 T = TypeVar("T")
@@ -53,6 +53,7 @@ class Connection:
         seconds: float | None = None,
         *,
         again: bool = False,
+        writes: bool = False,
     ) -> T:
         """Return what ``work`` makes of the database.
 
@@ -63,9 +64,11 @@ class Connection:
                 one of those.
             again: try once more when the connection breaks, because doing it twice is
                 doing it once; the driver itself repeats reads and single writes.
+            writes: it stores packages, and its error must say how many of them.
 
         Raises:
-            BrokerUnavailable: no reply; whether it was done is not known.
+            NoReply: whether it was done is not known.
+            BrokerUnavailable: the server cannot be reached.
             BrokerError: the server refused.
         """
         try:
@@ -73,9 +76,9 @@ class Connection:
                 return self._twice(work) if again else work(self._queues())
         except OperationFailure as error:
             # Its own text prints the command, and with it whole packages.
-            raise self._translated(error) from None
+            raise self._translated(error, writes=writes) from None
         except (PyMongoError, BSONError, OSError) as error:
-            raise self._translated(error) from error
+            raise self._translated(error, writes=writes) from error
 
     def _twice(self, work: Callable[[Queues], T]) -> T:
         try:
@@ -136,5 +139,13 @@ class Connection:
             return nullcontext()
         return pymongo.timeout(seconds)
 
-    def _translated(self, error: Exception) -> Exception:
-        return translate(error, self.address, self._options.database)
+    def _translated(self, error: Exception, *, writes: bool) -> BrokerError:
+        told = translate(error, self.address, self._options.database)
+        if not writes:
+            return told
+        told.stored, known = progress(error)
+        if known or not isinstance(told, BrokerUnavailable):
+            return told
+        unknown = NoReply(*told.args)
+        unknown.stored = told.stored
+        return unknown

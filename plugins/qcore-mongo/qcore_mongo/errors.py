@@ -39,6 +39,8 @@ PASSING = {
     13435,  # NotPrimaryNoSecondaryOk
     13436,  # NotPrimaryOrSecondary
 }
+# The server had begun, and how far it came it does not say.
+_UNSURE = {50, 64, 91, 175, 189, 262, 11600, 11602}
 _PASSING_LABELS = ("RetryableWriteError", "TransientTransactionError")
 # Messages of refused commands print the command, and with it whole packages.
 _LONGEST_TEXT = 300
@@ -67,6 +69,33 @@ def translate(error: Exception, address: str, database: str) -> BrokerError:
         f"{where} cannot be reached: {text}. Check that it runs there, or set"
         " Q_CLUSTER['mongo'] to where it does."
     )
+
+
+def progress(error: Exception) -> tuple[int, bool]:
+    """Return how many writes of a call are done, and whether that is all of them.
+
+    Args:
+        error: of a bulk of upserts, which ends at its first error.
+    """
+    if isinstance(
+        error, errors.ServerSelectionTimeoutError | errors.WaitQueueTimeoutError
+    ):
+        return 0, True  # no server was asked
+    if isinstance(error, errors.NotPrimaryError):
+        details: Any = error.details or {}
+        return 0, details.get("code") not in _UNSURE
+    if isinstance(error, errors.BulkWriteError):
+        done = int((error.details or {}).get("nUpserted", 0))
+        # the members of a replica set have not all confirmed it: it may be undone
+        return (0, False) if _concern_failed(error) else (done, True)
+    if isinstance(error, errors.OperationFailure):
+        return 0, not codes(error) & _UNSURE
+    return 0, not isinstance(error, errors.ConnectionFailure | OSError)
+
+
+def _concern_failed(error: errors.OperationFailure) -> bool:
+    details = error.details or {}
+    return bool(details.get("writeConcernErrors") or details.get("writeConcernError"))
 
 
 def codes(error: errors.OperationFailure) -> set[int]:

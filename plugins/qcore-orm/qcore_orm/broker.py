@@ -12,7 +12,7 @@ from django.apps import apps
 from qcore.brokers.base import Broker
 from qcore.brokers.tools import as_attempt, as_package, by_attempt, chunks, pack
 from qcore.envelope import Delivery
-from qcore.errors import BrokerError, ConfigError
+from qcore.errors import BrokerError, ConfigError, NoReply
 
 from .session import Session
 from .statements import KEY_LENGTH
@@ -91,7 +91,11 @@ class OrmBroker(Broker):
             found = [self._sql.insert(cursor, batch, delay) for batch in batches]
             return [str(id) for ids in found for id in ids]
 
-        return self._session.run(insert, atomic=len(batches) > 1)
+        try:
+            return self._session.run(insert, atomic=len(batches) > 1)
+        except NoReply as error:
+            error.unsure = len(packages)  # one transaction: all are stored, or none
+            raise
 
     # -- receiving ---------------------------------------------------------
     def dequeue(self, limit: int = 1, wait: float = 0) -> list[Delivery]:

@@ -19,6 +19,9 @@ OLDEST_MARIADB = (10, 6)
 OLDEST_MYSQL = (8, 0, 1)
 # https://mariadb.com/kb/en/mariadb-error-codes/
 DEADLOCK, LOCK_TIMEOUT, CHANGED_SINCE_READ = 1213, 1205, 1020
+#: "has gone away", "lost connection during query"; of PyMySQL, a wire that is closed;
+#: an administrator, or a shutdown of the server, ended the session.
+BROKEN = (2006, 2013, 0, 1053, 1317, 1927)
 NO_SUCH_TABLE, NO_SUCH_COLUMN = 1146, 1054
 
 
@@ -112,6 +115,9 @@ class MySQLStatements(Statements):
 
     def is_busy(self, error: BaseException) -> bool:
         return _code(error) in (DEADLOCK, LOCK_TIMEOUT, CHANGED_SINCE_READ)
+
+    def is_broken(self, error: BaseException) -> bool:
+        return _code(error) in BROKEN
 
     def is_unmigrated(self, error: BaseException) -> bool:
         return _code(error) in (NO_SUCH_TABLE, NO_SUCH_COLUMN)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 DEADLOCK, SERIALIZATION, LOCK_TIMEOUT = "40P01", "40001", "55P03"
+#: Sessions that were ended: by an administrator, by a crash.
+ENDED = ("57P01", "57P02")
 UNDEFINED_TABLE, UNDEFINED_COLUMN = "42P01", "42703"
 
 #: Seconds for which a claim trusts where the queue began, and the share of all time that
@@ -217,6 +219,11 @@ class PostgresStatements(Statements):
 
     def is_busy(self, error: BaseException) -> bool:
         return _code(error) in (DEADLOCK, SERIALIZATION, LOCK_TIMEOUT)
+
+    def is_broken(self, error: BaseException) -> bool:
+        # class 08 is a connection that broke, 57P01 one that an administrator ended
+        code = _code(error)
+        return code is None or code[:2] == "08" or code in ENDED
 
     def is_unmigrated(self, error: BaseException) -> bool:
         return _code(error) in (UNDEFINED_TABLE, UNDEFINED_COLUMN)

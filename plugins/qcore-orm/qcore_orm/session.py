@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, TypeVar
 from django.db import connections, transaction
 from django.db.utils import Error
 
-from qcore.errors import BrokerError, BrokerUnavailable, ConfigError, did_you_mean
+from qcore.errors import (
+    BrokerError,
+    BrokerUnavailable,
+    ConfigError,
+    NoReply,
+    did_you_mean,
+)
 
 from .failures import PATIENCE, cause, pauses, translate
 
@@ -72,17 +78,20 @@ class Session:
             atomic: do it in a transaction of its own; one statement has its own anyway.
 
         Raises:
+            NoReply: the connection broke; whether it was done is not known.
             BrokerUnavailable: the database cannot be reached, or stayed locked.
             BrokerError: tables are missing, the server is too old, a statement failed.
         """
         deadline = time.monotonic() + PATIENCE
         for pause in pauses():
+            # a transaction of ours that breaks lets the connection go
+            reached = atomic and self._connection.connection is not None
             try:
                 return self._once(work, atomic)
             except Error as error:
                 again = self._may_repeat(error) and time.monotonic() < deadline
                 if not again:
-                    self._give_up(error)
+                    self._give_up(error, reached)
             time.sleep(pause)
         raise AssertionError("pauses never end")
 
@@ -105,11 +114,25 @@ class Session:
             cause(error)
         )
 
-    def _give_up(self, error: Error) -> None:
+    def _give_up(self, error: Error, reached: bool) -> None:
         told = translate(error, self.statements)
         if isinstance(told, BrokerUnavailable):
+            if self._may_be_done(error, reached):
+                told = NoReply(*told.args)
             self.close()  # the next call connects anew
         raise told from error
+
+    def _may_be_done(self, error: Error, reached: bool) -> bool:
+        """Whether what was asked may have been done although it failed.
+
+        So it is where the connection broke on the way. What the server refused is undone,
+        and so is all that belongs to a transaction of the caller.
+        """
+        return (
+            (reached or self._connection.connection is not None)
+            and not self._connection.in_atomic_block
+            and self.statements.is_broken(cause(error))
+        )
 
     def close(self) -> None:
         """Close the connection, unless a transaction of the caller is open on it."""

@@ -88,6 +88,10 @@ class Statements(ABC):
     def is_unmigrated(self, error: BaseException) -> bool:
         """Whether a driver's error is a missing table or column."""
 
+    def is_broken(self, error: BaseException) -> bool:
+        """Whether a driver's error is the end of the connection, not a word of the server."""
+        return False
+
     def refusal(self) -> str | None:
         """Say which version is needed where the server's is too old; None: it is not.
 

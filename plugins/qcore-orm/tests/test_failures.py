@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 
 import pytest
 from django.core.management import call_command
 from django.db import IntegrityError, OperationalError, connections, transaction
 
 from qcore import Conf
-from qcore.errors import BrokerError, BrokerUnavailable
+from qcore.errors import BrokerError, BrokerUnavailable, NoReply
 from qcore_orm import session
 from qcore_orm.broker import OrmBroker
 
@@ -231,3 +231,48 @@ def test_servers_without_skip_locked_are_refused(
     else:
         with pytest.raises(BrokerError, match=told):
             broker.dequeue()
+
+
+@pytest.mark.fault("D19")
+@pytest.mark.parametrize("kind", ["postgres", "mariadb"])
+@pytest.mark.parametrize("count", [1, 2, 1001])
+def test_a_lost_reply_is_no_refusal(
+    make_database, add_database, fault_proxy, unblocked, kind, count
+):
+    """The error says that it is not known; here what was sent is stored, if committed."""
+    database = make_database(kind)
+    proxy = fault_proxy(database.server.port)
+    add_database("behind", {**database.server.database(), "PORT": proxy.port})
+    broker = OrmBroker(Conf.from_dict({"orm": "behind"}), f"lost-{kind}-{count}")
+    broker.ping()
+    proxy.fault("half-close")
+    with pytest.raises(NoReply, match="not known") as raised:
+        broker.enqueue_many([b"x"] * count)
+    assert (raised.value.stored, raised.value.unsure) == (0, count)
+    proxy.fault("refuse")
+    with pytest.raises(BrokerUnavailable) as raised:
+        broker.enqueue(b"y")
+    assert not isinstance(raised.value, NoReply), "there was no connection"
+    assert (raised.value.stored, raised.value.unsure) == (0, 0)
+    proxy.fault("pass")
+    assert broker.ping()
+    broker.close()
+
+
+@pytest.mark.fault("D19")
+def test_in_a_transaction_of_the_caller_a_lost_reply_is_a_refusal(
+    postgres, add_database, fault_proxy, unblocked
+):
+    """The transaction is gone with its connection, and all of it with that."""
+    proxy = fault_proxy(postgres.server.port)
+    add_database("behind", {**postgres.server.database(), "PORT": proxy.port})
+    broker = OrmBroker(Conf.from_dict({"orm": "behind"}), "lost-in-a-transaction")
+    with suppress(ZeroDivisionError), transaction.atomic("behind"):
+        broker.enqueue(b"x")
+        proxy.fault("half-close")
+        with pytest.raises(BrokerUnavailable) as raised:
+            broker.enqueue(b"y")
+        assert not isinstance(raised.value, NoReply)
+        proxy.fault("pass")
+        raise ZeroDivisionError
+    assert broker.queue_size() == 0

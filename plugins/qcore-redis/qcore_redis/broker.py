@@ -19,13 +19,13 @@ import logging
 import math
 import time
 from collections.abc import Hashable, Iterable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
 
 from qcore.brokers.base import Broker
-from qcore.brokers.tools import as_attempt
+from qcore.brokers.tools import as_attempt, pack, send_parts
 from qcore.envelope import Delivery, new_id
-from qcore.errors import BrokerError, BrokerUnavailable
+from qcore.errors import BrokerError, BrokerUnavailable, NoReply
 
 from . import scripts
 from .connection import Connection
@@ -45,6 +45,9 @@ GROUP = "clusters"
 RELEASED = "0"
 STATS = ("{qcore:stats}:until", "{qcore:stats}:values")
 
+# Bytes that one call sends at most, unless a single package has more: a server stores
+# them in a few milliseconds, in which it serves nobody else.
+PART_BYTES = 4 * 1024 * 1024
 # Longer leases do not end; Redis counts milliseconds in 64 bits.
 LONGEST_MS = 10**15
 # Seconds between two sweeps, for leases that are over: while there are claims, and while
@@ -127,16 +130,21 @@ class RedisBroker(Broker):
         self.check_size((package,))
         if delay > 0:
             return self._park([package], delay)[0]
-        id = self._brief.call("XADD", self._stream, "*", "p", package)
+        try:
+            id = self._brief.call("XADD", self._stream, "*", "p", package)
+        except NoReply as error:
+            error.unsure = 1
+            raise
         return cast("bytes", id).decode()
 
     def enqueue_many(self, packages: Sequence[bytes], *, delay: float = 0) -> list[str]:
-        """Store all packages or none, in one round trip."""
+        """Store packages in parts; all of a part or none, in one round trip."""
         self.check_size(packages)
-        if not packages:
-            return []
-        if delay > 0:
-            return self._park(packages, delay)
+        send = partial(self._park, delay=delay) if delay > 0 else self._store
+        parts = pack(packages, count=self.max_batch, size=PART_BYTES)
+        return send_parts(parts, send)
+
+    def _store(self, packages: Sequence[bytes]) -> list[str]:
         ids = self._brief.run(scripts.STORE, self._keys, *packages)
         return [id.decode() for id in ids]
 

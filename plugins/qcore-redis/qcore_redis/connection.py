@@ -13,6 +13,9 @@ from redis.exceptions import (
     ResponseError,
 )
 
+from qcore.brokers import tools
+from qcore.errors import BrokerUnavailable, NoReply
+
 from .errors import NoScript, translate, without_password
 from .options import address
 from .scripts import Script
@@ -20,6 +23,8 @@ from .scripts import Script
 if TYPE_CHECKING:
     import redis
 
+# Bytes of a call from which its size counts for the time that the reply may take.
+LARGE_BYTES = 256 * 1024
 # A queue lives on one node of a Redis Cluster; two hops find it, five are a fault.
 MAX_MOVES = 5
 
@@ -48,7 +53,8 @@ class Connection:
         """Send one command and return its reply, bytes as bytes.
 
         Raises:
-            BrokerUnavailable: no reply; whether the command ran is not known.
+            NoReply: it was sent; whether it ran is not known.
+            BrokerUnavailable: it was not sent, or not done.
             BrokerError: the reply is an error.
         """
         return self._exchange([command])[0]
@@ -82,12 +88,17 @@ class Connection:
     ) -> list[Any]:
         moves = 0
         while True:
+            sent = False
             try:
                 self._refresh()
+                sent = True
                 replies = self._talk(commands)
             except (RedisError, OSError) as error:
                 self._go_home()
-                raise translate(error, self.address) from without_password(error)
+                told = translate(error, self.address)
+                if sent and type(told) is BrokerUnavailable:
+                    told = NoReply(*told.args)
+                raise told from without_password(error)
             except BaseException:
                 # A time-out of a task, raised in mid-reply: what is still to come
                 # would be taken for the reply to the next command.
@@ -105,9 +116,29 @@ class Connection:
     def _talk(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
         wire = self._wire
         if len(commands) == 1:
-            wire.send_command(*commands[0])
+            pieces = wire.pack_command(*commands[0])
         else:
-            wire.send_packed_command(wire.pack_commands(commands))
+            pieces = wire.pack_commands(commands)
+        size = sum(map(len, pieces))
+        if size < LARGE_BYTES:
+            wire.send_packed_command(pieces)
+            return self._read(commands)
+        # a busy server or a slow network takes its time over many bytes
+        usual = wire.socket_timeout
+        self._limit(None if usual is None else tools.reply_seconds(usual, size))
+        try:
+            wire.send_packed_command(pieces)
+            return self._read(commands)
+        finally:
+            self._limit(usual)
+
+    def _limit(self, seconds: float | None) -> None:
+        """Say how long the next replies may take, on the connection that there is."""
+        if (open_socket := getattr(self._wire, "_sock", None)) is not None:
+            open_socket.settimeout(seconds)
+
+    def _read(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
+        wire = self._wire
         replies: list[Any] = []
         for _ in commands:
             try:

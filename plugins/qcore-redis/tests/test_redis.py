@@ -13,13 +13,15 @@ import pytest
 import redis
 
 from qcore.envelope import Delivery
-from qcore.errors import BrokerError, BrokerUnavailable
+from qcore.errors import BrokerError, BrokerUnavailable, NoReply
 from qcore_redis.broker import RedisBroker
 from qcore_redis.errors import PERMISSIONS
 from qcore_redis.server import Server
 
 if TYPE_CHECKING:
     from servers.redis import RedisServer
+
+    from qcore.testing.proxy import FaultProxy
 
 Open = Callable[..., RedisBroker]
 
@@ -372,3 +374,65 @@ def test_a_claim_that_somebody_made_by_hand(
         held = came[-1].receipt
         client.xclaim(stream, "clusters", "bob", 0, [held[0]])
         assert broker.extend([held]) == {held}
+
+
+# -- many packages in one call ----------------------------------------------------------
+
+
+@pytest.mark.fault("D19")
+def test_a_slow_server_is_waited_for_longer_where_much_is_sent(
+    redis_server: RedisServer,
+    open_broker: Open,
+    fault_proxy: Callable[[int], FaultProxy],
+) -> None:
+    """The limit of a reply grows with what is sent; a small call is still given up."""
+    proxy = fault_proxy(redis_server.port)
+    setting = {"port": proxy.port, "socket_timeout": 0.5}
+    broker = open_broker(setting, max_payload=8_000_000)
+    broker.ping()
+    proxy.fault("delay", 0.75)
+    with pytest.raises(NoReply):
+        broker.enqueue(b"small")
+    proxy.fault("pass")
+    broker.ping()
+    # 1.5 s at most in front of the proxy and as much behind it, of 0.5 + 8
+    proxy.fault("throttle", 5_000_000)
+    assert broker.enqueue(b"x" * 7_500_000)
+    assert broker.enqueue_many([b"x" * 3_500_000] * 2)
+
+
+@pytest.mark.fault("D19")
+def test_a_bulk_call_says_how_far_it_came(
+    redis_server: RedisServer,
+    open_broker: Open,
+    fault_proxy: Callable[[int], FaultProxy],
+) -> None:
+    proxy = fault_proxy(redis_server.port)
+    broker = open_broker({"port": proxy.port})
+    broker.enqueue(b"makes scripts known")
+    broker.enqueue_many([b"too"])
+    broker.purge_queue()
+    packages = [b"%05d" % n + bytes(200) for n in range(5000)]
+    # of the fifth thousand at most a part has come through
+    proxy.fault("cut", 4_600_000 // 5)
+    with pytest.raises(NoReply) as raised:
+        broker.enqueue_many(packages)
+    proxy.fault("pass")
+    error, size = raised.value, broker.queue_size()
+    assert error.stored % 1000 == 0
+    assert 0 < error.stored <= size <= error.stored + error.unsure
+    assert error.unsure == 1000
+    assert f"{error.stored:,} are stored" in str(error)
+
+
+@pytest.mark.fault("D19")
+def test_a_quarter_of_a_million_in_one_call(
+    redis_server: RedisServer, open_broker: Open
+) -> None:
+    """It takes several times the limit of a reply, and no part of it does."""
+    broker = open_broker({"port": redis_server.port})
+    packages = [b"%06d" % n + bytes(100) for n in range(250_000)]
+    assert len(set(broker.enqueue_many(packages))) == 250_000
+    assert broker.queue_size() == 250_000
+    assert [one.package for one in broker.dequeue(1000)] == packages[:1000]
+    broker.delete_queue()

@@ -12,16 +12,16 @@ import time
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from qcore.brokers.base import Broker
-from qcore.brokers.tools import as_attempt, as_package
+from qcore.brokers.tools import as_attempt, as_package, chunks, pack, send_parts
 from qcore.envelope import Delivery
 from qcore.errors import BrokerUnavailable, Unsupported
 
-from .batches import pack, parts
 from .connection import Connection
-from .errors import NoQueue
+from .errors import NoQueue, Undone
 from .options import (
     MAX_BATCH,
     MAX_DELAY_SECONDS,
@@ -125,29 +125,39 @@ class SQSBroker(Broker):
         """Store packages, ten in a round trip.
 
         Raises:
-            BrokerUnavailable: some packages may have been stored.
+            BrokerError: some packages may have been stored; see its ``unsure``.
         """
         seconds = _whole(delay, MAX_DELAY_SECONDS, "delay a package")
         self.check_size(packages)
         if not packages:
             return []
-        bodies = [b64encode(package).decode() for package in packages]
 
         def send(queue: Queue) -> list[str]:
             self.check_size(packages)  # again: a queue may take less than SQS does
-            ids: list[str] = []
-            for batch in pack(bodies, max(queue.most, DOCUMENTED_BYTES)):
-                ids += self._send(queue, batch, seconds)
-            return ids
+            most = max(queue.most, DOCUMENTED_BYTES)
+            parts = pack(packages, count=MAX_BATCH, size=most, measure=_text_bytes)
+            return send_parts(parts, partial(self._send, queue, delay=seconds))
 
         return self._on_queue(send)
 
-    def _send(self, queue: Queue, bodies: Sequence[str], delay: int) -> list[str]:
-        entries = [{"MessageBody": body, "DelaySeconds": delay} for body in bodies]
-        answer = self._brief.batch("send_message_batch", queue.url, entries)
+    def _send(
+        self, queue: Queue, packages: Sequence[bytes], *, delay: int
+    ) -> list[str]:
+        entries = [
+            {"MessageBody": b64encode(package).decode(), "DelaySeconds": delay}
+            for package in packages
+        ]
+        try:
+            answer = self._brief.batch("send_message_batch", queue.url, entries)
+        except Undone as error:
+            error.unsure = len(packages)
+            raise
         for told in answer.refused.values():
-            raise self._brief.refusal(told)
-        return [str(answer.done[at]["MessageId"]) for at in range(len(bodies))]
+            refusal = self._brief.refusal(told)
+            # which of the others are stored does not follow the order of packages
+            refusal.unsure = len(packages) if answer.done else 0
+            raise refusal
+        return [str(answer.done[at]["MessageId"]) for at in range(len(packages))]
 
     def check_size(self, packages: Iterable[bytes]) -> None:
         """Refuse a package that is too large; ask the queue only where it matters."""
@@ -215,7 +225,7 @@ class SQSBroker(Broker):
         handles = list(dict.fromkeys(one.handle for one in _ours(receipts)))
         with suppress(NoQueue):  # then its messages are gone, too
             queue = self._find()
-            for part in parts(handles):
+            for part in chunks(handles, MAX_BATCH):
                 entries = [{"ReceiptHandle": handle} for handle in part]
                 answer = self._patient.batch("delete_message_batch", queue.url, entries)
                 self._raise_refusal(answer.refused, answer.too_late)
@@ -236,7 +246,7 @@ class SQSBroker(Broker):
         """
         kept: set[Receipt] = set()
         with suppress(NoQueue):
-            for part in parts(_ours(receipts)):
+            for part in chunks(_ours(receipts), MAX_BATCH):
                 kept |= self._hide_part(part, seconds, lease)
         return set(receipts) - kept
 
@@ -323,6 +333,11 @@ def _delivery(told: Mapping[str, Any], lease_end: float) -> Delivery:
     return Delivery(
         Receipt(told["ReceiptHandle"], lease_end), package, attempt, lease_end
     )
+
+
+def _text_bytes(package: bytes) -> int:
+    """Return the bytes of a package's base64."""
+    return -(-len(package) // 3) * 4
 
 
 def _ours(receipts: Sequence[Hashable]) -> Sequence[Receipt]:

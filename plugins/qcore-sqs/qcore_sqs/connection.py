@@ -10,10 +10,10 @@ from typing import Any, cast
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
-from qcore.errors import BrokerError, BrokerUnavailable
+from qcore.errors import BrokerError, NoReply
 from qcore.masking import mask_url
 
-from .errors import THROTTLED, TOO_LATE, Throttled, struck, translate
+from .errors import THROTTLED, TOO_LATE, Throttled, Undone, struck, translate
 from .options import Options
 from .session import open_session
 
@@ -68,7 +68,8 @@ class Connection:
 
         Raises:
             ConfigError: no client can be made of the settings.
-            BrokerUnavailable: no reply; whether the call was done is not known.
+            NoReply: whether the call was done is not known.
+            BrokerUnavailable: the service cannot be reached.
             Throttled: it was not done.
             BrokerError: the reply is an error.
         """
@@ -83,7 +84,7 @@ class Connection:
                 if not (pause and isinstance(told, Throttled)):
                     raise told from error
             except ResponseParserError as error:
-                raise BrokerUnavailable(
+                raise NoReply(
                     f"{self.place} answers what is not of SQS. Check 'endpoint_url' of"
                     " Q_CLUSTER['sqs'], and proxies."
                 ) from error
@@ -101,7 +102,7 @@ class Connection:
             entries: up to ten, without their ``Id``.
 
         Raises:
-            BrokerUnavailable: some entries stay undone; the others are done.
+            Undone: some entries stay undone; the others are done.
         """
         answer = Answer()
         left = set(range(len(entries)))
@@ -120,7 +121,7 @@ class Connection:
             if not left:
                 return answer
             time.sleep(pause)
-        raise BrokerUnavailable(
+        raise Undone(
             f"{self.place} has not done {len(left)} of {len(entries)} entries of a call:"
             f" {why}. Try again later."
         )

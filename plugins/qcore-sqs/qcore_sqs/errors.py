@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from botocore import exceptions
 
-from qcore.errors import BrokerError, BrokerUnavailable, QcoreError
+from qcore.errors import BrokerError, BrokerUnavailable, NoReply, QcoreError
 from qcore.masking import mask_url
 
 #: What the policy of the user or role must allow on the queue.
@@ -56,6 +56,7 @@ _LASTING = {
     "KmsAccessDenied": f"{_DENIED}, and the use of the queue's key",
     "AuthFailure": _DENIED,
 }
+_UNSENT = exceptions.ConnectionError
 _UNREACHED = (exceptions.HTTPClientError, exceptions.ConnectionError, OSError)
 
 
@@ -65,6 +66,10 @@ class NoQueue(BrokerUnavailable):
 
 class NameTaken(BrokerError):
     """The queue is there, made by somebody else a moment ago."""
+
+
+class Undone(BrokerUnavailable):
+    """Some entries of a batch are done, and others are not."""
 
 
 class Throttled(BrokerUnavailable):
@@ -112,7 +117,9 @@ def translate(error: Exception, place: str) -> BrokerError:
             " takes them from."
         )
     if isinstance(error, _UNREACHED):
-        return BrokerUnavailable(
+        # no connection: nothing was sent
+        kind = BrokerUnavailable if isinstance(error, _UNSENT) else NoReply
+        return kind(
             f"{place} cannot be reached: {text}. Check the network and the region, or"
             " 'endpoint_url' of Q_CLUSTER['sqs']."
         )
@@ -137,5 +144,5 @@ def _judge(error: exceptions.ClientError, place: str, text: str) -> BrokerError:
         if code in found:
             return BrokerError(f"{place} {advice}. It says: {text}.")
     if status >= 500:
-        return BrokerUnavailable(f"{place} has failed: {text}. Try again later.")
+        return NoReply(f"{place} has failed: {text}. Try again later.")
     return BrokerError(f"{place} refused a call: {text}.")
