@@ -27,6 +27,9 @@ class Options(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     save: bool | UnsetType = UNSET
     cached: bool | float | UnsetType = UNSET  # seconds, True: for ever
     max_attempts: int | UnsetType = UNSET  # 0: no limit
+    own_id: bool | UnsetType = (
+        UNSET  # its caller chose the id, to send it again if need be
+    )
 
 
 class Task(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False):
@@ -60,8 +63,12 @@ class Task(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False)
 
     @property
     def may_be_doubled(self) -> bool:
-        """Whether two packages of it may exist, because a cluster died sending one."""
-        return self.link > 0 or self.slot is not None
+        """Whether two packages of it may exist.
+
+        A cluster may have died sending one, or a caller sends again what may have been
+        sent.
+        """
+        return self.link > 0 or self.slot is not None or self.options.own_id is True
 
 
 class Delivery(msgspec.Struct, frozen=True, gc=False):

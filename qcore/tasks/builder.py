@@ -11,13 +11,15 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
+
 from ..conf import Conf
 from ..current import current
 from ..envelope import Options, Task, new_id, task_name
 from ..errors import EnqueueError, SerializeError
 from ..serializers import get_serializer
 from .functions import target_of
-from .options import check_options
+from .options import check_id, check_options
 from .signatures import check_arguments
 
 #: Options that travel with the task as its own say over a setting.
@@ -85,14 +87,21 @@ class Builder:
         slot: float | None = None,
         iter_index: int | None = None,
         iter_count: int | None = None,
+        own_id: bool = False,
     ) -> Task:
         """Return the Task of one call; see ``calls.build``.
+
+        With ``own_id`` the caller has chosen the id, and may send the task twice.
 
         Raises:
             EnqueueError: the function does not take the arguments, or they cannot be sent.
         """
         if self._function is not None:
             check_arguments(self.path, self._function, args, kwargs)
+        own = self._options
+        if own_id:
+            check_id(task_id)
+            own = msgspec.structs.replace(own, own_id=True)
         task_id = task_id or new_id()
         return Task(
             id=task_id,
@@ -104,7 +113,7 @@ class Builder:
             body=self._body(args, kwargs, chain),
             group=self._group,
             hook=self._hook,
-            options=self._options,
+            options=own,
             slot=slot,
             iter_index=iter_index,
             iter_count=iter_count,

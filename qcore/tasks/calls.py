@@ -18,12 +18,15 @@ from .builder import Builder, Link
 from .options import unknown_option
 
 
-def split_options(kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def split_options(
+    kwargs: dict[str, Any], *, with_id: bool = False
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Split keywords into those for the function and those about the task.
 
     An option may stand among the keywords or in ``q_options``. What stands in both is
     an option there and an argument here, so that a function can have a keyword of
-    that name. The dictionaries passed in are not changed.
+    that name. The dictionaries passed in are not changed. With ``with_id``, the options
+    may hold a ``task_id``; as a keyword that is always one for the function.
 
     Raises:
         EnqueueError: ``q_options`` holds an unknown option.
@@ -39,7 +42,7 @@ def split_options(kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any
                 f"q_options is {type(given).__name__}, expected a dictionary of options."
             )
         for key in given:
-            if key not in OPTIONS:
+            if key not in OPTIONS and not (with_id and key == "task_id"):
                 raise EnqueueError(f"q_options: {unknown_option(key)}")
         options = {key: kwargs[key] for key in kwargs.keys() & OPTIONS} | given
     taken = OPTIONS - given.keys() if given else OPTIONS

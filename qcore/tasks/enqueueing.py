@@ -44,7 +44,9 @@ def async_task(func: Function, *args: Any, **kwargs: Any) -> str:
               every call do so;
             - ``broker`` (Broker): send through this one;
             - ``q_options`` (dict): the options in one place, for functions that
-              have keywords of the same names.
+              have keywords of the same names. Only there stands ``task_id``, an id of
+              your own choice (32 hexadecimal digits, ``uuid.uuid4().hex``): a task that
+              is sent twice with it runs once, as long as its result is kept.
 
     Returns:
         The id: 32 hexadecimal digits.
@@ -54,11 +56,12 @@ def async_task(func: Function, *args: Any, **kwargs: Any) -> str:
         NoReply: whether the task was sent is not known; ``error.task_ids`` has its id.
         BrokerUnavailable: the queue cannot be reached; nothing was sent.
     """
-    kwargs, options = split_options(kwargs)
+    kwargs, options = split_options(kwargs, with_id=True)
+    task_id = options.pop("task_id", None)
     # receivers may change where it goes, so they are asked before that is read
     func, call_args, kwargs, options = announce(func, args, kwargs, options)
     builder = Builder(func, options)
-    task = builder.task(call_args, kwargs)
+    task = builder.task(call_args, kwargs, task_id=task_id, own_id=task_id is not None)
     dispatch([task], builder.options)
     return task.id
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,9 @@ from .functions import path_of
 LONGEST = 1_000_000_000
 #: Deliveries; databases and services count in 32 bits.
 MOST_ATTEMPTS = 2**31 - 1
+
+
+_ID = re.compile("[0-9a-f]{32}")
 
 
 class _Wrong(Exception):
@@ -59,6 +63,19 @@ def check_options(options: dict[str, Any]) -> dict[str, Any]:
         if plain_value is not None or name == "timeout":
             checked[name] = plain_value
     return checked
+
+
+def check_id(task_id: object) -> None:
+    """Refuse what is no id of a task.
+
+    Raises:
+        EnqueueError: it is not 32 hexadecimal digits in lower case.
+    """
+    if not isinstance(task_id, str) or not _ID.fullmatch(task_id):
+        raise EnqueueError(
+            f"q_options: task_id is {shown(task_id)}, expected 32 hexadecimal digits in"
+            " lower case, such as uuid.uuid4().hex."
+        )
 
 
 def unknown_option(name: object) -> str:

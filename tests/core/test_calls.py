@@ -285,3 +285,33 @@ def test_every_way_of_sending_asks_the_receivers_once(qcore_queue):
     funcs = ["floor", "ceil", "ceil", "sqrt", "sqrt", "floor"]
     assert seen == [f"math.{name}" for name in funcs]
     assert [task.name for task in enqueued()] == [f"call {n}" for n in range(1, 7)]
+
+
+# -- an id of the caller's choice --------------------------------------------------------
+def test_an_id_of_the_callers_choice_is_marked(qcore_queue):
+    task_id = uuid.uuid4().hex
+    options = {"task_id": task_id, "group": "g"}
+    assert async_task("chores.kind.add", 1, q_options=options) == task_id
+    async_task("chores.kind.add", 1, group="g")
+    chosen, plain = enqueued()
+    assert (chosen.id, chosen.group, chosen.may_be_doubled) == (task_id, "g", True)
+    assert plain.may_be_doubled is False
+    assert options == {"task_id": task_id, "group": "g"}
+
+
+@pytest.mark.parametrize("task_id", ["", "x", "A" * 32, "a" * 31, 7, b"a" * 32])
+def test_what_is_no_id_is_refused_at_the_call(qcore_queue, task_id):
+    with pytest.raises(EnqueueError, match=r"task_id is .*32 hexadecimal digits"):
+        async_task("chores.kind.add", 1, q_options={"task_id": task_id})
+
+
+def test_as_a_keyword_task_id_is_one_of_the_function(qcore_queue):
+    async_task("builtins.dict", task_id="of the function")
+    (task,) = enqueued()
+    assert task.id != "of the function"
+    assert b"of the function" in task.body
+
+
+def test_many_tasks_take_no_id(qcore_queue):
+    with pytest.raises(EnqueueError, match="unknown option 'task_id'"):
+        async_task_many("chores.kind.add", [[1]], q_options={"task_id": "a" * 32})
