@@ -5,7 +5,6 @@ from __future__ import annotations
 from http import HTTPStatus
 
 import requests
-from urllib3.exceptions import NameResolutionError, NewConnectionError
 
 from qcore.errors import BrokerError, BrokerUnavailable, NoReply
 from qcore.masking import mask_url
@@ -62,7 +61,8 @@ def _is_unsent(error: requests.RequestException) -> bool:
     if isinstance(error, requests.ConnectTimeout):
         return True
     cause = getattr(error.args[0], "reason", None) if error.args else None
-    return isinstance(cause, NewConnectionError | NameResolutionError)
+    # of urllib3, which is below requests and no driver of ours
+    return type(cause).__name__ in {"NewConnectionError", "NameResolutionError"}
 
 
 def not_ironmq(place: str) -> NoReply:
