@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
+from django.db.models.signals import pre_save
+from django.dispatch import receiver
 from django.utils import timezone
 
 from ..current import current
+from ..errors import ConfigError
 from ..fields import BodyField, IdField, WordField
+from ..names import label_fault, queue_fault
 from ..results.rows import NAME, PATH
-from ..schedules import rules
+from ..schedules import changes, rules
 from ..schedules.entry import Entry
+from ..schedules.moments import given, instant, read, write
 from .tasks import Task
 
 if TYPE_CHECKING:
@@ -28,8 +34,41 @@ class ScheduleQuerySet(models.QuerySet["Schedule"]):
         """Return the schedules that the cluster of ``conf`` may fire."""
         mine = Q(cluster=conf.queue)
         if conf.queue == conf.name:
-            mine |= Q(cluster=None)
+            # the empty text: rows of fixtures and of SQL, which no save() has passed
+            mine |= Q(cluster=None) | Q(cluster="")
         return self.filter(mine, paused=False).exclude(repeats=0)
+
+    def update(self, **kwargs: Any) -> int:
+        """Change all of them at once; where that changes a rule, so does the next run.
+
+        See ``Schedule.save``. A call that has ``next_run`` among its columns, says when.
+        """
+        if "cluster" in kwargs:
+            kwargs["cluster"] = kwargs["cluster"] or None
+        said = kwargs.keys()
+        if "next_run" in said or not said & {*changes.RULE, "repeats"}:
+            return super().update(**kwargs)
+        self._for_write = True
+        rows = self.model._base_manager.using(self.db)  # noqa: SLF001 - Django's way
+        with transaction.atomic(using=self.db):
+            before = {row.pk: row for row in self.all()}
+            count = super().update(**kwargs)
+            for row in rows.filter(pk__in=before):
+                seen, row._seen = row._seen, before[row.pk]._seen  # noqa: SLF001
+                row._settle()  # noqa: SLF001 - as save does
+                moved = {"next_run": row.next_run, "anchor": row.anchor}
+                if moved != {name: seen[name] for name in moved}:
+                    rows.filter(pk=row.pk).update(**moved)
+        return count
+
+    update.alters_data = True  # type: ignore[attr-defined]
+
+    def bulk_create(self, objs: Iterable[Schedule], *args: Any, **kwargs: Any) -> Any:
+        """Store many new ones; see ``Schedule.save``."""
+        rows = list(objs)
+        for row in rows:
+            row._settle()  # noqa: SLF001 - as save does
+        return super().bulk_create(rows, *args, **kwargs)
 
     def ready(self, now: dt.datetime) -> ScheduleQuerySet:
         """Return the schedules that are not waiting to be tried again."""
@@ -109,18 +148,138 @@ class Schedule(models.Model):
     def __str__(self) -> str:
         return str(self.name or self.func)
 
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        """Store it; without ``next_run``, a cron runs at its next slot, others now."""
+    _seen: dict[str, Any]  # columns as they were read; empty for a new one
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if not args and kwargs.get("schedule_type") is None:
+            kwargs.pop("schedule_type", None)
+            kind = rules.infer_type(None, kwargs.get("cron"), kwargs.get("minutes"))
+            kwargs["schedule_type"] = kind
+        self._seen = {}
+        super().__init__(*args, **kwargs)
+
+    def save(
+        self,
+        *,
+        force_insert: Any = False,
+        force_update: bool = False,
+        using: str | None = None,
+        update_fields: Iterable[str] | None = None,
+    ) -> None:
+        """Store it.
+
+        Without ``next_run``, a cron runs at its next slot, others now. Where type, cron or
+        minutes were changed and ``next_run`` was not, the next run is the first slot of the
+        new rule. What a cluster has written since the row was read, and nobody has changed
+        here, stays.
+
+        Raises:
+            ConfigError: type, minutes and cron make no rule, or a name cannot be stored.
+            Schedule.DoesNotExist: its row has gone since it was read.
+        """
+        written = None if update_fields is None else set(update_fields)
+        self._settle(written)
+        here = using is None or using == self._state.db
+        if written is None and here and not force_insert:
+            written = self._changed()
+            if written is not None and self._is_gone(using):
+                if "next_run" not in written:
+                    raise Schedule.DoesNotExist(
+                        f"the schedule {self} is there no more: it has run, or was deleted."
+                        " Give it another next_run to store it again."
+                    )
+                written = None
+        super().save(
+            force_insert=force_insert,
+            force_update=force_update,
+            using=using,
+            update_fields=written,
+        )
+        self._remember(written)
+
+    @classmethod
+    def from_db(cls, *args: Any, **kwargs: Any) -> Self:
+        """Make a schedule of a row, and remember what the row has said."""
+        row = super().from_db(*args, **kwargs)
+        row._remember()  # noqa: SLF001 - its own class
+        return row
+
+    def refresh_from_db(
+        self,
+        using: str | None = None,
+        fields: Iterable[str] | None = None,
+        from_queryset: models.QuerySet[Any, Any] | None = None,
+    ) -> None:
+        """Read the row again, or some of its columns."""
+        names = None if fields is None else list(fields)
+        super().refresh_from_db(using, names, from_queryset)
+        self._remember(names)
+
+    def _remember(self, fields: Iterable[str] | None = None) -> None:
+        names = changes.WATCHED if fields is None else changes.WATCHED & set(fields)
+        own = self.__dict__
+        self._seen |= {name: own[name] for name in names if name in own}
+
+    def _settle(self, written: set[str] | None = None) -> None:
+        """Put right what is about to be stored; further columns go to ``written``."""
+        own = self.__dict__
         for field in ("name", "hook", "cron", "cluster", "intended_date_kwarg"):
-            setattr(self, field, getattr(self, field) or None)
+            if field in own:
+                setattr(self, field, own[field] or None)
+        self._refuse_names()
+        if "next_run" not in own or hasattr(own["next_run"], "resolve_expression"):
+            return
+        now = timezone.now()
         if self.next_run is None:
-            self.next_run = self.entry.first_run(current.conf, timezone.now())
-        super().save(*args, **kwargs)
+            self.next_run = write(self.entry.first_run(current.conf, instant(now)))
+        else:
+            moment = _NEXT_RUN.to_python(self.next_run)
+            self.next_run = given(moment, current.conf)
+            if not changes.calls_for_a_next_run(self._seen, own, written, now):
+                return
+            self._renew(now)
+        if written is not None:
+            written |= {"next_run", "anchor"}
+
+    def _renew(self, now: dt.datetime) -> None:
+        following, anchor = self.entry.renewed(current.conf, instant(now))
+        self.next_run = write(following)
+        self.anchor = write(anchor) if anchor is not None else None
+
+    def _refuse_names(self) -> None:
+        for field, fault in (("name", label_fault), ("cluster", queue_fault)):
+            name = self.__dict__.get(field)
+            if name is not None and (told := fault(name)):
+                raise ConfigError(f"a schedule cannot be stored: its {field} {told}.")
+
+    def _changed(self) -> set[str] | None:
+        """Return the columns to write: not those that clusters write and nobody changed.
+
+        None means all: it was not read, but made.
+        """
+        own = self.__dict__
+        if not self._seen or self._state.adding or own.get("id") is None:
+            return None
+        stored = {
+            field.attname
+            for field in self._meta.concrete_fields
+            if not field.primary_key and field.attname in own
+        }
+        return stored - {
+            name
+            for name in changes.SHARED
+            if name in self._seen and self._seen[name] == own.get(name)
+        }
+
+    def _is_gone(self, using: str | None) -> bool:
+        rows = Schedule._base_manager.using(using or self._state.db)
+        return not rows.filter(pk=self.pk).exists()
 
     @property
     def entry(self) -> Entry:
         """What it says, apart from the table: for checking it and for firing it."""
         return Entry(
+            name=self.name or None,
             label=self.name or str(self.pk),
             func=self.func,
             hook=self.hook or None,
@@ -129,8 +288,8 @@ class Schedule(models.Model):
             type=self.schedule_type,
             minutes=self.minutes,
             cron=self.cron or None,
-            next_run=self.next_run,
-            anchor=self.anchor,
+            next_run=_instant(self.next_run),
+            anchor=_instant(self.anchor),
             cluster=self.cluster or None,
             intended_date_kwarg=self.intended_date_kwarg or None,
         )
@@ -148,7 +307,9 @@ class Schedule(models.Model):
     ) -> dt.datetime | None:
         """Return the first slot after a moment (default: its ``next_run``), or None."""
         rule = self.entry.rule(current.conf)
-        return rules.next_run(rule, next_run or self.next_run)
+        after = _instant(next_run or self.next_run)
+        following = None if after is None else rules.next_run(rule, after)
+        return None if following is None else write(following)
 
     def last_run(self) -> Task | None:
         """Return the stored result of the last run, if there is one."""
@@ -158,6 +319,37 @@ class Schedule(models.Model):
         """Return whether the last run succeeded; None while nothing is known."""
         task = self.last_run()
         return None if task is None else task.success
+
+
+_NEXT_RUN = cast("models.DateTimeField[Any, Any]", Schedule._meta.get_field("next_run"))  # noqa: SLF001 - Django's way
+
+
+def _instant(moment: Any) -> dt.datetime | None:
+    if not isinstance(moment, dt.datetime):
+        return None
+    return read(given(moment, current.conf))
+
+
+@receiver(pre_save, sender=Schedule, dispatch_uid="qcore.fixture")
+def _settle_fixture(
+    sender: object, instance: Schedule, raw: bool, using: str, **_: Any
+) -> None:
+    """Put right what ``loaddata`` is about to store, which calls no ``save``.
+
+    A fixture is loaded again at each deployment, and its ``next_run`` is as old as it is.
+    Where that has passed, the row goes on as it is, or by the rule that the fixture has.
+    """
+    if not raw:
+        return
+    rows = Schedule._base_manager.using(using)  # noqa: SLF001 - Django's way
+    stored = rows.filter(pk=instance.pk).first()
+    instance._settle()  # noqa: SLF001 - its own class
+    now = timezone.now()
+    if stored is None or now < instance.next_run != stored.next_run:
+        return
+    instance.next_run, instance.anchor = stored.next_run, stored.anchor
+    if changes.rule_of(vars(instance)) != changes.rule_of(vars(stored)):
+        instance._renew(now)  # noqa: SLF001
 
 
 class ScheduleSlot(models.Model):

@@ -8,20 +8,32 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import hashlib
+import importlib.util
+import logging
+import sys
 from typing import TYPE_CHECKING, Any, cast
-from zoneinfo import ZoneInfo
 
 from ..envelope import Task
-from ..errors import BadPackage, ConfigError, EnqueueError, SerializeError
+from ..errors import (
+    BadPackage,
+    ConfigError,
+    EnqueueError,
+    SerializeError,
+    TaskNotFound,
+)
+from ..names import label_fault, queue_fault
 from ..serializers import get_serializer
 from ..tasks.builder import is_allowed
 from ..tasks.calls import build, split_options
-from ..tasks.functions import check_call, path_of
+from ..tasks.functions import check_call, path_of, resolve
 from ..tasks.options import check_options
 from . import rules
+from .moments import shown, zone_of
 
 if TYPE_CHECKING:
     from ..conf import Conf
+
+logger = logging.getLogger("qcore.scheduler")
 
 _json = get_serializer("json")
 
@@ -33,6 +45,7 @@ _IGNORED = frozenset({"broker", "commit", "sync"})
 class Entry:
     """The text of one schedule; ``args`` and ``kwargs`` are tagged JSON."""
 
+    name: str | None
     label: str  # its name, or its key: the group of its tasks
     func: str
     hook: str | None
@@ -70,6 +83,17 @@ class Entry:
             return now
         return rules.next_run(self.rule(conf), now) or now
 
+    def renewed(
+        self, conf: Conf, now: dt.datetime
+    ) -> tuple[dt.datetime, dt.datetime | None]:
+        """Return next run and anchor after its rule was changed; see ``rules.renew``.
+
+        Raises:
+            ConfigError: type, minutes and cron make no rule.
+        """
+        rule = dataclasses.replace(self, anchor=self.next_run).rule(conf)
+        return rules.renew(rule, now)
+
     # -- the call ----------------------------------------------------------------
     def call(self) -> tuple[list[Any], dict[str, Any]]:
         """Return args and kwargs.
@@ -94,7 +118,7 @@ class Entry:
         kwargs, options = split_options(kwargs)
         options = {k: v for k, v in options.items() if k not in _IGNORED}
         if self.intended_date_kwarg:
-            kwargs = {**kwargs, self.intended_date_kwarg: slot.isoformat()}
+            kwargs = {**kwargs, self.intended_date_kwarg: shown(slot).isoformat()}
         if self.hook:
             options["hook"] = self.hook
         if self.cluster:
@@ -115,10 +139,11 @@ class Entry:
         """Return what is wrong by the name of the field; empty when all is well."""
         found: dict[str, str] = {}
         self._check_rule(conf, found)
-        self._check_func(conf, found)
         _note(found, "hook", lambda: path_of(self.hook) if self.hook else None)
+        self._check_func(conf, found)
         _note(found, "args", lambda: _decode_args(self.args))
         _note(found, "kwargs", self._check_options)
+        self._check_names(found)
         word = self.intended_date_kwarg
         if word and not word.isidentifier():
             found["intended_date_kwarg"] = f"{word!r} is not the name of an argument."
@@ -127,8 +152,15 @@ class Entry:
         return found
 
     def _check_rule(self, conf: Conf, found: dict[str, str]) -> None:
-        if self.type not in rules.LABELS:
+        if not rules.is_type(self.type):
             return  # the choices of the field say so already
+        if self.type == rules.ONCE and (self.cron or self.minutes is not None):
+            given, meant = ("cron", "Cron") if self.cron else ("minutes", "Minutes")
+            found["schedule_type"] = (
+                f"a schedule that runs once takes no {given}: choose {meant}, or leave"
+                f" {given} empty."
+            )
+            return
         first = self.next_run or dt.datetime.now(zone_of(conf))
         try:
             dataclasses.replace(self, next_run=first).rule(conf)
@@ -141,6 +173,17 @@ class Entry:
         if "func" not in found and not is_allowed(self.func, conf):
             admitted = ", ".join(conf.allowed_tasks or ())
             found["func"] = f"Q_CLUSTER['allowed_tasks'] admits only {admitted}."
+        for field, path in (("func", self.func), ("hook", self.hook)):
+            if path and field not in found:
+                _note(found, field, lambda path=path: _import(path))
+
+    def _check_names(self, found: dict[str, str]) -> None:
+        for field, fault, name in (
+            ("name", label_fault, self.name),
+            ("cluster", queue_fault, self.cluster),
+        ):
+            if name is not None and (told := fault(name)):
+                found[field] = f"{field} {told}."
 
     def _check_options(self) -> None:
         _, options = split_options(_decode_kwargs(self.kwargs))
@@ -152,6 +195,23 @@ class Entry:
         if self.intended_date_kwarg:
             kwargs = {**kwargs, self.intended_date_kwarg: ""}
         check_call(self.func, args, kwargs)
+
+
+def _import(path: str) -> None:
+    """Refuse a path that leads to nothing, in a module that is installed here.
+
+    A project that is not installed here may be where the cluster runs, and a module that
+    cannot be imported here may be imported there: the worker will tell.
+    """
+    top = path.partition(".")[0]
+    if top not in sys.modules and importlib.util.find_spec(top) is None:
+        return
+    try:
+        resolve(path)
+    except TaskNotFound as error:
+        raise EnqueueError(str(error)) from error
+    except Exception as error:  # noqa: BLE001 - it is the project's code
+        logger.warning("%s cannot be checked: importing it raised %s", path, error)
 
 
 def encode_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, str]:
@@ -172,15 +232,6 @@ def slot_id(project: str, key: object, seconds: float) -> str:
     text = f"{project}\0{key}\0{seconds:.6f}".encode()
     tail = hashlib.blake2b(text, digest_size=10).hexdigest()
     return f"{int(seconds * 1000) & 0xFFFF_FFFF_FFFF:012x}{tail}"
-
-
-def zone_of(conf: Conf) -> dt.tzinfo | None:
-    """Return the zone of schedules; None where Django's dates are naive."""
-    from django.conf import settings
-
-    if not settings.USE_TZ:
-        return None
-    return ZoneInfo(conf.time_zone or settings.TIME_ZONE)
 
 
 def _decode_args(text: str) -> list[Any]:

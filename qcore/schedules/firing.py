@@ -24,6 +24,7 @@ from ..errors import EnqueueError, QcoreError
 from ..models import Schedule, ScheduleSlot
 from ..names import queue_fault
 from . import rules
+from .moments import instant, read, shown, write
 from .outbox import TICK_BYTES
 from .told import told
 
@@ -88,8 +89,8 @@ class Fired:
         if left > 0:
             left = max(0, left - len(self.slots))
         changes = {
-            "next_run": self.following or row.next_run,
-            "anchor": self.anchor,
+            "next_run": write(self.following) if self.following else row.next_run,
+            "anchor": write(self.anchor) if self.anchor else None,
             "repeats": left if self.following else 0,
             "error": self.repeated,
             "tries": 0,
@@ -112,6 +113,9 @@ class Firing:
         self._database = database
         self._outbox = outbox
         self._suspects: Counter[int] = Counter()
+        #: Whether nothing of the last call was due: without USE_TZ, the hour that comes
+        #: twice looks due before it is.
+        self.is_early = False
 
     def fire(self, rows: Sequence[Schedule], now: dt.datetime) -> Error | None:
         """Fire schedules; what is wrong with one of them is written on it.
@@ -123,6 +127,7 @@ class Firing:
         Raises:
             django.db.Error: the database does not answer.
         """
+        self.is_early = bool(rows)
         ready = list(self._ready(rows, now))
         if not ready:
             return None
@@ -144,6 +149,9 @@ class Firing:
             for row in rows
             if (plan := self._guarded(row, now, partial(self._plan, row, now)))
         ]
+        if not plans:
+            return
+        self.is_early = False
         gone = self._fired_before(plans)
         room = TICK_BYTES
         for plan in plans:
@@ -165,13 +173,18 @@ class Firing:
             if not isinstance(error, QcoreError):
                 logger.exception("schedule %s cannot be fired", row)
             self._note(row, error, now)
+            self.is_early = False
             return None
 
     def _plan(self, row: Schedule, now: dt.datetime) -> Plan | None:
         rule = row.entry.rule(self._conf)
         left = row.repeats if row.repeats > 0 else BURST
         due, following = rules.due_slots(
-            rule, row.next_run, now, self._conf.catch_up, limit=min(BURST, left)
+            rule,
+            read(row.next_run),
+            instant(now),
+            self._conf.catch_up,
+            limit=min(BURST, left),
         )
         return Plan(row, rule.anchor, due, following) if due else None
 
@@ -182,7 +195,7 @@ class Firing:
         """
         slots = ScheduleSlot.objects.using(self._database).filter(
             schedule_id__in=[plan.row.pk for plan in plans],
-            slot__in={whole(slot) for plan in plans for slot in plan.due},
+            slot__in={mark(slot) for plan in plans for slot in plan.due},
         )
         found = slots.values_list("schedule_id", "slot", "task_id")
         return {(key or 0, slot): task for key, slot, task in found}
@@ -194,17 +207,17 @@ class Firing:
             if room <= 0:  # never before the first
                 due, following = due[:place], slot
                 break
-            if (row.pk, whole(slot)) not in gone:
+            if (row.pk, mark(slot)) not in gone:
                 slots.append(self._slot(row, slot))
                 room -= len(slots[-1].package)
-        again = [slot for slot in due if (row.pk, whole(slot)) in gone]
+        again = [slot for slot in due if (row.pk, mark(slot)) in gone]
         return Fired(
             row=row,
             slots=slots,
             task=slots[-1].task_id if slots else None,
             anchor=plan.anchor,
             following=following,
-            repeated=_repeated(again, gone[row.pk, whole(again[0])]) if again else "",
+            repeated=_repeated(again, gone[row.pk, mark(again[0])]) if again else "",
         )
 
     def _slot(self, row: Schedule, slot: dt.datetime) -> ScheduleSlot:
@@ -215,7 +228,7 @@ class Firing:
         self._outbox.check(task.queue, package)
         return ScheduleSlot(
             schedule_id=row.pk,
-            slot=whole(slot),
+            slot=mark(slot),
             task_id=task.id,
             queue=task.queue,
             package=package,
@@ -307,19 +320,19 @@ class Firing:
                      ", and is paused" if paused else "", text)  # fmt: skip
 
 
-def whole(slot: dt.datetime) -> dt.datetime:
-    """Return the second of a slot, by which it is known.
+def mark(slot: dt.datetime) -> dt.datetime:
+    """Return what a column has of a slot: its second, by which it is known.
 
     The form of the admin has no fractions of a second, and a slot that comes back from
     it must be the same one.
     """
-    return slot.replace(microsecond=0)
+    return write(slot.replace(microsecond=0))
 
 
 def _repeated(again: Sequence[dt.datetime], task: str) -> str:
     more = f" and {len(again) - 1} more" if len(again) > 1 else ""
     return (
-        f"next_run was set back to {again[0].isoformat(' ')}{more}: this run was sent"
+        f"next_run was set back to {shown(again[0]).isoformat(' ')}{more}: this run was sent"
         f" before (task {task}), and is not sent again. Set next_run to another time for"
         " one more run."
     )

@@ -15,9 +15,10 @@ from django.db.utils import Error
 from django.utils import timezone
 
 from ..current import current
-from ..errors import EnqueueError, QcoreError, StoreError
+from ..errors import ConfigError, EnqueueError, QcoreError, StoreError
 from ..models import Schedule
 from ..tasks.functions import path_of
+from . import rules
 from .base import Scheduler
 from .entry import encode_call
 from .firing import Firing
@@ -102,7 +103,7 @@ class OrmScheduler(Scheduler):
             if is_due:
                 now = timezone.now()
                 ahead = self._outlook.look(now)
-            if ahead.next_run is None:
+            if ahead.next_run is None or (is_due and self._firing.is_early):
                 return LOOK
             return min(LOOK, max(0.0, (ahead.next_run - now).total_seconds()))
 
@@ -119,6 +120,17 @@ class OrmScheduler(Scheduler):
     # -- for the API -----------------------------------------------------------
     def schedule(self, func: Any, args: tuple[Any, ...], **options: Any) -> Schedule:
         columns = {name: options.pop(name) for name in OPTIONS if name in options}
+        try:
+            columns["schedule_type"] = rules.infer_type(
+                columns.get("schedule_type"),
+                columns.get("cron"),
+                columns.get("minutes"),
+            )
+        except ConfigError as error:
+            raise EnqueueError(f"cannot schedule {func}: {error}") from error
+        if not rules.is_type(columns["schedule_type"]):
+            wrong = rules.unknown_type(columns["schedule_type"])
+            raise EnqueueError(f"cannot schedule {func}: {wrong}")
         if columns.get("hook") is not None:
             columns["hook"] = path_of(columns["hook"])
         positional, keywords = encode_call(args, options)

@@ -18,8 +18,9 @@ from __future__ import annotations
 import calendar
 import dataclasses
 import datetime as dt
+import difflib
 
-from ..errors import ConfigError, did_you_mean
+from ..errors import ConfigError
 from . import cron as _cron
 from .cron import validate_cron
 
@@ -28,8 +29,13 @@ __all__ = [
     "Rule",
     "due_slots",
     "explain",
+    "infer_type",
+    "is_type",
     "next_run",
     "reanchor",
+    "renew",
+    "resolve_wall",
+    "unknown_type",
     "validate_cron",
 ]
 
@@ -79,12 +85,8 @@ class Rule:
     zone: dt.tzinfo | None = None
 
     def __post_init__(self) -> None:
-        if self.type not in LABELS:
-            near = did_you_mean(str(self.type), LABELS)
-            known = ", ".join(f"{key} ({label})" for key, label in LABELS.items())
-            raise ConfigError(
-                f"schedule_type {self.type!r} is unknown, expected one of {known}{near}"
-            )
+        if not is_type(self.type):
+            raise ConfigError(unknown_type(self.type))
         if self.type == CRON:
             validate_cron(self.cron or "")
         elif self.anchor is None:
@@ -93,6 +95,45 @@ class Rule:
             raise ConfigError(
                 f"minutes is {self.minutes!r}, expected a whole number of 1 or more"
             )
+
+
+def is_type(given: object) -> bool:
+    """Return whether ``given`` is the key of a type, such as ``"D"``."""
+    return isinstance(given, str) and given in LABELS
+
+
+def unknown_type(given: object) -> str:
+    """Return what to say of a ``schedule_type`` that is none, with all that there are."""
+    known = ", ".join(f"{key!r} ({label})" for key, label in LABELS.items())
+    word = str(given)
+    by_label = {label.lower(): key for key, label in LABELS.items()}
+    near = by_label.get(word.lower()) or (
+        word.upper() if word.upper() in LABELS else None
+    )
+    if near is None:
+        found = difflib.get_close_matches(word.lower(), by_label, n=1)
+        near = by_label[found[0]] if found else None
+    hint = f" - did you mean {near!r} ({LABELS[near]})?" if near else ""
+    shown = repr(given) if len(word) <= 40 else f"{word[:40]!r}..."
+    return f"schedule_type {shown} is unknown, expected one of {known}{hint}"
+
+
+def infer_type(given: object, cron: object, minutes: object) -> object:
+    """Return the type that is meant: one that is given, or the one of cron or minutes.
+
+    Raises:
+        ConfigError: cron and minutes are given, and no type.
+    """
+    if given is not None:
+        return given
+    if cron and minutes is not None:
+        raise ConfigError(
+            "cron and minutes are given, and no schedule_type: leave one of them out, or"
+            " say schedule_type='C' or 'I'"
+        )
+    if cron:
+        return CRON
+    return ONCE if minutes is None else MINUTES
 
 
 def _is_count(value: object) -> bool:
@@ -146,6 +187,49 @@ def reanchor(rule: Rule, due: dt.datetime) -> Rule:
     if slot is not None and _instant(rule, slot) == _instant(rule, due):
         return rule
     return dataclasses.replace(rule, anchor=due)
+
+
+def renew(rule: Rule, now: dt.datetime) -> tuple[dt.datetime, dt.datetime | None]:
+    """Return the next run and the anchor of a schedule whose rule was changed.
+
+    The anchor of ``rule`` is the next run by the rule before. Its time of day, day of the
+    week or of the month counts on: from there the grid of the new rule is laid in both
+    directions, and its first slot after ``now`` is next. A ONCE keeps its time.
+    """
+    if rule.type == CRON:
+        return next_run(rule, now) or now, None
+    if rule.anchor is None or rule.type == ONCE:
+        return rule.anchor or now, rule.anchor
+    anchor = _shown(rule, _backwards(rule, rule.anchor, now))
+    first = next_run(dataclasses.replace(rule, anchor=anchor), now)
+    return first or rule.anchor, anchor
+
+
+def _backwards(rule: Rule, anchor: dt.datetime, now: dt.datetime) -> dt.datetime:
+    """Return an instant on the grid of ``rule`` through ``anchor``, not after ``now``."""
+    first, current = _instant(rule, anchor), _instant(rule, now)
+    if first <= current:
+        return first
+    interval = _interval(rule)
+    if interval is not None:
+        return first - -((current - first) // interval) * interval
+    wall, today = _wall_of(rule, first), _wall_of(rule, current)
+    if rule.type in _DAYS:
+        step = _DAYS[rule.type]
+        wall -= dt.timedelta(
+            days=((wall.date() - today.date()).days // step + 1) * step
+        )
+    else:
+        # whole cycles of leap years: day and month stay, 29 February, too
+        year = wall.year - ((wall.year - today.year) // 4 + 1) * 4
+        last = calendar.monthrange(year, wall.month)[1]
+        wall = wall.replace(year=year, day=min(wall.day, last))
+    return wall if rule.zone is None else _resolve(rule.zone, wall)
+
+
+def resolve_wall(zone: dt.tzinfo, wall: dt.datetime) -> dt.datetime:
+    """Return the instant of a naive time on the wall; one in a gap is the gap's end."""
+    return _resolve(zone, wall)
 
 
 def explain(rule: Rule) -> str:
@@ -222,12 +306,21 @@ def _next(rule: Rule, after: dt.datetime) -> dt.datetime | None:
         return anchor
     if rule.type == ONCE:
         return None
-    if rule.type in (MINUTES, HOURLY):
-        interval = dt.timedelta(minutes=rule.minutes or 1)
-        if rule.type == HOURLY:
-            interval = dt.timedelta(hours=1)
+    interval = _interval(rule)
+    if interval is not None:
         return anchor + ((after - anchor) // interval + 1) * interval
     return _next_by_calendar(rule, anchor, after)
+
+
+def _interval(rule: Rule) -> dt.timedelta | None:
+    """Return the real time between two slots, where the rule counts real time."""
+    if rule.type == HOURLY:
+        return dt.timedelta(hours=1)
+    return dt.timedelta(minutes=rule.minutes or 1) if rule.type == MINUTES else None
+
+
+def _wall_of(rule: Rule, instant: dt.datetime) -> dt.datetime:
+    return _shown(rule, instant).replace(tzinfo=None, fold=0)
 
 
 def _next_cron(rule: Rule, after: dt.datetime) -> dt.datetime | None:
@@ -241,7 +334,7 @@ def _next_cron(rule: Rule, after: dt.datetime) -> dt.datetime | None:
 def _next_by_calendar(
     rule: Rule, anchor: dt.datetime, after: dt.datetime
 ) -> dt.datetime:
-    first = _shown(rule, anchor).replace(tzinfo=None, fold=0)
+    first = _wall_of(rule, anchor)
     today = _shown(rule, after)
     if rule.type in _DAYS:
         passed = (today.date() - first.date()).days // _DAYS[rule.type]
