@@ -30,9 +30,8 @@ class Hand:
     job: Job | None = None  # what it does, as far as is known
     laid: deque[Job] = field(default_factory=deque)  # what lies on its tray after that
     unsure: bool = False  # its job was on the tray, and may be there still
-    asked: float = (
-        0.0  # monotonic: when its tray was emptied, and something was missing
-    )
+    #: monotonic: when its tray was emptied last, if something was missing
+    asked: float = 0.0
     ready: bool = False  # it has said its first word
     ending: bool = False  # it takes no more orders
     heeded: bool = True  # it has read its last order, as far as is known

@@ -25,6 +25,7 @@ from .loop import Loop
 from .parts import Parts
 from .pusher import Pusher
 from .recorder import Recorder
+from .reports import Reports
 from .room import Room
 from .tally import Tally
 from .timer import Timer
@@ -71,6 +72,7 @@ class Dispatcher:
         self._recorder = Recorder(
             parts, self._tally, self._inbox.put, relieved=self._inbox.nudge
         )
+        self._reports = Reports(parts.report, parts.before_exit)
         self._loop = Loop(
             parts,
             control,
@@ -79,6 +81,7 @@ class Dispatcher:
             self._room,
             self._tally,
             self._fence,
+            self._reports.put,
             restarts=restarts,
             run_once=run_once,
         )
@@ -116,6 +119,7 @@ class Dispatcher:
             "pusher": pusher.run,
             "keeper": Keeper(self._parts, self._tally, self._alarm).run,
             "herald": self._herald.run,
+            "reporter": self._reports.run,
         }
         if self._conf.scheduler:
             work["timer"] = Timer(self._parts, self._tally).run
@@ -146,6 +150,7 @@ class Dispatcher:
         """Let the threads end in the order in which they depend on each other."""
         deadline = time.monotonic() + _LAST_WORDS
         self._room.close()
+        self._reports.close()
         threads["pusher"].join(max(0.0, deadline - time.monotonic()))
         for job in self._inbox.take():
             self._recorder.give_back(job)
@@ -154,6 +159,8 @@ class Dispatcher:
         self._tally.ended.set()
         self._herald.close()
         threads["herald"].join(1.0)
+        threads["reporter"].join(max(0.1, deadline - time.monotonic()))
+        self._reports.tell_left()
         self._parts.notify("qcore_process_stopping", role="dispatcher", conf=self._conf)
         if threads["recorder"].is_alive() or self._failed_thread:
             raise SystemExit(1)

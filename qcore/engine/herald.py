@@ -9,7 +9,9 @@ from collections.abc import Callable
 import msgspec
 
 from ..errors import QcoreError
+from ..masking import mask_url
 from ..status import PAUSE, Snapshot
+from .guard import pause
 
 logger = logging.getLogger("qcore.herald")
 
@@ -55,11 +57,11 @@ class Herald:
                 if not resting:
                     self._rest()
                 resting = True
-                if not self._news.wait(self._pause):
+                if not pause(self._news, self._pause):
                     continue
             resting = False
             # not at once: the first task after a quiet hour has the processor
-            self._end.wait(self._cycle)
+            pause(self._end, self._cycle)
         self._once()
 
     def close(self) -> None:
@@ -69,19 +71,28 @@ class Herald:
 
     def _once(self) -> bool:
         """Publish what is so now; return whether it was so in the round before."""
-        snapshot = self._take()
-        quiet = self._last is not None and _is_same(snapshot, self._last)
         try:
+            snapshot = self._take()
+            quiet = self._last is not None and _is_same(snapshot, self._last)
             self._publish(snapshot, self._pause if quiet else self._cycle)
-        except QcoreError as error:
-            if not self._failing:  # once, not twice a second
-                logger.warning("status is not published: %s", error)
-            self._failing = True
-            self._last = None
+        except Exception as error:  # noqa: BLE001 - caches raise what their drivers raise
+            self._fail(error)
             return False
         self._failing = False
         self._last = snapshot
         return quiet
+
+    def _fail(self, error: Exception) -> None:
+        """Say once, not twice a second, that nobody sees what this cluster does."""
+        if not self._failing:
+            foreseen = isinstance(error, QcoreError)
+            kind = "" if foreseen else f"{type(error).__name__}: "
+            logger.warning(
+                "status is not published: %s%s", kind, mask_url(str(error)),
+                exc_info=None if foreseen else error,
+            )  # fmt: skip
+        self._failing = True
+        self._last = None
 
 
 def _is_same(one: Snapshot, other: Snapshot) -> bool:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ..brokers.base import Broker
 from ..errors import QcoreError
+from .guard import Guard, pause
 from .job import Job
 from .parts import Parts
 from .tally import Tally
@@ -35,12 +36,12 @@ class Keeper:
         self._parts = parts
         self._tally = tally
         self._alarm = alarm
+        self._guard = Guard("keeper", tally)
 
     def run(self) -> None:
         """Renew until everything is settled; the cluster stops this thread last."""
-        if not self._parts.conf.renews:
+        if not self._parts.conf.renews or (broker := self._make_broker()) is None:
             return
-        broker = self._parts.make_broker()
         if not broker.supports_extend:
             logger.warning(
                 "%s cannot renew leases: a task that runs for more than %g s is started"
@@ -49,16 +50,24 @@ class Keeper:
             )  # fmt: skip
             return
         self._tally.renewing = True
-        pause = broker.lease / _ROUNDS
-        while not self._tally.ended.wait(pause):
+        while not pause(self._tally.ended, broker.lease / _ROUNDS):
             try:
                 self._renew(broker)
-            except QcoreError as error:
-                logger.warning("leases cannot be renewed now: %s", error)
+            except Exception as error:  # noqa: BLE001 - it is a stranger's code
+                # the next round is the next try: three of them may fail
+                self._guard.note("leases cannot be renewed now", error)
                 self._tally.trouble("keeper", str(error))
             else:
-                self._tally.recover("keeper")
+                self._guard.succeed()
         broker.close()
+
+    def _make_broker(self) -> Broker | None:
+        while not self._tally.ended.is_set():
+            try:
+                return self._parts.make_broker()
+            except Exception as error:  # noqa: BLE001 - it is a stranger's code
+                self._guard.bear(error)
+        return None
 
     def _renew(self, broker: Broker) -> None:
         now = time.monotonic()
@@ -70,6 +79,26 @@ class Keeper:
         ]
         if not due:
             return
+        try:
+            self._extend(broker, due, now)
+        except QcoreError:
+            raise
+        except Exception as error:
+            if len(due) == 1:
+                raise
+            self._guard.note("leases are renewed one by one", error)
+            for job in due:
+                self._extend_one(broker, job, now)
+
+    def _extend_one(self, broker: Broker, job: Job, now: float) -> None:
+        try:
+            self._extend(broker, [job], now)
+        except QcoreError:
+            raise
+        except Exception as error:  # noqa: BLE001 - of one receipt; the others go on
+            self._guard.note(f"the lease of {job.task.id} cannot be renewed", error)
+
+    def _extend(self, broker: Broker, due: Sequence[Job], now: float) -> None:
         lost = broker.extend([job.receipt for job in due])
         for job in due:
             if job.receipt in lost:

@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -67,6 +67,7 @@ class Loop:
         room: tells the pusher how many more may come.
         tally: what the threads share.
         fence: finds the jobs that are not ours any more.
+        report: tells error reporters of a death, and returns at once.
         restarts: how many processes the sentinel has replaced so far.
         run_once: tell the sentinel when the queue is empty and all is done.
     """
@@ -80,6 +81,7 @@ class Loop:
         room: Room,
         tally: Tally,
         fence: Fence,
+        report: Callable[..., None],
         *,
         restarts: int,
         run_once: bool,
@@ -101,7 +103,7 @@ class Loop:
         self._obituaries = Obituaries()
         self._arrivals = Arrivals(tally)
         self._undertaker = Undertaker(
-            parts, tally, fence, recorder, self._ready.appendleft
+            parts, tally, fence, recorder, self._ready.appendleft, report
         )
         self._shutdown = Shutdown()
         self._pace = Pace(time.monotonic())

@@ -6,15 +6,16 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from ..brokers.base import Broker
-from ..envelope import Delivery, Outcome, choose
-from ..errors import NewerPackage, PackageError, QcoreError
-from ..results.base import ResultStore
-from ..results.routing import is_cached
+from ..envelope import Delivery
+from ..errors import NewerPackage
 from ..tasks.execution import Attempt
+from .guard import Guard
 from .job import Job
 from .parts import Parts
-from .patience import Patience
+from .redelivered import Redelivered, may_be_finished, parted
 from .room import Room
 from .tally import Tally
 
@@ -25,6 +26,8 @@ _WAIT = 1.0
 #: Seconds for which a package of a later release is given back each time, and how
 #: often: a deploy is over in ten minutes, and then nobody here will ever read it.
 _NEWER_DELAY, _NEWER_TIMES = 30.0, 20
+#: Deliveries of one task that a broker can mean; more do not fit into an order.
+_MOST_ATTEMPTS = 2**31 - 1
 
 
 class Pusher:
@@ -51,27 +54,29 @@ class Pusher:
         self._room = room
         self._tally = tally
         self._give = give
-        self._give_finished = give_finished
-        self._patience = Patience("pusher", tally)
+        self._guard = Guard("pusher", tally)
+        self._redelivered = Redelivered(parts, tally, give_finished)
 
     def run(self) -> None:
-        """Claim until the cluster stops; errors of the broker are waited out."""
+        """Claim until the cluster stops; whatever is raised is waited out."""
         broker: Broker | None = None
         while not self._tally.stopping.is_set():
             try:
                 if broker is None:
                     broker = self._parts.make_broker()
                 self._once(broker)
-            except QcoreError as error:
-                self._patience.bear(error)
+            except Exception as error:  # noqa: BLE001 - it is a stranger's code
+                self._guard.bear(error)
             else:
-                self._patience.succeed()
+                self._guard.succeed()
+        self._give_on(self._redelivered.take())
         if broker is not None:
             broker.close()
 
     def _once(self, broker: Broker) -> None:
-        room = self._room.wait(_WAIT)
-        if not room or self._tally.stopping.is_set():
+        self._give_on(self._redelivered.sort([]))
+        room = self._room.wait(_WAIT) - len(self._redelivered)
+        if room <= 0 or self._tally.stopping.is_set():
             return
         limit = min(room, self._conf.fetch_limit)
         deliveries = broker.dequeue(limit, _WAIT)
@@ -80,31 +85,59 @@ class Pusher:
             return
         self._tally.queue_empty.clear()
         jobs, bad = self._verify(deliveries)
-        if any(_may_be_finished(job) for job in jobs):
-            jobs = self._drop_finished(self._drop_copies(jobs))
-        self._tally.held.update(jobs)
-        self._room.arrive(len(jobs))
-        self._give(jobs)
+        if any(may_be_finished(job) for job in jobs):
+            jobs, others = parted(self._drop_copies(jobs))
+            self._give_on(jobs)
+            self._tally.held.update(others)
+            jobs = self._redelivered.sort(others)
+        self._give_on(jobs)
         # last, so that trouble with the bad ones costs the good ones nothing
         for delivery, error in bad:
-            self._set_aside(broker, delivery, error)
+            try:
+                self._set_aside(broker, delivery, error)
+            except Exception as trouble:  # noqa: BLE001 - its lease brings it back
+                self._guard.note("a bad package is left to its lease", trouble)
+
+    def _give_on(self, jobs: Sequence[Job]) -> None:
+        if jobs:
+            self._tally.held.update(jobs)
+            self._room.arrive(len(jobs))
+            self._give(jobs)
 
     def _verify(
         self, deliveries: Sequence[Delivery]
-    ) -> tuple[list[Job], list[tuple[Delivery, PackageError]]]:
+    ) -> tuple[list[Job], list[tuple[Delivery, Exception]]]:
         """Return the jobs, and the deliveries that cannot be one with the reason."""
         jobs = []
-        bad = []
+        bad: list[tuple[Delivery, Exception]] = []
         for delivery in deliveries:
             try:
-                jobs.append(Job(self._parts.verify(delivery.package), delivery))
-            except PackageError as error:
+                task = self._parts.verify(delivery.package)
+                # else the loop, or a store, would stumble over what a stranger has sent
+                if not (
+                    0 < delivery.attempt <= _MOST_ATTEMPTS and delivery.lease_end > 0
+                ):
+                    delivery = self._corrected(delivery)  # noqa: PLW2901
+                job = Job(task, delivery)
+            except Exception as error:  # noqa: BLE001 - of one delivery; the others go on
                 bad.append((delivery, error))
+            else:
+                jobs.append(job)
         return jobs, bad
 
-    def _set_aside(
-        self, broker: Broker, delivery: Delivery, error: PackageError
-    ) -> None:
+    def _corrected(self, delivery: Delivery) -> Delivery:
+        """Return a delivery whose numbers a broker cannot mean with such as it can."""
+        attempt = min(max(delivery.attempt, 1), _MOST_ATTEMPTS)
+        lease_end = delivery.lease_end
+        if not lease_end > 0:
+            lease_end = time.monotonic() + self._conf.retry
+        logger.warning(
+            "a broker counts %r attempts, with a lease until %r; taken for %d",
+            delivery.attempt, delivery.lease_end, attempt,
+        )  # fmt: skip
+        return msgspec.structs.replace(delivery, attempt=attempt, lease_end=lease_end)
+
+    def _set_aside(self, broker: Broker, delivery: Delivery, error: Exception) -> None:
         if not isinstance(error, NewerPackage) or delivery.attempt > _NEWER_TIMES:
             self._quarantine(broker, delivery, error)
             return
@@ -113,19 +146,21 @@ class Pusher:
         if broker.supports_release and broker.supports_delay:
             broker.release([delivery.receipt], delay=_NEWER_DELAY)
 
-    def _quarantine(
-        self, broker: Broker, delivery: Delivery, error: PackageError
-    ) -> None:
+    def _quarantine(self, broker: Broker, delivery: Delivery, error: Exception) -> None:
         """Put a package aside, where a person can look at it; then remove it."""
-        self._tally.quarantined += 1
-        self._tally.stir()
+        package = delivery.package
+        if not isinstance(package, bytes):  # a broker's bug; its text is all there is
+            package = repr(package).encode(errors="replace")
         logger.error(
-            "quarantined a package of %d bytes: %s", len(delivery.package), error
-        )
+            "quarantined a package of %d bytes: %s: %s",
+            len(package), type(error).__name__, error,
+        )  # fmt: skip
         self._parts.make_store(False).quarantine(
-            broker.queue, delivery.package, type(error).__name__, str(error)
+            broker.queue, package, type(error).__name__, str(error)
         )
         broker.fail(delivery.receipt)
+        self._tally.quarantined += 1
+        self._tally.stir()
 
     def _drop_copies(self, jobs: list[Job]) -> list[Job]:
         """Leave further deliveries of what is in this cluster's hands to their lease.
@@ -147,51 +182,3 @@ class Pusher:
             ours.add(job.task.id)
             kept.append(job)
         return kept
-
-    def _drop_finished(self, jobs: list[Job]) -> list[Job]:
-        """Hand over those jobs whose end is stored already.
-
-        Their first acknowledgement was lost; they need another one, not another run.
-        """
-        remaining = jobs
-        for cached in (False, True):
-            again = [
-                job
-                for job in remaining
-                if _may_be_finished(job)
-                and cached == bool(is_cached(job.task, self._conf))
-            ]
-            ends = self._stored_ends(again, self._parts.make_store(cached))
-            for job in again:
-                if (end := ends.get(job.task.id)) is not None:
-                    self._tally.held.add(job)
-                    self._give_finished(job, end)
-            remaining = [job for job in remaining if job.task.id not in ends]
-        return remaining
-
-    def _stored_ends(
-        self, jobs: Sequence[Job], store: ResultStore
-    ) -> dict[str, Attempt]:
-        """Return the ends of those tasks that will not be run again, by their ids."""
-        if not jobs:
-            return {}
-        created = {job.task.id: job.task.created for job in jobs}
-        ends = {
-            id: Attempt(Outcome.SUCCESS, value, content, created[id], created[id])
-            for id, (content, value) in store.finished(created.keys()).items()
-        }
-        for job in jobs:
-            limit = choose(job.task.options.max_attempts, self._conf.max_attempts)
-            # seldom: after the last attempt there is no other unless something was lost
-            if not limit or job.attempt <= limit or job.task.id in ends:
-                continue
-            found = store.fetch(job.task.id)
-            if found is not None and found.attempt_count >= limit:
-                text = str(found.result).encode(errors="replace")
-                at = job.task.created
-                ends[job.task.id] = Attempt(found.outcome, text, "text", at, at)
-        return ends
-
-
-def _may_be_finished(job: Job) -> bool:
-    return job.attempt > 1 or job.task.may_be_doubled

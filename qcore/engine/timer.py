@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import random
 
-from ..errors import QcoreError
+from ..schedules.base import Scheduler
+from .guard import Guard, pause
 from .parts import Parts
-from .patience import Patience
 from .tally import Tally
 
 #: Seconds between two ticks at most: a schedule that was just made fires by then.
@@ -24,18 +24,21 @@ class Timer:
     def __init__(self, parts: Parts, tally: Tally) -> None:
         self._parts = parts
         self._tally = tally
-        self._patience = Patience("timer", tally)
+        self._guard = Guard("timer", tally)
 
     def run(self) -> None:
         """Tick until the cluster stops."""
-        scheduler = self._parts.make_scheduler()
+        scheduler: Scheduler | None = None
         # clusters that start together must not ask together for ever
-        pause = random.uniform(0, _LONGEST / 4)  # noqa: S311 - no secret
-        while not self._tally.stopping.wait(pause):
+        rest = random.uniform(0, _LONGEST / 4)  # noqa: S311 - no secret
+        while not pause(self._tally.stopping, rest):
             try:
-                pause = min(_LONGEST, max(_SHORTEST, scheduler.tick()))
-            except QcoreError as error:
-                self._patience.bear(error)
+                if scheduler is None:
+                    scheduler = self._parts.make_scheduler()
+                rest = min(_LONGEST, max(_SHORTEST, scheduler.tick()))
+            except Exception as error:  # noqa: BLE001 - it is a stranger's code
+                self._guard.bear(error)
             else:
-                self._patience.succeed()
-        scheduler.close()
+                self._guard.succeed()
+        if scheduler is not None:
+            scheduler.close()

@@ -26,6 +26,7 @@ class Undertaker:
         fence: tells which jobs are not ours any more.
         recorder: ended jobs go there.
         again: puts a job in front of all that wait for a worker.
+        report: tells error reporters of a death, and returns at once.
     """
 
     def __init__(
@@ -35,12 +36,14 @@ class Undertaker:
         fence: Fence,
         recorder: Recorder,
         again: Callable[[Job], None],
+        report: Callable[..., None],
     ) -> None:
         self._parts = parts
         self._tally = tally
         self._fence = fence
         self._recorder = recorder
         self._again = again
+        self._report = report
 
     def bury(self, hand: Hand, job: Job | None, how: str) -> None:
         """Say what becomes of the jobs of a worker whose process is dead.
@@ -76,7 +79,7 @@ class Undertaker:
 
     def _record(self, hand: Hand, job: Job, how: str) -> None:
         ended = job.die(how)
-        self._parts.report(
+        self._report(
             job.task,
             job.attempt,
             ended.outcome,

@@ -167,6 +167,7 @@ async def _within(task: Task, coroutine: Any, seconds: float | None) -> Any:
     """Await a coroutine; a time-out cancels it, so that its clean-up runs."""
     # no alarm is set in another thread than the main one: there this clock is all
     left, said = postpone() or (seconds, seconds)
+    owner = os.getpid()
     try:
         async with asyncio.timeout(left) as limit:
             return await coroutine
@@ -175,6 +176,7 @@ async def _within(task: Task, coroutine: Any, seconds: float | None) -> Any:
             raise out_of_time(said) from error
         raise
     finally:
+        end_if_forked(owner, task)  # before asyncio ends what it shares with its parent
         _name_unfinished(task)
 
 

@@ -130,6 +130,10 @@ def make_timer(handler: Handler) -> OwnTimer | SharedTimer:
     return SharedTimer(handler)
 
 
+#: Seconds of the longest alarm, 31 years: a setting may be larger than the system takes.
+_LONGEST = 1e9
+
+
 class TimerOfProcess:
     """A timer that is made where it is first used: none outlives a fork."""
 
@@ -142,4 +146,5 @@ class TimerOfProcess:
         """Ring in so many seconds, and not as was said before; 0: not at all."""
         if self._timer is None or self._pid != os.getpid():
             self._timer, self._pid = make_timer(self._handler), os.getpid()
-        self._timer.set(seconds)
+        # who asked for more is asked again then: see _ring in timeouts.py
+        self._timer.set(min(seconds, _LONGEST))

@@ -54,8 +54,9 @@ class Scene:
         self.recorded = []
         self.again = []
         self.undertaker = Undertaker(
-            self.twin.parts, self.twin.tally, self.fence, self, self.again.append
-        )
+            self.twin.parts, self.twin.tally, self.fence, self, self.again.append,
+            self.twin.parts.report,
+        )  # fmt: skip
 
     def __getattr__(self, verb):
         """Stand in for a recorder: note what is done to which job."""

@@ -1,0 +1,79 @@
+"""Runs in: the dispatcher's threads. What keeps one of them going, whatever is raised.
+
+Brokers, stores, caches, schedulers and reporters may be a stranger's code. An error of
+theirs costs the round in which it was raised, and not the dispatcher with every task that
+runs: it is logged, shown in the status while it lasts, and waited out.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from ..errors import QcoreError
+from ..masking import mask_url
+from .limits import LONGEST_WAIT
+from .patience import Patience
+from .tally import Tally
+
+
+class Guard:
+    """Bears the errors of one thread.
+
+    Args:
+        who: the thread's name, for the log and the status.
+        tally: where the problem is shown while it lasts.
+    """
+
+    def __init__(self, who: str, tally: Tally) -> None:
+        self._logger = logging.getLogger(f"qcore.{who}")
+        self._patience = Patience(who, tally)
+        self._told: str | None = None  # the last error whose traceback is in the log
+
+    def bear(self, error: Exception) -> None:
+        """Log what a round has raised, and wait before the next one.
+
+        An error that nobody has foreseen is logged with its traceback, once.
+        """
+        self._patience.bear(error if self._is_foreseen(error) else _named(error))
+
+    def note(self, what: str, error: Exception) -> None:
+        """Log what one item has raised, and wait for nothing."""
+        if self._is_foreseen(error):
+            self._logger.warning("%s: %s", what, error)
+        else:
+            self._logger.warning("%s: %s", what, _named(error))
+
+    def succeed(self) -> None:
+        """Note that a round has worked."""
+        self._patience.succeed()
+        self._told = None
+
+    def _is_foreseen(self, error: Exception) -> bool:
+        if isinstance(error, QcoreError):
+            return True
+        kind = f"{type(error).__name__} at {_place(error)}"
+        if kind != self._told:
+            self._logger.error("an unexpected error", exc_info=error)
+        self._told = kind
+        return False
+
+
+def pause(event: threading.Event, seconds: float) -> bool:
+    """Wait for an event as long as a lock can; return whether it is set."""
+    return event.wait(min(max(0.0, seconds), LONGEST_WAIT))
+
+
+def _named(error: Exception) -> QcoreError:
+    """Return an error as one line with its kind and without secrets."""
+    return QcoreError(f"{type(error).__name__}: {mask_url(str(error))}")
+
+
+def _place(error: Exception) -> str:
+    """Return where an error was raised."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return (
+        "?" if trace is None else f"{trace.tb_frame.f_code.co_name}:{trace.tb_lineno}"
+    )

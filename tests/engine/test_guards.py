@@ -1,0 +1,483 @@
+"""Errors that nobody has foreseen, in the threads beside the dispatcher's loop."""
+
+from __future__ import annotations
+
+import dataclasses
+import selectors
+import socket
+import struct
+import threading
+
+import msgspec
+import pytest
+from chores.clockwork import stop_time
+from chores.ledger import wait_for
+from chores.stepped import Stepped
+from chores.twin import Broken, Twin
+
+from qcore.brokers.memory import MemoryBroker
+from qcore.engine.guard import pause
+from qcore.engine.herald import Herald
+from qcore.engine.keeper import Keeper
+from qcore.engine.limits import LONGEST_WAIT
+from qcore.engine.messages import pack_run
+from qcore.engine.parts import nothing
+from qcore.engine.pusher import Pusher
+from qcore.engine.reports import Reports
+from qcore.engine.room import Room
+from qcore.engine.tally import Tally
+from qcore.engine.timer import Timer
+from qcore.envelope import Outcome
+from qcore.errors import StoreError
+from qcore.tasks.timeouts import soft_timeout
+
+STRANGE = [
+    TypeError("not subscriptable"),
+    ValueError("redis://me:secret@there"),
+    KeyError("x"),
+]
+
+
+@pytest.fixture
+def twin(request):
+    return Twin(f"guards {request.node.name}")
+
+
+class Intake:
+    """A pusher, and what it hands over."""
+
+    def __init__(self, twin, **parts):
+        self.twin = twin
+        self.given, self.finished = [], []
+        self.pusher = Pusher(
+            dataclasses.replace(twin.parts, **parts),
+            Room(100),
+            twin.tally,
+            self.given.extend,
+            lambda job, end: self.finished.append(job),
+        )
+
+    def once(self):
+        self.pusher._once(self.twin.broker)
+
+    @property
+    def ids(self):
+        return [job.task.id for job in self.given]
+
+
+class Running:
+    """A thread of the dispatcher, for the length of a ``with``."""
+
+    def __init__(self, run, end):
+        self.thread = threading.Thread(target=run, daemon=True)
+        self.end = end
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *error):
+        self.end()
+        self.thread.join(10)
+        assert not self.thread.is_alive()
+
+
+# -- pusher ------------------------------------------------------------------------------
+@pytest.mark.fault("A17")
+@pytest.mark.parametrize("error", STRANGE, ids=lambda error: type(error).__name__)
+def test_a_claim_that_raises_anything_is_one_try(twin, error, caplog):
+    intake = Intake(twin)
+    twin.failures["dequeue"] = [error, error]
+    task = twin.send()
+    with Running(intake.pusher.run, twin.tally.stopping.set):
+        wait_for(lambda: "pusher" in twin.tally.problems)
+        shown = twin.tally.problems["pusher"]
+        wait_for(lambda: intake.ids == [task.id])
+        wait_for(lambda: twin.tally.problems == {})
+    assert type(error).__name__ in shown
+    assert "secret" not in shown
+    assert caplog.text.count("Traceback") == 1, "once, though it came twice"
+
+
+@pytest.mark.fault("A17")
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"package": None}, {"package": 7}, {"attempt": "abc"}, {"attempt": None},
+        {"lease_end": None}, {"lease_end": "soon"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_delivery_that_is_none_costs_the_others_nothing(twin, fields, monkeypatch):
+    intake = Intake(twin)
+    bad, good = twin.send(), twin.send()
+    dequeue = twin.broker.dequeue
+
+    def strange(limit=1, wait=0):
+        first, *others = dequeue(limit, wait)
+        return [msgspec.structs.replace(first, **fields), *others]
+
+    monkeypatch.setattr(twin.broker, "dequeue", strange)
+    intake.once()
+    assert intake.ids == [good.id]
+    assert len(twin.store.aside) == 1, "a person sees it"
+    assert twin.claimed == 1
+    assert bad.id not in intake.ids
+
+
+@pytest.mark.fault("A17")
+@pytest.mark.parametrize("attempt", [0, -1, 10**12, 2**63])
+def test_a_count_that_no_broker_means_costs_nobody_anything(twin, attempt, monkeypatch):
+    intake = Intake(twin)
+    task = twin.send()
+    dequeue = twin.broker.dequeue
+    monkeypatch.setattr(
+        twin.broker,
+        "dequeue",
+        lambda limit=1, wait=0: [
+            msgspec.structs.replace(one, attempt=attempt)
+            for one in dequeue(limit, wait)
+        ],
+    )
+    intake.once()
+    (job,) = intake.given
+    assert job.task == task
+    assert job.order()
+    assert 0 < job.attempt < 2**31
+
+
+@pytest.mark.fault("A17")
+@pytest.mark.parametrize("error", STRANGE, ids=lambda error: type(error).__name__)
+def test_a_package_whose_check_raises_anything_is_put_aside(twin, error):
+    bad, good = twin.send(), twin.send()
+    verify = twin.parts.verify
+
+    def strange(package):
+        if (task := verify(package)).id == bad.id:
+            raise error
+        return task
+
+    intake = Intake(twin, verify=strange)
+    intake.once()
+    assert intake.ids == [good.id]
+    assert [reason for _, reason in twin.store.aside] == [type(error).__name__]
+
+
+def redeliver(twin, count):
+    """Send tasks, and have them delivered a second time."""
+    tasks = [twin.send() for _ in range(count)]
+    deliveries = MemoryBroker.dequeue(twin.broker, count)
+    MemoryBroker.release(twin.broker, [one.receipt for one in deliveries])
+    return tasks
+
+
+@pytest.mark.fault("A17")
+def test_what_the_store_cannot_tell_of_one_task_costs_the_others_nothing(
+    twin, monkeypatch
+):
+    clock = stop_time(monkeypatch)
+    intake = Intake(twin)
+    bad, good = redeliver(twin, 2)
+    fresh = twin.send()
+    finished, sick = twin.store.finished, [True]
+
+    def strange(ids):
+        if sick and bad.id in ids:
+            raise UnicodeEncodeError("latin-1", "x", 0, 1, "no such character")
+        return finished(ids)
+
+    monkeypatch.setattr(twin.store, "finished", strange)
+    intake.once()
+    assert sorted(intake.ids) == sorted([good.id, fresh.id])
+    assert "store" in twin.tally.problems
+    assert len(twin.tally.held) == 3, "its lease is renewed"
+    sick.clear()
+    intake.once()
+    assert bad.id not in intake.ids, "not at once"
+    clock.advance(1)
+    intake.once()
+    assert bad.id in intake.ids
+    assert twin.tally.problems == {}
+
+
+@pytest.mark.fault("A17")
+def test_a_store_that_is_away_holds_up_only_what_it_must_tell_of(twin, monkeypatch):
+    clock = stop_time(monkeypatch)
+    intake = Intake(twin)
+    waiting, lost = redeliver(twin, 2)
+    twin.failures["finished"] = [StoreError("away")] * 4
+    fresh = twin.send()
+    intake.once()
+    assert intake.ids == [fresh.id]
+    for job in twin.tally.held:
+        job.lost = job.task.id == lost.id
+    for _ in range(5):
+        clock.advance(5)
+        intake.once()
+    assert intake.ids == [fresh.id, waiting.id]
+    assert lost.id not in {job.task.id for job in twin.tally.held}
+
+
+def test_what_waits_for_the_store_is_given_back_at_a_stop(twin):
+    intake = Intake(twin)
+    (task,) = redeliver(twin, 1)
+    twin.failures["finished"] = [StoreError("away")] * 1000
+    with Running(intake.pusher.run, twin.tally.stopping.set):
+        wait_for(lambda: "store" in twin.tally.problems)
+    assert intake.ids == [task.id], "to the loop, which gives back what comes then"
+
+
+# -- keeper ------------------------------------------------------------------------------
+@pytest.mark.fault("A17")
+def test_a_receipt_that_cannot_be_renewed_costs_no_other_lease(twin, monkeypatch):
+    jobs = [twin.claim() for _ in range(3)]
+    for job in jobs:
+        job.lease_end = 0.0
+    extend = twin.broker.extend
+
+    def strange(receipts):
+        if jobs[1].receipt in receipts:
+            raise TypeError("what is this?")
+        return extend(receipts)
+
+    monkeypatch.setattr(twin.broker, "extend", strange)
+    Keeper(twin.parts, twin.tally, nothing)._renew(twin.broker)
+    assert [job.lease_end > 0 for job in jobs] == [True, False, True]
+
+
+@pytest.mark.fault("A17")
+def test_a_keeper_whose_broker_cannot_be_made_tries_again(twin):
+    tries = [TypeError("not now")]
+
+    def make():
+        if tries:
+            raise tries.pop()
+        return twin.broker
+
+    keeper = Keeper(
+        dataclasses.replace(twin.parts, make_broker=make), twin.tally, nothing
+    )
+    with Running(keeper.run, twin.tally.ended.set):
+        wait_for(lambda: twin.tally.renewing)
+
+
+# -- timer and herald ----------------------------------------------------------------------
+@pytest.mark.fault("A17")
+def test_a_scheduler_that_raises_anything_ticks_again(twin):
+    ticks = []
+
+    class Scheduler:
+        def tick(self):
+            ticks.append(1)
+            if len(ticks) == 1:
+                raise TypeError("a bug")
+            return float("nan") if len(ticks) == 2 else 0.0
+
+        def close(self): ...
+
+    made = [RuntimeError("not yet")]
+
+    def make():
+        if made:
+            raise made.pop()
+        return Scheduler()
+
+    timer = Timer(dataclasses.replace(twin.parts, make_scheduler=make), twin.tally)
+    with Running(timer.run, twin.tally.stopping.set):
+        wait_for(lambda: len(ticks) > 3)
+        wait_for(lambda: twin.tally.problems == {})
+
+
+@pytest.mark.fault("A17")
+@pytest.mark.parametrize("where", ["take", "publish"])
+def test_a_cache_that_raises_anything_costs_only_the_status(where, caplog):
+    """Its driver is a stranger's, such as Redis: away for 15 s it ended nine dispatchers."""
+    failures = [ConnectionError("away")] * 3
+    said = []
+
+    def strange(what):
+        if where == what and failures:
+            raise failures.pop()
+
+    def take():
+        strange("take")
+        return object()
+
+    def publish(_snapshot, _pause):
+        strange("publish")
+        said.append(1)
+
+    herald = Herald(take, publish, 0.005, threading.Event(), nothing)
+    herald_module = "qcore.engine.herald._is_same"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(herald_module, lambda *_: False)
+        with Running(herald.run, herald.close):
+            wait_for(lambda: len(said) > 2)
+    assert caplog.text.count("status is not published: ConnectionError: away") == 1
+
+
+# -- reporters -----------------------------------------------------------------------------
+@pytest.mark.fault("A19")
+def test_a_reporter_that_waits_holds_up_nobody(caplog):
+    told, go, flushed = [], threading.Event(), []
+
+    def report(failure):
+        go.wait(20)
+        told.append(failure)
+        if failure == 1:
+            raise ValueError("and fails")
+
+    reports = Reports(report, lambda: flushed.append(len(told)))
+    with Running(reports.run, reports.close):
+        for number in range(700):
+            reports.put(number)  # it returns at once
+        assert told == []
+        assert reports.dropped >= 700 - 502
+        assert "reports were dropped" in caplog.text
+        go.set()
+    assert told[:3] == [0, 1, 2]
+    assert len(told) + reports.dropped == 700
+    assert flushed == [len(told)], "last of all"
+
+
+def test_what_a_stop_leaves_unreported_is_told(caplog):
+    reports = Reports(nothing, nothing)
+    reports.tell_left()
+    assert caplog.text == ""
+    reports.put("a failure")
+    reports.tell_left()
+    assert "1 reports were not sent" in caplog.text
+
+
+# -- numbers -------------------------------------------------------------------------------
+HUGE = [30 * 86400.0, 1e12, 1e300]
+
+
+@pytest.mark.fault("A18")
+@pytest.mark.parametrize("seconds", HUGE)
+def test_no_wait_of_the_loop_is_longer_than_the_system_takes(monkeypatch, seconds):
+    clock = stop_time(monkeypatch)
+    it = Stepped(
+        f"huge {seconds}", clock, lambda note: None, retry=seconds, timeout=seconds,
+        grace=seconds, workers=1, renew=False,
+    )  # fmt: skip
+    try:
+        it.turn()
+        it.twin.send()
+        it.push()
+        it.turn()
+        it.stop(seconds)
+        it.turn()
+        it.tally.stopping.clear()  # which is looked at often
+        wait = it.loop._patience()
+    finally:
+        it.lose()
+    assert 0 < wait <= LONGEST_WAIT
+    one, other = socket.socketpair()
+    with selectors.DefaultSelector() as selector, one, other:
+        selector.register(one, selectors.EVENT_READ)
+        other.send(b"x")
+        assert selector.select(wait)
+
+
+@pytest.mark.fault("A18")
+@pytest.mark.parametrize("seconds", [*HUGE, float("inf"), -1.0])
+def test_a_thread_waits_as_long_as_a_lock_can(seconds):
+    event = threading.Event()
+    event.set()
+    assert pause(event, seconds)
+
+
+@pytest.mark.fault("A18")
+@pytest.mark.parametrize("seconds", [*HUGE, None])
+def test_a_time_out_may_be_longer_than_an_alarm(seconds):
+    with soft_timeout(seconds):
+        pass
+
+
+# -- what threads share ----------------------------------------------------------------------
+@pytest.mark.fault("A20")
+def test_settling_a_job_leaves_the_copy_that_was_dealt_meanwhile(twin):
+    """Loop and recorder settle, and the loop deals a copy: none undoes the other's."""
+    job = twin.claim()
+    copy = twin.claim()
+    other = twin.tally
+    other.active[job.task.id] = job
+
+    class Between(dict):
+        def pop(self, key, default=None):
+            self[key] = copy  # now
+            return super().pop(key, default)
+
+    other.active = Between(other.active)
+    other.settle(job)
+    assert other.active == {job.task.id: copy}
+    assert other.held == {copy}
+
+
+@pytest.mark.fault("A20")
+def test_two_threads_may_settle_the_same_job(twin):
+    tally = Tally()
+    jobs = [twin.claim() for _ in range(200)]
+    tally.held.update(jobs)
+    tally.active.update({job.task.id: job for job in jobs})
+    threads = [
+        threading.Thread(target=lambda: [tally.settle(job) for job in jobs])
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert (tally.held, tally.active) == (set(), {})
+
+
+@pytest.mark.fault("A20")
+def test_the_loop_looks_at_what_it_shares_while_nobody_else_deals(twin, monkeypatch):
+    """The pusher deals in its place: sets and heaps changed under its eyes before."""
+    clock = stop_time(monkeypatch)
+    it = Stepped("shared", clock, lambda note: None, workers=1)
+    try:
+        looked = []
+        patience = it.loop._patience
+        monkeypatch.setattr(
+            it.loop,
+            "_patience",
+            lambda: looked.append(it.loop._turn.locked()) or patience(),
+        )
+        it.turn()
+        assert looked == [True]
+    finally:
+        it.lose()
+
+
+def test_an_order_that_cannot_be_written_fails_its_task_alone(twin, monkeypatch):
+    clock = stop_time(monkeypatch)
+    it = Stepped("orders", clock, lambda note: None, workers=1)
+    try:
+        it.turn()
+        it.turn()
+        bad, good = it.twin.send(), it.twin.send()
+
+        def strange(package, attempt, number):
+            if it.twin.parts.verify(package).id == bad.id:
+                raise struct.error("int too large to convert")
+            return pack_run(package, attempt, number)
+
+        monkeypatch.setattr("qcore.engine.job.pack_run", strange)
+        it.push()
+        it.turn()
+        it.record()
+        it.begin(it.workers[0])
+        assert it.task_of(it.workers[0].current).id == good.id
+        assert it.twin.store.fetch(bad.id).outcome == Outcome.FAILURE
+    finally:
+        it.lose()
+
+
+def test_broken_is_foreseen(twin, caplog):
+    intake = Intake(twin)
+    twin.failures["dequeue"] = [Broken("away")]
+    with Running(intake.pusher.run, twin.tally.stopping.set):
+        wait_for(lambda: "pusher" in twin.tally.problems)
+    assert "Traceback" not in caplog.text
