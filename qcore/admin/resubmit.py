@@ -11,7 +11,7 @@ from ..errors import EnqueueError
 from ..models import Task
 from ..results import content as contents
 from ..results.rows import options_from
-from ..tasks.builder import is_allowed
+from ..tasks.admission import refusal
 from ..tasks.sending import send
 
 
@@ -37,8 +37,6 @@ def resubmit(row: Task) -> str:
             f"the arguments of {row} are {row.content!r}, this project accepts"
             f" {', '.join(conf.accept_content)}."
         )
-    if not is_allowed(row.func, conf):
-        raise EnqueueError(f"Q_CLUSTER['allowed_tasks'] does not admit {row.func}.")
     task = Envelope(
         id=new_id(),
         name=row.name,
@@ -54,6 +52,8 @@ def resubmit(row: Task) -> str:
         iter_count=row.iter_count,
         links=row.links,
     )
+    if (refused := refusal(task, conf)) is not None:
+        raise EnqueueError(refused)
     # Not on commit: the row may only go once the task is with the broker.
     send([task], commit="now")
     return task.id

@@ -127,7 +127,7 @@ def _resign(options: Namespace, out: TextIO) -> int:
     # all are read before the first is sent: a mistake stops everything
     tasks = [(one, _task_of(one)) for one in _wanted(options)]
     if not options.yes:
-        lines = [f"{one.pk}: {t.func} on {t.queue!r}, id={t.id}" for one, t in tasks]
+        lines = [f"{one.pk}: {_line(task)}" for one, task in tasks]
         complain("".join(f"{line}\n" for line in lines))
     question = (
         f"Nobody has proved where {'they come' if len(tasks) > 1 else 'it comes'} from."
@@ -149,6 +149,13 @@ def _resign(options: Namespace, out: TextIO) -> int:
     else:
         write_lines(out, [f"{one['id']}: sent as {one['task_id']}" for one in sent])
     return code
+
+
+def _line(task: Task) -> str:
+    """Return what a package would run, in one line."""
+    hook = f", with the hook {task.hook}" if task.hook else ""
+    links = f", and {task.links} links after it" if task.links else ""
+    return f"{task.func} on {task.queue!r}, id={task.id}{hook}{links}"
 
 
 def _send(one: Quarantine, task: Task) -> None:
@@ -191,7 +198,7 @@ def _task_of(one: Quarantine) -> Task:
     """
     from ..current import current
     from ..errors import PackageError
-    from ..tasks.builder import is_allowed
+    from ..tasks.admission import refusal
 
     package = bytes(one.package)
     if len(package) < one.size:
@@ -208,20 +215,34 @@ def _task_of(one: Quarantine) -> Task:
             f"{one.pk}: its arguments are {task.content!r}, this project accepts"
             f" {', '.join(current.conf.accept_content)}."
         )
-    if not is_allowed(task.func, current.conf):
-        raise EnqueueError(
-            f"{one.pk}: Q_CLUSTER['allowed_tasks'] does not admit {task.func}."
-        )
+    if (refused := refusal(task, current.conf)) is not None:
+        raise EnqueueError(f"{one.pk}: {refused}")
     return task
 
 
 def _claims(one: Quarantine) -> list[tuple[str, str]]:
     """Return what a package says of itself, where it can be read."""
+    from ..current import current
+    from ..errors import PackageError
+    from ..tasks.admission import links_of
+
     try:
-        task = _task_of(one)
-    except EnqueueError as error:
+        task = current.signer.read(bytes(one.package))
+    except PackageError as error:
         return [("nothing", str(error))]
-    return [("function", task.func), ("queue", task.queue), ("task id", task.id)]
+    said = [
+        ("function", task.func),
+        ("hook", task.hook or "none"),
+        ("links that follow", ", ".join(links_of(task)) or str(task.links)),
+        ("queue", task.queue),
+        ("task id", task.id),
+        ("group", task.group or "none"),
+    ]
+    try:
+        _task_of(one)
+    except EnqueueError as error:
+        said.append(("and cannot be signed anew", str(error)))
+    return said
 
 
 def _described(one: Quarantine) -> dict[str, Any]:

@@ -175,7 +175,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         "a list of one text or more, or None", secret=True
     )] = None
     allowed_tasks: Annotated[tuple[Text, ...] | None, about("tasks",
-        "Prefixes of dotted paths, such as 'shop.tasks', that tasks may have; None "
+        "Prefixes of dotted paths, such as 'shop.tasks', that tasks and their hooks may have; None "
         "allows all.",
         "a list of dotted paths or None"
     )] = None

@@ -23,7 +23,7 @@ from ..errors import (
 )
 from ..names import label_fault, queue_fault
 from ..serializers import get_serializer
-from ..tasks.builder import is_allowed
+from ..tasks.admission import is_allowed
 from ..tasks.calls import build, split_options
 from ..tasks.functions import check_call, path_of, resolve
 from ..tasks.options import check_options
@@ -139,10 +139,10 @@ class Entry:
         """Return what is wrong by the name of the field; empty when all is well."""
         found: dict[str, str] = {}
         self._check_rule(conf, found)
-        _note(found, "hook", lambda: path_of(self.hook) if self.hook else None)
+        _note(found, "hook", lambda: self._check_hook(conf, self.hook))
         self._check_func(conf, found)
         _note(found, "args", lambda: _decode_args(self.args))
-        _note(found, "kwargs", self._check_options)
+        _note(found, "kwargs", lambda: self._check_options(conf))
         self._check_names(found)
         word = self.intended_date_kwarg
         if word and not word.isidentifier():
@@ -185,9 +185,16 @@ class Entry:
             if name is not None and (told := fault(name)):
                 found[field] = f"{field} {told}."
 
-    def _check_options(self) -> None:
+    def _check_hook(self, conf: Conf, hook: str | None) -> None:
+        if hook and not is_allowed(path_of(hook), conf):
+            admitted = ", ".join(conf.allowed_tasks or ())
+            raise EnqueueError(
+                f"the hook {hook}: Q_CLUSTER['allowed_tasks'] admits only {admitted}."
+            )
+
+    def _check_options(self, conf: Conf) -> None:
         _, options = split_options(_decode_kwargs(self.kwargs))
-        check_options(options)
+        self._check_hook(conf, check_options(options).get("hook"))
 
     def _check_call(self) -> None:
         args, kwargs = self.call()

@@ -18,6 +18,7 @@ from ..current import current
 from ..envelope import Options, Task, new_id, task_name
 from ..errors import EnqueueError, SerializeError
 from ..serializers import get_serializer
+from .admission import is_allowed
 from .functions import target_of
 from .options import check_id, check_options
 from .signatures import check_arguments
@@ -69,6 +70,12 @@ class Builder:
             )
         self._options = _travelling(options) if options else NO_OPTIONS
         self._hook = options.get("hook")
+        if self._hook is not None and not is_allowed(self._hook, conf):
+            raise EnqueueError(
+                f"cannot send {self.path} with the hook {self._hook}:"
+                " Q_CLUSTER['allowed_tasks'] admits only"
+                f" {', '.join(conf.allowed_tasks or ())}."
+            )
         self._group = options.get("group")
         self._name = options.get("task_name")
         self._queue = _queue(self.path, options, conf)
@@ -169,12 +176,3 @@ def _depth(path: str) -> int:
             " before; this chain would never end. Use a schedule for what repeats."
         )
     return depth
-
-
-def is_allowed(path: str, conf: Conf) -> bool:
-    """Return whether ``allowed_tasks`` admits a path; without the setting, any."""
-    if conf.allowed_tasks is None:
-        return True
-    return any(
-        path == prefix or path.startswith(f"{prefix}.") for prefix in conf.allowed_tasks
-    )

@@ -28,9 +28,11 @@ from ..errors import (
     TaskStopped,
     TaskTimeout,
 )
+from ..masking import mask_arguments
 from ..reporters.base import Report
 from ..serializers import get_serializer
-from .builder import Running, is_allowed
+from .admission import is_allowed
+from .builder import Running
 from .forks import end_if_forked
 from .functions import resolve
 from .timeouts import out_of_time, postpone, soft_timeout
@@ -276,8 +278,9 @@ def report(
     args = kwargs = None
     if current.conf.report_args:
         try:
-            positional, kwargs = decode(task)
-            args = tuple(positional)
+            positional, given = decode(task)
+            # other people than those of the project may read them there
+            args, kwargs = tuple(mask_arguments(positional)), mask_arguments(given)
         except BadPackage as broken:
             logger.debug("arguments of %s are not reported: %s", task.id, broken)
     what = Report(

@@ -15,6 +15,7 @@ from ..envelope import Result
 from ..errors import TaskStopped
 from ..results.moments import moment
 from ..serializers import get_serializer
+from .admission import is_allowed
 from .execution import decode
 from .forks import end_if_forked
 from .functions import resolve
@@ -85,6 +86,13 @@ def run_hook(result: Result) -> None:
     """
     task = result.task
     assert task.hook is not None
+    if not is_allowed(task.hook, current.conf):
+        logger.error(
+            "hook %s of %s id=%s is not called: Q_CLUSTER['allowed_tasks'] of this"
+            " cluster does not admit it",
+            task.hook, task.func, task.id,
+        )  # fmt: skip
+        return
     try:
         hook = resolve(task.hook)
         owner = os.getpid()

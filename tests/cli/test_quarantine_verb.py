@@ -158,6 +158,41 @@ def test_what_the_project_does_not_admit_is_not_signed(orphan, settings):
         qcore("resign", "--all", "--yes")
 
 
+@pytest.mark.parametrize(
+    ("more", "what"),
+    [
+        ({"hook": "builtins.print"}, "its hook"),
+        ({"chain": [("builtins.print", [1], {})]}, "a link of its chain"),
+    ],
+)
+def test_hooks_and_links_are_shown_and_admitted(settings, capsys, more, what):
+    task = build("chores.kind.add", (2, 3), **more)
+    kept = keep(Signer([FORMER], current.conf.name).sign(task))
+    _, text = qcore("show", str(kept.pk))
+    assert "builtins.print" in text
+    assert "cannot be signed" not in text
+    settings.Q_CLUSTER = settings.Q_CLUSTER | {"allowed_tasks": ["chores"]}
+    told = f"does not admit builtins.print, {what}"
+    with pytest.raises(EnqueueError, match=told):
+        qcore("resign", "--all", "--yes")
+    _, text = qcore("show", str(kept.pk))
+    assert "chores.kind.add" in text, "what it says is shown all the same"
+    assert told in text
+
+
+def test_escapes_of_a_forged_package_are_shown_as_text():
+    task = msgspec.structs.replace(
+        build("chores.kind.add", (2, 3)),
+        func="a.b\x1b[2J",
+        hook="c.d\r\x9b",
+        group="\u202e",
+    )
+    kept = keep(Signer([FORMER], current.conf.name).sign(task))
+    _, text = qcore("show", str(kept.pk))
+    assert r"a.b\x1b[2J" in text
+    assert not {"\x1b", "\r", "\x9b", "\u202e"} & set(text)
+
+
 def test_a_pickle_is_not_signed_where_none_is_accepted():
     task = build("chores.kind.add", (2, 3))
     pickled = msgspec.structs.replace(task, content="pickle")

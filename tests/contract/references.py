@@ -343,7 +343,7 @@ REFERENCES: dict[str, dict[str, tuple[str, ...]]] = {
         ),
     },
     "allowed_tasks": {
-        "Prefixes of dotted paths, such as 'shop.tasks', that tasks may have": (
+        "Prefixes of dotted paths, such as 'shop.tasks', that tasks and their hooks may have": (
             f"{_CALLS}::test_allowed_tasks",
             f"{_CALLS}::test_what_is_not_allowed_cannot_be_sent",
         ),

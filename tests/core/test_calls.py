@@ -24,7 +24,8 @@ from qcore.tasks import (
     fetch,
     queue_size,
 )
-from qcore.tasks.builder import MAX_DEPTH, Running, is_allowed
+from qcore.tasks.admission import is_allowed
+from qcore.tasks.builder import MAX_DEPTH, Running
 from qcore.tasks.calls import (
     OPTIONS,
     build,

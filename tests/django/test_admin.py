@@ -376,8 +376,11 @@ def test_what_the_project_does_not_admit_is_not_signed(admin_client, save):
     good = save(outcome="failure", func="shop.tasks.add")
     with override_settings(Q_CLUSTER=SETTINGS | {"allowed_tasks": ["shop"]}):
         page = resubmit(admin_client, "failure", evil, good).text
-        assert "does not admit os.system" in page
+        assert "does not admit os.system, its function" in page
         assert [task.func for task in sent()] == ["shop.tasks.add"]
+        hooked = save(outcome="failure", func="shop.tasks.add", hook="os.system")
+        page = resubmit(admin_client, "failure", hooked).text
+        assert "does not admit os.system, its hook" in page
     Failure.objects.update(content="pickle")
     assert "accepts json" in resubmit(admin_client, "failure", evil).text
 
