@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import NON_FIELD_ERRORS
 from django.db import router
 from django.forms import ModelForm, Textarea
@@ -28,8 +28,47 @@ else:
 _ARGUMENTS = {"args": "shown_args", "kwargs": "shown_kwargs"}
 
 
+#: Fields that clusters write, too.
+_MOVED = {"next_run", "repeats", "paused"}
+
+
 class ScheduleForm(_Form):
-    """The form of a schedule, for which it may lack the arguments."""
+    """The form of a schedule, for which it may lack the arguments.
+
+    Clusters move a schedule on while its form is open. So the form remembers what it has
+    shown, and what nobody has changed in it stays as it is by now.
+    """
+
+    #: The run that ``next_run`` was set back to, if it was sent already.
+    sent_before: Any = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in _MOVED & self.fields.keys():
+            self.fields[name].show_hidden_initial = True
+
+    def clean_next_run(self) -> Any:
+        """Return the next run, with the fraction of a second that no form shows."""
+        given, stored = self.cleaned_data["next_run"], self.instance.next_run
+        if given is None or self.instance.pk is None:
+            return given
+        if given == stored.replace(microsecond=0):
+            return stored
+        if self.instance.has_fired(given):
+            self.sent_before = given
+            return stored
+        return given
+
+    def clean(self) -> Any:
+        """Take what was not changed from the row, not from the page."""
+        for name in _MOVED & self.cleaned_data.keys() if self.instance.pk else ():
+            shown = self.add_initial_prefix(name)
+            if name not in self.changed_data and any(
+                key.startswith(shown) for key in self.data
+            ):
+                self.cleaned_data[name] = getattr(self.instance, name)
+                self.sent_before = None if name == "next_run" else self.sent_before
+        return super().clean()
 
     def add_error(self, field: str | None, error: Any) -> None:
         """Note an error; what is wrong with hidden arguments is told without them."""
@@ -139,21 +178,18 @@ class ScheduleAdmin(QcoreAdmin):
         ]
 
     def save_model(
-        self,
-        request: HttpRequest,
-        obj: Schedule,
-        form: ModelForm[Schedule],
-        change: Any,
+        self, request: HttpRequest, obj: Schedule, form: Any, change: Any
     ) -> None:
-        """Store a schedule; a cron that was changed gets its next slot."""
-        changed = set(form.changed_data)
-        if (
-            obj.schedule_type == Schedule.CRON
-            and changed & {"cron", "schedule_type"}
-            and "next_run" not in changed
-        ):
-            obj.next_run = None  # type: ignore[assignment]
+        """Store a schedule, and say where its time was not taken."""
         super().save_model(request, obj, form, change)
+        if form.sent_before:
+            self.message_user(
+                request,
+                f"The run of {form.sent_before:%Y-%m-%d %H:%M:%S} was sent already, so the"
+                f" next run of {obj} stays as it was. Set it to another time for one more"
+                " run.",
+                messages.WARNING,
+            )
 
     @admin.display(description="args")
     def shown_args(self, row: Schedule) -> str:

@@ -311,6 +311,12 @@ class Schedule(models.Model):
         following = None if after is None else rules.next_run(rule, after)
         return None if following is None else write(following)
 
+    def has_fired(self, slot: dt.datetime) -> bool:
+        """Return whether it has fired a slot, as far as slots are remembered: a day."""
+        second = write(read(slot).replace(microsecond=0))
+        slots = ScheduleSlot.objects.using(self._state.db)
+        return slots.filter(schedule_id=self.pk, slot=second).exists()
+
     def last_run(self) -> Task | None:
         """Return the stored result of the last run, if there is one."""
         return Task.objects.filter(id=self.task).first() if self.task else None

@@ -60,6 +60,14 @@ OPTIONS = (
 )
 
 
+#: How databases say that a table or a column is not there.
+_MISSING = (
+    *("no such table", "no such column", "has no column"),  # SQLite
+    "does not exist",  # PostgreSQL
+    *("doesn't exist", "Unknown column"),  # MariaDB, MySQL
+)
+
+
 class DoubleName(EnqueueError, IntegrityError):
     """A schedule of that name is there; an IntegrityError, as django-q's users know."""
 
@@ -173,8 +181,16 @@ class OrmScheduler(Scheduler):
                 connection.close_if_unusable_or_obsolete()
             raise StoreError(
                 f"cannot {what} in database {self.database!r}:"
-                f" {type(error).__name__}: {error}"
+                f" {type(error).__name__}: {error}{self._advice(error)}"
             ) from error
+
+    def _advice(self, error: Error) -> str:
+        """Return what to type where the tables of this version are not there."""
+        text = str(error)
+        if "qcore_schedule" in text and any(word in text for word in _MISSING):
+            command = f"python manage.py migrate qcore --database={self.database}"
+            return f". Its tables are not those of this version. Run: {command}"
+        return ""
 
 
 def _told(error: ValidationError) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import html
 import pickle
+import re
 from collections.abc import Callable
 
 import msgspec
@@ -11,6 +14,7 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.test import Client, override_settings
 from django.urls import reverse
+from django.utils import timezone
 
 from qcore.brokers.memory import MemoryBroker
 from qcore.current import current
@@ -477,6 +481,76 @@ def test_a_changed_cron_gets_its_next_slot(admin_client):
     row.refresh_from_db()
     assert row.cron == "* * * * *"
     assert row.next_run < before
+
+
+def posted(page: str, **fields: object) -> dict[str, object]:
+    """Return what a browser sends of a page on which these fields were filled in."""
+    found = {}
+    for tag in re.findall(r"<(?:input|select|textarea)[^>]*>", page):
+        attributes = dict(re.findall(r'(\w+)="([^"]*)"', tag))
+        if attributes.get("type") != "checkbox" and "name" in attributes:
+            found[attributes["name"]] = html.unescape(attributes.get("value", ""))
+    kept = {
+        k: v for k, v in found.items() if "next_run" in k or k.startswith("initial-")
+    }
+    return form(args="[4]", schedule_type="H", repeats=found["repeats"]) | kept | fields
+
+
+def due(**fields: object) -> Schedule:
+    """Make a schedule that is due, at a moment between two seconds."""
+    when = timezone.now().replace(microsecond=250_000) - dt.timedelta(minutes=1)
+    usual = {"func": "math.sqrt", "args": "[4]", "schedule_type": "H", "next_run": when}
+    return Schedule.objects.create(**usual | fields)
+
+
+@pytest.mark.fault("F18")
+@pytest.mark.parametrize("whole", [True, False], ids=["browser", "script"])
+def test_a_form_that_is_old_sets_nothing_back(admin_client, whole):
+    """A browser sends what the page has shown; a script may send the fields alone."""
+    row = due(repeats=5)
+    page = admin_client.get(url("schedule", "change", row.pk)).text
+    data = posted(page, name="renamed")
+    current.scheduler.tick()
+    moved = Schedule.objects.get(pk=row.pk)
+    assert (moved.repeats, moved.next_run) == (4, row.next_run + dt.timedelta(hours=1))
+    if not whole:
+        data = {k: v for k, v in data.items() if not k.startswith("initial-")}
+    answer = admin_client.post(url("schedule", "change", row.pk), data, follow=True)
+    saved = Schedule.objects.get(pk=row.pk)
+    assert (saved.name, saved.next_run) == ("renamed", moved.next_run)
+    assert saved.repeats == (4 if whole else 5)
+    assert ("was sent already" in answer.text) is not whole
+    current.scheduler.tick()
+    assert len(sent()) == 1
+
+
+def test_a_form_that_is_saved_in_time_keeps_the_fraction_of_a_second(admin_client):
+    row = due()
+    page = admin_client.get(url("schedule", "change", row.pk)).text
+    data = posted(page, name="renamed", paused="on")
+    admin_client.post(url("schedule", "change", row.pk), data)
+    saved = Schedule.objects.get(pk=row.pk)
+    assert (saved.name, saved.paused, saved.next_run) == ("renamed", True, row.next_run)
+
+
+def test_what_is_changed_in_a_form_counts(admin_client):
+    row = due(repeats=5)
+    page = admin_client.get(url("schedule", "change", row.pk)).text
+    later = {"next_run_0": "2031-01-01", "next_run_1": "10:00:00", "repeats": "9"}
+    current.scheduler.tick()
+    admin_client.post(url("schedule", "change", row.pk), posted(page, **later))
+    saved = Schedule.objects.get(pk=row.pk)
+    assert (saved.repeats, f"{saved.next_run:%Y-%m-%d %H}") == (9, "2031-01-01 10")
+
+
+def test_changed_minutes_count_from_now_on(admin_client):
+    when = timezone.now() + dt.timedelta(hours=20)
+    row = due(schedule_type="I", minutes=1440, next_run=when)
+    page = admin_client.get(url("schedule", "change", row.pk)).text
+    data = posted(page, schedule_type="I", minutes="5")
+    admin_client.post(url("schedule", "change", row.pk), data)
+    row.refresh_from_db()
+    assert row.next_run - timezone.now() <= dt.timedelta(minutes=5)
 
 
 def test_the_last_run_is_linked(admin_client, save, django_assert_max_num_queries):

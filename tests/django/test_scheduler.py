@@ -621,6 +621,21 @@ def test_a_database_that_fails_is_a_store_error(db, clock):
     assert len(sent()) == 1
 
 
+def test_tables_that_are_missing_are_told_with_what_to_type(transactional_db):
+    run = r"Run: python manage\.py migrate qcore --database=default"
+    table, other = Schedule._meta.db_table, "qcore_elsewhere"
+    with connection.schema_editor() as editor:
+        editor.alter_db_table(Schedule, table, other)
+    try:
+        with pytest.raises(StoreError, match=run):
+            schedule("math.sqrt", 4)
+        with pytest.raises(StoreError, match=run):
+            scheduler().tick()
+    finally:
+        with connection.schema_editor() as editor:
+            editor.alter_db_table(Schedule, other, table)
+
+
 # -- when to look again ------------------------------------------------------------------------
 def test_the_next_look_is_when_something_is_due(db, clock):
     ticking = scheduler()
