@@ -1,21 +1,25 @@
-"""Show the plugins: what they give, what their brokers can do, what is broken.
+"""Show the plugins: what they give, what is broken, what a project selects.
 
-Works outside of a Django project. With QCORE_PLUGINS=a,b in the
-environment only these are loaded.
+Works outside of a Django project; beside its manage.py, or with
+DJANGO_SETTINGS_MODULE, it says what Q_CLUSTER selects. With QCORE_PLUGINS=a,b
+in the environment only these are loaded.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from argparse import ArgumentParser, Namespace
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from .exits import OK, UNHEALTHY
 from .output import add_json, write_json, write_lines
 
 if TYPE_CHECKING:
+    from ..conf import Setting
     from ..plugins import Plugin, Provider
 
 HELP = "show the plugins and what they can do"
@@ -44,12 +48,52 @@ def describe() -> dict[str, Any]:
     from ..plugins import Registry
     from ..plugins.known import KNOWN
 
+    chosen = selected()
     registry = Registry()
     _let_models_load(registry.plugins)
     found = [_plugin(plugin) for plugin in registry.plugins]
     names = {plugin.name for plugin in registry.plugins}
     found += [_absent(name) for name in KNOWN if name not in names]
-    return {"schema": SCHEMA, "plugins": found}
+    return {"schema": SCHEMA, "plugins": found, "selected": chosen}
+
+
+def selected() -> dict[str, Any] | None:
+    """Return what the project selects of each kind; None outside of a project.
+
+    Of a kind of which it selects nothing usable, the reason.
+    """
+    from ..current import ONE_OF, current
+    from ..errors import QcoreError
+
+    if not _is_in_a_project():
+        return None
+    found: dict[str, Any] = {}
+    for kind in ONE_OF:
+        try:
+            choice = current.choice(kind)
+            choice.load()
+        except QcoreError as error:
+            found[kind] = {"name": None, "by": None, "error": str(error)}
+        else:
+            by = choice.because or None
+            found[kind] = {"name": choice.name, "by": by, "error": None}
+    return found
+
+
+def _is_in_a_project() -> bool:
+    """Whether the settings of a project are there; they are set up if they can be."""
+    from django.conf import settings
+
+    from ..errors import QcoreError
+    from .project import VARIABLE, nearby_manage, set_up
+
+    if not settings.configured:
+        if VARIABLE not in os.environ and nearby_manage(Path.cwd()) is None:
+            return False
+        # a project that cannot start has verbs of its own that say why: doctor, check
+        with contextlib.suppress(QcoreError):
+            set_up("plugins")
+    return settings.configured and hasattr(settings, "Q_CLUSTER")
 
 
 def _let_models_load(plugins: list[Plugin]) -> None:
@@ -89,12 +133,25 @@ def _plugin(plugin: Plugin) -> dict[str, Any]:
         "error": error,
         "kinds": list(plugin.providers),
         "providers": providers,
+        "settings": [_setting(setting) for setting in plugin.settings],
         "install": None,
+    }
+
+
+def _setting(setting: Setting) -> dict[str, Any]:
+    return {
+        "name": setting.name,
+        "type": setting.type_text,
+        "default": setting.default_text,
+        "secret": setting.secret,
+        "help": setting.help,
     }
 
 
 def _provider(kind: str, provider: Provider) -> dict[str, Any]:
     from ..errors import PluginBroken
+    from ..plugins import KINDS
+    from ..plugins.choice import never_selected
 
     described: dict[str, Any] = {
         "kind": kind,
@@ -109,7 +166,13 @@ def _provider(kind: str, provider: Provider) -> dict[str, Any]:
     except PluginBroken as error:
         described["error"] = str(error)
     else:
-        if kind == "broker":
+        if refusal := KINDS[kind].refuse(loaded):
+            described["error"] = f"{provider.target!r} {refusal}"
+        elif reason := never_selected(kind, provider):
+            described["error"] = (
+                f"the {kind} {provider.name!r} can never be selected: {reason}"
+            )
+        if kind == "broker" and not refusal:
             described["capabilities"] = loaded.capabilities()
     return described
 
@@ -123,6 +186,7 @@ def _absent(name: str) -> dict[str, Any]:
         "error": None,
         "kinds": [],
         "providers": [],
+        "settings": [],
         "install": f'pip install "qcore[{name}]>=2"',
     }
 
@@ -148,7 +212,22 @@ def _render(document: dict[str, Any]) -> list[str]:
         for provider in plugin["providers"]
         if provider["capabilities"] is not None
     ]
-    return [*lines, "", *_capabilities(brokers)]
+    return [*lines, "", *_capabilities(brokers), *_selected(document["selected"])]
+
+
+def _selected(found: dict[str, Any] | None) -> list[str]:
+    """Return what the project selects, kind by kind."""
+    from ..monitor.text import table
+
+    if found is None:
+        return []
+    rows = [("THIS PROJECT HAS", "", "SELECTED BY")]
+    for kind, one in found.items():
+        if one["error"]:
+            rows.append((kind, "none", one["error"]))
+        else:
+            rows.append((kind, one["name"], one["by"] or "default"))
+    return ["", *table(rows, indent="")]
 
 
 def _names(kind: str, providers: list[dict[str, Any]]) -> str:

@@ -28,7 +28,7 @@ def test_the_document_has_its_shape(document):
     assert document["schema"] == "qcore.plugins/1"
     keys = {"name", "distribution", "version", "state", "error", "kinds", "providers"}
     for plugin in document["plugins"]:
-        assert set(plugin) == keys | {"install"}
+        assert set(plugin) == keys | {"install", "settings"}
         assert plugin["state"] in {"ok", "broken", "not installed"}
         assert set(plugin["kinds"]) <= set(KINDS)
         for provider in plugin["providers"]:
@@ -130,4 +130,78 @@ def test_the_table_lines_up(capsys):
     table = lines[1 : lines.index("")]
     assert all(line[gives - 1] == " " and line[gives] != " " for line in table)
     capabilities = lines[lines.index("") + 1 :]
+    if "" in capabilities:  # then comes what the project selects
+        capabilities = capabilities[: capabilities.index("")]
     assert [line.split()[0] for line in capabilities[1:]] == list(CAPABILITIES)
+
+
+# -- what can be selected, and what is ----------------------------------------------
+CLAIMLESS = """
+from qcore import Provider, hookimpl
+
+@hookimpl
+def qcore_brokers():
+    return [Provider("lost", "qcore.brokers.memory:MemoryBroker")]
+
+@hookimpl
+def qcore_result_stores():
+    return [Provider("found", "qcore.results.memory:MemoryStore")]
+"""
+OF_ANOTHER_KIND = """
+from qcore import Provider, hookimpl
+
+@hookimpl
+def qcore_schedulers():
+    return [Provider("odd", "qcore.results.memory:MemoryStore")]
+"""
+PROJECT = """
+SECRET_KEY = "of tests alone"
+INSTALLED_APPS = ["qcore"]
+Q_CLUSTER = {"memory": {}, "result_store": "found", "cache_backend": "nobodys"}
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        (CLAIMLESS, "the broker 'lost' can never be selected: it claims no key"),
+        (OF_ANOTHER_KIND, "MemoryStore' is not a subclass of qcore.Scheduler"),
+    ],
+)
+def test_what_cannot_be_selected_is_an_error(qcore, tmp_path, source, told):
+    install(tmp_path, "spoiled", source)
+    done = qcore(tmp_path, "plugins", "--json", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 3
+    plugin = by_name(json.loads(done.stdout))["spoiled"]
+    assert plugin["state"] == "broken"
+    assert told in plugin["error"]
+    shown = qcore(tmp_path, "plugins", PYTHONPATH=str(tmp_path)).stdout
+    assert f"spoiled is broken: {plugin['error']}" in shown
+
+
+def test_outside_of_a_project_nothing_is_selected(document):
+    assert document["selected"] is None
+
+
+def test_what_a_project_selects_is_shown(qcore, tmp_path):
+    install(tmp_path, "spoiled", CLAIMLESS)
+    (tmp_path / "shop_settings.py").write_text(PROJECT)
+    env = {"PYTHONPATH": str(tmp_path), "DJANGO_SETTINGS_MODULE": "shop_settings"}
+    done = qcore(tmp_path, "plugins", "--json", **env)
+    found = json.loads(done.stdout)["selected"]
+    assert found["broker"] == {"name": "memory", "by": "memory", "error": None}
+    assert found["result store"]["by"] == "result_store"
+    assert found["scheduler"] == {"name": "orm", "by": None, "error": None}
+    assert "no cache backend of that name" in found["cache backend"]["error"]
+    shown = qcore(tmp_path, "plugins", **env).stdout
+    assert "SELECTED BY" in shown
+
+
+def test_declared_settings_are_listed(document):
+    redis = by_name(document)["redis"]
+    if redis["state"] != "ok":
+        pytest.skip("qcore-redis is not installed")
+    (one, _) = redis["settings"]
+    assert one["name"] == "redis"
+    assert one["type"] == "dict | str | None"
+    assert one["secret"] is True
