@@ -75,7 +75,7 @@ def parts(conf: Conf) -> Parts:
         notify=_notify,
         report=report,
         before_fork=_before_fork,
-        after_fork=lambda _role: connections.keep_open(conf.retry),
+        after_fork=lambda role: _after_fork(role, conf),
         tidy=tidy.after,
         before_exit=_before_exit,
     )
@@ -110,6 +110,12 @@ def _notify(hook: str, **arguments: object) -> None:
 def _before_fork() -> None:
     current.close()
     connections.close_all()
+
+
+def _after_fork(role: str, conf: Conf) -> None:
+    connections.keep_open(conf.retry)
+    if role != "worker":  # a task may look at its statements, which end with it
+        connections.keep_no_statements()
 
 
 def _before_exit() -> None:

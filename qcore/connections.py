@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections
 from django.db.backends.signals import connection_created
 from django.utils import translation
+
+from .session import changes_session
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -83,26 +86,55 @@ def close_all() -> None:
             close_pool()
 
 
+def keep_no_statements() -> None:
+    """Have no connection of this process remember its statements, from now on.
+
+    With ``DEBUG = True`` Django keeps the last 9,000 of each connection, with all that
+    was stored by them, until a request ends; here none does. Safe to call twice.
+    """
+    connection_created.connect(_forget_statements, dispatch_uid="qcore statements")
+
+
+def _forget_statements(connection: BaseDatabaseWrapper, **_: object) -> None:
+    connection.queries_log = deque(maxlen=0)
+
+
 class Tidy:
     """Gives each task the connections that the first one had.
 
     Only those that have been open are looked at. To ask Django for all of them after
     each task took as many instructions as the task; most tasks use none, or one.
+
+    A connection whose session a task has changed (see ``session``) is closed after it:
+    the next task connects anew, and no other task pays for that.
     """
 
     def __init__(self) -> None:
         self._opened: list[BaseDatabaseWrapper] = []
+        # aliases of the connections whose sessions have been changed
+        self._changed: set[str] = set()
         connection_created.connect(self._note)
         # it loads something, which the workers are to share
         translation.deactivate()
 
     def _note(self, connection: BaseDatabaseWrapper, **_: object) -> None:
         # those of other threads are theirs
-        if (
-            threading.current_thread() is threading.main_thread()
-            and connection not in self._opened
-        ):
+        if threading.current_thread() is not threading.main_thread():
+            return
+        if connection not in self._opened:
             self._opened.append(connection)
+            connection.execute_wrappers.append(self._watch)
+        # what Django itself says to a new session is no task's
+        self._changed.discard(connection.alias)
+
+    def _watch(
+        self, execute: Any, sql: Any, params: Any, many: bool, context: Any
+    ) -> Any:
+        """Note whether a statement changes its session; called for each of them."""
+        connection = context["connection"]
+        if changes_session(sql):
+            self._changed.add(connection.alias)
+        return execute(sql, params, many, context)
 
     def after(self, task: Task) -> None:
         """Undo what a task may have left: transactions, broken connections."""
@@ -119,6 +151,14 @@ class Tidy:
                 connection.savepoint_ids.clear()
                 connection.needs_rollback = False
                 connection.close()
+            elif connection.alias in self._changed:
+                logger.debug(
+                    "%s id=%s changed its session on %r, which is closed",
+                    task.func,
+                    task.id,
+                    connection.alias,
+                )
+                connection.close()
             elif connection.errors_occurred:
                 connection.close_if_unusable_or_obsolete()
             # As before each request: whoever uses it next has it checked first. Not in
@@ -126,6 +166,8 @@ class Tidy:
             connection.health_check_done = False  # type: ignore[attr-defined]
             # as reset_queries() does, which would look for all of them once more
             connection.queries_log.clear()
+        if self._changed:
+            self._changed.clear()
 
 
 def _is_autocommit(connection: BaseDatabaseWrapper) -> bool:

@@ -39,7 +39,7 @@ LAYERS: dict[int, tuple[str, str]] = {
         "Django adapters",
         """models fields migrations results.orm results.pruning results.sql
         results.cache caches.django caches.raw schedules.orm schedules.firing
-        schedules.outbox schedules.outlook plugins.builtin connections debug""",
+        schedules.outbox schedules.outlook plugins.builtin connections session debug""",
     ),
     4: (
         "composition: may import everything below",

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import TextIO
 
+from ..connections import keep_no_statements
 from .look import View, Watcher
 from .plain import render
 from .screen import Screen, height, keys, width
@@ -19,6 +20,7 @@ FOOTER = "q quits"
 
 def watch(draw: Callable[[], None], interval: float) -> None:
     """Draw every ``interval`` seconds until q is typed; Ctrl-C and SIGTERM count, too."""
+    keep_no_statements()
     with _terminable(), keys(sys.stdin) as key, contextlib.suppress(KeyboardInterrupt):
         while True:
             draw()
