@@ -16,6 +16,7 @@ import msgspec
 
 from ..errors import ConfigError
 from ..masking import MASK, mask, mask_url
+from ..names import queue_fault
 from ..plugins.known import KEYS as FIRST_PARTY
 from .advice import Advice, advice
 from .setting import Setting
@@ -87,9 +88,11 @@ class Conf(Settings, frozen=True, kw_only=True):
         Raises:
             ConfigError: With one line for each problem.
         """
+        chosen = (environ or {}).get("Q_CLUSTER_NAME", "")
+        if chosen and (fault := queue_fault(chosen)):
+            raise ConfigError(f"the variable Q_CLUSTER_NAME {fault}.")
         if found := problems(options, claimed, settings):
             raise ConfigError("\n".join(found))
-        chosen = (environ or {}).get("Q_CLUSTER_NAME", "")
         merged = _select(options, chosen)
         free = _free(claimed)
         given, _ = examine([*fields(), *settings], _effective(merged), free)
@@ -228,6 +231,8 @@ def problems(
     values, found = examine(table, _effective(options), free)
     for name, overrides in values.get("ALT_CLUSTERS", {}).items():
         path = f"{ROOT}['ALT_CLUSTERS'][{name!r}]"
+        if fault := queue_fault(name):
+            found.append(f"{ROOT}['ALT_CLUSTERS']: the name of a cluster {fault}.")
         found += examine(table, _effective(overrides), free, path)[1]
     return found
 

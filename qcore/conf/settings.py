@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from ..names import QUEUE, queue_fault
 from .setting import FINITE as _FINITE
 from .table import about
 
@@ -57,6 +58,13 @@ def _is_zone(name: str) -> bool:
     return True
 
 
+def _is_name(name: str) -> bool:
+    return not queue_fault(name)
+
+
+_A_NAME = f"a name of 1 to {QUEUE} characters that can be written as UTF-8, without NUL"
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """One documented field per setting; `Conf` adds where the values come from."""
 
@@ -66,12 +74,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     name: Annotated[Text, about("cluster",
         "The project's name among those that share a broker; also the name of its "
         "queue.",
-        "a name of one character or more"
+        _A_NAME, check=_is_name
     )] = "default"
     cluster_name: Annotated[Text | None, about("cluster",
         "The queue that this process sends to and works on, where it is not `name`. "
         "The variable Q_CLUSTER_NAME overrides it.",
-        "a name of one character or more, or None"
+        f"{_A_NAME}, or None", check=_is_name
     )] = None
     alt_clusters: Annotated[dict[str, Options], about("cluster",
         "Settings that replace these where Q_CLUSTER_NAME selects them, by cluster "

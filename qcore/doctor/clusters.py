@@ -8,7 +8,9 @@ from collections.abc import Iterator, Sequence
 from .. import __version__
 from ..current import current
 from ..findings import Finding, error, ok, warning
+from ..masking import mask_url
 from ..monitor.text import number, plural
+from ..printable import printable
 from ..status import PAUSE, Snapshot, lifetime, snapshots
 from .measures import SKEW, skewed
 
@@ -35,6 +37,7 @@ def clusters() -> Iterator[Finding]:
         yield from compare_keys(who, seen.keys, ours)
         yield from _clock(who, seen)
     yield from _quarantine()
+    yield from _schedules()
 
 
 def _running(running: Sequence[Snapshot]) -> Finding:
@@ -102,4 +105,23 @@ def _quarantine() -> Iterator[Finding]:
         f" UTC: {last.reason}",
         "Look at them: qcore quarantine list, or Quarantined packages in the admin."
         " Then delete them, or sign those anew that are yours: qcore quarantine resign",
+    )
+
+
+def _schedules() -> Iterator[Finding]:
+    from ..models import Schedule
+
+    wrong = Schedule.objects.exclude(error="").order_by("pk")
+    kept = wrong.count()
+    if not kept:
+        yield ok("no schedule has an error")
+        return
+    first = wrong[0]
+    paused = wrong.filter(paused=True).count()
+    yield warning(
+        f"{plural(kept, 'schedule')} with an error, {number(paused)} of them paused; the"
+        f" first is {mask_url(printable(str(first)))}:"
+        f" {mask_url(printable(first.error[:200]))}",
+        "Look at them under Scheduled tasks in the admin; saving one there makes it try"
+        " again.",
     )

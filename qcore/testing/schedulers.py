@@ -140,6 +140,13 @@ class SchedulerContract:
             scheduler.tick()
         assert len(sent()) == 2
 
+    def test_an_interval_needs_no_type(self, scheduler: Scheduler, sent: Sent) -> None:
+        """``minutes`` without a ``schedule_type`` comes again, and is not sent once."""
+        scheduler.schedule(FUNC, (4,), minutes=5, next_run=at(-6 * 60))
+        for _ in range(3):
+            scheduler.tick()
+        assert len(sent()) == 2
+
     # -- once ----------------------------------------------------------------------
     def test_two_clusters_send_it_once(
         self, make_scheduler: MakeScheduler, sent: Sent
@@ -189,8 +196,14 @@ class SchedulerContract:
 
     @pytest.mark.parametrize(
         "options",
-        [{"schedule_type": "X"}, {"schedule_type": "I"}, {"hook": "nodots"}],
-        ids=["type", "minutes", "hook"],
+        [
+            {"schedule_type": "X"},
+            {"schedule_type": "I"},
+            {"hook": "nodots"},
+            {"cluster": "a\0b"},
+            {"cluster": "q" * 300},
+        ],
+        ids=["type", "minutes", "hook", "NUL in a name", "long name"],
     )
     def test_what_could_not_run_is_refused(
         self, scheduler: Scheduler, sent: Sent, options: dict[str, Any]

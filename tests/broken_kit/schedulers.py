@@ -14,6 +14,7 @@ from broken_kit.common import cases
 from qcore.conf import Conf
 from qcore.envelope import Task, new_id
 from qcore.errors import EnqueueError
+from qcore.names import queue_fault
 from qcore.schedules.base import Scheduler
 from qcore.testing import SchedulerContract
 
@@ -33,7 +34,10 @@ class Sound(Scheduler):
     def schedule(
         self, func: Callable[..., Any] | str, args: tuple[Any, ...], **options: Any
     ) -> Any:
-        kind, minutes = options.get("schedule_type", "O"), options.get("minutes")
+        minutes = options.get("minutes")
+        kind = options.get("schedule_type", "I" if minutes else "O")
+        if queue_fault(options.get("cluster", "q")):
+            raise EnqueueError("cluster")
         if kind not in ("O", "I") or (kind == "I" and not minutes):
             raise EnqueueError("schedule_type")
         if "." not in options.get("hook", "a.b"):
@@ -118,6 +122,17 @@ class IgnoresRepeats(Sound):
         self, func: Callable[..., Any] | str, args: tuple[Any, ...], **options: Any
     ) -> Any:
         return super().schedule(func, args, **options | {"repeats": -1})
+
+
+class TakesAnIntervalForOnce(Sound):
+    caught_by = "test_an_interval_needs_no_type"
+
+    def schedule(
+        self, func: Callable[..., Any] | str, args: tuple[Any, ...], **options: Any
+    ) -> Any:
+        if "schedule_type" not in options:
+            options.pop("minutes", None)
+        return super().schedule(func, args, **options)
 
 
 class HasItsOwnMemory(Sound):

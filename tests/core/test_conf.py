@@ -596,3 +596,18 @@ def test_any_options_make_a_conf_or_a_config_error(options: dict[str, Any]) -> N
             from_dict(options)
     else:
         assert repr(from_dict(options)).startswith("Conf(")
+
+
+@pytest.mark.parametrize(
+    ("options", "environ", "told"),
+    [
+        ({"name": "a\0b"}, {}, r"Q_CLUSTER\['name'\]"),
+        ({"cluster_name": "q" * 300}, {}, r"Q_CLUSTER\['cluster_name'\]"),
+        ({"ALT_CLUSTERS": {"q" * 300: {}}}, {}, "ALT_CLUSTERS.*300 characters"),
+        ({}, {"Q_CLUSTER_NAME": "\udcff"}, "Q_CLUSTER_NAME .*surrogates"),
+    ],
+    ids=["name", "cluster_name", "ALT_CLUSTERS", "Q_CLUSTER_NAME"],
+)
+def test_a_name_that_no_queue_can_have_is_refused(options, environ, told):
+    with pytest.raises(ConfigError, match=told):
+        Conf.from_dict(options, environ=environ)

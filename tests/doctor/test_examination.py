@@ -15,7 +15,7 @@ from qcore.doctor import clusters, examination, measures, services
 from qcore.doctor.report import Report, Section
 from qcore.errors import BrokerUnavailable
 from qcore.findings import error, ok, warning
-from qcore.models import Quarantine
+from qcore.models import Quarantine, Schedule
 from qcore.signing import Signer, derive_key, fingerprint
 from qcore.status import Snapshot, publish
 
@@ -300,3 +300,15 @@ def test_a_snapshot_of_an_older_version_is_read():
     del old["keys"]
     assert msgspec.convert(old, Snapshot).keys == []
     assert Conf.from_dict({}).guard_cycle > 0
+
+
+def test_schedules_with_an_error_are_told(db):
+    assert "no schedule has an error" in facts(examination.examine(), "ok")
+    Schedule.objects.create(
+        name="bad\x1b[1m", func="x.y", error="no\nqueue", paused=True
+    )
+    Schedule.objects.create(name="good", func="x.y")
+    told = facts(examination.examine(), "warning")
+    assert "1 schedule with an error, 1 of them paused" in told
+    assert "the first is bad" in told
+    assert "\x1b" not in told
