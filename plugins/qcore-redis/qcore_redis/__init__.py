@@ -28,10 +28,11 @@ def qcore_settings() -> list[Setting]:
     return [
         Setting(
             "redis",
-            dict[str, Any] | str | None,
-            "Redis or Valkey: arguments of the redis-py client, or a URL.",
-            check=lambda given: given != "",
-            expects="a dict, a URL or None",
+            dict[str, Any] | str | list[str] | None,
+            "Redis or Valkey: arguments of the redis-py client, a URL, or a list of URLs"
+            " of the nodes of a Redis Cluster.",
+            check=lambda given: given not in ("", []),
+            expects="a dict, a URL, a list of URLs or None",
             secret=True,
             group="broker",
         ),

@@ -31,7 +31,7 @@ from . import scripts
 from .connection import Connection
 from .diagnosis import diagnose
 from .errors import NoGroup
-from .options import make_pool
+from .options import make_pool, seeds
 from .server import Server
 
 if TYPE_CHECKING:
@@ -95,14 +95,15 @@ class RedisBroker(Broker):
         self._sweep_at = self._due_at = 0.0  # monotonic
         self._first = b""  # id of the package that is due then
         self._quiet = False  # nothing came in the last wait
-        self._brief = Connection(make_pool(conf, BRIEF_SECONDS))
+        self._seeds = seeds(conf)
+        self._brief = Connection(make_pool(conf, BRIEF_SECONDS), self._seeds)
 
     @cached_property
     def _patient(self) -> Connection:
         """The connection of a cluster, which would rather wait than fail."""
         low, high = PATIENT_SECONDS
         seconds = min(max(self.lease / 2, low), high)
-        connection = Connection(make_pool(self.conf, seconds))
+        connection = Connection(make_pool(self.conf, seconds), self._seeds)
         self._inspect(connection)
         return connection
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import (
+    ConnectionError,
     InvalidResponse,
     MovedError,
     ReadOnlyError,
     RedisError,
     ResponseError,
+    TimeoutError,
 )
 
 from qcore.brokers import tools
 from qcore.errors import BrokerUnavailable, NoReply
 
-from .errors import NoScript, translate, without_password
-from .options import address
+from .errors import NoScript, code, translate, without_password
+from .options import CONNECT_SECONDS, LEAST_CONNECT_SECONDS, address
+from .places import Place
 from .scripts import Script
 
 if TYPE_CHECKING:
@@ -37,12 +41,17 @@ class Connection:
     no pool, for it belongs to one thread.
     """
 
-    def __init__(self, pool: redis.ConnectionPool) -> None:
-        self.address = address(pool)
+    def __init__(self, pool: redis.ConnectionPool, seeds: Sequence[Place] = ()) -> None:
+        self.address = address(pool, seeds)
         self._pool = pool  # a wire of Sentinel's refers to it weakly
         self._wire: Any = pool.connection_class(**pool.connection_kwargs)
-        self._home = (getattr(self._wire, "host", ""), getattr(self._wire, "port", 0))
+        home = Place(getattr(self._wire, "host", ""), getattr(self._wire, "port", 0))
+        # of a Redis Cluster; the first is where a search begins
+        self._seeds = deque(seeds or [home])
         self._used = False  # whether the wire has carried a reply
+        if seeds:
+            self._share_connecting(len(seeds))
+            self._go_home()
 
     @property
     def reply_seconds(self) -> float:
@@ -111,7 +120,9 @@ class Connection:
             if moves > MAX_MOVES:
                 self._go_home()
                 raise translate(moved, self.address) from moved
-            self._go(moved.host, moved.port)
+            # no host, or one that the node does not know, means the same one
+            host = moved.host if moved.host not in ("", "?") else self._wire.host
+            self._go(host, moved.port)
 
     def _talk(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
         wire = self._wire
@@ -166,8 +177,30 @@ class Connection:
         if self._used and self._is_stale():
             self.close()
         if not self._used:
-            # Said, for a wire of Sentinel's asks for the master only then.
-            self._wire.connect()
+            self._connect()
+
+    def _connect(self) -> None:
+        """Connect; where it begins anew, to the first of the seeds that is there."""
+        for left in reversed(range(len(self._seeds))):
+            try:
+                # Said, for a wire of Sentinel's asks for the master only then.
+                self._wire.connect()
+                return
+            except (ConnectionError, TimeoutError) as error:
+                # what will not go away is not looked for elsewhere
+                if not left or code(error) or not self._is_at_home:
+                    raise
+                self._seeds.rotate(-1)
+                self._go_home()
+
+    @property
+    def _is_at_home(self) -> bool:
+        return (self._wire.host, self._wire.port) == self._seeds[0]
+
+    def _share_connecting(self, count: int) -> None:
+        """Let the seeds share the time that connecting may take."""
+        usual = self._wire.socket_connect_timeout or CONNECT_SECONDS
+        self._wire.socket_connect_timeout = max(usual / count, LEAST_CONNECT_SECONDS)
 
     def _is_stale(self) -> bool:
         try:
@@ -183,4 +216,4 @@ class Connection:
         """Disconnect, and turn to the configured node again."""
         self.close()
         if hasattr(self._wire, "host"):
-            self._wire.host, self._wire.port = self._home
+            self._wire.host, self._wire.port = self._seeds[0]

@@ -51,13 +51,28 @@ _LASTING = {
     "NOAUTH": "refuses the password. Set 'username' and 'password' of Q_CLUSTER['redis']"
     " or of the URL",
     "NOPERM": "does not let this user run a command or use a key. The broker needs: ACL"
-    f" SETUSER <user> {PERMISSIONS}",
+    f" SETUSER <user> {PERMISSIONS} (and from Redis 7.2 on +client|setinfo)",
     "OOM": "has no memory left: nothing more can be enqueued, and clusters still work"
     " the queue off. Raise its 'maxmemory', or start more workers",
     "MISCONF": "refuses writes, because it cannot save to its disk. Look into its log",
     "WRONGTYPE": "holds another kind of value under a key of this queue. Choose another"
     " 'db' or name",
     "CROSSSLOT": "keeps the keys of this queue on different nodes. Please report it",
+}
+
+
+# Signs in a message that has no code, and what they mean; none of it will go away.
+_BY_TEXT = {
+    "SELECT is not allowed in cluster mode": "is a node of a Redis Cluster, which has"
+    " database 0 only. Set 'db' of Q_CLUSTER['redis'], or of the URL, to 0",
+    "CERTIFICATE_VERIFY_FAILED": "has a certificate that is not trusted. Set"
+    " 'ssl_ca_certs' of Q_CLUSTER['redis'] (of a URL: ?ssl_ca_certs=) to the file of the"
+    " authority that signed it",
+    "WRONG_VERSION_NUMBER": "does not speak TLS. Set 'ssl' of Q_CLUSTER['redis'] to"
+    " False, or write redis:// for rediss://, or give the port for TLS",
+    "unknown command": "does not know a command: it is a Sentinel, or older than Redis"
+    " 6.2. For Sentinel set Q_CLUSTER['redis'] to {'sentinels': ['host:26379'],"
+    " 'service_name': 'mymaster'}",
 }
 
 
@@ -100,6 +115,9 @@ def translate(error: Exception, address: str) -> BrokerError:
     """
     name = code(error)
     text = mask_url(str(error)).rstrip(".")
+    for sign, problem in _BY_TEXT.items():
+        if sign in text:
+            return BrokerError(f"Redis at {address} {problem}. It says: {text}.")
     if name in ("NOGROUP", "UNBLOCKED"):
         return NoGroup(text)
     if name == "NOSCRIPT":
@@ -109,6 +127,12 @@ def translate(error: Exception, address: str) -> BrokerError:
     if name in _PASSING:
         reason = f"{_PASSING[name]}. It says: {text}"
         return BrokerUnavailable(f"Redis at {address} is unavailable: {reason}.")
+    if "No master found" in text:
+        return BrokerUnavailable(
+            f"Redis at {address} cannot be reached: Sentinel names no master: {text}."
+            " Check 'sentinels' and 'service_name' of Q_CLUSTER['redis'], and that the"
+            " Sentinels run."
+        )
     if isinstance(error, exceptions.ResponseError):
         return BrokerError(
             f"Redis at {address} refused a command: {text}. Check Q_CLUSTER['redis'],"

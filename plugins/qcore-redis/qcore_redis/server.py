@@ -16,6 +16,7 @@ class Server:
 
     name: str  # "Redis" or "Valkey"
     version: str
+    mode: str  # "standalone", "cluster" or "sentinel"
     compatible: str  # the version of Redis whose commands it has
     policy: str  # maxmemory-policy
     max_memory: int  # bytes; 0: no limit
@@ -34,6 +35,7 @@ class Server:
             # Valkey says redis_version:7.2.4 for the sake of old clients.
             name="Valkey" if "valkey_version" in said else "Redis",
             version=said.get("valkey_version", compatible),
+            mode=said.get("redis_mode", ""),
             compatible=compatible,
             policy=said.get("maxmemory_policy", ""),
             max_memory=int(said.get("maxmemory", 0)),
@@ -51,6 +53,11 @@ class Server:
 
     def require_streams(self) -> None:
         """Raise ``BrokerError`` for a server that is too old."""
+        if self.mode == "sentinel":
+            raise BrokerError(
+                f"{self} is a Sentinel, which holds no queues. Set Q_CLUSTER['redis'] to"
+                " {'sentinels': ['host:26379'], 'service_name': 'mymaster'}."
+            )
         numbers = self.compatible.split(".")[:2]
         if all(n.isdigit() for n in numbers) and tuple(map(int, numbers)) < OLDEST:
             raise BrokerError(
