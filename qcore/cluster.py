@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import uuid
 
-from . import __version__, connections
+from . import __version__, connections, patches
 from .conf import Conf
 from .current import current
 from .engine.parts import Parts
@@ -16,6 +17,8 @@ from .signals import SENDER, post_execute, post_spawn
 from .status import publish
 from .tasks.execution import report
 from .tasks.preload import preload
+
+logger = logging.getLogger("qcore.cluster")
 
 #: Seconds that error reporters have to send what is left, in each process.
 _FLUSH = 2.0
@@ -42,11 +45,13 @@ def run(conf: Conf | None = None, *, run_once: bool = False) -> int:
             " caller."
         )
     conf = conf or current.conf
+    patches.refuse()
     current.load()  # a missing or broken plugin is told before any fork
     # Before it, too: what is wrong with a reporter is told once, and its driver, which
     # may take a second to load, is there when the dispatcher has to report a death.
     current.reporters  # noqa: B018
     _prepare(conf)
+    patches.refuse()  # once more: modules of tasks have been imported
     sentinel = Sentinel(parts(conf), uuid.uuid4().hex, run_once=run_once)
     return sentinel.run()
 
@@ -70,6 +75,7 @@ def parts(conf: Conf) -> Parts:
         make_scheduler=lambda: current.scheduler,
         verify=lambda package: current.signer.verify(package, conf.queue),
         sign=current.signer.sign,
+        broker_name=current.choice("broker").name,
         broker_info=BrokerInfo(),
         publish=publish,
         notify=_notify,
@@ -92,7 +98,10 @@ class BrokerInfo:
         if not self._known:
             try:
                 self._known = current.broker().info()
-            except BrokerError:
+            except Exception as error:  # noqa: BLE001 - it may be a stranger's code
+                if not isinstance(error, BrokerError):
+                    kind = type(error).__name__
+                    logger.warning("the broker does not say what it is: %s", kind)
                 return "not reached yet"
         return self._known
 

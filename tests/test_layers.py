@@ -43,7 +43,7 @@ LAYERS: dict[int, tuple[str, str]] = {
     ),
     4: (
         "composition: may import everything below",
-        """bench child cluster cli __main__ apps admin checks doctor management monitor
+        """bench child cluster patches cli __main__ apps admin checks doctor management monitor
         demo""",
     ),
 }

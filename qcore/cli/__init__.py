@@ -27,6 +27,7 @@ from . import (
     plugins,
     quarantine,
 )
+from .early import prepare
 from .exits import EPILOG, INTERRUPTED, OK, USAGE, code_of
 from .output import complain
 
@@ -129,6 +130,7 @@ def _parser_of(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; see ``exits``."""
+    prepare()
     try:
         options = _parse(sys.argv[1:] if argv is None else argv)
     except SystemExit as end:  # argparse has printed help, or what is wrong

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from argparse import ArgumentParser, Namespace
@@ -36,7 +37,11 @@ def run(options: Namespace, out: TextIO) -> int:
         )
         return REFUSED
     from ..current import current
+    from .early import heed_signals, open_streams
 
+    open_streams()
+    if os.getpid() == 1:  # also for manage.py, which has loaded the project already
+        heed_signals()
     if options.name:
         os.environ["Q_CLUSTER_NAME"] = options.name
         current.reset()
@@ -46,8 +51,11 @@ def run(options: Namespace, out: TextIO) -> int:
     from . import banner
 
     _log_to_terminal(current.conf.log_level)
-    write_lines(out, banner.lines())
-    out.flush()
+    lines = banner.lines()
+    # standard output may be closed; the cluster works all the same
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        write_lines(out, lines)
+        out.flush()
     # the banner has connected; forks must not inherit what is open
     current.close()
     return cluster.run(run_once=options.run_once)

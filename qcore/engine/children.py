@@ -6,7 +6,6 @@ reach a stranger that was given the number of a dead worker.
 
 from __future__ import annotations
 
-import faulthandler
 import logging
 import os
 import signal
@@ -14,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from . import stacks
 from .kin import adopt_orphans, end_strays
 from .limits import die_with_parent, leave_to_sentinel
 from .parts import Parts
@@ -131,7 +131,7 @@ class Children:
         if number == signal.SIGKILL:
             self._kill(self._children[pid])
         else:
-            os.kill(pid, number)
+            _signal(pid, number)
 
     def signal_all(self, number: int) -> None:
         """Send a signal to every child; SIGKILL goes to the groups of workers."""
@@ -139,13 +139,18 @@ class Children:
             if child.index and number == signal.SIGKILL:
                 self._kill(child)
             else:
-                os.kill(child.pid, number)
+                _signal(child.pid, number)
 
     def _kill(self, child: Child) -> None:
         """Kill a worker with what its tasks have started."""
         child.killed = True
         if self._parts.conf.daemonize_workers:
-            end_strays(child.pid)
+            try:
+                end_strays(child.pid)
+            except OSError as error:  # no descriptor is left to look for them
+                logger.warning(
+                    "what worker %d has left is not looked for: %s", child.pid, error
+                )
         _signal_group(child.pid, signal.SIGKILL)
 
     def kill_all(self) -> None:
@@ -163,8 +168,7 @@ def _become(role: str, parent: int) -> None:
         signal.signal(number, signal.SIG_DFL)
     leave_to_sentinel(signal.SIGINT)
     leave_to_sentinel(signal.SIGTERM)
-    faulthandler.enable()  # a task that crashes in C leaves its stack in the log
-    faulthandler.register(signal.SIGUSR1, all_threads=True)
+    stacks.write_when_it_crashes()
     if role == "worker":
         os.setpgid(0, 0)  # so that its children can be killed with it
         adopt_orphans()
@@ -176,10 +180,16 @@ def _become(role: str, parent: int) -> None:
 def _signal_group(pid: int, number: int) -> None:
     try:
         os.killpg(pid, number)
-    except ProcessLookupError:
+    except OSError:
         # nobody is left in the group, or the child has not made it yet: then
         # it is alone, and a kill by pid is enough while it is unreaped
-        try:
-            os.kill(pid, number)
-        except ProcessLookupError:
-            logger.debug("process %d has ended already", pid)
+        _signal(pid, number)
+
+
+def _signal(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        logger.debug("process %d has ended already", pid)
+    except PermissionError as error:  # a task has made it somebody else's
+        logger.error("process %d cannot be signalled: %s", pid, error)

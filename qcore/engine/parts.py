@@ -32,6 +32,7 @@ class Parts:
     make_scheduler: Callable[[], Scheduler]
     verify: Callable[[bytes], Task]  # raises PackageError
     sign: Callable[[Task], bytes]
+    broker_name: str = "?"  # its class, for people
     broker_info: Callable[[], str] = str  # name and version of the service, cached
     publish: Callable[[Snapshot, float], None] = nothing  # until the next one: seconds
     notify: Callable[..., None] = nothing  # (hook name, **arguments), never raises

@@ -9,8 +9,9 @@ import msgspec
 
 from ..envelope import Outcome, Result, Task
 from ..errors import BrokerError, BrokerUnavailable, QcoreError, StoreError
+from ..printable import printable_lines
 from ..results import routing
-from ..tasks.execution import first_line
+from ..tasks.execution import first_line, shorten
 from .backlog import Backlog
 from .job import Job
 from .parts import Parts, nothing
@@ -19,6 +20,9 @@ from .tally import Tally
 from .verdict import Verdict, judge
 
 logger = logging.getLogger("qcore.recorder")
+
+#: Characters of a traceback in the log; the result has more.
+_LONGEST_TRACE = 8_000
 
 
 class Recorder:
@@ -296,15 +300,23 @@ class Recorder:
 
 
 def _log(result: Result) -> None:
-    """Write one line for a finished task: outcome, run time, time in the queue."""
+    """Write a line for a finished task: outcome, run time, time in the queue.
+
+    Below it, the traceback of a failure.
+    """
     task = result.task
     took = result.stopped - result.started
     waited = result.started - task.created
     if result.success:
         logger.info("done %s %.3fs wait=%.3fs id=%s", task.func, took, waited, task.id)
         return
-    reason = first_line(result.value.decode(errors="replace"))
-    logger.warning(
-        "%s %s %.3fs attempt=%d id=%s: %s",
-        result.outcome, task.func, took, result.attempt, task.id, reason,
+    text = result.value.decode(errors="replace")
+    _, _, trace = text.partition("\n\n")
+    record = logger.makeRecord(
+        logger.name, logging.WARNING, __file__, 0, "%s %s %.3fs attempt=%d id=%s: %s",
+        (result.outcome, task.func, took, result.attempt, task.id, first_line(text)),
+        None,
     )  # fmt: skip
+    # where formatters look for the traceback of this process's own exceptions
+    record.exc_text = printable_lines(shorten(trace.rstrip(), _LONGEST_TRACE)) or None
+    logger.handle(record)

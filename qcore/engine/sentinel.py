@@ -7,9 +7,7 @@ because only who reaps a process knows that its pid is still its own.
 
 from __future__ import annotations
 
-import faulthandler
 import logging
-import os
 import select
 import signal
 import socket
@@ -17,6 +15,7 @@ import time
 from collections.abc import Sequence
 from types import FrameType
 
+from . import stacks
 from .backoff import Backoff
 from .children import EXIT_FAILURE, EXIT_OK, HANDLED, STACKS, Child, Children
 from .dispatcher import Dispatcher
@@ -74,6 +73,7 @@ class Sentinel:
         self._stopping_until: float | None = None
         self._signals: list[int] = []
         self._exit = EXIT_OK
+        self._is_ready = False  # and has said so
         told, cycle = parts.conf.explicit, parts.conf.guard_cycle
         self._rest = cycle if "guard_cycle" in told else max(cycle, _REST)
         self._started = time.time()
@@ -106,6 +106,7 @@ class Sentinel:
             self._parts.notify(
                 "qcore_process_stopping", role="sentinel", conf=self._parts.conf
             )
+            logger.info("cluster %s stopped", self._parts.conf.name)
         finally:
             self._children.kill_all()
             if self._control is not None:
@@ -166,10 +167,10 @@ class Sentinel:
 
     def _dump_stacks(self) -> None:
         """Write the stacks of all processes to stderr, one process after the other."""
-        faulthandler.dump_traceback(all_threads=True)
+        stacks.write()
         for child in self._children:
             logger.warning("stacks of process %d:", child.pid)
-            os.kill(child.pid, signal.SIGUSR1)
+            self._children.signal(child.pid, signal.SIGUSR1)
             time.sleep(_STACKS_PAUSE)
 
     def _stop(self, grace: float) -> None:
@@ -203,8 +204,22 @@ class Sentinel:
             elif isinstance(message, Ready):
                 if child := self._children.get(message.pid):
                     child.ready = True
+                    self._tell_ready()
             elif isinstance(message, Drained) and self._stopping_until is None:
                 self._stop(self._parts.conf.shutdown_grace)
+
+    def _tell_ready(self) -> None:
+        """Say once, and again after a death of the dispatcher, that all workers are up."""
+        conf = self._parts.conf
+        ready = sum(child.ready for child in self._children)
+        if self._is_ready or ready < conf.workers:
+            return
+        self._is_ready = True
+        logger.info(
+            "cluster %s is ready: queue %s, %d worker%s, broker %s",
+            conf.name, conf.queue, ready, "" if ready == 1 else "s",
+            self._parts.broker_name,
+        )  # fmt: skip
 
     def _tell(self, message: Control, fds: Sequence[int] = ()) -> None:
         if self._control is None:
@@ -305,6 +320,7 @@ class Sentinel:
 
     def _bury_dispatcher(self, status: int) -> None:
         """Without a dispatcher nobody knows what the workers do: end them as well."""
+        self._is_ready = False
         if self._control is not None:
             self._control.close()
             self._control = None

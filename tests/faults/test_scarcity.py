@@ -11,7 +11,7 @@ import pytest
 from faults.cgroup import control_group
 from faults.place import Place
 
-from qcore.tasks import async_task, result
+from qcore.tasks import async_task, fetch, result
 
 pytestmark = pytest.mark.once
 
@@ -95,3 +95,22 @@ def test_a_sentinel_that_may_not_fork_goes_on_with_the_workers_it_has(here):
             group.limit(1)
 
         lives_through(here, scarce, lambda: group.limit(1000))
+
+
+@pytest.mark.fault("A16")
+def test_a_sentinel_without_descriptors_kills_what_is_over_its_time(here):
+    """To find what a worker has started it reads /proc, and cannot."""
+    (cluster,) = here.started
+    cluster.wait_for(cluster.is_complete)
+    descriptors = Descriptors(cluster.sentinel)
+    descriptors.forbid()
+    sentinel = cluster.sentinel
+    once = {"timeout": 0.2, "ack_failure": True}
+    id = async_task("chores.rude.swallow", 600.0, cluster=here.queue, **once)
+    cluster.wait_for(lambda: "has left is not looked for" in cluster.log)
+    cluster.wait_for(
+        lambda: (row := fetch(id)) is not None and row.outcome == "timeout"
+    )
+    descriptors.allow()
+    cluster.wait_for(cluster.is_complete, what="the worker is replaced")
+    assert cluster.sentinel == sentinel
