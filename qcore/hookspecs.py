@@ -10,9 +10,9 @@ A plugin is a module named by an entry point in the group ``qcore``::
 
 An implementation may take fewer arguments than are listed here. The first six
 hooks describe what a plugin can make and which settings it has; nothing of it is
-imported until it is used. ``qcore_run_task`` wraps every execution. The rest are observers: each is
-called alone, an exception in one is logged with the plugin's name and changes
-nothing else.
+imported until it is used. ``qcore_run_task`` wraps every execution, and
+``qcore_run_hook`` every task hook. The rest are observers: each is called alone, an
+exception in one is logged with the plugin's name and changes nothing else.
 """
 
 from __future__ import annotations
@@ -73,6 +73,15 @@ def qcore_run_task(task: Task, call: Callable[[], Any]) -> Any:
     The default is ``call()``. Middleware wraps it with ``@hookimpl(wrapper=True)``:
     what comes before the ``yield`` runs before the task, its value is the
     result of the ``yield``, and an exception of the task is raised there.
+    """
+
+
+@hookspec(firstresult=True)
+def qcore_run_hook(task: Task, call: Callable[[], Any]) -> Any:
+    """Call the hook of a finished task; runs where the task ran, after its result is stored.
+
+    It is wrapped like ``qcore_run_task``. What the hook raises is raised at the
+    ``yield``, and is logged after that.
     """
 
 

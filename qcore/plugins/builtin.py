@@ -59,6 +59,12 @@ def qcore_error_reporters() -> list[Provider]:
 
 
 @hookimpl(trylast=True)
+def qcore_run_hook(call: Callable[[], Any]) -> Any:
+    """Call the hook; plugins wrap this."""
+    return call()
+
+
+@hookimpl(trylast=True)
 def qcore_run_task(task: Task, call: Callable[[], Any]) -> Any:
     """Run the task between the two signals of a worker; plugins wrap this."""
     if not (pre_execute.receivers or post_execute_in_worker.receivers):

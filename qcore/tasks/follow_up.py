@@ -98,7 +98,11 @@ def run_hook(result: Result) -> None:
         owner = os.getpid()
         with soft_timeout(current.conf.timeout):
             try:
-                hook(HookedTask(result))
+                current.registry.first(
+                    "qcore_run_hook",
+                    task=task,
+                    call=lambda: hook(HookedTask(result)),
+                )
             finally:
                 end_if_forked(owner, task)
     except (TaskStopped, KeyboardInterrupt):

@@ -13,12 +13,14 @@ from typing import Any
 
 from ..current import current
 from ..envelope import Outcome, Result, Task
+from ..errors import QcoreError
 from ..results.base import ResultStore
 from ..results.routing import is_cached, is_saved
 from ..serializers import get_serializer
 from .calls import next_link
 from .execution import execute
 from .follow_up import run_hook
+from .savepoints import kept_usable
 
 
 def run_inline(task: Task) -> None:
@@ -38,17 +40,24 @@ def run_inline(task: Task) -> None:
 def run_one(task: Task, attempt_count: int = 1) -> BaseException | None:
     """Run a task and its hook, store its result; return what it raised, if it did."""
     task = current.signer.verify(current.signer.sign(task), task.queue)
-    attempt, error = execute(
-        task, attempt_count, f"{socket.gethostname()}:{os.getpid()}"
-    )
+    with kept_usable():
+        attempt, error = execute(
+            task, attempt_count, f"{socket.gethostname()}:{os.getpid()}"
+        )
     result = attempt.result(task, attempt_count)
-    if is_saved(result, current.conf):
-        store = _save(result)
-        if task.iter_count is not None and task.group is not None:
-            store.collate(task.group, task.iter_count)
+    try:
+        if is_saved(result, current.conf):
+            store = _save(result)
+            if task.iter_count is not None and task.group is not None:
+                store.collate(task.group, task.iter_count)
+    except QcoreError as refused:
+        if error is None:
+            raise
+        raise error from refused  # the task's own error tells more
     current.registry.notify("qcore_results_recorded", results=[result])
     if task.hook is not None:
-        run_hook(result)
+        with kept_usable():
+            run_hook(result)
     return error
 
 

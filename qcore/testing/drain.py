@@ -30,6 +30,7 @@ from ..tasks.calls import build, next_link, split_options
 from ..tasks.execution import execute
 from ..tasks.follow_up import decode_value
 from ..tasks.inline import run_one
+from ..tasks.savepoints import kept_usable
 from .waiting import assert_enqueued, enqueued
 
 if TYPE_CHECKING:
@@ -124,7 +125,8 @@ def perform(func: Callable[..., Any] | str, *args: Any, **kwargs: Any) -> Any:
     kwargs, options = split_options(kwargs)
     task = build(func, args, kwargs, **options)
     task = current.signer.verify(current.signer.sign(task), task.queue)
-    attempt, error = execute(task, 1, f"{socket.gethostname()}:{os.getpid()}")
+    with kept_usable():
+        attempt, error = execute(task, 1, f"{socket.gethostname()}:{os.getpid()}")
     if error is not None:
         raise error
     return decode_value(attempt.content, attempt.value)

@@ -59,3 +59,15 @@ def qcore_run_task(task: Task) -> Generator[None, Any, Any]:
 
     with running(task):
         return (yield)
+
+
+@hookimpl(wrapper=True)
+def qcore_run_hook(task: Task) -> Generator[None, Any, Any]:
+    """Keep what Sentry notes of a task's hook apart from all tasks and other hooks."""
+    driver = sys.modules.get("sentry_sdk")
+    if driver is None or not driver.is_initialized():
+        return (yield)
+    from .running import hooked
+
+    with hooked(task):
+        return (yield)

@@ -48,6 +48,15 @@ def running(task: Task) -> Generator[None]:
             raise
 
 
+@contextmanager
+def hooked(task: Task) -> Generator[None]:
+    """Give the hook of a task an isolation scope, which ends with it."""
+    with sentry_sdk.isolation_scope() as scope:
+        scope.clear_breadcrumbs()
+        scope.set_transaction_name(task.hook or task.func, TransactionSource.TASK)
+        yield
+
+
 def scope_of(task_id: str) -> AbstractContextManager[Any]:
     """Return a context in which a failed task's scope is in force, once."""
     scope, mine = _failed.scope, _failed.task_id == task_id

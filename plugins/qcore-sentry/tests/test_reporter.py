@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 import sentry_sdk
 
@@ -14,6 +15,7 @@ from qcore.current import current
 from qcore.envelope import Task, new_id
 from qcore.errors import ConfigError
 from qcore.tasks.execution import execute
+from qcore.tasks.follow_up import run_hook
 from qcore_sentry.reporter import SentryReporter
 
 if TYPE_CHECKING:
@@ -39,6 +41,13 @@ def leave_a_crumb(text: str) -> None:
     fail(text)
 
 
+def know_a_user(task: Any) -> None:
+    sentry_sdk.set_user({"id": "of the hook"})
+    sentry_sdk.set_tag("tenant", task.args[0])
+    sentry_sdk.add_breadcrumb(message="of the hook")
+    sentry_sdk.capture_message(f"a hook of {task.args[0]}")
+
+
 def add(left: int, right: int) -> int:
     return left + right
 
@@ -53,6 +62,7 @@ def run(
 
     module = types.ModuleType(HERE)
     vars(module).update(fail=fail, leave_a_crumb=leave_a_crumb, add=add)
+    vars(module).update(know_a_user=know_a_user)
     monkeypatch.setitem(sys.modules, HERE, module)
 
     def run(name: str, *args: Any, options: dict[str, Any] | None = None) -> Task:
@@ -101,6 +111,27 @@ def test_each_task_has_breadcrumbs_and_tags_of_its_own(run: Any, sink: Sink) -> 
     third = sink.wait("events", 3)[2]
     assert "colour" not in third["tags"]
     assert not third.get("breadcrumbs", {}).get("values")
+
+
+def test_what_a_hook_tells_ends_with_it(run: Any, sink: Sink) -> None:
+    def hook(tenant: str) -> None:
+        task = run("add", tenant, "")
+        task = msgspec.structs.replace(task, hook=f"{HERE}.know_a_user")
+        attempt, _ = execute(task, 1, "host:1")
+        run_hook(attempt.result(task, 1))
+
+    hook("blue")
+    hook("red")
+    run("fail", CANARY)
+    blue, red, failed = sink.wait("events", 3)
+    for event, tenant in ((blue, "blue"), (red, "red")):
+        assert event["tags"]["tenant"] == tenant
+        assert event["user"]["id"] == "of the hook"
+        assert event["transaction"] == f"{HERE}.know_a_user"
+    assert not red["breadcrumbs"]["values"][1:], "nothing of the hook before it"
+    assert failed.get("user") is None
+    assert "tenant" not in failed["tags"]
+    assert not failed.get("breadcrumbs", {}).get("values")
 
 
 def test_spans_where_the_project_traces(run: Any, sink: Sink) -> None:
