@@ -171,16 +171,10 @@ def checkout(*plugins: str) -> list[str]:
 def run_tests(session: nox.Session, *words: str) -> None:
     """Run pytest; a run in which nothing was executed fails.
 
-    What fails is run once more, alone: six processes with servers of their own on two
-    busy processors can still meet in ways that are not the product's. What fails alone as
-    well has failed; what only failed in company is named above, to be looked into.
+    What fails has failed: no test depends on how fast this machine is, so none is run
+    again. ``qcore.testing.speed`` has what tests wait with.
     """
-    pytest = ("pytest", "-q", "--no-header", "--must-run")
-    try:
-        session.run(*pytest, *words)
-    except nox.command.CommandFailed:
-        session.warn("some tests failed; those once more, one at a time")
-        session.run(*pytest, *words, "-n", "0", "--lf", "--lfnf=none")
+    session.run("pytest", "-q", "--no-header", "--must-run", *words)
 
 
 @contextmanager

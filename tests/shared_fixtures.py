@@ -11,6 +11,7 @@ environment says that it must be there: ``QCORE_NEED=redis,postgres,mariadb``.
 from __future__ import annotations
 
 import os
+import random
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -89,6 +90,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="fail when every test was skipped; noxfile.py always says so",
     )
+    parser.addoption(
+        "--shuffle",
+        type=int,
+        metavar="SEED",
+        help="run files, and the tests of each, in an order that the seed chooses",
+    )
     soak = parser.getgroup("soak", "the soak (-m soak)")
     soak.addoption("--minutes", type=float, default=20.0, help="how long (default: 20)")
     soak.addoption("--seed", type=int, help="of the faults; default: any")
@@ -111,6 +118,28 @@ def pytest_configure(config: pytest.Config) -> None:
         from faults.report import FaultsReport  # imports qcore: after Django's plugin
 
         config.pluginmanager.register(FaultsReport(config.invocation_params.dir / path))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Put the tests into another order, for those that lean on their neighbours.
+
+    A file stays together, for its tests share a cluster.
+    """
+    seed = config.getoption("--shuffle")
+    if seed is None:
+        return
+    order = random.Random(seed)
+    files: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.path, []).append(item)
+    groups = list(files.values())
+    order.shuffle(groups)
+    for group in groups:
+        order.shuffle(group)
+    items[:] = [item for group in groups for item in group]
 
 
 @pytest.hookimpl(trylast=True)

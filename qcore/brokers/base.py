@@ -11,6 +11,13 @@ Rules for authors, each of them tested by ``qcore.testing.BrokerContract``:
   again with a higher ``attempt``, unless it has been acknowledged.
 - What the service or its driver raises leaves as ``BrokerUnavailable`` when
   trying again may help and as ``BrokerError`` when it will not, with secrets masked.
+- A receipt lives as long as its package. It may be acknowledged after its lease, by
+  another instance, by another process and, where the broker is ``durable``, after a
+  restart of the service: so it is a value that the service knows, and no number of a
+  process. What the package outlives, the receipt outlives.
+- ``durable`` is about the service's end by SIGKILL: what ``enqueue`` has returned an id
+  for is still there, claimed packages among them, with the number of their attempts; what
+  was acknowledged stays gone. A lease may end early by it, and never lasts for ever.
 - A capability flag that is off means that the method raises ``Unsupported``.
 """
 
@@ -58,7 +65,8 @@ class Broker:
         False  # can a waiting package be deleted by its id?
     )
     supports_counts: ClassVar[bool] = False  # does it know queue_size and lock_size?
-    supports_durable: ClassVar[bool] = False  # does it outlive the service's process?
+    #: do packages, attempts, receipts and acknowledgements outlive the service's process?
+    supports_durable: ClassVar[bool] = False
     supports_transactional: ClassVar[bool] = (
         False  # does enqueue join the caller's transaction?
     )
@@ -124,7 +132,8 @@ class Broker:
     def acknowledge(self, receipt: Hashable) -> None:
         """Remove one delivery for good; doing it twice is harmless.
 
-        A receipt counts even after its lease: the first attempt to finish wins.
+        A receipt counts even after its lease: the first attempt to finish wins. It
+        counts after a restart of a ``durable`` service, too.
         """
         self.acknowledge_many([receipt])
 

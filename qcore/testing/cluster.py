@@ -20,6 +20,8 @@ from ..conf import Conf
 from ..current import current
 from ..processes import Process, processes
 from . import settings
+from .orphans import OrphanGuard
+from .speed import Patience, stretched
 
 T = TypeVar("T")
 
@@ -42,7 +44,9 @@ class LiveCluster:
             cluster.kill_worker()
             assert result(task_id, wait=10_000) == "sent"
 
-    Whatever happens in the block, nothing of the cluster lives after it.
+    Whatever happens in the block, nothing of the cluster lives after it; it ends with
+    this process, too, should that be killed. Seconds are those of a calm machine: a busy
+    one gets as many times more as it is slower.
 
     Args:
         queue: the cluster's queue, as in ``qcore cluster --name``; None means the
@@ -77,6 +81,7 @@ class LiveCluster:
         self._changes = {**(django or {}), "Q_CLUSTER": merged}
         self._folder = Path(tempfile.mkdtemp(prefix="qcore-live-"))
         self._process: subprocess.Popen[bytes] | None = None
+        self._guard: OrphanGuard | None = None
 
     # -- its life ------------------------------------------------------------------
     def __enter__(self) -> Self:
@@ -120,6 +125,7 @@ class LiveCluster:
                 },
                 start_new_session=True,
             )
+        self._guard = OrphanGuard(self.sentinel, self._folder)
         if wait and not self._run_once:
             self.wait_for(self.is_complete, START_SECONDS, "it is complete")
 
@@ -149,8 +155,12 @@ class LiveCluster:
         try:
             return self._started.wait(timeout)
         except subprocess.TimeoutExpired:
+            more = stretched(timeout) - timeout
+        try:
+            return self._started.wait(more)
+        except subprocess.TimeoutExpired:
             raise AssertionError(
-                f"the cluster did not end in {timeout:g} s\n{self.log}"
+                f"the cluster did not end in {timeout + more:.3g} s\n{self.log}"
             ) from None
 
     def close(self) -> None:
@@ -161,6 +171,8 @@ class LiveCluster:
             for process in self.survivors():
                 _kill(process.pid)
             self._process.wait()
+        if self._guard is not None:
+            self._guard.dismiss()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     # -- its processes ---------------------------------------------------------------
@@ -253,17 +265,17 @@ class LiveCluster:
 
         Args:
             question: is asked every 10 ms.
-            timeout: seconds.
+            timeout: seconds of a calm machine.
             what: what is waited for, for the message.
 
         Raises:
             AssertionError: the answer was not true in time; with the cluster's log.
         """
-        end = time.monotonic() + timeout
+        patience = Patience(timeout)
         while not (answer := question()):
-            if time.monotonic() > end:
+            if patience.is_over():
                 raise AssertionError(
-                    f"after {timeout:g} s it is not so that {what or question}\n"
+                    f"after {patience.spent:.3g} s it is not so that {what or question}\n"
                     f"{self.log}"
                 )
             time.sleep(_PAUSE)

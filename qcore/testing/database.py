@@ -26,7 +26,8 @@ def entry(path: Path) -> dict[str, Any]:
 def connected(path: Path) -> Iterator[None]:
     """Connect the alias ``default`` of this thread to a file, and back again.
 
-    What qcore has made from the other database is forgotten, before and after.
+    What qcore has made from the other database is forgotten, before and after, and so are
+    the rows that Django remembers by alias: content types and sites have other ids there.
     """
     from django.db import connections
     from django.db.utils import load_backend
@@ -35,13 +36,23 @@ def connected(path: Path) -> Iterator[None]:
     before = connections["default"]
     backend = load_backend(filled["ENGINE"])
     connections["default"] = backend.DatabaseWrapper(filled, "default")
-    current.reset()
+    _forget()
     try:
         yield
     finally:
         connections["default"].close()
         connections["default"] = before
-        current.reset()
+        _forget()
+
+
+def _forget() -> None:
+    """Forget what this process remembers of the database behind an alias."""
+    from django.apps import apps
+
+    current.reset()
+    for app, model in (("contenttypes", "ContentType"), ("sites", "Site")):
+        if apps.is_installed(f"django.contrib.{app}"):
+            apps.get_model(app, model).objects.clear_cache()
 
 
 def migrate(path: Path) -> None:

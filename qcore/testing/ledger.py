@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from .speed import Patience
+
 #: The variable that names the file, set for a cluster and for whoever reads it.
 VARIABLE = "QCORE_TEST_LEDGER"
 
@@ -81,9 +83,9 @@ class Ledger:
 
 
 def wait_for(ask: Callable[[], T | None], timeout: float = 15.0, what: str = "it") -> T:
-    """Ask until the answer is true; fail after ``timeout`` seconds."""
-    end = time.monotonic() + timeout
+    """Ask until the answer is true; fail after ``timeout`` seconds of a calm machine."""
+    patience = Patience(timeout)
     while not (answer := ask()):
-        assert time.monotonic() < end, f"no {what} in {timeout:g} s"
+        assert not patience.is_over(), f"no {what} in {patience.spent:.3g} s"
         time.sleep(0.01)
     return answer

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import secrets
 import signal
-import time
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -30,6 +30,7 @@ import pytest
 from ..brokers.base import Broker
 from ..errors import BrokerError, BrokerUnavailable, NoReply, TaskTimeout
 from .proxy import FaultProxy, Mode
+from .speed import Patience, quickest
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -126,10 +127,12 @@ class NetworkContract:
         """A service that says nothing costs a web request about two seconds."""
         broker.dequeue(wait=5)
         proxy.fault("black-hole")
-        begun = time.monotonic()
-        with pytest.raises(BrokerUnavailable, match=self.silence):
-            broker.enqueue(b"lost or late")
-        assert time.monotonic() - begun < self.gives_up
+
+        def send() -> None:
+            with pytest.raises(BrokerUnavailable, match=self.silence):
+                broker.enqueue(b"lost or late")
+
+        assert quickest(send, self.gives_up) < self.gives_up
         with pytest.raises(BrokerUnavailable, match=self.silence):
             broker.dequeue(wait=1)
         proxy.fault("pass")
@@ -193,9 +196,9 @@ class NetworkContract:
         The task sees it as it was raised, and the next call gets its own reply.
         """
         broker.ping()
-        proxy.fault("delay", 0.5)
-        struck = _strike(kind("the time is up"), after=0.1)
-        with struck, pytest.raises(kind, match="the time is up"):
+        proxy.fault("hold")
+        struck = _strike(kind("the time is up"), proxy.wait_for_held)
+        with pytest.raises(kind, match="the time is up"), struck:
             broker.enqueue(b"package")
         proxy.fault("pass")
         assert broker.ping()
@@ -205,24 +208,34 @@ class NetworkContract:
     # -- helpers ---------------------------------------------------------------------
     def receive(self, broker: Broker, *packages: bytes) -> None:
         """Claim until all of these have come; fail when they do not come in time."""
-        missing, deadline = set(packages), time.monotonic() + self.patience
+        missing, patience = set(packages), Patience(self.patience)
         while missing:
-            if time.monotonic() > deadline:
+            if patience.is_over():
                 pytest.fail(f"{sorted(missing)} did not come in time")
             missing -= {one.package for one in broker.dequeue(10, wait=1)}
 
 
 @contextmanager
-def _strike(error: BaseException, after: float) -> Iterator[None]:
-    """Raise an error from a signal, so many seconds from now, wherever this thread is."""
+def _strike(error: BaseException, wait: Callable[[], object]) -> Iterator[None]:
+    """Raise an error in this thread, from a signal, when ``wait`` has returned."""
+    caller, lock, is_over = threading.get_ident(), threading.Lock(), False
 
     def strike(number: int, frame: FrameType | None) -> None:
         raise error
 
+    def watch() -> None:
+        wait()
+        with lock:
+            if not is_over:
+                signal.pthread_kill(caller, signal.SIGALRM)
+
     before = signal.signal(signal.SIGALRM, strike)
+    watcher = threading.Thread(target=watch, daemon=True)
     try:
-        signal.setitimer(signal.ITIMER_REAL, after)
+        watcher.start()
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
+        with lock:
+            is_over = True
         signal.signal(signal.SIGALRM, before)

@@ -16,6 +16,8 @@ mode           amount                         what the two ends see
 ``pass``       -                              a wire
 ``refuse``     -                              connection refused; open ones are reset
 ``black-hole`` -                              silence; bytes are held, not lost
+``hold``       -                              requests arrive; replies are held, not
+                                              lost (see ``wait_for_held``)
 ``delay``      seconds per piece              everything arrives, late
 ``throttle``   bytes per second               everything arrives, slowly
 ``cut``        bytes still let through        then both ends are reset
@@ -37,7 +39,15 @@ from types import TracebackType
 from typing import Literal, Self, get_args
 
 Mode = Literal[
-    "pass", "refuse", "black-hole", "delay", "throttle", "cut", "half-close", "corrupt"
+    "pass",
+    "refuse",
+    "black-hole",
+    "hold",
+    "delay",
+    "throttle",
+    "cut",
+    "half-close",
+    "corrupt",
 ]
 # Linger for zero seconds: closing then sends a reset, not an orderly end.
 RESET = struct.pack("ii", 1, 0)
@@ -59,6 +69,7 @@ class FaultProxy:
         self._mode: Mode = "pass"
         self._amount = 0.0
         self._passed = 0
+        self._held = 0  # replies that wait in the mode `hold`
         self._epoch = 0
         self._closed = False
         self._pairs: set[_Pair] = set()
@@ -83,6 +94,11 @@ class FaultProxy:
         if mode == "half-close":
             for pair in pairs:
                 pair.end_replies()
+
+    def wait_for_held(self) -> None:
+        """Wait until a reply is held in the mode ``hold``, or the proxy is closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._held > 0)
 
     @property
     def connections(self) -> int:
@@ -171,7 +187,7 @@ class FaultProxy:
     def _carry(self, pair: _Pair, piece: bytes, sink: socket.socket) -> None:
         """Send one piece on, in the manner of the mode of the moment."""
         to_client = sink is pair.client
-        self._hold()
+        self._hold(to_client)
         with self._changed:
             mode, amount, before = self._mode, self._amount, self._passed
             epoch = self._epoch
@@ -203,10 +219,16 @@ class FaultProxy:
         self._hold()
         sink.sendall(piece)
 
-    def _hold(self) -> None:
-        """Wait while the mode is ``black-hole``."""
+    def _hold(self, is_reply: bool = False) -> None:
+        """Wait while the mode is ``black-hole``, or ``hold`` where it is a reply."""
+        modes = {"black-hole", "hold"} if is_reply else {"black-hole"}
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._mode != "black-hole")
+            if self._mode not in modes:
+                return
+            self._held += is_reply
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._closed or self._mode not in modes)
+            self._held -= is_reply
 
     def _wait(self, seconds: float, epoch: int) -> None:
         """Wait ``seconds``, or until the mode is not that of ``epoch`` any more."""

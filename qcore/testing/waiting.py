@@ -74,6 +74,7 @@ def assert_enqueued(
     Raises:
         AssertionError: with the tasks that nearly fit, and in what they do not.
     """
+    __tracebackhide__ = True  # pytest then shows the line of the test
     if unknown := options.keys() - _ATTRIBUTES.keys():
         raise TypeError(
             f"assert_enqueued() cannot compare {min(unknown)!r}; expected"

@@ -6,11 +6,13 @@ keep them out of every other run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import msgspec
 import pytest
+from broken_kit.common import Hurry
 
 from qcore import Broker, Conf, Delivery
 from qcore.brokers.memory import MemoryBroker
@@ -19,6 +21,7 @@ from qcore.errors import BrokerUnavailable, ConfigError
 from qcore.findings import Finding, ok
 from qcore.testing import BrokerContract
 from qcore.testing.brokers.case import Connect
+from qcore.testing.restarts import RestartService
 
 CANARY = "hunter2-canary"
 
@@ -42,9 +45,26 @@ class Sound(MemoryBroker):
         for name in options:
             raise ConfigError(f"Q_CLUSTER['memory']: unknown key {name!r}")
 
+    #: the service is being restarted
+    away: ClassVar[bool] = False
+
     @classmethod
     def restart(cls) -> None:
-        """Stand for a service that is killed and started again."""
+        """Stand for what a kill does to what the service holds."""
+
+    @classmethod
+    @contextmanager
+    def restarting(cls) -> Iterator[None]:
+        """Stand for a service that is killed, and started again."""
+        cls.away = True
+        yield
+        cls.away = False
+        cls.restart()
+
+    def ping(self) -> bool:
+        if self.away:
+            raise BrokerUnavailable("nobody answers. Check Q_CLUSTER.")
+        return super().ping()
 
     def diagnose(self) -> list[Finding]:
         return [ok("it is in the memory of this process")]
@@ -113,8 +133,8 @@ class BrokenCase(BrokerContract):
         return Dead(Conf.from_dict({}), self.kind)
 
     @pytest.fixture
-    def restart_service(self) -> Callable[[bool], None]:
-        return lambda kill: self.kind.restart()
+    def restart_service(self) -> RestartService:
+        return lambda kill: self.kind.restarting()
 
     @pytest.fixture
     def malformed(self) -> dict[str, Callable[[Any], None]]:
@@ -133,7 +153,7 @@ def contracts(names: dict[str, Any]) -> dict[str, type[BrokenCase]]:
     ]
     return {
         f"Test{kind.__name__}": type(
-            f"Test{kind.__name__}", (BrokenCase,), {"kind": kind}
+            f"Test{kind.__name__}", (Hurry, BrokenCase), {"kind": kind}
         )
         for kind in broken
     }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import fnmatch
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from broken_brokers.sound import CANARY, Sound, contracts
@@ -287,6 +288,34 @@ class ForgetsAcknowledgementsOnRestart(Sound):
             cls._queues[name].packages["1"] = package
             cls._queues[name].attempts["1"] = 0
             cls._queues[name].show("1", 0.0)
+
+
+class ForgetsReceiptsOnRestart(Sound):
+    """Its receipts are numbers of a process, such as a place in its memory."""
+
+    caught_by = "test_receipts_outlive_a_restart"
+
+    @classmethod
+    def restart(cls) -> None:
+        for held in cls._queues.values():
+            for id in list(held.packages):
+                package, attempt = held.packages[id], held.attempts.get(id, 0)
+                at = held.visible.get(id, 0.0)
+                held.drop(id)
+                held.packages[f"{id} anew"] = package
+                held.attempts[f"{id} anew"] = attempt
+                held.show(f"{id} anew", at)
+
+
+class IsNeverAway(Sound):
+    """Its author's ``restart_service`` does nothing."""
+
+    caught_by = "test_restart_heals"
+
+    @classmethod
+    @contextmanager
+    def restarting(cls) -> Iterator[None]:
+        yield
 
 
 # -- flags ---------------------------------------------------------------------

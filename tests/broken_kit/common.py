@@ -4,6 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from qcore.testing import speed
+
+
+class Hurry:
+    """What a broken part has lost does not come, however slow the machine is."""
+
+    @pytest.fixture(autouse=True)
+    def _hurry(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(speed, "MOST", 1.0)
+        monkeypatch.setattr(speed, "TRIES", 1)
+
 
 def cases(names: dict[str, Any], sound: type, case: type) -> dict[str, type]:
     """Return them; each part names in ``caught_by`` the test that must fail for it.
@@ -13,8 +26,14 @@ def cases(names: dict[str, Any], sound: type, case: type) -> dict[str, type]:
         sound: the part without a fault, that the broken ones are made from.
         case: the contract with the fixtures that it needs; its ``kind`` is the part.
     """
-    return {
-        f"Test{kind.__name__}": type(f"Test{kind.__name__}", (case,), {"kind": kind})
+    kinds = [
+        kind
         for kind in names.values()
         if isinstance(kind, type) and issubclass(kind, sound)
-    }
+    ]
+    found = {}
+    for kind in kinds:
+        bases = (case,) if kind is sound else (Hurry, case)
+        name = f"Test{kind.__name__}"
+        found[name] = type(name, bases, {"kind": kind})
+    return found

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import ClassVar
 
 import pytest
@@ -10,7 +11,9 @@ from broken_kit.common import cases
 
 from qcore import Delivery
 from qcore.current import current
+from qcore.errors import BrokerUnavailable
 from qcore.testing import ClusterContract
+from qcore.testing.restarts import RestartService
 from qcore_orm.broker import OrmBroker
 
 
@@ -19,9 +22,21 @@ class Sound(OrmBroker):
 
     caught_by: ClassVar[str] = ""
 
+    #: the service is being restarted
+    away: ClassVar[bool] = False
+
     @classmethod
-    def restart(cls, kill: bool) -> None:
+    @contextmanager
+    def restart(cls, kill: bool) -> Iterator[None]:
         """Stand for a service that is killed and started again."""
+        cls.away = True
+        yield
+        cls.away = False
+
+    def ping(self) -> bool:
+        if self.away:
+            raise BrokerUnavailable("nobody answers. Check Q_CLUSTER.")
+        return super().ping()
 
 
 class KeepsWhatIsDone(Sound):
@@ -69,8 +84,22 @@ class ForgetsInAKill(Sound):
     caught_by = "test_a_killed_service_loses_nothing"
 
     @classmethod
-    def restart(cls, kill: bool) -> None:
-        current.broker().delete_queue()
+    @contextmanager
+    def restart(cls, kill: bool) -> Iterator[None]:
+        with super().restart(kill):
+            current.broker().delete_queue()
+            yield
+
+
+class IsNeverAway(Sound):
+    """Its author's ``restart_service`` does nothing."""
+
+    caught_by = "test_a_killed_service_loses_nothing"
+
+    @classmethod
+    @contextmanager
+    def restart(cls, kill: bool) -> Iterator[None]:
+        yield
 
 
 class Case(ClusterContract):
@@ -95,7 +124,7 @@ class Case(ClusterContract):
         return {"broker_class": path, "orm": "default"}
 
     @pytest.fixture
-    def restart_service(self) -> Callable[[bool], None]:
+    def restart_service(self) -> RestartService:
         return self.kind.restart
 
 

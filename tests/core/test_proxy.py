@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from qcore.testing.proxy import FaultProxy
+from qcore.testing.speed import Patience
 
 
 @pytest.fixture
@@ -118,6 +119,21 @@ def test_black_hole_accepts_new_connections_and_says_nothing(
             client.recv(1)
 
 
+def test_hold_lets_requests_through_and_keeps_replies(
+    proxy: FaultProxy, client: socket.socket
+) -> None:
+    proxy.fault("hold")
+    client.sendall(b"asked")
+    proxy.wait_for_held()  # so the server has had it, and answered
+    client.settimeout(0.2)
+    with pytest.raises(TimeoutError):
+        client.recv(1)
+
+    proxy.fault("pass")
+    client.settimeout(5)
+    assert read(client, 5) == b"asked"
+
+
 def test_delay_holds_each_piece_for_its_time(
     proxy: FaultProxy, client: socket.socket
 ) -> None:
@@ -209,9 +225,9 @@ def test_close_leaves_no_thread(echo: int) -> None:
 def _settles(condition: object, seconds: float = 5) -> bool:
     """Poll a condition that another thread makes true."""
     assert callable(condition)
-    deadline = time.monotonic() + seconds
+    patience = Patience(seconds)
     while not condition():
-        if time.monotonic() > deadline:
+        if patience.is_over():
             return False
         time.sleep(0.01)
     return True

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from qcore import status
 from qcore.conf import cpu_count
 from qcore.current import current
 from qcore.engine.limits import processors_of
+from qcore.processes import processes
 from qcore.tasks import (
     async_iter,
     async_task,
@@ -212,3 +215,43 @@ def test_cached_results(start, tmp_path, key):
         assert cluster.wait_for(lambda: cluster.snapshot).queue == "cached"
     current.reset()
     assert fetch_group(key) == []
+
+
+OUTLIVED = """
+import sys
+from pathlib import Path
+
+import django
+
+django.setup()
+from qcore.testing import LiveCluster
+from qcore.testing.database import connected, entry
+
+path = Path(sys.argv[1])
+with connected(path):
+    cluster = LiveCluster(workers=1, django={"DATABASES": {"default": entry(path)}})
+    cluster.start()
+    print(cluster.sentinel, cluster._folder, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_cluster_ends_with_the_test_run_that_is_killed(database, ledger):
+    tests = Path(__file__).parents[1]
+    run = subprocess.Popen(
+        [sys.executable, "-c", OUTLIVED, str(database)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(tests)},
+    )
+    with run:
+        words = run.stdout.readline().split()
+        run.kill()
+    sentinel, folder = int(words[0]), Path(words[1])
+
+    def is_gone() -> bool:
+        mine = [p for p in processes() if p.session == sentinel and p.lives]
+        return not mine and not folder.exists()
+
+    wait_for(is_gone, 20, "end of the cluster")

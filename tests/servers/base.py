@@ -18,6 +18,8 @@ import subprocess
 import tempfile
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
@@ -171,6 +173,15 @@ class LoopbackServer(ABC):
         if kill:
             self.kill()
         self.stop()
+        self.start()
+
+    @contextmanager
+    def away(self, kill: bool = False) -> Iterator[None]:
+        """End the server for the length of a ``with`` block, as ``restart`` does."""
+        if kill:
+            self.kill()
+        self.stop()
+        yield
         self.start()
 
     def close(self) -> None:

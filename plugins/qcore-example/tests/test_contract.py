@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -48,10 +49,14 @@ class TestBroker(BrokerContract):
         return {name: partial(put, name) for name in names}
 
     @pytest.fixture
-    def restart_service(self, tmp_path: Path) -> Callable[[bool], None]:
-        def remount(kill: bool) -> None:
+    def restart_service(
+        self, tmp_path: Path
+    ) -> Callable[[bool], AbstractContextManager[None]]:
+        @contextmanager
+        def remount(kill: bool) -> Iterator[None]:
             away = tmp_path.with_name(f"{tmp_path.name}-away")
             tmp_path.rename(away)
+            yield
             away.rename(tmp_path)
 
         return remount

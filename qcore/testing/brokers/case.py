@@ -18,6 +18,10 @@ import pytest
 from ...brokers.base import Broker
 from ...envelope import Delivery
 from ...errors import BrokerError
+from ..restarts import RestartService, restart
+from ..speed import Patience
+
+LONG = 3600  # seconds; a lease that does not end during a test
 
 #: ``connect(queue=None, **settings)`` returns a broker that the test need not close.
 Connect = Callable[..., Broker]
@@ -28,7 +32,8 @@ class BrokerCase:
 
     #: Seconds of a lease in these tests; whole ones where the service wants them.
     lease: ClassVar[float] = 1.0
-    #: Seconds that a slow machine or service gets beyond what is promised.
+    #: Seconds that a slow service gets beyond what is promised; a busy machine gets
+    #: more by itself.
     patience: ClassVar[float] = 10.0
     #: Whether another process sees the same queues.
     crosses_processes: ClassVar[bool] = True
@@ -42,6 +47,9 @@ class BrokerCase:
     #: What these tests run on, for the certificate, where ``broker.info()`` does not
     #: say it or names a port or a folder: ``"moto 5.2.5"``.
     service: ClassVar[str | None] = None
+
+    #: Not to be set: by how much a busy machine makes the leases of a test longer.
+    stretch: float = 1.0
 
     # -- fixtures of the plugin's author -------------------------------------
     @pytest.fixture
@@ -62,11 +70,14 @@ class BrokerCase:
         pytest.skip("the plugin's tests give no dead_broker")
 
     @pytest.fixture
-    def restart_service(self) -> Callable[[bool], None]:
+    def restart_service(self) -> RestartService:
         """Return a callable ``(kill)`` that ends the service and starts it again.
 
         With ``kill`` it ends by SIGKILL, else in order; it returns when the service
-        answers on the address it had.
+        answers on the address it had. The contract sees that connections have ended.
+
+        Where a broker keeps no connection, the callable returns a context manager: the
+        service is away within its ``with`` block, and answers again after that.
         """
         pytest.skip("the plugin's tests give no restart_service")
 
@@ -84,7 +95,7 @@ class BrokerCase:
 
     @pytest.fixture
     def connect(self, make_broker: Connect, queue: str) -> Iterator[Connect]:
-        """Open brokers on the test's queue with its short lease; close them after.
+        """Open brokers on the test's queue with its short lease, `term`; close them after.
 
         A thread or a forked child closes by itself what it opened.
         """
@@ -92,7 +103,9 @@ class BrokerCase:
         owner = threading.get_ident()
 
         def open_one(name: str | None = None, **settings: Any) -> Broker:
-            one = make_broker(queue=name or queue, **{"retry": self.lease, **settings})
+            # a test that begins again finds nothing of what it did before
+            own = queue if self.stretch == 1 else f"{queue}-{self.stretch:g}"
+            one = make_broker(queue=name or own, **{"retry": self.term, **settings})
             if threading.get_ident() == owner:
                 opened.append(one)
             return one
@@ -105,11 +118,23 @@ class BrokerCase:
             one.close()
 
     @pytest.fixture
+    def restart(
+        self, restart_service: RestartService, connect: Connect
+    ) -> Callable[[bool], None]:
+        """Restart the service, and fail where it was not away."""
+        return lambda kill: restart(restart_service, kill, connect)
+
+    @pytest.fixture
     def broker(self, connect: Connect) -> Broker:
-        """One broker on the test's queue."""
-        return connect()
+        """One broker on the test's queue, with a lease that does not end."""
+        return connect(retry=LONG)
 
     # -- helpers ---------------------------------------------------------------
+    @property
+    def term(self) -> float:
+        """Seconds of a short lease in the test that runs."""
+        return self.lease * self.stretch
+
     def require(self, broker: Broker, *flags: str) -> None:
         """Skip the test unless the broker has all of these capabilities."""
         for flag in flags:
@@ -118,10 +143,10 @@ class BrokerCase:
 
     def receive(self, broker: Broker, count: int = 1) -> list[Delivery]:
         """Claim ``count`` deliveries; fail when they do not come in time."""
-        deadline = time.monotonic() + self.lease + self.patience
+        patience = Patience(self.term + self.patience)
         found: list[Delivery] = []
         while len(found) < count:
-            if time.monotonic() > deadline:
+            if patience.is_over():
                 pytest.fail(f"{count} deliveries expected, {len(found)} came in time")
             found += broker.dequeue(limit=count - len(found), wait=0.2)
         return found
@@ -130,15 +155,25 @@ class BrokerCase:
         """Claim one delivery; fail when it does not come in time."""
         return self.receive(broker)[0]
 
-    def assert_quiet(self, broker: Broker, seconds: float) -> None:
-        """Fail when a delivery comes within ``seconds``."""
-        deadline = time.monotonic() + seconds
-        while (left := deadline - time.monotonic()) > 0:
+    def assert_quiet(self, broker: Broker, seconds: float) -> list[Delivery]:
+        """Fail when a delivery comes within ``seconds``.
+
+        Returns:
+            What came too late to be judged, on a slow machine: it is claimed.
+        """
+        return self.assert_quiet_until(broker, time.monotonic() + seconds)
+
+    def assert_quiet_until(self, broker: Broker, moment: float) -> list[Delivery]:
+        """Fail when a delivery comes before a moment of the monotonic clock."""
+        begun, late = time.monotonic(), list[Delivery]()
+        while (left := moment - time.monotonic()) > 0:
             found = broker.dequeue(limit=10, wait=min(left, 0.2))
-            # what came too late to be judged by a slow machine is not held against it
-            if time.monotonic() < deadline:
-                assert found == [], f"nothing was due for {seconds} s, but this came"
+            if time.monotonic() < moment:
+                due = moment - begun
+                assert found == [], f"nothing was due for {due:.3g} s, but this came"
+            late += found
             time.sleep(0.02)  # a broker without `blocking` returns at once
+        return late
 
     def wait_out(self, seconds: float) -> None:
         """Let a lease run out, with a tenth over."""

@@ -8,8 +8,8 @@ from contextlib import closing
 from typing import ClassVar
 
 from ...brokers.base import Broker
-from .case import BrokerCase, Connect
-from .leases import LONG
+from ..speed import Patience, stretched
+from .case import LONG, BrokerCase, Connect
 
 
 class ConsumersContract(BrokerCase):
@@ -24,8 +24,8 @@ class ConsumersContract(BrokerCase):
         sent = [b"%02d" % n for n in range(10)]
         first.enqueue_many(sent)
         came: list[bytes] = []
-        deadline = time.monotonic() + self.patience
-        while len(came) < len(sent) and time.monotonic() < deadline:
+        patience = Patience(self.patience)
+        while len(came) < len(sent) and not patience.is_over():
             for broker in (first, second):
                 came += [one.package for one in broker.dequeue(limit=2)]
         assert sorted(came) == sent
@@ -44,7 +44,7 @@ class ConsumersContract(BrokerCase):
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(6 * self.patience)
+            thread.join(stretched(6 * self.patience))
         assert len(came) == 4, "a thread failed or has not ended"
         together = [name for part in came for name in part]
         self._assert_each_once(sent, together, connect(retry=LONG))
@@ -90,13 +90,14 @@ class ConsumersContract(BrokerCase):
         return sent
 
     def _drain(self, broker: Broker) -> list[str]:
-        """Claim and acknowledge until nothing has come for a second."""
+        """Claim and acknowledge until nothing has come for a second, and five times."""
         came: list[str] = []
-        quiet_since = time.monotonic()
-        while time.monotonic() - quiet_since < 1:
+        quiet_since, empty = time.monotonic(), 0
+        while time.monotonic() - quiet_since < 1 or empty < 5:
             found = broker.dequeue(limit=3, wait=0.1)
+            empty += 1
             if found:
-                quiet_since = time.monotonic()
+                quiet_since, empty = time.monotonic(), 0
             came += [one.package.decode() for one in found]
             broker.acknowledge_many([one.receipt for one in found])
             time.sleep(0.001)  # lets the others in

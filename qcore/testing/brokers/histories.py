@@ -9,6 +9,7 @@ import pytest
 
 from ...brokers.base import Broker
 from ..lives import walk
+from ..speed import stretched
 from .case import BrokerCase, Connect
 from .life import Bench, Clock, QueueLife, RealClock
 
@@ -47,7 +48,7 @@ class HistoriesContract(BrokerCase):
             connect=connect_to,
             clock=clock,
             lease=self.lease,
-            patience=self.patience,
+            patience=stretched(self.patience),
             late_acknowledge=self.late_acknowledge,
         )
         for seed in self.seeds:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 
 import pytest
@@ -10,7 +9,8 @@ import pytest
 from ...brokers.base import Broker
 from ...brokers.tools import MOST_ATTEMPTS
 from ...envelope import Delivery
-from .case import BrokerCase, Connect
+from ..speed import Patience, begun_again_when_late, must_precede
+from .case import LONG, BrokerCase, Connect
 
 #: Names of what is wrong -> what puts such an entry into the queue of a broker.
 Malformed = Mapping[str, Callable[[Broker], None]]
@@ -29,6 +29,7 @@ class MalformedContract(BrokerCase):
         """
         pytest.skip("the plugin's tests give no malformed entries")
 
+    @begun_again_when_late
     def test_malformed_entries_stop_nobody(
         self, connect: Connect, malformed: Malformed
     ) -> None:
@@ -46,18 +47,18 @@ class MalformedContract(BrokerCase):
             sound.add(b"after %d" % number)
             broker.enqueue(b"after %d" % number)
         self._work_off(broker, sound)
-        self.assert_quiet(broker, 1.5 * self.lease)
+        self.assert_quiet(broker, 1.5 * self.term)
         if broker.supports_counts:
-            deadline = time.monotonic() + self.patience
+            patience = Patience(self.patience)
             while (sizes := (broker.queue_size(), broker.lock_size())) != (0, 0):
-                assert time.monotonic() < deadline, f"{sizes} are left of nothing"
+                assert not patience.is_over(), f"{sizes} are left of nothing"
                 self._work_off(broker, set())
 
     def test_malformed_entries_can_be_given_back(
         self, connect: Connect, malformed: Malformed
     ) -> None:
         """A delivery of a malformed entry can be prolonged and given back as any other."""
-        broker = connect()
+        broker = connect(retry=LONG)
         self.require(broker, "release", "extend")
         for put in malformed.values():
             put(broker)
@@ -75,7 +76,7 @@ class MalformedContract(BrokerCase):
     def _work_off(self, broker: Broker, sound: set[bytes]) -> None:
         """Claim until all the sound ones have come; fail the others for good."""
         left = set(sound)
-        deadline = time.monotonic() + self.lease + self.patience
+        patience = Patience(self.term + self.patience)
         while True:
             found = broker.dequeue(limit=10, wait=0.2)
             for delivery in found:
@@ -85,9 +86,10 @@ class MalformedContract(BrokerCase):
                     broker.acknowledge(delivery.receipt)
                 else:
                     broker.fail(delivery.receipt)
+                must_precede(delivery.lease_end)
             if not found and not left:
                 return
-            assert time.monotonic() < deadline, f"{sorted(left)} did not come"
+            assert not patience.is_over(), f"{sorted(left)} did not come"
 
 
 def _judge(delivery: Delivery) -> None:

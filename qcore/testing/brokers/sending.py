@@ -85,12 +85,12 @@ class SendingContract(BrokerCase):
         """A delayed package is hidden for its delay, then comes with attempt 1."""
         self.require(broker, "delay")
         sent = time.monotonic()
-        broker.enqueue(b"later", delay=self.lease)
+        broker.enqueue(b"later", delay=self.term)
         broker.enqueue(b"now")
         assert self.receive_one(broker).package == b"now"
         delivery = self._next(broker, b"later")
         # a service may count in milliseconds and round
-        assert time.monotonic() - sent >= self.lease - 0.05, "it came too early"
+        assert time.monotonic() - sent >= self.term - 0.05, "it came too early"
         assert delivery.attempt == 1
 
     def _next(self, broker: Broker, package: bytes) -> Delivery:

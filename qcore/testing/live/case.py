@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from ...brokers.base import Broker
 from ...current import current
 from ...errors import BrokerError, BrokerUnavailable
 from ...results.base import Record
@@ -18,6 +19,8 @@ from ...tasks import async_task, fetch
 from ..cluster import LiveCluster
 from ..database import connected, entry, migrate
 from ..ledger import VARIABLE, Ledger
+from ..restarts import RestartService, restart
+from ..speed import stretched
 
 #: ``start_cluster(**options)``, with keys of Q_CLUSTER, returns a complete cluster.
 Start = Callable[..., LiveCluster]
@@ -25,6 +28,15 @@ Start = Callable[..., LiveCluster]
 NAP = "qcore.testing.chores.nap"
 # Short enough for a test to wait for, long enough for a busy machine.
 _QUICK = {"workers": 2, "guard_cycle": 0.1, "poll": 0.02, "grace": 0.5}
+_NO_SETTINGS = """\
+ClusterContract starts clusters of a Django project, and these tests have no settings.
+Put a settings module beside them, with "qcore" in INSTALLED_APPS, and name it in
+pyproject.toml:
+
+    [tool.pytest.ini_options]
+    DJANGO_SETTINGS_MODULE = "settings"
+    pythonpath = ["tests"]
+"""
 _MIGRATED = pytest.StashKey[Path]()
 
 
@@ -35,7 +47,8 @@ class LiveCase:
     lease: ClassVar[float] = 3.0
     #: Seconds of a lease that ends in no test.
     long_lease: ClassVar[float] = 60.0
-    #: Seconds that a slow machine or service gets beyond what is promised.
+    #: Seconds that a slow service gets beyond what is promised; a busy machine gets
+    #: more by itself.
     patience: ClassVar[float] = 20.0
     #: Leases that a long task takes: more than one, by what another cluster needs to
     #: notice that one is over.
@@ -60,11 +73,14 @@ class LiveCase:
         )
 
     @pytest.fixture
-    def restart_service(self) -> Callable[[bool], None]:
+    def restart_service(self) -> RestartService:
         """Return a callable ``(kill)`` that ends the service and starts it again.
 
         With ``kill`` it ends by SIGKILL, else in order; it returns when the service
-        answers on the address it had.
+        answers on the address it had. The contract sees that connections have ended.
+
+        Where a broker keeps no connection, the callable returns a context manager: the
+        service is away within its ``with`` block, and answers again after that.
         """
         pytest.skip("the plugin's tests give no restart_service")
 
@@ -75,10 +91,32 @@ class LiveCase:
 
     # -- fixtures of the contract --------------------------------------------
     @pytest.fixture
+    def restart(
+        self, restart_service: RestartService, project: object
+    ) -> Callable[[bool], None]:
+        """Restart the service, and fail where it was not away."""
+
+        def connect() -> Broker:
+            return type(current.broker())(current.conf)
+
+        return lambda kill: restart(restart_service, kill, connect)
+
+    @pytest.fixture
     def ledger(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ledger:
         """What the tasks of the test have done."""
         monkeypatch.setenv(VARIABLE, str(tmp_path / "ledger"))
         return Ledger.of_this_process()
+
+    @pytest.fixture
+    def _blocker(self, request: pytest.FixtureRequest) -> Any:
+        """What keeps pytest-django's tests from databases; None: it has no settings."""
+        try:
+            return request.getfixturevalue("django_db_blocker")
+        except pytest.FixtureLookupError:
+            pytest.fail(
+                "ClusterContract needs pytest-django. Run: pip install pytest-django",
+                pytrace=False,
+            )
 
     @pytest.fixture
     def results_file(
@@ -86,10 +124,12 @@ class LiveCase:
         request: pytest.FixtureRequest,
         tmp_path: Path,
         tmp_path_factory: pytest.TempPathFactory,
-        django_db_blocker: Any,
+        _blocker: Any,
     ) -> Iterator[Path]:
         """The test's own database, an SQLite file; the alias ``default`` leads there."""
-        with django_db_blocker.unblock():
+        if _blocker is None:  # so pytest-django says that there are no settings
+            pytest.fail(_NO_SETTINGS, pytrace=False)
+        with _blocker.unblock():
             stash = request.config.stash
             if _MIGRATED not in stash:
                 made = tmp_path_factory.mktemp("migrated") / "empty.sqlite3"
@@ -148,6 +188,11 @@ class LiveCase:
                 assert [c for c in started if self.secret in c.log] == []
 
     # -- helpers ---------------------------------------------------------------
+    @property
+    def long_term(self) -> float:
+        """Seconds of a lease that ends in no test, as slow as the machine is."""
+        return stretched(self.long_lease)
+
     def require(self, *flags: str) -> None:
         """Skip the test unless the project's broker has all of these capabilities."""
         for flag in flags:
