@@ -65,8 +65,7 @@ class Broker:
         False  # can a waiting package be deleted by its id?
     )
     supports_counts: ClassVar[bool] = False  # does it know queue_size and lock_size?
-    #: do packages, attempts, receipts and acknowledgements outlive the service's process?
-    supports_durable: ClassVar[bool] = False
+    supports_durable: ClassVar[bool] = False  # does it outlive the service's process?
     supports_transactional: ClassVar[bool] = (
         False  # does enqueue join the caller's transaction?
     )
