@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -113,6 +114,8 @@ class Firing:
         self._database = database
         self._outbox = outbox
         self._suspects: Counter[int] = Counter()
+        #: Schedules on which nothing can be noted, and until when they are left alone.
+        self._resting: dict[int, float] = {}
         #: Whether nothing of the last call was due: without USE_TZ, the hour that comes
         #: twice looks due before it is.
         self.is_early = False
@@ -127,7 +130,7 @@ class Firing:
         Raises:
             django.db.Error: the database does not answer.
         """
-        self.is_early = bool(rows)
+        self.is_early = True
         ready = list(self._ready(rows, now))
         if not ready:
             return None
@@ -140,6 +143,12 @@ class Firing:
             return self._blame(ready[0], error, now)
         self._suspects.clear()
         return None
+
+    def resting(self) -> list[int]:
+        """Return the keys of the schedules that are left alone for now."""
+        now = time.monotonic()
+        self._resting = {pk: end for pk, end in self._resting.items() if end > now}
+        return list(self._resting)
 
     # -- before the transaction --------------------------------------------------
     def _ready(self, rows: Sequence[Schedule], now: dt.datetime) -> Iterator[Fired]:
@@ -308,14 +317,21 @@ class Firing:
         tries = row.tries + 1
         paused = tries >= MAX_TRIES
         text = told(error)
-        Schedule.objects.using(self._database).filter(
+        same = Schedule.objects.using(self._database).filter(
             pk=row.pk, next_run=row.next_run
-        ).update(
-            error=text,
-            tries=tries,
-            retry_at=now + RETRY * 2 ** (tries - 1),
-            paused=paused,
         )
+        try:
+            with transaction.atomic(self._database):
+                same.update(
+                    error=text,
+                    tries=tries,
+                    retry_at=now + RETRY * 2 ** (tries - 1),
+                    paused=paused,
+                )
+        except Exception as failure:  # noqa: BLE001 - as above
+            self._ask(failure)
+            self._resting[row.pk] = time.monotonic() + RETRY.total_seconds()
+            logger.error("schedule %s refuses to be changed: %s", row, told(failure))
         logger.error("schedule %s cannot be fired%s: %s", row,
                      ", and is paused" if paused else "", text)  # fmt: skip
 

@@ -111,7 +111,9 @@ class OrmScheduler(Scheduler):
             if is_due:
                 now = timezone.now()
                 ahead = self._outlook.look(now)
-            if ahead.next_run is None or (is_due and self._firing.is_early):
+            if ahead.next_run is None:
+                return LOOK
+            if is_due and self._firing.is_early and ahead.next_run <= now:
                 return LOOK
             return min(LOOK, max(0.0, (ahead.next_run - now).total_seconds()))
 
@@ -119,7 +121,8 @@ class OrmScheduler(Scheduler):
     def _fire_some(self, now: dt.datetime) -> Error | None:
         """Fire what is due, PORTION at most; a tick that leaves some is followed at once."""
         current.broker()  # where there is none, no schedule is the reason
-        return self._firing.fire(list(self._due(now)[:PORTION]), now)
+        due = self._due(now).exclude(pk__in=self._firing.resting())
+        return self._firing.fire(list(due[:PORTION]), now)
 
     def _due(self, now: dt.datetime) -> QuerySet[Schedule]:
         rows = Schedule.objects.using(self.database).active(self.conf).ready(now)

@@ -249,7 +249,12 @@ class Outbox:
     def _note(self, slots: Sequence[ScheduleSlot], text: str) -> None:
         keys = {slot.schedule_id for slot in slots if slot.schedule_id is not None}
         rows = Schedule.objects.using(self._database)
-        rows.filter(pk__in=keys).update(error=text)
+        try:
+            with transaction.atomic(self._database):
+                rows.filter(pk__in=keys).update(error=text)
+        except Error as error:
+            # it is in the log already, and the slots come first
+            logger.warning("that is not noted on the schedules: %s", told(error))
 
 
 @dataclass(slots=True)

@@ -150,6 +150,33 @@ def test_a_database_that_is_away_is_nobodys_fault(db, clock):
     assert len(sent()) == 3
 
 
+def test_a_schedule_that_cannot_even_be_noted_is_left_alone(db, clock):
+    bad = row("bad", next_run=NOW - dt.timedelta(seconds=13))
+    row("good")
+    ticking, tries = scheduler(), []
+
+    def refuse(execute, sql, params, many, context):
+        if sql.startswith("UPDATE") and any("12:00:17" in str(one) for one in params):
+            tries.append(sql)
+            raise InternalError("a trigger refuses it")
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(refuse):
+        ticking.tick()
+        assert sent() == ["good"]
+        count = len(tries)
+        row("later")
+        ticking.tick()
+        assert ticking.tick() > 0
+        assert sent() == ["later"]
+    assert len(tries) == count
+    bad.refresh_from_db()
+    assert bad.error == ""
+    ticking._firing._resting.clear()  # the pause is over
+    ticking.tick()
+    assert sent() == ["bad"]
+
+
 def test_an_error_that_no_column_takes_is_noted_all_the_same(db, clock):
     bad = row("bad", func="shop.poison")
     error = RuntimeError("a\0b \ud800 redis://:secret@host" + "x" * 10_000)
