@@ -107,6 +107,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     started: float  # when the attempt began, seconds since the epoch
     stopped: float
     attempt: int
+    final: bool = True  # False: a failed attempt, after which the task is run again
 
     @property
     def success(self) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from ..envelope import Delivery, Outcome, Result, Task
 from ..tasks.execution import Attempt
 from .messages import pack_follow_up, pack_run
+from .verdict import Verdict
 
 #: Workers that the hook of one task may kill. After that many, the hook is given up, and
 #: what else follows from the task is done without the hook.
@@ -32,7 +33,11 @@ class Job:
     number: int = 0  # among the orders of the worker that has it
     ended: Attempt | None = None  # set from its first end on
     result: Result | None = None
-    unstorable: bool = False  # its result had to be replaced by a note
+    verdict: Verdict | None = None  # what becomes of its delivery, once it has ended
+    notes: int = 0  # how often a note had to take the place of its result
+    doubted: bool = (
+        False  # its result was refused once, for a reason that may have passed
+    )
     #: why its worker was: "timeout", "stop", "lost", "silence", "closed"
     killed: str | None = None
     follow_up_crashes: int = 0

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 
 import msgspec
 
-from ..envelope import Outcome, Result, Task
-from ..errors import BrokerError, BrokerUnavailable, QcoreError, StoreError
+from ..envelope import Outcome, Result
+from ..errors import BrokerError, BrokerUnavailable
 from ..printable import printable_lines
 from ..results import routing
 from ..tasks.execution import first_line, shorten
 from .backlog import Backlog
 from .job import Job
+from .joining import Joining
 from .parts import Parts, nothing
 from .patience import Patience
+from .storing import Storing
 from .tally import Tally
 from .verdict import Verdict, judge
 
@@ -48,6 +51,10 @@ class Recorder:
         self._follow_up = follow_up
         self._backlog = Backlog(tally, relieved)
         self._patience = Patience("recorder", tally)
+        self._storing = Storing(
+            parts, self._patience, self._save, self.record, tally.settle
+        )
+        self._joining = Joining(parts, tally, self._patience, self._storing)
 
     # -- for other threads -------------------------------------------------------------
     def record(self, job: Job) -> None:
@@ -96,33 +103,40 @@ class Recorder:
         if not jobs:
             return
         for job in jobs:
-            assert job.ended is not None
-            job.result = job.ended.result(job.task, job.attempt)
-        while True:
-            results = [job.result for job in jobs if job.result is not None]
-            direct = [job for job in jobs if not self._needs_more(job)]
-            try:
-                self._save(results, direct)
-                break
-            except QcoreError as error:
-                self._patience.bear(error)
-            except Exception as error:  # noqa: BLE001 - a bug, or one bad result
-                if len(jobs) > 1:
-                    logger.warning("a batch is not stored (%s); one by one now", error)
-                    for job in jobs:
-                        self._record([job])
-                    return
-                if jobs[0].unstorable:
-                    logger.error("nothing of %s can be stored; left", jobs[0].task.id)
-                    self._tally.settle(jobs[0])
-                    return
-                self._replace_unstorable(jobs[0], error)
-        self._patience.succeed()
+            self._conclude(job)
+        for part in self._storing.store(jobs):
+            self._go_on(part)
+
+    def _conclude(self, job: Job) -> None:
+        """Say how a job has ended, and what becomes of its delivery."""
+        assert job.ended is not None
+        if job.result is not None:
+            return  # it was put back, because its store is away
+        result = job.ended.result(job.task, job.attempt)
+        if not result.success:
+            job.verdict = self._judge(job, result)
+            if job.verdict is not Verdict.DONE:
+                result = msgspec.structs.replace(result, final=False)
+        job.result = result
+
+    def _go_on(self, jobs: Sequence[Job]) -> None:
+        """Do what is to be done for jobs whose results are stored."""
+        results = [job.result for job in jobs if job.result is not None]
         self._count(results)
-        for job in direct:
-            self._tally.settle(job)
-        self._continue([job for job in jobs if self._needs_more(job)])
-        self._parts.notify("qcore_results_recorded", results=results)
+        further = []
+        for job in jobs:
+            if self._needs_more(job):
+                further.append(job)
+            else:
+                self._tally.settle(job)
+        self._continue(further)
+        self._announce(results)
+
+    def _announce(self, results: Sequence[Result]) -> None:
+        try:
+            self._parts.notify("qcore_results_recorded", results=results)
+        except BaseException:  # sys.exit in an observer is not the end of recording
+            logger.exception("an observer of recorded results failed")
 
     def _needs_more(self, job: Job) -> bool:
         """Whether acknowledging is not the only thing left to do.
@@ -135,8 +149,22 @@ class Recorder:
         is_iter = task.iter_count is not None
         return is_iter or not job.result.success or task.follows_up
 
-    def _save(self, results: Sequence[Result], direct: Sequence[Job]) -> None:
+    def _save(self, jobs: Sequence[Job]) -> None:
         """Store results and acknowledge, in this order or in one transaction."""
+        results = [job.result for job in jobs if job.result is not None]
+        receipts = [job.receipt for job in jobs if not self._needs_more(job)]
+        try:
+            self._commit(results, receipts)
+        except BrokerUnavailable:
+            raise
+        except BrokerError as error:
+            # of one receipt perhaps; no result waits for that
+            logger.warning("results are stored without acknowledgements: %s", error)
+            self._commit(results, ())
+            for receipt in receipts:
+                self._insist(partial(self._acknowledge, [receipt]))
+
+    def _commit(self, results: Sequence[Result], receipts: Sequence[Hashable]) -> None:
         database, cache = routing.split(results, self._conf)
         store = self._parts.make_store(False)
         with store.joined(self._broker):
@@ -144,35 +172,7 @@ class Recorder:
                 store.save(database)
             if cache:
                 self._parts.make_store(True).save(cache)
-            self._acknowledge([job.receipt for job in direct])
-        self._collate([result.task for result in results])
-
-    def _collate(self, tasks: Iterable[Task]) -> None:
-        """Join the iters of which these tasks may have been the last."""
-        groups = {
-            (task.group, task.iter_count, bool(routing.is_cached(task, self._conf)))
-            for task in tasks
-            if task.iter_count is not None
-        }
-        for group, count, cached in groups:
-            if group is not None and count is not None:
-                self._parts.make_store(cached).collate(group, count)
-
-    def _replace_unstorable(self, job: Job, error: Exception) -> None:
-        """Put a failure that can be stored in the place of a result that cannot."""
-        assert job.ended is not None
-        logger.error("the result of %s cannot be stored", job.task.id, exc_info=error)
-        text = (
-            f"StoreError: the result cannot be stored: {type(error).__name__}: {error}"
-        )
-        job.unstorable = True
-        ended = msgspec.structs.replace(
-            job.ended,
-            outcome=Outcome.FAILURE,
-            value=text.encode(errors="replace"),
-            content="text",
-        )
-        job.result = ended.result(job.task, job.attempt)
+            self._acknowledge(receipts)
 
     def _count(self, results: Sequence[Result]) -> None:
         # asked once for a batch: most of its lines are of that level
@@ -202,19 +202,37 @@ class Recorder:
         """Send what follows, then acknowledge, give back or leave each delivery."""
         if not jobs:
             return
-        jobs = self._send_following(self._collate_finished(jobs))
+        jobs = self._send_following(self._join_iters(jobs))
         done: list[Hashable] = []
         again: list[Job] = []
         for job in jobs:
-            verdict = self._judge(job)
-            if verdict is Verdict.DONE:
+            if job.verdict in (None, Verdict.DONE):
                 done.append(job.receipt)
-            elif verdict is Verdict.AT_ONCE:
+            elif job.verdict is Verdict.AT_ONCE:
                 again.append(job)
         self._insist(lambda: self._acknowledge(done))
         self._return(again)
         for job in jobs:
             self._tally.settle(job)
+
+    def _join_iters(self, jobs: Sequence[Job]) -> Sequence[Job]:
+        """Join the iters of which these jobs may have been the last.
+
+        Where one cannot be joined now, its jobs keep their deliveries: one that comes
+        again is recognised, and brings the iter here once more.
+        """
+        ended = [
+            job
+            for job in jobs
+            if job.task.iter_count is not None and job.verdict in (None, Verdict.DONE)
+        ]
+        if not ended:
+            return jobs
+        fresh = [job.task for job in ended if job.result is not None]
+        again = [job.task for job in ended if job.result is None]
+        waiting = self._joining.join(fresh, wait=True)
+        waiting |= self._joining.join(again, wait=False)
+        return self._keep([job for job in jobs if job.task.group not in waiting], jobs)
 
     def _send_following(self, jobs: Sequence[Job]) -> Sequence[Job]:
         """Send next links; return the jobs that may be acknowledged now.
@@ -227,16 +245,6 @@ class Recorder:
             return jobs
         return self._keep([job for job in jobs if job.next_package is None], jobs)
 
-    def _collate_finished(self, jobs: Sequence[Job]) -> Sequence[Job]:
-        """Join iters whose last call was stored by an attempt that got no further."""
-        finished = [job.task for job in jobs if job.result is None]
-        try:
-            self._collate(finished)
-        except QcoreError as error:
-            logger.warning("results are not joined now: %s", error)
-            return self._keep([job for job in jobs if job.result is not None], jobs)
-        return jobs
-
     def _keep(self, settled: Sequence[Job], jobs: Sequence[Job]) -> Sequence[Job]:
         """Leave the jobs that are not settled to their lease; return those that are."""
         for job in set(jobs) - set(settled):
@@ -246,22 +254,27 @@ class Recorder:
     def _send(self, packages: Sequence[bytes]) -> None:
         self._broker.enqueue_many(packages)
 
-    def _judge(self, job: Job) -> Verdict:
-        if job.result is None or job.unstorable:  # None: finished by an earlier attempt
-            return Verdict.DONE
+    def _judge(self, job: Job, result: Result) -> Verdict:
+        """Return what becomes of a delivery after a failure that is not stored yet."""
         crashes = 0
-        if job.result.outcome == Outcome.CRASH:
+        if result.outcome == Outcome.CRASH:
             crashes = self._crashes(job)
-        return judge(job.result, crashes, self._conf)
+        return judge(result, crashes, self._conf)
 
     def _crashes(self, job: Job) -> int:
+        """Return how many attempts have killed their worker, this one included."""
         cached = bool(routing.is_cached(job.task, self._conf))
-        try:
-            found = self._parts.make_store(cached).crashes([job.task.id])
-        except StoreError as error:
-            logger.warning("crashes of %s are not known: %s", job.task.id, error)
-            return job.attempt
-        return found.get(job.task.id, job.attempt)
+        while True:
+            try:
+                found = self._parts.make_store(cached).crashes([job.task.id])
+                return found.get(job.task.id, 0) + 1
+            except Exception as error:  # noqa: BLE001 - stores are plugins
+                if self._storing.is_refusal(error, [cached]):
+                    logger.warning(
+                        "crashes of %s are not known: %s", job.task.id, error
+                    )
+                    return job.attempt
+                self._patience.bear(error)
 
     # -- the broker ------------------------------------------------------------------------
     def _acknowledge(self, receipts: Sequence[Hashable]) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
+from .probe import probe
+
 if TYPE_CHECKING:
     import datetime as dt
 
@@ -63,10 +65,30 @@ class ResultStore:
         again; a later attempt at a failure replaces it and its count, an earlier
         one that comes late does not.
 
+        Whoever calls finds out which of many results it is that cannot be stored, and
+        stores a note in its place, so an error need not name it.
+
         Raises:
-            StoreError: nothing was stored; the same call may succeed later.
+            StoreUnavailable: nothing was stored; the same call may succeed later.
+            StoreRefused: nothing was stored; one of the results can never be.
+            StoreError: nothing was stored, and which of the two it is cannot be told.
+                Then ``ping`` is asked whether the store takes others.
         """
         raise NotImplementedError
+
+    def ping(self) -> None:
+        """Show that the store takes results now, by storing one that is then forgotten.
+
+        Reading proves nothing: a disk may be full, or a server take no writes. The
+        default saves a small result of a name of its own and deletes it; where the
+        store can do better, as in a transaction that is rolled back, it should.
+
+        Raises:
+            StoreError: it takes nothing now.
+        """
+        result = probe()
+        self.save([result])
+        self.delete(result.task.id)
 
     def finished(self, ids: Collection[str]) -> dict[str, tuple[str, bytes]]:
         """Return, for those task ids that have a stored success, serializer and value."""
@@ -87,9 +109,20 @@ class ResultStore:
 
         The joined result has the group's id, a list of values in the order of the
         arguments, and is a success only if every one of them is. Doing it twice
-        is harmless. Returns whether all were there.
+        is harmless. A result that is not ``final`` does not count: its task is run
+        again. Returns whether all were there.
+
+        Raises:
+            StoreError: as for ``save``; nothing was changed.
         """
         raise NotImplementedError
+
+    def separate(self, group: str) -> None:
+        """Make the calls of an ``async_iter`` results like others, of the same group.
+
+        It is called where they cannot be stored together; what could be said of all of
+        them is stored under the group's id by then. The default leaves them as they are.
+        """
 
     def joined(self, broker: Broker) -> AbstractContextManager[object]:
         """Return a context in which saving and acknowledging are one transaction.

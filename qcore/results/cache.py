@@ -21,11 +21,21 @@ import msgspec
 
 from ..caches.sealed import Sealed
 from ..current import current
-from ..envelope import Options, choose
+from ..envelope import Options, choose, new_id
 from ..errors import StoreError, StoreRefused
 from ..models import Task
 from .base import ResultStore
-from .rows import NAME, Row, clip, collapse, join, merge, options_from, stored_value
+from .rows import (
+    NAME,
+    Row,
+    clip,
+    collapse,
+    is_ended_call,
+    join,
+    merge,
+    options_from,
+    stored_value,
+)
 
 if TYPE_CHECKING:
     from ..caches.base import CacheBackend
@@ -110,7 +120,7 @@ class CacheStore(ResultStore):
             ids = self._ids(keys)
             if not self._rows([group]):
                 rows = self._rows(ids)
-                if len(rows) < count:
+                if sum(map(is_ended_call, rows.values())) < count:
                     return False
                 joined = [join(group, list(rows.values()))]
                 ttl = _seconds(options_from(joined[0].options), self.conf)
@@ -118,6 +128,31 @@ class CacheStore(ResultStore):
                 self._write(joined, ttl)
             self._cache.delete_many([*keys, *(self._key("task", id) for id in ids)])
             return True
+
+    def separate(self, group: str) -> None:
+        label = clip(group, NAME)
+        with self._errors("separate results"):
+            first = 0
+            while True:
+                places = range(first, first + MAX_KEYS)
+                keys = [self._key("iter", label, place) for place in places]
+                rows = [
+                    msgspec.structs.replace(row, iter_index=None, iter_count=None)
+                    for row in self._rows(self._ids(keys)).values()
+                ]
+                if not rows:
+                    return
+                ttl = _seconds(options_from(rows[0].options), self.conf)
+                self._add_to_groups(rows, ttl)
+                self._write(rows, ttl)
+                self._cache.delete_many(keys)
+                first += MAX_KEYS
+
+    def ping(self) -> None:
+        key = self._key("ping", new_id())
+        with self._errors("store anything"):
+            self._cache.set(key, b"ping", 60)
+            self._cache.delete_many([key])
 
     # -- for the API -----------------------------------------------------------
     def fetch(self, key: str) -> Task | None:

@@ -11,7 +11,7 @@ import msgspec
 from . import content as contents
 from .base import ResultStore
 from .moments import moment
-from .rows import NAME, Row, clip, collapse, join, merge, stored_value
+from .rows import NAME, Row, clip, collapse, is_ended_call, join, merge, stored_value
 
 if TYPE_CHECKING:
     from ..envelope import Result
@@ -93,12 +93,21 @@ class MemoryStore(ResultStore):
         with self._lock:
             elements = [r for r in self._labelled(group) if r.iter_index is not None]
             if group not in self._rows:
-                if len(elements) < count:
+                if sum(map(is_ended_call, elements)) < count:
                     return False
                 self._rows[group] = join(group, elements)
             for row in elements:
                 del self._rows[row.id]
             return True
+
+    def separate(self, group: str) -> None:
+        with self._lock:
+            for row in self._labelled(group):
+                alone = msgspec.structs.replace(row, iter_index=None, iter_count=None)
+                self._rows[row.id] = alone
+
+    def ping(self) -> None:
+        """Answer: memory is always there."""
 
     # -- for the API -----------------------------------------------------------
     def fetch(self, key: str) -> MemoryRecord | None:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 from django.db import connections, router, transaction
 from django.db.utils import Error, OperationalError
 
-from ..errors import StoreError
 from ..models import Quarantine, Task
 from ..models.quarantine import KEPT
 from .base import ResultStore
-from .content import storable, to_bytes
+from .content import storable
+from .failures import class_of
+from .probe import probe
 from .pruning import Pruner
-from .rows import FIELDS, NAME, Row, clip, collapse, join
+from .rows import FIELDS, NAME, Row, clip, collapse, join, readable, row_of
 from .sql import TIMES, Upsert, is_deadlock, make_upsert
 
 if TYPE_CHECKING:
@@ -61,9 +62,8 @@ class OrmStore(ResultStore):
 
     # -- for the recorder ----------------------------------------------------
     def save(self, results: Sequence[Result]) -> None:
-        rows = collapse(results)
-        if rows:
-            with self._errors("store results"):
+        with self._errors("store results"):
+            if rows := collapse(results):
                 self._save(rows)
 
     def _save(self, rows: Sequence[Row]) -> None:
@@ -92,7 +92,7 @@ class OrmStore(ResultStore):
     def finished(self, ids: Collection[str]) -> dict[str, tuple[str, bytes]]:
         with self._errors("look up results"):
             return {
-                id: (content, to_bytes(value, content))
+                id: readable(value, content)
                 for part in _parts(ids)
                 for id, content, value in self._tasks.filter(
                     id__in=part, success=True
@@ -124,7 +124,7 @@ class OrmStore(ResultStore):
                 # somebody was faster; what is left came late and is in the list
                 elements.delete()
                 return True
-            if elements.count() < count:
+            if elements.filter(iter_count__isnull=False).count() < count:
                 return False
             rows = [_row(values) for values in elements.values(*FIELDS)]
             joined = [join(group, rows)]
@@ -133,6 +133,16 @@ class OrmStore(ResultStore):
                 elements.filter(id__in=part).delete()
             self._prune(joined)
             return True
+
+    def separate(self, group: str) -> None:
+        calls = self._labelled(group).filter(iter_index__isnull=False)
+        with self._errors("separate results"):
+            calls.update(iter_index=None, iter_count=None)
+
+    def ping(self) -> None:
+        with self._errors("store anything"), transaction.atomic(self.database):
+            self._write([row_of(probe())])
+            transaction.set_rollback(True, self.database)
 
     def joined(self, broker: Broker) -> AbstractContextManager[object]:
         if broker.database != self.database:
@@ -185,13 +195,13 @@ class OrmStore(ResultStore):
 
     @contextmanager
     def _errors(self, what: str) -> Iterator[None]:
-        """Raise what the database raises as StoreError; let a broken connection go."""
+        """Raise what database and driver raise as StoreError; let a broken connection go."""
         try:
             yield
-        except Error as error:
+        except (Error, TypeError, ValueError, OverflowError, OSError) as error:
             if not self._connection.in_atomic_block:
                 self._connection.close_if_unusable_or_obsolete()
-            raise StoreError(
+            raise class_of(error)(
                 f"cannot {what} in database {self.database!r}:"
                 f" {type(error).__name__}: {error}"
             ) from error

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from ..envelope import Options, Outcome, Result
-from .content import join_payloads, join_values, storable, to_bytes, to_text
+from ..errors import BadPackage
+from .content import TEXT, join_payloads, join_values, storable, to_bytes, to_text
 
 #: Characters that the columns take; a longer text is clipped, never refused.
 NAME = 100
@@ -94,8 +95,16 @@ def row_of(result: Result) -> Row:
         options="" if task.options == _NO_OPTIONS else _encode(task.options).decode(),
         links=task.links,
         iter_index=task.iter_index,
-        iter_count=task.iter_count,
+        iter_count=task.iter_count if result.final else None,
     )
+
+
+def is_ended_call(row: Row) -> bool:
+    """Whether a row is a call of an ``async_iter`` that will not be run again.
+
+    A call that failed and will be tried again has its place, and no count.
+    """
+    return row.iter_index is not None and row.iter_count is not None
 
 
 def options_from(text: str) -> Options:
@@ -105,7 +114,19 @@ def options_from(text: str) -> Options:
 
 def stored_value(row: Row) -> tuple[str, bytes]:
     """Return the serializer of a row's value, and the value as it was given."""
-    return row.value_content, to_bytes(row.value, row.value_content)
+    return readable(row.value, row.value_content)
+
+
+def readable(value: str, content: str) -> tuple[str, bytes]:
+    """Return the serializer of a stored value, and the value as it was given.
+
+    In place of a value that somebody has damaged there is a text that says so: a task
+    that has succeeded is not run again because its value cannot be read.
+    """
+    try:
+        return content, to_bytes(value, content)
+    except BadPackage as error:
+        return TEXT, str(error).encode(errors="replace")
 
 
 def merge(old: Row | None, new: Row) -> Row:

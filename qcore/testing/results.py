@@ -12,12 +12,35 @@ Every test asks for one promise, which is its name.
 
 from __future__ import annotations
 
+import contextlib
+import math
+from collections.abc import Callable
+
 import msgspec
 import pytest
 
-from ..envelope import Outcome, new_id
+from ..envelope import Options, Outcome, Result, new_id
+from ..errors import StoreError
 from ..results.base import Record, ResultStore
 from .samples import MakeResult, elements, result_maker
+
+
+def _odd(make: MakeResult, **fields: object) -> Result:
+    return msgspec.structs.replace(make("odd"), **fields)
+
+
+#: Results that this or that store cannot take. A store may take them, too.
+AWKWARD: dict[str, Callable[[MakeResult], Result]] = {
+    "a large value": lambda make: make("x" * 3_000_000),
+    "many attempts": lambda make: _odd(make, attempt=2**70),
+    "no time": lambda make: _odd(make, started=math.nan),
+    "the end of time": lambda make: _odd(make, stopped=1e300),
+    "a lone surrogate": lambda make: make("odd", name="\ud800"),
+    "a place beyond all": lambda make: make("odd", group="g", iter_index=2**70),
+    "cached for ever and ever": lambda make: make(
+        "odd", options=Options(cached=math.inf)
+    ),
+}
 
 
 class ResultStoreContract:
@@ -260,6 +283,39 @@ class ResultStoreContract:
         record = self.get(store, result.task.id)
         assert (record.result, record.args) == ({"k": "a\0b"}, ("\0",))
 
+    # -- what cannot be stored -----------------------------------------------------
+
+    @pytest.mark.parametrize("what", AWKWARD)
+    def test_what_cannot_be_stored_is_refused_and_stops_nothing(
+        self, store: ResultStore, make: MakeResult, what: str
+    ) -> None:
+        # no error but StoreError tells that it is of the store
+        with contextlib.suppress(StoreError):
+            store.save([AWKWARD[what](make)])
+        after = make("after")
+        store.save([after])
+        assert self.get(store, after.task.id).result == "after"
+
+    @pytest.mark.parametrize("what", AWKWARD)
+    def test_a_batch_is_stored_whole_or_not_at_all(
+        self, store: ResultStore, make: MakeResult, what: str
+    ) -> None:
+        others = [make(n) for n in range(4)]
+        bad = AWKWARD[what](make)
+        try:
+            store.save([*others[:2], bad, *others[2:]])
+        except StoreError:
+            found = [store.fetch(one.task.id) for one in others]
+            assert found == [None] * 4
+        else:
+            for one in others:
+                self.get(store, one.task.id)
+
+    def test_ping_answers_and_leaves_nothing(self, store: ResultStore) -> None:
+        store.ping()
+        store.ping()
+        assert store.fetch("qcore.probe") is None
+
     # -- async_iter ------------------------------------------------------------
 
     def test_an_iter_is_joined_once_all_are_there(
@@ -307,6 +363,36 @@ class ResultStoreContract:
         assert joined.success is False
         assert joined.outcome == Outcome.TIMEOUT
         assert joined.result == [0, 'no "luck"']
+
+    def test_an_iter_waits_for_a_call_that_may_still_succeed(
+        self, store: ResultStore, make: MakeResult
+    ) -> None:
+        group = new_id()
+        well, first, other = elements(make, group, 3)
+        failed = msgspec.structs.replace(
+            first, outcome=Outcome.FAILURE, content="text", value=b"no", final=False
+        )
+        store.save([failed, well, other])
+        assert store.collate(group, 3) is False
+        assert store.fetch(group) is None
+        store.save([msgspec.structs.replace(first, attempt=2)])
+        assert store.collate(group, 3) is True
+        joined = self.get(store, group)
+        assert (joined.success, joined.result) == (True, [0, 10, 20])
+
+    def test_calls_that_are_separated_are_results_of_their_own(
+        self, store: ResultStore, make: MakeResult
+    ) -> None:
+        # as after a list that was too long to be stored
+        group = new_id()
+        calls = elements(make, group, 3)
+        store.save(calls)
+        store.save([make(id=group, group=group, outcome=Outcome.FAILURE)])
+        store.separate(group)
+        assert store.collate(group, 3) is True
+        found = store.fetch_group(group, failures=False)
+        assert [record.result for record in found] == [0, 10, 20]
+        assert self.get(store, group).success is False
 
     def test_elements_that_wait_are_not_members_of_the_group(
         self, store: ResultStore, make: MakeResult

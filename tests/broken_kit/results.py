@@ -11,7 +11,9 @@ from broken_kit.common import cases
 
 from qcore.conf import Conf
 from qcore.envelope import Result
+from qcore.errors import StoreRefused
 from qcore.results.memory import MemoryRecord, MemoryStore
+from qcore.results.probe import probe
 from qcore.results.rows import collapse
 from qcore.testing import ResultStoreContract
 
@@ -194,6 +196,46 @@ class CutsAtANul(Sound):
             return msgspec.structs.replace(one, value=value)
 
         super().save([cut(one) for one in results])
+
+
+class RaisesItsDriversErrors(Sound):
+    caught_by = "test_what_cannot_be_stored_is_refused_and_stops_nothing"
+
+    def save(self, results: Sequence[Result]) -> None:
+        for one in results:
+            one.attempt.to_bytes(4)
+        super().save(results)
+
+
+class StoresTheFirstOnes(Sound):
+    caught_by = "test_a_batch_is_stored_whole_or_not_at_all"
+
+    def save(self, results: Sequence[Result]) -> None:
+        for one in results:
+            if one.attempt > 2**31:
+                raise StoreRefused("too many attempts")
+            super().save([one])
+
+
+class LeavesItsProbe(Sound):
+    caught_by = "test_ping_answers_and_leaves_nothing"
+
+    def ping(self) -> None:
+        self.save([probe()])
+
+
+class JoinsWithWhatRunsAgain(Sound):
+    caught_by = "test_an_iter_waits_for_a_call_that_may_still_succeed"
+
+    def save(self, results: Sequence[Result]) -> None:
+        super().save([msgspec.structs.replace(one, final=True) for one in results])
+
+
+class ForgetsSeparatedCalls(Sound):
+    caught_by = "test_calls_that_are_separated_are_results_of_their_own"
+
+    def separate(self, group: str) -> None:
+        """Leave them to the next ``collate``, which deletes them."""
 
 
 class JoinsTooEarly(Sound):

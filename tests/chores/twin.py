@@ -10,7 +10,7 @@ from qcore.engine.job import Job
 from qcore.engine.parts import Parts
 from qcore.engine.tally import Tally
 from qcore.envelope import Outcome, Task, new_id
-from qcore.errors import QcoreError
+from qcore.errors import QcoreError, StoreError, StoreRefused
 from qcore.results.memory import MemoryStore
 from qcore.signing import Signer
 from qcore.tasks.execution import Attempt
@@ -124,19 +124,38 @@ class _Broker(MemoryBroker):
 
 
 class _Store(MemoryStore):
-    """Refuses values that contain ``b"unstorable"``, as a store with a bug would."""
+    """Refuses some results for good; its errors are of every kind that stores have.
+
+    A value that has ``b"unstorable"`` raises ValueError, as in a store with a bug; one
+    that has ``b"refused"`` StoreRefused; one that has ``b"unclear"`` StoreError. A name
+    that has ``"unstorable"`` or is not ASCII is refused with whatever value.
+    """
 
     def __init__(self, twin: Twin) -> None:
         super().__init__(twin.conf)
         self._twin = twin
         self.aside: list[tuple[str, str]] = []
+        self.sizes: list[int] = []  # of the batches that it was asked to save
 
     def save(self, results):
         self._twin.did("save")
+        self.sizes.append(len(results))
         for result in results:
-            if b"unstorable" in result.value or "unstorable" in result.task.name:
+            name = result.task.name
+            if b"unstorable" in result.value or "unstorable" in name:
                 raise ValueError("this cannot be stored")
+            if b"refused" in result.value or not name.isascii():
+                raise StoreRefused("no store takes this")
+            if b"unclear" in result.value:
+                raise StoreError("something is wrong")
         super().save(results)
+
+    def ping(self):
+        self._twin.did("ping")
+
+    def separate(self, group):
+        self._twin.did("separate")
+        super().separate(group)
 
     def finished(self, ids):
         self._twin.did("finished")

@@ -7,7 +7,7 @@ import threading
 
 import msgspec
 import pytest
-from django.db import Error, OperationalError, connection, transaction
+from django.db import DataError, Error, OperationalError, connection, transaction
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
@@ -15,9 +15,10 @@ from qcore.brokers.memory import MemoryBroker
 from qcore.conf import Conf
 from qcore.current import current
 from qcore.envelope import Options, Outcome, new_id
-from qcore.errors import ConfigError, StoreError
+from qcore.errors import ConfigError, StoreError, StoreRefused, StoreUnavailable
 from qcore.models import Failure, Success, Task
 from qcore.results import orm, pruning, sql
+from qcore.results.failures import class_of
 from qcore.results.orm import OrmStore
 
 
@@ -308,6 +309,70 @@ def test_an_error_of_the_database_is_a_store_error(transactional_db, make):
         keeper.save([result])
     keeper.save([result])
     assert set(keeper.finished([result.task.id])) == {result.task.id}
+
+
+def driver_error(**attributes):
+    """Return an error of Django whose cause has what drivers say."""
+    error = OperationalError("no")
+    error.__cause__ = type("DriverError", (Exception,), attributes)("no")
+    return error
+
+
+@pytest.mark.fault("E18")
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (driver_error(sqlstate="08006"), StoreUnavailable),
+        (driver_error(pgcode="53100"), StoreUnavailable),  # the disk is full
+        (driver_error(sqlstate="25006"), StoreUnavailable),  # read-only
+        (driver_error(sqlstate="22P05"), StoreRefused),  # not in LATIN1
+        (driver_error(sqlstate="23502"), StoreRefused),
+        (driver_error(sqlstate="P0001"), StoreError),  # by a trigger
+        (driver_error(sqlstate="57014"), StoreError),  # statement_timeout
+        (OperationalError(2003, "can't connect"), StoreUnavailable),
+        (OperationalError(1114, "the table is full"), StoreUnavailable),
+        (OperationalError(2006, "server has gone away"), StoreError),
+        (OperationalError(1153, "packet bigger than"), StoreRefused),
+        (OperationalError(1644, "by a trigger"), StoreError),
+        (DataError(1366, "incorrect string value"), StoreRefused),
+        (driver_error(sqlite_errorname="SQLITE_BUSY_SNAPSHOT"), StoreUnavailable),
+        (driver_error(sqlite_errorname="SQLITE_FULL"), StoreUnavailable),
+        (driver_error(sqlite_errorname="SQLITE_TOOBIG"), StoreRefused),
+        (driver_error(sqlite_errorname="SQLITE_CONSTRAINT_NOTNULL"), StoreRefused),
+        (driver_error(sqlite_errorname="SQLITE_CONSTRAINT_TRIGGER"), StoreError),
+        (OverflowError("Python int too large"), StoreRefused),
+        (UnicodeEncodeError("utf-8", "x", 0, 1, "surrogates"), StoreRefused),
+        (OperationalError("the connection is lost"), StoreError),
+    ],
+)
+def test_errors_are_told_apart_where_they_tell(error, kind):
+    assert class_of(error) is kind
+
+
+@pytest.mark.fault("E18")
+def test_a_ping_is_a_write_that_is_taken_back(transactional_db, make):
+    """A database that can be read and takes no writes does not answer."""
+    keeper = store()
+    keeper.ping()
+    assert Task.objects.count() == 0
+
+    def read_only(execute, statement, params, many, context):
+        if statement.startswith("INSERT"):
+            raise OperationalError("read-only")
+        return execute(statement, params, many, context)
+
+    with connection.execute_wrapper(read_only):
+        keeper.crashes([new_id()])
+        with pytest.raises(StoreError, match=r"cannot store anything.*read-only"):
+            keeper.ping()
+
+
+def test_a_damaged_value_is_still_a_success(transactional_db, make):
+    result = make(content="pickle")
+    keeper = store()
+    keeper.save([result, make(1)])
+    Task.objects.filter(id=result.task.id).update(value="no base64!")
+    assert len(keeper.finished([result.task.id])) == 1
 
 
 def test_a_lost_connection_is_replaced(transactional_db, make):

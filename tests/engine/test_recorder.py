@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from types import SimpleNamespace
@@ -14,8 +15,14 @@ from qcore.engine import backlog
 from qcore.engine import recorder as module
 from qcore.engine.job import Job
 from qcore.engine.recorder import Recorder
-from qcore.envelope import Outcome
-from qcore.errors import BrokerError, BrokerUnavailable
+from qcore.envelope import Delivery, Options, Outcome, new_id
+from qcore.errors import (
+    BrokerError,
+    BrokerUnavailable,
+    StoreError,
+    StoreRefused,
+    StoreUnavailable,
+)
 from qcore.tasks.execution import Attempt
 
 F, C = Outcome.FAILURE, Outcome.CRASH
@@ -217,6 +224,156 @@ def test_what_cannot_be_stored_at_all_is_left(desk, caplog):
     assert desk.stored(good).success
 
 
+@pytest.mark.fault("E18")
+@pytest.mark.parametrize("value", [b"unstorable", b"refused", b"unclear"])
+def test_a_culprit_among_many_is_found_by_halving(desk, value):
+    """Whatever kind of error the store has for it; all others are stored in order."""
+    jobs = [desk.twin.ended() for _ in range(200)]
+    jobs[66].ended = Attempt(Outcome.SUCCESS, value, "json", 1.0, 2.0)
+    for job in jobs:
+        desk.recorder.record(job)
+    desk.run()
+    stored = [desk.stored(job) for job in jobs]
+    assert [record.success for record in stored] == [n != 66 for n in range(200)]
+    assert "the result cannot be stored" in stored[66].result
+    assert (desk.twin.waiting, desk.twin.claimed) == (0, 0)
+    # 200, 100, 50, 25 ... 1, and the other half of each: far fewer than one by one
+    assert len(desk.twin.store.sizes) < 30
+    assert desk.counts == (199, 1, 0)
+    assert desk.twin.tally.problems == {}
+
+
+@pytest.mark.fault("E18")
+def test_what_waits_behind_a_culprit_is_stored_too(desk):
+    bad, good = desk.twin.ended(value=b"refused"), desk.twin.ended()
+    desk.recorder.record(bad)
+    desk.recorder.record(good)
+    desk.recorder.close()
+    desk.recorder.run()
+    assert desk.stored(good).success
+    assert not desk.stored(bad).success
+    assert desk.stored(bad).outcome == Outcome.FAILURE
+
+
+def test_a_failure_that_cannot_be_stored_is_tried_again_by_the_rules(desk):
+    """Only its text is lost; that it failed is stored, and its delivery stays."""
+    job = desk.twin.ended(F, b"ValueError: refused")
+    desk.recorder.record(job)
+    desk.run()
+    assert desk.stored(job).result == (
+        "StoreError: the result cannot be stored. The log of the cluster says why."
+    )
+    assert desk.stored(job).outcome == F
+    assert desk.twin.claimed == 1
+
+
+def test_names_that_are_refused_are_stored_without_what_is_special(desk):
+    """In the last note, names are ASCII, numbers within limits and arguments gone."""
+    odd = {"name": "n\u2603", "func": "a.\u2603", "created": float("nan"), "links": 3}
+    job = desk.twin.ended(body=b"[[1],{}]", iter_index=2**40, **odd)
+    job.next_package = b"the next link"
+    desk.recorder.record(job)
+    desk.run()
+    record = desk.stored(job)
+    assert (record.name, record.func) == ("n\\u2603", "a.\\u2603")
+    assert "cannot be stored" in record.result
+    with pytest.raises(StoreError, match="lost"):
+        _ = record.args
+    assert "enqueue" not in desk.twin.calls, "its chain ends at a failure"
+    assert desk.twin.claimed == 0
+
+
+@pytest.mark.fault("E1")
+@pytest.mark.parametrize("error", [StoreUnavailable("away"), StoreError("what?")])
+def test_a_store_that_takes_nothing_is_waited_for(desk, error):
+    """Its ping fails as well, so the result is not to blame, and nothing replaces it."""
+    jobs = [desk.twin.ended() for _ in range(8)]
+    only = {False: desk.twin.store}  # nobody asks the cache, which may be there
+    desk.twin.parts = dataclasses.replace(desk.twin.parts, make_store=only.get)
+    desk.recorder = Recorder(desk.twin.parts, desk.twin.tally, [].append)
+    desk.twin.failures["save"] = [error] * 20
+    desk.twin.failures["ping"] = [StoreError("still away")] * 20
+    for job in jobs:
+        desk.recorder.record(job)
+    desk.run()
+    assert [desk.stored(job).result for job in jobs] == [7] * 8
+    assert set(desk.twin.store.sizes) == {8}, "it is not halved"
+
+
+def test_a_store_that_came_back_just_now_blames_nobody(desk):
+    """It failed, and answers when it is asked: the same is tried once more."""
+    job = desk.twin.ended()
+    desk.twin.failures["save"] = [StoreError("server has gone away")]
+    desk.recorder.record(job)
+    desk.run()
+    assert desk.stored(job).result == 7
+    assert desk.twin.calls == ["save", "ping", "save", "acknowledge"]
+
+
+def test_the_log_has_no_more_than_one_line_of_what_the_store_says(desk, monkeypatch):
+    """PostgreSQL adds the row that it refuses, in a line of its own."""
+    job = desk.twin.ended()
+    row = "null value\nDETAIL:  Failing row contains (canary)"
+    desk.twin.failures["save"] = [StoreRefused(row)]
+    desk.recorder.record(job)
+    desk.run()
+    assert "null value" in desk.stored(job).result
+    assert "canary" not in desk.stored(job).result
+
+
+def test_an_observer_that_leaves_does_not_end_the_recorder(desk, monkeypatch):
+    def leave(_hook, **_):
+        raise SystemExit(3)
+
+    desk.recorder._parts = dataclasses.replace(desk.twin.parts, notify=leave)
+    jobs = [desk.twin.ended(), desk.twin.ended()]
+    for job in jobs:
+        desk.recorder.record(job)
+    desk.run()
+    assert all(desk.stored(job).success for job in jobs)
+
+
+def test_acknowledgements_that_are_refused_hold_up_no_result(desk, caplog):
+    jobs = [desk.twin.ended() for _ in range(3)]
+    desk.twin.failures["acknowledge"] = [BrokerError("one of them is unknown")]
+    for job in jobs:
+        desk.recorder.record(job)
+    desk.run()
+    assert all(desk.stored(job).success for job in jobs)
+    assert desk.twin.calls == ["save", "acknowledge", "save", *["acknowledge"] * 3]
+    assert desk.twin.claimed == 0
+
+
+def test_a_cache_that_is_away_does_not_hold_up_the_database(request):
+    desk = Desk(request.node.name)
+    cache = Twin(f"cache {request.node.name}").store
+    away = [StoreUnavailable("the cache is away")] * 3
+
+    def save(results):
+        if away:
+            raise away.pop()
+        return type(cache).save(cache, results)
+
+    order = []
+    stores = {False: desk.twin.store, True: SimpleNamespace(save=save)}
+    desk.recorder._parts = dataclasses.replace(
+        desk.twin.parts, make_store=lambda cached: stores[cached],
+        notify=lambda _, results: order.extend(r.task.id for r in results),
+    )  # fmt: skip
+    desk.recorder._storing._parts = desk.recorder._parts
+    cached = desk.twin.ended(options=Options(cached=True))
+    plain = [desk.twin.ended() for _ in range(2)]
+    for job in (plain[0], cached, plain[1]):
+        desk.recorder.record(job)
+    thread = threading.Thread(target=desk.recorder.run)
+    thread.start()
+    wait_for(lambda: len(order) == 3)
+    desk.recorder.close()
+    thread.join(20)
+    assert order == [job.task.id for job in (*plain, cached)]
+    assert desk.twin.claimed == 0
+
+
 # -- follow-ups ------------------------------------------------------------------------
 def test_a_hook_goes_back_to_the_loop_before_the_acknowledgement(desk):
     job = desk.twin.ended(hook="a.hook")
@@ -265,7 +422,7 @@ def test_a_link_is_sent_when_the_broker_is_back(desk):
 
 # -- iters -------------------------------------------------------------------------------
 def test_an_iter_is_joined_before_its_last_delivery_goes(desk):
-    group = "i" * 32
+    group = new_id()
     for index in range(2):
         desk.recorder.record(
             desk.twin.ended(group=group, iter_index=index, iter_count=2)
@@ -283,6 +440,72 @@ def test_an_iter_that_is_not_joined_keeps_its_delivery(desk):
     desk.run()
     assert desk.twin.claimed == 1
     assert desk.twin.tally.held == set()
+
+
+@pytest.mark.fault("G22")
+def test_an_iter_is_joined_when_no_call_of_it_will_run_again(desk):
+    """A call has failed, and its delivery comes again: the list waits for that."""
+    group = new_id()
+    shared = {"group": group, "iter_count": 2}
+    failed = desk.twin.ended(F, b"ValueError: no", iter_index=0, **shared)
+    other = desk.twin.ended(iter_index=1, **shared)
+    desk.recorder.record(failed)
+    desk.recorder.record(other)
+    desk.run()
+    assert desk.twin.store.fetch(group) is None
+    assert desk.stored(failed).outcome == F, "until then, the failure can be seen"
+    delivery = Delivery(failed.receipt, failed.delivery.package, 2, 1e9)
+    again = Job(failed.task, delivery)
+    again.ended = Attempt(Outcome.SUCCESS, b"6", "json", 3.0, 4.0)
+    desk.recorder = Recorder(desk.twin.parts, desk.twin.tally, [].append)
+    desk.recorder.record(again)
+    desk.run()
+    joined = desk.twin.store.fetch(group)
+    assert (joined.success, joined.result) == (True, [6, 7])
+
+
+@pytest.mark.parametrize(
+    ("settings", "outcome"),
+    [({"max_attempts": 1}, F), ({"ack_failures": True}, F), ({"max_crashes": 1}, C)],
+)
+def test_an_iter_is_joined_with_a_failure_that_is_final(request, settings, outcome):
+    desk = Desk(request.node.name, **settings)
+    group = new_id()
+    job = desk.twin.ended(outcome, b"no", group=group, iter_index=0, iter_count=1)
+    desk.recorder.record(job)
+    desk.run()
+    assert desk.twin.store.fetch(group).result == ["no"]
+    assert desk.twin.claimed == 0
+
+
+@pytest.mark.fault("E18")
+def test_a_list_that_cannot_be_stored_leaves_its_parts(desk):
+    """Whoever waits for the iter is told why, and each call keeps its result."""
+    group = new_id()
+    jobs = [
+        desk.twin.ended(group=group, iter_index=index, iter_count=2)
+        for index in range(2)
+    ]
+    desk.twin.failures["collate"] = [StoreError("packet too large")] * 2
+    for job in jobs:
+        desk.recorder.record(job)
+    desk.run()
+    joined = desk.twin.store.fetch(group)
+    assert not joined.success
+    assert "2 results cannot be stored as one list: StoreError: packet" in joined.result
+    store = desk.twin.store
+    assert [record.result for record in store.fetch_group(group, False)] == [7, 7]
+    assert desk.twin.claimed == 0
+
+
+def test_an_iter_that_waits_for_its_store_is_left_at_a_stop(desk):
+    job = desk.twin.ended(group="i" * 32, iter_index=0, iter_count=1)
+    desk.twin.failures["collate"] = [StoreUnavailable("down")] * 99
+    desk.twin.tally.stopping.set()
+    desk.recorder.record(job)
+    desk.run()
+    assert desk.twin.claimed == 1
+    assert desk.stored(job).success, "it comes again and is recognised"
 
 
 # -- giving back -------------------------------------------------------------------------

@@ -85,6 +85,37 @@ def test_what_could_not_be_stored_before_a_stop_is_delivered_again(
     assert len(ledger.entries(key, "began")) == 2
 
 
+@pytest.mark.fault("E18")
+def test_a_result_that_the_database_refuses_stops_no_other(on_postgres, ledger, key):
+    """By a trigger, whose error does not tell; in this cluster and in the next one."""
+    run(
+        "CREATE FUNCTION refuse() RETURNS trigger AS $$ BEGIN"
+        " IF NEW.value LIKE '%poison%' THEN RAISE EXCEPTION 'refused for good'; END IF;"
+        " RETURN NEW; END $$ LANGUAGE plpgsql"
+    )
+    run(
+        "CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON qcore_task"
+        " FOR EACH ROW EXECUTE FUNCTION refuse()"
+    )
+    try:
+        cluster = on_postgres.start()
+        echo = "chores.kind.echo"
+        sent = [
+            async_task(echo, "poison" if n == 20 else n, cluster=on_postgres.queue)
+            for n in range(40)
+        ]
+        records = [fetch(task_id, wait=60_000) for task_id in sent]
+        assert [record.success for record in records] == [n != 20 for n in range(40)]
+        assert "refused for good" in records[20].result
+        cluster.wait_idle()
+        broker = current.broker(on_postgres.queue)
+        assert (broker.queue_size(), broker.lock_size()) == (0, 0)
+        assert cluster.snapshot.problem is None
+    finally:
+        run("DROP TRIGGER refuse ON qcore_task")
+        run("DROP FUNCTION refuse")
+
+
 @pytest.mark.fault("E5")
 def test_a_session_that_was_ended_between_two_tasks_is_nobodys_affair(on_postgres):
     cluster = on_postgres.start(workers=1)

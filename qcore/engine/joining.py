@@ -1,0 +1,84 @@
+"""Runs in: the recorder. Joins the results of an ``async_iter`` once all are there."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+from ..envelope import Task
+from ..results import routing
+from .notes import failure_of, reason
+from .parts import Parts
+from .patience import Patience
+from .storing import Storing
+from .tally import Tally
+
+logger = logging.getLogger("qcore.recorder")
+
+
+class Joining:
+    """Joins iters, each by itself: one that cannot be stored as a whole stops no other.
+
+    Args:
+        parts: what the cluster is made of.
+        tally: what the threads share.
+        patience: waits while the store is away.
+        storing: knows whether an error passes.
+    """
+
+    def __init__(
+        self, parts: Parts, tally: Tally, patience: Patience, storing: Storing
+    ) -> None:
+        self._parts = parts
+        self._tally = tally
+        self._patience = patience
+        self._storing = storing
+
+    def join(self, tasks: Iterable[Task], *, wait: bool) -> set[str]:
+        """Join the iters that these calls belong to, as far as all their calls have ended.
+
+        Args:
+            tasks: calls of iters.
+            wait: for a store that is away; a stop ends that.
+
+        Returns:
+            The groups of those that could not be joined now.
+        """
+        calls = {task.group: task for task in tasks if task.group is not None}
+        return {
+            group for group, task in calls.items() if not self._join(task, group, wait)
+        }
+
+    def _join(self, task: Task, group: str, wait: bool) -> bool:
+        cached = bool(routing.is_cached(task, self._parts.conf))
+        is_doubted = False
+        while True:
+            try:
+                self._parts.make_store(cached).collate(group, task.iter_count or 0)
+            except Exception as error:  # noqa: BLE001 - stores are plugins
+                if not self._storing.is_refusal(error, [cached]):
+                    if not wait or self._tally.stopping.is_set():
+                        logger.warning("results are not joined now: %s", error)
+                        return False
+                    self._patience.bear(error)
+                elif is_doubted:
+                    self._give_up(task, group, cached, error)
+                    return True
+                is_doubted = True
+            else:
+                self._patience.succeed()
+                return True
+
+    def _give_up(self, task: Task, group: str, cached: bool, error: Exception) -> None:
+        """Store a failure in the place of a list that no store takes; keep its parts."""
+        logger.error("the results of iter %s cannot be joined: %s", group, error)
+        text = (
+            f"StoreError: {task.iter_count:,} results cannot be stored as one list:"
+            f" {reason(error)}\n\nEach of them is a result of its own in the group {group}."
+        )
+        store = self._parts.make_store(cached)
+        try:
+            store.save([failure_of(task, group, text)])
+            store.separate(group)
+        except Exception:  # the calls are stored, and nobody is held up by their list
+            logger.exception("nothing can be stored for iter %s; left", group)

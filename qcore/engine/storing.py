@@ -1,0 +1,145 @@
+"""Runs in: the recorder. Stores batches; a result that the store refuses stops no other.
+
+An error passes, and then all is tried again until it works; or it never passes, because of
+one result that the store can never take. Where the error does not tell which of the two it
+is, the store is asked whether it takes a small result. If it does, the batch is halved
+until the culprit is alone. A note takes the place of its value then.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+
+from ..errors import (
+    PackageError,
+    QcoreError,
+    SerializeError,
+    StoreError,
+    StoreRefused,
+    StoreUnavailable,
+)
+from ..results import routing
+from .job import Job
+from .notes import stand_in
+from .parts import Parts
+from .patience import Patience
+
+logger = logging.getLogger("qcore.recorder")
+
+
+class Storing:
+    """The way from ended jobs to stored results.
+
+    Args:
+        parts: what the cluster is made of.
+        patience: waits while the store is away.
+        save: stores jobs, all of them or none.
+        later: puts jobs behind all that wait; for a cache that is away.
+        leave: forgets a job that cannot be stored in any form.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        patience: Patience,
+        save: Callable[[Sequence[Job]], None],
+        later: Callable[[Job], None],
+        leave: Callable[[Job], None],
+    ) -> None:
+        self._parts = parts
+        self._patience = patience
+        self._save = save
+        self._later = later
+        self._leave = leave
+
+    def store(self, jobs: Sequence[Job]) -> Iterator[Sequence[Job]]:
+        """Store jobs in their order, and yield each part of them that is stored."""
+        waiting = deque([jobs])
+        while waiting:
+            part = waiting.popleft()
+            try:
+                self._save(part)
+            except Exception as error:  # noqa: BLE001 - stores are plugins
+                waiting.extendleft(reversed(self._after(part, error)))
+            else:
+                self._patience.succeed()
+                yield part
+
+    def is_refusal(self, error: Exception, cached: Sequence[bool]) -> bool:
+        """Whether trying again is useless: the store takes others, and not this.
+
+        Args:
+            error: by a store, or by a broker in its transaction.
+            cached: which stores are meant, see ``Parts.make_store``.
+        """
+        if isinstance(error, StoreRefused | SerializeError | PackageError):
+            return True
+        if isinstance(error, StoreUnavailable):
+            return False
+        if isinstance(error, QcoreError) and not isinstance(error, StoreError):
+            return False  # the broker is away, or a setting is wrong
+        return self._answers(cached)
+
+    # -- after a failure -----------------------------------------------------------------
+    def _after(self, part: Sequence[Job], error: Exception) -> list[Sequence[Job]]:
+        """Return what is to be tried next in the place of a part that was not stored."""
+        cached, database = self._split(part)
+        stores = [of for of, its in ((False, database), (True, cached)) if its]
+        if not self.is_refusal(error, stores):
+            return self._wait(part, database, cached, error)
+        if len(part) > 1:
+            logger.warning(
+                "%d results are not stored together, in halves now: %s",
+                len(part),
+                error,
+            )
+            half = len(part) // 2
+            return [part[:half], part[half:]]
+        (job,) = part
+        if not isinstance(error, StoreRefused) and not job.doubted:
+            # The store may have come back between the failure and the question.
+            job.doubted = True
+            return [part]
+        if not stand_in(job, error):
+            logger.error("nothing of %s can be stored; left", job.task.id)
+            self._leave(job)
+            return []
+        return [part]
+
+    def _wait(
+        self,
+        part: Sequence[Job],
+        database: Sequence[Job],
+        cached: Sequence[Job],
+        error: Exception,
+    ) -> list[Sequence[Job]]:
+        """Wait for a store that is away; the other one is not kept waiting."""
+        if database and cached:
+            return [database, cached]
+        self._patience.bear(error)
+        if not cached or not isinstance(error, StoreError):
+            return [part]
+        for job in cached:
+            self._later(job)
+        return []
+
+    def _split(self, part: Sequence[Job]) -> tuple[list[Job], list[Job]]:
+        """Return the jobs for the cache and those for the database."""
+        cached: list[Job] = []
+        database: list[Job] = []
+        for job in part:
+            is_cached = routing.is_cached(job.task, self._parts.conf)
+            (cached if is_cached else database).append(job)
+        return cached, database
+
+    def _answers(self, cached: Sequence[bool]) -> bool:
+        """Whether these stores take a small result, now."""
+        try:
+            for of in cached:
+                self._parts.make_store(of).ping()
+        except Exception as error:  # noqa: BLE001 - stores are plugins
+            logger.debug("the store takes nothing: %s", error)
+            return False
+        return True
