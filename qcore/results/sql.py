@@ -15,13 +15,13 @@ import msgspec
 from django.conf import settings
 
 from ..errors import ConfigError
+from ..models import Task
 from .rows import FIELDS, Row
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
     from django.db.backends.utils import CursorWrapper
 
-TABLE = "qcore_task"
 TIMES = frozenset({"enqueued", "started", "stopped"})
 
 #: Characters in one statement. MySQL's max_allowed_packet is 16 MB by default, and a
@@ -55,6 +55,12 @@ def make_upsert(connection: BaseDatabaseWrapper) -> Upsert:
     return kinds[connection.vendor](connection)
 
 
+def table_of(connection: BaseDatabaseWrapper) -> str:
+    """Return the table of results, quoted: a project may give its tables a prefix."""
+    name: str = Task._meta.db_table  # noqa: SLF001 - Django's public name of it
+    return str(connection.ops.quote_name(name))
+
+
 class PostgresUpsert:
     """Sends the batch as one JSON parameter, which the server takes apart.
 
@@ -71,12 +77,13 @@ class PostgresUpsert:
     } | dict.fromkeys(TIMES, "double precision")
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        table = table_of(connection)
         typed = ", ".join(f'"{f}" {self.TYPES.get(f, "text")}' for f in FIELDS)
         values = (f'to_timestamp("{f}")' if f in TIMES else f'"{f}"' for f in FIELDS)
         self.statement = (
-            f"INSERT INTO {TABLE} ({_columns()}) SELECT {', '.join(values)}"
+            f"INSERT INTO {table} ({_columns()}) SELECT {', '.join(values)}"
             f" FROM json_to_recordset(%s::json) AS batch({typed})"
-            f" {_on_conflict()}"
+            f" {_on_conflict(table)}"
         )
 
     def __call__(self, cursor: CursorWrapper, rows: Sequence[Row]) -> None:
@@ -88,10 +95,11 @@ class SqliteUpsert:
     """Runs one prepared statement for each row, inside the library: no round trips."""
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        table = table_of(connection)
         marks = ", ".join(["%s"] * len(FIELDS))
         self.values = Values(connection)
         self.statement = (
-            f"INSERT INTO {TABLE} ({_columns()}) VALUES ({marks}) {_on_conflict()}"
+            f"INSERT INTO {table} ({_columns()}) VALUES ({marks}) {_on_conflict(table)}"
         )
 
     def __call__(self, cursor: CursorWrapper, rows: Sequence[Row]) -> None:
@@ -102,6 +110,7 @@ class MySqlUpsert:
     """Sends the batch as one statement with a list of values for each row."""
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        table = table_of(connection)
         self.values = Values(connection)
         server: Any = connection
         # MySQL 8.0.20 deprecates VALUES(); before 8.0.19, and in MariaDB, a new row
@@ -110,12 +119,12 @@ class MySqlUpsert:
         new = "new.`{}`" if aliased else "VALUES(`{}`)"
         alias = " AS new" if aliased else ""
         crashes = (
-            f"{TABLE}.crashes + IF({TABLE}.started = {new.format('started')}, 0,"
+            f"{table}.crashes + IF({table}.started = {new.format('started')}, 0,"
             f" {new.format('crashes')})"
         )
         stays = (
-            f"{TABLE}.success OR (NOT {new.format('success')}"
-            f" AND {new.format('attempt_count')} < {TABLE}.attempt_count)"
+            f"{table}.success OR (NOT {new.format('success')}"
+            f" AND {new.format('attempt_count')} < {table}.attempt_count)"
         )
         # Assignments take effect from left to right, so each must come before those
         # that change what it reads: `started` after `crashes`, and what all of them
@@ -123,12 +132,12 @@ class MySqlUpsert:
         last = ("attempt_count", "success")
         order = ["crashes", *_without(FIELDS[1:], "crashes", *last), *last]
         assignments = (
-            f"`{f}` = IF({stays}, {TABLE}.`{f}`,"
+            f"`{f}` = IF({stays}, {table}.`{f}`,"
             f" {crashes if f == 'crashes' else new.format(f)})"
             for f in order
         )
         columns = ", ".join(f"`{f}`" for f in FIELDS)
-        self.head = f"INSERT INTO {TABLE} ({columns}) VALUES "
+        self.head = f"INSERT INTO {table} ({columns}) VALUES "
         self.row = f"({', '.join(['%s'] * len(FIELDS))})"
         self.tail = f"{alias} ON DUPLICATE KEY UPDATE {', '.join(assignments)}"
 
@@ -189,15 +198,15 @@ def _columns() -> str:
     return ", ".join(f'"{name}"' for name in FIELDS)
 
 
-def _on_conflict() -> str:
+def _on_conflict(table: str) -> str:
     """Return the clause that PostgreSQL and SQLite share."""
     crashes = (
-        f"{TABLE}.crashes + CASE WHEN {TABLE}.started = excluded.started"
+        f"{table}.crashes + CASE WHEN {table}.started = excluded.started"
         " THEN 0 ELSE excluded.crashes END"
     )
     new = {name: f'excluded."{name}"' for name in FIELDS[1:]} | {"crashes": crashes}
     assignments = ", ".join(f'"{name}" = {value}' for name, value in new.items())
     return (
-        f"ON CONFLICT (id) DO UPDATE SET {assignments} WHERE NOT {TABLE}.success"
-        f" AND (excluded.success OR excluded.attempt_count >= {TABLE}.attempt_count)"
+        f"ON CONFLICT (id) DO UPDATE SET {assignments} WHERE NOT {table}.success"
+        f" AND (excluded.success OR excluded.attempt_count >= {table}.attempt_count)"
     )

@@ -105,6 +105,7 @@ def test_mysql_is_asked_in_its_own_words(mariadb, version, alias):
     class Server:
         vendor = "mysql"
         timezone = dt.UTC
+        ops = connection.ops
         mysql_is_mariadb = mariadb
         mysql_version = version
 

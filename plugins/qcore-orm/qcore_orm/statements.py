@@ -60,9 +60,12 @@ class Statements(ABC):
     def __init__(self, connection: BaseDatabaseWrapper, queue: str) -> None:
         self.connection = connection
         self.queue = queue
+        from .models import OrmQ, Stat  # which import the length of a key from here
+
         quote = connection.ops.quote_name
-        self.table = quote("qcore_orm_ormq")
-        self.stats = quote("qcore_orm_stat")
+        # a project may give its tables a prefix
+        self.table = quote(OrmQ._meta.db_table)  # noqa: SLF001 - Django's public name
+        self.stats = quote(Stat._meta.db_table)  # noqa: SLF001
         self.key = quote("key")  # a reserved word of MySQL
 
     # -- what databases say differently ----------------------------------------

@@ -14,9 +14,11 @@ def compare_keys_exactly(apps: Any, schema_editor: Any) -> None:
     """
     if schema_editor.connection.vendor != "mysql":
         return
-    for table in ("qcore_orm_ormq", "qcore_orm_stat"):
+    for name in ("OrmQ", "Stat"):
+        # the project may give its tables a prefix
+        table = apps.get_model("qcore_orm", name)._meta.db_table  # noqa: SLF001
         schema_editor.execute(
-            f"ALTER TABLE `{table}` MODIFY `key` varchar(255)"
+            f"ALTER TABLE {schema_editor.quote_name(table)} MODIFY `key` varchar(255)"
             " CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL"
         )
 
