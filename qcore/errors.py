@@ -14,6 +14,7 @@
     │   ├── PayloadTooLarge       a package is over the limit of the service
     │   └── Unsupported           the broker does not have this capability
     ├── EnqueueError              a task cannot be sent as it is; raised at the call
+    ├── CallError                 a call has a wrong argument, or would block an event loop
     ├── SerializeError            a value cannot be turned into bytes; says where and why
     ├── PackageError
     │   ├── BadPackage            bytes from the queue that are not a package
@@ -108,6 +109,10 @@ class Unsupported(BrokerError):
 
 class EnqueueError(QcoreError):
     """A task cannot be sent as it is: its function or its arguments are the reason."""
+
+
+class CallError(QcoreError):
+    """A call is wrong: an argument is, or it would keep an event loop waiting."""
 
 
 class SerializeError(QcoreError):

@@ -51,6 +51,7 @@ LAYER_OF = {name: n for n, (_, names) in LAYERS.items() for name in names.split(
 
 # Packages that are not ours: which layers may import them.
 FOREIGN = {
+    "asgiref": {1},  # Django brings it
     "pluggy": {0, 1},
     "msgspec": {0, 1, 2, 3, 4},
     "cronsim": {1},
@@ -62,7 +63,7 @@ FOREIGN = {
 }
 # In layer 1 Django is imported where it is used: `import qcore.tasks` stays light,
 # and plugins can be listed in a folder without a Django project.
-ONLY_INSIDE_FUNCTIONS = {("django", 1)}
+ONLY_INSIDE_FUNCTIONS = {("django", 1), ("asgiref", 1)}
 
 # (module below qcore or package of a plugin, what it imports): why the rule does not
 # hold for it.

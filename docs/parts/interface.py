@@ -19,8 +19,19 @@ TESTING = {
 
 
 def tasks() -> str:
-    """Return everything that ``qcore.tasks`` offers."""
-    return _of(qcore.tasks, qcore.tasks.__all__, "##")
+    """Return everything that ``qcore.tasks`` offers, the twins for ``await`` apart."""
+    offered = {name: getattr(qcore.tasks, name) for name in qcore.tasks.__all__}
+    own = [
+        name
+        for name, thing in offered.items()
+        if thing.__name__ == name and not inspect.iscoroutinefunction(thing)
+    ]
+    twins = [name for name, it in offered.items() if inspect.iscoroutinefunction(it)]
+    listed = ", ".join(f"`{name}`" for name in twins)
+    return (
+        f"{_of(qcore.tasks, own, '##')}\n\n## For await\n\n{listed} take the arguments of"
+        " the calls without the `a`; see [From async code](tasks.md#from-async-code)."
+    )
 
 
 def testing() -> str:

@@ -71,6 +71,8 @@ class Broker:
     )
     supports_stats: ClassVar[bool] = False  # can it carry status snapshots?
 
+    #: Whether a call waits for a service; False where all happens in this process.
+    blocks: ClassVar[bool] = True
     #: Bytes that one package may have; None where the service sets no limit.
     max_payload: int | None = None
     #: Packages that one call may claim, acknowledge or store.

@@ -46,6 +46,7 @@ class _Queue:
 class MemoryBroker(Broker):
     """Queues in a dictionary of this process; thread-safe between instances."""
 
+    blocks = False
     supports_bulk = True
     supports_release = True
     supports_delay = True

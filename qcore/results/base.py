@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from .probe import probe
 
@@ -53,6 +53,8 @@ class ResultStore:
 
     #: Django database alias that it writes to, if any.
     database: str | None = None
+    #: Whether a call waits for a service; False where all happens in this process.
+    blocks: ClassVar[bool] = True
 
     def __init__(self, conf: Conf) -> None:
         self.conf = conf

@@ -65,6 +65,7 @@ class MemoryStore(ResultStore):
     ``clear`` empties it, between two tests for example.
     """
 
+    blocks = False
     _rows: ClassVar[dict[str, Row]] = {}
     _lock: ClassVar = threading.RLock()
 

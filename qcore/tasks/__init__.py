@@ -11,8 +11,33 @@ raises subclasses of ``qcore.errors.QcoreError``::
 
 from __future__ import annotations
 
-from .compose import AsyncTask, Chain, Iter, async_chain, async_iter
-from .enqueueing import async_task, async_task_many, queue_size, schedule
+from .alookup import (
+    afetch,
+    afetch_cached,
+    afetch_group,
+    afetch_group_cached,
+    aresult,
+    aresult_cached,
+    aresult_group,
+    aresult_group_cached,
+)
+from .compose import (
+    AsyncTask,
+    Chain,
+    Iter,
+    async_chain,
+    async_iter,
+    enqueue_chain,
+    enqueue_iter,
+)
+from .enqueueing import (
+    async_task,
+    async_task_many,
+    enqueue,
+    enqueue_many,
+    queue_size,
+    schedule,
+)
 from .lookup import (
     count_group,
     count_group_cached,
@@ -29,11 +54,45 @@ from .lookup import (
     result_group,
     result_group_cached,
 )
+from .twins import (
+    acount_group,
+    acount_group_cached,
+    adelete,
+    adelete_cached,
+    adelete_group,
+    adelete_group_cached,
+    aenqueue,
+    aenqueue_chain,
+    aenqueue_iter,
+    aenqueue_many,
+    aqueue_size,
+    aschedule,
+)
 
 __all__ = [
     "AsyncTask",
     "Chain",
     "Iter",
+    "acount_group",
+    "acount_group_cached",
+    "adelete",
+    "adelete_cached",
+    "adelete_group",
+    "adelete_group_cached",
+    "aenqueue",
+    "aenqueue_chain",
+    "aenqueue_iter",
+    "aenqueue_many",
+    "afetch",
+    "afetch_cached",
+    "afetch_group",
+    "afetch_group_cached",
+    "aqueue_size",
+    "aresult",
+    "aresult_cached",
+    "aresult_group",
+    "aresult_group_cached",
+    "aschedule",
     "async_chain",
     "async_iter",
     "async_task",
@@ -44,6 +103,10 @@ __all__ = [
     "delete_cached",
     "delete_group",
     "delete_group_cached",
+    "enqueue",
+    "enqueue_chain",
+    "enqueue_iter",
+    "enqueue_many",
     "fetch",
     "fetch_cached",
     "fetch_group",

@@ -9,14 +9,15 @@ from ..current import current
 from ..envelope import new_id
 from ..errors import EnqueueError
 from ..names import quoted, shown
-from . import lookup
+from . import alookup, lookup
 from .builder import Builder, Link
 from .calls import are_keywords, build, build_many, split_options
 from .enqueueing import as_args, as_calls, async_task, dispatch
 from .functions import path_of
 from .inline import store_value
+from .loops import in_thread, refuse_in_loop
 from .options import check_options, unknown_option
-from .waiting import Cached, Wait, chosen_store
+from .waiting import Cached, Wait
 
 if TYPE_CHECKING:
     from ..brokers.base import Broker
@@ -49,12 +50,17 @@ def async_iter(func: Function, args_iter: Iterable[Any], **kwargs: Any) -> str:
     options = Builder(func, options | {"group": group}).options
     if not calls:
         return _empty_iter(group, options)
-    dispatch(build_many(func, calls, kwargs, iter_id=group, **options), options)
+    tasks = build_many(func, calls, kwargs, iter_id=group, **options)
+    dispatch(tasks, options, "async_iter", "aenqueue_iter")
     return group
+
+
+enqueue_iter = async_iter
 
 
 def _empty_iter(group: str, options: dict[str, Any]) -> str:
     """Send nothing: the joined result of no calls is the empty list, at once."""
+    refuse_in_loop("async_iter", "aenqueue_iter")
     call = {key: options[key] for key in options.keys() & {"cached", "task_name"}}
     store_value(build("builtins.list", (), task_id=group, group=group, **call), [])
     return group
@@ -114,6 +120,21 @@ class Iter:
             return None
         return lookup.fetch(self.id, wait, self.cached)
 
+    async def arun(self) -> str:
+        """Do what ``run`` does, for ``await``."""
+        return await in_thread(self.run)
+
+    async def aresult(self, wait: Wait = 0) -> list[Any] | None:
+        """Do what ``result`` does, for ``await``."""
+        record = await self.afetch(wait)
+        return None if record is None else record.result
+
+    async def afetch(self, wait: Wait = 0) -> Record | None:
+        """Do what ``fetch`` does, for ``await``."""
+        if self.id is None or not self.started:
+            return None
+        return await alookup.afetch(self.id, wait, self.cached)
+
     def length(self) -> int:
         """Return how many calls there are."""
         return len(self.args)
@@ -156,8 +177,12 @@ def async_chain(
     for path, args, kwargs in links[1:]:
         build(path, args, kwargs, announced=True)  # what cannot be sent is told now
     path, args, kwargs = links[0]
-    dispatch([build(path, args, kwargs, chain=links[1:], **options)], options)
+    task = build(path, args, kwargs, chain=links[1:], **options)
+    dispatch([task], options, "async_chain", "aenqueue_chain")
     return group
+
+
+enqueue_chain = async_chain
 
 
 def _links(chain: Iterable[Any]) -> list[Any]:
@@ -234,7 +259,33 @@ class Chain:
         """Return which link runs now, from 1; None before the start."""
         if not self.started:
             return None
-        return chosen_store(self.cached).count_group(self.group, False) + 1
+        return lookup.count_group(self.group, False, self.cached) + 1
+
+    async def arun(self) -> str:
+        """Do what ``run`` does, for ``await``."""
+        return await in_thread(self.run)
+
+    async def aresult(self, wait: Wait = 0) -> list[Any] | None:
+        """Do what ``result`` does, for ``await``."""
+        if not self.started:
+            return None
+        return await alookup.aresult_group(
+            self.group, False, wait, self.length(), self.cached
+        )
+
+    async def afetch(
+        self, failures: bool = True, wait: Wait = 0
+    ) -> list[Record] | None:
+        """Do what ``fetch`` does, for ``await``."""
+        if not self.started:
+            return None
+        return await alookup.afetch_group(
+            self.group, failures, wait, self.length(), self.cached
+        )
+
+    async def acurrent(self) -> int | None:
+        """Do what ``current`` does, for ``await``."""
+        return await in_thread(self.current)
 
     def length(self) -> int:
         """Return how many links there are."""
@@ -326,6 +377,38 @@ class AsyncTask:
         if not self.group or not self.started:
             return []
         return lookup.fetch_group(self.group, failures, wait, count, self.cached)
+
+    async def arun(self) -> str:
+        """Do what ``run`` does, for ``await``."""
+        return await in_thread(self.run)
+
+    async def aresult(self, wait: Wait = 0) -> Any:
+        """Do what ``result`` does, for ``await``."""
+        record = await self.afetch(wait)
+        return None if record is None else record.result
+
+    async def afetch(self, wait: Wait = 0) -> Record | None:
+        """Do what ``fetch`` does, for ``await``."""
+        if self.id is None or not self.started:
+            return None
+        return await alookup.afetch(self.id, wait, self.cached)
+
+    async def aresult_group(
+        self, failures: bool = False, wait: Wait = 0, count: int | None = None
+    ) -> list[Any]:
+        """Do what ``result_group`` does, for ``await``."""
+        records = await self.afetch_group(failures, wait, count)
+        return [record.result for record in records]
+
+    async def afetch_group(
+        self, failures: bool = True, wait: Wait = 0, count: int | None = None
+    ) -> list[Record]:
+        """Do what ``fetch_group`` does, for ``await``."""
+        if not self.group or not self.started:
+            return []
+        return await alookup.afetch_group(
+            self.group, failures, wait, count, self.cached
+        )
 
 
 def _given(**options: Any) -> dict[str, Any]:

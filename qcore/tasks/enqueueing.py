@@ -13,6 +13,7 @@ from .advice import instead_of
 from .builder import Builder
 from .calls import announce, build_many, split_options
 from .inline import run_inline
+from .loops import refuse_broker_in_loop, refuse_in_loop
 from .options import check_options
 from .sending import send
 
@@ -66,6 +67,10 @@ def async_task(func: Function, *args: Any, **kwargs: Any) -> str:
     return task.id
 
 
+#: ``async_task`` by its modern name; it is not for ``await``, its twin is ``aenqueue``.
+enqueue = async_task
+
+
 def async_task_many(
     func: Function,
     args_list: Iterable[Sequence[Any]],
@@ -97,8 +102,11 @@ def async_task_many(
         )
     options = check_options(options)
     tasks = build_many(func, as_calls(args_list), **options)
-    dispatch(tasks, options)
+    dispatch(tasks, options, "async_task_many", "aenqueue_many")
     return [task.id for task in tasks]
+
+
+enqueue_many = async_task_many
 
 
 def as_calls(args_list: Iterable[Any]) -> list[Sequence[Any]]:
@@ -122,9 +130,22 @@ def as_args(item: Any) -> Sequence[Any]:
     return item if isinstance(item, (list, tuple)) else (item,)
 
 
-def dispatch(tasks: Sequence[Task], options: dict[str, Any]) -> None:
-    """Send tasks, or run them here where ``sync`` says so."""
+def dispatch(
+    tasks: Sequence[Task],
+    options: dict[str, Any],
+    call: str = "async_task",
+    twin: str = "aenqueue",
+) -> None:
+    """Send tasks, or run them here where ``sync`` says so.
+
+    Args:
+        tasks: all for the same queue.
+        options: checked.
+        call: who sends them, for the error where that would block an event loop.
+        twin: what that is to call instead.
+    """
     if current.conf.sync or options.get("sync"):
+        refuse_in_loop(call, twin)
         for task in tasks:
             run_inline(task)
         return
@@ -133,6 +154,8 @@ def dispatch(tasks: Sequence[Task], options: dict[str, Any]) -> None:
         broker=options.get("broker"),
         delay=options.get("delay") or 0,
         commit=options.get("commit"),
+        call=call,
+        twin=twin,
     )
 
 
@@ -150,9 +173,13 @@ def schedule(func: Function, *args: Any, **kwargs: Any) -> Any:
     Raises:
         EnqueueError, ConfigError: a part of it is wrong; nothing was stored.
     """
+    refuse_in_loop("schedule", "aschedule")
     return current.scheduler.schedule(func, args, **kwargs)
 
 
 def queue_size(broker: Broker | None = None) -> int:
     """Return how many tasks wait in the broker; those in a cluster are not counted."""
-    return (broker or current.broker()).queue_size()
+    options = check_options({"broker": broker})
+    refuse_broker_in_loop(options.get("broker"), "queue_size", "aqueue_size")
+    asked: Broker = options.get("broker") or current.broker()
+    return asked.queue_size()

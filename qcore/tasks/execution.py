@@ -35,6 +35,7 @@ from .admission import is_allowed
 from .builder import Running
 from .forks import end_if_forked
 from .functions import resolve
+from .loops import own_thread
 from .timeouts import out_of_time, postpone, soft_timeout
 
 logger = logging.getLogger("qcore.worker")
@@ -171,7 +172,7 @@ async def _within(task: Task, coroutine: Any, seconds: float | None) -> Any:
     left, said = postpone() or (seconds, seconds)
     owner = os.getpid()
     try:
-        async with asyncio.timeout(left) as limit:
+        async with own_thread(), asyncio.timeout(left) as limit:
             return await coroutine
     except TimeoutError as error:
         if limit.expired():

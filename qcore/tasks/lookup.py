@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .waiting import UNSET_CACHED, Cached, Wait, chosen_store, wait_for
+from .waiting import (
+    UNSET_CACHED,
+    Cached,
+    Wait,
+    check_count,
+    check_wait,
+    chosen_store,
+    is_possible,
+    wait_for,
+)
 
 if TYPE_CHECKING:
     from ..brokers.base import Broker
@@ -19,6 +28,9 @@ def result(task_id: str, wait: Wait = 0, cached: Cached = UNSET_CACHED) -> Any:
         task_id: its id or its name.
         wait: milliseconds to wait for it; -1 waits for ever.
         cached: look in the cache instead of the database.
+
+    Raises:
+        CallError: an argument is wrong, or an event loop would wait: see ``aresult``.
     """
     record = fetch(task_id, wait, cached)
     return None if record is None else record.result
@@ -26,13 +38,17 @@ def result(task_id: str, wait: Wait = 0, cached: Cached = UNSET_CACHED) -> Any:
 
 def fetch(task_id: str, wait: Wait = 0, cached: Cached = UNSET_CACHED) -> Record | None:
     """Return the finished task, with its result, or None; see ``result``."""
-    store = chosen_store(cached)
+    store = chosen_store(cached, "fetch")
+    if not is_possible(task_id, "the id or name of a task"):
+        check_wait(wait)
+        return None  # no task can be called so, now or later
     return wait_for(lambda: store.fetch(task_id), wait)
 
 
 def delete(task_id: str, cached: Cached = UNSET_CACHED) -> bool:
     """Forget the result of a task; return whether there was one."""
-    return chosen_store(cached).delete(task_id)
+    store = chosen_store(cached, "delete")
+    return is_possible(task_id, "the id or name of a task") and store.delete(task_id)
 
 
 # -- groups --------------------------------------------------------------------------
@@ -65,7 +81,11 @@ def fetch_group(
     cached: Cached = UNSET_CACHED,
 ) -> list[Record]:
     """Return the finished tasks of a group; ``failures`` includes those. See ``result_group``."""
-    store = chosen_store(cached)
+    store = chosen_store(cached, "fetch_group")
+    check_wait(wait)
+    check_count(count)
+    if not is_possible(group_id, "the label of a group"):
+        return []
     if count is not None:
         done = lambda: _finished(store.fetch_group(group_id, True), count)  # noqa: E731
         wait_for(done, wait)
@@ -80,7 +100,10 @@ def count_group(
     group_id: str, failures: bool = False, cached: Cached = UNSET_CACHED
 ) -> int:
     """Count the finished tasks of a group; with ``failures`` only the failed ones."""
-    return chosen_store(cached).count_group(group_id, failures)
+    store = chosen_store(cached, "count_group")
+    if not is_possible(group_id, "the label of a group"):
+        return 0
+    return store.count_group(group_id, failures)
 
 
 def delete_group(
@@ -91,7 +114,10 @@ def delete_group(
     Returns:
         How many tasks that were.
     """
-    return chosen_store(cached).delete_group(group_id, tasks)
+    store = chosen_store(cached, "delete_group")
+    if not is_possible(group_id, "the label of a group"):
+        return 0
+    return store.delete_group(group_id, tasks)
 
 
 # -- the same, from the cache ----------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..current import current
 from ..errors import BrokerError
+from .loops import refuse_broker_in_loop
 
 if TYPE_CHECKING:
     from ..brokers.base import Broker
@@ -25,6 +26,8 @@ def send(
     broker: Broker | None = None,
     delay: float = 0,
     commit: str | None = None,
+    call: str = "async_task",
+    twin: str = "aenqueue",
 ) -> None:
     """Send tasks of one queue in one batch.
 
@@ -38,8 +41,11 @@ def send(
         broker: None means the project's own.
         delay: seconds before they may run.
         commit: "on_commit" or "now"; None means the setting.
+        call: who sends them, for the error where an event loop would wait.
+        twin: what that is to call instead.
 
     Raises:
+        CallError: an event loop runs here, and it would wait for the broker.
         BrokerError: where nothing was waited for. It says how many packages are stored,
             of how many that is not known, and the ids of their tasks.
         EnqueueError: a package is over the broker's limit.
@@ -47,6 +53,7 @@ def send(
     if not tasks:
         return
     given, queue = broker, tasks[0].queue
+    refuse_broker_in_loop(given, call, twin)
     broker = given or current.broker(queue)
     sign = current.signer.sign
     packages = [sign(task) for task in tasks]

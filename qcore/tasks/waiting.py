@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from ..current import current
+from ..errors import CallError
+from ..names import encodable, shown
+from .loops import refuse_in_loop
 
 if TYPE_CHECKING:
     from ..results.base import ResultStore
@@ -18,24 +22,96 @@ Cached = bool | float | None
 #: "as the setting `cached` says"
 UNSET_CACHED: Final = None
 
+#: Milliseconds, nearly 32 years; longer is -1, for ever.
+LONGEST = 10**12
+
 # Seconds between two questions: quick at first, for results that are nearly there,
 # then slower, so that a long wait costs the database little.
 _FIRST, _GROWTH, _LONGEST = 0.002, 1.5, 0.1
 
 
-def chosen_store(cached: Cached) -> ResultStore:
-    """Return the store that ``cached``, or else the setting of that name, chooses."""
-    return current.store(current.conf.cached if cached is None else cached)
+def chosen_store(cached: Cached, call: str = "fetch") -> ResultStore:
+    """Return the store that ``cached``, or else the setting of that name, chooses.
+
+    Args:
+        cached: what the caller says.
+        call: the call that asks, for the error where it would block an event loop.
+
+    Raises:
+        CallError: ``cached`` is neither, or an event loop would wait.
+    """
+    if cached is not None and not isinstance(cached, (bool, int, float)):
+        raise CallError(
+            f"cached is {shown(cached)}, expected True for the cache, False for the"
+            " database, or None for what the setting says."
+        )
+    store = current.store(current.conf.cached if cached is None else cached)
+    if store.blocks:
+        refuse_in_loop(call, f"a{call}")
+    return store
+
+
+def is_possible(name: object, what: str) -> bool:
+    """Return whether anything can have this id, name or label; no text is refused.
+
+    Raises:
+        CallError: it is no text.
+    """
+    if isinstance(name, str):
+        return bool(name) and "\0" not in name and encodable(name)
+    raise CallError(f"{what} is {shown(name)}, expected a text.")
+
+
+def check_wait(wait: object) -> None:
+    """Raise CallError for what is no number of milliseconds."""
+    is_number = isinstance(wait, (int, float)) and not isinstance(wait, bool)
+    if not is_number or not (wait == -1 or 0 <= wait <= LONGEST):  # type: ignore[operator]
+        raise CallError(
+            f"wait is {shown(wait)}, expected milliseconds >= 0, or -1 to wait for ever."
+        )
+
+
+def check_count(count: object) -> None:
+    """Raise CallError for what is no number of tasks."""
+    is_int = isinstance(count, int) and not isinstance(count, bool)
+    if count is not None and not (is_int and count >= 0):  # type: ignore[operator]
+        raise CallError(
+            f"count is {shown(count)}, expected how many finished tasks to wait for, or"
+            " None."
+        )
+
+
+def pauses() -> Iterator[float]:
+    """Yield the seconds between two questions, without end."""
+    pause = _FIRST
+    while True:
+        yield pause
+        pause = min(pause * _GROWTH, _LONGEST)
 
 
 def wait_for(ask: Callable[[], T | None], wait: Wait) -> T | None:
     """Ask until the answer is not None, for up to ``wait`` milliseconds; -1: for ever."""
+    check_wait(wait)
     deadline = None if wait < 0 else time.monotonic() + wait / 1000
-    pause = _FIRST
-    while (answer := ask()) is None:
+    for pause in pauses():
+        if (answer := ask()) is not None:
+            return answer
         left = pause if deadline is None else deadline - time.monotonic()
         if left <= 0:
             return None
         time.sleep(min(pause, left))
-        pause = min(pause * _GROWTH, _LONGEST)
-    return answer
+    return None
+
+
+async def await_for(ask: Callable[[], Awaitable[T | None]], wait: Wait) -> T | None:
+    """Ask until the answer is not None, for up to ``wait`` milliseconds; -1: for ever."""
+    check_wait(wait)
+    deadline = None if wait < 0 else time.monotonic() + wait / 1000
+    for pause in pauses():
+        if (answer := await ask()) is not None:
+            return answer
+        left = pause if deadline is None else deadline - time.monotonic()
+        if left <= 0:
+            return None
+        await asyncio.sleep(min(pause, left))
+    return None

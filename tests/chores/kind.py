@@ -10,7 +10,7 @@ from typing import Any
 
 from django.utils import timezone, translation
 
-from qcore.tasks import async_task
+from qcore.tasks import aenqueue, aresult, async_task
 from qcore.tasks.builder import Running
 
 from .ledger import Ledger, note
@@ -194,3 +194,15 @@ def nap_unless_one_does(key: str, seconds: float) -> str:
         return nap(key, seconds)
     finally:
         cache.delete(key)
+
+
+async def send_and_await(queue: str, value: int) -> int | None:
+    """Be a coroutine that sends another task and waits for its result."""
+    task_id = await aenqueue("chores.kind.add", value, right=1, cluster=queue)
+    result: int | None = await aresult(task_id, wait=20_000)
+    return result
+
+
+async def send_as_if_it_were_sync(queue: str) -> str:
+    """Be a coroutine that calls what would keep its loop waiting."""
+    return async_task("chores.kind.add", 1, cluster=queue)

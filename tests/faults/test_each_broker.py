@@ -278,6 +278,28 @@ def stored_or_told(task_id, cluster, words):
     return fetch(task_id) or words in cluster.log
 
 
+# -- coroutines ----------------------------------------------------------------------------
+@pytest.mark.fault("B31")
+def test_a_coroutine_sends_a_task_and_awaits_its_result(each, cluster):
+    """Again and again in the same workers, which it leaves as it has found them."""
+    for value in range(4):
+        task_id = send(each, "chores.kind.send_and_await", each.queue, value)
+        assert result(task_id, wait=30_000) == value + 1
+    assert "left a thread" not in cluster.log
+
+
+@pytest.mark.fault("B31")
+def test_a_coroutine_that_would_keep_its_loop_waiting_is_told_what_to_call(
+    each, cluster
+):
+    task_id = send(
+        each, "chores.kind.send_as_if_it_were_sync", each.queue, max_attempts=1
+    )
+    record = fetch(task_id, wait=30_000)
+    assert record.result.startswith("CallError: async_task() was called where an event")
+    assert "await aenqueue(...)" in record.result
+
+
 # -- transactions --------------------------------------------------------------------------
 @pytest.mark.fault("C8")
 def test_a_row_that_has_gone_is_a_failure_like_any_other(each, cluster):
