@@ -20,7 +20,7 @@ KNOWN = {
 #: Plugin -> further keys of Q_CLUSTER that it reads.
 _FURTHER = {
     "mongo": ("mongo_db",),
-    "disque": ("disque_auth",),
+    "disque": ("disque_auth", "disque_replicate"),
 }
 
 #: Every key at the top of Q_CLUSTER that a first-party plugin reads, installed or not.

@@ -39,4 +39,15 @@ def qcore_settings() -> list[Setting]:
             belongs_to="disque_nodes",
             group="broker",
         ),
+        Setting(
+            "disque_replicate",
+            int | None,
+            "Disque: nodes that must have a copy of a task before it counts as sent. None:"
+            " three, and fewer while fewer nodes can be reached.",
+            minimum=1,
+            maximum=65_535,
+            expects="an int of 1 to 65535 or None",
+            belongs_to="disque_nodes",
+            group="broker",
+        ),
     ]

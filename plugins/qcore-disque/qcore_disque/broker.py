@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any, cast
 from qcore.brokers.base import Broker
 from qcore.brokers.tools import chunks, pack, send_parts
 from qcore.envelope import Delivery
-from qcore.errors import BrokerError
+from qcore.errors import BrokerError, BrokerUnavailable
 
 from .addresses import Address, read_addresses
 from .body import unwrap, wrap
 from .census import Counts, count, find
-from .errors import code, is_unsure
+from .errors import code, is_out_of_memory, is_unsure, lacks_copies, translate
 from .job import Job, Receipt
 from .nodes import Nodes
 
@@ -47,6 +47,12 @@ EARLY_SECONDS = 0.5
 RELEASE_SECONDS = 0.25
 # Bytes that one call sends at most, unless a single package has more.
 PART_BYTES = 4 * 1024 * 1024
+# Copies to ask for, in turn, where Disque's own choice cannot be had, and the seconds
+# for which no more are asked for then.
+FEWER = (2, 1)
+FEWER_SECONDS = 30.0
+# Seconds between two looks at the nodes that are not in use.
+OTHERS_SECONDS = 0.5
 # Milliseconds in which copies of a new job must be on other nodes, if there are any.
 COPY_MS = 1000
 # How long, in seconds, a reply may take where somebody waits for the call, and the
@@ -72,6 +78,8 @@ class DisqueBroker(Broker):
         super().__init__(conf, queue)
         self.max_payload = conf.max_payload
         self._addresses = read_addresses(conf.options.get("disque_nodes"))
+        self._fewer: Sequence[int] = FEWER
+        self._fewer_until = self._others_at = 0.0  # monotonic
         # A second over, for the half by which Disque may be early.
         self._retry = math.ceil(min(self.lease, LONGEST_LEASE)) + 1
         self._brief = Nodes(
@@ -93,26 +101,66 @@ class DisqueBroker(Broker):
         return send_parts(parts, partial(self._store, delay=delay))
 
     def _store(self, packages: Sequence[bytes], delay: float) -> list[str]:
-        commands = [self._add(wrap(package), delay) for package in packages]
-        connection, replies = self._brief.talk(*commands)
-        ids = [reply for reply in replies if type(reply) is bytes]
-        if len(ids) < len(replies):
-            kept = self._take_back(ids)
-            try:
-                for reply in replies:
-                    connection.require(reply)
-            except BrokerError as error:
-                # of a node that is slow to copy it is not known which jobs it keeps
-                error.unsure = kept + sum(map(is_unsure, replies))
-                raise
-        return [id.decode() for id in ids]
+        """Store a part; with fewer copies where no node gets enough of them."""
+        found: dict[int, bytes] = {}
+        left = list(range(len(packages)))
+        for copies in self._copies():
+            for _ in range(len(self._brief)):
+                commands = [self._add(wrap(packages[at]), delay, copies) for at in left]
+                connection, replies = self._brief.talk(*commands)
+                answers = dict(zip(left, replies, strict=True))
+                found |= {at: r for at, r in answers.items() if type(r) is bytes}
+                left = [at for at in left if at not in found]
+                if not left:
+                    self._note_copies(copies)
+                    return [found[at].decode() for at in range(len(packages))]
+                if not all(lacks_copies(answers[at]) for at in left):
+                    raise self._refusal(connection, answers, found)
+                self._brief.leave()  # nothing of it is stored; another node may do it
+        raise self._refusal(connection, answers, found)
 
-    def _add(self, body: bytes, delay: float) -> tuple[Any, ...]:
+    def _copies(self) -> Sequence[int | None]:
+        """Return how many copies to ask for: first, and where that is refused."""
+        if (wanted := self.conf.options.get("disque_replicate")) is not None:
+            return (wanted,)
+        if time.monotonic() < self._fewer_until:
+            return self._fewer
+        return (None, *FEWER)
+
+    def _note_copies(self, copies: int | None) -> None:
+        """Ask for as few for a while, where no more could be had."""
+        asked = self.conf.options.get("disque_replicate")
+        if copies in (None, asked) or time.monotonic() < self._fewer_until:
+            return
+        logger.warning(
+            "tasks have %d copies in Disque, for fewer nodes can be reached than its"
+            " cluster knows. Start the others, or run CLUSTER FORGET for those that will"
+            " not come back.",
+            copies,
+        )
+        self._fewer = FEWER[FEWER.index(copies) :]
+        self._fewer_until = time.monotonic() + FEWER_SECONDS
+
+    def _refusal(
+        self, connection: Connection, answers: dict[int, Any], found: dict[int, bytes]
+    ) -> BrokerError:
+        """Take back what is stored, and return the error for what a node has answered."""
+        kept = self._take_back(list(found.values()))
+        bad = next(answer for answer in answers.values() if code(answer))
+        error = translate(bad, str(connection.address))
+        # of a node that is slow to copy it is not known which jobs it keeps
+        error.unsure = kept + sum(map(is_unsure, answers.values()))
+        return error
+
+    def _add(
+        self, body: bytes, delay: float, copies: int | None = None
+    ) -> tuple[Any, ...]:
         """Return the command that stores one job; Disque counts in whole seconds."""
+        replicate = ("REPLICATE", copies) if copies else ()
         seconds = math.ceil(delay)
         waiting = ("DELAY", seconds) if seconds else ()
         times = (*waiting, "RETRY", self._retry, "TTL", KEEP_SECONDS + seconds)
-        return ("ADDJOB", self.queue, body, COPY_MS, *times)
+        return ("ADDJOB", self.queue, body, COPY_MS, *replicate, *times)
 
     def _take_back(self, ids: Sequence[bytes]) -> int:
         """Remove what a failed call has stored; return how many may have remained."""
@@ -131,19 +179,48 @@ class DisqueBroker(Broker):
         if limit < 1:
             return []
         deadline = time.monotonic() + wait
+        # Half of the time that a reply may take: Disque looks ten times a second
+        # whether a wait is over.
+        longest = self._patient.reply_seconds / 2
+        if len(self._patient) > 1:
+            longest = min(longest, OTHERS_SECONDS)
         while True:
-            # Half of the time that a reply may take: Disque looks ten times a second
-            # whether a wait is over.
+            look = time.monotonic() >= self._others_at
+            if look and (jobs := self._look_round(limit)):
+                return jobs
             left = max(0.0, deadline - time.monotonic())
-            block = int(min(left, self._patient.reply_seconds / 2) * 1000)
+            block = int(min(left, longest) * 1000)
             # TIMEOUT 0 would wait for ever.
             waiting = ("TIMEOUT", block) if block else ("NOHANG",)
-            words = (*waiting, "COUNT", limit, "WITHCOUNTERS", "FROM", self.queue)
-            connection, (reply,) = self._patient.talk(("GETJOB", *words))
+            connection, (reply,) = self._patient.talk(self._get(limit, *waiting))
             # None, whether the node has sent a null array or a null bulk.
-            jobs = [Job.claimed(one) for one in connection.require(reply) or ()]
-            if jobs or time.monotonic() >= deadline:
-                return self._hold(connection, jobs) if jobs else []
+            if found := connection.require(reply):
+                return self._hold(connection, [Job.claimed(one) for one in found])
+            if time.monotonic() >= deadline:
+                # of an empty node; others may have what nobody waits for there
+                return [] if look or wait > 0 else self._look_round(limit)
+
+    def _get(self, limit: int, *waiting: Any) -> tuple[Any, ...]:
+        words = ("COUNT", limit, "WITHCOUNTERS", "FROM", self.queue)
+        return ("GETJOB", *waiting, *words)
+
+    def _look_round(self, limit: int) -> list[Delivery]:
+        """Claim what waits on the nodes that are not in use.
+
+        Disque brings tasks from node to node by itself, but asks for them at intervals
+        that grow to half a minute while a queue is empty; and nodes that have not met
+        bring nothing.
+        """
+        self._others_at = time.monotonic() + OTHERS_SECONDS
+        for connection in self._patient.others():
+            try:
+                (reply,) = connection.talk([self._get(limit, "NOHANG")])
+            except BrokerUnavailable as error:
+                logger.debug("%s The node is passed over.", error)
+                continue
+            if reply and not code(reply):
+                return self._hold(connection, [Job.claimed(one) for one in reply])
+        return []
 
     def _hold(self, connection: Connection, jobs: Sequence[Job]) -> list[Delivery]:
         """Begin the leases of jobs that were just handed out; pass over what is gone."""
@@ -191,7 +268,16 @@ class DisqueBroker(Broker):
             if held and delay > 0:
                 self._replace(connection, held, delay)
             elif held:
-                connection.ask(("NACK", *(job.id for job in held)))
+                self._give_back(connection, held)
+
+    def _give_back(self, connection: Connection, jobs: Sequence[Job]) -> None:
+        """Give deliveries back; a node without memory keeps them until their lease ends."""
+        (reply,) = connection.talk([("NACK", *(job.id for job in jobs))])
+        error = translate(reply, str(connection.address)) if code(reply) else None
+        if error is not None and is_out_of_memory(reply):
+            logger.warning("%s %d tasks come back later.", error, len(jobs))
+        else:
+            connection.require(reply)
 
     def _replace(
         self, connection: Connection, jobs: Sequence[Job], delay: float

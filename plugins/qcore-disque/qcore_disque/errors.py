@@ -6,7 +6,7 @@ from typing import Any
 
 from redis import exceptions
 
-from qcore.errors import BrokerError, BrokerUnavailable
+from qcore.errors import BrokerError, BrokerUnavailable, NoReply
 
 # redis-py takes the word OOM off the message of it, and has it only since version 5.
 _OutOfMemory: Any = getattr(exceptions, "OutOfMemoryError", ())
@@ -15,8 +15,10 @@ _PASSING = {
     "LEAVING": "it is leaving its cluster. Set 'disque_nodes' to other nodes as well",
     "LOADING": "it is still loading its data",
     "PAUSED": "somebody has paused the queue. Run: PAUSE <queue> none",
-    "NOREPL": "its cluster has too few nodes for the copies of a task. Start the nodes"
-    " that are down",
+    "NOREPL": "too few nodes can take the copies of a task: nodes are down, or this one is"
+    " leaving its cluster or short of memory. Start the nodes that are down, run CLUSTER"
+    " FORGET on the others for a node that will not come back, or set 'disque_replicate'"
+    " of Q_CLUSTER to fewer copies",
 }
 _OOM = (
     "has no memory left: nothing more can be enqueued, and clusters still work the"
@@ -38,6 +40,16 @@ def code(reply: object) -> str:
     if isinstance(reply, exceptions.ResponseError):
         return str(reply).partition(" ")[0]
     return ""
+
+
+def is_out_of_memory(reply: object) -> bool:
+    """Whether a node refuses a command because its memory is full."""
+    return isinstance(reply, _OutOfMemory) or code(reply) == "OOM"
+
+
+def lacks_copies(reply: object) -> bool:
+    """Whether ADDJOB has stored nothing, for want of nodes that can take copies."""
+    return code(reply) == "NOREPL" and not is_unsure(reply)
 
 
 def is_unsure(reply: object) -> bool:
@@ -64,8 +76,13 @@ def translate(error: Exception, address: str) -> BrokerError:
         return BrokerError(f"{node} {problem}. It says: {text}.")
     if isinstance(error, exceptions.BusyLoadingError):
         return _unavailable(node, "LOADING", text)
-    if isinstance(error, _OutOfMemory) or code(error) == "OOM":
+    if is_out_of_memory(error):
         return BrokerError(f"{node} {_OOM}. It says: {text}.")
+    if is_unsure(error):
+        return NoReply(
+            f"{node} did not get the copies of a task to other nodes in time. Check the"
+            f" network between the nodes. It says: {text}."
+        )
     if code(error) in _PASSING:
         return _unavailable(node, code(error), text)
     if "unknown command" in text:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import random
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from qcore.errors import BrokerUnavailable
+from qcore.errors import BrokerError, BrokerUnavailable
 
 from .connection import Connection
 from .errors import code
@@ -22,6 +23,8 @@ logger = logging.getLogger("qcore.broker")
 # that a task cannot be sent. The nodes share them; none gets less than the second.
 CONNECT_SECONDS = 1.5
 LEAST_CONNECT_SECONDS = 0.3
+# Seconds for which a node that is not there is not looked for by the way.
+ABSENT_SECONDS = 5.0
 
 
 class Nodes:
@@ -42,6 +45,7 @@ class Nodes:
             address: Connection(address, password, share, reply_seconds)
             for address in addresses
         }
+        self._absent: dict[Address, float] = {}  # until then, monotonic
         # The order spreads load, nothing else depends on it.
         self._order = deque(random.sample(list(addresses), len(addresses)))
 
@@ -89,6 +93,27 @@ class Nodes:
                 continue
             break
         return connection, replies
+
+    def leave(self) -> None:
+        """Use the next node from now on."""
+        self._order.rotate(-1)
+
+    def others(self) -> Iterator[Connection]:
+        """Connect to each node that is not in use; one that is not there has a pause.
+
+        What is wrong with one of them is no trouble of who works with another.
+        """
+        now = time.monotonic()
+        for address in list(self._order)[1:]:
+            if now < self._absent.get(address, 0.0):
+                continue
+            connection = self._connections[address]
+            try:
+                connection.connect()
+                yield connection
+            except BrokerError as error:
+                logger.debug("%s It is left out for %s s.", error, ABSENT_SECONDS)
+                self._absent[address] = time.monotonic() + ABSENT_SECONDS
 
     def ask(self, *commands: Sequence[Any]) -> list[Any]:
         """Send commands to the node in use; the first error in the replies is raised."""

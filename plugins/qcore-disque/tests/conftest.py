@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import redis
 
+import qcore_disque
 from qcore.conf import Conf
 from qcore_disque.broker import DisqueBroker
 
@@ -28,7 +29,8 @@ def open_broker() -> Iterator[Open]:
     def open_one(*nodes: str, queue: str = "", **settings: object) -> DisqueBroker:
         options = {"disque_nodes": list(nodes), **settings}
         name = queue or f"disque-{secrets.token_hex(6)}"
-        opened.append(DisqueBroker(Conf.from_dict(options), name))
+        conf = Conf.from_dict(options, settings=qcore_disque.qcore_settings())
+        opened.append(DisqueBroker(conf, name))
         return opened[-1]
 
     yield open_one

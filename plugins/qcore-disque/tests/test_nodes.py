@@ -115,7 +115,7 @@ def test_a_silent_node_costs_a_web_request_little(
 def test_a_node_that_is_leaving_its_cluster(
     pair: list[DisqueServer], open_broker: Open
 ) -> None:
-    """It takes nothing new, it keeps nobody waiting, and no caller notices."""
+    """It takes nothing new and keeps nobody waiting, though it never says LEAVING to who sends."""
     ask(pair[0], "CLUSTER", "LEAVING", "yes")
     for _ in range(4):  # in every order of the nodes, sooner or later
         broker = open_broker(*(node.address for node in pair))
@@ -123,14 +123,15 @@ def test_a_node_that_is_leaving_its_cluster(
         broker.enqueue_many([b"newer", b"newest"])
         assert ask(pair[0], "QLEN", broker.queue) == 0
         assert len(broker.dequeue(10, wait=5)) == 3
-        assert address_in_use(broker) == pair[1].address
 
 
 def test_all_nodes_are_leaving(disque_server: DisqueServer, open_broker: Open) -> None:
     broker = open_broker(disque_server.address)
     ask(disque_server, "CLUSTER", "LEAVING", "yes")
     try:
-        with pytest.raises(BrokerUnavailable, match="leaving its cluster"):
+        with pytest.raises(
+            BrokerUnavailable, match=r"CLUSTER FORGET.*disque_replicate"
+        ):
             broker.enqueue(b"package")
         with pytest.raises(BrokerUnavailable, match="leaving its cluster"):
             broker.dequeue(wait=0.5)

@@ -25,7 +25,7 @@ def addjob(node: Node, client: Client, words: list[bytes]) -> Reply:
     number(timeout, "ERR timeout is not an integer or out of range", None)
     number(timeout, "ERR timeout is negative")
     given = Words(options)
-    replicate = 1
+    replicate = min(3, node.cluster_size)
     delay, retry, ttl, maxlen = 0, DEFAULT_RETRY, DEFAULT_TTL, None
     for word in given:
         if word == "REPLICATE":
@@ -52,18 +52,21 @@ def addjob(node: Node, client: Client, words: list[bytes]) -> Reply:
 
 def _refuse_job(node: Node, queue: bytes, replicate: int, maxlen: int | None) -> None:
     place = node.store.queues.get(queue)
-    if node.is_leaving:
-        raise Refusal(LEAVING)
-    if node.max_memory and node.store.used_memory > node.max_memory:
-        raise Refusal("OOM command not allowed when used memory > 'maxmemory'.")
+    refuse_when_full(node)
     if place and place.paused_in:
         raise Refusal("PAUSED Queue paused in input, try later")
     if place and maxlen is not None and place.length >= maxlen:
         raise Refusal("MAXLEN Queue is already longer than the specified MAXLEN count")
-    if replicate > 1:
+    # a node that leaves keeps no copy itself
+    if replicate > node.reachable - node.is_leaving:
         raise Refusal(
             "NOREPL Not enough reachable nodes for the requested replication level"
         )
+
+
+def refuse_when_full(node: Node) -> None:
+    if node.max_memory and node.store.used_memory > node.max_memory:
+        raise Refusal("OOM command not allowed when used memory > 'maxmemory'.")
 
 
 async def getjob(node: Node, client: Client, words: list[bytes]) -> Reply:
@@ -124,6 +127,7 @@ def ackjob(node: Node, client: Client, words: list[bytes]) -> Reply:
 
 
 def nack(node: Node, client: Client, words: list[bytes]) -> Reply:
+    refuse_when_full(node)
     check_ids(words)
     return sum(node.store.give_back(id, nack=True) for id in words)
 

@@ -94,6 +94,7 @@ class Node:
         self.settings = settings
         self.id = _node_id(settings.folder / "node-id")
         self.password = settings.password.encode()
+        self.cluster_size = self.reachable = 1  # nodes, this one included
         self.max_memory = 0  # bytes; 0: no limit
         self.is_leaving = False
         self.clients: list[Client] = []
@@ -115,7 +116,7 @@ class Node:
     async def _attend(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        client = Client(writer, is_known=not self.password)
+        client = Client(writer, is_known=False)
         self.clients.append(client)
         work = asyncio.create_task(self._work(client))
         try:

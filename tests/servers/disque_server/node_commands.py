@@ -73,10 +73,8 @@ def config(node: Node, client: Client, words: list[bytes]) -> Reply:
         return [word for pair in found for word in pair]
     if verb.upper() == b"SET" and len(rest) == 2:
         if name == "requirepass":
-            # Whoever is connected has to log in from now on.
+            # who has logged in stays so, by the password that there was
             node.password = rest[1]
-            for one in node.clients:
-                one.is_known = False
         elif name == "maxmemory" and rest[1].isdigit():
             node.max_memory = int(rest[1])
         else:
@@ -86,10 +84,17 @@ def config(node: Node, client: Client, words: list[bytes]) -> Reply:
 
 
 def cluster(node: Node, client: Client, words: list[bytes]) -> Reply:
-    """Only leaving can be asked of a node that is alone."""
+    """Only leaving can be asked of a node that is alone, and two things of this server.
+
+    ``CLUSTER PRETEND 3 2`` makes it refuse as a node does that knows three nodes, of which
+    two are reachable.
+    """
     verb, *rest = (word.upper() for word in words)
     if verb == b"LEAVING" and rest in ([b"YES"], [b"NO"]):
         node.is_leaving = rest == [b"YES"]
+        return OK
+    if verb == b"PRETEND" and len(rest) == 2:
+        node.cluster_size, node.reachable = map(int, rest)
         return OK
     raise Refusal("ERR this test server is no cluster: CLUSTER LEAVING yes|no")
 

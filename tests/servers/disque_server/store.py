@@ -46,7 +46,8 @@ class Store:
         self._last_ns = max(self._last_ns + 1, now * 1_000_000)
         job = Job(
             new_id(self._node_id, ttl, retry), queue, body, self._last_ns, delay, retry,
-            ttl, now + ttl * 1000, now + delay * 1000,
+            # the end is reckoned in whole seconds, and so comes early
+            ttl, (now // 1000 + ttl) * 1000, now + delay * 1000,
         )  # fmt: skip
         if self._journal:
             self._journal.added(job)
