@@ -45,18 +45,36 @@ class PrintableFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Make a record printable, in place."""
-        try:
-            message = record.getMessage()
-        except Exception:  # noqa: BLE001 - the handler tells of it, as always
-            return True
-        if not message.isprintable():
-            record.msg, record.args = printable(message), None
+        if not _is_plain(record):
+            try:
+                message = record.getMessage()
+            except Exception:  # noqa: BLE001 - the handler tells of it, as always
+                return True
+            if not message.isprintable():
+                record.msg, record.args = printable(message), None
         if record.exc_info and not record.exc_text:
             trace = _plain.formatException(record.exc_info)
             shown = printable_lines(trace)
             if shown != trace:
                 record.exc_text = shown  # which formatters then use
         return True
+
+
+def _is_plain(record: logging.LogRecord) -> bool:
+    """Whether a record is printable beyond doubt: the line of a task is told for each."""
+    args = record.args
+    if type(record.msg) is not str or not record.msg.isprintable():
+        return False
+    if type(args) is not tuple:
+        return not args
+    for arg in args:
+        kind = type(arg)
+        if kind is str:
+            if not arg.isprintable():
+                return False
+        elif kind is not int and kind is not float:
+            return False
+    return True
 
 
 _filter = PrintableFilter()

@@ -7,6 +7,7 @@ function of the database does inside is not seen, nor what goes past Django's cu
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 #: How a statement begins that does, on PostgreSQL, MariaDB, MySQL or SQLite.
@@ -40,25 +41,35 @@ _CALLS = (
 )
 #: Characters of a statement that tell how it begins.
 _HEAD = 120
+#: Characters of a statement whose answer is remembered.
+_SHORT = 2000
 
 
 def changes_session(sql: Any) -> bool:
     """Return whether a statement, or one of several, changes the session.
 
-    It is asked for each statement of a task, so it looks at little: a microsecond. In
-    doubt it says yes; then the next task connects anew.
+    It is asked for each statement of a task. In doubt it says yes; then the next task
+    connects anew.
 
     Args:
         sql: text, or what the driver composes of parts.
     """
     if not isinstance(sql, str):
         return _composed(repr(sql).lower())
+    # the same few statements come again and again; long ones are not worth their memory
+    return _known(sql) if len(sql) < _SHORT else _looked_at(sql)
+
+
+def _looked_at(sql: str) -> bool:
     text = sql.lower()
     if any(call in text for call in _CALLS):
         return True
     if ";" in text:
         return any(_begins_so(part) for part in text.split(";"))
     return _begins_so(text)
+
+
+_known = functools.lru_cache(maxsize=512)(_looked_at)
 
 
 def _begins_so(text: str) -> bool:
