@@ -94,15 +94,18 @@ def _clock(who: str, seen: Snapshot) -> Iterator[Finding]:
 
 def _quarantine() -> Iterator[Finding]:
     from ..models import Quarantine
+    from ..models.quarantine import DROPPED
 
-    kept = Quarantine.objects.count()
+    packages = Quarantine.objects.exclude(reason=DROPPED)
+    kept, dropped = packages.count(), Quarantine.dropped()
     if not kept:
         yield ok("no package is in quarantine")
         return
-    last = Quarantine.objects.latest("at", "id")
+    last = packages.latest("at", "id")
+    older = f"; {number(dropped)} older ones were dropped" if dropped else ""
     yield warning(
         f"{number(kept)} packages are in quarantine; the last at {last.at:%Y-%m-%d %H:%M}"
-        f" UTC: {last.reason}",
+        f" UTC: {last.reason}{older}",
         "Look at them: qcore quarantine list, or Quarantined packages in the admin."
         " Then delete them, or sign those anew that are yours: qcore quarantine resign",
     )

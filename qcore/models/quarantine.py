@@ -13,6 +13,12 @@ from ..fields import BodyField, WordField
 KEPT = 2 * 1024 * 1024
 #: Bytes that people are shown.
 SHOWN = 64
+#: Packages that the table keeps, the newest ones; and their bytes together. Somebody who
+#: can write to a queue could fill the disk otherwise.
+MOST = 1000
+MOST_BYTES = 32 * 1024 * 1024
+#: The reason of the row that says how many there were before those.
+DROPPED = "Dropped"
 
 
 class Quarantine(models.Model):
@@ -36,6 +42,16 @@ class Quarantine(models.Model):
 
     def __str__(self) -> str:
         return f"{self.reason}, {self.size} bytes, from {self.queue}"
+
+    @classmethod
+    def dropped(cls) -> int:
+        """Return how many packages have given way to newer ones."""
+        return sum(row.count_dropped() for row in cls.objects.filter(reason=DROPPED))
+
+    def count_dropped(self) -> int:
+        """Return how many packages this row stands for, of the reason ``DROPPED``."""
+        number = self.detail.partition(" ")[0]
+        return int(number) if number.isdigit() else 0
 
     def first_bytes(self) -> str:
         """Return the beginning of the package, printable."""

@@ -12,9 +12,8 @@ from django.db import connections, router, transaction
 from django.db.utils import Error, OperationalError
 
 from ..models import Quarantine, Task
-from ..models.quarantine import KEPT
+from .aside import Aside
 from .base import ResultStore
-from .content import storable
 from .failures import class_of
 from .probe import probe
 from .pruning import Pruner
@@ -50,6 +49,7 @@ class OrmStore(ResultStore):
         super().__init__(conf)
         self.database = router.db_for_write(Task)
         self._upsert: Upsert | None = None
+        self._aside = Aside(Quarantine.objects.using(router.db_for_write(Quarantine)))
         self._prune = Pruner(self._tasks, conf.save_limit, conf.save_limit_per)
 
     @property
@@ -109,13 +109,7 @@ class OrmStore(ResultStore):
 
     def quarantine(self, queue: str, package: bytes, reason: str, detail: str) -> None:
         with self._errors("quarantine a package"):
-            Quarantine.objects.using(router.db_for_write(Quarantine)).create(
-                queue=clip(queue, 255),
-                reason=reason,
-                detail=storable(detail),
-                size=len(package),
-                package=package[:KEPT],
-            )
+            self._aside.put(queue, package, reason, detail)
 
     def collate(self, group: str, count: int) -> bool:
         elements = self._labelled(group).filter(iter_index__isnull=False)
