@@ -36,7 +36,7 @@ def judge(
     ]
     found: Outcomes = {}
     for run, file in runs:
-        output, _ = run.communicate(timeout=300)
+        output, _ = run.communicate(timeout=500)
         assert run.returncode in {0, pytest.ExitCode.TESTS_FAILED}, output
         _collect(reports / file, found)
     return found

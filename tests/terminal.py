@@ -12,9 +12,10 @@ import signal
 import struct
 import subprocess
 import termios
-import time
 from pathlib import Path
 from typing import Self
+
+from qcore.testing.speed import Patience
 
 
 class Terminal:
@@ -52,9 +53,9 @@ class Terminal:
 
     def wait_for(self, text: str, seconds: float = 20) -> None:
         """Read until ``text`` has been drawn."""
-        deadline = time.monotonic() + seconds
+        deadline = Patience(seconds)
         while text not in self.drawn:
-            assert time.monotonic() < deadline, f"no {text!r} in {self.drawn[-2000:]!r}"
+            assert not deadline.is_over(), f"no {text!r} in {self.drawn[-2000:]!r}"
             self._read(0.2)
 
     @property
@@ -72,9 +73,9 @@ class Terminal:
 
     def end(self, seconds: float = 20) -> int:
         """Read until the program has ended and return its exit code."""
-        deadline = time.monotonic() + seconds
+        deadline = Patience(seconds)
         while self.process.poll() is None:
-            assert time.monotonic() < deadline, "it does not end"
+            assert not deadline.is_over(), "it does not end"
             self._read(0.1)
         self._read(0.1)
         return self.process.returncode

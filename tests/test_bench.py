@@ -21,7 +21,7 @@ def bench(*words: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, str(BENCH), *words],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=280,
         check=False,
     )
 
@@ -91,7 +91,9 @@ def test_a_turn_of_qcore_loses_nothing_and_has_its_figures():
 def test_each_step_of_a_task_is_counted_in_two_forks(tmp_path):
     """valgrind, which does the counting, is not needed for that."""
     module = BENCH.with_name("instructions.py")
-    subprocess.run([sys.executable, str(module), str(tmp_path)], timeout=60, check=True)
+    subprocess.run(
+        [sys.executable, str(module), str(tmp_path)], timeout=280, check=True
+    )
     lines = (tmp_path / "forks").read_text().splitlines()
     steps = [line.split("\t") for line in lines]
     assert [step[0] for step in steps if step[1] == "build"] == ["caller"]

@@ -64,7 +64,7 @@ LOOK = """
 import django
 django.setup()
 from qcore.tasks import fetch
-task = fetch({id!r}, wait=30_000)
+task = fetch({id!r}, wait=60_000)
 print(task.success, task.attempt_count)
 print(task.result)
 """

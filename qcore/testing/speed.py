@@ -45,6 +45,11 @@ def stretched(seconds: float) -> float:
     return seconds * slowness()
 
 
+def in_time(spent: float, bound: float) -> bool:
+    """Whether something took less than ``bound`` seconds, of a calm machine."""
+    return spent < bound or spent < stretched(bound)
+
+
 class Patience:
     """A time-out in seconds of a calm machine.
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from cli_project import clean_environment, write_project
+
+from qcore.testing.speed import Patience
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -27,7 +28,7 @@ def qcore() -> Run:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=280,
             check=False,
         )
 
@@ -72,9 +73,9 @@ def live_project(project: Path) -> Iterator[Path]:
 
 def _await_status(project: Path, process: subprocess.Popen[bytes]) -> None:
     """Return when both workers can be seen idle; the look itself takes a while."""
-    deadline = time.monotonic() + 30
+    deadline = Patience(30)
     words = [sys.executable, "-m", "qcore", "monitor", "--run-once"]
-    while time.monotonic() < deadline and process.poll() is None:
+    while not deadline.is_over() and process.poll() is None:
         seen = subprocess.run(
             words,
             cwd=project,

@@ -13,6 +13,8 @@ from cli_project import clean_environment
 from json_schemas import validate
 from terminal import Terminal
 
+from qcore.testing.speed import Patience
+
 pytest.importorskip("qcore_orm")
 
 WORDS = [sys.executable, "-m", "qcore", "demo", "--workers", "2"]
@@ -58,7 +60,7 @@ def test_every_kind_ends_as_it_should_and_nothing_is_left(folder):
         env=env,
         capture_output=True,
         text=True,
-        timeout=80,
+        timeout=280,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -86,7 +88,7 @@ def test_in_a_pipe_it_goes_line_by_line(folder):
         env=env,
         capture_output=True,
         text=True,
-        timeout=80,
+        timeout=280,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -117,9 +119,9 @@ def test_killed_it_leaves_no_process(folder):
         assert len(left_running(folder)) >= 3
         terminal.process.kill()
         assert terminal.end() == -signal.SIGKILL
-    deadline = time.monotonic() + 10
+    deadline = Patience(10)
     while left_running(folder):
-        assert time.monotonic() < deadline, left_running(folder)
+        assert not deadline.is_over(), left_running(folder)
         time.sleep(0.1)
 
 
@@ -132,7 +134,7 @@ def test_what_has_not_ended_in_time_is_told(folder):
         env=env,
         capture_output=True,
         text=True,
-        timeout=80,
+        timeout=280,
         check=False,
     )
     assert done.returncode == 1, done.stdout + done.stderr

@@ -95,7 +95,7 @@ def test_what_is_written_passes_its_tests(tmp_path, kind, words):
         env=clean_environment(PYTHONPATH=str(folder)),
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=280,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -27,7 +27,7 @@ NOTING = {"broker_class": "chores.brokers.NotingBroker"}
 def test_a_cluster_works_with_a_custom_class(start, custom_class):
     cluster = start(queue="custom", broker_class=custom_class, workers=1)
     task_id = async_task("os.getpid", cluster="custom")
-    assert result(task_id, wait=10_000) in cluster.workers
+    assert result(task_id, wait=60_000) in cluster.workers
     cluster.wait_for(lambda: cluster.snapshot)
     assert cluster.snapshot.broker == "of our own making"
 
@@ -41,7 +41,7 @@ def test_a_cluster_asks_for_so_many_per_call(start, ledger, bulk):
     queue = f"bulk-{bulk}"
     start(queue=queue, bulk=bulk, queue_limit=50, **NOTING)
     joined = async_iter("chores.kind.echo", list(range(40)), cluster=queue)
-    assert result(joined, wait=20_000) == list(range(40))
+    assert result(joined, wait=60_000) == list(range(40))
     limits = {int(entry.event) for entry in ledger.entries(f"asked on {queue}")}
     assert limits == {bulk}
 
@@ -56,7 +56,7 @@ def test_bulk_by_default(start, ledger):
     assert current.conf.bulk == Conf().bulk == 1
     start(queue="bulk", workers=1, queue_limit=4, **NOTING)
     joined = async_iter("chores.kind.echo", list(range(400)), cluster="bulk")
-    assert result(joined, wait=20_000) == list(range(400))
+    assert result(joined, wait=60_000) == list(range(400))
     limits = {int(entry.event) for entry in ledger.entries("asked on bulk")}
     assert max(limits) <= 1 + 4, "workers and queue_limit"
 
@@ -106,7 +106,7 @@ def test_the_queue_is_in_a_database_of_its_own(start, settings, tmp_path):
     with another_database(path), override_settings(Q_CLUSTER=own):
         task_id = async_task("os.getpid")
         assert current.broker().database == "queue"
-        assert result(task_id, wait=30_000) in cluster.workers, cluster.log
+        assert result(task_id, wait=60_000) in cluster.workers, cluster.log
         cluster.wait_idle()
         current.close()
     assert Success.objects.using("default").filter(id=task_id).exists()

@@ -22,14 +22,14 @@ def cluster_with(start, queue, **conf):
 def test_tasks_are_imported_once_and_one_that_cannot_be_stops_nobody(start):
     cluster = cluster_with(start, "preloading", max_attempts=1)
     task_id = async_task("chores.preloaded.tasks.imported_in", cluster="preloading")
-    imported_in, ran_in = result(task_id, wait=10_000)
+    imported_in, ran_in = result(task_id, wait=60_000)
     assert imported_in == cluster.sentinel
     assert [ran_in] == cluster.workers
 
     told = "chores.unloadable.tasks cannot be imported, so its tasks will fail"
     assert told in cluster.log
     task_id = async_task("chores.unloadable.tasks.nothing", cluster="preloading")
-    failed = fetch(task_id, wait=10_000)
+    failed = fetch(task_id, wait=60_000)
     assert not failed.success
     assert "not here" in failed.result
 
@@ -38,6 +38,6 @@ def test_tasks_are_imported_once_and_one_that_cannot_be_stops_nobody(start):
 def test_tasks_are_imported_where_they_run(start):
     cluster = cluster_with(start, "lazy", preload=False)
     task_id = async_task("chores.preloaded.tasks.imported_in", cluster="lazy")
-    imported_in, ran_in = result(task_id, wait=10_000)
+    imported_in, ran_in = result(task_id, wait=60_000)
     assert imported_in == ran_in
     assert "cannot be imported" not in cluster.log

@@ -29,7 +29,7 @@ def test_a_name_on_the_command_line_selects_queue_and_settings(start):
     cluster = start(queue="slow", ALT_CLUSTERS=ALTERNATIVES, timeout=20, grace=0.2)
     assert len(cluster.workers) == 1
     task_id = async_task("chores.kind.doze", 20, cluster="slow")
-    assert fetch(task_id, wait=10_000).outcome == "timeout"
+    assert fetch(task_id, wait=60_000).outcome == "timeout"
 
 
 @sentence("cluster_name", "The variable Q_CLUSTER_NAME overrides it.")
@@ -45,7 +45,7 @@ def test_a_variable_selects_queue_and_settings(start):
         grace=0.2,
     )
     task_id = async_task("chores.kind.doze", 20, cluster="slow")
-    assert fetch(task_id, wait=10_000).outcome == "timeout"
+    assert fetch(task_id, wait=60_000).outcome == "timeout"
     assert cluster.wait_for(lambda: cluster.snapshot).queue == "slow"
 
 
@@ -56,7 +56,7 @@ def test_a_setting_names_the_queue(start, settings):
         cluster = start(workers=1)
         task_id = async_task("os.getpid")
         assert current.broker().queue == "fixed"
-        assert result(task_id, wait=10_000) in cluster.workers
+        assert result(task_id, wait=60_000) in cluster.workers
     assert fetch(task_id).cluster == "fixed"
 
 
@@ -65,7 +65,7 @@ def test_clusters_of_other_queues_leave_a_task_alone(start):
     start(queue="right", workers=1)
     waiting = async_task("os.getpid", cluster="nobody's")
     done = [async_task("os.getpid", cluster=queue) for queue in ("left", "right")]
-    pids = [result(one, wait=10_000) for one in done]
+    pids = [result(one, wait=60_000) for one in done]
     assert pids[0] != pids[1]
     assert fetch(waiting) is None
     assert queue_size(current.broker("nobody's")) == 1
@@ -80,6 +80,6 @@ def test_the_level_of_the_log(start, level, told):
     cluster = start(queue=queue, log_level=level, workers=1)
     task_id = async_task("chores.kind.echo", 1, cluster=queue)
     failing = async_task("chores.kind.fail", cluster=queue, ack_failure=True)
-    assert fetch(failing, wait=10_000) is not None
+    assert fetch(failing, wait=60_000) is not None
     cluster.wait_for(lambda: failing in cluster.log, 5, "the failure is in the log")
     assert (f"id={task_id}" in cluster.log) is told

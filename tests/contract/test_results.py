@@ -110,11 +110,11 @@ def test_results_and_status_go_to_the_cache_of_the_setting(
     cluster = start(queue="cached", **cached_project)
     task_id = async_task("chores.kind.echo", 7, cluster="cached", group=key)
     own = async_task("chores.kind.echo", 8, cluster="cached", cached=False)
-    assert result(task_id, wait=10_000) == 7, "no keyword is needed"
+    assert result(task_id, wait=60_000) == 7, "no keyword is needed"
     assert result_cached(task_id) == 7
     assert (count_group(key), result_group(key)) == (1, [7])
     assert fetch(task_id, cached=False) is None, "it is not in the database"
-    assert result(own, wait=10_000, cached=False) == 8, "a task's own say wins"
+    assert result(own, wait=60_000, cached=False) == 8, "a task's own say wins"
     assert fetch(own) is None
     assert delete(task_id)
     assert fetch(task_id) is None
@@ -129,9 +129,9 @@ def test_a_number_is_how_long_the_cache_keeps_them(start, cached_project, settin
     cluster = start(queue="brief", **cached_project)
     task_id = async_task("chores.kind.echo", 7, cluster="brief")
     longer = async_task("chores.kind.echo", 8, cluster="brief", cached=60)
-    assert result(task_id, wait=10_000) == 7
+    assert result(task_id, wait=60_000) == 7
     cluster.wait_for(lambda: fetch(task_id) is None, 10, "it is forgotten")
-    assert result(longer, wait=10_000) == 8
+    assert result(longer, wait=60_000) == 8
 
 
 @sentence("cache", "For some brokers, you will need to set up the Django")

@@ -26,7 +26,7 @@ def test_without_a_scheduler_nothing_is_sent_until_a_cluster_has_one(
     without = start(queue="timed", scheduler=False)
     # longer than a scheduler needs to see what is due
     napping = async_task("chores.kind.nap", f"{key} nap", 2.0, cluster="timed")
-    assert result(napping, wait=10_000) == f"{key} nap"
+    assert result(napping, wait=60_000) == f"{key} nap"
     assert ledger.entries(key) == []
     without.stop()
     start(queue="timed")

@@ -35,7 +35,7 @@ def test_projects_of_two_names_share_a_broker(start, settings):
     with override_settings(Q_CLUSTER={**settings.Q_CLUSTER, "name": "bookshop"}):
         theirs = async_task("os.getpid")
         assert current.broker().queue == "bookshop"
-        assert result(theirs, wait=10_000) in cluster.workers
+        assert result(theirs, wait=60_000) in cluster.workers
         cluster.wait_idle()
     assert result(ours) is None
     assert current.broker().queue == "tests"
@@ -103,7 +103,7 @@ def imported(path):
 def test_a_worker_is_replaced_after_so_many_tasks(start):
     start(queue="recycle", workers=1, recycle=3)
     group = async_iter("os.getpid", [()] * 8, cluster="recycle")
-    pids = result(group, wait=20_000)
+    pids = result(group, wait=60_000)
     runs = sorted(len(list(run)) for _, run in itertools.groupby(sorted(pids)))
     assert runs == [2, 3, 3]
 

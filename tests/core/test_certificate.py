@@ -67,7 +67,7 @@ def certify(folder: Path, *words: str) -> tuple[subprocess.CompletedProcess[str]
         env=clean_environment(),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=280,
         check=False,
     )
     path = folder / "certificate.json"

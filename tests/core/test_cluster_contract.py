@@ -21,8 +21,8 @@ BROKEN = [
     if isinstance(kind, type) and issubclass(kind, live.Sound) and kind.caught_by
 ]
 
-# The runs have 300 seconds: their clusters share the processors with other tests.
-pytestmark = [pytest.mark.once, pytest.mark.timeout(400)]
+# The runs have 500 seconds: their clusters share the processors with other tests.
+pytestmark = [pytest.mark.once, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

@@ -36,7 +36,7 @@ def test_all_of_it_on_another_database(request: pytest.FixtureRequest, database:
         cwd=HERE.parents[1],
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=280,
         check=False,
     )
     assert run.returncode == 0, run.stdout[-5000:] + run.stderr[-2000:]

@@ -64,7 +64,7 @@ def start(code: str, database: Path) -> subprocess.Popen[str]:
 @pytest.mark.fault("F2")
 def test_ten_clusters_send_two_hundred_slots_once(sqlite_file: Path):
     prepared = start(PREPARE, sqlite_file)
-    prepared.communicate(timeout=60)
+    prepared.communicate(timeout=280)
     assert prepared.returncode == 0
     clusters = [start(TICK, sqlite_file) for _ in range(10)]
     for cluster in clusters:
@@ -72,7 +72,7 @@ def test_ten_clusters_send_two_hundred_slots_once(sqlite_file: Path):
     for cluster in clusters:
         cluster.stdin.write("go\n")
         cluster.stdin.flush()
-    outputs = [cluster.communicate(timeout=60)[0] for cluster in clusters]
+    outputs = [cluster.communicate(timeout=280)[0] for cluster in clusters]
     assert [cluster.returncode for cluster in clusters] == [0] * 10
     sent = [line for output in outputs for line in output.split()]
     assert len(sent) == len(set(sent)) == 200

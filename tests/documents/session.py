@@ -16,6 +16,8 @@ from typing import Any
 
 import django
 
+from qcore.testing.speed import Patience
+
 #: Seconds that the cluster has to say that it runs.
 START = 60.0
 
@@ -45,9 +47,9 @@ def main(path: str) -> int:
 def await_cluster() -> None:
     from qcore.status import snapshots
 
-    deadline = time.monotonic() + START
+    deadline = Patience(START)
     while not any(snapshot.state == "running" for snapshot in snapshots()):
-        if time.monotonic() > deadline:
+        if deadline.is_over():
             raise SystemExit("no cluster is running")
         time.sleep(0.05)
 

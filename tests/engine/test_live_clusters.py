@@ -6,6 +6,7 @@ import itertools
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ from qcore.tasks import (
     result_group,
     schedule,
 )
+from qcore.testing.speed import in_time, stretched
 
 
 @pytest.fixture(scope="module")
@@ -35,12 +37,12 @@ def cluster(_start):
 
 def test_a_task_for_another_queue_waits_for_its_cluster(cluster, start, ledger, key):
     task_id = async_task("chores.kind.record", key, cluster="heavy")
-    assert result(async_task("chores.kind.echo", 1), wait=10_000) == 1
+    assert result(async_task("chores.kind.echo", 1), wait=60_000) == 1
     assert ledger.entries(key) == []
     assert queue_size(current.broker("heavy")) == 1
     start(queue="heavy")
     ledger.wait(key, "ran")
-    assert result(task_id, wait=10_000) is None
+    assert result(task_id, wait=60_000) is None
 
 
 @pytest.mark.fault("F1")
@@ -52,7 +54,7 @@ def test_two_clusters_share_one_queue(start, ledger, key):
         async_task("chores.kind.nap", f"{key} {n}", 0.02, cluster="shared")
         for n in range(40)
     ]
-    assert [result(id, wait=20_000) for id in ids] == [f"{key} {n}" for n in range(40)]
+    assert [result(id, wait=60_000) for id in ids] == [f"{key} {n}" for n in range(40)]
     ledger.wait(f"{key} slot", "ran")
     for cluster in both:
         cluster.wait_idle()
@@ -70,7 +72,7 @@ def test_a_schedule_fires_within_a_second_or_so(cluster, ledger, key):
 
 
 def test_the_status_shows_what_runs(cluster, ledger, key):
-    task_id = async_task("chores.kind.nap", key, 1.0, task_name=key[:40])
+    task_id = async_task("chores.kind.nap", key, stretched(1.0), task_name=key[:40])
     (began,) = ledger.wait(key, "began")
     worker = cluster.wait_for(
         lambda: next(
@@ -80,7 +82,7 @@ def test_the_status_shows_what_runs(cluster, ledger, key):
     )
     assert (worker.state, worker.func) == ("busy", "chores.kind.nap")
     assert (worker.pid, worker.task_name) == (began.pid, key[:40])
-    assert 0 < worker.seconds < 1.5
+    assert 0 < worker.seconds < time.monotonic() - began.at + 0.1
     snapshot = cluster.snapshot
     assert snapshot.state == "running"
     assert snapshot.sentinel_pid == cluster.sentinel
@@ -128,7 +130,7 @@ def test_workers_that_are_recycled_after_each_task_lose_nothing(start, ledger, k
     cluster = start(queue="recycled", recycle=1)
     for _ in range(2):  # by then every thread of the dispatcher has its connection
         warm = async_iter("chores.kind.echo", list(range(10)), cluster="recycled")
-        assert result(warm, wait=20_000) == list(range(10))
+        assert result(warm, wait=60_000) == list(range(10))
     before = descriptors(cluster)
     group = async_iter(
         "chores.kind.record", [(key, n) for n in range(200)], cluster="recycled"
@@ -137,7 +139,7 @@ def test_workers_that_are_recycled_after_each_task_lose_nothing(start, ledger, k
     entries = ledger.entries(key)
     assert len(entries) == len({entry.pid for entry in entries}) == 200
     gaps = [b.at - a.at for a, b in itertools.pairwise(entries)]
-    assert max(gaps) < 1
+    assert in_time(max(gaps), 1)
     cluster.wait_for(cluster.is_complete)
     wait_for(
         lambda: cluster.is_complete() and descriptors(cluster) <= before,
@@ -151,7 +153,7 @@ def test_workers_that_are_recycled_after_each_task_lose_nothing(start, ledger, k
 def test_a_worker_over_max_rss_is_replaced(start, key):
     cluster = start(queue="rss", max_rss=150_000, workers=1)
     group = async_iter("chores.rude.grow", [1, 200, 1], cluster="rss")
-    small, large, after = result(group, wait=20_000)
+    small, large, after = result(group, wait=60_000)
     assert small == large != after
     assert "retires" in cluster.log
 
@@ -160,7 +162,7 @@ def test_a_worker_over_max_rss_is_replaced(start, key):
 def test_tasks_that_leak_are_moved_to_new_workers_and_none_is_lost(start, ledger, key):
     cluster = start(queue="leaky", max_rss=150_000, workers=1)
     group = async_iter("chores.rude.grow", [40] * 12, cluster="leaky")
-    pids = result(group, wait=40_000)
+    pids = result(group, wait=60_000)
     assert len(pids) == 12
     assert 3 <= len(set(pids)) < 12, "some tasks to a worker, and more than one of them"
     assert cluster.log.count("retires") >= 2
@@ -175,7 +177,7 @@ def test_a_queue_that_fails_slowly_does_not_hold_up_another(start, ledger, key):
         async_task("chores.kind.fail_slowly", f"{key} {number}", 1.0, cluster="slow")
     ledger.wait(f"{key} 0", "began")
     ids = [async_task("chores.kind.echo", n, cluster="fast") for n in range(20)]
-    assert [result(id, wait=20_000) for id in ids] == list(range(20))
+    assert [result(id, wait=60_000) for id in ids] == list(range(20))
     assert queue_size(current.broker("slow")) > 0
     current.broker("slow").purge_queue()
 
@@ -185,7 +187,7 @@ def test_each_worker_is_bound_to_its_processors(start):
     processors = sorted(os.sched_getaffinity(0))
     start(queue="bound", cpu_affinity=1, workers=2)
     group = async_iter("chores.kind.processors", [()] * 4, cluster="bound")
-    bound = {pid: own for pid, *own in result(group, wait=20_000)}
+    bound = {pid: own for pid, *own in result(group, wait=60_000)}
     wanted = [processors_of(index, 1, processors) for index in range(2)]
     assert sorted(bound.values()) == sorted(wanted)
 
@@ -201,15 +203,15 @@ def test_cached_results(start, tmp_path, key):
         current.reset()
         cluster = start(queue="cached", django={"CACHES": caches})
         task_id = async_task("chores.kind.add", 2, 3, cached=True, cluster="cached")
-        assert result(task_id, wait=10_000, cached=True) == 5
+        assert result(task_id, wait=60_000, cached=True) == 5
         assert result(task_id) is None, "it is not in the database"
         for number in range(3):
             async_task(
                 "chores.kind.echo", number, cached=60, group=key, cluster="cached"
             )
-        assert sorted(result_group(key, wait=10_000, count=3, cached=True)) == [0, 1, 2]
+        assert sorted(result_group(key, wait=60_000, count=3, cached=True)) == [0, 1, 2]
         joined = async_iter("chores.kind.echo", [1, 2], cached=True, cluster="cached")
-        assert result(joined, wait=10_000, cached=True) == [1, 2]
+        assert result(joined, wait=60_000, cached=True) == [1, 2]
         # such a cache is shared, so the status goes through it as well
         assert status.route() == "cache"
         assert cluster.wait_for(lambda: cluster.snapshot).queue == "cached"
@@ -219,6 +221,7 @@ def test_cached_results(start, tmp_path, key):
 
 OUTLIVED = """
 import sys
+import time
 from pathlib import Path
 
 import django
@@ -226,6 +229,7 @@ import django
 django.setup()
 from qcore.testing import LiveCluster
 from qcore.testing.database import connected, entry
+from qcore.testing.speed import in_time, stretched
 
 path = Path(sys.argv[1])
 with connected(path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import time
@@ -14,6 +15,7 @@ from qcore.current import current
 from qcore.processes import processes
 from qcore.tasks import async_task, fetch, result
 from qcore.testing.cluster import LiveCluster
+from qcore.testing.speed import in_time
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +42,9 @@ def test_a_killed_worker_is_noticed_at_once_and_its_task_runs_again(
     at = time.monotonic()
     cluster.kill_worker(first.pid)
     second = ledger.wait(key, "began", 2)[1]
-    assert second.at - at < 1, "noticed and dealt to somebody else within a second"
+    assert in_time(second.at - at, 1), (
+        "noticed and dealt to somebody else within a second"
+    )
     assert second.pid != first.pid
     record = wait_for(lambda: (r := fetch(task_id)) and r.success and r)
     assert record.attempt_count == 2
@@ -59,7 +63,7 @@ def test_killing_idle_workers_hangs_nobody(cluster, ledger, key):
         for _ in range(4):
             async_task("chores.kind.record", own)
         ran = ledger.wait(own, "ran", 4)
-        assert ran[-1].at - at < 2
+        assert in_time(ran[-1].at - at, 2)
 
 
 @pytest.mark.fault("A3")
@@ -120,7 +124,7 @@ def test_a_task_that_always_kills_is_given_up(cluster, ledger, key):
 @pytest.mark.fault("B3")
 def test_a_segmentation_fault_leaves_its_stack_in_the_log(cluster, ledger, key):
     task_id = async_task("chores.rude.segfault", key, max_attempts=1)
-    record = fetch(task_id, wait=10_000)
+    record = fetch(task_id, wait=60_000)
     assert record.outcome == "crash"
     assert "killed by SIGSEGV" in record.result
     assert "in segfault" in cluster.log
@@ -137,11 +141,11 @@ def test_a_segmentation_fault_leaves_its_stack_in_the_log(cluster, ledger, key):
 def test_a_task_that_nothing_stops_is_killed(cluster, ledger, key, rude):
     task_id = async_task(f"chores.rude.{rude}", key, timeout=0.3, max_attempts=1)
     (began,) = ledger.wait(key, "began")
-    record = fetch(task_id, wait=10_000)
+    record = fetch(task_id, wait=60_000)
     late = time.monotonic() - began.at - 0.3 - cluster.conf.grace
     assert record.outcome == "timeout"
     assert "did not end by itself" in record.result
-    assert late < 0.5
+    assert in_time(late, 0.5)
     assert not lives(began.pid)
 
 
@@ -151,7 +155,7 @@ def test_children_of_a_task_are_killed_with_it_at_a_timeout(cluster, ledger, key
         "chores.rude.have_stubborn_child", key, timeout=0.3, max_attempts=1
     )
     child = child_of(ledger, key)
-    assert fetch(task_id, wait=10_000).outcome == "timeout"
+    assert fetch(task_id, wait=60_000).outcome == "timeout"
     wait_for(lambda: not lives(child), 2, "end of the child")
 
 
@@ -180,7 +184,7 @@ def test_a_timeout_that_comes_as_the_task_ends(cluster):
         async_task("chores.kind.doze", 0.04 + number / 2000, timeout=0.05)
         for number in range(40)
     ]
-    records = [fetch(id, wait=20_000) for id in ids]
+    records = [fetch(id, wait=60_000) for id in ids]
     assert {record.outcome for record in records} == {"success", "timeout"}
     assert {record.attempt_count for record in records} == {1}
 
@@ -192,10 +196,10 @@ def test_a_kill_that_comes_late_hits_nobody_else(start, ledger, key):
     after = async_task("chores.kind.nap", f"{key} after", 0.5, cluster="limits")
     ledger.wait(key, "began")
     os.kill(cluster.sentinel, signal.SIGSTOP)
-    assert fetch(late, wait=10_000).success, "it has just made it"
+    assert fetch(late, wait=60_000).success, "it has just made it"
     time.sleep(0.1)  # a worker that is idle would begin the next one in this time
     os.kill(cluster.sentinel, signal.SIGCONT)
-    record = fetch(after, wait=10_000)
+    record = fetch(after, wait=60_000)
     assert (record.success, record.attempt_count) == (True, 1)
     assert len(ledger.entries(f"{key} after", "began")) == 1
 
@@ -209,7 +213,7 @@ def test_a_death_is_noticed_though_a_fork_of_the_worker_lives_on(start, ledger, 
     at = time.monotonic()
     cluster.kill_worker(first.pid)
     second = ledger.wait(key, "began", 2)[1]
-    assert second.at - at < 1
+    assert in_time(second.at - at, 1)
     assert lives(child)
     for process in cluster.survivors():
         if process.parent == 1 or process.pid == child:
@@ -219,7 +223,7 @@ def test_a_death_is_noticed_though_a_fork_of_the_worker_lives_on(start, ledger, 
 @pytest.mark.fault("B12")
 def test_a_task_may_use_processes_of_its_own(cluster):
     task_id = async_task("chores.kind.add_in_processes", 20)
-    assert result(task_id, wait=20_000) == 190
+    assert result(task_id, wait=60_000) == 190
 
 
 @pytest.mark.fault("A14")
@@ -231,11 +235,11 @@ def test_workers_that_die_in_their_start_are_replaced_ever_later(start, ledger, 
     try:
         task_id = async_task("chores.kind.record", key, cluster="dying")
         cluster.start(wait=False)
-        ledger.wait("dying", "born", 4)
-        time.sleep(0.5)
-        births = ledger.entries("dying", "born")
+        births = ledger.wait("dying", "born", 5)
         # two at once, then after 0.1, 0.2, 0.4 s and so on
-        assert len(births) <= 6
+        pauses = [b.at - a.at for a, b in itertools.pairwise(births)]
+        ever_later = enumerate(pauses[1:4])
+        assert all(pause >= 0.1 * 2**number for number, pause in ever_later)
         assert cluster.exit_code is None, "the sentinel stays"
         seen = cluster.wait_for(lambda: cluster.snapshot and cluster.snapshot.problem)
         assert seen == "workers die in their start: exit code 1; see the log"
@@ -250,6 +254,6 @@ def test_workers_that_die_in_their_start_are_replaced_ever_later(start, ledger, 
 @pytest.mark.fault("A2")
 def test_every_worker_is_there_afterwards_and_stops(cluster):
     cluster.wait_for(cluster.is_complete)
-    assert result(async_task("chores.kind.add", 1, 1), wait=10_000) == 2
+    assert result(async_task("chores.kind.add", 1, 1), wait=60_000) == 2
     assert "Traceback" not in cluster.log.replace("Fatal Python error", "")
     assert cluster.stop() == 0

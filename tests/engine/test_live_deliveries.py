@@ -17,6 +17,7 @@ from qcore.models import Quarantine
 from qcore.signing import Signer
 from qcore.tasks import async_iter, async_task, fetch, result
 from qcore.tasks.calls import build
+from qcore.testing.speed import in_time
 
 #: Seconds; the lease is not renewed, since a project that sets it wants it so.
 RETRY = 0.5
@@ -81,13 +82,13 @@ def test_the_settings_ack_failures_and_their_exception(start, ledger, key):
 def test_the_documented_example_of_retry(cluster, ledger, key):
     """Four workers, a task of 22 s, retry 5: called five times. Here a tenth of it."""
     task_id = async_task("chores.kind.nap", key, 2.2)
-    assert result(task_id, wait=10_000) == key
+    assert result(task_id, wait=60_000) == key
     cluster.wait_idle()
     began = ledger.wait(key, "began", 5)
     assert len(began) == 5
     assert len(ledger.wait(key, "ended", 5)) == 5
     gaps = [b.at - a.at for a, b in itertools.pairwise(began[:4])]
-    assert all(RETRY * 0.9 < gap < RETRY * 2 for gap in gaps)
+    assert all(gap > RETRY * 0.9 and in_time(gap, RETRY * 2) for gap in gaps)
     assert began[4].at >= ledger.entries(key, "ended")[0].at, "it had to wait"
 
 
@@ -100,8 +101,8 @@ def test_a_renewed_lease_runs_it_once(start, ledger, key):
         "chores.rude.hold_interpreter", f"{key} breathless", cluster="renewed",
         timeout=3 * RETRY, max_attempts=1,
     )  # fmt: skip
-    assert result(task_id, wait=10_000) == key
-    record = fetch(breathless, wait=10_000)
+    assert result(task_id, wait=60_000) == key
+    record = fetch(breathless, wait=60_000)
     assert (record.outcome, record.attempt_count) == ("timeout", 1)
     cluster.wait_idle()
     for own in (key, f"{key} breathless"):
@@ -197,4 +198,4 @@ def test_an_iter_is_joined_though_its_cluster_died_before_that(start, key):
         store_success(task, b"2" if task.iter_index == 0 else b"4")
     broker.release([delivery.receipt for delivery in deliveries])
     start(queue="torn")
-    assert result(group, wait=10_000) == [2, 4]
+    assert result(group, wait=60_000) == [2, 4]

@@ -59,7 +59,7 @@ def test_a_hook_that_kills_its_worker_is_tried_twice(cluster, ledger, key):
 def test_a_chain_runs_in_order(cluster, ledger, key):
     links = [("chores.kind.record", (key, number)) for number in range(4)]
     group = async_chain(links)
-    assert result_group(group, wait=10_000, count=4) == [0, 1, 2, 3]
+    assert result_group(group, wait=60_000, count=4) == [0, 1, 2, 3]
     moments = [entry.at for entry in ledger.entries(key)]
     assert moments == sorted(moments)
     assert len(moments) == 4
@@ -74,7 +74,7 @@ def test_a_chain_stops_at_a_failure(cluster, ledger, key):
             ("chores.kind.record", (key,)),
         ]
     )
-    records = fetch_group(group, wait=10_000, count=2)
+    records = fetch_group(group, wait=60_000, count=2)
     assert [record.success for record in records] == [True, False]
     cluster.wait_idle()
     assert len(ledger.entries(key)) == 1
@@ -100,19 +100,19 @@ def test_an_iter_keeps_the_order_of_its_arguments(cluster):
     joined = async_iter(
         "chores.kind.add_slowly", [(n, s) for n, (_, s) in enumerate(calls)]
     )
-    assert result(joined, wait=10_000) == [0, 1, 2, 3, 4]
+    assert result(joined, wait=60_000) == [0, 1, 2, 3, 4]
 
 
 def test_a_failure_in_an_iter_is_visible(cluster):
     joined = async_iter("chores.kind.fail_if_odd", [0, 1, 2])
-    record = fetch(joined, wait=10_000)
+    record = fetch(joined, wait=60_000)
     assert not record.success
     assert "ValueError: 1 is odd" in str(record.result)
 
 
 def test_an_iter_of_many_calls_joins_once(cluster):
     joined = async_iter("chores.kind.add", [(n, n) for n in range(200)])
-    assert result(joined, wait=20_000) == [2 * n for n in range(200)]
+    assert result(joined, wait=60_000) == [2 * n for n in range(200)]
     assert count_group(joined) == 1
 
 
@@ -120,6 +120,6 @@ def test_a_group_counts_its_tasks(cluster, key):
     for number in range(3):
         async_task("chores.kind.echo", number, group=key)
     async_task("chores.kind.fail", group=key)
-    assert len(fetch_group(key, wait=10_000, count=4)) == 4
+    assert len(fetch_group(key, wait=60_000, count=4)) == 4
     assert (count_group(key), count_group(key, failures=True)) == (4, 1)
     assert sorted(result_group(key)) == [0, 1, 2]

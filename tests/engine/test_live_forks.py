@@ -16,7 +16,7 @@ def cluster(_start):
 
 def run(name, *args, **options):
     """Run one of the tasks of this module, and return its record."""
-    return fetch(async_task(f"chores.leavings.{name}", *args, **options), wait=20_000)
+    return fetch(async_task(f"chores.leavings.{name}", *args, **options), wait=60_000)
 
 
 @pytest.mark.fault("B25")

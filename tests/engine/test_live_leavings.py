@@ -23,7 +23,7 @@ def cluster(_start):
 def run(name, *args, **options):
     """Run one of the tasks of this module, and return its result."""
     task_id = async_task(f"chores.leavings.{name}", *args, **options)
-    record = fetch(task_id, wait=20_000)
+    record = fetch(task_id, wait=60_000)
     assert record.success, record.result
     return record.result
 
@@ -35,7 +35,7 @@ def is_alive(pid):
 @pytest.mark.fault("B4")
 def test_a_worker_whose_memory_ran_out_is_replaced(cluster):
     before = run("who")
-    record = fetch(async_task("chores.leavings.run_out_of_memory"), wait=20_000)
+    record = fetch(async_task("chores.leavings.run_out_of_memory"), wait=60_000)
     assert record.outcome == "failure"
     assert record.result.startswith("MemoryError")
     assert run("who") != before
@@ -52,7 +52,7 @@ def test_a_kill_that_nobody_sent_may_be_for_want_of_memory(cluster, ledger, key)
         what="its memory is seen while the task runs",
     )
     os.kill(swollen.pid, signal.SIGKILL)
-    record = fetch(task_id, wait=20_000)
+    record = fetch(task_id, wait=60_000)
     assert record.outcome == "crash"
     how, _, size = record.result.partition("; last RSS ")
     assert how.endswith("killed by SIGKILL, probably out of memory")
@@ -65,7 +65,7 @@ def test_the_kernel_kills_a_worker_that_exceeds_its_control_group(cluster, ledge
     with control_group("memory") as group:
         group.limit(50_000_000)
         group.take(cluster.workers[0])
-        record = fetch(async_task("chores.leavings.swell", key, 500), wait=20_000)
+        record = fetch(async_task("chores.leavings.swell", key, 500), wait=60_000)
     assert record.outcome == "crash"
     assert "killed by SIGKILL, probably out of memory; last RSS " in record.result
     assert [entry.event for entry in ledger.entries(key)] == ["began"]
@@ -93,7 +93,7 @@ def test_a_daemon_of_a_task_that_is_killed_is_killed_too(cluster, ledger, key):
     task_id = async_task("chores.leavings.daemon_and_defiance", key, timeout=0.2)
     daemon = daemon_of(ledger, key)
     assert is_alive(daemon)
-    assert fetch(task_id, wait=20_000).outcome == "timeout"
+    assert fetch(task_id, wait=60_000).outcome == "timeout"
     wait_for(lambda: not is_alive(daemon), 5, "end of the daemon")
     cluster.wait_for(lambda: f"ending process {daemon} (sleep), left by" in cluster.log)
 

@@ -24,7 +24,7 @@ def cluster(_start):
 
 def ended(task_id):
     """Wait for the record of a task."""
-    record = fetch(task_id, wait=15_000)
+    record = fetch(task_id, wait=60_000)
     assert record is not None, "no result in 15 s"
     return record
 
@@ -44,7 +44,7 @@ def test_failure(cluster):
 
 
 def test_coroutine(cluster, ledger, key):
-    assert result(async_task("chores.kind.nap_async", key, 0.01), wait=10_000) == key
+    assert result(async_task("chores.kind.nap_async", key, 0.01), wait=60_000) == key
     assert len(ledger.entries(key, "cleaned up")) == 1
 
 
@@ -183,24 +183,24 @@ def test_an_open_transaction_is_rolled_back(cluster):
     names = set(Schedule.objects.values_list("name", flat=True))
     assert names == {"left behind"}
     assert f"id={task_id} left a transaction open" in cluster.log
-    assert result(async_task("chores.kind.add", 1, 1), wait=10_000) == 2
+    assert result(async_task("chores.kind.add", 1, 1), wait=60_000) == 2
 
 
 @pytest.mark.fault("B14")
 def test_the_next_task_has_a_clean_django(cluster):
     async_task("chores.rude.change_language_and_zone")
     found = [async_task("chores.kind.language_and_zone") for _ in range(4)]
-    assert {tuple(result(id, wait=10_000)) for id in found} == {("en-us", "UTC")}
+    assert {tuple(result(id, wait=60_000)) for id in found} == {("en-us", "UTC")}
 
 
 @pytest.mark.fault("B14")
 def test_the_handlers_of_a_worker_are_put_back(cluster):
-    own = result(async_task("chores.rude.take_signals"), wait=10_000)
+    own = result(async_task("chores.rude.take_signals"), wait=60_000)
 
     def found():
         """Ask as many at once as there are workers."""
         ids = [async_task("chores.rude.handlers", 0.2) for _ in cluster.workers]
-        return [result(id, wait=10_000) for id in ids]
+        return [result(id, wait=60_000) for id in ids]
 
     wait_for(lambda: own in found(), what="handlers in the same worker")
     assert len(set(own[1])) > 1
@@ -211,7 +211,7 @@ def test_a_module_that_cannot_be_imported_fails_its_own_tasks(cluster):
     broken = ended(async_task("chores.broken.task"))
     assert broken.result.startswith("ZeroDivisionError: ")
     assert "chores/broken.py" in broken.result
-    assert result(async_task("chores.kind.add", 1, 1), wait=10_000) == 2
+    assert result(async_task("chores.kind.add", 1, 1), wait=60_000) == 2
 
 
 @pytest.mark.fault("G11")

@@ -50,10 +50,10 @@ def test_a_cluster_works_whatever_stream_is_closed(start, shell, closed, key):
     cluster = start(queue=f"closed {closed}", workers=1)
     try:
         id = async_task("chores.kind.add", 1, 2, cluster=f"closed {closed}")
-        assert result(id, wait=30_000) == 3
+        assert result(id, wait=60_000) == 3
         cluster.signal(signal.SIGUSR1)  # stacks are written nowhere, and it lives
         id = async_task("chores.kind.add", 2, 2, cluster=f"closed {closed}")
-        assert result(id, wait=30_000) == 4
+        assert result(id, wait=60_000) == 4
     finally:
         cluster.stop()
     assert cluster.exit_code == 0
@@ -170,7 +170,7 @@ def test_the_log_says_when_a_cluster_is_ready_and_when_it_has_stopped(start):
 
 def test_the_log_has_the_traceback_of_a_failure_once(start, cluster):
     id = async_task("chores.kind.fail", "too\x1b[2J bad")
-    assert fetch(id, wait=20_000).outcome == "failure"
+    assert fetch(id, wait=60_000).outcome == "failure"
     cluster.wait_for(lambda: f"id={id}: ValueError: too" in cluster.log)
     _, _, below = cluster.log.partition(f"id={id}")
     assert below.count("Traceback (most recent call last)") == 1

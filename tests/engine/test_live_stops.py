@@ -13,6 +13,7 @@ from chores.ledger import wait_for
 from qcore.current import current
 from qcore.processes import processes
 from qcore.tasks import async_task, fetch, result
+from qcore.testing.speed import in_time
 
 Q = "stops"
 
@@ -35,7 +36,7 @@ def test_short_tasks_end_and_the_rest_is_returned(start, ledger, key):
     ledger.wait(key, "began", 2)
     at = time.monotonic()
     assert cluster.stop() == 0
-    assert time.monotonic() - at < 2.5
+    assert in_time(time.monotonic() - at, 2.5)
     began, ended = (len(ledger.entries(key, event)) for event in ("began", "ended"))
     assert began == ended < 20
     broker = current.broker(Q)
@@ -55,7 +56,7 @@ def test_a_long_task_is_given_back_and_runs_in_the_next_cluster(start, ledger, k
     ledger.wait(f"{key} async", "began")
     at = time.monotonic()
     assert first.stop() == 0
-    assert time.monotonic() - at < 2.3
+    assert in_time(time.monotonic() - at, 2.3)
     for own in (key, f"{key} async"):
         assert len(ledger.entries(own, "cleaned up")) == 1, "it was asked to stop"
     assert fetch(task_id) is None, "that is no outcome"
@@ -72,7 +73,7 @@ def test_a_task_that_does_not_stop_is_killed_and_given_back(start, ledger, key):
     ledger.wait(key, "began")
     at = time.monotonic()
     assert cluster.stop() == 0
-    assert time.monotonic() - at < 5
+    assert in_time(time.monotonic() - at, 5)
     assert fetch(task_id) is None
     assert current.broker(Q).queue_size() == 1
     assert cluster.survivors() == []
@@ -88,7 +89,7 @@ def test_a_second_signal_means_now(start, ledger, key):
     at = time.monotonic()
     cluster.signal(signal.SIGINT)
     assert cluster.wait(5) == 0
-    assert time.monotonic() - at < 2
+    assert in_time(time.monotonic() - at, 2)
     assert current.broker(Q).queue_size() == 1
 
 
@@ -142,7 +143,7 @@ def test_a_follow_up_is_given_back_when_no_worker_is_left(start, ledger, key):
     ledger.wait(key, "began")
     at = time.monotonic()
     assert cluster.stop() == 0
-    assert time.monotonic() - at < 5
+    assert in_time(time.monotonic() - at, 5)
     assert current.broker(Q).queue_size() == 1
     start(queue=Q, workers=1)
     ledger.wait(key, "success n")
@@ -161,7 +162,7 @@ def test_nobody_outlives_the_sentinel(start, ledger, key):
     assert cluster.exit_code == -signal.SIGKILL
     start(queue=Q, retry=10)
     ledger.wait(key, "ended")
-    assert result(task_id, wait=5_000) == key
+    assert result(task_id, wait=60_000) == key
 
 
 @pytest.mark.fault("A4")
@@ -190,7 +191,7 @@ def test_nothing_is_lost_with_a_whole_cluster(start, ledger, key):
     for process in cluster.survivors():
         os.kill(process.pid, signal.SIGKILL)
     start(queue=Q, retry=10)
-    assert [result(id, wait=10_000) for id in ids] == [key] * 8
+    assert [result(id, wait=60_000) for id in ids] == [key] * 8
 
 
 def test_a_dispatcher_that_dies_is_replaced_with_its_workers(start, ledger, key):
@@ -202,7 +203,7 @@ def test_a_dispatcher_that_dies_is_replaced_with_its_workers(start, ledger, key)
     cluster.wait_for(lambda: not {*cluster.workers} & {*before}, 2, "workers end")
     cluster.wait_for(cluster.is_complete, what="all are replaced")
     assert cluster.dispatcher != dead
-    assert result(task_id, wait=10_000) == key
+    assert result(task_id, wait=60_000) == key
     assert ledger.entries(key, "began")[1].pid != began.pid
     assert cluster.stop() == 0
 
@@ -216,13 +217,13 @@ def test_hup_replaces_workers_after_their_task(start, ledger, key):
     cluster.signal(signal.SIGHUP)
     cluster.wait_for(lambda: "replacing all workers" in cluster.log)
     cluster.signal(signal.SIGHUP)
-    assert result(task_id, wait=5_000) == key
+    assert result(task_id, wait=60_000) == key
     assert ledger.entries(key, "ended")[0].pid == began.pid, "it was left in peace"
     cluster.wait_for(
         lambda: cluster.is_complete() and not before & set(cluster.workers),
         what="both workers are new",
     )
-    assert result(send("kind.add", 1, 1), wait=5_000) == 2
+    assert result(send("kind.add", 1, 1), wait=60_000) == 2
 
 
 @pytest.mark.fault("A12")

@@ -61,8 +61,8 @@ def serves(ledger, key):
         failed = async_task(
             "chores.kind.fail", TEXT, cluster=place.queue, task_name=TEXT
         )
-        assert result(ran, wait=20_000) == TEXT
-        assert fetch(failed, wait=20_000).result.startswith(f"ValueError: {TEXT}\n")
+        assert result(ran, wait=60_000) == TEXT
+        assert fetch(failed, wait=60_000).result.startswith(f"ValueError: {TEXT}\n")
         assert len(ledger.entries(own)) == 1
         assert cluster.stop() == 0
         assert "Logging error" not in cluster.log

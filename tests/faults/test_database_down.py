@@ -121,14 +121,14 @@ def test_a_session_that_was_ended_between_two_tasks_is_nobodys_affair(on_postgre
     cluster = on_postgres.start(workers=1)
     for _ in range(2):
         task_id = async_task("chores.rude.count_schedules", cluster=on_postgres.queue)
-        assert result(task_id, wait=10_000) is not None
+        assert result(task_id, wait=60_000) is not None
         cluster.wait_idle()
         run(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE pid <> pg_backend_pid() AND datname = current_database()"
         )
     task_id = async_task("chores.rude.count_schedules", cluster=on_postgres.queue)
-    assert fetch(task_id, wait=10_000).success
+    assert fetch(task_id, wait=60_000).success
     assert fetch(task_id).attempt_count == 1
 
 
@@ -140,11 +140,11 @@ def test_a_session_that_ends_in_a_task_is_its_failure(on_postgres):
     task_id = async_task(
         "chores.rude.end_its_session", cluster=on_postgres.queue, max_attempts=1
     )
-    record = fetch(task_id, wait=10_000)
+    record = fetch(task_id, wait=60_000)
     assert not record.success
     assert "OperationalError" in record.result or "AdminShutdown" in record.result
     again = async_task("chores.rude.count_schedules", cluster=on_postgres.queue)
-    assert fetch(again, wait=10_000).success
+    assert fetch(again, wait=60_000).success
     assert cluster.workers == before, "the worker has lived through it"
 
 
@@ -253,7 +253,7 @@ def test_a_server_with_too_few_connections_is_told_and_waited_for(
     task_id = async_task("chores.kind.record", key, cluster=on_postgres.queue)
     run("ALTER ROLE crowded CONNECTION LIMIT 50")
     ledger.wait(key, "ran")
-    assert fetch(task_id, wait=20_000).success
+    assert fetch(task_id, wait=60_000).success
     cluster.wait_idle()
     assert {cluster.dispatcher, *cluster.workers} == before
     assert "Traceback" not in cluster.log
@@ -281,7 +281,7 @@ def test_a_pool_of_connections_is_left_to_processes_that_have_threads(
     assert all(ports)
     assert len(set.union(*ports)) == sum(map(len, ports))
     for task_id in sent:
-        assert fetch(task_id, wait=10_000).success
+        assert fetch(task_id, wait=60_000).success
     cluster.wait_idle()
     assert "Traceback" not in cluster.log
 
@@ -336,7 +336,7 @@ def test_an_acknowledgement_that_was_lost_is_made_up_for(
     task_id = async_task("chores.kind.nap", key, 0.4, cluster=on_postgres.queue)
     ledger.wait(key, "began")
     through.fault("refuse")
-    assert fetch(task_id, wait=5000).success
+    assert fetch(task_id, wait=60_000).success
     assert current.broker(on_postgres.queue).lock_size() == 1
     through.fault("pass")
     cluster.wait_idle()

@@ -25,7 +25,7 @@ def test_what_is_delivered_twice_and_out_of_order_runs_once(database, ledger, ke
     cluster = place.start(broker_class=RESTLESS, orm=None)
     try:
         for task_id in sent:
-            assert fetch(task_id, wait=20_000).success
+            assert fetch(task_id, wait=60_000).success
         cluster.wait_idle()
         repeated = ledger.entries(f"repeats on {place.queue}")
         assert len(repeated) > 10, "or nothing was delivered twice"
@@ -43,7 +43,7 @@ def test_a_task_that_its_caller_sends_twice_with_one_id_runs_once(database, ledg
     try:
         cluster = place.start()
         assert async_task("chores.kind.nap", "twice", 0.01, **own) == task_id
-        assert fetch(task_id, wait=20_000).success
+        assert fetch(task_id, wait=60_000).success
         assert async_task("chores.kind.nap", "twice", 0.01, **own) == task_id
         # both at once, before one of them has ended
         other = uuid.uuid4().hex
@@ -54,7 +54,7 @@ def test_a_task_that_its_caller_sends_twice_with_one_id_runs_once(database, ledg
                 0.2,
                 **(own | {"q_options": {"task_id": other}}),
             )
-        assert fetch(other, wait=20_000).success
+        assert fetch(other, wait=60_000).success
         cluster.wait_idle()
         begun = [note.key for note in notes_in(ledger) if note.event == "began"]
         assert (begun.count("twice"), begun.count("both")) == (1, 1)

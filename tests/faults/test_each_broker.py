@@ -27,6 +27,7 @@ from qcore.envelope import new_id
 from qcore.models import Schedule
 from qcore.tasks import async_task, fetch, result, schedule
 from qcore.tasks.calls import build
+from qcore.testing.speed import in_time
 
 #: About brokers and databases more than about Python.
 pytestmark = pytest.mark.once
@@ -85,7 +86,7 @@ def test_no_connection_outlives_a_fork(each, cluster, ledger, key):
         together = set.union(*ports)
         assert len(together) == sum(map(len, ports))
     for task_id in ids:
-        assert fetch(task_id, wait=10_000).success
+        assert fetch(task_id, wait=60_000).success
 
 
 def files_of(pid):
@@ -105,11 +106,12 @@ def test_a_clock_that_is_set_changes_no_lease_and_no_timeout(
     (began,) = ledger.wait(f"{key} short", "began")
     try:
         clock.write_text("3600")
-        assert fetch(short, wait=20_000).outcome == "timeout"
-        assert 0.9 < time.monotonic() - began.at < 20
+        assert fetch(short, wait=60_000).outcome == "timeout"
+        assert time.monotonic() - began.at > 0.9
+        assert in_time(time.monotonic() - began.at, 20)
         wait_for(lambda: abs(ask_the_time(each) - time.time() - 3600) < 60)
         clock.write_text("-3600")
-        assert result(long, wait=10_000) == f"{key} long"
+        assert result(long, wait=60_000) == f"{key} long"
         wait_for(lambda: abs(ask_the_time(each) - time.time() + 3600) < 60)
     finally:
         clock.write_text("0")
@@ -118,7 +120,7 @@ def test_a_clock_that_is_set_changes_no_lease_and_no_timeout(
 
 
 def ask_the_time(each):
-    return result(send(each, "chores.kind.wall_clock"), wait=10_000)
+    return result(send(each, "chores.kind.wall_clock"), wait=60_000)
 
 
 @pytest.mark.fault("F9")
@@ -180,7 +182,7 @@ def test_bad_packages_are_set_aside_and_the_others_go_on(
     bad = bad_packages(bomb, each.queue)
     before = quarantined(cluster)
     current.broker(each.queue).enqueue_many(list(bad.values()))
-    assert result(send(each, "chores.kind.record", key, 1), wait=10_000) == 1
+    assert result(send(each, "chores.kind.record", key, 1), wait=60_000) == 1
     cluster.wait_for(lambda: quarantined(cluster) == before + len(bad))
     assert ledger.entries("never") == []
     assert not bomb.exists()
@@ -199,7 +201,7 @@ def test_a_pickle_is_not_opened_however_well_it_is_signed(
     bomb = tmp_path / "opened"
     task = pickled(bomb, each.queue)
     current.broker(each.queue).enqueue(current.signer.sign(task))
-    record = fetch(task.id, wait=10_000)
+    record = fetch(task.id, wait=60_000)
     assert not record.success
     assert "accept_content" in record.result
     assert not bomb.exists()
@@ -225,7 +227,7 @@ def test_a_copy_of_a_package_does_not_run_beside_it(each, cluster, ledger, key):
     ledger.wait(key, "began")
     broker.enqueue(package)
     cluster.wait_for(lambda: f"{task.id} was delivered twice" in cluster.log)
-    assert result(task.id, wait=10_000) == key
+    assert result(task.id, wait=60_000) == key
     assert len(ledger.entries(key, "began")) == 1
     before = fetch(task.id)
     # the one that was left is gone, and the first is in nobody's hands any more
@@ -271,7 +273,7 @@ def test_a_package_that_is_deleted_under_its_task_is_no_trouble(
         stopped = f"the lease of {task.id} was lost"
         record = wait_for(partial(stored_or_told, task.id, cluster, stopped))
         assert record is True or record.result == f"{key} {number}"
-    assert result(send(each, "chores.kind.record", key, 1), wait=10_000) == 1
+    assert result(send(each, "chores.kind.record", key, 1), wait=60_000) == 1
 
 
 def stored_or_told(task_id, cluster, words):
@@ -307,7 +309,7 @@ def test_a_row_that_has_gone_is_a_failure_like_any_other(each, cluster):
     pk = row.pk
     row.delete()
     task_id = send(each, "chores.kind.name_of_schedule", pk, max_attempts=1)
-    record = fetch(task_id, wait=10_000)
+    record = fetch(task_id, wait=60_000)
     assert not record.success
     assert "Schedule.DoesNotExist" in record.result
 
@@ -329,7 +331,7 @@ def test_a_task_starts_after_the_commit_and_never_after_a_rollback(
         task_id = send(each, "chores.kind.name_of_schedule", row.pk)
         if each.kind != "sqlite":  # there, this transaction keeps everybody waiting
             meanwhile(each, key, ledger)
-    assert result(task_id, wait=10_000) == key
+    assert result(task_id, wait=60_000) == key
     row.delete()
     assert ledger.entries(f"{key} abandoned") == []
 

@@ -40,7 +40,7 @@ def test_what_a_stopped_cluster_ran_is_taken_over(on_redis, ledger, key, stopped
     for pid in frozen:
         os.kill(pid, signal.SIGCONT)
     first.wait_for(lambda: "its end is not recorded" in first.log)
-    assert result(task_id, wait=20_000) == key
+    assert result(task_id, wait=60_000) == key
     second.wait_idle()
     (ended,) = ledger.entries(key, "ended")
     assert ended.pid == began[1].pid, "the first one was stopped"
@@ -62,7 +62,7 @@ def test_a_result_that_comes_after_the_lease_is_refused(on_redis, ledger, key):
     ledger.wait(key, "began", 2)
     os.kill(first.dispatcher, signal.SIGCONT)
     first.wait_for(lambda: "its end is not recorded" in first.log)
-    assert result(task_id, wait=10_000) == key
+    assert result(task_id, wait=60_000) == key
     second.wait_idle()
     assert fetch(task_id).attempt_count == 2
 
@@ -76,7 +76,7 @@ def test_workers_that_were_stopped_while_idle_are_replaced(on_redis, ledger, key
         async_task("chores.kind.nap", key, 0.01, cluster=on_redis.queue)
         for _ in range(4)
     ]
-    assert [result(id, wait=20_000) for id in ids] == [key] * 4
+    assert [result(id, wait=60_000) for id in ids] == [key] * 4
     began = ledger.entries(key, "began")
     assert len(began) == 4
     assert not stopped & {entry.pid for entry in began}

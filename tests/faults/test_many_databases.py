@@ -70,7 +70,7 @@ def test_tasks_and_results_are_where_the_settings_say(place, ledger, key):
     assert OrmQ.objects.using("queue").filter(key=place.queue).count() == 1
     schedule("chores.kind.record", f"{key} on time", cluster=place.queue)
     cluster = place.start()
-    assert result(task_id, wait=10_000) == 7
+    assert result(task_id, wait=60_000) == 7
     ledger.wait(f"{key} on time", "ran")
     cluster.wait_idle()
     assert Task.objects.using("results").filter(id=task_id).exists()

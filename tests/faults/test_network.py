@@ -21,6 +21,7 @@ from qcore.errors import BrokerUnavailable
 from qcore.tasks import async_task, fetch, result
 from qcore.testing.cluster import LiveCluster
 from qcore.testing.proxy import FaultProxy
+from qcore.testing.speed import in_time
 
 pytestmark = [
     pytest.mark.once,
@@ -97,7 +98,7 @@ def test_a_call_does_not_wait_for_a_broker_that_is_away(each, line):
             at = time.monotonic()
             with pytest.raises(BrokerUnavailable):
                 async_task("chores.kind.add", 1, cluster=queue)
-            assert time.monotonic() - at < 2.5
+            assert in_time(time.monotonic() - at, 2.5)
         line.proxy.fault("pass")
         async_task("chores.kind.add", 1, cluster=queue)
         current.broker(queue).purge_queue()
@@ -126,7 +127,7 @@ def test_a_host_that_has_vanished_is_noticed_and_found_again(each, line):
             at = time.monotonic()
             wait_for(lambda: there.run(claim).result(20) == "unavailable")
             # two until it asks, two to notice, and a busy machine; the kernel takes 900
-            assert time.monotonic() - at < 15
+            assert in_time(time.monotonic() - at, 15)
             there.mend()
             (found,) = wait_for(lambda: _claimed(there.run(claim).result(20)))
             assert found.package == b"package"
@@ -176,7 +177,7 @@ def test_a_cluster_that_is_cut_off_stops_what_it_runs(each, line, ledger, key):
     assert cleaned.at - at < LEASE * 2, "at the end of the lease, without a word"
     ledger.wait(key, "began", 2)
     line.proxy.fault("pass")
-    assert fetch(task_id, wait=20_000).attempt_count == 2
+    assert fetch(task_id, wait=60_000).attempt_count == 2
     assert "its end is not recorded" in cut_off.log
     wait_for(lambda: len(ledger.entries(key, "cleaned up")) == 2)
     # the first one works again
@@ -231,7 +232,7 @@ def test_a_host_that_sleeps_wakes_up_without_harm(each, line, ledger, key):
     for pid in sleeping:
         os.kill(pid, signal.SIGCONT)
     first.wait_for(lambda: "its end is not recorded" in first.log)
-    assert result(task_id, wait=10_000) == key
+    assert result(task_id, wait=60_000) == key
     assert fetch(task_id).attempt_count == 2
     first.wait_for(first.is_complete)
     assert first.dispatcher == dispatcher

@@ -42,7 +42,7 @@ def test_runs_overlap_and_a_task_can_refuse_to(database, redis_server, ledger, k
             results = {
                 name: sorted(
                     record.result
-                    for record in fetch_group(name, count=SLOTS, wait=20_000)
+                    for record in fetch_group(name, count=SLOTS, wait=60_000)
                 )
                 for name in chores
             }

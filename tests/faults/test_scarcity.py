@@ -38,7 +38,7 @@ def lives_through(here, scarce, plenty):
     assert (first, second) == ("0.5", "1")
     assert len(cluster.workers) == 1
     ids = [async_task("chores.kind.add", n, 1, cluster=here.queue) for n in range(5)]
-    assert [result(id, wait=20_000) for id in ids] == [1, 2, 3, 4, 5]
+    assert [result(id, wait=60_000) for id in ids] == [1, 2, 3, 4, 5]
     plenty()
     cluster.wait_for(cluster.is_complete, what="the worker is replaced")
     assert dead not in cluster.workers
@@ -82,7 +82,7 @@ def test_a_dispatcher_without_descriptors_does_without_a_worker(here):
     descriptors.allow()
     cluster.wait_for(cluster.is_complete, what="the worker is replaced")
     task_id = async_task("chores.kind.add", 1, 1, cluster=here.queue)
-    assert result(task_id, wait=20_000) == 2
+    assert result(task_id, wait=60_000) == 2
     assert cluster.dispatcher == dispatcher
 
 

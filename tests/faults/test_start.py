@@ -30,7 +30,7 @@ def test_a_module_that_cannot_be_imported_ends_the_start_with_its_traceback(
         assert not broken.survivors()
         assert current.broker(place.queue).queue_size() == 1
         mended = place.start()
-        assert result(task_id, wait=10_000) == 1
+        assert result(task_id, wait=60_000) == 1
         mended.wait_idle()
         assert len(ledger.entries(key)) == 1
     finally:

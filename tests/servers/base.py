@@ -25,6 +25,8 @@ from typing import ClassVar
 
 import psutil
 
+from qcore.testing.speed import Patience
+
 # Below the range that Linux and macOS use for outgoing connections (32768 and up),
 # so that no client takes the port of a server that a test has just killed.
 PORTS = range(20_000, 32_000)
@@ -122,9 +124,9 @@ class LoopbackServer(ABC):
                 cwd=self.folder,
                 start_new_session=True,
             )
-        deadline = time.monotonic() + START_SECONDS
+        deadline = Patience(START_SECONDS)
         while not self.answers():
-            if self._process.poll() is not None or time.monotonic() > deadline:
+            if self._process.poll() is not None or deadline.is_over():
                 self.kill()
                 raise ServerFailed(f"{self.command()[0]} did not start:\n{self.log}")
             time.sleep(0.02)  # the pace of asking, not a guess at the start-up time

@@ -6,6 +6,8 @@ import time
 
 import redis
 
+from qcore.testing.speed import Patience
+
 from .redis import RedisServer, SentinelServer
 
 SLOTS = 16_384
@@ -33,11 +35,11 @@ class RedisCluster:
 
     def wait(self) -> None:
         """Return when every node says that the cluster is well."""
-        deadline = time.monotonic() + FORM_SECONDS
+        deadline = Patience(FORM_SECONDS)
         for node in self.nodes:
             with redis.Redis(port=node.port) as client:
                 while client.execute_command("CLUSTER INFO")["cluster_state"] != "ok":
-                    assert time.monotonic() < deadline, "the cluster has not formed"
+                    assert not deadline.is_over(), "the cluster has not formed"
                     time.sleep(0.05)
 
     def restart(self, kill: bool = False) -> None:
@@ -75,11 +77,11 @@ class Watched:
         """Start all of them; return when the Sentinels know each other and the replica."""
         for server in (self.master, self.replica, *self.sentinels):
             server.start()
-        deadline = time.monotonic() + FORM_SECONDS
+        deadline = Patience(FORM_SECONDS)
         for sentinel in self.sentinels:
             with redis.Redis(port=sentinel.port) as client:
                 while not _knows_all(client.sentinel_masters().get("mymaster", {})):
-                    assert time.monotonic() < deadline, "the Sentinels have not met"
+                    assert not deadline.is_over(), "the Sentinels have not met"
                     time.sleep(0.05)
 
     @property

@@ -14,6 +14,7 @@ from servers.ironmq import IronMQServer, real_options
 from qcore.conf import Conf
 from qcore.envelope import Delivery
 from qcore.errors import BrokerError, BrokerUnavailable
+from qcore.testing.speed import Patience
 from qcore_ironmq.broker import EXPIRATION_SECONDS, IronMQBroker
 from qcore_ironmq.client import Client, Service
 from qcore_ironmq.receipt import Receipt
@@ -33,9 +34,9 @@ def service(options: dict[str, object]) -> Service:
 
 def receive(broker: IronMQBroker, count: int = 1) -> list[Delivery]:
     found: list[Delivery] = []
-    deadline = time.monotonic() + LEASE + 10
+    deadline = Patience(LEASE + 10)
     while len(found) < count:
-        assert time.monotonic() < deadline, f"{len(found)} of {count} came"
+        assert not deadline.is_over(), f"{len(found)} of {count} came"
         found += broker.dequeue(count - len(found), wait=0.5)
     return found
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,6 +14,7 @@ from servers.mongo import MongoServer
 from qcore.envelope import Delivery
 from qcore.errors import BrokerError, BrokerUnavailable
 from qcore.testing import NetworkContract
+from qcore.testing.speed import Patience
 from qcore_mongo.broker import MongoBroker
 
 Open = Callable[..., MongoBroker]
@@ -23,9 +23,9 @@ Client = pymongo.MongoClient[dict[str, Any]]
 
 def receive(broker: MongoBroker, count: int) -> list[Delivery]:
     found: list[Delivery] = []
-    deadline = time.monotonic() + 20
+    deadline = Patience(20)
     while len(found) < count:
-        assert time.monotonic() < deadline, f"{len(found)} of {count} came"
+        assert not deadline.is_over(), f"{len(found)} of {count} came"
         found += broker.dequeue(count - len(found), wait=1)
     return found
 

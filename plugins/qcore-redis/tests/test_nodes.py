@@ -10,6 +10,7 @@ import redis
 from redis.crc import key_slot
 from servers.redis import RedisServer
 
+from qcore.testing.speed import Patience
 from qcore_redis.broker import RedisBroker
 
 Open = Callable[..., RedisBroker]
@@ -27,9 +28,9 @@ def cluster() -> Iterator[list[RedisServer]]:
     for client, half in zip(clients, halves, strict=True):
         client.execute_command("CLUSTER", "ADDSLOTS", *half)
     clients[0].execute_command("CLUSTER", "MEET", "127.0.0.1", nodes[1].port)
-    deadline = time.monotonic() + 20
+    deadline = Patience(20)
     while any(_state(client) != "ok" for client in clients):
-        assert time.monotonic() < deadline, "the cluster has not formed"
+        assert not deadline.is_over(), "the cluster has not formed"
         time.sleep(0.05)
     yield nodes
     for client in clients:

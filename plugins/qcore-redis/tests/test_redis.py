@@ -14,6 +14,7 @@ import redis
 
 from qcore.envelope import Delivery
 from qcore.errors import BrokerError, BrokerUnavailable, NoReply
+from qcore.testing.speed import Patience
 from qcore_redis.broker import RedisBroker
 from qcore_redis.errors import PERMISSIONS
 from qcore_redis.server import Server
@@ -28,9 +29,9 @@ Open = Callable[..., RedisBroker]
 
 def receive(broker: RedisBroker, count: int = 1) -> list[Delivery]:
     found: list[Delivery] = []
-    deadline = time.monotonic() + 10
+    deadline = Patience(10)
     while len(found) < count:
-        assert time.monotonic() < deadline, f"{len(found)} of {count} came"
+        assert not deadline.is_over(), f"{len(found)} of {count} came"
         found += broker.dequeue(count - len(found), wait=1)
     return found
 

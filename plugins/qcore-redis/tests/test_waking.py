@@ -11,6 +11,7 @@ import pytest
 import redis
 
 from qcore.envelope import Delivery
+from qcore.testing.speed import Patience
 from qcore_redis import broker as module
 from qcore_redis import scripts
 from qcore_redis.broker import RedisBroker
@@ -35,8 +36,8 @@ class Reader:
                 time.sleep(0.01)
 
     def _read(self) -> None:
-        deadline = time.monotonic() + 20
-        while not self.found and time.monotonic() < deadline:
+        deadline = Patience(20)
+        while not self.found and not deadline.is_over():
             self.found += self.broker.dequeue(wait=5)
 
     def packages(self) -> list[bytes]:
@@ -184,7 +185,11 @@ def test_an_idle_cluster_sweeps_no_more(
         hurried.enqueue(b"tomorrow", delay=86_400)
     hurried.dequeue(wait=0.2)
     counted = Counted(hurried, monkeypatch)
-    hurried.dequeue(wait=0.5)
+    for _ in range(6):  # a machine that sleeps for 0.05 s makes a sweep due
+        counted.sweeps = counted.reads = 0
+        hurried.dequeue(wait=0.5)
+        if counted.sweeps == 0:
+            break
     assert counted.sweeps == 0
     assert counted.reads >= 1
 
