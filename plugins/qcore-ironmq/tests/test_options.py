@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import copy
 import json
+from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from qcore.brokers.tools import pack
 from qcore.conf import Conf
 from qcore.errors import ConfigError, PayloadTooLarge, Unsupported
-from qcore_ironmq.batches import MAX_REQUEST, pack, package_room, request_room
+from qcore_ironmq.batches import (
+    FRAME_BYTES,
+    MAX_BATCH,
+    MAX_REQUEST,
+    message_bytes,
+    package_room,
+    request_room,
+)
 from qcore_ironmq.broker import IronMQBroker
 from qcore_ironmq.client import Client
 from qcore_ironmq.options import Options
@@ -226,14 +235,15 @@ def test_sizes() -> None:
 
 
 def test_packing() -> None:
-    sizes = [len(batch) for batch in pack(["x"] * 250, MAX_REQUEST)]
-    assert sizes == [100, 100, 50]
-    largest = "x" * (package_room(MAX_REQUEST) // 3 * 4)
-    bodies = [largest, "a", largest, "b", "c"]
-    batches = list(pack(bodies, MAX_REQUEST))
-    assert [len(batch) for batch in batches] == [1, 1, 1, 2]
-    assert [body for batch in batches for body in batch] == bodies
+    def packed(packages: list[bytes]) -> list[list[bytes]]:
+        room = MAX_REQUEST - FRAME_BYTES
+        return list(pack(packages, count=MAX_BATCH, size=room, measure=message_bytes))
+
+    assert [len(batch) for batch in packed([b"x"] * 250)] == [100, 100, 50]
+    largest = b"x" * package_room(MAX_REQUEST)
+    batches = packed([largest, b"a", largest, b"b", b"c"])
+    assert batches == [[largest], [b"a"], [largest], [b"b", b"c"]]
     for batch in batches:
-        messages = [{"body": body, "delay": 604_800} for body in batch]
+        bodies = [b64encode(package).decode() for package in batch]
+        messages = [{"body": body, "delay": 604_800} for body in bodies]
         assert len(json.dumps({"messages": messages})) <= MAX_REQUEST
-    assert list(pack([], MAX_REQUEST)) == []
