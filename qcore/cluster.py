@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import sys
 import uuid
 
-from . import __version__, connections, patches
+from . import __version__, connections, patches, status
 from .conf import Conf
 from .current import current
 from .engine.parts import Parts
@@ -79,6 +80,7 @@ def parts(conf: Conf) -> Parts:
         broker_info=BrokerInfo(),
         publish=publish,
         notify=_notify,
+        running=running_elsewhere,
         report=report,
         before_fork=_before_fork,
         after_fork=lambda role: _after_fork(role, conf),
@@ -104,6 +106,41 @@ class BrokerInfo:
                     logger.warning("the broker does not say what it is: %s", kind)
                 return "not reached yet"
         return self._known
+
+
+def running_elsewhere() -> set[str]:
+    """Return the ids of the tasks that other clusters run, as far as they have told.
+
+    For the dispatcher. What a cluster of this host has said counts while its process
+    lives; that of another one, for as long as its last word does.
+
+    Raises:
+        QcoreError: nobody can tell.
+    """
+    if status.route() == "none":
+        raise BrokerError("the status of other clusters cannot be seen")
+    here = socket.gethostname()
+    found = set()
+    for snapshot in status.running():
+        if snapshot.host != here or _lives(snapshot.sentinel_pid):
+            found |= {worker.task_id for worker in snapshot.workers if worker.task_id}
+    return found
+
+
+def _lives(sentinel: int) -> bool:
+    """Whether a process is there, and is not our own sentinel, which says it otherwise.
+
+    In a container that was started again, the dead cluster had the number of the new one.
+    """
+    if sentinel == os.getppid():
+        return False
+    try:
+        os.kill(sentinel, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _notify(hook: str, **arguments: object) -> None:

@@ -112,8 +112,9 @@ class Dispatcher:
     # -- threads -----------------------------------------------------------------------
     def _start_threads(self) -> dict[str, threading.Thread]:
         pusher = Pusher(
-            self._parts, self._room, self._tally, self._give, self._give_finished
-        )
+            self._parts, self._room, self._tally, self._give, self._give_finished,
+            self._reports.put,
+        )  # fmt: skip
         work: dict[str, Callable[[], None]] = {
             "recorder": self._recorder.run,
             "pusher": pusher.run,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,9 @@ class Parts:
     broker_info: Callable[[], str] = str  # name and version of the service, cached
     publish: Callable[[Snapshot, float], None] = nothing  # until the next one: seconds
     notify: Callable[..., None] = nothing  # (hook name, **arguments), never raises
+    running: Callable[[], Collection[str]] = (
+        frozenset  # ids of tasks, in living clusters
+    )
     report: Callable[..., None] = nothing  # of a death: see tasks.execution.report
     before_fork: Callable[[], None] = nothing  # in the sentinel: let connections go
     after_fork: Callable[[str], None] = nothing  # in the child, with its role

@@ -17,6 +17,7 @@ from .job import Job
 from .parts import Parts
 from .redelivered import Redelivered, may_be_finished, parted
 from .room import Room
+from .suspects import Suspects
 from .tally import Tally
 
 logger = logging.getLogger("qcore.pusher")
@@ -26,6 +27,8 @@ _WAIT = 1.0
 #: Seconds for which a package of a later release is given back each time, and how
 #: often: a deploy is over in ten minutes, and then nobody here will ever read it.
 _NEWER_DELAY, _NEWER_TIMES = 30.0, 20
+#: Seconds between two looks at a task that runs alone.
+_LOOK = 0.05
 #: Deliveries of one task that a broker can mean; more do not fit into an order.
 _MOST_ATTEMPTS = 2**31 - 1
 
@@ -39,6 +42,7 @@ class Pusher:
         tally: what the threads share.
         give: hands jobs to the loop.
         give_finished: hands over a job whose end is stored already, and that end.
+        report: tells error reporters of a failure, and returns at once.
     """
 
     def __init__(
@@ -48,6 +52,7 @@ class Pusher:
         tally: Tally,
         give: Callable[[Sequence[Job]], None],
         give_finished: Callable[[Job, Attempt], None],
+        report: Callable[..., None] | None = None,
     ) -> None:
         self._parts = parts
         self._conf = parts.conf
@@ -55,7 +60,12 @@ class Pusher:
         self._tally = tally
         self._give = give
         self._guard = Guard("pusher", tally)
-        self._redelivered = Redelivered(parts, tally, give_finished)
+        self._suspects = Suspects(
+            parts, tally, self._give_on, give_finished, report or parts.report
+        )
+        self._redelivered = Redelivered(
+            parts, tally, give_finished, self._suspects.sift
+        )
 
     def run(self) -> None:
         """Claim until the cluster stops; whatever is raised is waited out."""
@@ -70,11 +80,18 @@ class Pusher:
             else:
                 self._guard.succeed()
         self._give_on(self._redelivered.take())
+        try:
+            self._give_on(self._suspects.take())
+        except Exception as error:  # noqa: BLE001 - the cluster stops all the same
+            self._guard.note("a suspect is left as it is", error)
         if broker is not None:
             broker.close()
 
     def _once(self, broker: Broker) -> None:
         self._give_on(self._redelivered.sort([]))
+        if not self._suspects.may_claim(broker, len(self._redelivered)):
+            self._tally.stopping.wait(_LOOK)
+            return
         room = self._room.wait(_WAIT) - len(self._redelivered)
         if room <= 0 or self._tally.stopping.is_set():
             return

@@ -39,6 +39,7 @@ class Redelivered:
         parts: what the cluster is made of.
         tally: what the threads share.
         give_finished: hands over a job whose end is stored already, and that end.
+        sift: keeps those that may have killed their cluster, and returns the others.
     """
 
     def __init__(
@@ -46,11 +47,13 @@ class Redelivered:
         parts: Parts,
         tally: Tally,
         give_finished: Callable[[Job, Attempt], None],
+        sift: Callable[[Sequence[Job]], list[Job]],
     ) -> None:
         self._parts = parts
         self._conf = parts.conf
         self._tally = tally
         self._give_finished = give_finished
+        self._sift = sift
         self._guard = Guard("pusher", tally)
         self._waiting: list[Job] = []
         self._again_at, self._pause = 0.0, _FIRST
@@ -97,7 +100,7 @@ class Redelivered:
     def _ask(self, jobs: Sequence[Job]) -> tuple[list[Job], list[Job]]:
         """Return the jobs that may be dealt, and those of which nothing is known."""
         try:
-            return self._drop_finished(jobs), []
+            return self._sift(self._drop_finished(jobs)), []
         except QcoreError as error:
             return [], self._cannot_tell(jobs, error)
         except Exception as error:  # noqa: BLE001 - one of them, or a stranger's bug

@@ -13,6 +13,8 @@ from typing import Any
 
 from django.utils import timezone, translation
 
+from qcore.processes import processes
+
 from .ledger import Ledger, note
 
 
@@ -232,3 +234,14 @@ def orphan_a_child(key: str) -> None:
     os.waitpid(child, 0)
     time.sleep(0.6)
     note(key, "orphan left")
+
+
+def kill_cluster(key: str) -> None:
+    """Kill all processes of the cluster, as the kernel does with a control group."""
+    note(key, "began")
+    worker, dispatcher_group = os.getpid(), os.getppid()
+    for process in processes():
+        if process.parent == dispatcher_group and process.pid != worker:
+            os.kill(process.pid, signal.SIGKILL)
+    os.kill(dispatcher_group, signal.SIGKILL)
+    os.kill(worker, signal.SIGKILL)

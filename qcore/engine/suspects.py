@@ -1,0 +1,217 @@
+"""Runs in: the pusher. Tasks that may have killed their whole cluster.
+
+A worker's death is recorded by its dispatcher. Where the kernel kills all processes of a
+cluster, nobody records anything: the broker counts one delivery more, and that is all.
+Such a count has harmless causes, too: a stop, a host that went down, a task that shared
+its cluster with a killer. So nothing is concluded from counts alone. A task with as many
+deliveries unaccounted for as may be runs *alone*, and that is stored before it begins. If
+the cluster has died once more, the store says so at the next delivery, and it is the end.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from ..brokers.base import Broker
+from ..envelope import Outcome, Result
+from ..results.base import ResultStore
+from ..results.routing import is_cached
+from ..tasks.execution import Attempt
+from .job import Job
+from .parts import Parts
+from .tally import Tally
+
+logger = logging.getLogger("qcore.pusher")
+
+#: The text of a result begins so where a cluster has died, or may, under its task.
+MARK = "ClusterDied: "
+
+#: Seconds for which claims pause so that a cluster becomes empty; then a suspect is given
+#: back, for so many seconds if the broker can delay it.
+_DRAIN, _LATER = 10.0, 30.0
+#: Seconds for which a suspect is alone. What kills by growing may take longer; then those
+#: that run beside it are delivered again, and it alone is blamed.
+_ALONE = 60.0
+
+
+class Suspects:
+    """Keeps suspects until the cluster is empty, and runs one after the other.
+
+    Args:
+        parts: what the cluster is made of.
+        tally: what the threads share.
+        give: hands jobs to the loop.
+        give_finished: hands over a job whose end is stored already, and that end.
+        report: tells error reporters of a failure.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        tally: Tally,
+        give: Callable[[Sequence[Job]], None],
+        give_finished: Callable[[Job, Attempt], None],
+        report: Callable[..., None],
+    ) -> None:
+        self._parts = parts
+        self._tally = tally
+        self._give = give
+        self._give_finished = give_finished
+        self._report = report
+        self._most = max(1, parts.conf.max_crashes - 1)
+        self._waiting: deque[Job] = deque()
+        self._drain_until = 0.0  # monotonic
+        self._alone: Job | None = None
+        self._claims_from = 0.0  # monotonic
+
+    def __len__(self) -> int:
+        """Return how many suspects wait for their turn."""
+        return len(self._waiting)
+
+    # -- who is one ----------------------------------------------------------------------
+    def sift(self, jobs: Sequence[Job]) -> list[Job]:
+        """Return the jobs that may be dealt like any other.
+
+        Suspects are kept, and those that are proved guilty are ended.
+
+        Raises:
+            QcoreError: the store does not answer; nothing is kept, ended or returned.
+        """
+        if all(job.attempt <= self._most for job in jobs):
+            return list(jobs)  # nearly always
+        judged = [(job, self._judge(job)) for job in jobs]
+        for job, verdict in judged:
+            if verdict == "guilty":
+                self._end(job)
+            elif verdict == "suspect":
+                if not self._waiting:
+                    self._drain_until = time.monotonic() + _DRAIN
+                self._waiting.append(job)
+        return [job for job, verdict in judged if verdict == "clear"]
+
+    def _judge(self, job: Job) -> str:
+        if job.attempt <= self._most:
+            return "clear"
+        found = self._store(job).fetch(job.task.id)
+        if found is not None and found.id != job.task.id:  # of a task of that name
+            found = None
+        marked = found is not None and is_mark(found.outcome, str(found.result))
+        recorded = found.attempt_count if found is not None else 0
+        if not marked and job.attempt - 1 - recorded < self._most:
+            return "clear"
+        if self._is_running(job):
+            return "clear"  # it has outlived its lease, as tasks may where that is set
+        return "guilty" if marked else "suspect"
+
+    def _is_running(self, job: Job) -> bool:
+        """Whether an earlier delivery is known to run still, here or elsewhere."""
+        for other in list(self._tally.held):
+            if other is not job and other.task.id == job.task.id:
+                return True
+        try:
+            return job.task.id in self._parts.running()
+        except Exception as error:  # noqa: BLE001 - who cannot tell does not punish
+            logger.warning("it is not known what other clusters run: %s", error)
+            return True
+
+    # -- running alone ---------------------------------------------------------------------
+    def may_claim(self, broker: Broker, others: int) -> bool:
+        """Do what is due; return whether more may be claimed now.
+
+        Args:
+            broker: of this thread.
+            others: deliveries that wait elsewhere in the pusher.
+
+        Raises:
+            QcoreError: a store or the broker does not answer; it is tried again.
+        """
+        now = time.monotonic()
+        if self._alone is not None:
+            if self._alone in self._tally.held:
+                return now >= self._claims_from
+            self._alone = None
+        while self._waiting:
+            job = self._waiting[0]
+            if job.lost or job.lease_end <= now:
+                self._tally.settle(self._waiting.popleft())
+            elif len(self._tally.held) - len(self._waiting) - others <= 0:
+                self._begin(job, now)
+                return False
+            elif now < self._drain_until:
+                return False
+            else:
+                self._put_off(broker)
+        return True
+
+    def _begin(self, job: Job, now: float) -> None:
+        logger.warning(
+            "%s id=%s runs alone: %d deliveries of it have ended without a word",
+            job.task.func, job.task.id, job.attempt - 1,
+        )  # fmt: skip
+        self._save(
+            job,
+            Outcome.CRASH,
+            f"{MARK}earlier deliveries of this task ended without a word of their cluster."
+            f" Attempt {job.attempt} runs alone, and has not ended yet.",
+        )
+        self._waiting.popleft()
+        self._alone, self._claims_from = job, now + _ALONE
+        self._give([job])
+
+    def _put_off(self, broker: Broker) -> None:
+        """Let others try, where this cluster does not become empty."""
+        jobs = list(self._waiting)
+        self._waiting.clear()
+        for job in jobs:
+            job.lost = True
+            self._tally.settle(job)
+        if broker.supports_release and broker.supports_delay:
+            broker.release([job.receipt for job in jobs], delay=_LATER)
+
+    def take(self) -> list[Job]:
+        """Return what waits, at a stop, and blame the one that runs for nothing."""
+        taken = list(self._waiting)
+        self._waiting.clear()
+        job = self._alone
+        if job is not None and job in self._tally.held and job.result is None:
+            self._save(
+                job,
+                Outcome.FAILURE,
+                "TaskStopped: its cluster was stopped while it ran alone; it runs again.",
+            )
+        return taken
+
+    # -- the end -----------------------------------------------------------------------------
+    def _end(self, job: Job) -> None:
+        """End a task that has killed its cluster while it ran alone."""
+        text = (
+            f"{MARK}the cluster died each time it ran this task, the last time while the"
+            f" task ran alone. It is given up after {job.attempt - 1} attempts."
+        )
+        logger.error("%s id=%s: %s", job.task.func, job.task.id, text)
+        try:
+            ended = self._save(job, Outcome.CRASH, text)
+        except Exception as error:  # noqa: BLE001 - what is stored says nearly the same
+            logger.warning("%s keeps its older result: %s", job.task.id, error)
+            now = time.time()
+            ended = Attempt(Outcome.CRASH, text.encode(), "text", now, now)
+        self._give_finished(job, ended)
+        self._report(job.task, job.attempt, ended.outcome, text, "unknown", None)
+
+    def _save(self, job: Job, outcome: str, text: str) -> Attempt:
+        now = time.time()
+        ended = Attempt(outcome, text.encode(), "text", now, now)
+        result: Result = ended.result(job.task, job.attempt)
+        self._store(job).save([result])
+        return ended
+
+    def _store(self, job: Job) -> ResultStore:
+        return self._parts.make_store(bool(is_cached(job.task, self._parts.conf)))
+
+
+def is_mark(outcome: str, text: str) -> bool:
+    """Whether a stored result says that a cluster has died under its task, or may have."""
+    return outcome == Outcome.CRASH and text.startswith(MARK)
