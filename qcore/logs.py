@@ -68,11 +68,10 @@ def _is_plain(record: logging.LogRecord) -> bool:
     if type(args) is not tuple:
         return not args
     for arg in args:
-        kind = type(arg)
-        if kind is str:
+        if isinstance(arg, str):
             if not arg.isprintable():
                 return False
-        elif kind is not int and kind is not float:
+        elif not isinstance(arg, int | float):
             return False
     return True
 
