@@ -33,8 +33,9 @@ def async_iter(func: Function, args_iter: Iterable[Any], **kwargs: Any) -> str:
     Args:
         func: a function of a module, or its dotted path.
         args_iter: for each call its positional arguments, or the only one.
-        kwargs: options of ``async_task``; keywords for the function are passed to
-            every call.
+        kwargs: options of ``async_task``, for every call (so a ``hook`` is called for
+            each of them, and not for the joined result); keywords for the function are
+            passed to every call, too.
 
     Returns:
         The id under which ``result`` gives the list of all results, in the order

@@ -43,7 +43,7 @@ def target_of(
         EnqueueError: see ``path_of``.
     """
     if isinstance(function, str):
-        path = plain(function)
+        path = function if type(function) is str else plain(function)
         _refuse_unknown(path)
         found = loaded(path)
         if found is not None and not callable(found):
@@ -106,11 +106,18 @@ def _why(function: Callable[..., Any]) -> str:
 # -- from a path to its function ------------------------------------------------------
 def loaded(path: str) -> Any:
     """Return what a path leads to now, or None where its module is not loaded."""
-    module, _, name = path.rpartition(".")
+    module, name = _ends(path)
     found: Any = sys.modules.get(module)
     if found is not None:
         return getattr(found, name, None)
     return _loaded_deeper(path.split("."))
+
+
+@functools.lru_cache(maxsize=1024)
+def _ends(path: str) -> tuple[str, str]:
+    """Return what stands before the last dot of a path, and what after it."""
+    module, _, name = path.rpartition(".")
+    return module, name
 
 
 def _loaded_deeper(parts: Sequence[str]) -> Any:

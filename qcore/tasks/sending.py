@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from asyncio import _get_running_loop
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -53,7 +54,8 @@ def send(
     if not tasks:
         return
     given, queue = broker, tasks[0].queue
-    refuse_broker_in_loop(given, call, twin)
+    if _get_running_loop() is not None:
+        refuse_broker_in_loop(given, call, twin)
     broker = given or current.broker(queue)
     sign = current.signer.sign
     packages = [sign(task) for task in tasks]
