@@ -9,6 +9,8 @@ from qcore.findings import Finding, ok, warning
 OF_A_DISPATCHER = 6
 #: Seconds after which a transaction hinders the database more than a report explains.
 LONG_TRANSACTION = 300
+#: Seconds for which PgBouncer does not try again to reach a server, by default.
+LOGIN_RETRY = 15.0
 # What keeps a client, a backup and an administrator from being turned away.
 NEARLY_FULL = 0.9
 
@@ -38,6 +40,31 @@ def connections(limit: int, used: int, workers: int) -> list[Finding]:
             )
         ]
     return [ok(f"{state}; one cluster takes up to {need:,}")]
+
+
+def pooler(is_there: bool, poll: float, lease: float) -> list[Finding]:
+    """Judge a pooler between Django and the server.
+
+    Args:
+        is_there: whether there is one.
+        poll: setting, seconds.
+        lease: setting ``retry``, seconds.
+    """
+    if not is_there:
+        return []
+    state = (
+        "a pooler, such as PgBouncer, is between Django and the server; in its transaction"
+        f" mode an idle cluster finds a task by looking every {poll:g} s"
+    )
+    if lease > LOGIN_RETRY:
+        return [ok(state)]
+    return [
+        warning(
+            f"{state}; after a restart of the server it waits for server_login_retry,"
+            f" {LOGIN_RETRY:g} s by default, which is longer than a lease of {lease:g} s",
+            "Set server_login_retry of PgBouncer to 1, or raise Q_CLUSTER['retry'].",
+        )
+    ]
 
 
 def transactions(seconds: float | None) -> list[Finding]:

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from . import diagnosis
 from .notify import Listener
@@ -162,10 +162,13 @@ class PostgresStatements(Statements):
             " FILTER (WHERE backend_type = 'client backend'"
             " AND pid <> pg_backend_pid()"
             " AND coalesce(backend_xid, backend_xmin) IS NOT NULL)::float8"
-            " FROM pg_stat_activity"
+            ", pg_backend_pid() FROM pg_stat_activity"
         )
-        limit, used, oldest = cursor.fetchone()
+        limit, used, oldest, pid = cursor.fetchone()
+        # a pooler answers for the server, and makes up a number of its own
+        own: Any = self.connection.connection
         return [
+            *diagnosis.pooler(own.info.backend_pid != pid, conf.poll, conf.retry),
             *diagnosis.connections(limit, used, conf.workers),
             *diagnosis.transactions(oldest),
         ]

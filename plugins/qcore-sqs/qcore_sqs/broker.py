@@ -7,6 +7,7 @@ the queue do not matter; the attempt is its ApproximateReceiveCount.
 from __future__ import annotations
 
 import binascii
+import logging
 import math
 import time
 from base64 import b64decode, b64encode
@@ -39,6 +40,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+logger = logging.getLogger("qcore.broker")
+
+#: The attribute of a message that is its attempt.
+COUNT = "ApproximateReceiveCount"
+
 # How long, in seconds, a reply may take where somebody waits for the call, and the
 # bounds where a cluster does: half a lease lets it act before the lease is over.
 BRIEF_SECONDS = 1.5
@@ -67,6 +73,7 @@ class SQSBroker(Broker):
         self._patience = min(max(self.lease / 2, low), high)
         self._connections: dict[float, Connection] = {}
         self._found: Queue | None = None
+        self._knows_counts = False  # nothing is to be said about it (any more)
         # As long as the queue has not been asked; see check_size.
         self.max_payload: int = self._payload(DOCUMENTED_BYTES)
 
@@ -210,14 +217,30 @@ class SQSBroker(Broker):
                 MaxNumberOfMessages=limit,
                 WaitTimeSeconds=seconds,
                 VisibilityTimeout=self._visibility,
-                MessageSystemAttributeNames=["ApproximateReceiveCount"],
+                # services that speak as SQS may know only the older of the two names
+                MessageSystemAttributeNames=[COUNT],
+                AttributeNames=[COUNT],
             )
             lease_end = asked + self.lease
             messages = reply.get("Messages") or ()
             # without a receipt nothing can be done with a message; it is passed over
-            return [_delivery(m, lease_end) for m in messages if m.get("ReceiptHandle")]
+            found = [m for m in messages if m.get("ReceiptHandle")]
+            if not (self._knows_counts or all(map(_is_counted, found))):
+                self._complain_of_counts()
+            return [_delivery(message, lease_end) for message in found]
 
         return self._on_queue(receive)
+
+    def _complain_of_counts(self) -> None:
+        """Say once that attempts are not counted; one process says it once for each queue."""
+        self._knows_counts = True
+        logger.warning(
+            "%s does not tell %s: every delivery counts as the first, and so neither"
+            " 'max_attempts' nor 'max_crashes' of Q_CLUSTER ends a task that fails. Use"
+            " another service, or a redrive policy of the queue.",
+            self._brief.place,
+            COUNT,
+        )
 
     def acknowledge_many(self, receipts: Sequence[Hashable]) -> None:
         if not receipts:
@@ -322,6 +345,10 @@ class SQSBroker(Broker):
             connection.close()
 
 
+def _is_counted(told: Mapping[str, Any]) -> bool:
+    return bool((told.get("Attributes") or {}).get(COUNT))
+
+
 def _delivery(told: Mapping[str, Any], lease_end: float) -> Delivery:
     body = told.get("Body", "")
     try:
@@ -329,7 +356,7 @@ def _delivery(told: Mapping[str, Any], lease_end: float) -> Delivery:
     except (binascii.Error, ValueError, TypeError):
         package = as_package(body)  # not ours; the dispatcher puts it into quarantine
     counted = told.get("Attributes") or {}
-    attempt = as_attempt(counted.get("ApproximateReceiveCount"))
+    attempt = as_attempt(counted.get(COUNT))
     return Delivery(
         Receipt(told["ReceiptHandle"], lease_end), package, attempt, lease_end
     )

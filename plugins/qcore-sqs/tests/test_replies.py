@@ -339,3 +339,59 @@ def test_batches_are_sent_whole_when_all_goes_well(
     for operation in ("ChangeMessageVisibilityBatch", "DeleteMessageBatch"):
         sizes = [len(request["Entries"]) for request in sqs.seen[operation]]
         assert sizes == [10, 10, 5]
+
+
+# -- attempts --------------------------------------------------------------------------
+
+
+def message(number: int, **attributes: str) -> dict[str, object]:
+    body = b64encode(b"%d" % number).decode()
+    told = {"MessageId": f"m{number}", "ReceiptHandle": f"h{number}", "Body": body}
+    return {**told, "Attributes": attributes} if attributes else told
+
+
+def test_attempts_are_asked_for_by_both_names(
+    sqs: ScriptedSQS, broker: SQSBroker
+) -> None:
+    """Services that speak as SQS may know only the older one."""
+
+    def older(request: Request) -> Reply:
+        assert request["MessageSystemAttributeNames"] == request["AttributeNames"]
+        counts = dict.fromkeys(request["AttributeNames"], "3")
+        return 200, {"Messages": [message(1, **counts)]}
+
+    sqs.script("ReceiveMessage", older)
+    assert [one.attempt for one in broker.dequeue()] == [3]
+
+
+def test_attempts_that_are_not_told_are_complained_of_once(
+    sqs: ScriptedSQS, broker: SQSBroker, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(3):
+        messages = [message(number), message(number + 10, ApproximateReceiveCount="x")]
+        sqs.script("ReceiveMessage", (200, {"Messages": messages}))
+        assert [one.attempt for one in broker.dequeue(2)] == [1, 1]
+    assert caplog.text.count("'max_attempts'") == 1
+
+
+def test_a_message_without_a_receipt_is_passed_over(
+    sqs: ScriptedSQS, broker: SQSBroker
+) -> None:
+    """Nothing could be done with it, and the others are not to blame."""
+    lacking = {"MessageId": "m", "Body": "AA=="}
+    sqs.script("ReceiveMessage", (200, {"Messages": [lacking, message(1)]}))
+    assert [one.package for one in broker.dequeue(2)] == [b"1"]
+
+
+@pytest.mark.fault("D19")
+def test_a_batch_of_which_a_part_is_refused_says_that_it_is_not_known(
+    sqs: ScriptedSQS, broker: SQSBroker
+) -> None:
+    sqs.script("SendMessageBatch", all_stored, half_done("InvalidMessage", fault=True))
+    with pytest.raises(BrokerError, match="refused an entry") as raised:
+        broker.enqueue_many([b"%d" % n for n in range(25)])
+    assert (raised.value.stored, raised.value.unsure) == (10, 10)
+
+
+def all_stored(request: Request) -> Reply:
+    return all_done(request, MessageId="stored")
