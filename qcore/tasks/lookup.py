@@ -32,13 +32,17 @@ def result(task_id: str, wait: Wait = 0, cached: Cached = UNSET_CACHED) -> Any:
     Raises:
         CallError: an argument is wrong, or an event loop would wait: see ``aresult``.
     """
-    record = fetch(task_id, wait, cached)
+    record = _fetch(task_id, wait, cached, "result")
     return None if record is None else record.result
 
 
 def fetch(task_id: str, wait: Wait = 0, cached: Cached = UNSET_CACHED) -> Record | None:
     """Return the finished task, with its result, or None; see ``result``."""
-    store = chosen_store(cached, "fetch")
+    return _fetch(task_id, wait, cached, "fetch")
+
+
+def _fetch(task_id: str, wait: Wait, cached: Cached, call: str) -> Record | None:
+    store = chosen_store(cached, call)
     if not is_possible(task_id, "the id or name of a task"):
         check_wait(wait)
         return None  # no task can be called so, now or later
@@ -68,9 +72,8 @@ def result_group(
         count: how many finished tasks to wait for.
         cached: look in the cache instead of the database.
     """
-    return [
-        record.result for record in fetch_group(group_id, failures, wait, count, cached)
-    ]
+    found = _fetch_group(group_id, failures, wait, count, cached, "result_group")
+    return [record.result for record in found]
 
 
 def fetch_group(
@@ -81,7 +84,18 @@ def fetch_group(
     cached: Cached = UNSET_CACHED,
 ) -> list[Record]:
     """Return the finished tasks of a group; ``failures`` includes those. See ``result_group``."""
-    store = chosen_store(cached, "fetch_group")
+    return _fetch_group(group_id, failures, wait, count, cached, "fetch_group")
+
+
+def _fetch_group(
+    group_id: str,
+    failures: bool,
+    wait: Wait,
+    count: int | None,
+    cached: Cached,
+    call: str,
+) -> list[Record]:
+    store = chosen_store(cached, call)
     check_wait(wait)
     check_count(count)
     if not is_possible(group_id, "the label of a group"):
