@@ -78,6 +78,7 @@ beside_run: list[subprocess.Popen[bytes]] = []  # none or one
 INSTALL_TESTS = [
     "tests/test_install.py",
     "tests/test_plugin_path.py",
+    "tests/test_stranger.py",
     "tests/test_tutorial.py",
 ]
 

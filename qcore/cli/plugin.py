@@ -1,8 +1,9 @@
 """Write a plugin of your own: a package that works, with tests of its contract.
 
-A broker begins as one that keeps its queue in a folder, an error reporter as
-one that appends to a file. Both can be installed and pass their tests at once;
-their README.md says what to replace. Works outside of a Django project.
+A broker begins as one that keeps its queue in a folder; an error reporter, a cache
+backend, a scheduler and a result store begin with a file. Each can be installed and
+passes its tests at once; its README.md says what to replace. --kind may be given
+several times, for a plugin with several. Works outside of a Django project.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--kind",
-        choices=["broker", "reporter"],
-        default="broker",
+        action="append",
+        choices=["broker", "reporter", "cache", "scheduler", "store"],
         metavar="KIND",
-        help="broker (the default) or reporter",
+        help="broker (the default), reporter, cache, scheduler or store; may be repeated",
     )
     parser.add_argument(
         "--path",
@@ -55,7 +56,7 @@ def run(options: Namespace, out: TextIO) -> int:
     from ..errors import ConfigError
     from .scaffold import plan
 
-    made = plan(options.name, options.kind, options.version)
+    made = plan(options.name, options.kind or ["broker"], options.version)
     if not options.path.is_dir():
         raise ConfigError(f"--path: there is no folder {options.path}. Make it first.")
     folder = options.path / made.distribution

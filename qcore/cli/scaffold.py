@@ -1,12 +1,13 @@
 """A new plugin from the templates in ``template/``: its files as text, and its names.
 
-The folder ``plugins/qcore-example`` of the repository is what this writes for a broker
-called "example"; a test keeps the two equal.
+The folder ``plugins/qcore-example`` of the repository is what this writes for a plugin
+called "example" with one of each kind; a test keeps the two equal.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -22,7 +23,12 @@ from ..plugins.registry import Registry
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _LONGEST = 40  # letters; longer ones break the lines of the templates
 
-_SHARED = {"pyproject.toml": "pyproject.toml-tpl", "{module}/py.typed": None}
+_SHARED = {
+    "pyproject.toml": "pyproject.toml-tpl",
+    "tests/test_plugin.py": "plugin.py-tpl",
+    "{module}/py.typed": None,
+}
+_DATABASE = {"{module}/database.py": "database.py-tpl"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,37 +36,62 @@ class Kind:
     """One kind of plugin that can be written."""
 
     provides: str  # the kind of provider, as the registry calls it
+    folder: str  # of its templates; also the name of its module
     class_suffix: str
     description: str
-    files: dict[str, str | None]  # path in the plugin -> template; None: it is empty
+    summary: str
+    shared: dict[
+        str, str
+    ]  # path in the plugin -> template, which other kinds have, too
+
+    def template(self, name: str) -> str:
+        """Return the path of one of its templates."""
+        return f"{self.folder}/{name}-tpl"
 
 
 KINDS = {
     "broker": Kind(
         provides="broker",
+        folder="broker",
         class_suffix="Broker",
         description="A small broker for qcore that keeps its queue in a folder",
-        files={
-            **_SHARED,
-            "README.md": "broker/README.md-tpl",
-            "{module}/__init__.py": "broker/init.py-tpl",
-            "{module}/broker.py": "broker/broker.py-tpl",
-            "tests/test_contract.py": "broker/contract.py-tpl",
-        },
+        summary="A small broker that keeps its queue in a folder.",
+        shared={},
     ),
     "reporter": Kind(
         provides="error reporter",
+        folder="reporter",
         class_suffix="Reporter",
         description="An error reporter for qcore that appends failures to a file",
-        files={
-            **_SHARED,
-            "README.md": "reporter/README.md-tpl",
-            "{module}/__init__.py": "reporter/init.py-tpl",
-            "{module}/reporter.py": "reporter/reporter.py-tpl",
-            "tests/test_contract.py": "reporter/contract.py-tpl",
-        },
+        summary="An error reporter that appends the failures of tasks to a file.",
+        shared={},
+    ),
+    "cache": Kind(
+        provides="cache backend",
+        folder="cache",
+        class_suffix="Cache",
+        description="A cache backend for qcore that keeps values in a file",
+        summary="A cache backend that keeps values in a file.",
+        shared=_DATABASE,
+    ),
+    "scheduler": Kind(
+        provides="scheduler",
+        folder="scheduler",
+        class_suffix="Scheduler",
+        description="A scheduler for qcore that keeps schedules in a file",
+        summary="A scheduler that keeps schedules in a file.",
+        shared=_DATABASE,
+    ),
+    "store": Kind(
+        provides="result store",
+        folder="store",
+        class_suffix="Store",
+        description="A result store for qcore that keeps results in a file",
+        summary="A result store that keeps results in a file.",
+        shared=_DATABASE,
     ),
 }
+_SEVERAL = "A small plugin for qcore: {}, in files"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +100,12 @@ class Plan:
 
     Args:
         name: of the entry point, with dashes: ``"task-spool"``.
-        kind: a key of ``KINDS``.
+        kinds: keys of ``KINDS``, one or more.
         version: of the distribution.
     """
 
     name: str
-    kind: str
+    kinds: tuple[str, ...]
     version: str
 
     @property
@@ -83,31 +114,85 @@ class Plan:
         return f"qcore-{self.name}"
 
     @property
-    def key(self) -> str:
-        """The key of Q_CLUSTER that selects a broker: ``"task_spool"``."""
+    def base(self) -> str:
+        """The name as a part of Python's names: ``"task_spool"``."""
         return self.name.replace("-", "_")
+
+    def key(self, kind: str) -> str:
+        """Return the key of Q_CLUSTER that selects what it has of a kind.
+
+        It is the name; in a plugin of several kinds that of the first, and the others
+        say in theirs what they are, so that each can be selected alone.
+        """
+        return self.base if kind == self.kinds[0] else f"{self.base}_{kind}"
 
     def files(self) -> dict[str, str]:
         """Return the text of each file by its path below the folder of the plugin."""
-        kind = KINDS[self.kind]
-        words = {
+        found = {
+            path.format(module=self._words()["module"]): self._fill(source)
+            for path, source in _SHARED.items()
+        }
+        for place, name in enumerate(self.kinds):
+            kind = KINDS[name]
+            test = "test_contract" if place == 0 else f"test_{name}"
+            sources = {
+                f"{{module}}/{name}.py": kind.template(f"{name}.py"),
+                f"tests/{test}.py": kind.template("contract.py"),
+                **kind.shared,
+            }
+            for path, source in sources.items():
+                found[path.format(**self._words())] = self._fill(source, name)
+        found["README.md"] = self._readme()
+        found[f"{self._words()['module']}/__init__.py"] = self._init()
+        return dict(sorted(found.items()))
+
+    def _init(self) -> str:
+        hooks, settings = (
+            [
+                self._fill(KINDS[kind].template(part), kind).strip("\n")
+                for kind in self.kinds
+            ]
+            for part in ("hook.py", "setting.py")
+        )
+        words = {"hooks": "\n\n\n".join(hooks), "settings": "\n".join(settings)}
+        return self._fill("init.py-tpl", self.kinds[0], **words)
+
+    def _readme(self) -> str:
+        first, *others = (
+            self._fill(KINDS[kind].template("README.md"), kind) for kind in self.kinds
+        )
+        parts = [first]
+        for kind, text in zip(self.kinds[1:], others, strict=True):
+            _, _, body = text.partition("\n")  # without its title
+            body = body.replace("test_contract.py", f"test_{kind}.py")
+            parts.append(
+                f"\n## The {KINDS[kind].provides}\n" + body.replace("\n## ", "\n### ")
+            )
+        return "".join(parts)
+
+    def _words(self, kind: str | None = None) -> dict[str, str]:
+        named = KINDS[kind or self.kinds[0]]
+        description, summary = named.description, named.summary
+        if len(self.kinds) > 1:
+            several = ", ".join(KINDS[one].provides for one in self.kinds)
+            description = _SEVERAL.format(several)
+            summary = f"{description}."
+        return {
             "name": self.name,
-            "key": self.key,
-            "module": f"qcore_{self.key}",
+            "key": self.key(kind or self.kinds[0]),
+            "module": f"qcore_{self.base}",
             "distribution": self.distribution,
-            "class_name": self.key.title().replace("_", "") + kind.class_suffix,
-            "description": kind.description,
+            "class_name": self.base.title().replace("_", "") + named.class_suffix,
+            "description": description,
+            "summary": summary,
             "version": self.version,
         }
-        templates = files(__package__) / "template"
-        return {
-            path.format(**words): Template(
-                (templates / source).read_text("utf-8")
-            ).substitute(words)
-            if source
-            else ""
-            for path, source in sorted(kind.files.items())
-        }
+
+    def _fill(self, source: str | None, kind: str | None = None, **more: str) -> str:
+        if source is None:
+            return ""
+        text = (files(__package__) / "template" / source).read_text("utf-8")
+        return Template(text).substitute(self._words(kind), **more)
 
     def write(self, folder: Path) -> None:
         """Write the files into a folder, which is new or empty.
@@ -123,12 +208,12 @@ class Plan:
             raise QcoreError(f"{folder} cannot be written: {error.strerror}") from error
 
 
-def plan(name: str, kind: str, version: str) -> Plan:
+def plan(name: str, kinds: Sequence[str], version: str) -> Plan:
     """Return the plan of a plugin whose name is good and free.
 
     Args:
         name: with or without the prefix ``qcore-``; underscores count as dashes.
-        kind: a key of ``KINDS``.
+        kinds: keys of ``KINDS``, one or more; of the same twice it is one.
         version: of the new distribution.
 
     Raises:
@@ -145,7 +230,7 @@ def plan(name: str, kind: str, version: str) -> Plan:
         raise ConfigError(
             f"{version!r} cannot be the version. Type numbers: --version 0.1.0"
         )
-    made = Plan(short, kind, version)
+    made = Plan(short, tuple(dict.fromkeys(kinds)), version)
     _refuse_taken(made)
     return made
 
@@ -156,24 +241,25 @@ def _refuse_taken(made: Plan) -> None:
             f"{made.name!r} is a plugin of qcore itself. {how_to_install(made.name)},"
             " or choose another name."
         )
-    claims_key = made.kind != "reporter"  # a reporter is selected by its name
-    if claims_key and made.key in {setting.name for setting in fields()}:
+    # a reporter is selected by its name
+    keys = [made.key(kind) for kind in made.kinds if kind != "reporter"]
+    if taken := [key for key in keys if key in {setting.name for setting in fields()}]:
         raise ConfigError(
-            f"{made.key!r} is a setting of qcore, and the name of a plugin becomes a"
+            f"{taken[0]!r} is a setting of qcore, and the name of a plugin becomes a"
             " key of Q_CLUSTER. Choose another name."
         )
     registry = Registry()
+    kinds = [KINDS[kind].provides for kind in made.kinds]
     for plugin in registry.plugins:
-        names = {
-            one.name for one in plugin.providers.get(KINDS[made.kind].provides, ())
-        }
+        names = {one.name for kind in kinds for one in plugin.providers.get(kind, ())}
         if made.name in {plugin.name, *names}:
             raise ConfigError(
                 f"{made.name!r} is taken: {plugin.label} is installed. Choose another"
                 " name, or uninstall it."
             )
-    if claims_key and made.key in registry.claims():
+    declared = {setting.name for setting in registry.settings()}
+    if taken := [key for key in keys if key in registry.claims() | declared]:
         raise ConfigError(
-            f"Q_CLUSTER[{made.key!r}] selects an installed plugin. Choose another name;"
+            f"Q_CLUSTER[{taken[0]!r}] selects an installed plugin. Choose another name;"
             " `qcore plugins` shows what is taken."
         )

@@ -46,16 +46,21 @@ class Tables:
 def required() -> dict[str, set[str]]:
     """Return the databases in use by alias, and the labels of the apps in each.
 
+    A project whose results and schedules are not in the tables of qcore needs none.
+
     Raises:
         ConfigError, PluginError: there is no broker to ask.
     """
     found: dict[str, set[str]] = {}
-    for model in apps.get_app_config("qcore").get_models():
-        found.setdefault(router.db_for_write(model), set()).add("qcore")
-    broker = current.broker()
-    app = apps.get_containing_app_config(type(broker).__module__)
-    if broker.database is not None and app is not None:
-        found.setdefault(broker.database, set()).add(app.label)
+    for used in (current.broker(), current.store(), current.scheduler):
+        alias: str | None = getattr(used, "database", None)
+        app = apps.get_containing_app_config(type(used).__module__)
+        if alias is None or app is None:
+            continue
+        found.setdefault(alias, set()).add(app.label)
+        if app.label == "qcore":
+            for model in app.get_models():
+                found.setdefault(router.db_for_write(model), set()).add("qcore")
     return found
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cli_project import clean_environment
@@ -17,6 +18,10 @@ from qcore.cli import main
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "plugins" / "qcore-example"
 MADE = ("__pycache__", ".pytest_cache", ".ruff_cache", ".mypy_cache")
+
+
+KINDS = ("broker", "reporter", "cache", "scheduler", "store")
+EVERY_KIND = [word for kind in KINDS for word in ("--kind", kind)]
 
 
 def new(place: Path, name: str, *words: str) -> int:
@@ -35,17 +40,17 @@ def texts(folder: Path) -> dict[str, str]:
 def test_the_example_is_what_it_writes(tmp_path, monkeypatch):
     """One source: a change goes into qcore/cli/template, and is written from there."""
     monkeypatch.setenv("QCORE_PLUGINS", "")  # the name is taken where it is installed
-    assert new(tmp_path, "example", "--version", __version__) == 0
+    assert new(tmp_path, "example", "--version", __version__, *EVERY_KIND) == 0
     there = texts(EXAMPLE)
     del there["certificate.json"]  # what its tests have found, written by them
     assert texts(tmp_path / "qcore-example") == there, (
         "plugins/qcore-example is not what the templates say. Remove that folder and run:"
         " QCORE_PLUGINS= qcore plugin new example --path plugins --version"
-        f" {__version__}"
+        f" {__version__} {' '.join(EVERY_KIND)}"
     )
 
 
-@pytest.mark.parametrize("kind", ["broker", "reporter"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_template_is_used_and_filled(tmp_path, kind):
     assert new(tmp_path, "task-spool", "--kind", kind) == 0
     written = texts(tmp_path / "qcore-task-spool")
@@ -53,9 +58,15 @@ def test_every_template_is_used_and_filled(tmp_path, kind):
         "README.md",
         "pyproject.toml",
         "tests/test_contract.py",
+        "tests/test_plugin.py",
         "qcore_task_spool/__init__.py",
         f"qcore_task_spool/{kind}.py",
         "qcore_task_spool/py.typed",
+        *(
+            ["qcore_task_spool/database.py"]
+            if kind in {"cache", "scheduler", "store"}
+            else []
+        ),
     }
     for path, text in written.items():
         assert "$" not in text, path
@@ -67,13 +78,21 @@ def test_every_template_is_used_and_filled(tmp_path, kind):
     assert project["entry-points"]["qcore"] == {"task-spool": "qcore_task_spool"}
 
 
-def test_no_template_is_left_over():
-    from qcore.cli.scaffold import KINDS
+def test_no_template_is_left_over(monkeypatch):
+    from qcore.cli.scaffold import Plan
 
-    used = {source for kind in KINDS.values() for source in kind.files.values()}
+    read = []
     folder = ROOT / "qcore" / "cli" / "template"
     there = {str(path.relative_to(folder)) for path in folder.rglob("*-tpl")}
-    assert used - {None} == there
+    fill = Plan._fill
+
+    def noted(self: Plan, source: str | None, *words: Any, **more: str) -> str:
+        read.append(source)
+        return fill(self, source, *words, **more)
+
+    monkeypatch.setattr(Plan, "_fill", noted)
+    Plan("spool", KINDS, "1.0").files()
+    assert {*read} - {None} == there
 
 
 @pytest.mark.parametrize(
@@ -81,11 +100,14 @@ def test_no_template_is_left_over():
     [
         ("broker", ["-k", "TestPlugin or limit or folder or path"]),
         ("reporter", []),
+        ("cache", []),
+        ("scheduler", []),
+        ("store", []),
     ],
 )
 def test_what_is_written_passes_its_tests(tmp_path, kind, words):
     """For the broker some of them: the example, which is the same, runs them all."""
-    new(tmp_path, "task_spool", "--kind", kind)
+    assert new(tmp_path, "task_spool", "--kind", kind) == 0
     folder = tmp_path / "qcore-task-spool"
     pretend_installed(folder)
     pytest_words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", *words]
@@ -214,3 +236,19 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(Path, "mkdir", refuse)
     assert new(tmp_path, "spool") == 1
     assert "cannot be written: Permission denied" in capsys.readouterr().err
+
+
+def test_the_keys_of_a_plugin_with_several_kinds_are_free_too(tmp_path, capsys):
+    """They say what they select, so that each can be selected alone."""
+    assert new(tmp_path, "spool", "--kind", "store", "--kind", "cache") == 0
+    text = (tmp_path / "qcore-spool" / "qcore_spool" / "__init__.py").read_text()
+    assert 'claims=("spool",)' in text
+    assert 'claims=("spool_cache",)' in text
+    assert new(tmp_path, "cpu", "--kind", "store", "--kind", "cache") == 0
+    assert new(tmp_path, "result", "--kind", "cache", "--kind", "store") == 2
+    assert "'result_store' is a setting of qcore" in capsys.readouterr().err
+
+
+def test_a_kind_that_there_is_not(tmp_path, capsys):
+    assert new(tmp_path, "spool", "--kind", "queue") == 2
+    assert "'broker', 'reporter', 'cache'" in capsys.readouterr().err

@@ -14,6 +14,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 
+from qcore.current import current
 from qcore.doctor import tables
 
 pytest.importorskip("qcore_orm")
@@ -114,3 +115,15 @@ def test_the_command_of_django_is_the_same(capsys):
     out = StringIO()
     call_command("qdoctor", stdout=out)
     assert "no package is in quarantine" in out.getvalue()
+
+
+def test_tables_that_nothing_selected_uses_are_not_required(settings):
+    settings.Q_CLUSTER = {
+        "memory": {},
+        "result_store": "memory",
+        "scheduler_class": "chores.strangers.Clock",
+    }
+    assert tables.required() == {}
+    settings.Q_CLUSTER["scheduler_class"] = "orm"
+    current.reset()
+    assert tables.required() == {"default": {"qcore"}}

@@ -11,7 +11,7 @@ process do that, and the others find the old name gone, so nothing needs a lock.
 
 To make it yours, put your service in place of the folder: the options in `__init__`,
 what the public methods do, and `_service`, which gives errors of the service their
-names in qcore. What stands below ``# -- files`` goes.
+names in qcore. The options are described in `qcore_settings`. What stands below ``# -- files`` goes.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
 from qcore import Broker, Delivery
-from qcore.errors import BrokerUnavailable, ConfigError, did_you_mean
+from qcore.errors import BrokerUnavailable, ConfigError
 
 if TYPE_CHECKING:
     from qcore import Conf
 
-OPTIONS = {"path"}
+# of a file that is a package, and of no other
 NAME = re.compile(
     r"([0-9a-f]+-[0-9a-f]+)\.([0-9]{1,9})\.(waiting|claimed)\.([0-9]{1,18})"
 )
@@ -69,9 +69,6 @@ class ExampleBroker(Broker):
         super().__init__(conf, queue)
         self.max_payload = conf.max_payload
         options = conf.options.get("example") or {}
-        for name in options.keys() - OPTIONS:
-            near = did_you_mean(name, OPTIONS)
-            raise ConfigError(f"Q_CLUSTER['example']: unknown key {name!r}{near}")
         if not isinstance(options.get("path"), str):
             raise ConfigError(
                 "Q_CLUSTER['example']['path'] must be the path of a folder"

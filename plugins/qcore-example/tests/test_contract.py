@@ -1,4 +1,4 @@
-"""The plugin keeps the contracts of plugins and of brokers."""
+"""The broker keeps its contract."""
 
 from __future__ import annotations
 
@@ -11,12 +11,10 @@ from typing import Any
 import pytest
 
 from qcore import Conf
-from qcore.testing import BrokerContract, PluginContract
+from qcore.errors import ConfigError
+from qcore.testing import BrokerContract
+from qcore_example import qcore_settings
 from qcore_example.broker import ExampleBroker
-
-
-class TestPlugin(PluginContract):
-    name = "example"
 
 
 class TestBroker(BrokerContract):
@@ -28,7 +26,7 @@ class TestBroker(BrokerContract):
     def make_broker(self, tmp_path: Path) -> Callable[..., ExampleBroker]:
         def make(queue: str | None = None, **settings: Any) -> ExampleBroker:
             options = {"example": {"path": str(tmp_path)}, **settings}
-            conf = Conf.from_dict(options, claimed=["example"])
+            conf = Conf.from_dict(options, settings=qcore_settings())
             return ExampleBroker(conf, queue)
 
         return make
@@ -36,7 +34,7 @@ class TestBroker(BrokerContract):
     @pytest.fixture
     def dead_broker(self, tmp_path: Path) -> ExampleBroker:
         options = {"example": {"path": str(tmp_path / "not-mounted")}}
-        conf = Conf.from_dict(options, claimed=["example"])
+        conf = Conf.from_dict(options, settings=qcore_settings())
         return ExampleBroker(conf)
 
     @pytest.fixture
@@ -64,15 +62,15 @@ class TestBroker(BrokerContract):
 
 @pytest.mark.parametrize("path", [None, 5])
 def test_the_path_must_be_given(path: object) -> None:
-    conf = Conf.from_dict({"example": {"path": path}}, claimed=["example"])
-    with pytest.raises(Exception, match="must be the path of a folder"):
-        ExampleBroker(conf)
+    options = {"example": {"path": path}}
+    with pytest.raises(ConfigError, match="the path of a folder"):
+        ExampleBroker(Conf.from_dict(options, settings=qcore_settings()))
 
 
 def test_a_queue_stays_in_its_folder(tmp_path: Path) -> None:
     """The name of a queue comes from settings and may be anything."""
     options = {"example": {"path": str(tmp_path)}}
-    conf = Conf.from_dict(options, claimed=["example"])
+    conf = Conf.from_dict(options, settings=qcore_settings())
     broker = ExampleBroker(conf, "../../x")
     broker.enqueue(b"package")
     assert [path.name for path in tmp_path.iterdir()] == ["queue-..%2F..%2Fx"]

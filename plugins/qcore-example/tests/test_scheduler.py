@@ -1,0 +1,70 @@
+"""The scheduler keeps its contract."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import django
+import pytest
+from django.conf import settings
+from django.test import override_settings
+
+from qcore import Conf, Task
+from qcore.current import current
+from qcore.errors import ConfigError, StoreUnavailable
+from qcore.testing import SchedulerContract
+from qcore.testing.schedulers import MakeScheduler, Sent
+from qcore_example import qcore_settings
+from qcore_example.scheduler import ExampleScheduler
+
+if not settings.configured:
+    settings.configure(SECRET_KEY="of tests alone", USE_TZ=True, CACHES={})
+    django.setup()
+
+
+def make(path: object) -> ExampleScheduler:
+    options = {"name": "tests", "example_scheduler": {"path": path}}
+    return ExampleScheduler(Conf.from_dict(options, settings=qcore_settings()))
+
+
+class TestScheduler(SchedulerContract):
+    @pytest.fixture
+    def make_scheduler(self, tmp_path: Path) -> Iterator[MakeScheduler]:
+        # its tasks go to a queue in the memory of this process
+        with override_settings(Q_CLUSTER={"name": "tests", "memory": {}}):
+            current.broker().purge_queue()
+            yield lambda: make(str(tmp_path))
+
+    @pytest.fixture
+    def sent(self) -> Sent:
+        def sent() -> list[Task]:
+            broker = current.broker()
+            found = broker.dequeue(1000)
+            broker.acknowledge_many([one.receipt for one in found])
+            return [current.signer.verify(one.package, broker.queue) for one in found]
+
+        return sent
+
+    @pytest.fixture
+    def spoil(self, tmp_path: Path) -> Callable[[int], None]:
+        def spoil(id: int) -> None:
+            database = sqlite3.connect(tmp_path / "schedules.sqlite3")
+            with database:
+                set_ = "UPDATE schedules SET entry = '{}' WHERE id = ?"
+                database.execute(set_, [id])
+            database.close()
+
+        return spoil
+
+
+def test_a_folder_that_is_away_is_told(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailable, match="not-mounted"):
+        make(str(tmp_path / "not-mounted")).tick()
+
+
+@pytest.mark.parametrize("path", [None, 5, ""])
+def test_the_path_must_be_given(path: object) -> None:
+    with pytest.raises(ConfigError, match="'path'"):
+        make(path)
