@@ -37,7 +37,7 @@ LAYERS: dict[int, tuple[str, str]] = {
     2: ("processes, clocks, sockets", "engine"),
     3: (
         "Django adapters",
-        """models fields migrations results.orm results.pruning results.sql results.aside
+        """models fields migrations results.orm results.pruning results.sql results.aside results.confirmed
         results.cache caches.django caches.raw schedules.orm schedules.firing
         schedules.outbox schedules.outlook plugins.builtin connections session debug""",
     ),

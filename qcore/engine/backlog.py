@@ -23,6 +23,8 @@ _MOST = 2 * _BATCH
 #: batch is a transaction with a write to the disk: with four workers and tasks of 10 ms
 #: there were 0.7 for each task, and are 0.3; its CPU fell by a quarter, PostgreSQL's by 40 %.
 _LINGER, _RECENT = 0.005, 0.02
+#: Seconds without a job after which the recorder does what can wait.
+_IDLE = 0.25
 
 
 class Backlog:
@@ -39,6 +41,8 @@ class Backlog:
         self._is_watched = False
         self._inbox: queue.SimpleQueue[tuple[str, Job] | None] = queue.SimpleQueue()
         self._ended_at = 0.0  # monotonic: of the last batch
+        #: called once when nothing has come for a moment
+        self.when_idle: Callable[[], None] | None = None
         self.is_closed = False  # and everything before that has been taken
 
     # -- for other threads -------------------------------------------------------------
@@ -76,7 +80,7 @@ class Backlog:
 
     def _gather(self) -> list[tuple[str, Job]]:
         batch: list[tuple[str, Job]] = []
-        item = self._inbox.get()
+        item = self._next()
         if item is not None and self._may_wait(*item):
             time.sleep(_LINGER)
         while True:
@@ -90,6 +94,16 @@ class Backlog:
                 item = self._inbox.get_nowait()
             except queue.Empty:
                 return batch
+
+    def _next(self) -> tuple[str, Job] | None:
+        """Wait for an item; see to what is left undone when none comes for a moment."""
+        if self.when_idle is not None:
+            try:
+                return self._inbox.get(timeout=_IDLE)
+            except queue.Empty:
+                self.when_idle()
+                self.when_idle = None
+        return self._inbox.get()
 
     def _may_wait(self, what: str, job: Job) -> bool:
         """Whether others are about to follow, and nobody waits for this one to be first.

@@ -96,7 +96,15 @@ class Recorder:
         self._settle([job for what, job in batch if what == "finish"])
         self._return([job for what, job in batch if what == "give back"])
         self._backlog.done()
+        if self._parts.make_store(False).is_untidy:
+            self._backlog.when_idle = self._tidy
         self._tally.stir()
+
+    def _tidy(self) -> None:
+        try:
+            self._parts.make_store(False).tidy()
+        except Exception as error:  # noqa: BLE001 - the next batch does it
+            logger.warning("old results are not pruned now: %s", error)
 
     # -- storing ---------------------------------------------------------------------------
     def _record(self, jobs: Sequence[Job]) -> None:
@@ -163,6 +171,9 @@ class Recorder:
             self._commit(results, ())
             for receipt in receipts:
                 self._insist(partial(self._acknowledge, [receipt]))
+        self._parts.make_store(False).acknowledged(
+            [job.task.id for job in jobs if not self._needs_more(job)]
+        )
 
     def _commit(self, results: Sequence[Result], receipts: Sequence[Hashable]) -> None:
         database, cache = routing.split(results, self._conf)
@@ -203,14 +214,16 @@ class Recorder:
         if not jobs:
             return
         jobs = self._send_following(self._join_iters(jobs))
-        done: list[Hashable] = []
+        done: list[Job] = []
         again: list[Job] = []
         for job in jobs:
             if job.verdict in (None, Verdict.DONE):
-                done.append(job.receipt)
+                done.append(job)
             elif job.verdict is Verdict.AT_ONCE:
                 again.append(job)
-        self._insist(lambda: self._acknowledge(done))
+        if self._insist(lambda: self._acknowledge([job.receipt for job in done])):
+            store = self._parts.make_store(False)
+            store.acknowledged([job.task.id for job in done])
         self._return(again)
         for job in jobs:
             self._tally.settle(job)

@@ -92,6 +92,25 @@ class ResultStore:
         self.save([result])
         self.delete(result.task.id)
 
+    def acknowledged(self, ids: Collection[str]) -> None:
+        """Take note that the deliveries of these tasks are gone.
+
+        Until then a success must be found by ``finished``, whatever is pruned: its
+        package may come again. The default does nothing, for a store that prunes nothing.
+        """
+
+    @property
+    def is_untidy(self) -> bool:
+        """Whether ``tidy`` has anything to do."""
+        return False
+
+    def tidy(self) -> None:
+        """Prune what may be pruned by now; called once nothing is recorded for a moment.
+
+        Raises:
+            StoreError: it could not be done now.
+        """
+
     def finished(self, ids: Collection[str]) -> dict[str, tuple[str, bytes]]:
         """Return, for those task ids that have a stored success, serializer and value."""
         raise NotImplementedError

@@ -50,7 +50,9 @@ class OrmStore(ResultStore):
         self.database = router.db_for_write(Task)
         self._upsert: Upsert | None = None
         self._aside = Aside(Quarantine.objects.using(router.db_for_write(Quarantine)))
-        self._prune = Pruner(self._tasks, conf.save_limit, conf.save_limit_per)
+        self._prune = Pruner(
+            self._tasks, conf.save_limit, conf.save_limit_per, conf.retry
+        )
 
     @property
     def _connection(self) -> BaseDatabaseWrapper:
@@ -89,6 +91,18 @@ class OrmStore(ResultStore):
         with self._connection.cursor() as cursor:
             self._upsert(cursor, rows)
 
+    def acknowledged(self, ids: Collection[str]) -> None:
+        self._prune.acknowledge(ids)
+
+    @property
+    def is_untidy(self) -> bool:
+        return self._prune.is_behind
+
+    def tidy(self) -> None:
+        if self._prune.is_behind:
+            with self._errors("prune results"), transaction.atomic(self.database):
+                self._prune.tidy()
+
     def finished(self, ids: Collection[str]) -> dict[str, tuple[str, bytes]]:
         with self._errors("look up results"):
             return {
@@ -126,6 +140,7 @@ class OrmStore(ResultStore):
             for part in _parts([row.id for row in rows]):
                 elements.filter(id__in=part).delete()
             self._prune(joined)
+            self._prune.acknowledge([group])  # it has no delivery of its own
             return True
 
     def separate(self, group: str) -> None:

@@ -81,4 +81,7 @@ def store_value(task: Task, value: Any) -> None:
 def _save(result: Result) -> ResultStore:
     store = current.store(is_cached(result.task, current.conf))
     store.save([result])
+    # there is no delivery that could come again
+    store.acknowledged([result.task.id])
+    store.tidy()
     return store

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
+import time
 
 import msgspec
 import pytest
@@ -215,6 +216,76 @@ def test_a_lowered_limit_is_reached_in_steps(
         left.append(Success.objects.count())
     assert left == steps
     assert names() == ["n13", "n14", "n15"]
+
+
+def recent(make, count, first=0):
+    """Return results of tasks that have just ended, in this order."""
+    now = time.time()
+    return [
+        make(name=f"n{n:03}", started=now - 60 + n * 0.01)
+        for n in range(first, first + count)
+    ]
+
+
+@pytest.mark.fault("E19")
+@pytest.mark.usefixtures("ways")
+def test_a_success_is_not_pruned_before_its_acknowledgement(transactional_db, make):
+    """Its package may come again, and must be recognised, also by another cluster."""
+    killed, other = store(save_limit=3, retry=60), store(save_limit=3, retry=60)
+    unsettled, later = recent(make, 5), recent(make, 20, first=5)
+    killed.save(unsettled)  # and then its acknowledgement is lost
+    for start in range(0, 20, 4):
+        part = later[start : start + 4]
+        other.save(part)
+        other.acknowledged([one.task.id for one in part])
+    other.tidy()
+    ids = [one.task.id for one in unsettled]
+    assert set(other.finished(ids)) == set(ids)
+    assert names() == [*(f"n{n:03}" for n in range(5)), "n022", "n023", "n024"]
+
+
+@pytest.mark.fault("E19")
+@pytest.mark.usefixtures("ways")
+def test_what_is_older_than_two_leases_is_pruned_by_anybody(transactional_db, make):
+    killed, other = store(save_limit=3, retry=20), store(save_limit=3, retry=20)
+    killed.save(recent(make, 5))  # a minute ago
+    other.save(recent(make, 3, first=5))
+    assert names() == ["n005", "n006", "n007"]
+
+
+@pytest.mark.usefixtures("ways")
+def test_what_is_acknowledged_is_pruned_when_nothing_follows(transactional_db, make):
+    keeper, results = store(save_limit=3), recent(make, 10)
+    keeper.save(results)
+    assert len(names()) == 10
+    assert keeper.is_untidy
+    keeper.acknowledged([one.task.id for one in results])
+    keeper.tidy()
+    assert names() == ["n007", "n008", "n009"]
+    assert not keeper.is_untidy
+
+
+@pytest.mark.usefixtures("ways")
+@pytest.mark.parametrize("per", ["group", "name", "func"])
+def test_each_limit_has_its_own_acknowledgements(transactional_db, make, per):
+    keeper, now = store(save_limit=2, save_limit_per=per), time.time()
+    results = [
+        make(n, started=now - 60 + n * 0.01, **{per: value})
+        for n in range(6)
+        for value in ("a.b", "c.d")
+    ]
+    keeper.save(results)
+    keeper.acknowledged([one.task.id for one in results if one.task.name != "c.d"])
+    keeper.tidy()
+    kept = Success.objects.filter(**{per: "a.b"}).order_by("stopped")
+    assert [row.result for row in kept] == [4, 5]
+
+
+def test_an_acknowledgement_costs_no_query(db, make, django_assert_num_queries):
+    keeper, results = store(save_limit=3), recent(make, 10)
+    keeper.save(results)
+    with django_assert_num_queries(0):
+        keeper.acknowledged([one.task.id for one in results])
 
 
 def test_rows_below_the_floor_are_pruned_when_they_come_late(transactional_db, make):
