@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("qcore.broker")
 
+# Bytes of a call from which its size counts for the time that the reply may take.
+LARGE_BYTES = 256 * 1024
 # redis-py 8 would open with HELLO 3, which Disque refuses, and with it every command;
 # before version 5 the argument does not exist.
 _PROTOCOL = {"protocol": 2} if int(redis.__version__.split(".")[0]) >= 5 else {}
@@ -117,9 +119,13 @@ class Connection:
 
     def _exchange(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
         pieces = self._wire.pack_commands(commands)
-        usual = self._wire.socket_timeout
+        size = sum(map(len, pieces))
+        if size < LARGE_BYTES:
+            self._wire.send_packed_command(pieces)
+            return self._read(commands)
         # a busy node or a slow network takes its time over many bytes
-        self._limit(reply_seconds(usual, sum(map(len, pieces))))
+        usual = self._wire.socket_timeout
+        self._limit(reply_seconds(usual, size))
         try:
             self._wire.send_packed_command(pieces)
             return self._read(commands)
