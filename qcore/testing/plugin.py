@@ -18,15 +18,17 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points, requires
 from pathlib import Path
 from types import ModuleType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pluggy
 import pytest
 from packaging.requirements import Requirement
 
 from .. import __version__, hookspecs
+from ..conf import Conf
 from ..hookspecs import PROJECT
-from ..plugins import GROUP, KINDS, Provider
+from ..plugins import GROUP, KINDS, Provider, Registry
+from ..plugins.choice import choose, never_selected
 from ..plugins.known import KNOWN
 
 # Prints the names of the top-level modules that importing a plugin brings in.
@@ -74,6 +76,11 @@ class PluginContract:
             for provider in found
         ]
 
+    @pytest.fixture
+    def registry(self) -> Registry:
+        """A registry with this plugin, and what comes with the core."""
+        return Registry(only=[self.name])
+
     # -- promises --------------------------------------------------------------
     def test_hooks_are_valid(self, plugin: ModuleType) -> None:
         """Every hook exists, takes only arguments it has, and there is one at least."""
@@ -110,6 +117,41 @@ class PluginContract:
             assert reason is None, f"{provider.target} {reason}"
             assert "__doc__" in vars(target), f"{provider.target} has no docstring"
             assert target.__doc__
+
+    def test_each_provider_can_be_selected(
+        self, providers: list[tuple[str, Provider]], registry: Registry
+    ) -> None:
+        """Every key that a provider claims selects it, and its name does where names count."""
+        for kind, provider in providers:
+            reason = never_selected(kind, provider)
+            assert reason is None, f"the {kind} {provider.name!r}: {reason}"
+            of = KINDS[kind]
+            selections = [
+                Conf(explicit=frozenset([claim]), options={claim: {}})
+                for claim in provider.claims
+                if kind != "error reporter"
+            ]
+            if of.takes_names:
+                named: dict[str, Any] = {str(of.key): provider.name}
+                selections.append(Conf(**named))
+            for conf in selections:
+                assert choose(registry, conf, kind).name == provider.name
+
+    def test_settings_are_described(
+        self, providers: list[tuple[str, Provider]], registry: Registry
+    ) -> None:
+        """Every key that it claims is declared by ``qcore_settings``, with its help.
+
+        So a project is told of a wrong type or a misspelt key before anything runs.
+        """
+        (mine,) = [one for one in registry.plugins if one.name == self.name]
+        claims = {claim for _, provider in providers for claim in provider.claims}
+        missing = claims - {setting.name for setting in registry.settings()}
+        assert not missing, f"qcore_settings does not declare {sorted(missing)}"
+        settings = list(mine.settings)
+        for setting in settings:
+            assert setting.help.strip().endswith("."), f"{setting.name} has no help"
+            settings += setting.keys
 
     def test_docstring(self, plugin: ModuleType) -> None:
         """The module says in its docstring what it brings."""

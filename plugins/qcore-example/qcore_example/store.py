@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qcore import ResultStore
 from qcore.results.memory import MemoryRecord
@@ -78,7 +78,7 @@ class ExampleStore(ResultStore):
     def separate(self, group: str) -> None:
         with self._database.transaction() as database:
             for row in _labelled(database, group, of_iter=True):
-                alone = {"iter_index": None, "iter_count": None}
+                alone: dict[str, Any] = {"iter_index": None, "iter_count": None}
                 _put(database, Row(**{**_fields(row), **alone}))
 
     # -- for the API -------------------------------------------------------------
@@ -121,7 +121,7 @@ class ExampleStore(ResultStore):
 
 
 # -- rows ----------------------------------------------------------------------------
-def _fields(row: Row) -> dict[str, object]:
+def _fields(row: Row) -> dict[str, Any]:
     return {name: getattr(row, name) for name in FIELDS}
 
 
