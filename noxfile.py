@@ -332,6 +332,15 @@ def tests(session: nox.Session) -> None:
         run_tests(session, *QUICK, *session.posargs)
 
 
+@nox.session
+def quick(session: nox.Session) -> None:
+    """Run what needs no server, no cluster and no waiting: under two minutes."""
+    session.install(*checkout(*PLUGINS), *group("test"))
+    left_out = ("slow", "soak", "once", "live", "service", "kit")
+    marks = " and ".join(f"not {name}" for name in left_out)
+    run_tests(session, "-m", marks, "-n", "2", *session.posargs)
+
+
 @nox.session(python=NEWER_PYTHON or False)
 def tests_django6(session: nox.Session) -> None:
     """Run with Django 6, on a newer Python, what Django and Python matter to."""

@@ -35,6 +35,11 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 ALL_SERVERS = "redis,postgres,mariadb,moto,ministack,mongo,valkey,redis8,redis6,postgres18,pgbouncer"
+#: Who asks for one of these starts clusters, or programs of a terminal.
+LIVE_FIXTURES = {
+    *("_start", "start", "start_cluster", "on_redis", "on_postgres", "each", "place"),
+    *("results_on_postgres", "live_project", "project", "qcore", "outcomes", "bare"),
+}
 DATABASE_SERVERS = {"postgres": PostgresServer, "mariadb": MariaDBServer}
 
 
@@ -127,6 +132,18 @@ def pytest_configure(config: pytest.Config) -> None:
         from faults.report import FaultsReport  # imports qcore: after Django's plugin
 
         config.pluginmanager.register(FaultsReport(config.invocation_params.dir / path))
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark a test with what it needs: `live`, `service` and `kit`; see pyproject.toml."""
+    names = set(getattr(item, "fixturenames", ()))
+    if names & LIVE_FIXTURES:
+        item.add_marker("live")
+    if any(name.endswith("_server") for name in names):
+        item.add_marker("service")
+    kinds = item.cls.__mro__ if isinstance(item, pytest.Function) and item.cls else ()
+    if any(kind.__module__.startswith("qcore.testing.") for kind in kinds):
+        item.add_marker("kit")
 
 
 @pytest.hookimpl(trylast=True)

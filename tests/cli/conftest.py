@@ -16,7 +16,7 @@ from qcore.testing.speed import Patience
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def qcore() -> Run:
     """Run ``python -m qcore`` in a folder: ``qcore(folder, "info", "--json")``."""
 

@@ -11,10 +11,10 @@ from qcore.plugins import KINDS
 from qcore.plugins.known import KNOWN
 
 
-@pytest.fixture
-def document(qcore, tmp_path):
-    """What ``--json`` says in a folder without a Django project."""
-    done = qcore(tmp_path, "plugins", "--json")
+@pytest.fixture(scope="module")
+def document(qcore, tmp_path_factory):
+    """What ``--json`` says in a folder without a Django project; asked once."""
+    done = qcore(tmp_path_factory.mktemp("bare"), "plugins", "--json")
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return json.loads(done.stdout)
@@ -66,6 +66,11 @@ def test_a_plugin_that_is_an_app_loads_without_settings(document):
     assert orm["providers"][0]["claims"] == ["orm"]
 
 
+def alone(folder: Path, name: str) -> dict[str, str]:
+    """Return the environment in which one plugin of a folder is loaded, and no driver."""
+    return {"PYTHONPATH": str(folder), "QCORE_PLUGINS": name}
+
+
 def install(folder: Path, name: str, source: str) -> None:
     """Put a plugin into a folder as pip would."""
     (folder / f"{name}.py").write_text(source)
@@ -100,13 +105,14 @@ def qcore_brokers():
 )
 def test_a_broken_plugin_is_named_with_its_error(qcore, tmp_path, source, reason):
     install(tmp_path, "brokenone", source)
-    done = qcore(tmp_path, "plugins", "--json", PYTHONPATH=str(tmp_path))
+    env = alone(tmp_path, "brokenone")
+    done = qcore(tmp_path, "plugins", "--json", **env)
     assert done.returncode == 3
     plugin = by_name(json.loads(done.stdout))["brokenone"]
     assert plugin["state"] == "broken"
     assert plugin["version"] == "1.2"
     assert reason in plugin["error"]
-    shown = qcore(tmp_path, "plugins", PYTHONPATH=str(tmp_path))
+    shown = qcore(tmp_path, "plugins", **env)
     assert shown.returncode == 3
     assert "brokenone is broken: " in shown.stdout
     assert "builtin" in shown.stdout
@@ -170,12 +176,13 @@ Q_CLUSTER = {"memory": {}, "result_store": "found", "cache_backend": "nobodys"}
 )
 def test_what_cannot_be_selected_is_an_error(qcore, tmp_path, source, told):
     install(tmp_path, "spoiled", source)
-    done = qcore(tmp_path, "plugins", "--json", PYTHONPATH=str(tmp_path))
+    env = alone(tmp_path, "spoiled")
+    done = qcore(tmp_path, "plugins", "--json", **env)
     assert done.returncode == 3
     plugin = by_name(json.loads(done.stdout))["spoiled"]
     assert plugin["state"] == "broken"
     assert told in plugin["error"]
-    shown = qcore(tmp_path, "plugins", PYTHONPATH=str(tmp_path)).stdout
+    shown = qcore(tmp_path, "plugins", **env).stdout
     assert f"spoiled is broken: {plugin['error']}" in shown
 
 
@@ -186,7 +193,7 @@ def test_outside_of_a_project_nothing_is_selected(document):
 def test_what_a_project_selects_is_shown(qcore, tmp_path):
     install(tmp_path, "spoiled", CLAIMLESS)
     (tmp_path / "shop_settings.py").write_text(PROJECT)
-    env = {"PYTHONPATH": str(tmp_path), "DJANGO_SETTINGS_MODULE": "shop_settings"}
+    env = alone(tmp_path, "spoiled") | {"DJANGO_SETTINGS_MODULE": "shop_settings"}
     done = qcore(tmp_path, "plugins", "--json", **env)
     found = json.loads(done.stdout)["selected"]
     assert found["broker"] == {"name": "memory", "by": "memory", "error": None}
@@ -203,5 +210,5 @@ def test_declared_settings_are_listed(document):
         pytest.skip("qcore-redis is not installed")
     (one, _) = redis["settings"]
     assert one["name"] == "redis"
-    assert one["type"] == "dict | str | None"
+    assert one["type"] == "dict | str | list | None"
     assert one["secret"] is True
