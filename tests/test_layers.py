@@ -26,8 +26,8 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS: dict[int, tuple[str, str]] = {
     0: (
         "the words: standard library, pluggy, msgspec",
-        """errors findings masking printable logs plugins.known names processes conf
-        envelope serializers signing hookspecs""",
+        """errors findings masking printable logs plugins.known plugins.origin names
+        processes conf envelope serializers signing hookspecs""",
     ),
     1: (
         "the public API and the contracts of plugins",

@@ -178,6 +178,8 @@ def _provider(kind: str, provider: Provider) -> dict[str, Any]:
 
 
 def _absent(name: str) -> dict[str, Any]:
+    from ..plugins.known import command_of
+
     return {
         "name": name,
         "distribution": f"qcore-{name}",
@@ -187,7 +189,7 @@ def _absent(name: str) -> dict[str, Any]:
         "kinds": [],
         "providers": [],
         "settings": [],
-        "install": f'pip install "qcore[{name}]>=2"',
+        "install": command_of(name),
     }
 
 

@@ -238,8 +238,8 @@ def plan(name: str, kinds: Sequence[str], version: str) -> Plan:
 def _refuse_taken(made: Plan) -> None:
     if made.name in KNOWN:
         raise ConfigError(
-            f"{made.name!r} is a plugin of qcore itself. {how_to_install(made.name)},"
-            " or choose another name."
+            f"{made.name!r} is a plugin of qcore itself. Choose another name, or take"
+            f" that one. {how_to_install(made.name)}"
         )
     # a reporter is selected by its name
     keys = [made.key(kind) for kind in made.kinds if kind != "reporter"]

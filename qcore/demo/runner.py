@@ -17,6 +17,7 @@ from ..child import Child, ChildFailed, running, terminable
 from ..cli.exits import FAILURE, OK
 from ..cli.output import write_json, write_lines
 from ..errors import PluginMissing
+from ..plugins.known import how_to_install
 
 if TYPE_CHECKING:
     from .kinds import Kind
@@ -47,8 +48,8 @@ def run(options: Namespace, out: TextIO) -> int:
     """
     if find_spec("qcore_orm") is None:
         raise PluginMissing(
-            "the demo needs the broker 'orm', which is not installed. Run:"
-            ' pip install "qcore[orm]>=2"'
+            "the demo needs the broker 'orm', which is not installed."
+            f" {how_to_install('orm')}"
         )
     started = time.monotonic()
     with terminable(), tempfile.TemporaryDirectory(prefix="qcore-demo-") as name:

@@ -280,6 +280,7 @@ def _default_broker(registry: Registry) -> str:
             f" Q_CLUSTER selects none. Add its setting, for example {key!r}: {value!r}."
         )
     raise PluginMissing(
-        f"no broker is installed. {how_to_install(key)} and set"
-        f" Q_CLUSTER[{key!r}] = {value!r}, or install another of: {', '.join(BROKERS)}"
+        f"no broker is installed. Choose one of: {', '.join(BROKERS)}. To begin with,"
+        f" set Q_CLUSTER[{key!r}] = {value!r}, and add 'qcore_{key}' to INSTALLED_APPS."
+        f" {how_to_install(key)}"
     )

@@ -5,6 +5,8 @@ A table for messages of the kind "what to install"; nothing is looked up by it.
 
 from __future__ import annotations
 
+from .origin import WHEELHOUSE, command, origin
+
 #: Plugin -> the keys of Q_CLUSTER that select it; a dot looks into a dictionary.
 KNOWN = {
     "redis": ("redis", "django_redis"),
@@ -42,8 +44,17 @@ FIRST_BROKER = ("orm", "default")
 
 
 def how_to_install(name: str) -> str:
-    """Return what to type for a first-party plugin.
+    """Return what to type for a first-party plugin; the command is the end of it.
 
-    The version keeps pip from the foreign ``qcore`` 1.x of the public index.
+    It names the place that this qcore was installed from, where that is known, and else
+    the wheelhouse of the README; the version keeps pip from the foreign ``qcore`` 1.x.
     """
-    return f'Run: pip install "qcore[{name}]>=2"'
+    if origin(name).is_known:
+        return f"Run: {command_of(name)}"
+    where = f"Here {WHEELHOUSE} is the folder of qcore's wheels."
+    return f"{where} Run: {command_of(name)}"
+
+
+def command_of(name: str) -> str:
+    """Return the command of `how_to_install` alone."""
+    return command(name, origin(name))

@@ -14,6 +14,7 @@ from packaging.requirements import Requirement
 
 from qcore import __version__
 from qcore.cli import main
+from qcore.plugins.known import how_to_install
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "plugins" / "qcore-example"
@@ -175,7 +176,7 @@ def test_an_empty_folder_is_used(tmp_path):
         ("../spool", "small letters and digits"),
         ("x" * 41, "40 at most"),
         ("qcore-", "small letters and digits"),
-        ("redis", 'pip install "qcore[redis]>=2"'),
+        ("redis", how_to_install("redis")),
         ("sentry", "a plugin of qcore itself"),
         ("workers", "is a setting of qcore"),
         ("error_reporter", "is a setting of qcore"),

@@ -8,7 +8,7 @@ import pytest
 from qcore.brokers.base import CAPABILITIES
 from qcore.cli import main
 from qcore.plugins import KINDS
-from qcore.plugins.known import KNOWN
+from qcore.plugins.known import KNOWN, command_of
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def test_known_plugins_that_are_not_installed_have_the_pip_line(document):
     assert set(KNOWN) <= set(found)
     absent = [p for p in document["plugins"] if p["state"] == "not installed"]
     for plugin in absent:
-        assert plugin["install"] == f'pip install "qcore[{plugin["name"]}]>=2"'
+        assert plugin["install"] == command_of(plugin["name"])
 
 
 def test_a_plugin_that_is_an_app_loads_without_settings(document):

@@ -12,7 +12,7 @@ from qcore.brokers.memory import MemoryBroker
 from qcore.errors import ConfigError, PluginBroken, PluginConflict, PluginMissing
 from qcore.plugins import Registry
 from qcore.plugins.choice import choose, chosen_class
-from qcore.plugins.known import KNOWN
+from qcore.plugins.known import KNOWN, how_to_install
 
 
 def broker_name(registry: Registry, conf: Conf) -> str:
@@ -101,7 +101,7 @@ def test_the_settings_choose_what_is_not_installed(
         broker_name(Registry(), conf(**{key: value}))
     assert str(raised.value) == (
         f"Q_CLUSTER has {key!r} but no installed plugin provides it"
-        f' (installed: example, memory). Run: pip install "qcore[{name}]>=2"'
+        f" (installed: example, memory). {how_to_install(name)}"
     )
 
 
@@ -142,11 +142,12 @@ def test_no_broker_at_all(fakes: FakePlugins) -> None:
         broker_name(Registry(), conf())
     message = str(raised.value)
     assert message == (
-        'no broker is installed. Run: pip install "qcore[orm]>=2" and set'
-        " Q_CLUSTER['orm'] = 'default', or install another of: redis, orm, sqs, mongo,"
-        " ironmq, disque"
+        "no broker is installed. Choose one of: redis, orm, sqs, mongo, ironmq, disque."
+        " To begin with, set Q_CLUSTER['orm'] = 'default', and add 'qcore_orm' to"
+        f" INSTALLED_APPS. {how_to_install('orm')}"
     )
-    assert set(KNOWN) - {"sentry", "rollbar"} == set(message.split(": ")[2].split(", "))
+    brokers = message.split(": ")[1].partition(".")[0].split(", ")
+    assert set(KNOWN) - {"sentry", "rollbar"} == set(brokers)
 
 
 def test_a_broken_default_is_not_replaced_by_another_broker(fakes: FakePlugins) -> None:

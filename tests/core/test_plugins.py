@@ -13,6 +13,7 @@ from qcore import Provider, hookimpl
 from qcore.brokers.memory import MemoryBroker
 from qcore.errors import PluginBroken, PluginMissing
 from qcore.plugins import Plugin, Registry
+from qcore.plugins.known import how_to_install
 
 
 @pytest.fixture
@@ -193,7 +194,7 @@ def test_what_is_not_installed_is_named_with_its_command(fakes: FakePlugins) -> 
     with pytest.raises(PluginMissing) as raised:
         Registry().load("broker", "sqs")
     assert str(raised.value) == (
-        "no broker 'sqs' is installed (memory). Run: pip install \"qcore[sqs]>=2\""
+        f"no broker 'sqs' is installed (memory). {how_to_install('sqs')}"
     )
 
 

@@ -11,6 +11,7 @@ from qcore import checks, hookimpl
 from qcore.conf import advice
 from qcore.current import current
 from qcore.plugins import Plugin, Registry
+from qcore.plugins.known import how_to_install
 
 ORM = {"name": "tests", "orm": "default", "timeout": 30}
 
@@ -61,14 +62,14 @@ def test_a_secret_is_in_no_message(settings):
 def test_a_broker_that_is_not_installed_has_the_pip_line(settings):
     settings.Q_CLUSTER = {"sqs": {}}
     (message,) = [m for m in checks.check() if m.id == "qcore.E002"]
-    assert 'pip install "qcore[sqs]>=2"' in message.msg
+    assert message.msg.endswith(how_to_install("sqs"))
 
 
 @pytest.mark.usefixtures("registry")
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("sentry", 'Run: pip install "qcore[sentry]>=2"'),
+        ("sentry", how_to_install("sentry")),
         ("sentri", "Did you mean 'sentry'?"),
         ("pager", "Installed: log."),
     ],
