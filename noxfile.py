@@ -86,6 +86,7 @@ INSTALL_TESTS = [
     "tests/test_plugin_path.py",
     "tests/test_stranger.py",
     "tests/test_tutorial.py",
+    "tests/test_typed.py",
 ]
 
 DATABASE_TESTS = ["tests/django", "plugins/qcore-orm/tests"]

@@ -6,6 +6,7 @@ when it starts.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
@@ -25,6 +26,7 @@ from .errors import (
     QcoreError,
     did_you_mean,
 )
+from .names import near_queue
 from .plugins.choice import never_selected
 from .plugins.known import KNOWN, how_to_install
 
@@ -59,6 +61,10 @@ IDS = {
     "qcore.W012": "There is no key to sign packages with.",
     "qcore.W013": "The checks of a plugin have failed.",
     "qcore.W014": "A setting of a broker has no effect beside the others.",
+    "qcore.W015": "Q_CLUSTER selects no broker, and several are installed: the default is"
+    " used.",
+    "qcore.W016": "The queue that Q_CLUSTER_NAME chooses is in no setting, and nearly one"
+    " that is.",
     "qcore.I001": "The cache is private to each process, so status goes through the"
     " broker (shown by check --deploy).",
 }
@@ -86,7 +92,7 @@ def check(
     found += [
         checks.Warning(one.message, hint=one.hint, id=one.id) for one in advice(conf)
     ]
-    found += _of_plugins(conf)
+    found += [*_doubts(conf), *_of_plugins(conf)]
     return found
 
 
@@ -164,6 +170,22 @@ def _selected(kind: str) -> Iterator[checks.CheckMessage]:
             yield checks.Error(str(error), hint=hint, id="qcore.E006")
         else:
             yield checks.Error(str(error), hint=_SELECT, id="qcore.E001")
+
+
+def _doubts(conf: Conf) -> Iterator[checks.CheckMessage]:
+    """Tell what is legal and probably not meant."""
+    with contextlib.suppress(QcoreError):  # `_choice` has told it
+        if doubt := current.choice("broker").doubt:
+            yield checks.Warning(doubt, hint=_SELECT, id="qcore.W015")
+    if near := near_queue(conf.queue, conf.queues):
+        yield checks.Warning(
+            f"The queue {conf.queue!r} of this process is neither that of name or"
+            f" cluster_name nor in ALT_CLUSTERS{near}",
+            hint="It comes from --name or from the variable Q_CLUSTER_NAME. A queue"
+            " that is meant needs no more than an entry in ALT_CLUSTERS:"
+            f" {{{conf.queue!r}: {{}}}}.",
+            id="qcore.W016",
+        )
 
 
 def _never_selected() -> Iterator[checks.CheckMessage]:

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .conf import Conf
 from .errors import ConfigError
 from .masking import mask_url
+from .names import near_queue
 from .plugins.choice import Choice, choose
 from .plugins.registry import Registry
+from .printable import printable
 from .signing import Signer, size_limit
 
 if TYPE_CHECKING:
@@ -57,6 +59,8 @@ class Current:
         self._local = threading.local()
         self._generation = 0
         self._watching = False
+        #: The doubts that this process has been told of.
+        self.told: set[str] = set()
 
     # -- one for the process ---------------------------------------------------
     @property
@@ -94,7 +98,20 @@ class Current:
 
     def _make_broker(self, conf: Conf, queue: str) -> Broker:
         broker: Broker = self.choice("broker").make(conf, queue)
+        self.tell(self.choice("broker").doubt)
+        self.tell(self.doubt_of(queue))
         return broker
+
+    def doubt_of(self, queue: str) -> str:
+        """Return what to say of a queue that is probably not meant; mostly nothing."""
+        near = near_queue(queue, self.conf.queues)
+        return near and f"the queue {queue!r} is in no setting{near}"
+
+    def tell(self, doubt: str) -> None:
+        """Log a doubt, once in a process; not the empty text."""
+        if doubt and doubt not in self.told:
+            self.told.add(doubt)
+            logger.warning("%s", printable(doubt))
 
     def store(self, cached: object = False) -> ResultStore:
         """Return this thread's result store; ``cached`` chooses the one in the cache."""

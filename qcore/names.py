@@ -7,11 +7,18 @@ are judged once, where they enter, and with these words.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+from difflib import SequenceMatcher
+
 #: Characters of the name of a queue, and so of a cluster.
 QUEUE = 255
 #: Characters of the name of a task and of the label of a group. Stores shorten a name
 #: of more than 100 characters and find it again; this bounds what a package carries.
 LABEL = 1000
+#: How much of two names is the same where one is a misspelt other: three of four letters.
+_NEAR = 0.75
+_NUMBER = re.compile(r"[-_.:]?\d+")
 
 
 def queue_fault(name: object) -> str:
@@ -45,6 +52,32 @@ def _fault(name: object, longest: int) -> str:
     if not name.isascii() and not encodable(name):
         return f"is {shown(name)}, expected a text without lone surrogates"
     return ""
+
+
+def near_queue(name: str, known: Iterable[str]) -> str:
+    """Return `` - did you mean 'x'?`` for a name that is nearly one of ``known``.
+
+    Any name is that of a queue, so that one of no setting is only suspected. Names that
+    differ in their numbers alone (``shop-1``, ``shop-2``) are meant to.
+    """
+    known = list(known)
+    if name in known:
+        return ""
+    near = next((one for one in known if _is_near(name, one)), None)
+    return "" if near is None else f" - did you mean {near!r}?"
+
+
+def _is_near(name: str, other: str) -> bool:
+    """Whether one name is the other with a slip of the keyboard in it.
+
+    Not whether they are alike: ``shop`` and ``shop-low`` are two queues.
+    """
+    one, two = (_NUMBER.sub("", text).casefold() for text in (name, other))
+    if one == two:
+        return name.casefold() == other.casefold()
+    if abs(len(one) - len(two)) > 1:
+        return False
+    return sorted(one) == sorted(two) or SequenceMatcher(a=one, b=two).ratio() >= _NEAR
 
 
 def encodable(text: str) -> bool:

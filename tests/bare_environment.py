@@ -37,6 +37,34 @@ class Environment:
         assert done.returncode == 0, f"{program} {words}:\n{done.stdout}{done.stderr}"
         return done.stdout
 
+    def typed(self, line: str, folder: Path, *, code: int = 0, **variables: str) -> str:
+        """Type a line into a shell in ``folder``, the environment active; return what it says.
+
+        Args:
+            line: as a message or a page shows it.
+            folder: where it is typed.
+            code: the exit code that is expected.
+            variables: of the environment, beside those that every shell has.
+        """
+        done = subprocess.run(
+            ["/bin/sh", "-c", line],
+            cwd=folder,
+            env={**self.variables(), **variables},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == code, f"{line}: {done.returncode}\n{done.stdout}"
+        return done.stdout
+
+    def variables(self) -> dict[str, str]:
+        """Return the variables of a shell in which the environment is active."""
+        ours = ("PYTHON", "UV_", "PIP_FIND", "VIRTUAL_ENV", "DJANGO_", "Q_CLUSTER")
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
+        path = os.pathsep.join([str(self.folder / "bin"), kept["PATH"]])
+        return {**kept, "PATH": path, "VIRTUAL_ENV": str(self.folder)}
+
     def pip(self, *words: str) -> str:
         return self.run("pip", "--disable-pip-version-check", *words)
 

@@ -11,9 +11,11 @@ from django.forms import ModelForm, Textarea
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 
+from ..current import current
 from ..fields import BodyField
 from ..masking import mask_url
 from ..models import SHORT, Schedule, Task
+from ..printable import printable
 from ..results import content as contents
 from .base import CarefulList, QcoreAdmin, may_see_arguments
 
@@ -190,6 +192,8 @@ class ScheduleAdmin(QcoreAdmin):
                 " run.",
                 messages.WARNING,
             )
+        if obj.cluster and (doubt := current.doubt_of(obj.cluster)):
+            self.message_user(request, printable(doubt), messages.WARNING)
 
     @admin.display(description="args")
     def shown_args(self, row: Schedule) -> str:

@@ -65,7 +65,13 @@ def _passes_checks() -> bool:
     """Print what Django's checks with the tag qcore say; return whether none is an error."""
     from django.core import checks
 
+    from ..current import current
+
     messages = [m for m in checks.run_checks(tags=["qcore"]) if not m.is_silenced()]
+    if not any(message.is_serious() for message in messages):
+        # what a check has said need not stand in the log as well
+        current.told |= {current.choice("broker").doubt}
+        current.told |= {current.doubt_of(current.conf.queue)}
     for message in sorted(messages, key=lambda message: -message.level):
         level = "error" if message.is_serious() else "warning"
         hint = f"\n  {message.hint}" if message.hint else ""

@@ -147,12 +147,12 @@ def _stored() -> dict[str, Any]:
 
 def render(document: dict[str, Any]) -> list[str]:
     """Return the document of ``--json`` as lines."""
-    from ..monitor.plain import EMPTY
+    from ..monitor.look import absence
     from ..monitor.text import facts, number, plural, rate, seconds
 
     totals, stored, queue = document["totals"], document["stored"], document["queue"]
     day = stored["last_24_hours"]
-    running = (
+    running = totals["clusters"] and (
         f"{plural(totals['clusters'], 'cluster')},"
         f" {plural(totals['workers'], 'worker')}, {plural(totals['restarts'], 'restart')}"
     )
@@ -173,7 +173,7 @@ def render(document: dict[str, Any]) -> list[str]:
     pairs = [
         ("broker", document["broker"]),
         ("queue", _queue(queue)),
-        ("running", running if totals["clusters"] else EMPTY),
+        ("running", running or absence(document["status_route"])),
         *([("since start", since_start)] if totals["clusters"] else []),
         ("stored", kept),
         (f"last {_HOURS} h", lately),

@@ -50,6 +50,8 @@ class Conf(Settings, frozen=True, kw_only=True):
     """The settings that the project set itself."""
     warnings: tuple[str, ...] = ()
     """One sentence for each key that is accepted and has no effect."""
+    queues: tuple[str, ...] = ()
+    """The queues that the settings name: this project's own, and those of ALT_CLUSTERS."""
     secret_keys: tuple[str, ...] = ()
     """Django's SECRET_KEY and its fallbacks."""
 
@@ -98,6 +100,7 @@ class Conf(Settings, frozen=True, kw_only=True):
         given, _ = examine([*fields(), *settings], _effective(merged), free)
         own = {setting.name: setting.attribute for setting in fields()}
         values = {own[name]: value for name, value in given.items() if name in own}
+        queues = _queues(values)
         if chosen:
             values["cluster_name"] = chosen
         values.setdefault("time_zone", time_zone)
@@ -109,6 +112,7 @@ class Conf(Settings, frozen=True, kw_only=True):
             explicit=frozenset(given) | (merged.keys() & foreign.keys()),
             options=foreign,
             declared=tuple(settings),
+            queues=queues,
             warnings=tuple(
                 f"{ROOT}[{key!r}] has no effect: {reason}."
                 for key, reason in _WITHOUT_EFFECT.items()
@@ -273,6 +277,13 @@ def _select(options: Mapping[str, Any], chosen: str) -> dict[str, Any]:
     kept = ("name", "cluster_name")  # the name signs: it is that of the whole project
     overrides = alternatives.get(chosen, {})
     return {**options, **{k: v for k, v in overrides.items() if k not in kept}}
+
+
+def _queues(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the queues that settings name, before the environment has chosen one."""
+    own = values.get("cluster_name") or values.get("name", "default")
+    name = values.get("name", own)  # a cluster_name of its own may not be the only one
+    return tuple(dict.fromkeys([own, name, *values.get("alt_clusters", {})]))
 
 
 def _text(key: str | bytes) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterator, Sequence
 
@@ -10,8 +11,9 @@ from ..current import current
 from ..findings import Finding, error, ok, warning
 from ..masking import mask_url
 from ..monitor.text import number, plural
+from ..names import near_queue
 from ..printable import printable
-from ..status import PAUSE, Snapshot, lifetime, snapshots
+from ..status import PAUSE, Snapshot, lifetime, route, snapshots
 from .measures import SKEW, skewed
 
 
@@ -24,6 +26,7 @@ def clusters() -> Iterator[Finding]:
     """
     running = [seen for seen in snapshots() if seen.state != "stopped"]
     yield _running(running)
+    yield from _queue(running)
     ours = current.signer.fingerprints
     for seen in running:
         who = f"the cluster {seen.cluster[-8:]} on {seen.host}"
@@ -45,7 +48,27 @@ def _running(running: Sequence[Snapshot]) -> Finding:
         workers = sum(len(seen.workers) for seen in running)
         counts = f"{plural(len(running), 'cluster')}, {plural(workers, 'worker')}"
         return ok(f"running: {counts}")
+    if route() == "none":
+        return warning(
+            "whether a cluster is running cannot be known: the cache is private to each"
+            " process, and the broker carries no status",
+            "Set CACHES to a cache that processes share.",
+        )
     return warning("no cluster is running: tasks wait", "Start one: qcore cluster")
+
+
+def _queue(running: Sequence[Snapshot]) -> Iterator[Finding]:
+    """Yield whether somebody works on the queue that this process sends to."""
+    queue = current.conf.queue
+    theirs = sorted({seen.queue for seen in running})
+    if not theirs or queue in theirs:
+        return
+    yield warning(
+        f"no running cluster works on the queue {queue!r} of this process"
+        f"{near_queue(queue, theirs)}; they work on"
+        f" {', '.join(map(repr, theirs))}",
+        f"Start one: qcore cluster --name {shlex.quote(queue)}",
+    )
 
 
 def compare_keys(

@@ -14,6 +14,11 @@ from ..errors import ConfigError, PluginError, QcoreError
 from ..status import Snapshot, route, snapshots
 
 SCHEMA = "qcore.monitor/1"
+EMPTY = "No cluster is running. Start one: qcore cluster"
+UNSEEN = (
+    "Whether a cluster is running cannot be known: the cache is private to each process"
+    " and the broker carries no status. Set CACHES to a cache that processes share."
+)
 #: Seconds over which tasks per second are reckoned: long enough to be steady,
 #: short enough to show a change.
 WINDOW = 10.0
@@ -64,6 +69,11 @@ class View:
                 for cluster in self.clusters
             ],
         }
+
+
+def absence(way: str) -> str:
+    """Return what to say where no cluster is seen, and status takes a way of `route`."""
+    return UNSEEN if way == "none" else EMPTY
 
 
 class Watcher:

@@ -11,12 +11,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..status import Snapshot, running
+from ..status import Snapshot, route, running
+from .look import absence
 from .text import Paint, clip, number, size, table
 
 SCHEMA = "qcore.memory/1"
 HEADING = ("PROCESS", "PID", "RSS", "PSS", "DONE")
-EMPTY = "No cluster is running. Start one: qcore cluster"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ def as_dict(clusters: list[Snapshot]) -> dict[str, Any]:
 def render(clusters: list[Snapshot], width: int, paint: Paint) -> list[str]:
     """Return the memory of all clusters as lines."""
     if not clusters:
-        return [clip(EMPTY, width)]
+        return [clip(absence(route()), width)]
     lines: list[str] = []
     for cluster in clusters:
         found = processes(cluster)

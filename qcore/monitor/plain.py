@@ -7,7 +7,7 @@ import time
 from ..printable import printable
 from ..status import Snapshot, WorkerStatus
 from .fit import choose, shares
-from .look import View
+from .look import View, absence
 from .text import (
     NOTHING,
     Paint,
@@ -22,11 +22,6 @@ from .text import (
 )
 
 HEADING = ("#", "PID", "STATE", "TASK", "FOR", "MEMORY", "DONE")
-EMPTY = "No cluster is running. Start one: qcore cluster"
-UNSEEN = (
-    "Status cannot be seen: the cache is private to each process and the broker"
-    " cannot carry it. Set CACHES to one that processes share."
-)
 
 # Lines of a cluster besides its workers: a blank one, three about it, the heading.
 _AROUND = 5
@@ -78,7 +73,7 @@ def queue_line(view: View) -> str:
 
 def empty(view: View) -> str:
     """Return what to do where no cluster is seen."""
-    return UNSEEN if view.route == "none" else EMPTY
+    return absence(view.route)
 
 
 def headline(cluster: Snapshot, now: float) -> str:

@@ -70,6 +70,23 @@ class Choice:
             return self.name
         return f"{self.name} of {self.registry.owner(self.kind.name, self.name).label}"
 
+    @property
+    def doubt(self) -> str:
+        """What to say of a default that others could have been; empty where nothing is.
+
+        Where no broker is selected, tasks go to Redis at localhost, as documented.
+        """
+        others = self.registry.provided_by_plugins(self.kind.name)
+        if self.kind.name != "broker" or not self.is_default or len(others) < 2:
+            return ""
+        key, value = FIRST_BROKER
+        return (
+            f"Q_CLUSTER selects no broker, and several are installed"
+            f" ({', '.join(sorted(others))}): tasks go to {self.name} with its default"
+            f" settings. Say which one is meant: {self.name!r}: {{}} in Q_CLUSTER, or"
+            f" another one's setting, like {key!r}: {value!r}."
+        )
+
     def load(self) -> Any:
         """Import the class and return it.
 

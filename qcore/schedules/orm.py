@@ -158,6 +158,8 @@ class OrmScheduler(Scheduler):
             except IntegrityError:
                 self._refuse_double(row.name)
                 raise
+        if row.cluster:
+            current.tell(current.doubt_of(row.cluster))
         return row
 
     def _refuse_double(self, name: str | None) -> None:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from qcore.monitor import fit, memory, text
-from qcore.monitor.look import View, Watcher
+from qcore.monitor.look import EMPTY, UNSEEN, View, Watcher, absence
 from qcore.monitor.plain import render
 from qcore.monitor.text import Paint
 from qcore.status import PAUSE, Snapshot, WorkerStatus
@@ -139,7 +139,7 @@ def test_the_empty_state_says_what_to_type():
 
 def test_where_status_cannot_be_seen_it_does_not_say_that_nothing_runs():
     shown = "\n".join(render(view(route="none"), 200, PLAIN))
-    assert "Status cannot be seen" in shown
+    assert UNSEEN in shown
     assert "No cluster" not in shown
 
 
@@ -256,8 +256,18 @@ def test_processes_of_other_hosts_are_known_by_what_workers_reported():
     assert len({len(line.rstrip()) for line in lines[4:6]}) == 1
 
 
-def test_memory_without_a_cluster_says_what_to_type():
-    assert memory.render([], 80, PLAIN) == [memory.EMPTY]
+def test_memory_without_a_cluster_says_what_to_type(monkeypatch):
+    monkeypatch.setattr(memory, "route", lambda: "broker")
+    assert memory.render([], 80, PLAIN) == [EMPTY]
+    monkeypatch.setattr(memory, "route", lambda: "none")
+    assert memory.render([], 200, PLAIN) == [UNSEEN]
+
+
+@pytest.mark.parametrize(
+    ("way", "told"), [("cache", EMPTY), ("broker", EMPTY), ("none", UNSEEN)]
+)
+def test_who_cannot_see_does_not_say_that_nobody_is_there(way, told):
+    assert absence(way) == told
 
 
 # -- numbers ----------------------------------------------------------------------

@@ -145,6 +145,8 @@ CONTRADICTIONS: dict[str, dict[str, Any]] = {
     "qcore.W012": {},  # and no SECRET_KEY
     "qcore.W013": {},  # and a plugin whose checks fail
     "qcore.W014": {"mongo_db": "queues"},
+    "qcore.W015": {"orm": None},  # and no other broker
+    "qcore.W016": {"ALT_CLUSTERS": {"urgent": {}}},  # and a misspelt Q_CLUSTER_NAME
 }
 
 
@@ -152,6 +154,7 @@ CONTRADICTIONS: dict[str, dict[str, Any]] = {
 def earn(settings, monkeypatch):
     """Give the project what earns a warning."""
     pytest.importorskip("qcore_orm")
+    pytest.importorskip("qcore_redis")
 
     def give(check: str) -> None:
         settings.Q_CLUSTER = ORM | CONTRADICTIONS[check]
@@ -159,6 +162,8 @@ def earn(settings, monkeypatch):
             settings.SECRET_KEY = ""
         if check == "qcore.W013":
             monkeypatch.setattr("qcore_orm.checks.check", None)
+        if check == "qcore.W016":
+            monkeypatch.setenv("Q_CLUSTER_NAME", "urgnet")
         current.reset()
 
     yield give

@@ -137,6 +137,23 @@ def test_several_brokers_need_a_setting(fakes: FakePlugins) -> None:
     )
 
 
+def test_the_default_says_that_it_is_one_where_there_are_others(
+    fakes: FakePlugins,
+) -> None:
+    fakes.add_broker("redis")
+    assert (
+        choose(Registry(), conf(), "broker").doubt == ""
+    )  # nothing else could be meant
+    fakes.add_broker("orm")
+    registry = Registry()
+    assert choose(registry, conf(redis={}), "broker").doubt == ""
+    assert choose(registry, conf(), "broker").doubt == (
+        "Q_CLUSTER selects no broker, and several are installed (orm, redis): tasks go to"
+        " redis with its default settings. Say which one is meant: 'redis': {} in"
+        " Q_CLUSTER, or another one's setting, like 'orm': 'default'."
+    )
+
+
 def test_no_broker_at_all(fakes: FakePlugins) -> None:
     with pytest.raises(PluginMissing) as raised:
         broker_name(Registry(), conf())

@@ -7,7 +7,7 @@ from django.utils.safestring import mark_safe
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qcore.names import LABEL, QUEUE, label_fault, plain, queue_fault
+from qcore.names import LABEL, QUEUE, label_fault, near_queue, plain, queue_fault
 
 
 class Unspeakable:
@@ -54,3 +54,33 @@ def test_what_is_not_refused_can_be_written(name):
 def test_a_text_of_another_type_becomes_plain():
     assert type(plain(mark_safe("orders"))) is str
     assert not queue_fault(mark_safe("orders"))
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "meant"),
+    [
+        ("urgnet", ["shop", "urgent"], "urgent"),
+        ("Urgent", ["urgent"], "urgent"),
+        ("urgents", ["urgent"], "urgent"),
+        ("mial", ["mail"], "mail"),
+        ("lwo", ["low"], "low"),
+        ("defualt", ["default"], "default"),
+    ],
+)
+def test_a_slip_of_the_keyboard_is_suspected(name, known, meant):
+    assert near_queue(name, known) == f" - did you mean {meant!r}?"
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("urgent", ["urgent", "urgnet"]),  # it is known itself
+        ("shop-low", ["shop"]),
+        ("shop-2", ["shop-1", "shop"]),
+        ("low", ["high"]),
+        ("7", ["8"]),
+        ("urgent", []),
+    ],
+)
+def test_a_queue_of_its_own_is_not_suspected(name, known):
+    assert near_queue(name, known) == ""

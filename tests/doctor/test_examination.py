@@ -73,6 +73,27 @@ def test_a_sound_project_is_healthy(db):
     assert "Start one: qcore cluster" in facts(report, "warning")
 
 
+def test_where_status_goes_nowhere_it_cannot_be_known(db, monkeypatch):
+    """The cache of the tests is private, and here the broker carries no status either."""
+    monkeypatch.setattr(MemoryBroker, "supports_stats", False)
+    told = facts(examination.examine(), "warning")
+    assert "whether a cluster is running cannot be known" in told
+    assert "Set CACHES" in told
+    assert "no cluster is running" not in told
+
+
+@pytest.mark.parametrize(
+    ("queue", "meant"), [("urgent", ""), ("shpo", " - did you mean 'shop'?")]
+)
+def test_clusters_that_all_work_elsewhere_are_told(db, settings, queue, meant):
+    settings.Q_CLUSTER = {**settings.Q_CLUSTER, "cluster_name": queue}
+    publish(running())
+    told = facts(examination.examine(), "warning")
+    assert f"no running cluster works on the queue {queue!r}" in told
+    assert f"of this process{meant}; they work on 'shop'" in told
+    assert f"qcore cluster --name {queue}" in told
+
+
 @pytest.mark.fault("J1")
 def test_wrong_settings_are_all_that_is_told(settings):
     settings.Q_CLUSTER = {"worker": 1}
