@@ -39,7 +39,8 @@ LAYERS: dict[int, tuple[str, str]] = {
         "Django adapters",
         """models fields migrations results.orm results.pruning results.sql results.aside results.confirmed
         results.cache caches.django caches.raw schedules.orm schedules.firing
-        schedules.outbox schedules.outlook plugins.builtin connections session debug""",
+        schedules.outbox schedules.outlook plugins.builtin connections session debug
+        unmigrated""",
     ),
     4: (
         "composition: may import everything below",

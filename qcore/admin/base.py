@@ -7,14 +7,26 @@ that filter) and no error page. What a page hides cannot be found out by filters
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import FieldDoesNotExist, ValidationError
-from django.db import DataError, OperationalError, connections
+from django.db import (
+    DatabaseError,
+    DataError,
+    OperationalError,
+    connections,
+    router,
+)
+from django.http import HttpResponseRedirect
+from django.urls import reverse
 from django.utils import timezone
+
+from ..unmigrated import advice
 
 if TYPE_CHECKING:
     from django.db.models import Model, QuerySet
@@ -64,6 +76,14 @@ class CarefulList(_ChangeList):
 class QcoreAdmin(_Admin):
     """Base class of the pages of qcore."""
 
+    def get_urls(self) -> list[Any]:
+        """Return Django's addresses; a page whose tables are missing says what to type."""
+        urls = super().get_urls()
+        for url in urls:
+            if url.callback is not None:
+                url.callback = _migrated(self, url.callback)
+        return urls
+
     def get_changelist(self, request: HttpRequest, **_: Any) -> type[ChangeList]:
         return CarefulList
 
@@ -78,7 +98,10 @@ class QcoreAdmin(_Admin):
         try:
             found = super().get_changelist_instance(request)
         except _REFUSED as error:
-            if not connections[self.get_queryset(request).db].is_usable():
+            database = self.get_queryset(request).db
+            if not connections[database].is_usable() or advice(
+                error, database, _meta(self.model).app_label
+            ):
                 raise
             raise IncorrectLookupParameters(error) from error
         if not _converts_zones(found.queryset.db):
@@ -156,6 +179,26 @@ class QcoreAdmin(_Admin):
                 )
                 return None
         return super().response_action(request, queryset, *more, **named)
+
+
+def _migrated(page: QcoreAdmin, view: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a view that leads to the first page of the admin where it has no tables."""
+
+    @functools.wraps(view)
+    def careful(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return view(request, *args, **kwargs)
+        except DatabaseError as error:
+            meta = _meta(page.model)
+            database = router.db_for_read(page.model)
+            text = advice(error, database, meta.app_label)
+            if not text:
+                raise
+            page.message_user(request, text, messages.ERROR)
+            site = page.admin_site.name
+            return HttpResponseRedirect(reverse("admin:index", current_app=site))
+
+    return careful
 
 
 def _meta(model: type[Model]) -> Any:

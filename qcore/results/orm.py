@@ -12,6 +12,7 @@ from django.db import connections, router, transaction
 from django.db.utils import Error, OperationalError
 
 from ..models import Quarantine, Task
+from ..unmigrated import advice
 from .aside import Aside
 from .base import ResultStore
 from .failures import class_of
@@ -210,9 +211,10 @@ class OrmStore(ResultStore):
         except (Error, TypeError, ValueError, OverflowError, OSError) as error:
             if not self._connection.in_atomic_block:
                 self._connection.close_if_unusable_or_obsolete()
+            migrate = advice(error, self.database)
             raise class_of(error)(
                 f"cannot {what} in database {self.database!r}:"
-                f" {type(error).__name__}: {error}"
+                f" {type(error).__name__}: {error}{migrate and f'. {migrate}'}"
             ) from error
 
 

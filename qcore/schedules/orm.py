@@ -18,6 +18,7 @@ from ..current import current
 from ..errors import ConfigError, EnqueueError, QcoreError, StoreError
 from ..models import Schedule
 from ..tasks.functions import path_of
+from ..unmigrated import advice
 from . import rules
 from .base import Scheduler
 from .entry import encode_call
@@ -57,14 +58,6 @@ OPTIONS = (
     "cron",
     "cluster",
     "intended_date_kwarg",
-)
-
-
-#: How databases say that a table or a column is not there.
-_MISSING = (
-    *("no such table", "no such column", "has no column"),  # SQLite
-    "does not exist",  # PostgreSQL
-    *("doesn't exist", "Unknown column"),  # MariaDB, MySQL
 )
 
 
@@ -184,18 +177,11 @@ class OrmScheduler(Scheduler):
             connection = connections[self.database]
             if not connection.in_atomic_block:
                 connection.close_if_unusable_or_obsolete()
+            migrate = advice(error, self.database)
             raise StoreError(
                 f"cannot {what} in database {self.database!r}:"
-                f" {type(error).__name__}: {error}{self._advice(error)}"
+                f" {type(error).__name__}: {error}{migrate and f'. {migrate}'}"
             ) from error
-
-    def _advice(self, error: Error) -> str:
-        """Return what to type where the tables of this version are not there."""
-        text = str(error)
-        if "qcore_schedule" in text and any(word in text for word in _MISSING):
-            command = f"python manage.py migrate qcore --database={self.database}"
-            return f". Its tables are not those of this version. Run: {command}"
-        return ""
 
 
 def _told(error: ValidationError) -> str:
