@@ -3,6 +3,8 @@
 Brokers, stores, caches, schedulers and reporters may be a stranger's code. An error of
 theirs costs the round in which it was raised, and not the dispatcher with every task that
 runs: it is logged, shown in the status while it lasts, and waited out.
+That holds for ``sys.exit`` and ``CancelledError`` too, which are no ``Exception``: here
+they would end one thread, and with it everything.
 """
 
 from __future__ import annotations
@@ -30,14 +32,14 @@ class Guard:
         self._patience = Patience(who, tally)
         self._told: str | None = None  # the last error whose traceback is in the log
 
-    def bear(self, error: Exception) -> None:
+    def bear(self, error: BaseException) -> None:
         """Log what a round has raised, and wait before the next one.
 
         An error that nobody has foreseen is logged with its traceback, once.
         """
         self._patience.bear(error if self._is_foreseen(error) else _named(error))
 
-    def note(self, what: str, error: Exception) -> None:
+    def note(self, what: str, error: BaseException) -> None:
         """Log what one item has raised, and wait for nothing."""
         if self._is_foreseen(error):
             self._logger.warning("%s: %s", what, error)
@@ -49,7 +51,7 @@ class Guard:
         self._patience.succeed()
         self._told = None
 
-    def _is_foreseen(self, error: Exception) -> bool:
+    def _is_foreseen(self, error: BaseException) -> bool:
         if isinstance(error, QcoreError):
             return True
         kind = f"{type(error).__name__} at {_place(error)}"
@@ -64,12 +66,12 @@ def pause(event: threading.Event, seconds: float) -> bool:
     return event.wait(min(max(0.0, seconds), LONGEST_WAIT))
 
 
-def _named(error: Exception) -> QcoreError:
+def _named(error: BaseException) -> QcoreError:
     """Return an error as one line with its kind and without secrets."""
     return QcoreError(f"{type(error).__name__}: {mask_url(str(error))}")
 
 
-def _place(error: Exception) -> str:
+def _place(error: BaseException) -> str:
     """Return where an error was raised."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:

@@ -75,14 +75,14 @@ class Herald:
             snapshot = self._take()
             quiet = self._last is not None and _is_same(snapshot, self._last)
             self._publish(snapshot, self._pause if quiet else self._cycle)
-        except Exception as error:  # noqa: BLE001 - caches raise what their drivers raise
+        except BaseException as error:  # noqa: BLE001 - caches raise what their drivers raise
             self._fail(error)
             return False
         self._failing = False
         self._last = snapshot
         return quiet
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: BaseException) -> None:
         """Say once, not twice a second, that nobody sees what this cluster does."""
         if not self._failing:
             foreseen = isinstance(error, QcoreError)

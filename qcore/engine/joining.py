@@ -61,10 +61,12 @@ class Joining:
                         logger.warning("results are not joined now: %s", error)
                         return False
                     self._patience.bear(error)
+                    is_doubted = False
                 elif is_doubted:
                     self._give_up(task, group, cached, error)
                     return True
-                is_doubted = True
+                else:  # the store may have come back just now
+                    is_doubted = True
             else:
                 self._patience.succeed()
                 return True

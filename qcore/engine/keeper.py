@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from ..brokers.base import Broker
-from ..errors import QcoreError
+from ..errors import BrokerUnavailable
 from .guard import Guard, pause
 from .job import Job
 from .parts import Parts
@@ -53,7 +53,7 @@ class Keeper:
         while not pause(self._tally.ended, broker.lease / _ROUNDS):
             try:
                 self._renew(broker)
-            except Exception as error:  # noqa: BLE001 - it is a stranger's code
+            except BaseException as error:  # noqa: BLE001 - it is a stranger's code
                 # the next round is the next try: three of them may fail
                 self._guard.note("leases cannot be renewed now", error)
                 self._tally.trouble("keeper", str(error))
@@ -81,7 +81,7 @@ class Keeper:
             return
         try:
             self._extend(broker, due, now)
-        except QcoreError:
+        except BrokerUnavailable:
             raise
         except Exception as error:
             if len(due) == 1:
@@ -93,7 +93,7 @@ class Keeper:
     def _extend_one(self, broker: Broker, job: Job, now: float) -> None:
         try:
             self._extend(broker, [job], now)
-        except QcoreError:
+        except BrokerUnavailable:
             raise
         except Exception as error:  # noqa: BLE001 - of one receipt; the others go on
             self._guard.note(f"the lease of {job.task.id} cannot be renewed", error)

@@ -43,7 +43,7 @@ def stand_in(job: Job, error: Exception) -> bool:
         job.ended = _note(job, error)
         job.next_package = None  # it follows a success only
     assert job.ended is not None
-    task = job.task if job.notes == 1 else _bare(job.task)
+    task = job.task if job.notes == 1 else bare(job.task)
     ended = job.ended if job.notes == 1 else _emptied(job.ended)
     attempt = min(max(job.attempt, 1), _LARGEST)
     is_final = job.result is None or job.result.final
@@ -56,7 +56,7 @@ def failure_of(task: Task, id: str, text: str) -> Result:
     now = time.time()
     return Attempt(Outcome.FAILURE, text.encode(), "text", now, now).result(
         msgspec.structs.replace(
-            _bare(task), id=id, iter_index=None, iter_count=None, hook=None
+            bare(task), id=id, iter_index=None, iter_count=None, hook=None
         ),
         1,
     )
@@ -85,7 +85,7 @@ def _note(job: Job, error: Exception) -> Attempt:
     )
 
 
-def _bare(task: Task) -> Task:
+def bare(task: Task) -> Task:
     """Return what is left of a task: who it was, without arguments and options."""
     return msgspec.structs.replace(
         task,

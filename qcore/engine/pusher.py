@@ -75,13 +75,15 @@ class Pusher:
                 if broker is None:
                     broker = self._parts.make_broker()
                 self._once(broker)
-            except Exception as error:  # noqa: BLE001 - it is a stranger's code
+            except BaseException as error:  # noqa: BLE001 - it is a stranger's code
                 self._guard.bear(error)
             else:
                 self._guard.succeed()
+        # first what the loop waits for: the store may be away
         self._give_on(self._redelivered.take())
+        self._give_on(self._suspects.take())
         try:
-            self._give_on(self._suspects.take())
+            self._suspects.stop()
         except Exception as error:  # noqa: BLE001 - the cluster stops all the same
             self._guard.note("a suspect is left as it is", error)
         if broker is not None:

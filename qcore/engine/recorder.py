@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Hashable, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import msgspec
 
+from ..brokers.base import Broker
 from ..envelope import Outcome, Result
-from ..errors import BrokerError, BrokerUnavailable
+from ..errors import BrokerError, BrokerUnavailable, QcoreError
 from ..printable import printable_lines
 from ..results import routing
 from ..tasks.execution import first_line, shorten
@@ -24,6 +25,10 @@ from .verdict import Verdict, judge
 
 logger = logging.getLogger("qcore.recorder")
 
+T = TypeVar("T")
+
+#: Things of which the broker refuses each, one by one, to be asked for no more of them.
+_FEW = 3
 #: Characters of a traceback in the log; the result has more.
 _LONGEST_TRACE = 8_000
 
@@ -84,10 +89,18 @@ class Recorder:
     # -- the thread ----------------------------------------------------------------------
     def run(self) -> None:
         """Record until closed."""
-        self._broker = self._parts.make_broker()
+        self._broker = self._make_broker()
         while not self._backlog.is_closed:
             self._once()
         self._broker.close()
+
+    def _make_broker(self) -> Broker:
+        """Return a broker; a stop does not wait for one that cannot be made."""
+        while True:
+            try:
+                return self._parts.make_broker()
+            except Exception as error:  # noqa: BLE001 - it is a stranger's code
+                self._patience.bear(error)
 
     def _once(self) -> None:
         # a method, so that the next wait does not keep the last batch in memory
@@ -160,22 +173,20 @@ class Recorder:
     def _save(self, jobs: Sequence[Job]) -> None:
         """Store results and acknowledge, in this order or in one transaction."""
         results = [job.result for job in jobs if job.result is not None]
-        receipts = [job.receipt for job in jobs if not self._needs_more(job)]
+        done = [job for job in jobs if not self._needs_more(job)]
+        undone: Sequence[Job] = ()
         try:
-            self._commit(results, receipts)
+            self._commit(results, done)
         except BrokerUnavailable:
             raise
         except BrokerError as error:
             # of one receipt perhaps; no result waits for that
             logger.warning("results are stored without acknowledgements: %s", error)
             self._commit(results, ())
-            for receipt in receipts:
-                self._insist(partial(self._acknowledge, [receipt]))
-        self._parts.make_store(False).acknowledged(
-            [job.task.id for job in jobs if not self._needs_more(job)]
-        )
+            undone = self._each(self._acknowledge, done)
+        self._confirm(done, undone)
 
-    def _commit(self, results: Sequence[Result], receipts: Sequence[Hashable]) -> None:
+    def _commit(self, results: Sequence[Result], done: Sequence[Job]) -> None:
         database, cache = routing.split(results, self._conf)
         store = self._parts.make_store(False)
         with store.joined(self._broker):
@@ -183,7 +194,12 @@ class Recorder:
                 store.save(database)
             if cache:
                 self._parts.make_store(True).save(cache)
-            self._acknowledge(receipts)
+            try:
+                self._acknowledge(done)
+            except QcoreError:
+                raise
+            except Exception as error:  # else it would be taken for the store's
+                raise BrokerError(f"{type(error).__name__}: {error}") from error
 
     def _count(self, results: Sequence[Result]) -> None:
         # asked once for a batch: most of its lines are of that level
@@ -221,9 +237,7 @@ class Recorder:
                 done.append(job)
             elif job.verdict is Verdict.AT_ONCE:
                 again.append(job)
-        if self._insist(lambda: self._acknowledge([job.receipt for job in done])):
-            store = self._parts.make_store(False)
-            store.acknowledged([job.task.id for job in done])
+        self._confirm(done, self._insist(self._acknowledge, done))
         self._return(again)
         for job in jobs:
             self._tally.settle(job)
@@ -253,18 +267,19 @@ class Recorder:
         Where a link could not be sent, its predecessor keeps its delivery: it comes
         back after its lease, and its follow-up is done again.
         """
-        following = [job.next_package for job in jobs if job.next_package is not None]
-        if not following or self._insist(lambda: self._send(following)):
-            return jobs
-        return self._keep([job for job in jobs if job.next_package is None], jobs)
+        following = [job for job in jobs if job.next_package is not None]
+        unsent = set(self._insist(self._send, following))
+        return self._keep([job for job in jobs if job not in unsent], jobs)
 
     def _keep(self, settled: Sequence[Job], jobs: Sequence[Job]) -> Sequence[Job]:
         """Leave the jobs that are not settled to their lease; return those that are."""
-        for job in set(jobs) - set(settled):
-            self._tally.settle(job)
+        if len(settled) < len(jobs):
+            for job in set(jobs) - set(settled):
+                self._tally.settle(job)
         return settled
 
-    def _send(self, packages: Sequence[bytes]) -> None:
+    def _send(self, jobs: Sequence[Job]) -> None:
+        packages = [job.next_package for job in jobs if job.next_package is not None]
         self._broker.enqueue_many(packages)
 
     def _judge(self, job: Job, result: Result) -> Verdict:
@@ -290,9 +305,19 @@ class Recorder:
                 self._patience.bear(error)
 
     # -- the broker ------------------------------------------------------------------------
-    def _acknowledge(self, receipts: Sequence[Hashable]) -> None:
-        if receipts:
-            self._broker.acknowledge_many(receipts)
+    def _acknowledge(self, jobs: Sequence[Job]) -> None:
+        if jobs:
+            self._broker.acknowledge_many([job.receipt for job in jobs])
+
+    def _confirm(self, jobs: Sequence[Job], undone: Sequence[Job]) -> None:
+        """Tell the store whose deliveries are gone."""
+        if undone:
+            left = set(undone)
+            jobs = [job for job in jobs if job not in left]
+        try:
+            self._parts.make_store(False).acknowledged([job.task.id for job in jobs])
+        except Exception as error:  # noqa: BLE001 - they are stored, and that counts
+            logger.warning("the store does not take note: %s", error)
 
     def _return(self, jobs: Sequence[Job]) -> None:
         """Give deliveries back; where the broker cannot, their lease does it."""
@@ -300,29 +325,49 @@ class Recorder:
             for job in jobs:
                 # our own pusher may be the next who claims it, before it is settled
                 job.lost = True
-            self._insist(lambda: self._broker.release([job.receipt for job in jobs]))
+            self._insist(self._broker.release, [job.receipt for job in jobs])
         for job in jobs:
             self._tally.settle(job)
 
-    def _insist(self, call: Callable[[], None]) -> bool:
+    def _insist(
+        self, call: Callable[[Sequence[T]], None], items: Sequence[T]
+    ) -> list[T]:
         """Call until the broker answers; at a stop, only until it refuses once more.
 
-        Returns whether it has done what it was asked. What stays undone then is safe: the lease ends, the package is delivered
-        again, and a stored success is recognised.
+        What it refuses together it is asked for one by one: a single bad receipt is no
+        reason to leave all others, which would come back together and be left again.
+        What stays undone is safe: the lease ends, the package is delivered again, and a
+        stored success is recognised.
+
+        Returns:
+            What it has not done.
         """
-        while True:
+        while items:
             try:
-                call()
+                call(items)
             except BrokerUnavailable as error:
                 self._patience.bear(error)
                 if self._tally.stopping.is_set():
-                    return False
-            except BrokerError as error:
-                logger.error("the broker refused: %s", error)
-                return False
+                    return list(items)
+            except Exception as error:
+                foreseen = isinstance(error, QcoreError)
+                kind = "" if foreseen else f"{type(error).__name__}: "
+                trace = None if foreseen else error
+                logger.error("the broker refused: %s%s", kind, error, exc_info=trace)
+                return self._each(call, items) if len(items) > 1 else list(items)
             else:
                 self._patience.succeed()
-                return True
+                break
+        return []
+
+    def _each(self, call: Callable[[Sequence[T]], None], items: Sequence[T]) -> list[T]:
+        """Ask for each by itself; return those that the broker refuses."""
+        undone: list[T] = []
+        for place, item in enumerate(items):
+            undone += self._insist(call, [item])
+            if len(undone) == place + 1 == _FEW:  # it is not one of them, then
+                return list(items)
+        return undone
 
 
 def _log(result: Result) -> None:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from ..envelope import Outcome, choose
-from ..errors import QcoreError
+from ..errors import PackageError, StoreError, StoreRefused, StoreUnavailable
 from ..results.base import ResultStore
 from ..results.routing import is_cached
 from ..tasks.execution import Attempt
@@ -99,19 +99,47 @@ class Redelivered:
 
     def _ask(self, jobs: Sequence[Job]) -> tuple[list[Job], list[Job]]:
         """Return the jobs that may be dealt, and those of which nothing is known."""
+        left = jobs
         try:
-            return self._sift(self._drop_finished(jobs)), []
-        except QcoreError as error:
-            return [], self._cannot_tell(jobs, error)
-        except Exception as error:  # noqa: BLE001 - one of them, or a stranger's bug
-            if len(jobs) == 1:
-                return [], self._cannot_tell(jobs, error)
+            left = self._drop_finished(jobs)
+            return self._sift(left), []
+        except Exception as error:  # noqa: BLE001 - stores are plugins
+            # Those that are handed over already are not asked for again: two workers
+            # would do what follows of one job.
+            if not left:
+                return [], []
+            if len(left) == 1 or not self._may_be_one(left, error):
+                return self._alone(left, error)
         ready, unknown = [], []
-        for job in jobs:
+        for job in left:
             one, other = self._ask([job])
             ready += one
             unknown += other
         return ready, unknown
+
+    def _may_be_one(self, jobs: Sequence[Job], error: Exception) -> bool:
+        """Whether an error may be of one of several jobs, and not of the store."""
+        if isinstance(error, StoreUnavailable):
+            return False
+        if not isinstance(error, StoreError):
+            return True
+        try:
+            for cached in {self._is_cached(job) for job in jobs}:
+                self._parts.make_store(cached).ping()
+        except Exception:  # noqa: BLE001 - it is away, and says so in its own way
+            return False
+        return True
+
+    def _alone(
+        self, jobs: Sequence[Job], error: Exception
+    ) -> tuple[list[Job], list[Job]]:
+        """Return what becomes of jobs whose question is not answered."""
+        if len(jobs) == 1 and isinstance(error, StoreRefused | PackageError):
+            # no result has ever been stored that cannot be asked for
+            what = f"{jobs[0].task.id} runs, for its store can have no end of it"
+            self._guard.note(what, error)
+            return list(jobs), []
+        return [], self._cannot_tell(jobs, error)
 
     def _cannot_tell(self, jobs: Sequence[Job], error: Exception) -> list[Job]:
         what = f"it is not known whether {len(jobs)} tasks have ended before"

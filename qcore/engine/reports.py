@@ -55,9 +55,12 @@ class Reports:
                 continue  # to see that it is closed
             try:
                 self._report(*failure)
-            except Exception:
+            except BaseException:  # sys.exit in a reporter ends no cluster
                 logger.exception("a failure was not reported")
-        self._flush()
+        try:
+            self._flush()
+        except BaseException:  # as above, and the stop is in order
+            logger.exception("error reporters were not flushed")
 
     def close(self) -> None:
         """End once everything before this call is reported."""

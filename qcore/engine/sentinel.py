@@ -8,6 +8,7 @@ because only who reaps a process knows that its pid is still its own.
 from __future__ import annotations
 
 import logging
+import math
 import select
 import signal
 import socket
@@ -135,7 +136,7 @@ class Sentinel:
         if self._control is not None:
             sources.append(self._control.fileno())
         pause = min(max(0.0, min(until) - now), LONGEST_WAIT)
-        ready, _, _ = select.select(sources, [], [], pause)
+        ready = readable(sources, pause)
         if wake.fileno() in ready:
             wake.recv(4096)
         return self._control is not None and self._control.fileno() in ready
@@ -329,3 +330,16 @@ class Sentinel:
             self._children.signal_all(signal.SIGKILL)
         else:
             self._exit = EXIT_OK if status == 0 else EXIT_FAILURE
+
+
+def readable(sources: Sequence[int], pause: float) -> list[int]:
+    """Return the descriptors of which something can be read, waiting ``pause`` seconds.
+
+    Not by ``select``, which takes no number over 1,023: a project that has opened many
+    files before its cluster starts has larger ones.
+    """
+    poll = select.poll()
+    for source in sources:
+        poll.register(source, select.POLLIN)
+    # rounded up, else the last millisecond would be spent going round
+    return [number for number, _ in poll.poll(math.ceil(pause * 1000))]

@@ -119,6 +119,8 @@ class Storing:
         if database and cached:
             return [database, cached]
         self._patience.bear(error)
+        for job in part:
+            job.doubted = False  # what comes next may be of a store that is coming back
         if not cached or not isinstance(error, StoreError):
             return [part]
         for job in cached:

@@ -15,12 +15,16 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from ..brokers.base import Broker
-from ..envelope import Outcome, Result
+from ..envelope import Outcome, Result, Task
+from ..errors import StoreRefused, StoreUnavailable
 from ..results.base import ResultStore
 from ..results.routing import is_cached
 from ..tasks.execution import Attempt
 from .job import Job
+from .notes import bare
 from .parts import Parts
 from .tally import Tally
 
@@ -66,6 +70,9 @@ class Suspects:
         self._drain_until = 0.0  # monotonic
         self._alone: Job | None = None
         self._claims_from = 0.0  # monotonic
+        self._doubted: Job | None = (
+            None  # its mark was refused once, perhaps in passing
+        )
 
     def __len__(self) -> int:
         """Return how many suspects wait for their turn."""
@@ -131,7 +138,12 @@ class Suspects:
         now = time.monotonic()
         if self._alone is not None:
             if self._alone in self._tally.held:
-                return now >= self._claims_from
+                if now < self._claims_from:
+                    return False
+                if self._waiting:  # it may run for hours
+                    self._put_off(broker)
+                return True
+            self._acquit("its lease was lost while it ran alone")
             self._alone = None
         while self._waiting:
             job = self._waiting[0]
@@ -151,7 +163,7 @@ class Suspects:
             "%s id=%s runs alone: %d deliveries of it have ended without a word",
             job.task.func, job.task.id, job.attempt - 1,
         )  # fmt: skip
-        self._save(
+        self._mark(
             job,
             Outcome.CRASH,
             f"{MARK}earlier deliveries of this task ended without a word of their cluster."
@@ -172,17 +184,50 @@ class Suspects:
             broker.release([job.receipt for job in jobs], delay=_LATER)
 
     def take(self) -> list[Job]:
-        """Return what waits, at a stop, and blame the one that runs for nothing."""
+        """Return what waits, at a stop."""
         taken = list(self._waiting)
         self._waiting.clear()
-        job = self._alone
-        if job is not None and job in self._tally.held and job.result is None:
-            self._save(
-                job,
-                Outcome.FAILURE,
-                "TaskStopped: its cluster was stopped while it ran alone; it runs again.",
-            )
         return taken
+
+    def stop(self) -> None:
+        """Blame the one that runs alone for nothing: the cluster stops under it.
+
+        Raises:
+            Exception: the store does not take that.
+        """
+        self._acquit("its cluster was stopped while it ran alone")
+
+    def _acquit(self, why: str) -> None:
+        """Take the mark of the one that runs alone away, unless it has ended."""
+        job = self._alone
+        if job is not None and job.result is None:
+            self._mark(job, Outcome.FAILURE, f"TaskStopped: {why}; it runs again.")
+
+    def _mark(self, job: Job, outcome: str, text: str) -> None:
+        """Store what is known of a task that has not ended; it is not its end.
+
+        A store that refuses the task (its arguments are too large, perhaps) takes what
+        the recorder would put in its place. If it refuses that, too, no mark is stored,
+        and everything else goes on.
+
+        Raises:
+            Exception: the store is away.
+        """
+        for task in (job.task, bare(job.task)):
+            try:
+                self._save(job, task, outcome, text, final=False)
+            except StoreUnavailable:
+                self._doubted = None
+                raise
+            except Exception as error:
+                # it may have come back just now: what passes is not of this task
+                if not isinstance(error, StoreRefused) and self._doubted is not job:
+                    self._doubted = job
+                    raise
+                self._store(job).ping()
+                logger.warning("%s: %s", job.task.id, error)
+            else:
+                return
 
     # -- the end -----------------------------------------------------------------------------
     def _end(self, job: Job) -> None:
@@ -193,7 +238,7 @@ class Suspects:
         )
         logger.error("%s id=%s: %s", job.task.func, job.task.id, text)
         try:
-            ended = self._save(job, Outcome.CRASH, text)
+            ended = self._save(job, job.task, Outcome.CRASH, text)
         except Exception as error:  # noqa: BLE001 - what is stored says nearly the same
             logger.warning("%s keeps its older result: %s", job.task.id, error)
             now = time.time()
@@ -201,11 +246,13 @@ class Suspects:
         self._give_finished(job, ended)
         self._report(job.task, job.attempt, ended.outcome, text, "unknown", None)
 
-    def _save(self, job: Job, outcome: str, text: str) -> Attempt:
+    def _save(
+        self, job: Job, task: Task, outcome: str, text: str, *, final: bool = True
+    ) -> Attempt:
         now = time.time()
         ended = Attempt(outcome, text.encode(), "text", now, now)
-        result: Result = ended.result(job.task, job.attempt)
-        self._store(job).save([result])
+        result: Result = ended.result(task, job.attempt)
+        self._store(job).save([msgspec.structs.replace(result, final=final)])
         return ended
 
     def _store(self, job: Job) -> ResultStore:

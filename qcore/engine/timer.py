@@ -36,7 +36,7 @@ class Timer:
                 if scheduler is None:
                     scheduler = self._parts.make_scheduler()
                 rest = min(_LONGEST, max(_SHORTEST, scheduler.tick()))
-            except Exception as error:  # noqa: BLE001 - it is a stranger's code
+            except BaseException as error:  # noqa: BLE001 - it is a stranger's code
                 self._guard.bear(error)
             else:
                 self._guard.succeed()

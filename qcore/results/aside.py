@@ -6,6 +6,7 @@ are kept, and one row says how many there were before them.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import accumulate
@@ -22,6 +23,8 @@ from .rows import clip
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
+
+logger = logging.getLogger("qcore.pusher")
 
 #: Packages and bytes that come until the table is looked at again: that many more than
 #: the bounds may be there, for each cluster.
@@ -60,8 +63,13 @@ class Aside:
         self._count += 1
         self._bytes += min(len(package), KEPT)
         if self._count >= _EVERY or self._bytes >= _EVERY_BYTES:
-            self._keep_within()
             self._count = self._bytes = 0
+            try:
+                self._keep_within()
+            except (
+                Error
+            ) as error:  # the package is kept: who tries again keeps it twice
+                logger.warning("quarantine is not kept within its bounds: %s", error)
 
     def _create(
         self,

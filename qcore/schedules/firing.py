@@ -178,7 +178,9 @@ class Firing:
         """Return what is made of a schedule; None, and its error noted, where it fails."""
         try:
             return make()
-        except Exception as error:
+        except BaseException as error:  # receivers may raise CancelledError
+            if isinstance(error, KeyboardInterrupt):
+                raise
             if not isinstance(error, QcoreError):
                 logger.exception("schedule %s cannot be fired", row)
             self._note(row, error, now)
@@ -313,7 +315,7 @@ class Firing:
         self._note(one.row, error, now)
         return None
 
-    def _note(self, row: Schedule, error: Exception, now: dt.datetime) -> None:
+    def _note(self, row: Schedule, error: BaseException, now: dt.datetime) -> None:
         tries = row.tries + 1
         paused = tries >= MAX_TRIES
         text = told(error)

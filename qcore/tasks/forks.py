@@ -35,8 +35,8 @@ def _end(task: Task) -> NoReturn:
     """End with the exit code that a script would have."""
     error = sys.exception()
     code = 0 if error is None else 1
-    if isinstance(error, SystemExit) and not isinstance(error.code, str):
-        code = 0 if error.code is None else int(error.code)
+    if isinstance(error, SystemExit) and isinstance(error.code, int | None):
+        code = error.code or 0
     try:
         logger.warning(
             "%s id=%s forked process %d, which came back from the task: ended with exit"

@@ -125,6 +125,8 @@ class LiveCluster:
                 },
                 start_new_session=True,
             )
+        if self._guard is not None:  # of the one before, whose number may be used again
+            self._guard.dismiss()
         self._guard = OrphanGuard(self.sentinel, self._folder)
         if wait and not self._run_once:
             self.wait_for(self.is_complete, START_SECONDS, "it is complete")

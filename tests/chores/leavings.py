@@ -106,6 +106,8 @@ def fork_back(key: str, how: str) -> str:
             raise ValueError("in the child")
         if how == "exits":
             sys.exit(7)
+        if how == "exits with an error":
+            sys.exit(ValueError("which is no number"))
         return "from the child"
     _, status = os.waitpid(child, 0)
     return f"exit code {os.waitstatus_to_exitcode(status)}"

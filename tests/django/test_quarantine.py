@@ -106,6 +106,26 @@ def test_what_the_database_refuses_is_kept_without_the_cause(transactional_db):
     assert (row.detail, row.size, len(row.package)) == ("it says \\u2603", 900, 64)
 
 
+@pytest.mark.fault("G23")
+@pytest.mark.usefixtures("little")
+def test_a_package_is_kept_once_though_the_others_cannot_go(transactional_db, caplog):
+    """Else its delivery would be left, come again, and be kept again, for ever."""
+
+    def no_delete(execute, sql, params, many, context):
+        if sql.startswith("DELETE"):
+            raise DataError("a trigger refuses that")
+        return execute(sql, params, many, context)
+
+    store = current.store()
+    with connection.execute_wrapper(no_delete):
+        for number in range(8):
+            store.quarantine("mail", b"%d" % number, "BadSignature", "forged")
+    assert kept() == [b"%d" % number for number in range(8)]
+    assert "not kept within its bounds" in caplog.text
+    store.quarantine("mail", b"8", "BadSignature", "forged")
+    assert len(kept()) == 5
+
+
 def test_the_page_shows_the_bytes_escaped(bad, admin_client):
     listed = admin_client.get(reverse("admin:qcore_quarantine_changelist"))
     shown = admin_client.get(reverse("admin:qcore_quarantine_change", args=[bad.pk]))

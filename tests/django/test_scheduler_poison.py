@@ -5,6 +5,7 @@ The others fire and are sent, and what is refused shows why.
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import os
 from collections.abc import Iterable, Iterator
@@ -201,6 +202,27 @@ def test_a_receiver_whose_query_fails_stops_no_schedule(transactional_db, clock)
     finally:
         pre_enqueue.disconnect(note)
     assert sent() == ["bad", "good"]
+
+
+@pytest.mark.fault("F16")
+@pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError()], ids=repr)
+def test_a_receiver_that_leaves_stops_no_schedule(transactional_db, clock, error):
+    """Neither is an Exception, and each would end the thread and all that runs."""
+
+    def leave(sender, task, **_):
+        if task["func"] == "shop.poison":
+            raise error
+
+    bad = row("bad", func="shop.poison")
+    row("good")
+    pre_enqueue.connect(leave)
+    try:
+        scheduler().tick()
+    finally:
+        pre_enqueue.disconnect(leave)
+    assert sent() == ["good"]
+    bad.refresh_from_db()
+    assert type(error).__name__ in bad.error
 
 
 # -- much of it -------------------------------------------------------------------------

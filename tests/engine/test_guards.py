@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import selectors
 import socket
@@ -28,7 +29,8 @@ from qcore.engine.room import Room
 from qcore.engine.tally import Tally
 from qcore.engine.timer import Timer
 from qcore.envelope import Outcome
-from qcore.errors import StoreError
+from qcore.errors import BrokerError, StoreError, StoreRefused, StoreUnavailable
+from qcore.tasks.execution import Attempt
 from qcore.tasks.timeouts import soft_timeout
 
 STRANGE = [
@@ -202,6 +204,61 @@ def test_what_the_store_cannot_tell_of_one_task_costs_the_others_nothing(
 
 
 @pytest.mark.fault("A17")
+@pytest.mark.parametrize("error", [StoreError("unclear"), StoreRefused("no such id")])
+def test_what_the_store_refuses_to_look_up_keeps_nobody_waiting(
+    twin, monkeypatch, error
+):
+    stop_time(monkeypatch)
+    intake = Intake(twin)
+    bad, *good = redeliver(twin, 4)
+    finished = twin.store.finished
+
+    def strange(ids):
+        if bad.id in ids:
+            raise error
+        return finished(ids)
+
+    monkeypatch.setattr(twin.store, "finished", strange)
+    intake.once()
+    assert {task.id for task in good} <= set(intake.ids)
+    # no end of it can have been stored where the store refuses its very id
+    assert (bad.id in intake.ids) == isinstance(error, StoreRefused)
+
+
+@pytest.mark.fault("A17")
+def test_who_has_ended_is_handed_over_once_though_the_next_question_fails(
+    twin, monkeypatch
+):
+    """Two workers would do what follows of one job, and one of them be killed for it."""
+    clock = stop_time(monkeypatch)
+    intake = Intake(twin)
+    done, doubtful = redeliver(twin, 2)
+    for _ in range(twin.conf.max_crashes):  # a suspect, by its count
+        MemoryBroker.release(
+            twin.broker,
+            [one.receipt for one in MemoryBroker.dequeue(twin.broker, 2)],
+        )
+    end = Attempt(Outcome.SUCCESS, b"7", "json", 1.0, 2.0)
+    twin.store.save([end.result(done, 1)])
+    failures, fetch = [StoreUnavailable("away")] * 2, twin.store.fetch
+
+    def strange(key):
+        if failures:
+            raise failures.pop()
+        return fetch(key)
+
+    monkeypatch.setattr(twin.store, "fetch", strange)
+    for _ in range(5):
+        intake.once()
+        clock.advance(5)
+        if not failures:  # as the recorder does; the suspect runs alone
+            twin.tally.settle(intake.finished[0])
+    assert failures == []
+    assert [job.task.id for job in intake.finished] == [done.id]
+    assert intake.ids == [doubtful.id]
+
+
+@pytest.mark.fault("A17")
 def test_a_store_that_is_away_holds_up_only_what_it_must_tell_of(twin, monkeypatch):
     clock = stop_time(monkeypatch)
     intake = Intake(twin)
@@ -230,7 +287,10 @@ def test_what_waits_for_the_store_is_given_back_at_a_stop(twin):
 
 # -- keeper ------------------------------------------------------------------------------
 @pytest.mark.fault("A17")
-def test_a_receipt_that_cannot_be_renewed_costs_no_other_lease(twin, monkeypatch):
+@pytest.mark.parametrize("error", [TypeError("what?"), BrokerError("invalid receipt")])
+def test_a_receipt_that_cannot_be_renewed_costs_no_other_lease(
+    twin, monkeypatch, error
+):
     jobs = [twin.claim() for _ in range(3)]
     for job in jobs:
         job.lease_end = 0.0
@@ -238,7 +298,7 @@ def test_a_receipt_that_cannot_be_renewed_costs_no_other_lease(twin, monkeypatch
 
     def strange(receipts):
         if jobs[1].receipt in receipts:
-            raise TypeError("what is this?")
+            raise error
         return extend(receipts)
 
     monkeypatch.setattr(twin.broker, "extend", strange)
@@ -315,6 +375,55 @@ def test_a_cache_that_raises_anything_costs_only_the_status(where, caplog):
         with Running(herald.run, herald.close):
             wait_for(lambda: len(said) > 2)
     assert caplog.text.count("status is not published: ConnectionError: away") == 1
+
+
+# -- what is no Exception ------------------------------------------------------------------
+LEAVING = [SystemExit(3), asyncio.CancelledError()]
+
+
+@pytest.mark.fault("A17")
+@pytest.mark.parametrize("error", LEAVING, ids=lambda error: type(error).__name__)
+def test_who_leaves_a_thread_does_not_end_it(twin, error):
+    """A receiver that calls sys.exit, or a coroutine of it that is cancelled."""
+    intake = Intake(twin)
+    twin.failures["dequeue"] = [error]
+    task = twin.send()
+    ticks = []
+
+    class Scheduler:
+        def tick(self):
+            ticks.append(1)
+            if len(ticks) == 1:
+                raise error
+            return 0.0
+
+        def close(self): ...
+
+    parts = dataclasses.replace(twin.parts, make_scheduler=Scheduler)
+    timer = Timer(parts, twin.tally)
+    with (
+        Running(intake.pusher.run, twin.tally.stopping.set),
+        Running(timer.run, twin.tally.stopping.set),
+    ):
+        wait_for(lambda: intake.ids == [task.id] and len(ticks) > 2)
+        wait_for(lambda: twin.tally.problems == {})
+
+
+@pytest.mark.fault("A17")
+@pytest.mark.parametrize("error", LEAVING, ids=lambda error: type(error).__name__)
+def test_a_reporter_that_leaves_ends_nothing(error, caplog):
+    told = []
+
+    def leave(*failure):
+        told.append(failure)
+        raise error
+
+    reports = Reports(leave, leave)
+    with Running(reports.run, reports.close):
+        reports.put("one")
+        reports.put("another")
+    assert told == [("one",), ("another",), ()]
+    assert "were not flushed" in caplog.text
 
 
 # -- reporters -----------------------------------------------------------------------------

@@ -23,7 +23,12 @@ def run(name, *args, **options):
 @pytest.mark.parametrize("function", ["fork_back", "fork_back_later"])
 @pytest.mark.parametrize(
     ("how", "ended"),
-    [("returns", "exit code 0"), ("raises", "exit code 1"), ("exits", "exit code 7")],
+    [
+        ("returns", "exit code 0"),
+        ("raises", "exit code 1"),
+        ("exits", "exit code 7"),
+        ("exits with an error", "exit code 1"),
+    ],
 )
 def test_a_child_that_comes_back_from_its_task_ends_there(
     cluster, ledger, key, function, how, ended

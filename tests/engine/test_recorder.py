@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import threading
 import time
@@ -344,6 +345,101 @@ def test_acknowledgements_that_are_refused_hold_up_no_result(desk, caplog):
     assert desk.twin.claimed == 0
 
 
+@pytest.mark.fault("A17")
+@pytest.mark.parametrize("one_database", [False, True])
+@pytest.mark.parametrize("error", [TypeError("a bug"), ValueError("a NUL")])
+def test_what_a_broker_raises_is_not_taken_for_the_stores(
+    desk, monkeypatch, one_database, error
+):
+    """An acknowledgement in the transaction of the results is the broker's all the same."""
+    if one_database:
+        monkeypatch.setattr(desk.twin.store, "joined", in_one_transaction(desk.twin))
+    jobs = [desk.twin.ended() for _ in range(3)]
+    desk.twin.failures["acknowledge"] = [error] * 99
+    for job in jobs:
+        desk.recorder.record(job)
+    desk.run()
+    assert [desk.stored(job).result for job in jobs] == [7, 7, 7]
+    assert desk.counts == (3, 0, 0)
+    assert desk.twin.tally.held == set(), "their leases end, and they are recognised"
+
+
+def in_one_transaction(twin):
+    """Return a ``joined`` whose errors are told as the ORM store tells them."""
+
+    @contextlib.contextmanager
+    def joined(broker):
+        before = dict(twin.store._rows)
+        try:
+            yield
+        except (TypeError, ValueError) as error:
+            twin.store._rows.clear()
+            twin.store._rows.update(before)
+            raise StoreRefused("cannot store and acknowledge") from error
+
+    return joined
+
+
+@pytest.mark.fault("A17")
+@pytest.mark.parametrize("error", [BrokerError("unknown"), TypeError("what is this?")])
+@pytest.mark.parametrize("what", ["acknowledge", "release", "enqueue"])
+def test_one_that_the_broker_refuses_holds_up_no_other(desk, monkeypatch, what, error):
+    """Together they would come again, and be refused again, for ever."""
+    twin = desk.twin
+    jobs = [twin.ended(links=what == "enqueue") for _ in range(5)]
+    for job in jobs:
+        job.result = job.ended.result(job.task, job.attempt)
+        if what == "enqueue":
+            job.next_package = twin.signer.sign(twin.task(link=1))
+    bad = jobs[2]
+    name = {"enqueue": "enqueue_many", "acknowledge": "acknowledge_many"}.get(
+        what, what
+    )
+    real_call = getattr(twin.broker, name)
+
+    def refuse(items):
+        if bad.receipt in items or bad.next_package in items:
+            raise error
+        return real_call(items)
+
+    monkeypatch.setattr(twin.broker, name, refuse)
+    for job in jobs:
+        (desk.recorder.give_back if what == "release" else desk.recorder.finish)(job)
+    desk.run()
+    assert twin.claimed == 1, "it alone comes back when its lease ends"
+    assert twin.waiting == (0 if what == "acknowledge" else 4)
+    assert twin.tally.held == set()
+
+
+@pytest.mark.fault("A17")
+def test_a_broker_that_refuses_everything_is_not_asked_for_each(desk):
+    jobs = [desk.twin.ended() for _ in range(100)]
+    desk.twin.failures["acknowledge"] = [BrokerError("no permission")] * 999
+    for job in jobs:
+        job.result = job.ended.result(job.task, job.attempt)
+        desk.recorder.finish(job)
+    desk.run()
+    assert len(desk.twin.calls) == 4
+    assert desk.twin.tally.held == set()
+
+
+@pytest.mark.fault("A17")
+def test_a_recorder_whose_broker_cannot_be_made_tries_again(desk):
+    tries = [TypeError("not now"), BrokerError("nor now")]
+
+    def make():
+        if tries:
+            raise tries.pop()
+        return desk.twin.broker
+
+    desk.recorder._parts = dataclasses.replace(desk.twin.parts, make_broker=make)
+    job = desk.twin.ended()
+    desk.recorder.record(job)
+    desk.run()
+    assert desk.stored(job).success
+    assert desk.twin.claimed == 0
+
+
 def test_a_cache_that_is_away_does_not_hold_up_the_database(request):
     desk = Desk(request.node.name)
     cache = Twin(f"cache {request.node.name}").store
@@ -495,6 +591,22 @@ def test_a_list_that_cannot_be_stored_leaves_its_parts(desk):
     assert "2 results cannot be stored as one list: StoreError: packet" in joined.result
     store = desk.twin.store
     assert [record.result for record in store.fetch_group(group, False)] == [7, 7]
+    assert desk.twin.claimed == 0
+
+
+@pytest.mark.fault("E16")
+@pytest.mark.parametrize("what", ["collate", "save"])
+def test_a_store_that_comes_back_slowly_costs_no_value(desk, what):
+    """Unclear errors between two outages are of the store, and not of one result."""
+    group = new_id()
+    job = desk.twin.ended(group=group, iter_index=0, iter_count=1)
+    away, unclear = StoreUnavailable("away"), StoreError("gone away")
+    desk.twin.failures[what] = [away, unclear, away, unclear, away]
+    desk.recorder.record(job)
+    desk.run()
+    joined = desk.twin.store.fetch(group)
+    assert joined.success
+    assert joined.result == [7]
     assert desk.twin.claimed == 0
 
 

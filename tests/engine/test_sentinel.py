@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import resource
 import socket
 from types import SimpleNamespace
 
@@ -22,12 +25,32 @@ def test_a_sentinel_rests_for_a_guard_cycle_or_longer_where_none_is_set(
 ):
     waits = []
 
-    def select(readers, writers, broken, timeout):
-        waits.append(timeout)
-        return [], [], []
+    def readable(sources, pause):
+        waits.append(pause)
+        return []
 
-    monkeypatch.setattr(module, "select", SimpleNamespace(select=select))
+    monkeypatch.setattr(module, "readable", readable)
     idle = Sentinel(SimpleNamespace(conf=Conf.from_dict(settings)), "0" * 32)
     with socket.socket() as wake:
         idle._wait(wake)
     assert waits == [pytest.approx(rest, abs=0.01)]
+
+
+@pytest.mark.fault("J11")
+def test_a_sentinel_hears_on_large_numbers(tmp_path):
+    """A project that has opened many files leaves no small ones."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
+    one, other = socket.socketpair()
+    try:
+        high = fcntl.fcntl(other.fileno(), fcntl.F_DUPFD, 2000)
+        try:
+            assert module.readable([high], 0) == []
+            one.send(b"x")
+            assert module.readable([high], 60) == [high]
+        finally:
+            os.close(high)
+    finally:
+        one.close()
+        other.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -17,7 +17,7 @@ from qcore.engine.recorder import Recorder
 from qcore.engine.room import Room
 from qcore.engine.suspects import MARK
 from qcore.envelope import Outcome
-from qcore.errors import StoreError
+from qcore.errors import StoreError, StoreRefused
 from qcore.results.memory import MemoryStore
 from qcore.tasks import async_task, fetch
 from qcore.tasks.execution import Attempt
@@ -296,6 +296,103 @@ def test_a_store_that_is_away_begins_nothing_alone(begin):
         it.claim()
     assert it.count(id) == 1
     assert it.claim() == [id]
+
+
+@pytest.mark.fault("A24")
+@pytest.mark.parametrize("where", ["arguments", "everything"])
+def test_a_store_that_refuses_the_mark_holds_up_nobody(begin, where, monkeypatch):
+    it = begin(max_crashes=1)
+    id = suspect(it)
+    save = MemoryStore.save
+
+    def refuse(store, results):
+        for result in results:
+            if result.task.content != "lost" or where == "everything":
+                raise StoreRefused("too large")
+        save(store, results)
+
+    it.claim()
+    monkeypatch.setattr(
+        it.twin.store, "save", lambda results: refuse(it.twin.store, results)
+    )
+    assert it.claim() == [id]
+    marked = id in MemoryStore._rows
+    assert marked == (where == "arguments")
+    monkeypatch.undo()
+    it.end(it.given[0])
+    assert it.claim_soon() == []
+    (later,) = it.send()
+    assert it.claim() == [later]
+
+
+@pytest.mark.fault("A24")
+def test_who_loses_its_lease_alone_has_killed_nobody(begin):
+    """The broker was away for longer than the lease."""
+    it = begin(max_crashes=1)
+    id = suspect(it)
+    it.claim()
+    assert it.claim() == [id]
+    job = it.given[0]
+    job.lost = True
+    it.twin.tally.settle(job)  # as the loop does when its worker has been stopped
+    it.claim()
+    assert not str(MemoryStore._rows[id].value).startswith(MARK)
+    it.clock.advance(LEASE + 1)
+    assert it.claim_soon() == [id], "it runs again"
+
+
+@pytest.mark.fault("A24")
+def test_a_suspect_does_not_wait_for_a_long_one_that_was_alone(begin):
+    it = begin(max_crashes=1)
+    first, second = it.send(2)
+    it.claim()
+    it.die()
+    it.claim()
+    begun = it.claim()
+    assert begun in ([first], [second])
+    for _ in range(3):
+        it.clock.advance(21)
+        for job in it.twin.tally.held:  # renewed
+            it.twin.broker.extend([job.receipt])
+            job.lease_end = it.clock.at + LEASE
+    (later,) = it.send()
+    assert it.claim() == [later]
+    assert len(it.twin.tally.held) == 2, "another cluster may have it"
+    assert it.twin.waiting == 1
+
+
+@pytest.mark.fault("A24")
+def test_a_mark_is_not_the_end_of_a_call_of_an_iter(begin):
+    it = begin(max_crashes=1)
+    group = "f" * 32
+    calls = [
+        it.twin.send(group=group, iter_index=place, iter_count=2).id for place in (0, 1)
+    ]
+    assert sorted(it.claim()) == sorted(calls)
+    first, second = it.given
+    it.end(first)
+    it.die()
+    it.claim()
+    assert it.claim() == [second.task.id]
+    assert not it.twin.store.collate(group, 2), "it may still succeed"
+    it.end(it.given[0])
+    assert MemoryStore._rows[group].success
+
+
+@pytest.mark.fault("A24")
+def test_a_store_that_is_away_at_a_stop_keeps_no_suspect(begin):
+    it = begin(max_crashes=1)
+    first, second = it.send(2)
+    it.claim()
+    it.die()
+    it.claim()
+    assert it.claim() in ([first], [second])
+    it.twin.failures["save"] = [StoreError("away")] * 9
+    it.given.clear()
+    it.twin.tally.stopping.set()
+    it.pusher.run()
+    assert {job.task.id for job in it.given} < {first, second}, "the loop gives it back"
+    assert len(it.given) == 1
 
 
 # -- what other clusters say -----------------------------------------------------------------
