@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 
+from .masking import mask_url
 from .printable import printable, printable_lines
 
 #: Every logger of the core and of the plugins that come with it; a test reads the sources.
@@ -54,7 +55,8 @@ class PrintableFilter(logging.Filter):
                 record.msg, record.args = printable(message), None
         if record.exc_info and not record.exc_text:
             trace = _plain.formatException(record.exc_info)
-            shown = printable_lines(trace)
+            # drivers like to say the whole URL of what they cannot reach
+            shown = printable_lines(mask_url(trace))
             if shown != trace:
                 record.exc_text = shown  # which formatters then use
         return True

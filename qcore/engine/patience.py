@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 
+from ..masking import mask_url
 from .tally import Tally
 
 #: Seconds between two tries at most while the cluster stops. What waits to be stored is
@@ -52,8 +53,9 @@ class Patience:
         is_stopping = self._stopping.is_set()
         longest = min(self._longest, _HURRIED) if is_stopping else self._longest
         pause = min(max(self._first, (now - self._since) * _SHARE), longest)
-        self._tally.trouble(self._who, str(error))
-        reason = str(error).rstrip(".")  # for the sentence goes on
+        reason = mask_url(str(error))  # drivers like to say the whole URL
+        self._tally.trouble(self._who, reason)
+        reason = reason.rstrip(".")  # for the sentence goes on
         self._logger.warning("%s; trying again in %.1f s", reason, pause)
         if is_stopping:
             time.sleep(pause)

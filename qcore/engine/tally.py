@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 
+from ..masking import mask_url
 from .job import Job
 
 
@@ -39,8 +40,8 @@ class Tally:
             self.news.set()
 
     def trouble(self, who: str, why: str) -> None:
-        """Show what keeps a thread from working; ``why`` is one line."""
-        self.problems[who] = why
+        """Show what keeps a thread from working; ``why`` is one line, without secrets here."""
+        self.problems[who] = mask_url(why)
         self.stir()
 
     def recover(self, who: str) -> bool:

@@ -26,6 +26,9 @@ from .tasks import Task
 if TYPE_CHECKING:
     from ..conf import Conf
 
+#: Years of a next run: outside of them, the same moment in another zone may be no date.
+_YEARS = range(1900, 9001)
+
 
 class ScheduleQuerySet(models.QuerySet["Schedule"]):
     """Schedules, and which of them a cluster has to look after."""
@@ -297,6 +300,12 @@ class Schedule(models.Model):
     def clean(self) -> None:
         """Refuse what could not be fired; what can be is tried again at once."""
         super().clean()
+        moment = self.next_run
+        if isinstance(moment, dt.datetime) and moment.year not in _YEARS:
+            wrong = (
+                f"is of the year {moment.year}, expected {_YEARS[0]} to {_YEARS[-1]}."
+            )
+            raise ValidationError({"next_run": wrong})
         found = self.entry.problems(current.conf)
         if found:
             raise ValidationError(cast("dict[str, Any]", found))

@@ -191,6 +191,21 @@ def test_a_traceback_keeps_its_lines_and_nothing_else(evil):
     assert not acts(text, allowed="\n")
 
 
+@pytest.mark.fault("H12")
+def test_a_traceback_says_no_password():
+    keep_printable()
+
+    def failing(log):
+        try:
+            raise ConnectionError("redis://me:hidden@there is away")
+        except ConnectionError:
+            log.exception("it failed")
+
+    text = written(failing)
+    assert "ConnectionError: redis://me:***@there is away" in text
+    assert "hidden" not in text.replace('me:hidden@there is away")', "")
+
+
 def test_a_record_that_is_printable_keeps_its_arguments():
     record = logging.makeLogRecord({"msg": "%s took %d", "args": ("add", 3)})
     assert PrintableFilter().filter(record)

@@ -705,6 +705,12 @@ def test_a_cron_is_read_in_the_zone_of_the_project(db, clock):
         ({"intended_date_kwarg": "no name"}, "intended_date_kwarg"),
         ({"x": object()}, "cannot schedule"),
         ({"name": "n" * 200}, "name"),
+        # in another zone they are no dates, and every look at them raised OverflowError
+        (
+            {"next_run": dt.datetime(1, 1, 1, tzinfo=dt.UTC)},
+            "the year 1, expected 1900",
+        ),
+        ({"next_run": dt.datetime(9999, 12, 31, 23, 59)}, "the year 9999, expected"),
     ],
 )
 def test_what_could_not_run_is_refused(db, options, error):

@@ -23,6 +23,7 @@ from qcore.engine.keeper import Keeper
 from qcore.engine.limits import LONGEST_WAIT
 from qcore.engine.messages import pack_run
 from qcore.engine.parts import nothing
+from qcore.engine.patience import Patience
 from qcore.engine.pusher import Pusher
 from qcore.engine.reports import Reports
 from qcore.engine.room import Room
@@ -304,6 +305,16 @@ def test_a_receipt_that_cannot_be_renewed_costs_no_other_lease(
     monkeypatch.setattr(twin.broker, "extend", strange)
     Keeper(twin.parts, twin.tally, nothing)._renew(twin.broker)
     assert [job.lease_end > 0 for job in jobs] == [True, False, True]
+
+
+@pytest.mark.fault("A17")
+def test_what_a_driver_says_is_shown_without_its_password(twin, monkeypatch):
+    said = "cannot reach redis://me:hidden@there"
+    twin.tally.trouble("keeper", said)
+    Patience("recorder", twin.tally, first=0).bear(ValueError(said))
+    assert len(twin.tally.problems) == 2
+    assert "hidden" not in str(twin.tally.problems)
+    assert "redis://me:***@there" in twin.tally.problems["recorder"]
 
 
 @pytest.mark.fault("A17")
