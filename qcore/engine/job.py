@@ -35,9 +35,7 @@ class Job:
     result: Result | None = None
     verdict: Verdict | None = None  # what becomes of its delivery, once it has ended
     notes: int = 0  # how often a note had to take the place of its result
-    doubted: bool = (
-        False  # its result was refused once, for a reason that may have passed
-    )
+    doubts: int = 0  # how often its result was refused for what may have passed
     #: why its worker was: "timeout", "stop", "lost", "silence", "closed"
     killed: str | None = None
     follow_up_crashes: int = 0

@@ -6,11 +6,12 @@ import logging
 from collections.abc import Iterable
 
 from ..envelope import Task
+from ..errors import StoreUnavailable
 from ..results import routing
 from .notes import failure_of, reason
 from .parts import Parts
 from .patience import Patience
-from .storing import Storing
+from .storing import DOUBTS, Storing
 from .tally import Tally
 
 logger = logging.getLogger("qcore.recorder")
@@ -51,28 +52,38 @@ class Joining:
 
     def _join(self, task: Task, group: str, wait: bool) -> bool:
         cached = bool(routing.is_cached(task, self._parts.conf))
-        is_doubted = False
+        doubts = 0
         while True:
             try:
                 self._parts.make_store(cached).collate(group, task.iter_count or 0)
             except Exception as error:  # noqa: BLE001 - stores are plugins
-                if not self._storing.is_refusal(error, [cached]):
+                passes = isinstance(error, StoreUnavailable)
+                suspected = (
+                    self._storing.answers([cached])
+                    if passes
+                    else self._storing.is_refusal(error, [cached])
+                )
+                # what comes next may be of a store that is coming back
+                doubts = doubts + 1 if suspected else 0
+                if doubts > (DOUBTS if passes else 1):
+                    if self._give_up(task, group, cached, error):
+                        return True
+                    doubts = 0
+                if passes or not suspected:
                     if not wait or self._tally.stopping.is_set():
                         logger.warning("results are not joined now: %s", error)
                         return False
                     self._patience.bear(error)
-                    is_doubted = False
-                elif is_doubted:
-                    self._give_up(task, group, cached, error)
-                    return True
-                else:  # the store may have come back just now
-                    is_doubted = True
             else:
                 self._patience.succeed()
                 return True
 
-    def _give_up(self, task: Task, group: str, cached: bool, error: Exception) -> None:
-        """Store a failure in the place of a list that no store takes; keep its parts."""
+    def _give_up(self, task: Task, group: str, cached: bool, error: Exception) -> bool:
+        """Store a failure in the place of a list that no store takes; keep its parts.
+
+        Returns:
+            False where the store takes not even that, and may be away.
+        """
         logger.error("the results of iter %s cannot be joined: %s", group, error)
         text = (
             f"StoreError: {task.iter_count:,} results cannot be stored as one list:"
@@ -82,5 +93,8 @@ class Joining:
         try:
             store.save([failure_of(task, group, text)])
             store.separate(group)
+        except StoreUnavailable:
+            return False
         except Exception:  # the calls are stored, and nobody is held up by their list
             logger.exception("nothing can be stored for iter %s; left", group)
+        return True

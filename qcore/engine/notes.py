@@ -51,6 +51,15 @@ def stand_in(job: Job, error: Exception) -> bool:
     return True
 
 
+def probe(job: Job, error: Exception) -> Result:
+    """Return a failed attempt that shows whether a store takes anything of a job, now.
+
+    It is not the end of the task: either its result is stored after it, or a note.
+    """
+    ended = _note(job, error)
+    return msgspec.structs.replace(ended.result(job.task, job.attempt), final=False)
+
+
 def failure_of(task: Task, id: str, text: str) -> Result:
     """Return a failure under another id than the task's, as of an ``async_iter``."""
     now = time.time()

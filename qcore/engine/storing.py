@@ -4,6 +4,12 @@ An error passes, and then all is tried again until it works; or it never passes,
 one result that the store can never take. Where the error does not tell which of the two it
 is, the store is asked whether it takes a small result. If it does, the batch is halved
 until the culprit is alone. A note takes the place of its value then.
+
+Even "cannot be reached" is no proof. Redis closes the connection over which a value comes
+that is too large for it, and the driver says what it says of a server that is away. So a
+result that fails alone, again and again, while the store answers, is doubted in the end.
+Where a small failure of the *same task* is stored, the value is to blame: with a cache of
+several servers, another one may have answered.
 """
 
 from __future__ import annotations
@@ -11,6 +17,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from ..errors import (
     PackageError,
@@ -22,11 +29,15 @@ from ..errors import (
 )
 from ..results import routing
 from .job import Job
-from .notes import stand_in
+from .notes import probe, stand_in
 from .parts import Parts
 from .patience import Patience
 
 logger = logging.getLogger("qcore.recorder")
+
+#: Failures of one result alone, while a store that says it is away answers, after which
+#: the result is probed.
+DOUBTS = 3
 
 
 class Storing:
@@ -53,10 +64,12 @@ class Storing:
         self._save = save
         self._later = later
         self._leave = leave
+        self._has_rested = False  # in this batch
 
     def store(self, jobs: Sequence[Job]) -> Iterator[Sequence[Job]]:
         """Store jobs in their order, and yield each part of them that is stored."""
         waiting = deque([jobs])
+        self._has_rested = False
         while waiting:
             part = waiting.popleft()
             try:
@@ -80,14 +93,18 @@ class Storing:
             return False
         if isinstance(error, QcoreError) and not isinstance(error, StoreError):
             return False  # the broker is away, or a setting is wrong
-        return self._answers(cached)
+        return self.answers(cached)
 
     # -- after a failure -----------------------------------------------------------------
     def _after(self, part: Sequence[Job], error: Exception) -> list[Sequence[Job]]:
         """Return what is to be tried next in the place of a part that was not stored."""
         cached, database = self._split(part)
         stores = [of for of, its in ((False, database), (True, cached)) if its]
-        if not self.is_refusal(error, stores):
+        passes = isinstance(error, StoreUnavailable)
+        answers = self.answers if passes else partial(self.is_refusal, error)
+        if not answers(stores):
+            for job in part:
+                job.doubts = 0  # what comes next may be of a store that is coming back
             return self._wait(part, database, cached, error)
         if len(part) > 1:
             logger.warning(
@@ -98,15 +115,31 @@ class Storing:
             half = len(part) // 2
             return [part[:half], part[half:]]
         (job,) = part
-        if not isinstance(error, StoreRefused) and not job.doubted:
+        if passes and not self._is_to_blame(job, error, cached=bool(cached)):
+            return self._wait(part, database, cached, error)
+        if not isinstance(error, StoreRefused) and not job.doubts:
             # The store may have come back between the failure and the question.
-            job.doubted = True
+            job.doubts += 1
             return [part]
         if not stand_in(job, error):
             logger.error("nothing of %s can be stored; left", job.task.id)
             self._leave(job)
             return []
+        if passes:
+            job.doubts = 0  # for the note is another value
         return [part]
+
+    def _is_to_blame(self, job: Job, error: Exception, *, cached: bool) -> bool:
+        """Whether a store that says it is away takes the task, and not this result."""
+        job.doubts += 1
+        if job.doubts == DOUBTS:
+            try:
+                self._parts.make_store(cached).save([probe(job, error)])
+            except Exception as again:  # noqa: BLE001 - stores are plugins
+                logger.debug("the store takes nothing of %s: %s", job.task.id, again)
+                job.doubts = 0
+        # the store may have come back just before the probe: the result is tried after it
+        return job.doubts > DOUBTS
 
     def _wait(
         self,
@@ -118,11 +151,12 @@ class Storing:
         """Wait for a store that is away; the other one is not kept waiting."""
         if database and cached:
             return [database, cached]
-        self._patience.bear(error)
-        for job in part:
-            job.doubted = False  # what comes next may be of a store that is coming back
         if not cached or not isinstance(error, StoreError):
+            self._patience.bear(error)
             return [part]
+        if not self._has_rested:  # once for a batch whose results fail one by one
+            self._patience.bear(error)
+            self._has_rested = True
         for job in cached:
             self._later(job)
         return []
@@ -136,7 +170,7 @@ class Storing:
             (cached if is_cached else database).append(job)
         return cached, database
 
-    def _answers(self, cached: Sequence[bool]) -> bool:
+    def answers(self, cached: Sequence[bool]) -> bool:
         """Whether these stores take a small result, now."""
         try:
             for of in cached:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 
 from .ledger import Ledger, note
+from .rude import cluster_of_this_worker, swallow
+
+#: Under this key is noted who kills its cluster: the task's key, and the pids.
+KILLER = "cluster killer"
 
 
 def work(key: str, seconds: float) -> int:
@@ -40,3 +45,51 @@ def bulky(key: str, size: int) -> str:
     text = "x" * size
     note(key, "ended")
     return text
+
+
+def fork_back(key: str) -> int | str:
+    """Fork a child that comes back, and say which worker has done it."""
+    note(key, "began")
+    child = os.fork()
+    if not child:
+        return "from the child"
+    os.waitpid(child, 0)
+    note(key, "ended")
+    return os.getpid()
+
+
+def close_link(key: str) -> None:
+    """Close all descriptors but the standard streams, and block."""
+    note(key, "began")
+    os.closerange(3, 1 << 16)
+    time.sleep(600)
+
+
+def hold_link(key: str) -> None:
+    """Do the same beside a child that keeps them open: nobody sees that they are closed."""
+    note(key, "began")
+    if not os.fork():
+        time.sleep(600)
+        os._exit(0)
+    os.closerange(3, 1 << 16)
+    swallow(600)
+
+
+def poison(key: str) -> str:
+    """Return what the database refuses, see ``faults.poison``."""
+    note(key, "began")
+    note(key, "ended")
+    return f"poison of {key}"
+
+
+def kill_cluster(key: str, times: int) -> int:
+    """Kill all processes of the cluster, so many times."""
+    killed = Ledger.of_this_process().entries(KILLER)
+    note(key, "began")
+    if sum(entry.event.startswith(f"{key}: ") for entry in killed) < times:
+        pids = cluster_of_this_worker()
+        note(KILLER, f"{key}: {' '.join(map(str, pids))}")
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+    note(key, "ended")
+    return os.getpid()

@@ -239,9 +239,12 @@ def orphan_a_child(key: str) -> None:
 def kill_cluster(key: str) -> None:
     """Kill all processes of the cluster, as the kernel does with a control group."""
     note(key, "began")
-    worker, dispatcher_group = os.getpid(), os.getppid()
-    for process in processes():
-        if process.parent == dispatcher_group and process.pid != worker:
-            os.kill(process.pid, signal.SIGKILL)
-    os.kill(dispatcher_group, signal.SIGKILL)
-    os.kill(worker, signal.SIGKILL)
+    for pid in cluster_of_this_worker():
+        os.kill(pid, signal.SIGKILL)
+
+
+def cluster_of_this_worker() -> list[int]:
+    """Return the pids of the cluster: other children, the sentinel, and this process."""
+    worker, sentinel = os.getpid(), os.getppid()
+    others = [p.pid for p in processes() if p.parent == sentinel and p.pid != worker]
+    return [*others, sentinel, worker]

@@ -10,7 +10,7 @@ from qcore.engine.job import Job
 from qcore.engine.parts import Parts
 from qcore.engine.tally import Tally
 from qcore.envelope import Outcome, Task, new_id
-from qcore.errors import QcoreError, StoreError, StoreRefused
+from qcore.errors import QcoreError, StoreError, StoreRefused, StoreUnavailable
 from qcore.results.memory import MemoryStore
 from qcore.signing import Signer
 from qcore.tasks.execution import Attempt
@@ -127,8 +127,9 @@ class _Store(MemoryStore):
     """Refuses some results for good; its errors are of every kind that stores have.
 
     A value that has ``b"unstorable"`` raises ValueError, as in a store with a bug; one
-    that has ``b"refused"`` StoreRefused; one that has ``b"unclear"`` StoreError. A name
-    that has ``"unstorable"`` or is not ASCII is refused with whatever value.
+    that has ``b"refused"`` StoreRefused; one that has ``b"unclear"`` StoreError, and one
+    that has ``b"cutting"`` StoreUnavailable. A name that has ``"unstorable"`` or is not
+    ASCII is refused with whatever value.
     """
 
     def __init__(self, twin: Twin) -> None:
@@ -148,6 +149,8 @@ class _Store(MemoryStore):
                 raise StoreRefused("no store takes this")
             if b"unclear" in result.value:
                 raise StoreError("something is wrong")
+            if b"cutting" in result.value:
+                raise StoreUnavailable("connection closed by server")
         super().save(results)
 
     def ping(self):

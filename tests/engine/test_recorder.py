@@ -226,7 +226,7 @@ def test_what_cannot_be_stored_at_all_is_left(desk, caplog):
 
 
 @pytest.mark.fault("E18")
-@pytest.mark.parametrize("value", [b"unstorable", b"refused", b"unclear"])
+@pytest.mark.parametrize("value", [b"unstorable", b"refused", b"unclear", b"cutting"])
 def test_a_culprit_among_many_is_found_by_halving(desk, value):
     """Whatever kind of error the store has for it; all others are stored in order."""
     jobs = [desk.twin.ended() for _ in range(200)]
@@ -309,6 +309,46 @@ def test_a_store_that_came_back_just_now_blames_nobody(desk):
     desk.run()
     assert desk.stored(job).result == 7
     assert desk.twin.calls == ["save", "ping", "save", "acknowledge"]
+
+
+@pytest.mark.fault("E18")
+def test_a_part_of_a_store_that_is_away_blames_nobody(desk, monkeypatch):
+    """The store answers, and what it says of one task is that it is away: so it is."""
+    away = desk.twin.ended(value=b"9")
+    jobs = [desk.twin.ended(), away, desk.twin.ended()]
+    save, tried = desk.twin.store.save, []
+
+    def save_elsewhere(results):
+        if away.task.id in {result.task.id for result in results}:
+            tried.append(len(results))
+            if len(tried) < 30:
+                raise StoreUnavailable("one of its servers is away")
+        save(results)
+
+    monkeypatch.setattr(desk.twin.store, "save", save_elsewhere)
+    for job in jobs:
+        desk.recorder.record(job)
+    desk.run()
+    assert [desk.stored(job).result for job in jobs] == [7, 9, 7]
+    assert desk.twin.claimed == 0
+
+
+@pytest.mark.fault("E18")
+def test_a_cached_result_that_cuts_its_connection_is_found(request):
+    """Others of the cache are stored, and of the database, too."""
+    desk = Desk(request.node.name)
+    cached = {"options": Options(cached=True)}
+    jobs = [desk.twin.ended(**(cached if n % 2 else {})) for n in range(20)]
+    jobs[7].ended = Attempt(Outcome.SUCCESS, b"cutting", "json", 1.0, 2.0)
+    for job in jobs:
+        desk.recorder.record(job)
+    thread = threading.Thread(target=desk.recorder.run)
+    thread.start()
+    wait_for(lambda: desk.twin.claimed == 0)
+    desk.recorder.close()
+    thread.join(20)
+    assert [desk.stored(job).success for job in jobs] == [n != 7 for n in range(20)]
+    assert "the result cannot be stored" in desk.stored(jobs[7]).result
 
 
 def test_the_log_has_no_more_than_one_line_of_what_the_store_says(desk, monkeypatch):
@@ -575,20 +615,24 @@ def test_an_iter_is_joined_with_a_failure_that_is_final(request, settings, outco
 
 
 @pytest.mark.fault("E18")
-def test_a_list_that_cannot_be_stored_leaves_its_parts(desk):
+@pytest.mark.parametrize(
+    ("error", "times"),
+    [(StoreError("packet too large"), 2), (StoreUnavailable("packet cut"), 4)],
+)
+def test_a_list_that_cannot_be_stored_leaves_its_parts(desk, error, times):
     """Whoever waits for the iter is told why, and each call keeps its result."""
     group = new_id()
     jobs = [
         desk.twin.ended(group=group, iter_index=index, iter_count=2)
         for index in range(2)
     ]
-    desk.twin.failures["collate"] = [StoreError("packet too large")] * 2
+    desk.twin.failures["collate"] = [error] * times
     for job in jobs:
         desk.recorder.record(job)
     desk.run()
     joined = desk.twin.store.fetch(group)
     assert not joined.success
-    assert "2 results cannot be stored as one list: StoreError: packet" in joined.result
+    assert "2 results cannot be stored as one list: Store" in joined.result
     store = desk.twin.store
     assert [record.result for record in store.fetch_group(group, False)] == [7, 7]
     assert desk.twin.claimed == 0

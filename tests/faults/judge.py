@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+SUCCESS = "success"  # the outcome
 BEGAN, ENDED, FAILED, CRASHED = "began", "ended", "failed", "crashed"
 
 
@@ -31,7 +32,16 @@ class Final(NamedTuple):
     success: bool
     attempts: int
     crashes: int = 0
-    pid: int | None = None  # of the worker that the value came from, if it says so
+    pid: object = None  # of the worker that the value came from, if it says so
+    outcome: str = ""  # of the last attempt
+    text: str = ""  # of the error
+
+
+class End(NamedTuple):
+    """How a task must end."""
+
+    outcomes: frozenset[str]
+    words: str = ""  # that the text of the error must have
 
 
 class Fault(NamedTuple):
@@ -50,6 +60,10 @@ class Note(NamedTuple):
     event: str
     pid: int
     at: float
+
+
+#: Where nothing is said of an end.
+ANY = End(frozenset({SUCCESS}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +85,14 @@ class History:
     max_crashes: int = 3
     #: keys that must have begun in this order
     order: Sequence[str] = field(default=())
+    #: task id -> how it must end; the others may end in any way
+    ends: Mapping[str, End] = field(default_factory=dict)
+    #: marks of malformed entries that somebody has put into the queue
+    malformed: Sequence[str] = ()
+    #: marks of those in quarantine, and what else is there
+    quarantined: Sequence[str] = ()
+    #: key -> when it has killed its cluster
+    killings: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
 def check_history(history: History) -> None:
@@ -88,6 +110,8 @@ def judge(history: History) -> Iterator[str]:
     yield from _whole(history, runs)
     yield from _one_owner(history, runs, finals)
     yield from _bounded(history, finals)
+    yield from _as_they_must(history, finals)
+    yield from _set_aside(history)
     for slot, count in Counter(history.slots).items():
         if count > 1:
             yield f"P10: slot {slot} was fired {count} times"
@@ -144,7 +168,8 @@ def _one_owner(
     for final in finals:
         own = runs.get(history.sent.get(final.id, ""), ())
         ended = [run.pid for run in own if run.how == ENDED]
-        if not final.success and own and own[-1].how == ENDED:
+        must_fail = SUCCESS not in history.ends.get(final.id, ANY).outcomes
+        if not final.success and own and own[-1].how == ENDED and not must_fail:
             if not any(fault.ended >= own[-1].began for fault in history.faults):
                 yield f"P2: {final.id} is a failure and its last run has succeeded"
         elif final.success and not ended:
@@ -159,6 +184,42 @@ def _bounded(history: History, finals: Iterable[Final]) -> Iterator[str]:
             yield f"P6: {final.id} had {final.attempts} attempts"
         if final.crashes > history.max_crashes:
             yield f"P6: {final.id} killed {final.crashes} workers"
+    for key, moments in history.killings.items():
+        # beside another fault, the end of a cluster is not held against a task
+        beside = sum(
+            min(moments) <= fault.began <= max(moments) for fault in _others(history)
+        )
+        if len(moments) > history.max_crashes + beside:
+            yield f"P6: {key} killed {len(moments)} clusters"
+
+
+def _others(history: History) -> list[Fault]:
+    own = {moment for moments in history.killings.values() for moment in moments}
+    return [fault for fault in history.faults if fault.began not in own]
+
+
+def _as_they_must(history: History, finals: Iterable[Final]) -> Iterator[str]:
+    for final in finals:
+        end = history.ends.get(final.id)
+        if end is None:
+            continue
+        if final.outcome not in end.outcomes:
+            key, expected = (
+                history.sent.get(final.id),
+                " or ".join(sorted(end.outcomes)),
+            )
+            said = f"{final.outcome} and not as {expected}: {final.text[:200]!r}"
+            yield f"P1: {final.id} ({key}) ended as {said}"
+        elif end.words not in final.text:
+            yield f"P12: {final.id} does not say {end.words!r}: {final.text[:200]!r}"
+
+
+def _set_aside(history: History) -> Iterator[str]:
+    """What is malformed is in quarantine, and nothing else."""
+    for mark in sorted(set(history.malformed) - set(history.quarantined)):
+        yield f"P12: {mark} is not in quarantine"
+    for mark in sorted(set(history.quarantined) - set(history.malformed)):
+        yield f"P12: {mark} is in quarantine, and nobody has put it into the queue"
 
 
 def _nothing_left(history: History) -> Iterator[str]:

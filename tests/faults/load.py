@@ -4,28 +4,92 @@ from __future__ import annotations
 
 import random
 import threading
-from typing import Self
+from collections import Counter
+from typing import Any, NamedTuple, Self
+
+from faults.judge import End
 
 from qcore.current import current
+from qcore.envelope import Outcome
 from qcore.errors import BrokerError
 from qcore.tasks.calls import build
 from qcore.tasks.sending import send
 
 #: Tasks per second, about; two clusters with two workers have room for twice as many.
 RATE = 12.0
-#: How often a task that always fails is tried.
-ATTEMPTS = 2
+#: Bytes of a result that Redis does not take, see ``faults.poison``.
+TOO_LARGE = 1_300_000
+
+SUCCESS = End(frozenset({Outcome.SUCCESS}))
+FAILURE = End(frozenset({Outcome.FAILURE, Outcome.CRASH}))
+ENDED = End(frozenset({Outcome.TIMEOUT, Outcome.CRASH}))
+CRASH = End(frozenset({Outcome.CRASH}))
+REFUSED = End(frozenset({Outcome.FAILURE}), "the result cannot be stored")
+
+
+class Kind(NamedTuple):
+    """What a task of the load does, and how it must end.
+
+    ``FAILURE``, ``ENDED``: where its worker dies by another fault, it is a crash.
+    """
+
+    call: str
+    weight: float
+    end: End
+    args: tuple[Any, ...] = ()
+    options: dict[str, Any] = {}  # noqa: RUF012 - nobody changes it
+    tells_pid: bool = False  # its result is the pid of its worker
+    harmless: bool = True  # no process dies of it but its worker
+
+
+#: By the names that the report has.
+KINDS = {
+    "work": Kind("work", 70, SUCCESS, tells_pid=True),
+    "cached": Kind("work", 10, SUCCESS, options={"cached": True}, tells_pid=True),
+    "failing": Kind("fail", 5, FAILURE, options={"max_attempts": 2}),
+    "crashing once": Kind("crash_once", 2, SUCCESS, tells_pid=True),
+    "bulky": Kind("bulky", 4, SUCCESS, (200_000,)),
+    "bulky, cached": Kind("bulky", 1, SUCCESS, (200_000,), {"cached": True}),
+    "forking": Kind("fork_back", 4, SUCCESS, tells_pid=True),
+    "closing descriptors": Kind("close_link", 1, ENDED, options={"max_attempts": 1}),
+    "the same, unseen": Kind(
+        "hold_link", 0.7, ENDED, options={"max_attempts": 1, "timeout": 1}
+    ),
+    "poison": Kind("poison", 1.5, REFUSED),
+    "poison, cached": Kind("bulky", 0.5, REFUSED, (TOO_LARGE,), {"cached": True}),
+    "killing two clusters": Kind(
+        "kill_cluster", 0.1, SUCCESS, (2,), tells_pid=True, harmless=False
+    ),
+    "killing each cluster": Kind("kill_cluster", 0, CRASH, (10**6,), harmless=False),
+}
 
 
 class Load:
-    """Sends tasks until told to stop, and knows which of them have surely been sent."""
+    """Sends tasks until told to stop, and knows which of them have surely been sent.
 
-    def __init__(self, queue: str, seed: int) -> None:
+    Args:
+        queue: to which.
+        seed: of every choice.
+        killers: how many tasks kill each cluster that runs them.
+        expected: tasks in all, about; the killers come before the last third.
+        calm: without what kills more than its worker.
+    """
+
+    def __init__(
+        self, queue: str, seed: int, *, killers: int, expected: float, calm: bool
+    ) -> None:
         self.sent: dict[str, str] = {}
         self.doubtful: dict[str, str] = {}
-        self.pids: set[str] = set()  # ids of tasks that return the pid of their worker
+        self.kinds: dict[str, str] = {}
         self._queue = queue
         self._random = random.Random(seed)
+        moments = range(10, max(11 + killers, int(expected * 2 / 3)))
+        self._killers = set(self._random.sample(moments, killers))
+        self._weights = {
+            name: kind.weight
+            for name, kind in KINDS.items()
+            if kind.harmless or not calm
+        }
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run)
 
@@ -37,31 +101,39 @@ class Load:
         self._end.set()
         self._thread.join()
 
+    def of(self, task_id: str) -> Kind:
+        """Return the kind of a task that was sent, or may have been."""
+        return KINDS[self.kinds[task_id]]
+
+    def is_cached(self, task_id: str) -> bool:
+        """Whether its result is in the cache."""
+        return "cached" in self.of(task_id).options
+
+    def counts(self) -> Counter[str]:
+        """Return how many there are of each kind."""
+        return Counter(self.kinds.values())
+
     def _run(self) -> None:
         number = 0
         while not self._end.wait(self._random.expovariate(RATE)):
             number += 1
-            self._send(f"soak {number}")
+            self._send(number, f"soak {number}")
         current.close()
 
-    def _send(self, key: str) -> None:
-        dice = self._random.random()
-        call, more = ("work", [self._random.uniform(0, 0.4)])
-        if dice < 0.05:
-            call, more = "fail", []
-        elif dice < 0.07:
-            call, more = "crash_once", []
-        elif dice < 0.12:
-            call, more = "bulky", [200_000]
-        limit = ATTEMPTS if call == "fail" else 0
+    def _send(self, number: int, key: str) -> None:
+        names, weights = zip(*self._weights.items(), strict=True)
+        name = self._random.choices(names, weights)[0]
+        if number in self._killers:
+            name = "killing each cluster"
+        kind = KINDS[name]
+        args = (self._random.uniform(0, 0.4),) if kind.call == "work" else kind.args
         task = build(
-            f"chores.mixed.{call}",
-            (key, *more),
+            f"chores.mixed.{kind.call}",
+            (key, *args),
             cluster=self._queue,
-            max_attempts=limit,
+            **{"max_attempts": 0, **kind.options},
         )
-        if call in ("work", "crash_once"):
-            self.pids.add(task.id)
+        self.kinds[task.id] = name
         try:
             send([task])
         except BrokerError:  # whether it was stored is not known then

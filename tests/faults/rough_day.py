@@ -18,10 +18,13 @@ from typing import TYPE_CHECKING
 
 from faults.judge import Fault
 from faults.place import LEASE, Place
+from faults.recovery import is_whole
 
 from qcore.testing.cluster import LiveCluster
 
 if TYPE_CHECKING:
+    from faults.malformed import Malformed
+    from faults.recovery import Recovery
     from servers.base import LoopbackServer
 
 #: Seconds between two faults, and how long an outage or a pause lasts.
@@ -32,8 +35,8 @@ FREEZE = (LEASE * 0.5, LEASE * 2)
 EFFECT = 2.0
 #: How often each fault comes, relative to the others.
 WEIGHTS = {
-    "worker": 5, "dispatcher": 2, "sentinel": 1, "freeze": 2,
-    "broker": 1, "database": 1, "deploy": 1,
+    "worker": 5, "dispatcher": 2, "sentinel": 1, "cluster": 1, "freeze": 2,
+    "broker": 1, "database": 1, "cache": 1, "deploy": 1, "malformed": 2,
 }  # fmt: skip
 
 #: Dispatcher or sentinel of a place in the day: resident memory, kB, and descriptors.
@@ -42,18 +45,24 @@ Sample = tuple[float, str, int, int]
 
 @dataclass
 class Day:
-    """Two clusters between two servers that are not safe from anything.
+    """Two clusters between three servers that are not safe from anything.
 
     Args:
         place: where the clusters are started.
         broker: the server of the queue.
         database: the server of the results.
+        cache: the server of status, and of some results.
+        malformed: puts entries into the queue by hand.
+        recovery: takes the times.
         seed: of every choice.
     """
 
     place: Place
     broker: LoopbackServer
     database: LoopbackServer
+    cache: LoopbackServer
+    malformed: Malformed
+    recovery: Recovery
     seed: int
     options: dict[str, object]
     faults: list[Fault] = field(default_factory=list)
@@ -80,6 +89,7 @@ class Day:
         for action in due:
             action()
         self._restart_what_ended()
+        self.recovery.look(self.clusters)
         if now >= self._next_sample:
             self._next_sample = now + 1
             self._sample(now)
@@ -91,7 +101,7 @@ class Day:
     @property
     def is_whole(self) -> bool:
         """Whether everything that was broken is mended."""
-        return not self._later and all(c.is_complete() for c in self.clusters)
+        return not self._later and all(map(is_whole, self.clusters))
 
     # -- harm ------------------------------------------------------------------------
     def _harm(self, what: str) -> None:
@@ -103,8 +113,11 @@ class Day:
         self.told[began - self.began] = what
         self.counts[what] += 1
         fault = Fault(began, began + EFFECT, what, hit)
-        if what in ("broker", "database"):
-            self._outage(getattr(self, what), fault._replace(pids=frozenset()))
+        if what == "malformed":
+            self.malformed.add()
+            return  # it may end nothing
+        if what in ("broker", "database", "cache"):
+            self._outage(what, fault._replace(pids=frozenset()))
         elif what == "freeze":
             self._freeze(cluster, fault)
         else:
@@ -112,26 +125,27 @@ class Day:
             self.faults.append(fault._replace(ended=time.monotonic() + EFFECT))
 
     def _end(self, what: str, cluster: LiveCluster, workers: Iterable[int]) -> None:
-        if what == "sentinel":
-            cluster.kill_sentinel()
-        elif what == "deploy":
-            cluster.signal(signal.SIGTERM)
-        elif what == "dispatcher":
-            _signal(cluster._dispatchers(), signal.SIGKILL)
-        else:
-            _signal(workers, signal.SIGKILL)
+        pids = {
+            "worker": list(workers),
+            "dispatcher": cluster._dispatchers(),
+            "cluster": [process.pid for process in cluster.survivors()],
+        }.get(what, [cluster.sentinel])
+        self.recovery.ended(what, self.clusters.index(cluster), pids)
+        _signal(pids, signal.SIGTERM if what == "deploy" else signal.SIGKILL)
 
     def _mended(self, what: str, fault: Fault) -> None:
         now = time.monotonic()
         self.told[now - self.began] = what
         self.faults.append(fault._replace(ended=now))
 
-    def _outage(self, server: LoopbackServer, fault: Fault) -> None:
+    def _outage(self, what: str, fault: Fault) -> None:
+        server: LoopbackServer = getattr(self, what)
         server.kill()
 
         def mend() -> None:
             server.start()
             self._mended("it is back", fault)
+            self.recovery.back(what)
 
         self._after(OUTAGE, mend)
 

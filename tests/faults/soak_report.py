@@ -24,13 +24,25 @@ def report(day: Day, load: Load, history: History, rested: float | None) -> str:
     runs = runs_of(history.notes)
     stored = Counter(final.id for final in history.finals)
     twice = [k for k, some in runs.items() if sum(r.how == ENDED for r in some) > 1]
-    faults = ", ".join(f"{name} {count}" for name, count in sorted(day.counts.items()))
+    killings = sum(map(len, history.killings.values()))
+    counts = day.counts | Counter({"cluster by a task": killings})
+    faults = ", ".join(
+        f"{name} {count}" for name, count in sorted(counts.items()) if count
+    )
+    kinds = ", ".join(
+        f"{name} {count}" for name, count in sorted(load.counts().items())
+    )
+    aside = Counter(history.quarantined)
     lines = [
         f"seed {day.seed}, {day.samples[-1][0]:.0f} s",
         f"tasks     {len(load.sent)} sent, {len(load.doubtful)} refused or in doubt",
+        f"of these  {kinds}",
         f"runs      {sum(note.event == BEGAN for note in history.notes)}",
         f"faults    {faults or 'none'}",
         f"lost      {sum(not stored[id] for id in load.sent)}",
+        f"malformed {len(history.malformed)} put there, {len(aside)} in quarantine",
+        f"          {sum(n > 1 for n in aside.values())} of them twice",
+        f"killers   {_deadliest(history)}",
         f"done twice {len(twice)}, each time after a fault",
         f"at rest   {'never' if rested is None else f'{rested:.1f} s'} after the last",
         "rescues, from the fault to the beginning of the next run:",
@@ -39,8 +51,20 @@ def report(day: Day, load: Load, history: History, rested: float | None) -> str:
     for what, seconds in rescue_times(runs.values(), day.faults):
         rescues[what].append(seconds)
     lines += [f"  {what}: {quantiles(some)}" for what, some in sorted(rescues.items())]
+    lines += [
+        "as before again: processes after their end, services after their return:"
+    ]
+    times = sorted(day.recovery.times.items())
+    lines += [f"  {what}: {quantiles(some)}" for what, some in times]
     lines += ["memory and descriptors:", *_usage(day)]
     return "\n".join(lines)
+
+
+def _deadliest(history: History) -> str:
+    most = max(map(len, history.killings.values()), default=0)
+    return (
+        f"{len(history.killings)} tasks killed their cluster, one of them {most} times"
+    )
 
 
 def rescue_times(

@@ -12,20 +12,28 @@ import random
 import shutil
 import statistics
 import time
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
+from chores.mixed import KILLER
 from django.db import Error, connection
+from django.test import override_settings
 from faults.evidence import notes_in
-from faults.judge import Final, History, check_history
-from faults.load import Load
-from faults.rough_day import Day
+from faults.judge import Fault, Final, History, Note, check_history
+from faults.load import RATE, Load
+from faults.malformed import Malformed
+from faults.poison import REDIS, refusing
+from faults.recovery import Recovery, signs
+from faults.rough_day import EFFECT, Day
 from faults.soak_report import growth, picture, report
+from servers.redis import RedisServer
+from shared_fixtures import run_server
 
 from qcore.current import current
 from qcore.errors import BrokerError
 from qcore.models import Schedule, ScheduleSlot, Task
-from qcore.tasks import schedule
+from qcore.tasks import fetch, schedule
 
 #: Seconds that everything has to come to its end once the harm has stopped.
 REST = 90.0
@@ -33,24 +41,42 @@ REST = 90.0
 #: which part of the time their caches and pools have been filled.
 GROWTH, WARM = 2048, 0.25
 
-CRASHES = 20
+#: Innocents are hit by faults, too, and a task that kills its cluster does it so often.
+CRASHES = 8
+#: Minutes for each task that kills every cluster; a soak of two minutes has none.
+KILLER_EVERY = 5
 OPTIONS: dict[str, object] = {
     "save_limit": 0, "max_crashes": CRASHES, "shutdown_grace": 1, "timeout": 30,
 }  # fmt: skip
 
 
 @pytest.fixture
-def day(results_on_postgres, own_redis_server, request):
+def cache_server():
+    """A Redis for status and cached results; it keeps them when it is killed."""
+    yield from run_server("redis", lambda: RedisServer(*REDIS, appendonly=True))
+
+
+@pytest.fixture
+def day(results_on_postgres, own_redis_server, cache_server, ledger, request):
     """Two clusters, and a schedule beside their load."""
-    place = results_on_postgres
+    place, broker = results_on_postgres, own_redis_server
     place.settings |= OPTIONS
-    current.reset()
-    schedule(
-        "chores.mixed.work", "slot", 0.01, schedule_type="I", minutes=1,
-        cluster=place.queue,
-    )  # fmt: skip
-    seed = request.config.getoption("--seed") or random.randrange(10**6)
-    return Day(place, own_redis_server, place.server, seed, OPTIONS)
+    redis_cache = "django.core.cache.backends.redis.RedisCache"
+    caches = {"default": {"BACKEND": redis_cache, "LOCATION": cache_server.url()}}
+    place.django["CACHES"] = caches
+    with override_settings(CACHES=caches), refusing():
+        current.reset()
+        schedule(
+            "chores.mixed.work", "slot", 0.01, schedule_type="I", minutes=1,
+            cluster=place.queue,
+        )  # fmt: skip
+        seed = request.config.getoption("--seed")
+        if seed is None:
+            seed = random.randrange(10**6)
+        malformed = Malformed(place.queue, broker.port)
+        recovery = Recovery(signs(ledger.path, cache_server.port))
+        servers = (broker, place.server, cache_server)
+        yield Day(place, *servers, malformed, recovery, seed, OPTIONS)
 
 
 @pytest.mark.soak
@@ -80,7 +106,14 @@ def live(day: Day, ledger, option, folder: Path) -> None:
     minutes, calm = option("--minutes"), option("--calm")
     title = f"soak: {minutes:g} min, --seed {day.seed}{' --calm' * calm}"
     print(f"\n{title}", flush=True)
-    with Load(day.place.queue, day.seed) as load:
+    load = Load(
+        day.place.queue,
+        day.seed,
+        killers=0 if calm else int(minutes // KILLER_EVERY),
+        expected=minutes * 60 * RATE,
+        calm=calm,
+    )
+    with load:
         while time.monotonic() < day.began + minutes * 60:
             day.step(calm=calm)
             time.sleep(0.05)
@@ -128,26 +161,53 @@ def history_of(day: Day, load: Load, ledger) -> History:
     connection.close()  # the server has been away
     queue = day.place.queue
     slots = list(ScheduleSlot.objects.filter(queue=queue))
-    scheduled = {slot.task_id for slot in slots}
-    rows = Task.objects.filter(cluster=queue).exclude(id__in=scheduled)
-    finals = [
-        Final(
-            row.id, row.success, row.attempt_count, row.crashes,
-            row.result if row.success and row.id in load.pids else None,
-        )
-        for row in rows
-    ]  # fmt: skip
+    finals = finals_of(load, queue, {slot.task_id for slot in slots})
     stored = {final.id for final in finals}
     made = {id: key for id, key in load.doubtful.items() if id in stored}
+    sent = load.sent | made
     broker = current.broker(queue)
+    notes = notes_in(ledger)
+    killings = [note for note in notes if note.key == KILLER]
+    moments = defaultdict(list)
+    for note in killings:
+        moments[note.event.partition(": ")[0]].append(note.at)
     return History(
-        sent=load.sent | made,
-        notes=[note for note in notes_in(ledger) if note.key != "slot"],
+        sent=sent,
+        notes=[note for note in notes if note.key not in ("slot", KILLER)],
         finals=finals,
-        faults=day.faults,
+        ends={id: load.of(id).end for id in sent},
+        faults=[*day.faults, *map(killing, killings)],
+        killings=moments,
         slots=[(slot.schedule_id, slot.slot) for slot in slots],
         waiting=broker.queue_size(),
         claimed=broker.lock_size(),
         survivors=[p for cluster in day.place.started for p in cluster.survivors()],
         max_crashes=CRASHES,
+        malformed=day.malformed.put,
+        quarantined=day.malformed.found(),
     )
+
+
+def finals_of(load: Load, queue: str, scheduled: set[str]) -> list[Final]:
+    """Return what both stores have in the end of everything that may have been sent."""
+    rows = list(Task.objects.filter(cluster=queue).exclude(id__in=scheduled))
+    cached = [id for id in load.kinds if load.is_cached(id)]
+    rows += [row for id in cached if (row := fetch(id, cached=True)) is not None]
+    return [
+        Final(
+            row.id, row.success, row.attempt_count, row.crashes,
+            row.result if row.success and tells_pid(load, row.id) else None,
+            row.outcome, "" if row.success else str(row.result),
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+def tells_pid(load: Load, id: str) -> bool:
+    return id in load.kinds and load.of(id).tells_pid
+
+
+def killing(note: Note) -> Fault:
+    """Return the fault that a task is which kills its cluster."""
+    pids = frozenset(map(int, note.event.partition(": ")[2].split()))
+    return Fault(note.at, note.at + EFFECT, "cluster, by a task", pids)
