@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections import Counter
 from typing import Any, NamedTuple, Self
 
@@ -15,8 +16,9 @@ from qcore.errors import BrokerError
 from qcore.tasks.calls import build
 from qcore.tasks.sending import send
 
-#: Tasks per second, about; two clusters with two workers have room for twice as many.
-RATE = 12.0
+#: Tasks per second, about; two clusters with two workers have room for twice as many on a
+#: calm machine. On another one fewer are sent: so many may wait.
+RATE, WAITING = 12.0, 60
 #: Bytes of a result that Redis does not take, see ``faults.poison``.
 TOO_LARGE = 1_300_000
 
@@ -71,20 +73,22 @@ class Load:
         queue: to which.
         seed: of every choice.
         killers: how many tasks kill each cluster that runs them.
-        expected: tasks in all, about; the killers come before the last third.
+        seconds: of the day; the killers come in its first half.
         calm: without what kills more than its worker.
     """
 
     def __init__(
-        self, queue: str, seed: int, *, killers: int, expected: float, calm: bool
+        self, queue: str, seed: int, *, killers: int, seconds: float, calm: bool
     ) -> None:
         self.sent: dict[str, str] = {}
         self.doubtful: dict[str, str] = {}
         self.kinds: dict[str, str] = {}
         self._queue = queue
         self._random = random.Random(seed)
-        moments = range(10, max(11 + killers, int(expected * 2 / 3)))
-        self._killers = set(self._random.sample(moments, killers))
+        self._killers = sorted(
+            time.monotonic() + self._random.uniform(0.1, 0.5) * seconds
+            for _ in range(killers)
+        )
         self._weights = {
             name: kind.weight
             for name, kind in KINDS.items()
@@ -116,14 +120,23 @@ class Load:
     def _run(self) -> None:
         number = 0
         while not self._end.wait(self._random.expovariate(RATE)):
-            number += 1
-            self._send(number, f"soak {number}")
+            if number % 10 or self._has_room():
+                number += 1
+                self._send(f"soak {number}")
         current.close()
 
-    def _send(self, number: int, key: str) -> None:
+    def _has_room(self) -> bool:
+        try:
+            broker = current.broker(self._queue)
+            return broker.queue_size() + broker.lock_size() < WAITING
+        except BrokerError:
+            return True  # it is away, and so is who would wait
+
+    def _send(self, key: str) -> None:
         names, weights = zip(*self._weights.items(), strict=True)
         name = self._random.choices(names, weights)[0]
-        if number in self._killers:
+        if self._killers and time.monotonic() > self._killers[0]:
+            del self._killers[0]
             name = "killing each cluster"
         kind = KINDS[name]
         args = (self._random.uniform(0, 0.4),) if kind.call == "work" else kind.args

@@ -84,16 +84,18 @@ class Day:
     def step(self, *, calm: bool = False) -> None:
         """Do what is due now; ``calm`` does no new harm."""
         now = time.monotonic()
-        due = [action for at, action in self._later if at <= now]
+        actions = [action for at, action in self._later if at <= now]
         self._later = [entry for entry in self._later if entry[0] > now]
-        for action in due:
+        for action in actions:
             action()
         self._restart_what_ended()
         self.recovery.look(self.clusters)
         if now >= self._next_sample:
             self._next_sample = now + 1
             self._sample(now)
-        if not calm and now >= self._next_fault and not self._later:
+        due = not calm and now >= self._next_fault and not self._later
+        # where clusters take long to start, there would soon be nothing left to harm
+        if due and any(map(is_whole, self.clusters)):
             self._next_fault = now + self.random.uniform(*PAUSE)
             names, weights = zip(*WEIGHTS.items(), strict=True)
             self._harm(self.random.choices(names, weights)[0])
