@@ -35,7 +35,10 @@ class Job:
     result: Result | None = None
     verdict: Verdict | None = None  # what becomes of its delivery, once it has ended
     notes: int = 0  # how often a note had to take the place of its result
-    doubts: int = 0  # how often its result was refused for what may have passed
+    doubted: bool = (
+        False  # its result was refused just now, for a reason that may have passed
+    )
+    cuts: int = 0  # how often, one after the other, a store said of it alone "away"
     #: why its worker was: "timeout", "stop", "lost", "silence", "closed"
     killed: str | None = None
     follow_up_crashes: int = 0

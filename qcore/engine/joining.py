@@ -52,19 +52,16 @@ class Joining:
 
     def _join(self, task: Task, group: str, wait: bool) -> bool:
         cached = bool(routing.is_cached(task, self._parts.conf))
-        doubts = 0
+        doubts, last = 0, False
         while True:
             try:
                 self._parts.make_store(cached).collate(group, task.iter_count or 0)
             except Exception as error:  # noqa: BLE001 - stores are plugins
                 passes = isinstance(error, StoreUnavailable)
-                suspected = (
-                    self._storing.answers([cached])
-                    if passes
-                    else self._storing.is_refusal(error, [cached])
-                )
-                # what comes next may be of a store that is coming back
-                doubts = doubts + 1 if suspected else 0
+                suspected = self._storing.may_be_refusal(error, [cached])
+                if not suspected or passes is not last:
+                    doubts = 0  # the store may be coming back
+                doubts, last = doubts + suspected, passes
                 if doubts > (DOUBTS if passes else 1):
                     if self._give_up(task, group, cached, error):
                         return True

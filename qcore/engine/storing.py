@@ -17,7 +17,6 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 
 from ..errors import (
     PackageError,
@@ -93,7 +92,13 @@ class Storing:
             return False
         if isinstance(error, QcoreError) and not isinstance(error, StoreError):
             return False  # the broker is away, or a setting is wrong
-        return self.answers(cached)
+        return self._answers(cached)
+
+    def may_be_refusal(self, error: Exception, cached: Sequence[bool]) -> bool:
+        """The same, of a store that says that it is away and answers: it may be."""
+        if isinstance(error, StoreUnavailable):
+            return self._answers(cached)
+        return self.is_refusal(error, cached)
 
     # -- after a failure -----------------------------------------------------------------
     def _after(self, part: Sequence[Job], error: Exception) -> list[Sequence[Job]]:
@@ -101,10 +106,9 @@ class Storing:
         cached, database = self._split(part)
         stores = [of for of, its in ((False, database), (True, cached)) if its]
         passes = isinstance(error, StoreUnavailable)
-        answers = self.answers if passes else partial(self.is_refusal, error)
-        if not answers(stores):
+        if not self.may_be_refusal(error, stores):
             for job in part:
-                job.doubts = 0  # what comes next may be of a store that is coming back
+                job.doubted, job.cuts = False, 0  # a store may be coming back next
             return self._wait(part, database, cached, error)
         if len(part) > 1:
             logger.warning(
@@ -117,29 +121,31 @@ class Storing:
         (job,) = part
         if passes and not self._is_to_blame(job, error, cached=bool(cached)):
             return self._wait(part, database, cached, error)
-        if not isinstance(error, StoreRefused) and not job.doubts:
-            # The store may have come back between the failure and the question.
-            job.doubts += 1
-            return [part]
+        if not passes:
+            job.cuts = 0
+            if not isinstance(error, StoreRefused) and not job.doubted:
+                # The store may have come back between the failure and the question.
+                job.doubted = True
+                return [part]
         if not stand_in(job, error):
             logger.error("nothing of %s can be stored; left", job.task.id)
             self._leave(job)
             return []
-        if passes:
-            job.doubts = 0  # for the note is another value
+        job.cuts = 0  # for the note is another value
         return [part]
 
     def _is_to_blame(self, job: Job, error: Exception, *, cached: bool) -> bool:
         """Whether a store that says it is away takes the task, and not this result."""
-        job.doubts += 1
-        if job.doubts == DOUBTS:
+        job.doubted = False  # it is coming back, perhaps
+        job.cuts += 1
+        if job.cuts == DOUBTS:
             try:
                 self._parts.make_store(cached).save([probe(job, error)])
             except Exception as again:  # noqa: BLE001 - stores are plugins
                 logger.debug("the store takes nothing of %s: %s", job.task.id, again)
-                job.doubts = 0
+                job.cuts = 0
         # the store may have come back just before the probe: the result is tried after it
-        return job.doubts > DOUBTS
+        return job.cuts > DOUBTS
 
     def _wait(
         self,
@@ -170,7 +176,7 @@ class Storing:
             (cached if is_cached else database).append(job)
         return cached, database
 
-    def answers(self, cached: Sequence[bool]) -> bool:
+    def _answers(self, cached: Sequence[bool]) -> bool:
         """Whether these stores take a small result, now."""
         try:
             for of in cached:
