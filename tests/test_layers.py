@@ -44,7 +44,7 @@ LAYERS: dict[int, tuple[str, str]] = {
     ),
     4: (
         "composition: may import everything below",
-        """bench child cluster patches cli __main__ apps admin checks doctor management monitor
+        """bench child cluster patches elsewhere cli __main__ apps admin checks doctor management monitor
         demo""",
     ),
 }

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin, messages
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
-from django.core.exceptions import FieldDoesNotExist, ValidationError
+from django.core.exceptions import (
+    FieldDoesNotExist,
+    PermissionDenied,
+    ValidationError,
+)
 from django.db import (
     DatabaseError,
     DataError,
@@ -26,6 +30,7 @@ from django.http import HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 
+from ..elsewhere import elsewhere, is_there
 from ..unmigrated import advice
 
 if TYPE_CHECKING:
@@ -75,6 +80,33 @@ class CarefulList(_ChangeList):
 
 class QcoreAdmin(_Admin):
     """Base class of the pages of qcore."""
+
+    #: Which kind of plugin keeps these rows; None where it is always this table.
+    kind: ClassVar[str | None] = None
+
+    def told(self) -> str | None:
+        """Return who keeps the rows in place of this table; None where nobody does."""
+        return elsewhere(self.kind) if self.kind else None
+
+    def _is_away(self) -> bool:
+        """Whether a plugin keeps the rows, and the table is not there at all."""
+        return self.told() is not None and not is_there(self.model)
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: Any = None
+    ) -> HttpResponse:
+        """Show the list; where a plugin keeps the rows, say so."""
+        if told := self.told():
+            if not self.has_view_or_change_permission(request):
+                raise PermissionDenied
+            text = f"{told[0].upper()}{told[1:]}."
+            if not is_there(self.model):
+                self.message_user(request, text, messages.WARNING)
+                return HttpResponseRedirect(reverse(f"{self.admin_site.name}:index"))
+            if request.method == "GET":
+                text = f"{text} What this page shows is from before."
+                self.message_user(request, text, messages.WARNING)
+        return super().changelist_view(request, extra_context)
 
     def get_urls(self) -> list[Any]:
         """Return Django's addresses; a page whose tables are missing says what to type."""
@@ -164,6 +196,8 @@ class QcoreAdmin(_Admin):
         self, request: HttpRequest, object_id: str, from_field: str | None = None
     ) -> Any:
         """Return the row of a key in an address; None where no row can have it."""
+        if self._is_away():
+            return None
         if from_field is None and not _is_key(self.model, object_id):
             return None
         return super().get_object(request, object_id, from_field)

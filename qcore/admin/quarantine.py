@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.db.models import BinaryField
 from django.db.models.functions import Substr
 
+from ..elsewhere import RESULTS
 from ..models.quarantine import SHOWN
 from .base import QcoreAdmin, may_see_arguments
 
@@ -24,6 +25,7 @@ class QuarantineAdmin(QcoreAdmin):
     They may be arguments, so only those see them who may see those of tasks.
     """
 
+    kind = RESULTS
     list_display = ("at", "queue", "reason", "size", "first_bytes")
     list_filter = ("reason", "queue")
     search_fields = ("detail",)
@@ -49,7 +51,7 @@ class QuarantineAdmin(QcoreAdmin):
 
     @admin.display(description="first bytes")
     def first_bytes(self, row: Any) -> str:
-        return repr(bytes(row.beginning))
+        return repr(bytes(row.beginning or b""))
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -8,6 +8,7 @@ from django.contrib import admin, messages
 from django.db.models.functions import Left
 from django.utils.html import format_html
 
+from ..elsewhere import RESULTS
 from ..errors import QcoreError
 from ..masking import mask_url
 from ..models import SHORT, Task
@@ -47,6 +48,7 @@ _ARGUMENTS = ("shown_args", "shown_kwargs")
 class TaskAdmin(QcoreAdmin):
     """A page to look at results: they can be deleted and sent again, not changed."""
 
+    kind = RESULTS
     fields = _DETAILS
     readonly_fields = _DETAILS
     search_fields = ("name", "func", "group", "=id")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin, messages
@@ -12,6 +13,8 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 
 from ..current import current
+from ..elsewhere import RESULTS, SCHEDULES, elsewhere
+from ..errors import QcoreError
 from ..fields import BodyField
 from ..masking import mask_url
 from ..models import SHORT, Schedule, Task
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     _Form = ModelForm[Schedule]
 else:
     _Form = ModelForm
+
+logger = logging.getLogger("qcore.admin")
 
 #: The fields of arguments, and what stands in their place where they cannot be changed.
 _ARGUMENTS = {"args": "shown_args", "kwargs": "shown_kwargs"}
@@ -102,9 +107,23 @@ def last_successes(ids: list[str]) -> dict[str, bool]:
     """Return which of these tasks succeeded, of those that are stored."""
     if not ids:
         return {}
+    if elsewhere(RESULTS):
+        return _asked(ids)
     # where the store writes: a replica may not have it yet
     stored = Task.objects.using(router.db_for_write(Task))
     return dict(stored.filter(id__in=ids).values_list("id", "success"))
+
+
+def _asked(ids: list[str]) -> dict[str, bool]:
+    """Return what the selected result store says; it may know only some of them."""
+    found = {}
+    try:
+        for id in ids:
+            if record := current.store().fetch(id):
+                found[id] = record.success
+    except QcoreError as error:
+        logger.warning("the last runs of schedules are not known: %s", error)
+    return found
 
 
 class ScheduleAdmin(QcoreAdmin):
@@ -114,6 +133,7 @@ class ScheduleAdmin(QcoreAdmin):
     else who may change a schedule leaves its arguments as they are.
     """
 
+    kind = SCHEDULES
     form = ScheduleForm
 
     list_display = (
@@ -156,6 +176,10 @@ class ScheduleAdmin(QcoreAdmin):
 
     def get_changelist(self, request: HttpRequest, **_: Any) -> type[CarefulList]:
         return ScheduleList
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Return whether a new schedule here would ever be fired."""
+        return self.told() is None and super().has_add_permission(request)
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """Return the groups of fields; arguments need their own permission."""

@@ -161,11 +161,12 @@ def _run(options: argparse.Namespace) -> int:
     from .project import set_up, told
 
     set_up(options.verb, options.settings)
+    from django.core.exceptions import ImproperlyConfigured
     from django.db import Error
 
     try:
         return verb.run(options, sys.stdout)
-    except (Error, QcoreError) as error:
+    except (Error, ImproperlyConfigured, QcoreError) as error:
         if options.traceback:
             raise
         text, code = told(error)

@@ -119,28 +119,25 @@ def _totals(clusters: list[Any]) -> dict[str, int]:
 
 
 def _stored() -> dict[str, Any]:
-    """Return what the database holds: results, schedules, and the last 24 hours."""
+    """Return what is stored, by those whom the settings select; None: they cannot tell."""
     import datetime as dt
 
-    from django.db.models import Avg, Count, DurationField, ExpressionWrapper, F
-    from django.utils import timezone
+    from ..current import current
 
-    from ..models import Failure, Quarantine, Schedule, Success, Task
-
-    taken = ExpressionWrapper(F("stopped") - F("started"), DurationField())
-    since = timezone.now() - dt.timedelta(hours=_HOURS)
-    day = Task.objects.filter(stopped__gte=since).aggregate(
-        tasks=Count("id"), average=Avg(taken)
-    )
+    store, scheduler = current.store(), current.scheduler
+    everything = day = None
+    if store.supports_counts:
+        since = dt.datetime.now(dt.UTC) - dt.timedelta(hours=_HOURS)
+        everything, day = store.count(), store.count(since)
     return {
-        "succeeded": Success.objects.count(),
-        "failed": Failure.objects.count(),
-        "schedules": Schedule.objects.count(),
-        "quarantined": Quarantine.objects.count(),
+        "succeeded": everything and everything.succeeded,
+        "failed": everything and everything.failed,
+        "schedules": scheduler.count() if scheduler.supports_counts else None,
+        "quarantined": store.quarantined(),
         "last_24_hours": {
-            "tasks": day["tasks"],
-            "per_second": day["tasks"] / _DAY,
-            "average_seconds": day["average"] and day["average"].total_seconds(),
+            "tasks": day and day.total,
+            "per_second": day and day.total / _DAY,
+            "average_seconds": day and day.average,
         },
     }
 
@@ -148,10 +145,9 @@ def _stored() -> dict[str, Any]:
 def render(document: dict[str, Any]) -> list[str]:
     """Return the document of ``--json`` as lines."""
     from ..monitor.look import absence
-    from ..monitor.text import facts, number, plural, rate, seconds
+    from ..monitor.text import facts, number, plural, rate
 
     totals, stored, queue = document["totals"], document["stored"], document["queue"]
-    day = stored["last_24_hours"]
     running = totals["clusters"] and (
         f"{plural(totals['clusters'], 'cluster')},"
         f" {plural(totals['workers'], 'worker')}, {plural(totals['restarts'], 'restart')}"
@@ -161,22 +157,13 @@ def render(document: dict[str, Any]) -> list[str]:
         f"{number(totals['succeeded'])} succeeded, {number(totals['failed'])} failed"
         f" ({number(totals['crashed'])} crashed), {rate(speed)} tasks/s"
     )
-    kept = (
-        f"{number(stored['succeeded'])} succeeded, {number(stored['failed'])} failed,"
-        f" {number(stored['quarantined'])} quarantined,"
-        f" {plural(stored['schedules'], 'schedule')}"
-    )
-    lately = (
-        f"{number(day['tasks'])} stored, {day['tasks'] / _HOURS:,.1f} per hour,"
-        f" {seconds(day['average_seconds'])} on average"
-    )
     pairs = [
         ("broker", document["broker"]),
         ("queue", _queue(queue)),
         ("running", running or absence(document["status_route"])),
         *([("since start", since_start)] if totals["clusters"] else []),
-        ("stored", kept),
-        (f"last {_HOURS} h", lately),
+        ("stored", _kept(stored)),
+        (f"last {_HOURS} h", _lately(stored["last_24_hours"])),
     ]
     pairs += [
         (f"problem {c['cluster'][-8:]}", c["problem"])
@@ -185,6 +172,37 @@ def render(document: dict[str, Any]) -> list[str]:
     ]
     heading = f"qcore {document['version']}, project {document['project']}"
     return [heading, *facts(pairs)]
+
+
+def _kept(stored: dict[str, Any]) -> str:
+    """Return what is stored; who cannot count is named instead of a number."""
+    from ..monitor.text import number, plural
+
+    parts = [
+        f"{number(stored[name])} {name}"
+        for name in ("succeeded", "failed", "quarantined")
+        if stored[name] is not None
+    ]
+    if stored["succeeded"] is None:
+        parts.insert(0, "the result store cannot count its results")
+    if stored["quarantined"] is None:
+        parts.append("quarantined packages are not counted")
+    if stored["schedules"] is None:
+        parts.append("the scheduler cannot count its schedules")
+    else:
+        parts.append(plural(stored["schedules"], "schedule"))
+    return ", ".join(parts)
+
+
+def _lately(day: dict[str, Any]) -> str:
+    from ..monitor.text import number, seconds
+
+    if day["tasks"] is None:
+        return "the result store cannot count its results"
+    return (
+        f"{number(day['tasks'])} stored, {day['tasks'] / _HOURS:,.1f} per hour,"
+        f" {seconds(day['average_seconds'])} on average"
+    )
 
 
 def _queue(queue: dict[str, Any]) -> str:

@@ -58,6 +58,16 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace, out: TextIO) -> int:
     """Do it; 1 says that the answer was no, or that a package could not be sent."""
+    from ..elsewhere import RESULTS, elsewhere, is_there
+    from ..models import Quarantine
+
+    if told := elsewhere(RESULTS):
+        if not is_there(Quarantine):
+            raise ConfigError(
+                f"{told}: `qcore quarantine` cannot show them. Look with the means of that"
+                " store, and at the log of the clusters."
+            )
+        complain(f"note: {told}; these are packages from before\n")
     return _ACTIONS[options.action](options, out)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from .. import __version__
 from ..current import current
+from ..elsewhere import RESULTS, SCHEDULES, elsewhere
 from ..findings import Finding, error, ok, warning
 from ..masking import mask_url
 from ..monitor.text import number, plural
@@ -15,6 +16,7 @@ from ..names import near_queue
 from ..printable import printable
 from ..status import PAUSE, Snapshot, lifetime, route, snapshots
 from .measures import SKEW, skewed
+from .tables import required, unset
 
 
 def clusters() -> Iterator[Finding]:
@@ -39,8 +41,9 @@ def clusters() -> Iterator[Finding]:
             )
         yield from compare_keys(who, seen.keys, ours)
         yield from _clock(who, seen)
-    yield from _quarantine()
-    yield from _schedules()
+    if not any(map(unset, required())):  # else the section of the databases tells it
+        yield from _quarantine()
+        yield from _schedules()
 
 
 def _running(running: Sequence[Snapshot]) -> Finding:
@@ -116,6 +119,9 @@ def _clock(who: str, seen: Snapshot) -> Iterator[Finding]:
 
 
 def _quarantine() -> Iterator[Finding]:
+    if told := elsewhere(RESULTS):
+        yield _quarantine_elsewhere(told)
+        return
     from ..models import Quarantine
     from ..models.quarantine import DROPPED
 
@@ -134,7 +140,22 @@ def _quarantine() -> Iterator[Finding]:
     )
 
 
+def _quarantine_elsewhere(told: str) -> Finding:
+    kept = current.store().quarantined()
+    if kept is None:
+        return ok(f"{told}; how many packages are in quarantine, it does not say")
+    if not kept:
+        return ok(f"{told}; no package is in quarantine")
+    return warning(
+        f"{number(kept)} packages are in quarantine; {told}",
+        "Look at them with the means of that store, and at the log of the clusters.",
+    )
+
+
 def _schedules() -> Iterator[Finding]:
+    if told := elsewhere(SCHEDULES):
+        yield ok(f"{told}; the log tells which of them cannot be fired")
+        return
     from ..models import Schedule
 
     wrong = Schedule.objects.exclude(error="").order_by("pk")

@@ -9,7 +9,7 @@ from django.db import connections
 
 from ..findings import Finding, error, ok
 from .measures import judge_clock, judge_round_trip, round_trip
-from .tables import examine, required
+from .tables import examine, required, unset
 
 # Seconds since the epoch; an SQLite file has the clock of this host.
 _CLOCKS = {
@@ -25,6 +25,10 @@ def databases() -> Iterator[Finding]:
         django.db.Error: one cannot be reached.
     """
     for alias, labels in required().items():
+        if told := unset(alias):
+            fact, _, advice = told.partition(". ")
+            yield error(fact, f"{advice}.")
+            continue
         what = f"the database {alias!r} ({connections[alias].display_name})"
         taken = round_trip(partial(_ask, alias, "SELECT 1"))
         yield judge_round_trip(what, taken)

@@ -14,6 +14,9 @@ from django.db.migrations.recorder import MigrationRecorder
 
 from ..current import current
 
+#: What Django takes where DATABASES does not say.
+_NO_ENGINE = "django.db.backends.dummy"
+
 
 @dataclass(frozen=True, slots=True)
 class Tables:
@@ -92,6 +95,28 @@ def examine(alias: str, label: str) -> Tables:
     )
 
 
+def unset(alias: str) -> str | None:
+    """Return what to say of a database that the settings do not describe, or None."""
+    engine = connections.settings.get(alias, {}).get("ENGINE", _NO_ENGINE)
+    if engine != _NO_ENGINE:
+        return None
+    keys = {"result store": "result_store", "scheduler": "scheduler_class"}
+    users, ways = ["the broker"], []
+    for kind, key in keys.items():
+        used = current.store() if kind == "result store" else current.scheduler
+        if getattr(used, "database", None) == alias:
+            users.append(f"the {kind} {current.choice(kind).name}")
+            ways.append(f"Q_CLUSTER[{key!r}]")
+    if getattr(current.broker(), "database", None) != alias:
+        del users[0]
+    other = f", or select another with {' and '.join(ways)}" if ways else ""
+    return (
+        f"there is no database {alias!r}, and {' and '.join(users)} need one: DATABASES"
+        f" has no ENGINE for it. Set DATABASES[{alias!r}]{other}. What is installed:"
+        " qcore plugins"
+    )
+
+
 def faults() -> Iterator[str]:
     """Yield what keeps a cluster from working on the databases of this project.
 
@@ -99,6 +124,9 @@ def faults() -> Iterator[str]:
         django.db.Error: a database cannot be asked.
     """
     for alias, labels in required().items():
+        if told := unset(alias):
+            yield told
+            continue
         for label in sorted(labels):
             if fault := examine(alias, label).fault:
                 yield fault

@@ -21,10 +21,10 @@ from ..results.rows import NAME, PATH
 from ..schedules import changes, rules
 from ..schedules.entry import Entry
 from ..schedules.moments import given, instant, read, write
-from .tasks import Task
 
 if TYPE_CHECKING:
     from ..conf import Conf
+    from ..results.base import Record
 
 #: Years of a next run: outside of them, the same moment in another zone may be no date.
 _YEARS = range(1900, 9001)
@@ -326,9 +326,13 @@ class Schedule(models.Model):
         slots = ScheduleSlot.objects.using(self._state.db)
         return slots.filter(schedule_id=self.pk, slot=second).exists()
 
-    def last_run(self) -> Task | None:
-        """Return the stored result of the last run, if there is one."""
-        return Task.objects.filter(id=self.task).first() if self.task else None
+    def last_run(self) -> Record | None:
+        """Return the stored result of the last run, if there is one.
+
+        Raises:
+            StoreError: the result store cannot be asked now.
+        """
+        return current.store().fetch(self.task) if self.task else None
 
     def success(self) -> bool | None:
         """Return whether the last run succeeded; None while nothing is known."""

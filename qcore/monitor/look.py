@@ -18,6 +18,7 @@ EMPTY = "No cluster is running. Start one: qcore cluster"
 UNSEEN = (
     "Whether a cluster is running cannot be known: the cache is private to each process"
     " and the broker carries no status. Set CACHES to a cache that processes share."
+    " Where Q_CLUSTER['cache_backend'] or a plugin's setting selects it, select another."
 )
 #: Seconds over which tasks per second are reckoned: long enough to be steady,
 #: short enough to show a change.

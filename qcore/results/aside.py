@@ -71,6 +71,14 @@ class Aside:
             ) as error:  # the package is kept: who tries again keeps it twice
                 logger.warning("quarantine is not kept within its bounds: %s", error)
 
+    def count(self) -> int:
+        """Return how many packages are kept.
+
+        Raises:
+            django.db.Error: the database cannot be asked.
+        """
+        return self._rows.exclude(reason=DROPPED).count()
+
     def _create(
         self,
         queue: str,

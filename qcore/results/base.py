@@ -6,7 +6,9 @@ from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from ..errors import StoreRefused
 from .probe import probe
+from .tally import Tally
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -55,6 +57,8 @@ class ResultStore:
     database: str | None = None
     #: Whether a call waits for a service; False where all happens in this process.
     blocks: ClassVar[bool] = True
+    #: Whether it knows ``count``.
+    supports_counts: ClassVar[bool] = False
 
     def __init__(self, conf: Conf) -> None:
         self.conf = conf
@@ -172,6 +176,33 @@ class ResultStore:
     def delete_group(self, group: str, tasks: bool) -> int:
         """Remove the group's label, or with ``tasks`` its records; return how many."""
         raise NotImplementedError
+
+    # -- for people --------------------------------------------------------------
+    def count(self, since: dt.datetime | None = None) -> Tally:
+        """Count what is stored, for ``qcore info``.
+
+        Args:
+            since: count what ended then or later, and add up its seconds; None counts
+                everything.
+
+        Raises:
+            StoreRefused: ``supports_counts`` is False.
+            StoreError: it could not be done now.
+        """
+        raise StoreRefused(
+            f"the result store {type(self).__name__} cannot count its results. Expected:"
+            " supports_counts = True, and a method count(since)."
+        )
+
+    def quarantined(self) -> int | None:
+        """Return how many packages are in quarantine.
+
+        None says that it cannot tell, as where ``quarantine`` keeps nothing: the default.
+
+        Raises:
+            StoreError: it could not be done now.
+        """
+        return None
 
     def close(self) -> None:
         """Let connections go; the next call may connect again."""

@@ -12,8 +12,11 @@ from . import content as contents
 from .base import ResultStore
 from .moments import moment
 from .rows import NAME, Row, clip, collapse, is_ended_call, join, merge, stored_value
+from .tally import Tally
 
 if TYPE_CHECKING:
+    import datetime as dt
+
     from ..envelope import Result
 
 
@@ -66,6 +69,7 @@ class MemoryStore(ResultStore):
     """
 
     blocks = False
+    supports_counts = True
     _rows: ClassVar[dict[str, Row]] = {}
     _lock: ClassVar = threading.RLock()
 
@@ -141,6 +145,17 @@ class MemoryStore(ResultStore):
                 else:
                     self._rows[row.id] = msgspec.structs.replace(row, group=None)
             return len(members)
+
+    # -- for people --------------------------------------------------------------
+    def count(self, since: dt.datetime | None = None) -> Tally:
+        with self._lock:
+            rows = list(self._rows.values())
+        if since is not None:
+            rows = [row for row in rows if row.stopped >= since.timestamp()]
+        done = [row for row in rows if row.success and row.iter_index is None]
+        failed = [row for row in rows if not row.success]
+        taken = sum(row.stopped - row.started for row in [*done, *failed])
+        return Tally(len(done), len(failed), None if since is None else taken)
 
     def _find(self, key: str) -> Row | None:
         if key in self._rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import random
 import time
 from collections.abc import Collection, Iterator, Sequence
@@ -9,9 +10,10 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from django.db import connections, router, transaction
+from django.db.models import Count, DurationField, ExpressionWrapper, F, Sum
 from django.db.utils import Error, OperationalError
 
-from ..models import Quarantine, Task
+from ..models import Failure, Quarantine, Success, Task
 from ..unmigrated import advice
 from .aside import Aside
 from .base import ResultStore
@@ -20,6 +22,7 @@ from .probe import probe
 from .pruning import Pruner
 from .rows import FIELDS, NAME, Row, clip, collapse, join, readable, row_of
 from .sql import TIMES, Upsert, is_deadlock, make_upsert
+from .tally import Tally
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -36,6 +39,8 @@ DEADLOCKS = 5
 #: Ids in one query. SQLite before 3.32 takes 999 parameters.
 MAX_IDS = 500
 
+_TAKEN = Sum(ExpressionWrapper(F("stopped") - F("started"), DurationField()))
+
 
 class OrmStore(ResultStore):
     """Keeps results in the table of ``Task``, in the database the routers name.
@@ -44,6 +49,7 @@ class OrmStore(ResultStore):
     that somebody waits for.
     """
 
+    supports_counts = True
     database: str
 
     def __init__(self, conf: Conf) -> None:
@@ -192,6 +198,24 @@ class OrmStore(ResultStore):
         with self._errors("delete a group"):
             members = self._labelled(group)
             return members.delete()[0] if tasks else members.update(group=None)
+
+    # -- for people --------------------------------------------------------------
+    def count(self, since: dt.datetime | None = None) -> Tally:
+        done = Success.objects.using(self.database)
+        failed = Failure.objects.using(self.database)
+        with self._errors("count results"):
+            if since is None:
+                return Tally(done.count(), failed.count())
+            counts = [
+                rows.filter(stopped__gte=since).aggregate(count=Count("id"), sum=_TAKEN)
+                for rows in (done, failed)
+            ]
+        taken = sum((c["sum"] for c in counts if c["sum"]), dt.timedelta())
+        return Tally(counts[0]["count"], counts[1]["count"], taken.total_seconds())
+
+    def quarantined(self) -> int:
+        with self._errors("count packages in quarantine"):
+            return self._aside.count()
 
     def _members(self, group: str) -> QuerySet[Task]:
         """Return a group without the calls of an ``async_iter`` that is not joined."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ..errors import StoreRefused
 
 if TYPE_CHECKING:
     from ..conf import Conf
@@ -11,6 +13,9 @@ if TYPE_CHECKING:
 
 class Scheduler:
     """Base class of all schedulers; ``tick`` runs in a thread of the dispatcher."""
+
+    #: Whether it knows ``count``.
+    supports_counts: ClassVar[bool] = False
 
     def __init__(self, conf: Conf) -> None:
         self.conf = conf
@@ -39,6 +44,18 @@ class Scheduler:
     ) -> Any:
         """Store a new schedule and return it; see ``qcore.tasks.schedule``."""
         raise NotImplementedError
+
+    def count(self) -> int:
+        """Return how many schedules are stored, for ``qcore info``.
+
+        Raises:
+            StoreRefused: ``supports_counts`` is False.
+            StoreError: it could not be done now.
+        """
+        raise StoreRefused(
+            f"the scheduler {type(self).__name__} cannot count its schedules. Expected:"
+            " supports_counts = True, and a method count()."
+        )
 
     def close(self) -> None:
         """Let connections go; the next call may connect again."""

@@ -72,6 +72,8 @@ class OrmScheduler(Scheduler):
     UPDATE that compares it first, has fired the slot.
     """
 
+    supports_counts = True
+
     def __init__(self, conf: Conf) -> None:
         super().__init__(conf)
         self.database = router.db_for_write(Schedule)
@@ -154,6 +156,10 @@ class OrmScheduler(Scheduler):
         if row.cluster:
             current.tell(current.doubt_of(row.cluster))
         return row
+
+    def count(self) -> int:
+        with self._errors("count schedules"):
+            return Schedule.objects.using(self.database).count()
 
     def _refuse_double(self, name: str | None) -> None:
         rows = Schedule.objects.using(self.database)

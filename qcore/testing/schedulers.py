@@ -29,7 +29,7 @@ from typing import Any, ClassVar
 import pytest
 
 from ..envelope import Task
-from ..errors import EnqueueError
+from ..errors import EnqueueError, StoreError
 from ..schedules.base import Scheduler
 from .speed import Patience, stretched
 
@@ -225,6 +225,19 @@ class SchedulerContract:
         scheduler.schedule(FUNC, (4,), schedule_type="O", next_run=at(-1))
         scheduler.tick()
         assert len(sent()) == 1
+
+    def test_schedules_are_counted_or_counting_refused(
+        self, scheduler: Scheduler, sent: Sent
+    ) -> None:
+        """``count`` knows every schedule; without ``supports_counts`` it is an error."""
+        if not scheduler.supports_counts:
+            with pytest.raises(StoreError):
+                scheduler.count()
+            return
+        assert scheduler.count() == 0
+        for number in range(3):
+            scheduler.schedule(FUNC, (number,), next_run=at(3600))
+        assert scheduler.count() == 3
 
     def test_close_twice(self, scheduler: Scheduler, sent: Sent) -> None:
         """``close`` may be called again, and the next call connects anew."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Collection, Iterator, Sequence
 from typing import ClassVar
 
@@ -15,6 +16,7 @@ from qcore.errors import StoreRefused
 from qcore.results.memory import MemoryRecord, MemoryStore
 from qcore.results.probe import probe
 from qcore.results.rows import collapse
+from qcore.results.tally import Tally
 from qcore.testing import ResultStoreContract
 
 
@@ -222,6 +224,36 @@ class LeavesItsProbe(Sound):
 
     def ping(self) -> None:
         self.save([probe()])
+
+
+class CountsWhatWaits(Sound):
+    caught_by = "test_what_is_stored_is_counted_or_counting_refused"
+
+    def count(self, since: dt.datetime | None = None) -> Tally:
+        done = sum(row.success for row in self._rows.values())
+        return Tally(done, len(self._rows) - done)
+
+
+class CountsNothingAndDoesNotSay(Sound):
+    caught_by = "test_what_is_stored_is_counted_or_counting_refused"
+    supports_counts = False
+
+    def count(self, since: dt.datetime | None = None) -> Tally:
+        return Tally(0, 0)
+
+
+class CountsFromTheBeginning(Sound):
+    caught_by = "test_counting_begins_at_a_moment"
+
+    def count(self, since: dt.datetime | None = None) -> Tally:
+        return super().count(since and dt.datetime.fromtimestamp(0, dt.UTC))
+
+
+class CountsNoQuarantine(Sound):
+    caught_by = "test_quarantine_is_counted_where_it_is_kept"
+
+    def quarantined(self) -> int:
+        return 0
 
 
 class JoinsWithWhatRunsAgain(Sound):

@@ -30,6 +30,7 @@ class Sound(Scheduler):
     rows: ClassVar[list[dict[str, Any]]] = []
     sent: ClassVar[list[Task]] = []
     lock: ClassVar = threading.RLock()
+    supports_counts = True
 
     def schedule(
         self, func: Callable[..., Any] | str, args: tuple[Any, ...], **options: Any
@@ -47,6 +48,9 @@ class Sound(Scheduler):
         row["left"] = options.get("repeats", -1) if minutes else 1
         self.rows.append(row)
         return row
+
+    def count(self) -> int:
+        return len(self.rows)
 
     def tick(self) -> float:
         with self.lock:
@@ -191,6 +195,13 @@ class TicksWhenPrepared(Sound):
         for row in self.prepared.pop("rows", self.rows):
             self.fire(row)
         return 0.2
+
+
+class CountsWhatIsDue(Sound):
+    caught_by = "test_schedules_are_counted_or_counting_refused"
+
+    def count(self) -> int:
+        return sum(row["at"] <= now() for row in self.rows)
 
 
 class ForgetsWhenClosed(Sound):

@@ -39,6 +39,12 @@ class Store(MemoryStore):
     """Ours for tests, under another name."""
 
 
+class Silent(Store):
+    """Cannot count, and keeps no packages."""
+
+    supports_counts = False
+
+
 class Clock(Scheduler):
     """Remembers what it is told and fires nothing."""
 

@@ -127,3 +127,32 @@ def test_tables_that_nothing_selected_uses_are_not_required(settings):
     settings.Q_CLUSTER["scheduler_class"] = "orm"
     current.reset()
     assert tables.required() == {"default": {"qcore"}}
+
+
+def test_a_project_without_a_database_is_told_what_to_set(tmp_path: Path):
+    """Not a traceback of Django's: neither of the cluster nor of what looks at it."""
+    settings = """
+SECRET_KEY = "a key for tests, of no use to anybody"
+USE_TZ = True
+INSTALLED_APPS = ["qcore"]
+Q_CLUSTER = {"name": "shop", "memory": {}, "workers": 1}
+"""
+    folder = write_project(tmp_path, settings)
+    for words in (["cluster", "--run-once"], ["info"], ["quarantine", "list"]):
+        done = qcore(folder, *words)
+        assert done.returncode == 2, words
+        assert "DATABASES has no ENGINE for it. Set DATABASES['default']" in done.stderr
+        assert "Q_CLUSTER['result_store']" in done.stderr
+        assert "Traceback" not in done.stderr
+    examined = qcore(folder, "doctor")
+    assert examined.returncode == 3
+    assert examined.stdout.count("there is no database 'default'") == 1
+    assert "ImproperlyConfigured" not in examined.stdout
+
+
+def test_a_database_that_nobody_describes_is_told(settings, monkeypatch):
+    """A router may name an alias that DATABASES does not have."""
+    settings.Q_CLUSTER = {"broker_class": "qcore.brokers.memory.MemoryBroker"}
+    monkeypatch.setattr(tables, "required", lambda: {"elsewhere": {"qcore"}})
+    (fault,) = tables.faults()
+    assert "there is no database 'elsewhere'" in fault

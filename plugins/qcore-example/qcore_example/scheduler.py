@@ -48,6 +48,8 @@ TABLES = (
 class ExampleScheduler(Scheduler):
     """Fires the schedules in a file that the processes of a project share."""
 
+    supports_counts = True
+
     def __init__(self, conf: Conf) -> None:
         """Check the options; the file is not touched before it is needed."""
         super().__init__(conf)
@@ -92,6 +94,11 @@ class ExampleScheduler(Scheduler):
                 [entry.name, text, repeats, first.timestamp()],
             )
             return int(made.lastrowid or 0)
+
+    def count(self) -> int:
+        with self._database.transaction() as database:
+            found = database.execute("SELECT count(*) FROM schedules").fetchone()
+        return int(found[0])
 
     def _entry(
         self,

@@ -25,16 +25,19 @@ from qcore.results.rows import (
     merge,
     stored_value,
 )
+from qcore.results.tally import Tally
 
 from .database import Database
 
 if TYPE_CHECKING:
+    import datetime as dt
+
     from qcore import Conf, Result
 
 TABLES = (
     """CREATE TABLE IF NOT EXISTS results (
         id TEXT PRIMARY KEY, name TEXT, label TEXT, of_iter INTEGER,
-        enqueued REAL, stopped REAL, row TEXT)""",
+        success INTEGER, enqueued REAL, started REAL, stopped REAL, row TEXT)""",
     "CREATE INDEX IF NOT EXISTS by_name ON results (name, stopped)",
     "CREATE INDEX IF NOT EXISTS by_label ON results (label)",
 )
@@ -42,6 +45,8 @@ TABLES = (
 
 class ExampleStore(ResultStore):
     """Keeps results in a file that the processes of a project share."""
+
+    supports_counts = True
 
     def __init__(self, conf: Conf) -> None:
         """Check the options; the file is not touched before it is needed."""
@@ -116,6 +121,14 @@ class ExampleStore(ResultStore):
                     _put(database, Row(**{**_fields(row), "group": None}))
         return len(rows)
 
+    # -- for people --------------------------------------------------------------
+    def count(self, since: dt.datetime | None = None) -> Tally:
+        with self._database.transaction() as database:
+            succeeded = _counted(database, since, success=True)
+            failed = _counted(database, since, success=False)
+        taken = succeeded[1] + failed[1] if since is not None else None
+        return Tally(succeeded[0], failed[0], taken)
+
     def _record(self, row: Row) -> MemoryRecord:
         return MemoryRecord(row, self.conf.accept_content)
 
@@ -127,9 +140,10 @@ def _fields(row: Row) -> dict[str, Any]:
 
 def _put(database: sqlite3.Connection, row: Row) -> None:
     of_iter = row.iter_index is not None
-    values = [row.id, row.name, row.group, of_iter, row.enqueued, row.stopped]
+    times = [row.enqueued, row.started, row.stopped]
+    values = [row.id, row.name, row.group, of_iter, row.success, *times]
     database.execute(
-        "INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [*values, json.dumps(_fields(row))],
     )
 
@@ -146,6 +160,18 @@ def _find(database: sqlite3.Connection, key: str) -> Row | None:
         [clip(key, NAME)],
     ).fetchone()
     return _get(database, key) or (_get(database, found[0]) if found else None)
+
+
+def _counted(
+    database: sqlite3.Connection, since: dt.datetime | None, *, success: bool
+) -> tuple[int, float]:
+    """Return how many rows there are and what they took, without waiting calls."""
+    found: tuple[int, float] = database.execute(
+        "SELECT count(*), coalesce(sum(stopped - started), 0.0) FROM results WHERE"
+        " success = ? AND (of_iter = 0 OR NOT success) AND stopped >= ?",
+        [success, since.timestamp() if since else 0.0],
+    ).fetchone()
+    return found
 
 
 def _labelled(
