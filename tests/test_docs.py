@@ -177,7 +177,7 @@ FOREIGN = re.compile(
     r"|nack\w*|visibility timeouts?|message queues?|background jobs?|cron ?jobs?)\b",
     re.IGNORECASE,
 )
-OF_OTHERS = {"compare.md", "upgrade.md", "contract.md", "brokers.md"}
+OF_OTHERS = {"compare.md", "upgrade.md", "contract.md", "brokers.md", "faults.md"}
 
 
 @every_page

@@ -147,10 +147,10 @@ def test_the_top_level_holds_what_it_should() -> None:
     assert plain <= set(frame.split())
 
 
-# `pip install qcore`, "qcore[redis]", qcore-redis: but a path or a bound on its right.
+# `pip install qcore`, "qcore[redis]", qcore-redis: but a path, or a bound or place on its right.
 INSTALL = re.compile(r"(?:pip3?|uv add|uvx|pipx)\b[^\n]*?\binstall\b(?P<words>[^\n`]*)")
 OURS = re.compile(
-    r"(?<![\w./-])qcore(?:-\w+)?(?:\[(?:[^\[\]]|\[[^\[\]]*\])*\])?(?P<bound>[<>=~]*)"
+    r"(?<![\w./-])qcore(?:-\w+)?(?:\[(?:[^\[\]]|\[[^\[\]]*\])*\])?(?P<bound>(?: @)?[<>=~]*)"
 )
 
 
@@ -166,7 +166,7 @@ def unbounded(line: str) -> list[str]:
         name[0]
         for install in INSTALL.finditer(line)
         for name in OURS.finditer(install["words"])
-        if not name["bound"].startswith(">=")
+        if not name["bound"].startswith((">=", " @"))
     ]
 
 
@@ -182,6 +182,7 @@ def unbounded(line: str) -> list[str]:
         ('pip install -e ".[redis]" -e plugins/qcore-redis', []),
         ("""f'pip install "qcore[{plugin["name"]}]>=2"'""", []),
         ("pip install ./plugins/qcore-redis", []),
+        ('pip install "qcore-redis @ git+https://h/qcore.git"', []),
         ("qcore plugins", []),
     ],
 )
