@@ -40,13 +40,13 @@ IDS = {
     "qcore.E001": "A key or a value in Q_CLUSTER is wrong.",
     "qcore.E002": "No plugin provides the broker, cache backend, scheduler, result store"
     " or reporter that Q_CLUSTER selects.",
-    "qcore.E003": "Q_CLUSTER selects two of a kind, or several brokers are installed and"
-    " it selects none.",
+    "qcore.E003": "Q_CLUSTER selects two providers of one kind, or several brokers are"
+    " installed and Q_CLUSTER selects none.",
     "qcore.E004": "An installed plugin cannot be loaded.",
     "qcore.E005": "A package named qcore that is not this one is installed.",
     "qcore.E006": "Q_CLUSTER names a cache that CACHES does not have.",
-    "qcore.E007": "A plugin provides something that no settings can select.",
-    "qcore.E008": "What Q_CLUSTER selects cannot be loaded.",
+    "qcore.E007": "A plugin has a provider that no settings can select.",
+    "qcore.E008": "A provider that Q_CLUSTER selects cannot be loaded.",
     "qcore.W001": "retry does not exceed timeout: a running task is started again.",
     "qcore.W002": "There is no timeout and leases are not renewed.",
     "qcore.W003": "poll exceeds retry.",
@@ -113,9 +113,9 @@ def check_route(
         checks.Info(
             f"The cache {current.cache.info()} is private to each process, so the status"
             " of clusters goes through the broker.",
-            hint="Nothing needs to change. A cache that processes share spares the"
-            f" broker the work: CACHES[{current.conf.cache!r}], or what"
-            " Q_CLUSTER['cache_backend'] names.",
+            hint="Nothing needs to change. A cache that all processes share takes this"
+            f" work from the broker: set CACHES[{current.conf.cache!r}], or"
+            " Q_CLUSTER['cache_backend'].",
             id="qcore.I001",
         )
     ]

@@ -103,7 +103,7 @@ class BrokerInfo:
             except Exception as error:  # noqa: BLE001 - it may be a stranger's code
                 if not isinstance(error, BrokerError):
                     kind = type(error).__name__
-                    logger.warning("the broker does not say what it is: %s", kind)
+                    logger.warning("the broker's info() has failed: %s", kind)
                 return "not reached yet"
         return self._known
 
@@ -118,7 +118,7 @@ def running_elsewhere() -> set[str]:
         QcoreError: nobody can tell.
     """
     if status.route() == "none":
-        raise BrokerError("the status of other clusters cannot be seen")
+        raise BrokerError("the status of other clusters cannot be read")
     here = socket.gethostname()
     found = set()
     for snapshot in status.running():

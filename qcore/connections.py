@@ -153,7 +153,7 @@ class Tidy:
                 connection.close()
             elif connection.alias in self._changed:
                 logger.debug(
-                    "%s id=%s changed its session on %r, which is closed",
+                    "%s id=%s changed its database session; the connection %r is closed",
                     task.func,
                     task.id,
                     connection.alias,

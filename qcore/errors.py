@@ -83,8 +83,8 @@ class BrokerError(QcoreError):
         if (self.stored, self.unsure) == (0, 1):
             return f"{text} It is not known whether the package is stored."
         return (
-            f"{text} Of the packages of this call {self.stored:,} are stored, of"
-            f" {self.unsure:,} more it is not known, and the rest is not stored."
+            f"{text} Of the packages of this call, {self.stored:,} are stored. It is not"
+            f" known whether {self.unsure:,} more are stored. The rest is not stored."
         )
 
 

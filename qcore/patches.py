@@ -36,8 +36,8 @@ def refuse() -> None:
         if owner in _PATCHERS:
             raise ConfigError(
                 f"{owner} has patched the standard library of this process"
-                f" ({module.__name__}.{name}), and a cluster needs the real one: it would"
-                " not notice that a worker has died. Start the cluster without that patch:"
-                " with `qcore cluster` where manage.py calls monkey.patch_all() or"
-                " monkey_patch(), and not in the settings. Web processes may keep it."
+                f" ({module.__name__}.{name}). A cluster needs the original library, because"
+                " it would not notice the death of a worker. Remove the patch from the"
+                " settings. If manage.py calls monkey.patch_all() or monkey_patch(), start"
+                " the cluster with `qcore cluster`. Web processes may keep the patch."
             )

@@ -183,9 +183,9 @@ class QcoreAdmin(_Admin):
         """Search, for a text of a length that a person types."""
         if len(search_term) > MAX_SEARCH or len(search_term.split()) > MAX_WORDS:
             text = (
-                f"The search has {len(search_term):,} characters in"
-                f" {len(search_term.split()):,} words; it takes up to {MAX_SEARCH} in"
-                f" {MAX_WORDS}. Nothing was searched."
+                f"The search text has {len(search_term):,} characters and"
+                f" {len(search_term.split()):,} words; the limits are {MAX_SEARCH} and"
+                f" {MAX_WORDS}. Nothing was searched. Shorten the text."
             )
             self.message_user(request, text, messages.ERROR)
             return queryset.none(), False

@@ -84,8 +84,8 @@ class ScheduleForm(_Form):
             for name in hidden:
                 error.error_dict[name] = []
                 error.error_dict.setdefault(NON_FIELD_ERRORS, []).append(
-                    f"{name}: they do not fit, and you may not see them. Ask somebody"
-                    " with the permission to view the arguments of a task."
+                    f"{name}: the value is wrong, and you may not see it. Ask somebody"
+                    " with the permission qcore.view_args."
                 )
             error.error_dict = {k: v for k, v in error.error_dict.items() if v}
         super().add_error(field, error)
@@ -212,8 +212,8 @@ class ScheduleAdmin(QcoreAdmin):
             self.message_user(
                 request,
                 f"The run of {form.sent_before:%Y-%m-%d %H:%M:%S} was sent already, so the"
-                f" next run of {obj} stays as it was. Set it to another time for one more"
-                " run.",
+                f" next run of {obj} was not changed. Set the next run to another time for"
+                " one more run.",
                 messages.WARNING,
             )
         if obj.cluster and (doubt := current.doubt_of(obj.cluster)):

@@ -39,8 +39,8 @@ class Sealed:
         secrets = conf.signing_secrets or _secrets_of_the_project()
         if not secrets:
             raise ConfigError(
-                "what is kept in a cache is signed and there is no key: SECRET_KEY is"
-                " empty. Set it in Django's settings, or Q_CLUSTER['signing_keys']."
+                "values in the cache cannot be signed without a key: SECRET_KEY is empty."
+                " Set SECRET_KEY in Django's settings, or Q_CLUSTER['signing_keys']."
             )
         self._cache = cache
         purpose = b"qcore cache v1\0" + conf.name.encode()
@@ -98,8 +98,8 @@ class Sealed:
                     return value
         if not self._has_told:
             logger.warning(
-                "the cache has a value under %r that none of our keys has signed; it"
-                " and others like it are passed over",
+                "the cache has a value under %r that no key of this project has signed;"
+                " such values are ignored",
                 key,
             )
             self._has_told = True

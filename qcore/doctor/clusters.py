@@ -169,6 +169,6 @@ def _schedules() -> Iterator[Finding]:
         f"{plural(kept, 'schedule')} with an error, {number(paused)} of them paused; the"
         f" first is {mask_url(printable(str(first)))}:"
         f" {mask_url(printable(first.error[:200]))}",
-        "Look at them under Scheduled tasks in the admin; saving one there makes it try"
+        "Look at Scheduled tasks in the admin. Save a schedule there to have it tried"
         " again.",
     )

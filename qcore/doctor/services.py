@@ -56,7 +56,7 @@ def cache() -> Iterator[Finding]:
     current.cache.delete_many([key])
     if current.cache.is_shared and not kept:
         yield error(
-            f"the cache {name} does not keep what it is given",
+            f"the cache {name} does not keep its values",
             f"Set {_place(choice)} to a cache that works, or Q_CLUSTER['cache'] to"
             " another."
             if choice.is_default

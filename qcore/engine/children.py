@@ -149,7 +149,9 @@ class Children:
                 end_strays(child.pid)
             except OSError as error:  # no descriptor is left to look for them
                 logger.warning(
-                    "what worker %d has left is not looked for: %s", child.pid, error
+                    "processes that worker %d has left cannot be found: %s",
+                    child.pid,
+                    error,
                 )
         _signal_group(child.pid, signal.SIGKILL)
 

@@ -89,9 +89,11 @@ class Dealer:
         try:
             return hand.order_for(job)
         except Exception as error:
-            logger.exception("%s cannot be dealt; it has failed", job.task.id)
+            logger.exception(
+                "%s cannot be assigned to a worker; stored as a failure", job.task.id
+            )
             now = time.time()
-            text = f"{type(error).__name__}: it cannot be dealt to a worker: {error}"
+            text = f"{type(error).__name__}: the task cannot be assigned to a worker: {error}"
             value = text.encode(errors="replace")
             job.ended = Attempt(Outcome.FAILURE, value, "text", now, now)
             self._record(job)

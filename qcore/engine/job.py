@@ -92,8 +92,8 @@ class Job:
         elif self.killed == "closed":
             outcome = Outcome.CRASH
             text = (
-                "WorkerDied: the worker's connection to the cluster was closed or"
-                f" written on under the task, so the worker was ended: {how}"
+                "WorkerDied: the task closed its worker's connection to the cluster or"
+                f" wrote on this connection, so the worker was killed: {how}"
             )
         else:
             outcome = Outcome.CRASH

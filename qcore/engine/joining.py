@@ -68,7 +68,9 @@ class Joining:
                     doubts = 0
                 if passes or not suspected:
                     if not wait or self._tally.stopping.is_set():
-                        logger.warning("results are not joined now: %s", error)
+                        logger.warning(
+                            "results of async_iter cannot be joined now: %s", error
+                        )
                         return False
                     self._patience.bear(error)
             else:
@@ -84,7 +86,7 @@ class Joining:
         logger.error("the results of iter %s cannot be joined: %s", group, error)
         text = (
             f"StoreError: {task.iter_count:,} results cannot be stored as one list:"
-            f" {reason(error)}\n\nEach of them is a result of its own in the group {group}."
+            f" {reason(error)}\n\nEach result is stored on its own in the group {group}."
         )
         store = self._parts.make_store(cached)
         try:
@@ -93,5 +95,5 @@ class Joining:
         except StoreUnavailable:
             return False
         except Exception:  # the calls are stored, and nobody is held up by their list
-            logger.exception("nothing can be stored for iter %s; left", group)
+            logger.exception("the failure of iter %s cannot be stored", group)
         return True

@@ -261,7 +261,10 @@ class Loop:
     def _end_gone(self, hand: Hand) -> None:
         """Kill a worker that has gone and whose process goes on."""
         if hand.job is not None:
-            logger.warning("worker %d has closed its link; killed", hand.pid)
+            logger.warning(
+                "worker %d has closed its connection to the dispatcher; killed",
+                hand.pid,
+            )
             hand.job.killed = hand.job.killed or "closed"
         self._kill(hand.pid, signal.SIGKILL)
 
@@ -283,11 +286,13 @@ class Loop:
         try:
             reply = unpack_reply(frame)
         except msgspec.MsgspecError as error:
-            logger.error("worker %d cannot be understood: %s", hand.pid, error)
+            logger.error(
+                "worker %d has sent a message that cannot be read: %s", hand.pid, error
+            )
             return None
         if reply.order != expected or (hand.job is None and hand.ready):
             logger.error(
-                "worker %d answers order %d and has %d: it is not believed",
+                "worker %d answers order %d and has order %d; the answer is ignored",
                 hand.pid, reply.order, expected,
             )  # fmt: skip
             return None

@@ -85,7 +85,7 @@ class Pusher:
         try:
             self._suspects.stop()
         except Exception as error:  # noqa: BLE001 - the cluster stops all the same
-            self._guard.note("a suspect is left as it is", error)
+            self._guard.note("a suspect cannot be given back", error)
         if broker is not None:
             broker.close()
 
@@ -151,7 +151,7 @@ class Pusher:
         if not lease_end > 0:
             lease_end = time.monotonic() + self._conf.retry
         logger.warning(
-            "a broker counts %r attempts, with a lease until %r; taken for %d",
+            "the broker reports attempt %r and a lease until %r; attempt %d is used",
             delivery.attempt, delivery.lease_end, attempt,
         )  # fmt: skip
         return msgspec.structs.replace(delivery, attempt=attempt, lease_end=lease_end)

@@ -43,6 +43,6 @@ def write() -> None:
     """Write the stacks of this process now."""
     where = _where()
     if where is None:
-        logger.warning("stacks are not written: standard error is no file")
+        logger.warning("stacks cannot be written: standard error is not a file")
         return
     faulthandler.dump_traceback(file=where, all_threads=True)

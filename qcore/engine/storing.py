@@ -112,7 +112,7 @@ class Storing:
             return self._wait(part, database, cached, error)
         if len(part) > 1:
             logger.warning(
-                "%d results are not stored together, in halves now: %s",
+                "the store refuses %d results together; each half is tried alone: %s",
                 len(part),
                 error,
             )
@@ -128,7 +128,10 @@ class Storing:
                 job.doubted = True
                 return [part]
         if not stand_in(job, error):
-            logger.error("nothing of %s can be stored; left", job.task.id)
+            logger.error(
+                "no result of %s can be stored; its delivery is left to its lease",
+                job.task.id,
+            )
             self._leave(job)
             return []
         job.cuts = 0  # for the note is another value

@@ -121,7 +121,7 @@ class Suspects:
         try:
             return job.task.id in self._parts.running()
         except Exception as error:  # noqa: BLE001 - who cannot tell does not punish
-            logger.warning("it is not known what other clusters run: %s", error)
+            logger.warning("the tasks that other clusters run are not known: %s", error)
             return True
 
     # -- running alone ---------------------------------------------------------------------
@@ -160,13 +160,13 @@ class Suspects:
 
     def _begin(self, job: Job, now: float) -> None:
         logger.warning(
-            "%s id=%s runs alone: %d deliveries of it have ended without a word",
+            "%s id=%s runs alone: %d earlier deliveries have ended without a result",
             job.task.func, job.task.id, job.attempt - 1,
         )  # fmt: skip
         self._mark(
             job,
             Outcome.CRASH,
-            f"{MARK}earlier deliveries of this task ended without a word of their cluster."
+            f"{MARK}earlier deliveries of this task ended without a result."
             f" Attempt {job.attempt} runs alone, and has not ended yet.",
         )
         self._waiting.popleft()
@@ -184,24 +184,24 @@ class Suspects:
             broker.release([job.receipt for job in jobs], delay=_LATER)
 
     def take(self) -> list[Job]:
-        """Return what waits, at a stop."""
+        """Return the suspects that wait, at a stop."""
         taken = list(self._waiting)
         self._waiting.clear()
         return taken
 
     def stop(self) -> None:
-        """Blame the one that runs alone for nothing: the cluster stops under it.
+        """Take the mark of the task that runs alone away: the cluster stops under it.
 
         Raises:
             Exception: the store does not take that.
         """
-        self._acquit("its cluster was stopped while it ran alone")
+        self._acquit("the cluster stopped while the task ran alone")
 
     def _acquit(self, why: str) -> None:
         """Take the mark of the one that runs alone away, unless it has ended."""
         job = self._alone
         if job is not None and job.result is None:
-            self._mark(job, Outcome.FAILURE, f"TaskStopped: {why}; it runs again.")
+            self._mark(job, Outcome.FAILURE, f"TaskStopped: {why}. The task runs again.")
 
     def _mark(self, job: Job, outcome: str, text: str) -> None:
         """Store what is known of a task that has not ended; it is not its end.
@@ -234,7 +234,7 @@ class Suspects:
         """End a task that has killed its cluster while it ran alone."""
         text = (
             f"{MARK}the cluster died each time it ran this task, the last time while the"
-            f" task ran alone. It is given up after {job.attempt - 1} attempts."
+            f" task ran alone. The task is given up after {job.attempt - 1} attempts."
         )
         logger.error("%s id=%s: %s", job.task.func, job.task.id, text)
         try:

@@ -104,5 +104,8 @@ class Undertaker:
         elif job.follow_up_crashes < 2 * MAX_HOOK_CRASHES:
             self._again(job)
         else:
-            logger.error("the next link of %s is not made; left", job.task.id)
+            logger.error(
+                "the next link of %s is missing; the delivery is left to its lease",
+                job.task.id,
+            )
             self._tally.settle(job)

@@ -188,8 +188,8 @@ class Schedule(models.Model):
             if written is not None and self._is_gone(using):
                 if "next_run" not in written:
                     raise Schedule.DoesNotExist(
-                        f"the schedule {self} is there no more: it has run, or was deleted."
-                        " Give it another next_run to store it again."
+                        f"the schedule {self} no longer exists: it has run once, or was"
+                        " deleted. Set another next_run to store the schedule again."
                     )
                 written = None
         super().save(

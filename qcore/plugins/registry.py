@@ -313,8 +313,8 @@ def _refuse_key(key: str, where: str, verb: str) -> None:
     own = {setting.name for setting in fields()}
     if inner and outer != "error_reporter" and verb == "declares":
         raise PluginBroken(
-            f"{where} {verb} {key!r}: a dot looks into 'error_reporter' and nowhere else."
-            " Describe what is in a dict with Setting(..., keys=(...))"
+            f"{where} {verb} {key!r}: a dot is allowed only after 'error_reporter'."
+            " Describe the keys of a dict with Setting(..., keys=(...))"
         )
     if (not inner and outer in own) or (inner and outer in own - {"error_reporter"}):
         raise PluginBroken(

@@ -119,8 +119,8 @@ class Aside:
             "at": timezone.now(),
             "size": min(size, _LARGEST),
             "detail": (
-                f"{count} older packages are not here any more: the newest"
-                f" {MOST:,} are kept, and {MOST_BYTES // 2**20} MiB of them."
+                f"{count} older packages were dropped: quarantine keeps the newest"
+                f" {MOST:,} packages, up to {MOST_BYTES // 2**20} MiB."
             ),
         }
         if before is None:

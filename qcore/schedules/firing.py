@@ -333,7 +333,7 @@ class Firing:
         except Exception as failure:  # noqa: BLE001 - as above
             self._ask(failure)
             self._resting[row.pk] = time.monotonic() + RETRY.total_seconds()
-            logger.error("schedule %s refuses to be changed: %s", row, told(failure))
+            logger.error("schedule %s cannot be changed: %s", row, told(failure))
         logger.error("schedule %s cannot be fired%s: %s", row,
                      ", and is paused" if paused else "", text)  # fmt: skip
 

@@ -81,7 +81,7 @@ class Outbox:
         rest = self._rests.get(queue)
         # with fewer, it may be them: a schedule more shows whether it is the queue
         if rest is not None and rest.refuses and rest.slots >= FEW:
-            raise BrokerError(f"queue {queue!r} takes nothing: {told(rest.error)}")
+            raise BrokerError(f"queue {queue!r} takes no tasks: {told(rest.error)}")
         current.broker(queue).check_size([package])
 
     def send(self) -> bool:
@@ -254,7 +254,9 @@ class Outbox:
                 rows.filter(pk__in=keys).update(error=text)
         except Error as error:
             # it is in the log already, and the slots come first
-            logger.warning("that is not noted on the schedules: %s", told(error))
+            logger.warning(
+                "the error cannot be written to the schedules: %s", told(error)
+            )
 
 
 @dataclass(slots=True)

@@ -128,8 +128,8 @@ def infer_type(given: object, cron: object, minutes: object) -> object:
         return given
     if cron and minutes is not None:
         raise ConfigError(
-            "cron and minutes are given, and no schedule_type: leave one of them out, or"
-            " say schedule_type='C' or 'I'"
+            "cron and minutes are given without a schedule_type: remove one of the two,"
+            " or set schedule_type to 'C' or 'I'"
         )
     if cron:
         return CRON

@@ -153,13 +153,14 @@ def announce(
         func, args, kwargs = call.pop("func"), call.pop("args"), call.pop("kwargs")
     except KeyError as error:
         raise EnqueueError(
-            f"a receiver of pre_enqueue has removed {error} from the call; it may change"
-            " it, and the others, and add options."
+            f"a receiver of pre_enqueue has removed {error} from the call. Receivers may"
+            " change 'func', 'args' and 'kwargs' and add options, but remove none of"
+            " the three."
         ) from None
     if not isinstance(args, (list, tuple)) or not are_keywords(kwargs):
         raise EnqueueError(
-            "a receiver of pre_enqueue has made args or kwargs something else; expected"
-            " a list or tuple, and a dictionary whose keys are names."
+            "a receiver of pre_enqueue has changed the type of args or kwargs; expected"
+            " args as a list or tuple, and kwargs as a dictionary whose keys are names."
         )
     return func, args, kwargs, call
 

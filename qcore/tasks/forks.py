@@ -39,8 +39,8 @@ def _end(task: Task) -> NoReturn:
         code = error.code or 0
     try:
         logger.warning(
-            "%s id=%s forked process %d, which came back from the task: ended with exit"
-            " code %d. End such a process with os._exit().",
+            "%s id=%s forked process %d, which returned from the task and was ended"
+            " with exit code %d. End a forked process with os._exit().",
             task.func, task.id, os.getpid(), code,
             exc_info=None if isinstance(error, SystemExit) else error,
         )  # fmt: skip

@@ -87,11 +87,11 @@ def _elsewhere(path: str, function: Callable[..., Any]) -> Callable[..., Any]:
     if other is not None:
         advice = f"Send it by the path of that name: {other!r}."
     elif hasattr(function, "__wrapped__"):
-        advice = "Give what wraps it a name in its module, and send that path."
+        advice = "Give the wrapper a name of its own in its module, and send that path."
     else:
-        advice = f"Import it again, or send the path {path!r} to run what is there now."
+        advice = f"Import it again, or send the path {path!r} to run the newer one."
     raise EnqueueError(
-        f"cannot send {path}: only this path travels, and it leads to another"
+        f"cannot send {path}: the worker gets only this path, and it leads to another"
         f" {type(found).__name__} than the one given"
         f"{_why(function)}. {advice}"
     )
@@ -99,8 +99,8 @@ def _elsewhere(path: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _why(function: Callable[..., Any]) -> str:
     if hasattr(function, "__wrapped__"):
-        return ", which has its name from what it wraps (functools.wraps)"
-    return "; the name belongs to something newer"
+        return ", whose name is that of the function inside it (functools.wraps)"
+    return "; a newer definition has this name"
 
 
 # -- from a path to its function ------------------------------------------------------

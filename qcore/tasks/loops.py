@@ -29,7 +29,7 @@ def refuse_in_loop(call: str, twin: str) -> None:
     """
     if _get_running_loop() is not None and not os.environ.get(ALLOW):
         raise CallError(
-            f"{call}() was called where an event loop runs, which it would keep waiting."
+            f"{call}() was called in an event loop and would block it."
             f" Write: await {twin}(...). (In a notebook, set {ALLOW}=true.)"
         )
 

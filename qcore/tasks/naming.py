@@ -37,13 +37,13 @@ def describe(function: Callable[..., Any]) -> str:
     for mark, what in (("<lambda>", "a lambda"), ("<locals>", "a nested function")):
         if mark in name:
             raise EnqueueError(
-                f"cannot send {what} ({module}.{name}): only the dotted path travels to"
-                " the worker, and this has none. Move it to the top of a module."
+                f"cannot send {what} ({module}.{name}): the worker gets only a dotted"
+                f" path, and {what} has none. Move the function to the top of a module."
             )
     if owner is not None and not of_class and not inspect.ismodule(owner):
         raise EnqueueError(
             f"cannot send the bound method {module}.{name}: its"
-            f" {type(owner).__name__} object would stay behind. Pass a function and"
+            f" {type(owner).__name__} object cannot be sent. Pass a function and"
             " the object's key."
         )
     refuse_main(module, name)

@@ -150,7 +150,7 @@ def _at_least(value: Any, least: float, expected: str) -> float:
 def _attempts(value: Any) -> int:
     is_int = isinstance(value, int) and not isinstance(value, bool)
     if not is_int or not 0 <= value <= MOST_ATTEMPTS:
-        raise _Wrong("a whole number >= 0, of which 0 sets no limit")
+        raise _Wrong("a whole number >= 0 (0 sets no limit)")
     return int(value)
 
 

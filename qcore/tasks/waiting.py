@@ -43,7 +43,7 @@ def chosen_store(cached: Cached, call: str = "fetch") -> ResultStore:
     if cached is not None and not isinstance(cached, (bool, int, float)):
         raise CallError(
             f"cached is {shown(cached)}, expected True for the cache, False for the"
-            " database, or None for what the setting says."
+            " database, or None for the setting 'cached'."
         )
     store = current.store(current.conf.cached if cached is None else cached)
     if store.blocks:

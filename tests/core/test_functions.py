@@ -69,7 +69,7 @@ in_main.__module__ = "__main__"
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        (lambda: 1, r"cannot send a lambda \(.*\): only the dotted path travels"),
+        (lambda: 1, r"cannot send a lambda \(.*\): the worker gets only a dotted path"),
         (nested(), r"cannot send a nested function \(.*nested.<locals>.inner\)"),
         (Shop().method, r"cannot send the bound method .*Shop.method: its Shop object"),
         ("".join, r"cannot send the bound method|has no name"),

@@ -186,7 +186,7 @@ def test_an_option_is_refused_by_name_or_comes_out_as_it_went_in(qcore_queue, op
         ("timeuot", "did you mean 'timeout'"),
         ("countdown", r"did you mean 'delay' \(seconds or a timedelta\)"),
         ("eta", "'delay': delay=eta - timezone.now"),
-        ("priority", "'cluster': what is urgent gets a queue"),
+        ("priority", "'cluster': urgent tasks get a queue"),
         ("retries", "'max_attempts'"),
         ("queue", "'cluster'"),
         ("expires", "no such option"),

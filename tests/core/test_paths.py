@@ -49,12 +49,15 @@ def test_the_path_leads_to_what_was_given(function, path):
         (
             paths.doubled,
             (
-                r"chores.paths.price: only this path travels, and it leads to another function"
+                r"chores.paths.price: the worker gets only this path, and it leads to another function"
                 r".*functools.wraps.*by the path of that name: 'chores.paths.doubled'"
             ),
         ),
-        (paths.times(2)(paths.price), "Give what wraps it a name in its module"),
-        (paths.old, r"the name belongs to something newer.*'chores.paths.old'"),
+        (
+            paths.times(2)(paths.price),
+            "Give the wrapper a name of its own in its module",
+        ),
+        (paths.old, r"a newer definition has this name.*'chores.paths.old'"),
         (paths.other_object, "'chores.paths.other_object'"),
         (paths.named_partial, "'chores.paths.named_partial'"),
         (paths.partial, "a partial has no name.* Pass the function, and its arguments"),

@@ -257,7 +257,7 @@ def test_two_distributions_that_declare_one_key(fakes: FakePlugins) -> None:
         ),
         (
             declare(Setting("acme.port", int, "A port.", default=1)),
-            "a dot looks into 'error_reporter' and nowhere else",
+            "a dot is allowed only after 'error_reporter'",
         ),
         (
             {"qcore_brokers": brokers(Provider("a", MEMORY, ("workers",)))},

@@ -287,7 +287,7 @@ def test_who_may_change_a_schedule_need_not_see_its_arguments(rows):
     # its arguments do not fit the function: told, and not what they are
     answer = client.post(address, form)
     assert answer.status_code == 200
-    assert "they do not fit, and you may not see them" in answer.text
+    assert "the value is wrong, and you may not see it" in answer.text
     assert CANARY not in answer.text
     Schedule.objects.update(args="[4]", kwargs="")
     assert client.post(address, form).status_code == 302

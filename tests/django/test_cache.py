@@ -245,7 +245,7 @@ def test_what_strangers_write_into_the_cache_is_neither_opened_nor_believed(
     assert store.crashes([result.task.id]) == {result.task.id: 0}
     assert store.fetch_group("g", failures=True) == []
     assert store.collate(group, 1) is False
-    assert "none of our keys has signed" in caplog.text
+    assert "no key of this project has signed" in caplog.text
     other = make(2, id=result.task.id, attempt=2)
     store.save([other])
     assert store.fetch(result.task.id).result == 2, "the forgery was no success of ours"

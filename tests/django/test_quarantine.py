@@ -61,7 +61,7 @@ def test_the_newest_packages_are_kept_and_the_others_counted():
     assert kept() == [b"7", b"8", b"9", b"10", b"11"]
     assert Quarantine.dropped() == 7
     told = Quarantine.objects.get(reason=DROPPED)
-    assert told.detail.startswith("7 older packages are not here any more")
+    assert told.detail.startswith("7 older packages were dropped")
     assert told.size == 7
     (finding,) = clusters._quarantine()
     assert "5 packages are in quarantine" in finding.fact

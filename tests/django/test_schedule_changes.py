@@ -203,7 +203,7 @@ def test_a_once_that_has_run_is_not_brought_back_by_an_old_instance():
     old = read(make(next_run=NOW))
     assert len(tick()) == 1
     old.name = "renamed"
-    with pytest.raises(Schedule.DoesNotExist, match="renamed is there no more"):
+    with pytest.raises(Schedule.DoesNotExist, match="renamed no longer exists"):
         old.save()
     assert not Schedule.objects.exists()
     old.next_run = NOW + HOUR
@@ -252,7 +252,7 @@ def test_the_type_is_inferred(fields, kind):
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        ({"cron": "@daily", "minutes": 5}, "cron and minutes are given, and no sched"),
+        ({"cron": "@daily", "minutes": 5}, "cron and minutes are given without a sched"),
         ({"cron": "@daily", "schedule_type": "O"}, "runs once takes no cron: choose"),
         ({"schedule_type": "daily"}, r"'D' \(Daily\), .*did you mean 'D' \(Daily\)\?"),
         ({"schedule_type": "weakly"}, r"did you mean 'W' \(Weekly\)\?"),

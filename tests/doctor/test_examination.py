@@ -260,7 +260,7 @@ def test_a_cache_that_keeps_nothing_is_an_error(db, settings, monkeypatch):
     monkeypatch.setattr(type(current.cache), "is_shared", True)
     monkeypatch.setattr(type(current.cache), "get", lambda self, key: None)
     (fault,) = [one for one in services.cache() if one.level == "error"]
-    assert "does not keep what it is given" in fault.fact
+    assert "does not keep its values" in fault.fact
 
 
 def test_a_way_that_leads_nowhere_is_a_warning(db, monkeypatch):

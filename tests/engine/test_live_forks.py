@@ -37,10 +37,10 @@ def test_a_child_that_comes_back_from_its_task_ends_there(
     assert run(function, key, how).result == ended
     (entry,) = ledger.entries(key)
     child = int(entry.event.split()[1])
-    cluster.wait_for(lambda: f"forked process {child}, which came back" in cluster.log)
+    cluster.wait_for(lambda: f"forked process {child}, which returned" in cluster.log)
     assert run("who").result in cluster.workers
     assert (cluster.dispatcher, cluster.workers) == before
-    assert "is not believed" not in cluster.log
+    assert "the answer is ignored" not in cluster.log
 
 
 @pytest.mark.fault("B25")

@@ -298,7 +298,7 @@ def test_a_coroutine_that_would_keep_its_loop_waiting_is_told_what_to_call(
         each, "chores.kind.send_as_if_it_were_sync", each.queue, max_attempts=1
     )
     record = fetch(task_id, wait=30_000)
-    assert record.result.startswith("CallError: async_task() was called where an event")
+    assert record.result.startswith("CallError: async_task() was called in an event")
     assert "await aenqueue(...)" in record.result
 
 

@@ -107,7 +107,7 @@ def test_a_sentinel_without_descriptors_kills_what_is_over_its_time(here):
     sentinel = cluster.sentinel
     once = {"timeout": 0.2, "ack_failure": True}
     id = async_task("chores.rude.swallow", 600.0, cluster=here.queue, **once)
-    cluster.wait_for(lambda: "has left is not looked for" in cluster.log)
+    cluster.wait_for(lambda: "has left cannot be found" in cluster.log)
     cluster.wait_for(
         lambda: (row := fetch(id)) is not None and row.outcome == "timeout"
     )

@@ -133,9 +133,8 @@ class DisqueBroker(Broker):
         if copies in (None, asked) or time.monotonic() < self._fewer_until:
             return
         logger.warning(
-            "tasks have %d copies in Disque, for fewer nodes can be reached than its"
-            " cluster knows. Start the others, or run CLUSTER FORGET for those that will"
-            " not come back.",
+            "tasks have %d copies in Disque: some nodes of the cluster cannot be reached."
+            " Start these nodes, or run CLUSTER FORGET for nodes that will not come back.",
             copies,
         )
         self._fewer = FEWER[FEWER.index(copies) :]
@@ -216,7 +215,7 @@ class DisqueBroker(Broker):
             try:
                 (reply,) = connection.talk([self._get(limit, "NOHANG")])
             except BrokerUnavailable as error:
-                logger.debug("%s The node is passed over.", error)
+                logger.debug("%s The node is skipped.", error)
                 continue
             if reply and not code(reply):
                 return self._hold(connection, [Job.claimed(one) for one in reply])
@@ -275,7 +274,9 @@ class DisqueBroker(Broker):
         (reply,) = connection.talk([("NACK", *(job.id for job in jobs))])
         error = translate(reply, str(connection.address)) if code(reply) else None
         if error is not None and is_out_of_memory(reply):
-            logger.warning("%s %d tasks come back later.", error, len(jobs))
+            logger.warning(
+                "%s %d tasks come back when their lease ends.", error, len(jobs)
+            )
         else:
             connection.require(reply)
 

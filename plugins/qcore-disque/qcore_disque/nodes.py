@@ -112,7 +112,7 @@ class Nodes:
                 connection.connect()
                 yield connection
             except BrokerError as error:
-                logger.debug("%s It is left out for %s s.", error, ABSENT_SECONDS)
+                logger.debug("%s The node is skipped for %s s.", error, ABSENT_SECONDS)
                 self._absent[address] = time.monotonic() + ABSENT_SECONDS
 
     def ask(self, *commands: Sequence[Any]) -> list[Any]:

@@ -143,5 +143,5 @@ def test_a_release_into_full_memory_is_left_to_the_lease(
     held = [one.receipt for one in receive(broker, 2)]
     admin.execute_command("CONFIG", "SET", "maxmemory", 1)
     broker.release(held)
-    assert "come back later" in caplog.text
+    assert "come back when their lease ends" in caplog.text
     assert sorted(one.package for one in receive(broker, 2)) == [b"a", b"b"]

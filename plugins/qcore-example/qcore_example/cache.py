@@ -88,5 +88,5 @@ def _ends(ttl: float | None) -> float | None:
     if ttl is None or ttl == math.inf:
         return None
     if math.isnan(ttl):
-        raise StoreRefused("a time to live of nan seconds is none")
+        raise StoreRefused("the time to live is nan, expected seconds or None")
     return time.time() + max(ttl, 1)

@@ -235,7 +235,7 @@ class SQSBroker(Broker):
         """Say once that attempts are not counted; one process says it once for each queue."""
         self._knows_counts = True
         logger.warning(
-            "%s does not tell %s: every delivery counts as the first, and so neither"
+            "%s does not report %s, so every delivery counts as the first: neither"
             " 'max_attempts' nor 'max_crashes' of Q_CLUSTER ends a task that fails. Use"
             " another service, or a redrive policy of the queue.",
             self._brief.place,
