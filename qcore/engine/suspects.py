@@ -143,7 +143,7 @@ class Suspects:
                 if self._waiting:  # it may run for hours
                     self._put_off(broker)
                 return True
-            self._acquit("its lease was lost while it ran alone")
+            self._acquit("its lease was lost while the task ran alone")
             self._alone = None
         while self._waiting:
             job = self._waiting[0]

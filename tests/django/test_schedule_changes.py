@@ -252,7 +252,7 @@ def test_the_type_is_inferred(fields, kind):
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        ({"cron": "@daily", "minutes": 5}, "cron and minutes are given without a sched"),
+        ({"cron": "@daily", "minutes": 5}, "cron and minutes are given without a"),
         ({"cron": "@daily", "schedule_type": "O"}, "runs once takes no cron: choose"),
         ({"schedule_type": "daily"}, r"'D' \(Daily\), .*did you mean 'D' \(Daily\)\?"),
         ({"schedule_type": "weakly"}, r"did you mean 'W' \(Weekly\)\?"),
