@@ -10,7 +10,7 @@
     │   └── PluginConflict        two plugins give the same thing, or claim the same setting
     ├── BrokerError
     │   ├── BrokerUnavailable     the service cannot be reached, now; trying again may help
-    │   │   └── NoReply           a call was sent, and whether it was done is not known
+    │   │   └── NoReply           a call was sent, and no reply came: it may have been done
     │   ├── PayloadTooLarge       a package is over the limit of the service
     │   └── Unsupported           the broker does not have this capability
     ├── EnqueueError              a task cannot be sent as it is; raised at the call
@@ -27,7 +27,7 @@
     │   └── WorkerDied            recorded for a task whose worker process died
     └── StoreError                results cannot be saved or read
         ├── StoreUnavailable      the store cannot be reached, now; trying again may help
-        └── StoreRefused          the store can never take what it was given
+        └── StoreRefused          the store can never take this value
 
 Messages say what happened, what was expected, and what to type.
 """
@@ -65,10 +65,10 @@ class PluginConflict(PluginError):
 class BrokerError(QcoreError):
     """A queue service refused or failed.
 
-    The error of a call that sends says how far the call came. Of its packages, in their
-    order, the first ``stored`` are stored, the next ``unsure`` may be, and the rest is
-    not. ``task_ids`` are the ids of the tasks in the same order, where tasks were sent
-    and not bare packages.
+    The error of a call that sends packages says how far the call came. In the order of
+    the call, the first ``stored`` packages are stored, the next ``unsure`` packages may be
+    stored, and the rest is not stored. ``task_ids`` has the ids of the tasks in the same
+    order; it is empty for a call of a broker's own methods.
     """
 
     stored: int = 0
@@ -76,7 +76,7 @@ class BrokerError(QcoreError):
     task_ids: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """Return what happened, and how far the call came where it came anywhere."""
+        """Return what happened and, if anything may be stored, how far the call came."""
         text = super().__str__()
         if not (self.stored or self.unsure):
             return text
@@ -93,9 +93,9 @@ class BrokerUnavailable(BrokerError):
 
 
 class NoReply(BrokerUnavailable):
-    """A call was sent and its reply did not come: whether it was done is not known.
+    """A call was sent and no reply came: it is not known whether the service did it.
 
-    To send the same packages again may store them twice.
+    The same call again may store its packages twice.
     """
 
 
@@ -112,7 +112,7 @@ class EnqueueError(QcoreError):
 
 
 class CallError(QcoreError):
-    """A call is wrong: an argument is, or it would keep an event loop waiting."""
+    """A call has a wrong argument, or would block an event loop."""
 
 
 class SerializeError(QcoreError):
@@ -176,7 +176,7 @@ class WorkerDied(TaskError):
 class StoreError(QcoreError):
     """Results cannot be saved or read.
 
-    Raised as such where the store cannot tell whether the trouble will pass.
+    The plain class means: the store does not know whether a later try can succeed.
     """
 
 
@@ -185,7 +185,7 @@ class StoreUnavailable(StoreError):
 
 
 class StoreRefused(StoreError):
-    """The store can never take what it was given; trying the same again is useless."""
+    """The store can never take this value; the same call always fails."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -61,8 +61,8 @@ def qcore_result_stores() -> list[Provider]:  # type: ignore[empty-body]
 def qcore_settings() -> list[Setting]:  # type: ignore[empty-body]
     """Return the keys of ``Q_CLUSTER`` that this plugin reads, each a ``qcore.Setting``.
 
-    They are checked with the settings of the core, shown by ``qcore info --config``,
-    and reach the plugin in ``conf.options``: the value of the project, or the default.
+    qcore checks them with its own settings, shows them in ``qcore info --config``, and
+    passes them to the plugin in ``conf.options``: the value of the project, or the default.
     """
 
 
@@ -80,8 +80,8 @@ def qcore_run_task(task: Task, call: Callable[[], Any]) -> Any:
 def qcore_run_hook(task: Task, call: Callable[[], Any]) -> Any:
     """Call the hook of a finished task; runs where the task ran, after its result is stored.
 
-    It is wrapped like ``qcore_run_task``. What the hook raises is raised at the
-    ``yield``, and is logged after that.
+    Wrap it like ``qcore_run_task``. An exception of the hook is raised at the ``yield``
+    and logged after that.
     """
 
 

@@ -11,13 +11,14 @@ Rules for authors, each of them tested by ``qcore.testing.BrokerContract``:
   again with a higher ``attempt``, unless it has been acknowledged.
 - What the service or its driver raises leaves as ``BrokerUnavailable`` when
   trying again may help and as ``BrokerError`` when it will not, with secrets masked.
-- A receipt lives as long as its package. It may be acknowledged after its lease, by
-  another instance, by another process and, where the broker is ``durable``, after a
-  restart of the service: so it is a value that the service knows, and no number of a
-  process. What the package outlives, the receipt outlives.
-- ``durable`` is about the service's end by SIGKILL: what ``enqueue`` has returned an id
-  for is still there, claimed packages among them, with the number of their attempts; what
-  was acknowledged stays gone. A lease may end early by it, and never lasts for ever.
+- A receipt is valid as long as its package exists. A broker accepts an acknowledgement
+  after the lease, from another instance, from another process and, if the broker is
+  ``durable``, after a restart of the service. So a receipt is a value that the service
+  knows, and not a number of one process.
+- ``durable`` means that a SIGKILL of the service loses nothing. A package for which
+  ``enqueue`` has returned an id is still there, claimed or not, with its number of
+  attempts. An acknowledged package stays gone. A lease may end early, and never lasts for
+  ever.
 - A capability flag that is off means that the method raises ``Unsupported``.
 """
 
@@ -96,8 +97,8 @@ class Broker:
         Raises:
             PayloadTooLarge: before anything is sent.
             Unsupported: ``delay`` without the capability.
-            NoReply: whether it is stored is not known; ``unsure`` is 1.
-            BrokerUnavailable: it is not stored.
+            NoReply: the package may be stored; ``unsure`` is 1.
+            BrokerUnavailable: the package is not stored.
         """
         return self.enqueue_many([package], delay=delay)[0]
 
@@ -108,9 +109,9 @@ class Broker:
         ``max_payload`` refuses all. Returns one id for each.
 
         Raises:
-            BrokerError: as ``enqueue``. Its ``stored`` says how many of the packages are
-                stored, from the first on, and ``unsure`` of how many more it is not
-                known; see ``qcore.brokers.tools.send_parts``.
+            BrokerError: as ``enqueue``. The first ``error.stored`` packages are stored,
+                and the next ``error.unsure`` packages may be stored; see
+                ``qcore.brokers.tools.send_parts``.
         """
         raise NotImplementedError(f"{type(self).__name__} must implement enqueue_many")
 
@@ -133,8 +134,8 @@ class Broker:
     def acknowledge(self, receipt: Hashable) -> None:
         """Remove one delivery for good; doing it twice is harmless.
 
-        A receipt counts even after its lease: the first attempt to finish wins. It
-        counts after a restart of a ``durable`` service, too.
+        A receipt is valid even after its lease: the first attempt to finish wins. It is
+        also valid after a restart of a ``durable`` service.
         """
         self.acknowledge_many([receipt])
 

@@ -1,6 +1,6 @@
-"""Tools that brokers share: batches, time limits, and entries that are not ours.
+"""Tools that brokers share: batches, time limits, and malformed entries.
 
-For authors of brokers. Nothing here knows a service.
+For authors of brokers. These tools know no service.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def pack(
 def by_attempt(
     receipts: Sequence[tuple[Id, int]], size: int
 ) -> Iterator[tuple[int, Sequence[Id]]]:
-    """Yield an attempt and up to ``size`` ids of it; nearly always all are of the first.
+    """Yield each attempt with up to ``size`` ids; nearly always all are first attempts.
 
     Args:
         receipts: of deliveries, each as (id, attempt).
@@ -79,7 +79,7 @@ def by_attempt(
 def send_parts(
     parts: Iterable[Sequence[bytes]], send: Callable[[Sequence[bytes]], list[str]]
 ) -> list[str]:
-    """Send packages part by part; an error says how far that came.
+    """Send packages part by part; an error says how many packages are stored.
 
     Args:
         parts: the packages, in parts that the service takes in one call.
@@ -101,20 +101,20 @@ def send_parts(
 
 
 def reply_seconds(base: float, sent_bytes: int) -> float:
-    """Return how long the reply to a call may take that sends so many bytes.
+    """Return the seconds that the reply to a call with ``sent_bytes`` may take.
 
     Args:
         base: seconds for a call that sends little.
-        sent_bytes: what the call sends.
+        sent_bytes: the bytes of all packages of the call.
     """
     return base + sent_bytes / SLOW_BYTES_PER_SECOND
 
 
 def as_package(found: object) -> bytes:
-    """Return what a service holds as a package, whatever it is.
+    """Return the content of an entry as the bytes of a package, whatever it is.
 
-    An entry that somebody else has written may hold no bytes at all. It is handed out
-    all the same: the verification refuses it, and a person finds it in the quarantine.
+    A malformed entry may hold something other than bytes. The broker hands it out all the
+    same: the signature check refuses it, and a person finds it in the quarantine.
     """
     if isinstance(found, bytes):
         return found
@@ -126,7 +126,7 @@ def as_package(found: object) -> bytes:
 
 
 def as_attempt(found: object) -> int:
-    """Return the attempt that a service tells of, or 1 where that is no number of one."""
+    """Return the attempt that a service reports, or 1 if the count is not valid."""
     if not isinstance(found, int | float | str | bytes):
         return 1
     if isinstance(found, str | bytes) and len(found) > 20:

@@ -18,8 +18,8 @@ class CacheBackend:
     Every method raises errors of qcore and no others:
 
     - ``StoreUnavailable``: the service cannot be reached; the same call may succeed later.
-    - ``StoreRefused``: it can never take this value, or this time to live.
-    - ``StoreError``: it failed, and which of the two it is cannot be told.
+    - ``StoreRefused``: the cache can never take this value, or this time to live.
+    - ``StoreError``: the call failed, and the reason may be temporary or not.
     - ``ConfigError``: a setting is wrong.
     """
 
@@ -63,7 +63,7 @@ class CacheBackend:
         raise NotImplementedError
 
     def close(self) -> None:
-        """Let connections go, as before a fork; the next call connects again."""
+        """Close the connections, as before a fork; the next call connects again."""
 
     def info(self) -> str:
         """Return the name of what is behind it, for people."""

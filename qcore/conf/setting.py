@@ -1,7 +1,7 @@
 """A setting: one documented key of ``Q_CLUSTER``, of the core or of a plugin.
 
-Validation, "did you mean", masking, ``qcore info --config`` and the manual are made
-from it.
+Validation, "did you mean", masking, ``qcore info --config`` and the manual use these
+descriptions.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Setting:
         Setting("acme", dict, "Acme: where its server is.", secret=True, keys=(
             Setting("host", str, "Its name or address.", default="localhost"),
             Setting("port", int, "Its port.", default=7700, minimum=1, maximum=65_535),
-            Setting("password", str | None, "None where it asks for none.", secret=True),
+            Setting("password", str | None, "None: no password.", secret=True),
         ))
 
     Raises:
@@ -39,46 +39,47 @@ class Setting:
     """The key as a project writes it; ``"error_reporter.acme"`` describes the options
     of a reporter."""
     type: Any
-    """What it accepts, in the words of Python: ``str | None``, ``dict``,
+    """The type of its values, as a Python annotation: ``str | None``, ``dict``,
     ``tuple[str, ...]`` (which a project writes as a list), ``Literal["fast", "safe"]``;
     ``Annotated`` with a ``msgspec.Meta`` for limits of other kinds."""
     help: str
-    """What it does, for the manual: sentences that end with a full stop."""
+    """The meaning, for the manual: sentences that end with a full stop."""
     _: KW_ONLY
     default: Any = None
-    """Its value where the project leaves it out."""
+    """The value if the project does not set the key."""
     minimum: float | None = None
-    """The least number; of a text, list or dict the least length."""
+    """The smallest number; for a text, list or dict the smallest length."""
     maximum: float | None = None
-    """The largest number; of a text, list or dict the largest length."""
+    """The largest number; for a text, list or dict the largest length."""
     secret: bool = False
-    """Whether its value is shown nowhere. In dicts, words like "password" say so, too."""
+    """Whether the value is masked wherever it is shown. In a dict, values under names like
+    "password" are masked anyway."""
     keys: tuple[Setting, ...] = ()
-    """The keys of a dict; a key that is not among them is an error."""
+    """The keys of a dict; any other key is an error."""
     other_keys: bool = False
-    """Whether a dict may have keys besides ``keys``: those of a driver, for example."""
+    """Whether a dict may have keys besides ``keys``: options of a driver, for example."""
     belongs_to: str = ""
-    """The key without which it has no effect; a check warns where that is not set."""
+    """The key without which this setting has no effect; a check warns if it is not set."""
     expects: str = ""
-    """What a right value is, in words that follow "expected"; made from ``type`` and the
-    limits unless given."""
+    """The words after "expected" in an error; by default made from ``type`` and limits."""
     check: Callable[[Any], bool] | None = None
-    """A further condition that no limit expresses."""
+    """A further condition: returns False for a wrong value."""
     group: str = "plugins"
-    """The heading it stands under in the manual."""
+    """The heading in the manual."""
     default_text: str = ""
-    """A phrase for the manual where the default is worked out."""
+    """The default in words, for the manual, if it is computed."""
     none_is_default: bool = False
-    """Whether None means the same as leaving the key out."""
+    """Whether None means the default."""
     unset: str = ""
-    """What holds where the project does not set it, if that is not the default."""
+    """The behaviour in words if the project does not set the key and the default does not
+    tell."""
     attribute: str = ""
     """The name of its field of ``Conf``; for the settings of the core only."""
     kind: Any = field(init=False, repr=False, compare=False)
     """``type`` with the limits, as msgspec reads them."""
 
     def __post_init__(self) -> None:
-        """Work out the rest, and refuse what could never be written right."""
+        """Compute the other fields, and refuse a declaration that no value can satisfy."""
         set_ = object.__setattr__
         set_(self, "keys", tuple(self.keys))
         try:

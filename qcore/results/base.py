@@ -71,36 +71,37 @@ class ResultStore:
         again; a later attempt at a failure replaces it and its count, an earlier
         one that comes late does not.
 
-        Whoever calls finds out which of many results it is that cannot be stored, and
-        stores a note in its place, so an error need not name it.
+        The error need not name the result that cannot be stored: the recorder finds this
+        result, and stores a failure in its place.
 
         Raises:
             StoreUnavailable: nothing was stored; the same call may succeed later.
-            StoreRefused: nothing was stored; one of the results can never be.
-            StoreError: nothing was stored, and which of the two it is cannot be told.
-                Then ``ping`` is asked whether the store takes others.
+            StoreRefused: nothing was stored; one of the results can never be stored.
+            StoreError: nothing was stored, and the reason may be temporary or not. The
+                recorder then calls ``ping``.
         """
         raise NotImplementedError
 
     def ping(self) -> None:
-        """Show that the store takes results now, by storing one that is then forgotten.
+        """Check that the store accepts results now: store a result and remove it.
 
-        Reading proves nothing: a disk may be full, or a server take no writes. The
-        default saves a small result of a name of its own and deletes it; where the
-        store can do better, as in a transaction that is rolled back, it should.
+        To read is not enough: a disk may be full, or a server may be read-only. The
+        default saves and deletes a small result with a name of its own. A store with
+        transactions should use one that it rolls back.
 
         Raises:
-            StoreError: it takes nothing now.
+            StoreError: the store accepts no results now.
         """
         result = probe()
         self.save([result])
         self.delete(result.task.id)
 
     def acknowledged(self, ids: Collection[str]) -> None:
-        """Take note that the deliveries of these tasks are gone.
+        """Note that the deliveries of these tasks are acknowledged.
 
-        Until then a success must be found by ``finished``, whatever is pruned: its
-        package may come again. The default does nothing, for a store that prunes nothing.
+        Before that, ``finished`` must find a success even if the store prunes, because
+        its package may come again. The default does nothing: it is for a store that
+        prunes nothing.
         """
 
     @property
@@ -109,10 +110,10 @@ class ResultStore:
         return False
 
     def tidy(self) -> None:
-        """Prune what may be pruned by now; called once nothing is recorded for a moment.
+        """Prune old results; called when the recorder has been idle for a moment.
 
         Raises:
-            StoreError: it could not be done now.
+            StoreError: the store could not prune now.
         """
 
     def finished(self, ids: Collection[str]) -> dict[str, tuple[str, bytes]]:
@@ -145,8 +146,8 @@ class ResultStore:
     def separate(self, group: str) -> None:
         """Make the calls of an ``async_iter`` results like others, of the same group.
 
-        It is called where they cannot be stored together; what could be said of all of
-        them is stored under the group's id by then. The default leaves them as they are.
+        Called if the joined list cannot be stored: a failure with the group's id is
+        stored before this call. The default changes nothing.
         """
 
     def joined(self, broker: Broker) -> AbstractContextManager[object]:

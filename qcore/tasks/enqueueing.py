@@ -45,16 +45,17 @@ def async_task(func: Function, *args: Any, **kwargs: Any) -> str:
               every call do so;
             - ``broker`` (Broker): send through this one;
             - ``q_options`` (dict): the options in one place, for functions that
-              have keywords of the same names. Only there stands ``task_id``, an id of
-              your own choice (32 hexadecimal digits, ``uuid.uuid4().hex``): a task that
-              is sent twice with it runs once, as long as its result is kept.
+              have keywords of the same names. Only ``q_options`` takes ``task_id``, an
+              id of your own choice (32 hexadecimal digits, ``uuid.uuid4().hex``): a
+              task that is sent twice with the same id runs once, as long as its result
+              is kept.
 
     Returns:
         The id: 32 hexadecimal digits.
 
     Raises:
         EnqueueError: the function or an argument cannot be sent, or an option is wrong.
-        NoReply: whether the task was sent is not known; ``error.task_ids`` has its id.
+        NoReply: the task may be stored or not; ``error.task_ids`` has its id.
         BrokerUnavailable: the queue cannot be reached; nothing was sent.
     """
     kwargs, options = split_options(kwargs, with_id=True)
@@ -67,7 +68,7 @@ def async_task(func: Function, *args: Any, **kwargs: Any) -> str:
     return task.id
 
 
-#: ``async_task`` by its modern name; it is not for ``await``, its twin is ``aenqueue``.
+#: The modern name of ``async_task``. It is not for ``await``: its variant is ``aenqueue``.
 enqueue = async_task
 
 
@@ -90,8 +91,8 @@ def async_task_many(
 
     Raises:
         EnqueueError: the function or an argument cannot be sent; nothing was sent.
-        BrokerError: the queue failed. Of ``error.task_ids`` the first ``error.stored``
-            were sent, of the next ``error.unsure`` it is not known, the rest was not.
+        BrokerError: the queue failed. Of ``error.task_ids``, the first ``error.stored``
+            tasks are stored, the next ``error.unsure`` may be stored, and the rest is not.
     """
     rest, options = split_options(options)
     if rest:

@@ -221,7 +221,7 @@ def test_what_cannot_be_stored_at_all_is_left(desk, caplog):
     assert desk.stored(job) is None
     assert desk.twin.claimed == 1
     assert desk.twin.tally.held == set()
-    assert "can be stored; left" in caplog.text
+    assert "can be stored; its delivery is left" in caplog.text
     assert desk.stored(good).success
 
 
