@@ -201,7 +201,9 @@ class Suspects:
         """Take the mark of the one that runs alone away, unless it has ended."""
         job = self._alone
         if job is not None and job.result is None:
-            self._mark(job, Outcome.FAILURE, f"TaskStopped: {why}. The task runs again.")
+            self._mark(
+                job, Outcome.FAILURE, f"TaskStopped: {why}. The task runs again."
+            )
 
     def _mark(self, job: Job, outcome: str, text: str) -> None:
         """Store what is known of a task that has not ended; it is not its end.
