@@ -61,10 +61,10 @@ IDS = {
     "qcore.W012": "There is no key to sign packages with.",
     "qcore.W013": "The checks of a plugin have failed.",
     "qcore.W014": "A setting of a broker has no effect beside the others.",
-    "qcore.W015": "Q_CLUSTER selects no broker, and several are installed: the default is"
-    " used.",
-    "qcore.W016": "The queue that Q_CLUSTER_NAME chooses is in no setting, and nearly one"
-    " that is.",
+    "qcore.W015": "Q_CLUSTER selects no broker, and several are installed: qcore uses the"
+    " default broker.",
+    "qcore.W016": "The queue of Q_CLUSTER_NAME is in no setting, and its name is like one that"
+    " is.",
     "qcore.I001": "The cache is private to each process, so status goes through the"
     " broker (shown by check --deploy).",
 }
@@ -181,8 +181,8 @@ def _doubts(conf: Conf) -> Iterator[checks.CheckMessage]:
         yield checks.Warning(
             f"The queue {conf.queue!r} of this process is neither that of name or"
             f" cluster_name nor in ALT_CLUSTERS{near}",
-            hint="It comes from --name or from the variable Q_CLUSTER_NAME. A queue"
-            " that is meant needs no more than an entry in ALT_CLUSTERS:"
+            hint="The name comes from --name or from the variable Q_CLUSTER_NAME. If the"
+            " queue is right, add it to ALT_CLUSTERS:"
             f" {{{conf.queue!r}: {{}}}}.",
             id="qcore.W016",
         )

@@ -317,7 +317,7 @@ class Recorder:
         try:
             self._parts.make_store(False).acknowledged([job.task.id for job in jobs])
         except Exception as error:  # noqa: BLE001 - they are stored, and that counts
-            logger.warning("the store does not take note: %s", error)
+            logger.warning("the store cannot note acknowledged tasks: %s", error)
 
     def _return(self, jobs: Sequence[Job]) -> None:
         """Give deliveries back; where the broker cannot, their lease does it."""
