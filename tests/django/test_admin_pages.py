@@ -105,7 +105,7 @@ def rows(make) -> dict[str, object]:
     if HAS_QUEUE:
         from qcore_orm.models import OrmQ
 
-        task = build("chores.kind.record", (url,), kwargs)
+        task = build("chores.kind.takes_anything", (url,), kwargs)
         OrmQ.objects.create(key="tests", payload=current.signer.sign(task), visible=0)
         found["ormq"] = OrmQ.objects.get().pk
     return found
