@@ -26,6 +26,7 @@ import pytest
 from ..caches.base import CacheBackend
 from ..errors import StoreError, StoreUnavailable
 from .forking import in_child
+from .outages import Outage
 from .speed import Patience, quickest
 
 MakeCache = Callable[[], CacheBackend]
@@ -66,6 +67,11 @@ class CacheBackendContract:
     @pytest.fixture
     def unreachable(self) -> CacheBackend | None:
         """Return a backend whose service is away; None where it cannot be."""
+        return None
+
+    @pytest.fixture
+    def outage(self) -> Outage | None:
+        """Return a callable whose context takes the service away; None skips its test."""
         return None
 
     def after_fork(self) -> None:
@@ -197,6 +203,23 @@ class CacheBackendContract:
             with pytest.raises(StoreUnavailable):
                 call()
 
+    def test_it_works_again_after_an_outage(
+        self, cache: CacheBackend, outage: Outage | None, key: str
+    ) -> None:
+        """Meanwhile there are errors of qcore; then the same backend works as before."""
+        if outage is None:
+            pytest.skip("what it is tested on is never away")
+        cache.set(key, b"before", None)
+        with outage():
+            for _ in range(2):
+                with pytest.raises(StoreError):
+                    cache.get(key)
+                with pytest.raises(StoreError):
+                    cache.set(key, b"meanwhile", 60)
+            cache.close()  # that is no error where nothing is open
+        cache.set(key, b"after", None)
+        assert cache.get(key) == b"after"
+
     # -- one winner --------------------------------------------------------------
     def test_only_the_first_is_added(self, cache: CacheBackend, key: str) -> None:
         """``add`` keeps a value where there is none, and says whether it did."""
@@ -251,6 +274,28 @@ class CacheBackendContract:
 
         assert in_child(work) == 0, "the child failed; see its traceback above"
         assert (cache.get(key) is not None) is cache.is_shared
+
+    def test_what_was_closed_works_on_both_sides_of_a_fork(
+        self, make_cache: MakeCache, key: str
+    ) -> None:
+        """After ``close`` a fork may use the backend as its parent does, each for itself."""
+        if not self.crosses_processes:
+            pytest.skip("what it is tested on belongs to one process")
+        cache = make_cache()
+        cache.set(f"{key}parent", b"1", 60)
+        cache.close()
+
+        def work() -> None:
+            self.after_fork()
+            for number in range(20):
+                cache.set(f"{key}child", b"%d" % number, 60)
+                assert cache.get(f"{key}child") == b"%d" % number
+            cache.close()
+
+        assert in_child(work) == 0, "the child failed; see its traceback above"
+        cache.set(f"{key}parent", b"2", 60)
+        assert cache.get(f"{key}parent") == b"2"
+        cache.close()
 
     def test_info_names_it(self, cache: CacheBackend) -> None:
         """``info`` is one line for people."""

@@ -16,6 +16,7 @@ import contextlib
 import datetime as dt
 import math
 from collections.abc import Callable
+from typing import ClassVar
 
 import msgspec
 import pytest
@@ -23,6 +24,8 @@ import pytest
 from ..envelope import Options, Outcome, Result, new_id
 from ..errors import StoreError
 from ..results.base import Record, ResultStore
+from .forking import in_child
+from .outages import Outage
 from .samples import MakeResult, elements, result_maker
 
 
@@ -47,6 +50,9 @@ AWKWARD: dict[str, Callable[[MakeResult], Result]] = {
 class ResultStoreContract:
     """Everything that qcore relies on a result store for."""
 
+    #: Whether other processes can reach the service of these tests; True asks for forks.
+    crosses_processes: ClassVar[bool] = False
+
     @pytest.fixture
     def store(self) -> ResultStore:
         """Return a store that holds nothing, and keeps whatever it is given."""
@@ -54,6 +60,14 @@ class ResultStoreContract:
             f"{type(self).__name__} must define the fixture store;"
             " see qcore.testing.results"
         )
+
+    @pytest.fixture
+    def outage(self) -> Outage | None:
+        """Return a callable whose context takes the service away; None skips its test."""
+        return None
+
+    def after_fork(self) -> None:
+        """Drop inherited connections; runs in a forked child before it uses the store."""
 
     @pytest.fixture
     def make(self) -> MakeResult:
@@ -316,6 +330,49 @@ class ResultStoreContract:
         store.ping()
         store.ping()
         assert store.fetch("qcore.probe") is None
+
+    # -- connections ---------------------------------------------------------------
+    def test_a_store_works_again_after_an_outage(
+        self, store: ResultStore, make: MakeResult, outage: Outage | None
+    ) -> None:
+        if outage is None:
+            pytest.skip("what it is tested on is never away")
+        before, meanwhile = make("before"), make("meanwhile")
+        store.save([before])
+        with outage():
+            for _ in range(2):
+                with pytest.raises(StoreError):
+                    store.save([meanwhile])
+                with pytest.raises(StoreError):
+                    store.fetch(before.task.id)
+                with pytest.raises(StoreError):
+                    store.ping()
+            store.close()  # that is no error where nothing is open
+        store.save([meanwhile])
+        assert self.get(store, meanwhile.task.id).result == "meanwhile"
+        assert self.get(store, before.task.id).result == "before"
+
+    def test_a_closed_store_works_on_both_sides_of_a_fork(
+        self, store: ResultStore, make: MakeResult
+    ) -> None:
+        if not self.crosses_processes:
+            pytest.skip("what it is tested on belongs to one process")
+        results = [make(number) for number in range(20)]
+        last = make("last")
+        store.save([make("first")])
+        store.close()
+
+        def work() -> None:
+            self.after_fork()
+            for one in results:
+                store.save([one])
+                self.get(store, one.task.id)
+            store.close()
+
+        assert in_child(work) == 0, "the child failed; see its traceback above"
+        store.save([last])
+        assert self.get(store, last.task.id).result == "last"
+        store.close()
 
     # -- counts ------------------------------------------------------------------
     def test_what_is_stored_is_counted_or_counting_refused(

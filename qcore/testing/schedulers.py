@@ -29,8 +29,9 @@ from typing import Any, ClassVar
 import pytest
 
 from ..envelope import Task
-from ..errors import EnqueueError, StoreError
+from ..errors import BrokerError, EnqueueError, StoreError
 from ..schedules.base import Scheduler
+from .outages import Outage
 from .speed import Patience, stretched
 
 MakeScheduler = Callable[[], Scheduler]
@@ -71,6 +72,11 @@ class SchedulerContract:
     def spoil(self) -> Callable[[Any], None]:
         """Return a callable that makes a stored schedule one that cannot be fired."""
         pytest.skip("the plugin's tests give no spoil")
+
+    @pytest.fixture
+    def outage(self) -> Outage | None:
+        """Return a callable whose context takes the service away; None skips its test."""
+        return None
 
     @pytest.fixture
     def scheduler(self, make_scheduler: MakeScheduler) -> Scheduler:
@@ -224,6 +230,25 @@ class SchedulerContract:
         scheduler = make_scheduler()
         scheduler.schedule(FUNC, (4,), schedule_type="O", next_run=at(-1))
         scheduler.tick()
+        assert len(sent()) == 1
+
+    def test_a_scheduler_works_again_after_an_outage(
+        self, scheduler: Scheduler, sent: Sent, outage: Outage | None
+    ) -> None:
+        """Meanwhile there are errors of qcore; then what is due is sent, once."""
+        if outage is None:
+            pytest.skip("what it is tested on is never away")
+        scheduler.schedule(FUNC, (4,), next_run=at(-1))
+        with outage():
+            for _ in range(2):
+                with pytest.raises((StoreError, BrokerError)):
+                    scheduler.tick()
+                with pytest.raises(StoreError):
+                    scheduler.schedule(FUNC, (5,), next_run=at(-1))
+            scheduler.close()  # that is no error where nothing is open
+        assert sent() == []
+        for _ in range(3):
+            scheduler.tick()
         assert len(sent()) == 1
 
     def test_schedules_are_counted_or_counting_refused(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import contextmanager
 from typing import ClassVar
 
 import pytest
@@ -24,13 +26,14 @@ class Sound(CacheBackend):
     shared = False
     _held: ClassVar[dict[str, tuple[bytes, float]]] = {}
     _lock: ClassVar = threading.RLock()
+    away: ClassVar[bool] = False
 
     def __init__(self, conf: Conf, *, is_away: bool = False) -> None:
         super().__init__(conf)
         self.is_away = is_away
 
     def name(self, key: str) -> str:
-        if self.is_away:
+        if self.is_away or self.away:
             raise StoreUnavailable("the service is away")
         return key
 
@@ -164,6 +167,39 @@ class HidesThatItIsAway(Sound):
             return {}
 
 
+class NeverConnectsAgain(Sound):
+    caught_by = "test_it_works_again_after_an_outage"
+    lost = False
+
+    def name(self, key: str) -> str:
+        self.lost = self.lost or self.away
+        if self.lost:
+            raise StoreUnavailable("connection lost")
+        return super().name(key)
+
+
+class RaisesOfItsDriverWhenAway(Sound):
+    caught_by = "test_it_works_again_after_an_outage"
+
+    def name(self, key: str) -> str:
+        if self.away:
+            raise ConnectionError("refused")
+        return super().name(key)
+
+
+class BelongsToItsParent(Sound):
+    caught_by = "test_what_was_closed_works_on_both_sides_of_a_fork"
+
+    def __init__(self, conf: Conf, *, is_away: bool = False) -> None:
+        super().__init__(conf, is_away=is_away)
+        self.pid = os.getpid()
+
+    def name(self, key: str) -> str:
+        if self.pid != os.getpid():
+            raise StoreUnavailable("this connection belongs to another process")
+        return super().name(key)
+
+
 class AddsAlways(Sound):
     caught_by = "test_only_the_first_is_added"
 
@@ -208,6 +244,18 @@ class Case(CacheBackendContract):
     @pytest.fixture
     def unreachable(self):
         return self.kind(Conf.from_dict({}), is_away=True)
+
+    @pytest.fixture
+    def outage(self):
+        @contextmanager
+        def outage():
+            Sound.away = True
+            try:
+                yield
+            finally:
+                Sound.away = False
+
+        return outage
 
     @pytest.fixture
     def make_cache(self):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import ClassVar
 
 import msgspec
@@ -12,7 +14,7 @@ from broken_kit.common import cases
 
 from qcore.conf import Conf
 from qcore.envelope import Result
-from qcore.errors import StoreRefused
+from qcore.errors import StoreRefused, StoreUnavailable
 from qcore.results.memory import MemoryRecord, MemoryStore
 from qcore.results.probe import probe
 from qcore.results.rows import collapse
@@ -24,6 +26,22 @@ class Sound(MemoryStore):
     """Has no fault. Each subclass has one."""
 
     caught_by: ClassVar[str] = ""
+    away: ClassVar[bool] = False
+
+    def check(self) -> None:
+        if self.away:
+            raise StoreUnavailable("the service is away")
+
+    def save(self, results: Sequence[Result]) -> None:
+        self.check()
+        super().save(results)
+
+    def fetch(self, key: str) -> MemoryRecord | None:
+        self.check()
+        return super().fetch(key)
+
+    def ping(self) -> None:
+        self.check()
 
 
 class ForgetsTheHook(Sound):
@@ -226,6 +244,28 @@ class LeavesItsProbe(Sound):
         self.save([probe()])
 
 
+class NeverConnectsAgain(Sound):
+    caught_by = "test_a_store_works_again_after_an_outage"
+    lost = False
+
+    def check(self) -> None:
+        self.lost = self.lost or self.away
+        if self.lost:
+            raise StoreUnavailable("connection lost")
+
+
+class BelongsToItsParent(Sound):
+    caught_by = "test_a_closed_store_works_on_both_sides_of_a_fork"
+
+    def __init__(self, conf: Conf) -> None:
+        super().__init__(conf)
+        self.pid = os.getpid()
+
+    def check(self) -> None:
+        if self.pid != os.getpid():
+            raise StoreUnavailable("this connection belongs to another process")
+
+
 class CountsWhatWaits(Sound):
     caught_by = "test_what_is_stored_is_counted_or_counting_refused"
 
@@ -311,6 +351,19 @@ class JoinsOnePage(Sound):
 
 class Case(ResultStoreContract):
     kind: ClassVar[type[Sound]]
+    crosses_processes = True
+
+    @pytest.fixture
+    def outage(self):
+        @contextmanager
+        def outage():
+            Sound.away = True
+            try:
+                yield
+            finally:
+                Sound.away = False
+
+        return outage
 
     @pytest.fixture
     def store(self) -> Iterator[Sound]:

@@ -6,6 +6,7 @@ import datetime as dt
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import pytest
@@ -13,7 +14,7 @@ from broken_kit.common import cases
 
 from qcore.conf import Conf
 from qcore.envelope import Task, new_id
-from qcore.errors import EnqueueError
+from qcore.errors import EnqueueError, StoreUnavailable
 from qcore.names import queue_fault
 from qcore.schedules.base import Scheduler
 from qcore.testing import SchedulerContract
@@ -31,10 +32,16 @@ class Sound(Scheduler):
     sent: ClassVar[list[Task]] = []
     lock: ClassVar = threading.RLock()
     supports_counts = True
+    away: ClassVar[bool] = False
+
+    def check(self) -> None:
+        if self.away:
+            raise StoreUnavailable("the service is away")
 
     def schedule(
         self, func: Callable[..., Any] | str, args: tuple[Any, ...], **options: Any
     ) -> Any:
+        self.check()
         minutes = options.get("minutes")
         kind = options.get("schedule_type", "I" if minutes else "O")
         if queue_fault(options.get("cluster", "q")):
@@ -53,6 +60,7 @@ class Sound(Scheduler):
         return len(self.rows)
 
     def tick(self) -> float:
+        self.check()
         with self.lock:
             for row in self.rows:
                 self.fire(row)
@@ -197,6 +205,16 @@ class TicksWhenPrepared(Sound):
         return 0.2
 
 
+class NeverConnectsAgain(Sound):
+    caught_by = "test_a_scheduler_works_again_after_an_outage"
+    lost = False
+
+    def check(self) -> None:
+        self.lost = self.lost or self.away
+        if self.lost:
+            raise StoreUnavailable("connection lost")
+
+
 class CountsWhatIsDue(Sound):
     caught_by = "test_schedules_are_counted_or_counting_refused"
 
@@ -213,6 +231,18 @@ class ForgetsWhenClosed(Sound):
 
 class Case(SchedulerContract):
     kind: ClassVar[type[Sound]]
+
+    @pytest.fixture
+    def outage(self):
+        @contextmanager
+        def outage():
+            Sound.away = True
+            try:
+                yield
+            finally:
+                Sound.away = False
+
+        return outage
 
     @pytest.fixture
     def make_scheduler(self) -> Iterator[Callable[[], Scheduler]]:

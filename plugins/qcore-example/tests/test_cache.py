@@ -10,6 +10,7 @@ import pytest
 from qcore import Conf
 from qcore.errors import ConfigError
 from qcore.testing import CacheBackendContract
+from qcore.testing.outages import Outage, moved_away
 from qcore_example import qcore_settings
 from qcore_example.cache import ExampleCache
 
@@ -27,6 +28,10 @@ class TestCache(CacheBackendContract):
     @pytest.fixture
     def unreachable(self, tmp_path: Path) -> ExampleCache:
         return make(str(tmp_path / "not-mounted"))
+
+    @pytest.fixture
+    def outage(self, tmp_path: Path) -> Outage:
+        return lambda: moved_away(tmp_path)
 
 
 @pytest.mark.parametrize("path", [None, 5, ""])

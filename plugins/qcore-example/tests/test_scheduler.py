@@ -15,6 +15,7 @@ from qcore import Conf, Task
 from qcore.current import current
 from qcore.errors import ConfigError, StoreUnavailable
 from qcore.testing import SchedulerContract
+from qcore.testing.outages import Outage, moved_away
 from qcore.testing.schedulers import MakeScheduler, Sent
 from qcore_example import qcore_settings
 from qcore_example.scheduler import ExampleScheduler
@@ -57,6 +58,10 @@ class TestScheduler(SchedulerContract):
             database.close()
 
         return spoil
+
+    @pytest.fixture
+    def outage(self, tmp_path: Path) -> Outage:
+        return lambda: moved_away(tmp_path)
 
 
 def test_a_folder_that_is_away_is_told(tmp_path: Path) -> None:

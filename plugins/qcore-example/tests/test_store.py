@@ -10,6 +10,7 @@ from django.conf import settings
 from qcore import Conf
 from qcore.errors import ConfigError, StoreUnavailable
 from qcore.testing import ResultStoreContract
+from qcore.testing.outages import Outage, moved_away
 from qcore_example import qcore_settings
 from qcore_example.store import ExampleStore
 
@@ -23,9 +24,15 @@ def make(path: object) -> ExampleStore:
 
 
 class TestStore(ResultStoreContract):
+    crosses_processes = True
+
     @pytest.fixture
     def store(self, tmp_path: Path) -> ExampleStore:
         return make(str(tmp_path))
+
+    @pytest.fixture
+    def outage(self, tmp_path: Path) -> Outage:
+        return lambda: moved_away(tmp_path)
 
 
 def test_a_folder_that_is_away_is_told(tmp_path: Path) -> None:
