@@ -12,8 +12,10 @@ from __future__ import annotations
 import logging
 import threading
 
+from ..brokers.base import Broker
 from ..errors import QcoreError
 from ..masking import mask_url
+from ..schedules.base import Scheduler
 from .limits import LONGEST_WAIT
 from .patience import Patience
 from .tally import Tally
@@ -59,6 +61,22 @@ class Guard:
             self._logger.error("an unexpected error", exc_info=error)
         self._told = kind
         return False
+
+
+def close(what: Broker | Scheduler | None, who: str) -> None:
+    """Close a connection at the end of a thread; one that is broken already is closed.
+
+    Args:
+        what: is closed; None where it was never made.
+        who: the thread's name, for the log.
+    """
+    if what is None:
+        return
+    try:
+        what.close()
+    except Exception as error:  # noqa: BLE001 - the stop is in order all the same
+        logger = logging.getLogger(f"qcore.{who}")
+        logger.warning("%s is not closed: %s", type(what).__name__, _named(error))
 
 
 def pause(event: threading.Event, seconds: float) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from ..brokers.base import Broker
 from ..errors import BrokerUnavailable
-from .guard import Guard, pause
+from .guard import Guard, close, pause
 from .job import Job
 from .parts import Parts
 from .tally import Tally
@@ -59,7 +59,7 @@ class Keeper:
                 self._tally.trouble("keeper", str(error))
             else:
                 self._guard.succeed()
-        broker.close()
+        close(broker, "keeper")
 
     def _make_broker(self) -> Broker | None:
         while not self._tally.ended.is_set():

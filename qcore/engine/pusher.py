@@ -12,7 +12,7 @@ from ..brokers.base import Broker
 from ..envelope import Delivery
 from ..errors import NewerPackage
 from ..tasks.execution import Attempt
-from .guard import Guard
+from .guard import Guard, close
 from .job import Job
 from .parts import Parts
 from .redelivered import Redelivered, may_be_finished, parted
@@ -85,9 +85,8 @@ class Pusher:
         try:
             self._suspects.stop()
         except Exception as error:  # noqa: BLE001 - the cluster stops all the same
-            self._guard.note("a suspect cannot be given back", error)
-        if broker is not None:
-            broker.close()
+            self._guard.note("a suspect that the stop ends stays marked", error)
+        close(broker, "pusher")
 
     def _once(self, broker: Broker) -> None:
         self._give_on(self._redelivered.sort([]))

@@ -15,6 +15,7 @@ from ..printable import printable_lines
 from ..results import routing
 from ..tasks.execution import first_line, shorten
 from .backlog import Backlog
+from .guard import close
 from .job import Job
 from .joining import Joining
 from .parts import Parts, nothing
@@ -92,7 +93,7 @@ class Recorder:
         self._broker = self._make_broker()
         while not self._backlog.is_closed:
             self._once()
-        self._broker.close()
+        close(self._broker, "recorder")
 
     def _make_broker(self) -> Broker:
         """Return a broker; a stop does not wait for one that cannot be made."""

@@ -6,7 +6,7 @@ import logging
 import random
 
 from ..schedules.base import Scheduler
-from .guard import Guard, pause
+from .guard import Guard, close, pause
 from .parts import Parts
 from .tally import Tally
 
@@ -40,5 +40,4 @@ class Timer:
                 self._guard.bear(error)
             else:
                 self._guard.succeed()
-        if scheduler is not None:
-            scheduler.close()
+        close(scheduler, "timer")

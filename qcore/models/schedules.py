@@ -300,7 +300,7 @@ class Schedule(models.Model):
     def clean(self) -> None:
         """Refuse what could not be fired; what can be is tried again at once."""
         super().clean()
-        moment = self.next_run
+        moment: object = self.next_run  # whatever a form has left there
         if isinstance(moment, dt.datetime) and moment.year not in _YEARS:
             wrong = (
                 f"is of the year {moment.year}, expected {_YEARS[0]} to {_YEARS[-1]}."

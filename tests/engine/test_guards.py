@@ -25,6 +25,7 @@ from qcore.engine.messages import pack_run
 from qcore.engine.parts import nothing
 from qcore.engine.patience import Patience
 from qcore.engine.pusher import Pusher
+from qcore.engine.recorder import Recorder
 from qcore.engine.reports import Reports
 from qcore.engine.room import Room
 from qcore.engine.tally import Tally
@@ -386,6 +387,50 @@ def test_a_cache_that_raises_anything_costs_only_the_status(where, caplog):
         with Running(herald.run, herald.close):
             wait_for(lambda: len(said) > 2)
     assert caplog.text.count("status is not published: ConnectionError: away") == 1
+
+
+# -- the end -----------------------------------------------------------------------------
+@pytest.mark.fault("A17")
+@pytest.mark.parametrize("thread", ["pusher", "recorder", "keeper", "timer"])
+def test_a_connection_that_cannot_be_closed_spoils_no_stop(twin, monkeypatch, thread):
+    tried, ticks = [], []
+
+    def broken():
+        tried.append(1)
+        raise ConnectionError("it has gone")
+
+    class Scheduler:
+        close = staticmethod(broken)
+
+        def tick(self):
+            ticks.append(1)
+            return 0.0
+
+    monkeypatch.setattr(twin.broker, "close", broken)
+    parts = dataclasses.replace(twin.parts, make_scheduler=Scheduler)
+    recorder = Recorder(parts, twin.tally, nothing)
+    run, has_begun, stop = {
+        "pusher": (
+            Intake(twin).pusher.run,
+            lambda: "dequeue" in twin.calls,
+            twin.tally.stopping.set,
+        ),
+        "recorder": (recorder.run, lambda: True, recorder.close),
+        "keeper": (
+            Keeper(parts, twin.tally, nothing).run,
+            lambda: twin.tally.renewing,
+            twin.tally.ended.set,
+        ),
+        "timer": (
+            Timer(parts, twin.tally).run,
+            lambda: ticks,
+            twin.tally.stopping.set,
+        ),
+    }[thread]
+    ended = []
+    with Running(lambda: ended.append(run()), stop):
+        wait_for(has_begun)
+    assert (len(tried), len(ended)) == (1, 1)
 
 
 # -- what is no Exception ------------------------------------------------------------------
