@@ -56,7 +56,7 @@ class Sound(MemoryBroker):
     """Connects when it has to, and after each error anew. Each subclass has one fault."""
 
     caught_by: ClassVar[str] = ""
-    reply_seconds: ClassVar[float] = 1.5  # it is also the patience of healthy calls
+    reply_seconds: ClassVar[float] = 3.0  # it is also the patience of healthy calls
     errors: ClassVar[tuple[type[BaseException], ...]] = (OSError, ValueError)
     outage: ClassVar[type[BrokerUnavailable]] = NoReply
     supports_bulk = False
@@ -134,7 +134,7 @@ class Sound(MemoryBroker):
 
 class WaitsLong(Sound):
     caught_by = "test_silence_is_noticed_and_forgotten"
-    reply_seconds = 3.5
+    reply_seconds = 6.0
 
 
 class SaysThatNothingWasSent(Sound):
@@ -170,7 +170,7 @@ class Case(NetworkContract):
     """The contract on a service in this process."""
 
     kind: ClassVar[type[Sound]]
-    gives_up = 2.5
+    gives_up = 4.5
     patience = 3.0
 
     @pytest.fixture

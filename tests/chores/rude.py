@@ -9,10 +9,12 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 from django.utils import timezone, translation
 
+from qcore.errors import TaskTimeout
 from qcore.processes import processes
 
 from .ledger import Ledger, note
@@ -165,8 +167,10 @@ def have_stubborn_child(key: str) -> None:
 def end_late(key: str, seconds: float) -> None:
     """Sleep through the soft time-out, and return all the same."""
     note(key, "began")
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    time.sleep(seconds)
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        with suppress(TaskTimeout):
+            time.sleep(left)
 
 
 def have_fork(key: str) -> None:

@@ -15,7 +15,7 @@ from qcore.current import current
 from qcore.processes import processes
 from qcore.tasks import async_task, fetch, result
 from qcore.testing.cluster import LiveCluster
-from qcore.testing.speed import in_time
+from qcore.testing.speed import in_time, stretched
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +192,10 @@ def test_a_timeout_that_comes_as_the_task_ends(cluster):
 def test_a_kill_that_comes_late_hits_nobody_else(start, ledger, key):
     """The task ends while its kill is on the way; the worker gets no other meanwhile."""
     cluster = start(queue="limits", workers=1, grace=0.05)
-    late = async_task("chores.rude.end_late", key, 0.4, timeout=0.05, cluster="limits")
+    slow = stretched(0.4)  # long enough for the sentinel to be held before the kill
+    late = async_task(
+        "chores.rude.end_late", key, 2 * slow, timeout=slow, cluster="limits"
+    )
     after = async_task("chores.kind.nap", f"{key} after", 0.5, cluster="limits")
     ledger.wait(key, "began")
     os.kill(cluster.sentinel, signal.SIGSTOP)

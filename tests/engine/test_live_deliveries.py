@@ -17,7 +17,7 @@ from qcore.models import Quarantine
 from qcore.signing import Signer
 from qcore.tasks import async_iter, async_task, fetch, result
 from qcore.tasks.calls import build
-from qcore.testing.speed import in_time
+from qcore.testing.speed import in_time, stretched
 
 #: Seconds; the lease is not renewed, since a project that sets it wants it so.
 RETRY = 0.5
@@ -95,11 +95,12 @@ def test_the_documented_example_of_retry(cluster, ledger, key):
 @pytest.mark.fault("B6")
 def test_a_renewed_lease_runs_it_once(start, ledger, key):
     """Nor does it need the worker, which may have no breath to spare."""
-    cluster = start(queue="renewed", retry=RETRY, renew=True, workers=4)
-    task_id = async_task("chores.kind.nap", key, 2.2, cluster="renewed")
+    lease = stretched(RETRY)
+    cluster = start(queue="renewed", retry=lease, renew=True, workers=4)
+    task_id = async_task("chores.kind.nap", key, 4.4 * lease, cluster="renewed")
     breathless = async_task(
         "chores.rude.hold_interpreter", f"{key} breathless", cluster="renewed",
-        timeout=3 * RETRY, max_attempts=1,
+        timeout=3 * lease, max_attempts=1,
     )  # fmt: skip
     assert result(task_id, wait=60_000) == key
     record = fetch(breathless, wait=60_000)

@@ -150,7 +150,7 @@ def dead_alias() -> Iterator[Callable[[str, str], str]]:
         if kind == "sqlite":
             entry = sqlite_entry(Path("/nowhere/at/all/queue.sqlite3"))
         else:
-            engine = {"postgres": "postgresql", "mariadb": "mysql"}[kind]
+            engine = "mysql" if kind == "mariadb" else "postgresql"
             entry = {
                 "ENGINE": f"django.db.backends.{engine}",
                 "NAME": "queue",

@@ -12,7 +12,7 @@ import pytest
 from django.db import connections, transaction
 
 from qcore.errors import BrokerError
-from qcore.testing.speed import in_time
+from qcore.testing.speed import Patience, in_time
 from qcore_orm import filewatch, notify
 from qcore_orm.waiting import NET, Polling
 
@@ -234,10 +234,10 @@ def test_an_idle_consumer_looks_rarely_and_claims_nothing(announcing):
         broker.enqueue(b"package")
         (held,) = broker.dequeue(wait=SOON)
         broker.acknowledge(held.receipt)
-        end = time.monotonic() + SOON
+        patience = Patience(SOON)
         while broker._waiter._rest.left() < NET / 2:  # what was announced is over
             assert broker.dequeue(wait=0.1) == []
-            assert time.monotonic() < end
+            assert not patience.is_over()
         with counting(broker, "claim", "ahead") as counts:
             for _ in range(5):
                 assert broker.dequeue(wait=0.1) == []

@@ -234,7 +234,10 @@ def test_a_cluster_that_was_not_woken_sees_what_is_due_first(
 def test_what_a_read_brings_is_kept_when_the_look_fails(
     hurried: RedisBroker, admin: redis.Redis
 ) -> None:
-    hurried.dequeue(wait=0.2)
+    for _ in range(20):  # a machine that sleeps for 0.05 s makes a sweep due
+        hurried.dequeue(wait=0.2)
+        if hurried._quiet:
+            break
     assert hurried._quiet
     admin.set(hurried._keys[1], "no sorted set")
     hurried.enqueue(b"package")
