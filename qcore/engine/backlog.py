@@ -24,7 +24,7 @@ _MOST = 2 * _BATCH
 #: there were 0.7 for each task, and are 0.3; its CPU fell by a quarter, PostgreSQL's by 40 %.
 _LINGER, _RECENT = 0.005, 0.02
 #: Seconds without a job after which the recorder does what can wait.
-_IDLE = 0.25
+_IDLE = 1.0
 
 
 class Backlog:

@@ -93,6 +93,8 @@ class Recorder:
         self._broker = self._make_broker()
         while not self._backlog.is_closed:
             self._once()
+        if self._backlog.when_idle is not None:
+            self._tidy()  # nobody else may for two leases
         close(self._broker, "recorder")
 
     def _make_broker(self) -> Broker:

@@ -9,11 +9,9 @@ again by then, or it never will.
 from __future__ import annotations
 
 import datetime as dt
-import heapq
 import time
-from collections.abc import Collection, Iterable
-
-from .rows import Row
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
 
 #: Leases after which a success may be pruned whoever has stored it.
 LEASES = 2
@@ -36,51 +34,62 @@ class Confirmed:
         self._age = LEASES * lease
         # seconds since the epoch: each result that is stored passes here
         self._stored: dict[str, tuple[str | None, float]] = {}
-        self._heaps: dict[str | None, list[tuple[float, str]]] = {}
+        # sorted when they are looked at: they come nearly in their order
+        self._ready: dict[str | None, list[tuple[float, str]]] = {}
         self._count = 0
 
     def young(self) -> float:
         """Return the moment after which a success is too young for everybody."""
         return time.time() - self._age
 
-    def note(self, row: Row, key: str | None) -> None:
-        """Remember a success that is being stored; ``key`` is whose limit it counts for."""
-        if len(self._stored) < MOST:
-            self._stored[row.id] = key, row.stopped
+    def note(self, stored: Mapping[str, tuple[str | None, float]]) -> None:
+        """Remember successes that are being stored.
 
-    def acknowledge(self, ids: Iterable[str]) -> None:
-        """Note that no delivery of these is left."""
+        Args:
+            stored: id -> whose limit it counts for, and when it stopped.
+        """
+        if len(self._stored) + len(stored) <= MOST:
+            self._stored.update(stored)
+
+    def acknowledge(self, ids: Iterable[str]) -> set[str | None]:
+        """Note that no delivery of these is left; return whose limits they count for."""
+        keys = set()
         for id in ids:
             if (found := self._stored.pop(id, None)) and self._count < MOST:
                 key, stopped = found
-                heapq.heappush(self._heaps.setdefault(key, []), (stopped, id))
+                self._ready.setdefault(key, []).append((stopped, id))
                 self._count += 1
+                keys.add(key)
+        return keys
 
     def forget(self) -> None:
         """Drop what is old enough for everybody."""
         before = self.young()
         for id in [id for id, (_, at) in self._stored.items() if at < before]:
             del self._stored[id]
-        for key in list(self._heaps):
+        for key in list(self._ready):
+            self._ready[key].sort()
             self._drop(key, before)
 
-    def take(self, key: str | None, last: Place) -> Collection[str]:
+    def before(self, key: str | None, last: Place) -> list[str]:
         """Return what may be pruned of the successes before a place.
 
         The database is to compare once more: those next to the place are among them.
         """
-        self._drop(key, self.young())
-        heap, end = self._heaps.get(key, []), last[0].timestamp()
-        ids = []
-        while heap and heap[0][0] < end - _BLUR:
-            ids.append(heapq.heappop(heap)[1])
-        self._count -= len(ids)
-        return ids + [id for at, id in heap if at <= end + _BLUR]
+        ready = self._ready.get(key, [])
+        ready.sort()
+        end = bisect_left(ready, (last[0].timestamp() + _BLUR, ""))
+        return [id for _, id in ready[:end]]
+
+    def pruned(self, key: str | None, last: Place) -> None:
+        """Forget what has been pruned before a place."""
+        self._drop(key, last[0].timestamp() - _BLUR)
 
     def _drop(self, key: str | None, before: float) -> None:
-        heap = self._heaps.get(key, [])
-        while heap and heap[0][0] < before:
-            heapq.heappop(heap)
-            self._count -= 1
-        if not heap:
-            self._heaps.pop(key, None)
+        """Drop what stopped earlier; the list is sorted."""
+        ready = self._ready.get(key, [])
+        end = bisect_left(ready, (before, ""))
+        self._count -= end
+        del ready[:end]
+        if not ready:
+            self._ready.pop(key, None)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
+from math import inf
 from typing import NamedTuple
 
 from django.db import transaction
@@ -14,6 +16,7 @@ from django.db.models import Count, Q, QuerySet
 from ..models import SUCCEEDED, Task, moment
 from .confirmed import Confirmed, Place
 from .rows import Row
+from .sql import has_id
 
 #: Batches after which a store looks below its floors again, at what another cluster
 #: has left there when it was killed between two batches.
@@ -25,8 +28,13 @@ CHUNK = 1000
 
 _PLACE = ("stopped", "id")
 
-#: How far the age from which on anybody may prune moves until that is done again.
-_STEP = dt.timedelta(seconds=1)
+#: Successes that may come until they are pruned, and seconds until then at most, where
+#: none of them may be pruned before it is acknowledged. To prune after each batch would
+#: find those of the batch before, and cost each task as much as to store its result.
+PORTION, PAUSE = 500, 5.0
+
+#: Ids in one statement. SQLite before 3.32 takes 999 parameters.
+_IDS = 500
 
 #: The largest limit with which each batch looks at all that is kept. With 100,000 that
 #: took 0.4 ms for each result on PostgreSQL, with a million 9 ms.
@@ -49,7 +57,11 @@ class Level(NamedTuple):
 
 
 class Pruner:
-    """Deletes the oldest successes after each batch; failures always stay.
+    """Deletes the oldest successes; failures always stay.
+
+    What anybody may delete goes with the batch that comes next. What only this cluster
+    may, because it has seen the acknowledgement, goes in portions, or when ``tidy`` is
+    called: so there may be ``PORTION`` successes over the limit while tasks come.
 
     It remembers for each limit the time of the oldest success that it left, its
     floor. Below it there is nothing but rows that were deleted and that PostgreSQL
@@ -70,6 +82,7 @@ class Pruner:
     def __init__(
         self, tasks: QuerySet[Task], limit: int, per: str | None, lease: float
     ) -> None:
+        self._tasks = tasks
         self._kept = tasks.filter(SUCCEEDED, iter_index=None)
         self._limit = limit
         self._per = per
@@ -77,12 +90,22 @@ class Pruner:
         self._levels: dict[str | None, Level] = {}
         self._batches = 0
         self._confirmed = Confirmed(lease)
-        self._waiting: dict[str | None, dt.datetime] = {}  # what ``tidy`` is to look at
+        # limits that are to be looked at, with the oldest success that has come
+        self._waiting: dict[str | None, float] = {}
+        self._grown: Counter[str | None] = Counter()  # successes that have come
+        self._come = 0  # the same for all limits, those of lost transactions too
+        self._looked_at = 0.0  # monotonic
+        # limits over which nothing but what is young was left
+        self._young: set[str | None] = set()
 
     def acknowledge(self, ids: Collection[str]) -> None:
         """Note that no delivery of these tasks is left: they may be pruned from now on."""
-        if self._limit > 0:
-            self._confirmed.acknowledge(ids)
+        if self._limit <= 0:
+            return
+        keys = self._confirmed.acknowledge(ids)
+        if self._young:
+            for key in keys - self._waiting.keys():
+                self._waiting[key] = time.time()
 
     @property
     def is_behind(self) -> bool:
@@ -90,39 +113,90 @@ class Pruner:
         return bool(self._waiting)
 
     def tidy(self) -> None:
-        """Prune what has been acknowledged since the last batch."""
-        waiting, self._waiting = self._waiting, {}
-        for key, oldest in waiting.items():
-            self._prune_one(key, oldest, 0)
-        self._waiting = {}
+        """Prune what has been acknowledged since the last look."""
+        self._look({}, keep=False)
 
     def __call__(self, rows: Sequence[Row]) -> None:
-        """Prune what has grown by these rows."""
+        """Prune what has grown by these rows, or let it wait for more."""
         if self._limit <= 0:
             return
         self._batches += 1
         if self._batches % ROUND == 0:
             self._floors.clear()
             self._confirmed.forget()
+        stored, oldest = self._sort(rows)
+        if not stored:
+            return
+        self._confirmed.note(stored)
+        for key, stopped in oldest.items():
+            self._waiting[key] = min(stopped, self._waiting.get(key, stopped))
+        self._come += len(stored)
+        grown: Mapping[str | None, int] = {}
+        if self._limit > WHOLE:
+            grown = Counter(key for key, _ in stored.values())
+        if not self._may_wait(min(oldest.values())):
+            self._look(grown, keep=True)
+        elif grown:
+            # a rollback takes them away, and they must not be counted then
+            transaction.on_commit(partial(self._grown.update, grown), self._kept.db)
+
+    def _sort(
+        self, rows: Sequence[Row]
+    ) -> tuple[dict[str, tuple[str | None, float]], dict[str | None, float]]:
+        """Return the limit and the end of each success, and the first end of each limit."""
+        stored: dict[str, tuple[str | None, float]] = {}
         oldest: dict[str | None, float] = {}
-        grown: Counter[str | None] = Counter()
         for row in rows:
             if row.success and row.iter_index is None:
                 key = None if self._per is None else getattr(row, self._per)
-                oldest[key] = min(row.stopped, oldest.get(key, row.stopped))
-                grown[key] += 1
-                self._confirmed.note(row, key)
-        for key in self._exceeding(oldest):
-            self._prune_one(key, moment(oldest[key]), grown[key])
+                stored[row.id] = key, row.stopped
+                if row.stopped < oldest.get(key, inf):
+                    oldest[key] = row.stopped
+        return stored, oldest
+
+    def _may_wait(self, oldest: float) -> bool:
+        """Whether there is next to nothing yet that may be deleted."""
+        return (
+            bool(self._young)
+            and self._come < PORTION
+            and time.monotonic() - self._looked_at < PAUSE
+            and oldest >= self._confirmed.young()
+        )
+
+    def _look(self, grown: Mapping[str | None, int], *, keep: bool) -> None:
+        """Prune each limit that waits for it.
+
+        Args:
+            grown: successes that are being stored.
+            keep: leave those waiting of which some are not acknowledged yet.
+        """
+        self._come, self._looked_at = 0, time.monotonic()
+        self._young.clear()
+        waiting = dict(self._waiting)
+        for key in self._exceeding(waiting):
+            come = grown.get(key, 0) + self._grown[key]
+            self._prune_one(key, moment(waiting[key]), come)
+        young = set(self._young) if keep else set()
+        # after a rollback there is as much to do as before
+        done = partial(self._looked, waiting, young)
+        transaction.on_commit(done, self._kept.db)
+
+    def _looked(
+        self, waiting: Mapping[str | None, float], young: Collection[str | None]
+    ) -> None:
+        """Note which limits have been looked at, and which are to be once more."""
+        self._grown.clear()
+        for key, oldest in waiting.items():
+            if key in young:
+                self._waiting[key] = time.time()  # all that has come before is known
+            elif self._waiting.get(key) == oldest:
+                del self._waiting[key]
 
     def _prune_one(self, key: str | None, oldest: dt.datetime, grown: int) -> None:
         if self._limit > WHOLE:
             self._follow(key, oldest, grown)
         else:
             self._prune(key, oldest)
-
-    def _young(self) -> dt.datetime:
-        return moment(self._confirmed.young())
 
     def _exceeding(self, keys: Collection[str | None]) -> Collection[str | None]:
         """Return the keys that may have too many successes."""
@@ -149,7 +223,7 @@ class Pruner:
             kept = kept.filter(stopped__gte=min(floor, oldest))
         place = self._limit - 1
         for last in kept.order_by("-stopped", "-id").values_list(*_PLACE)[place:][:1]:
-            young = self._young()
+            young = moment(self._confirmed.young())
             if last[0] >= young:
                 self._prune_young(key, kept, last, young)
                 return
@@ -167,20 +241,29 @@ class Pruner:
         self, key: str | None, kept: QuerySet[Task], last: Place, young: dt.datetime
     ) -> None:
         """Prune where even the last that is to stay may not be acknowledged yet."""
-        self._waiting[key] = last[0]
-        if ids := self._confirmed.take(key, last):
-            self._kept.filter(_before(*last), id__in=ids).delete()
-        floor = self._floors.get(key)
-        if floor is None or young - floor >= _STEP:
-            for cut in (
-                kept.filter(stopped__lt=young)
-                .order_by(*_PLACE)
-                .values_list(*_PLACE)[CHUNK:][:1]
-            ):
-                kept.filter(_before(*cut)).delete()
-                return
-            kept.filter(stopped__lt=young).delete()
-            transaction.on_commit(partial(self._raise, key, young), using=kept.db)
+        self._young.add(key)
+        self._drop_confirmed(key, last)
+        for cut in (
+            kept.filter(stopped__lt=young)
+            .order_by(*_PLACE)
+            .values_list(*_PLACE)[CHUNK:][:1]
+        ):
+            kept.filter(_before(*cut)).delete()
+            return
+        kept.filter(stopped__lt=young).delete()
+        transaction.on_commit(partial(self._raise, key, young), using=kept.db)
+
+    def _drop_confirmed(self, key: str | None, last: Place) -> int:
+        """Delete what is acknowledged before a place; return how many."""
+        ids = self._confirmed.before(key, last)
+        gone = 0
+        for start in range(0, len(ids), _IDS):
+            part = ids[start : start + _IDS]
+            gone += self._tasks.filter(_earlier(*last), has_id(part)).delete()[0]
+        if ids:
+            forget = partial(self._confirmed.pruned, key, last)
+            transaction.on_commit(forget, using=self._kept.db)
+        return gone
 
     def _follow(self, key: str | None, oldest: dt.datetime, grown: int) -> None:
         """Delete as many of the oldest as are known to be too many, CHUNK at most."""
@@ -204,14 +287,12 @@ class Pruner:
         self, key: str | None, kept: QuerySet[Task], cut: Place
     ) -> tuple[dt.datetime, int]:
         """Delete what may be pruned before a place; return the new floor, and how many."""
-        young = self._young()
+        young = moment(self._confirmed.young())
         if cut[0] < young:
             return cut[0], kept.filter(_before(*cut)).delete()[0]
-        self._waiting[key] = cut[0]
+        self._young.add(key)
         gone = kept.filter(stopped__lt=young).delete()[0]
-        if ids := self._confirmed.take(key, cut):
-            gone += kept.filter(_before(*cut), id__in=ids).delete()[0]
-        return young, gone
+        return young, gone + self._drop_confirmed(key, cut)
 
     def _note(self, key: str | None, level: Level) -> None:
         if len(self._levels) > ROUND:
@@ -224,8 +305,12 @@ class Pruner:
         self._floors[key] = floor
 
 
-def _before(stopped: dt.datetime, id: str) -> Q:
+def _earlier(stopped: dt.datetime, id: str) -> Q:
     """Return the condition of what stopped earlier, by time and then by id."""
+    return Q(stopped__lt=stopped) | Q(stopped=stopped, id__lt=id)
+
+
+def _before(stopped: dt.datetime, id: str) -> Q:
+    """Return the same condition for an index."""
     # the first part says nothing new; it is what an index can be used for
-    earlier = Q(stopped__lt=stopped) | Q(stopped=stopped, id__lt=id)
-    return Q(stopped__lte=stopped) & earlier
+    return Q(stopped__lte=stopped) & _earlier(stopped, id)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 from django.conf import settings
+from django.db.models import BooleanField
+from django.db.models.expressions import RawSQL
 
 from ..errors import ConfigError
 from ..models import Task
@@ -59,6 +61,16 @@ def table_of(connection: BaseDatabaseWrapper) -> str:
     """Return the table of results, quoted: a project may give its tables a prefix."""
     name: str = Task._meta.db_table  # noqa: SLF001 - Django's public name of it
     return str(connection.ops.quote_name(name))
+
+
+def has_id(ids: Sequence[str]) -> RawSQL:
+    """Return the condition of having one of these ids.
+
+    Django's ``id__in`` prepares and compiles each of them: five times as much work as to
+    delete the row.
+    """
+    marks = ", ".join(["%s"] * len(ids))
+    return RawSQL(f"id IN ({marks})", tuple(ids), output_field=BooleanField())  # noqa: S611 - marks only
 
 
 class PostgresUpsert:

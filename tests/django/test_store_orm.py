@@ -266,6 +266,53 @@ def test_what_is_acknowledged_is_pruned_when_nothing_follows(transactional_db, m
 
 
 @pytest.mark.usefixtures("ways")
+def test_while_tasks_come_acknowledged_successes_are_pruned_in_portions(
+    transactional_db, make, monkeypatch
+):
+    monkeypatch.setattr(pruning, "PORTION", 8)
+    monkeypatch.setattr(pruning, "PAUSE", 1e9)
+    keeper, counts, looks = store(save_limit=3), [], 0
+    for result in recent(make, 60):
+        with CaptureQueriesContext(connection) as queries:
+            keeper.save([result])
+        looks += any("DELETE" in query["sql"] for query in queries)
+        keeper.acknowledged([result.task.id])
+        counts.append(Success.objects.count())
+    assert 3 + 4 <= max(counts) <= 3 + 8
+    assert 5 <= looks <= 10
+    keeper.tidy()
+    assert names() == ["n057", "n058", "n059"]
+
+
+@pytest.mark.usefixtures("ways")
+def test_what_waits_for_a_portion_does_not_wait_for_long(
+    transactional_db, make, monkeypatch
+):
+    keeper, results = store(save_limit=3), recent(make, 12)
+    keeper.save(results[:10])
+    keeper.acknowledged([one.task.id for one in results[:10]])
+    keeper.save(results[10:11])
+    assert len(names()) == 11
+    monkeypatch.setattr(pruning, "PAUSE", 0.0)
+    keeper.save(results[11:])
+    assert names() == ["n009", "n010", "n011"]
+
+
+@pytest.mark.usefixtures("ways")
+def test_a_rollback_forgets_nothing_that_waits_to_be_pruned(transactional_db, make):
+    keeper, results = store(save_limit=3), recent(make, 10)
+    keeper.save(results)
+    keeper.acknowledged([one.task.id for one in results])
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        keeper.tidy()
+        raise ZeroDivisionError
+    assert len(names()) == 10
+    assert keeper.is_untidy
+    keeper.tidy()
+    assert names() == ["n007", "n008", "n009"]
+
+
+@pytest.mark.usefixtures("ways")
 @pytest.mark.parametrize("per", ["group", "name", "func"])
 def test_each_limit_has_its_own_acknowledgements(transactional_db, make, per):
     keeper, now = store(save_limit=2, save_limit_per=per), time.time()

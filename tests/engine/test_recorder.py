@@ -132,6 +132,17 @@ def test_stored_then_acknowledged_in_one_batch(desk):
 
 
 @pytest.mark.fault("E1")
+def test_a_recorder_that_ends_leaves_nothing_to_be_pruned(desk, monkeypatch):
+    """What it may prune, no other cluster may for two leases."""
+    job, left = desk.twin.ended(), []
+    store = type(desk.twin.store)
+    monkeypatch.setattr(store, "is_untidy", True)
+    monkeypatch.setattr(store, "tidy", lambda _: left.append(len(desk.twin.tally.held)))
+    desk.recorder.record(job)
+    desk.run()
+    assert left == [0]
+
+
 def test_a_store_that_is_down_is_waited_for(desk):
     job = desk.twin.ended()
     desk.twin.failures["save"] = [Broken("down")] * 3
