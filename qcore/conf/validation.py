@@ -12,6 +12,7 @@ from typing import Any
 
 from ..errors import did_you_mean
 from ..masking import MASK, mask
+from ..names import quoted
 from .setting import Setting
 
 ROOT = "Q_CLUSTER"
@@ -86,13 +87,12 @@ def unknown(key: object, known: Collection[str]) -> str:
     """Return the complaint about ``key``, with the nearest of ``known`` keys."""
     word = str(key)
     near = did_you_mean(word, known) or did_you_mean(word.lower(), known)
-    return f"unknown key {key!r}" + (near or f". {_ALL_KEYS}")
+    return f"unknown key {quoted(key)}" + (near or f". {_ALL_KEYS}")
 
 
 def complaint(setting: Setting, value: object, path: str = ROOT) -> str:
     """Return one line that says what is wrong with ``value`` and what to write."""
-    text = MASK if setting.secret else repr(mask(value, setting.name))
-    shown = text if len(text) <= 80 else f"{text[:77]}..."
+    shown = MASK if setting.secret else quoted(mask(value, setting.name), 80)
     fact = f"{path}[{setting.name!r}] is {shown} ({type(value).__name__})"
     return f"{fact}, expected {setting.expects}. {_remedy(setting, value)}"
 
@@ -105,7 +105,8 @@ def _remedy(setting: Setting, value: object) -> str:
             except ValueError:
                 continue
             if right is not None:
-                return f"Write {list(right) if isinstance(right, tuple) else right!r}."
+                value = list(right) if isinstance(right, tuple) else right
+                return f"Write {quoted(value, 200)}."
     return f"Leave it out for the default, {setting.default_text}."
 
 

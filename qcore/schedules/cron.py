@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from cronsim import CronSim, CronSimError
 
 from ..errors import ConfigError, did_you_mean
+from ..names import quoted
 
 ALIASES = {
     "@yearly": "0 0 1 1 *",
@@ -51,21 +52,27 @@ def validate_cron(text: str) -> None:
         seconds = "; there is no field for seconds" if len(parts) == 6 else ""
         fields = " ".join(_FIELDS)
         raise ConfigError(
-            f"cron {text!r}: {len(parts)} fields, expected 5 ({fields}){seconds}"
+            f"cron {quoted(text, 100)}: {len(parts)} fields, expected 5 ({fields}){seconds}"
         )
     if _is_good(expression):
         return
     for name, part in zip(_FIELDS, parts, strict=True):
         if not _is_good(" ".join(part if name == f else "*" for f in _FIELDS)):
-            raise ConfigError(f"cron {text!r}: {_complaint(name, part.upper())}")
+            raise ConfigError(
+                f"cron {quoted(text, 100)}: {_complaint(name, part.upper())}"
+            )
     day, month = parts[2], parts[3]
-    raise ConfigError(f"cron {text!r}: day-of-month {day} never comes in month {month}")
+    raise ConfigError(
+        f"cron {quoted(text, 100)}: day-of-month {day} never comes in month {month}"
+    )
 
 
 def expand(text: str) -> str:
     """Return ``text`` with an alias such as ``@daily`` replaced by its five fields."""
     if not isinstance(text, str):
-        raise ConfigError(f"cron {text!r}: expected text such as '0 3 * * *'")
+        raise ConfigError(
+            f"cron {quoted(text, 100)}: expected text such as '0 3 * * *'"
+        )
     text = text.strip()
     if not text.startswith("@"):
         return text
@@ -74,7 +81,9 @@ def expand(text: str) -> str:
     except KeyError:
         near = did_you_mean(text.lower(), ALIASES)
         known = ", ".join(ALIASES)
-        raise ConfigError(f"cron {text!r}: expected one of {known}{near}") from None
+        raise ConfigError(
+            f"cron {quoted(text, 100)}: expected one of {known}{near}"
+        ) from None
 
 
 def slots(text: str, after: dt.datetime) -> Iterator[dt.datetime]:
@@ -105,10 +114,14 @@ def _complaint(name: str, part: str) -> str:
     for term in part.split(","):
         base, slash, step = term.partition("/")
         if slash and not (_DIGITS.fullmatch(step) and int(step)):
-            return f"{name} step {step!r} in {term!r} is not a positive number"
+            return (
+                f"{name} step {quoted(step)} in {quoted(term)} is not a positive number"
+            )
         base, hash_, nth = base.partition("#")
         if hash_ and name == "day-of-week" and nth not in ("1", "2", "3", "4", "5"):
-            return f"{name} {term!r} asks for week {nth!r}, expected #1 to #5"
+            return (
+                f"{name} {quoted(term)} asks for week {quoted(nth)}, expected #1 to #5"
+            )
         values = []
         for word in [] if base in ("*", "L", "LW") else base.split("-"):
             if word in names:
@@ -116,11 +129,11 @@ def _complaint(name: str, part: str) -> str:
             elif not _DIGITS.fullmatch(word):
                 known = f" or {names[0]}-{names[-1]}" if names else ""
                 near = did_you_mean(word, names)
-                return f"{name} {term!r} is not one of {low}-{high}{known}{near}"
+                return f"{name} {quoted(term)} is not one of {low}-{high}{known}{near}"
             elif not low <= int(word) <= high:
                 return f"{name} {word} is out of range {low}-{high}"
             else:
                 values.append(int(word))
         if values != sorted(values):
             return f"{name} range {base} runs backwards"
-    return f"{name} {part!r} is not understood, expected {low}-{high}"
+    return f"{name} {quoted(part)} is not understood, expected {low}-{high}"

@@ -21,7 +21,7 @@ from ..errors import (
     SerializeError,
     TaskNotFound,
 )
-from ..names import label_fault, queue_fault
+from ..names import label_fault, queue_fault, quoted
 from ..serializers import get_serializer
 from ..tasks.admission import is_allowed
 from ..tasks.calls import build, split_options
@@ -146,7 +146,9 @@ class Entry:
         self._check_names(found)
         word = self.intended_date_kwarg
         if word and not word.isidentifier():
-            found["intended_date_kwarg"] = f"{word!r} is not the name of an argument."
+            found["intended_date_kwarg"] = (
+                f"{quoted(word)} is not the name of an argument."
+            )
         if not found:
             _note(found, "args", self._check_call)
         return found

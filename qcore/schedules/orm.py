@@ -21,6 +21,7 @@ from ..tasks.functions import path_of
 from ..unmigrated import advice
 from . import rules
 from .base import Scheduler
+from .columns import columns_of
 from .entry import encode_call
 from .firing import Firing
 from .outbox import Outbox
@@ -46,20 +47,6 @@ LOOK = 2.0
 #: first has left some.
 FORGET = 60.0
 SOON = 1.0
-
-#: Keywords of ``schedule`` that are columns of the table.
-OPTIONS = (
-    "name",
-    "hook",
-    "schedule_type",
-    "minutes",
-    "repeats",
-    "next_run",
-    "cron",
-    "cluster",
-    "intended_date_kwarg",
-)
-
 
 class DoubleName(EnqueueError, IntegrityError):
     """A schedule of that name is there; an IntegrityError, as django-q's users know."""
@@ -125,7 +112,8 @@ class OrmScheduler(Scheduler):
 
     # -- for the API -----------------------------------------------------------
     def schedule(self, func: Any, args: tuple[Any, ...], **options: Any) -> Schedule:
-        columns = {name: options.pop(name) for name in OPTIONS if name in options}
+        path = path_of(func)
+        columns = columns_of(options)
         try:
             columns["schedule_type"] = rules.infer_type(
                 columns.get("schedule_type"),
@@ -133,14 +121,12 @@ class OrmScheduler(Scheduler):
                 columns.get("minutes"),
             )
         except ConfigError as error:
-            raise EnqueueError(f"cannot schedule {func}: {error}") from error
+            raise EnqueueError(f"cannot schedule {path}: {error}") from error
         if not rules.is_type(columns["schedule_type"]):
             wrong = rules.unknown_type(columns["schedule_type"])
-            raise EnqueueError(f"cannot schedule {func}: {wrong}")
-        if columns.get("hook") is not None:
-            columns["hook"] = path_of(columns["hook"])
+            raise EnqueueError(f"cannot schedule {path}: {wrong}")
         positional, keywords = encode_call(args, options)
-        row = Schedule(func=path_of(func), args=positional, kwargs=keywords, **columns)
+        row = Schedule(func=path, args=positional, kwargs=keywords, **columns)
         try:
             row.full_clean(validate_unique=False)
         except ValidationError as error:

@@ -16,7 +16,7 @@ from types import BuiltinFunctionType, MethodType
 from typing import Any
 
 from ..errors import EnqueueError, TaskNotFound, did_you_mean
-from ..names import plain
+from ..names import plain, quoted
 from .naming import alias_of, describe, is_double, refuse_main
 from .signatures import KEPT, check_arguments
 
@@ -215,7 +215,7 @@ def _refuse_unknown(path: str) -> None:
     parts = path.split(".")
     if len(parts) < 2 or not all(part.isidentifier() for part in parts):
         raise EnqueueError(
-            f"{path!r} is not a dotted path; expected 'module.function', like"
+            f"{quoted(path, 200)} is not a dotted path; expected 'module.function', like"
             " 'shop.tasks.send_receipt'."
         )
     refuse_main(parts[0], path)

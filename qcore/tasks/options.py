@@ -28,11 +28,11 @@ MOST_ATTEMPTS = 2**31 - 1
 _ID = re.compile("[0-9a-f]{32}")
 
 
-class _Wrong(Exception):
+class Wrong(Exception):
     """An option is wrong; says what was expected."""
 
 
-class _Fault(Exception):
+class Fault(Exception):
     """An option is wrong; says all of it: ``is empty, expected a text``."""
 
 
@@ -51,18 +51,27 @@ def check_options(options: dict[str, Any]) -> dict[str, Any]:
             raise EnqueueError(unknown_option(name))
         if value is None and name not in _NONE_SAYS_SOMETHING:
             continue
-        try:
-            plain_value = check(value)
-        except _Wrong as wrong:
-            told = f"is {shown(value)}, expected {wrong}"
-            raise EnqueueError(f"option {name!r} {told}.") from None
-        except _Fault as fault:
-            raise EnqueueError(f"option {name!r} {fault}.") from None
-        except EnqueueError as error:
-            raise EnqueueError(f"option {name!r}: {error}") from error
+        plain_value = held(name, value, check)
         if plain_value is not None or name == "timeout":
             checked[name] = plain_value
     return checked
+
+
+def held(name: str, value: Any, check: Callable[[Any], Any]) -> Any:
+    """Return what ``check`` makes of the value of an option.
+
+    Raises:
+        EnqueueError: it has a wrong type or range; names the option.
+    """
+    try:
+        return check(value)
+    except Wrong as wrong:
+        told = f"is {shown(value)}, expected {wrong}"
+        raise EnqueueError(f"option {name!r} {told}.") from None
+    except Fault as fault:
+        raise EnqueueError(f"option {name!r} {fault}.") from None
+    except EnqueueError as error:
+        raise EnqueueError(f"option {name!r}: {error}") from error
 
 
 def check_id(task_id: object) -> None:
@@ -89,7 +98,7 @@ def unknown_option(name: object) -> str:
 # -- one check for each kind of option -----------------------------------------------
 def _bool(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise _Wrong("True or False")
+        raise Wrong("True or False")
     return value
 
 
@@ -98,9 +107,9 @@ def _seconds(value: Any) -> float:
     if isinstance(value, dt.timedelta):
         value = value.total_seconds()
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise _Wrong("")
+        raise Wrong("")
     if not math.isfinite(value) or value > LONGEST:
-        raise _Wrong("")
+        raise Wrong("")
     return int(value) if isinstance(value, int) else float(value)
 
 
@@ -121,7 +130,7 @@ def _timeout(value: Any) -> float | None:
         return None
     seconds = _at_least(value, 0, _TIMEOUT)
     if seconds == 0:
-        raise _Wrong(_TIMEOUT)
+        raise Wrong(_TIMEOUT)
     return seconds
 
 
@@ -133,36 +142,36 @@ def _cached(value: Any) -> float | bool:
 
 def _delay(value: Any) -> float:
     if isinstance(value, dt.date):  # or a datetime, which is one
-        raise _Wrong(_MOMENT)
+        raise Wrong(_MOMENT)
     return _at_least(value, 0, _DELAY)
 
 
 def _at_least(value: Any, least: float, expected: str) -> float:
     try:
         seconds = _seconds(value)
-    except (_Wrong, OverflowError):
-        raise _Wrong(expected) from None
+    except (Wrong, OverflowError):
+        raise Wrong(expected) from None
     if seconds < least:
-        raise _Wrong(expected)
+        raise Wrong(expected)
     return seconds
 
 
 def _attempts(value: Any) -> int:
     is_int = isinstance(value, int) and not isinstance(value, bool)
     if not is_int or not 0 <= value <= MOST_ATTEMPTS:
-        raise _Wrong("a whole number >= 0 (0 sets no limit)")
+        raise Wrong("a whole number >= 0 (0 sets no limit)")
     return int(value)
 
 
 def _commit(value: Any) -> str:
     if not isinstance(value, str) or value not in ("on_commit", "now"):
-        raise _Wrong("'on_commit' or 'now'")
+        raise Wrong("'on_commit' or 'now'")
     return plain(value)
 
 
 def _broker(value: Any) -> Broker:
     if not isinstance(value, Broker):
-        raise _Wrong("a broker object; the setting chooses the project's own")
+        raise Wrong("a broker object; the setting chooses the project's own")
     return value
 
 
@@ -178,7 +187,7 @@ def _name(value: Any, fault: Callable[[object], str]) -> str | None:
     if isinstance(value, str) and not value:
         return None  # as if it were left out
     if found := fault(value):
-        raise _Fault(found)
+        raise Fault(found)
     return plain(value)
 
 
