@@ -11,10 +11,12 @@ import datetime as dt
 from collections.abc import Callable
 from typing import Any
 
+from ..errors import EnqueueError
 from ..names import label_fault, plain, queue_fault
 from ..results.rows import NAME
 from ..tasks.functions import path_of
 from ..tasks.options import Fault, Wrong, held
+from .rules import is_type, unknown_type
 
 #: Databases count in 32 bits.
 MOST = 2**31 - 1
@@ -65,6 +67,12 @@ def _count(least: int, expected: str) -> Callable[[Any], int]:
     return check
 
 
+def _type(value: Any) -> str:
+    if not is_type(value):
+        raise EnqueueError(f"{unknown_type(value)}.")
+    return plain(value)
+
+
 def _argument(value: Any) -> str:
     is_name = isinstance(value, str) and value.isidentifier()
     if not is_name or len(value) > NAME:
@@ -97,7 +105,7 @@ def _moment(value: Any) -> dt.datetime:
 CHECKS: dict[str, Callable[[Any], Any]] = {
     "name": _named(label_fault),
     "hook": path_of,
-    "schedule_type": _text("a text such as 'D' or Schedule.DAILY"),
+    "schedule_type": _type,
     "minutes": _count(1, "a whole number of 1 or more"),
     "repeats": _count(-MOST, "a whole number of runs, or -1 for ever"),
     "next_run": _moment,

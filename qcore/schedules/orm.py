@@ -122,9 +122,6 @@ class OrmScheduler(Scheduler):
             )
         except ConfigError as error:
             raise EnqueueError(f"cannot schedule {path}: {error}") from error
-        if not rules.is_type(columns["schedule_type"]):
-            wrong = rules.unknown_type(columns["schedule_type"])
-            raise EnqueueError(f"cannot schedule {path}: {wrong}")
         positional, keywords = encode_call(args, options)
         row = Schedule(func=path, args=positional, kwargs=keywords, **columns)
         try:

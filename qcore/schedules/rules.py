@@ -21,6 +21,7 @@ import datetime as dt
 import difflib
 
 from ..errors import ConfigError
+from ..names import quoted
 from . import cron as _cron
 from .cron import validate_cron
 
@@ -105,7 +106,7 @@ def is_type(given: object) -> bool:
 def unknown_type(given: object) -> str:
     """Return what to say of a ``schedule_type`` that is none, with all that there are."""
     known = ", ".join(f"{key!r} ({label})" for key, label in LABELS.items())
-    word = str(given)
+    word = given if isinstance(given, str) else quoted(given)
     by_label = {label.lower(): key for key, label in LABELS.items()}
     near = by_label.get(word.lower()) or (
         word.upper() if word.upper() in LABELS else None
@@ -114,8 +115,7 @@ def unknown_type(given: object) -> str:
         found = difflib.get_close_matches(word.lower(), by_label, n=1)
         near = by_label[found[0]] if found else None
     hint = f" - did you mean {near!r} ({LABELS[near]})?" if near else ""
-    shown = repr(given) if len(word) <= 40 else f"{word[:40]!r}..."
-    return f"schedule_type {shown} is unknown, expected one of {known}{hint}"
+    return f"schedule_type {quoted(given)} is unknown, expected one of {known}{hint}"
 
 
 def infer_type(given: object, cron: object, minutes: object) -> object:
