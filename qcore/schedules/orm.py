@@ -48,6 +48,7 @@ LOOK = 2.0
 FORGET = 60.0
 SOON = 1.0
 
+
 class DoubleName(EnqueueError, IntegrityError):
     """A schedule of that name is there; an IntegrityError, as django-q's users know."""
 
