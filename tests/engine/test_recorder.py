@@ -649,7 +649,7 @@ def test_a_list_that_cannot_be_stored_leaves_its_parts(desk, error, times):
     assert desk.twin.claimed == 0
 
 
-@pytest.mark.fault("E16")
+@pytest.mark.fault("E18")
 @pytest.mark.parametrize("what", ["collate", "save"])
 def test_a_store_that_comes_back_slowly_costs_no_value(desk, what):
     """Unclear errors between two outages are of the store, and not of one result."""
