@@ -28,7 +28,7 @@ from qcore.checks import IDS
 from qcore.cli import VERBS, parser
 from qcore.conf import fields
 from qcore.envelope import Outcome
-from qcore.schedules.orm import OPTIONS as SCHEDULE_OPTIONS
+from qcore.schedules.columns import CHECKS as SCHEDULE_OPTIONS
 from qcore.tasks.calls import OPTIONS
 
 DOCS = ROOT / "docs"
