@@ -17,20 +17,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from faults.judge import Fault
-from faults.place import LEASE, Place
 from faults.recovery import is_whole
 
 from qcore.testing.cluster import LiveCluster
 
 if TYPE_CHECKING:
     from faults.malformed import Malformed
+    from faults.place import Place
     from faults.recovery import Recovery
     from servers.base import LoopbackServer
 
-#: Seconds between two faults, and how long an outage or a pause lasts.
+#: Seconds between two faults, and how long an outage lasts.
 PAUSE = (3.0, 8.0)
 OUTAGE = (0.5, 4.0)
-FREEZE = (LEASE * 0.5, LEASE * 2)
 #: Seconds in which everything has ended that was to end with a killed process.
 EFFECT = 2.0
 #: How often each fault comes, relative to the others.
@@ -55,6 +54,7 @@ class Day:
         malformed: puts entries into the queue by hand.
         recovery: takes the times.
         seed: of every choice.
+        lease: seconds.
     """
 
     place: Place
@@ -64,6 +64,7 @@ class Day:
     malformed: Malformed
     recovery: Recovery
     seed: int
+    lease: float
     options: dict[str, object]
     faults: list[Fault] = field(default_factory=list)
     told: dict[float, str] = field(default_factory=dict)
@@ -79,7 +80,7 @@ class Day:
         self.clusters = [self._start(), self._start()]
 
     def _start(self) -> LiveCluster:
-        return self.place.start(wait=False, **self.options)
+        return self.place.start(wait=False, retry=self.lease, **self.options)
 
     def step(self, *, calm: bool = False) -> None:
         """Do what is due now; ``calm`` does no new harm."""
@@ -159,7 +160,8 @@ class Day:
             _signal(frozen, signal.SIGCONT)
             self._mended("it goes on", fault)
 
-        self._after(FREEZE, mend)
+        # about half of them are over before the lease ends
+        self._after((0.5 * self.lease, 1.5 * self.lease), mend)
 
     def _after(self, seconds: tuple[float, float], action: Callable[[], None]) -> None:
         at = time.monotonic() + self.random.uniform(*seconds)

@@ -23,6 +23,7 @@ from faults.evidence import notes_in
 from faults.judge import Fault, Final, History, Note, check_history
 from faults.load import Load
 from faults.malformed import Malformed
+from faults.place import LEASE
 from faults.poison import REDIS, refusing
 from faults.recovery import Recovery, signs
 from faults.rough_day import EFFECT, Day
@@ -34,11 +35,13 @@ from qcore.current import current
 from qcore.errors import BrokerError
 from qcore.models import Schedule, ScheduleSlot, Task
 from qcore.tasks import fetch, schedule
-from qcore.testing.speed import Patience
+from qcore.testing.speed import Patience, stretched
 
 #: Seconds, of a calm machine, that everything has to come to its end once the harm has
 #: stopped; and those in which something has to happen until then.
 REST, STANDSTILL = 240.0, 30.0
+#: Seconds that a lease has at most, on a machine however slow.
+LONGEST = 30.0
 #: How much memory sentinel and dispatcher may need more at the end, kB, and after
 #: which part of the time their caches and pools have been filled.
 GROWTH, WARM = 2048, 0.25
@@ -78,7 +81,10 @@ def day(results_on_postgres, own_redis_server, cache_server, ledger, request):
         malformed = Malformed(place.queue, broker.port)
         recovery = Recovery(signs(ledger.path, cache_server.port))
         servers = (broker, place.server, cache_server)
-        yield Day(place, *servers, malformed, recovery, seed, OPTIONS)
+        # A lease that ends because all processes of a busy machine wait is no fault that
+        # the judge knows of. Four times: other tests may begin only now.
+        lease = min(4 * stretched(LEASE), LONGEST)
+        yield Day(place, *servers, malformed, recovery, seed, lease, OPTIONS)
 
 
 @pytest.mark.soak
