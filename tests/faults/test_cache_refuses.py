@@ -46,7 +46,7 @@ def test_a_result_that_cuts_its_connection_stops_no_other(cached, ledger, key):
     assert [record.success for record in records] == [size == 10 for size in sizes]
     assert "the result cannot be stored" in records[8].result
     assert len(ledger.entries(f"{key} 8", "began")) == 1
-    assert cluster.snapshot.problem is None
+    cluster.wait_for(lambda: cluster.snapshot.problem is None)  # told at its time
 
 
 @pytest.mark.fault("E18")
