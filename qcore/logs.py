@@ -12,6 +12,7 @@ from .printable import printable, printable_lines
 
 #: Every logger of the core and of the plugins that come with it; a test reads the sources.
 LOGGERS = (
+    "qcore.admin",
     "qcore.broker",
     "qcore.cache",
     "qcore.cluster",

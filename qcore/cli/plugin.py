@@ -1,9 +1,10 @@
 """Write a plugin of your own: a package that works, with tests of its contract.
 
-A broker begins as one that keeps its queue in a folder; an error reporter, a cache
-backend, a scheduler and a result store begin with a file. Each can be installed and
-passes its tests at once; its README.md says what to replace. --kind may be given
-several times, for a plugin with several. Works outside of a Django project.
+A broker begins as one that keeps its queue in a folder; an error reporter,
+a cache backend, a scheduler and a result store begin with a file. Each can be
+installed and passes its tests at once; its README.md says what to replace.
+--kind may be given several times, for a plugin with several kinds. The command
+works outside of a Django project.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from ..child import Child, ChildFailed, running, terminable
 from ..cli.exits import FAILURE, OK
 from ..cli.output import write_json, write_lines
 from ..errors import PluginMissing
-from ..plugins.known import how_to_install
+from ..plugins.known import FIRST_BROKER, how_to_install
 
 if TYPE_CHECKING:
     from .kinds import Kind
@@ -46,10 +46,11 @@ def run(options: Namespace, out: TextIO) -> int:
         PluginMissing: the ORM broker is not installed.
         ChildFailed: the cluster could not start, or has ended too early.
     """
-    if find_spec("qcore_orm") is None:
+    broker, _ = FIRST_BROKER
+    if find_spec(f"qcore_{broker}") is None:
         raise PluginMissing(
-            "the demo needs the broker 'orm', which is not installed."
-            f" {how_to_install('orm')}"
+            f"the demo needs the broker {broker!r}, which is not installed."
+            f" {how_to_install(broker)}"
         )
     started = time.monotonic()
     with terminable(), tempfile.TemporaryDirectory(prefix="qcore-demo-") as name:

@@ -17,8 +17,8 @@ SCHEMA = "qcore.monitor/1"
 EMPTY = "No cluster is running. Start one: qcore cluster"
 UNSEEN = (
     "Whether a cluster is running cannot be known: the cache is private to each process"
-    " and the broker carries no status. Set CACHES to a cache that processes share."
-    " Where Q_CLUSTER['cache_backend'] or a plugin's setting selects it, select another."
+    " and the broker carries no status. Select a cache that processes share: CACHES, or"
+    " Q_CLUSTER['cache_backend']."
 )
 #: Seconds over which tasks per second are reckoned: long enough to be steady,
 #: short enough to show a change.

@@ -622,7 +622,7 @@ def test_a_database_that_fails_is_a_store_error(db, clock):
 
 
 def test_tables_that_are_missing_are_told_with_what_to_type(transactional_db):
-    run = r"Run: python manage\.py migrate qcore --database=default"
+    run = r"Run: python manage\.py migrate --database=default"
     table, other = Schedule._meta.db_table, "qcore_elsewhere"
     with connection.schema_editor() as editor:
         editor.alter_db_table(Schedule, table, other)
