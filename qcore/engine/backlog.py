@@ -23,8 +23,9 @@ _MOST = 2 * _BATCH
 #: batch is a transaction with a write to the disk: with four workers and tasks of 10 ms
 #: there were 0.7 for each task, and are 0.3; its CPU fell by a quarter, PostgreSQL's by 40 %.
 _LINGER, _RECENT = 0.005, 0.02
-#: Seconds without a job after which the recorder does what can wait.
-_IDLE = 1.0
+#: Seconds without a job after which the recorder does the work that can wait: a moment that
+#: no caller notices, and long enough that a stream of results is not interrupted.
+_IDLE = 0.25
 
 
 class Backlog:
