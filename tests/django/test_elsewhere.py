@@ -19,6 +19,7 @@ from qcore.doctor.clusters import clusters as examine_clusters
 from qcore.envelope import Outcome
 from qcore.errors import ConfigError, StoreRefused
 from qcore.models import Quarantine, Schedule
+from qcore.results.memory import MemoryStore
 
 pytestmark = pytest.mark.django_db
 
@@ -46,6 +47,7 @@ def elsewhere(settings):
     yield
     strangers.Cache.kept.clear()
     strangers.Clock.kept.clear()
+    MemoryStore.clear()  # one for the whole process
 
 
 @pytest.fixture

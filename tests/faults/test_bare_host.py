@@ -7,6 +7,7 @@ import shutil
 import subprocess
 
 import pytest
+from chores.cluster_log import own_log
 from faults.place import Place
 
 from qcore.tasks import async_task, fetch, result
@@ -66,7 +67,7 @@ def serves(ledger, key):
         assert len(ledger.entries(own)) == 1
         assert cluster.stop() == 0
         assert "Logging error" not in cluster.log
-        assert "Traceback" not in cluster.log, cluster.log
+        assert "Traceback" not in own_log(cluster.log), cluster.log
     finally:
         place.close()
 
