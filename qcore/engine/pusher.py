@@ -69,6 +69,7 @@ class Pusher:
 
     def run(self) -> None:
         """Claim until the cluster stops; whatever is raised is waited out."""
+        self._tally.claims_ended.clear()
         broker: Broker | None = None
         while not self._tally.stopping.is_set():
             try:
@@ -79,6 +80,7 @@ class Pusher:
                 self._guard.bear(error)
             else:
                 self._guard.succeed()
+        self._tally.claims_ended.set()
         # first what the loop waits for: the store may be away
         self._give_on(self._redelivered.take())
         self._give_on(self._suspects.take())

@@ -30,6 +30,9 @@ T = TypeVar("T")
 
 #: Things of which the broker refuses each, one by one, to be asked for no more of them.
 _FEW = 3
+#: Seconds for which a stop waits until the pusher has left the broker: a little longer than
+#: one of its calls may wait there.
+_CLAIM = 1.5
 #: Characters of a traceback in the log; the result has more.
 _LONGEST_TRACE = 8_000
 
@@ -325,6 +328,9 @@ class Recorder:
     def _return(self, jobs: Sequence[Job]) -> None:
         """Give deliveries back; where the broker cannot, their lease does it."""
         if jobs and self._broker.supports_release:
+            if self._tally.stopping.is_set():
+                # else it could claim them once more, and each claim counts as an attempt
+                self._tally.claims_ended.wait(_CLAIM)
             for job in jobs:
                 # our own pusher may be the next who claims it, before it is settled
                 job.lost = True

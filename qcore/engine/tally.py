@@ -9,6 +9,12 @@ from ..masking import mask_url
 from .job import Job
 
 
+def _set_event() -> threading.Event:
+    event = threading.Event()
+    event.set()
+    return event
+
+
 @dataclass(slots=True)
 class Tally:
     """Counters and shared knowledge; each counter is written by one thread only."""
@@ -29,6 +35,8 @@ class Tally:
     stopping: threading.Event = field(default_factory=threading.Event)
     #: set when the last result is recorded
     ended: threading.Event = field(default_factory=threading.Event)
+    #: not set while the pusher may claim: at a stop, what it claims again has cost an attempt
+    claims_ended: threading.Event = field(default_factory=_set_event)
     #: set by the pusher while the broker has nothing for us
     queue_empty: threading.Event = field(default_factory=threading.Event)
     #: set when the status may say something new; the herald clears it

@@ -130,7 +130,7 @@ def test_the_key_of_the_kind_wins_over_claims(fakes: FakePlugins, kind: str) -> 
         ("no.such.Thing", "cannot be imported: No module named 'no'"),
         ("qcore.conf.Nothing", "cannot be imported: module"),
         ("pathlib.Path", "is not a subclass of qcore."),
-        ("pathlib.sys", "is not a subclass of qcore."),
+        ("logging.os", "is not a subclass of qcore."),
         (".Relative", "is not a subclass of qcore."),
         ("broken_module_of_a_project.Thing", "cannot be imported: ZeroDivisionError"),
     ],
