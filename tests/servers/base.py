@@ -25,7 +25,7 @@ from typing import ClassVar
 
 import psutil
 
-from qcore.testing.speed import Patience
+from .patience import Patience
 
 # Below the range that Linux and macOS use for outgoing connections (32768 and up),
 # so that no client takes the port of a server that a test has just killed.
