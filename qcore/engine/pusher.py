@@ -186,7 +186,7 @@ class Pusher:
         """Leave further deliveries of what is in this cluster's hands to their lease.
 
         Before the store is asked: the first delivery may end while the copy waits for
-        a worker. Once it is settled it is stored, and ``_drop_finished`` knows it.
+        a worker. Once it is settled it is stored, and `Redelivered` knows it.
         """
         now = time.monotonic()
         ours = {
