@@ -162,7 +162,7 @@ def test_guard_cycles_that_are_refused(value):
 def test_what_one_cluster_holds_in_memory(start, ledger, key, limits, held):
     queue = f"limit-{held}"
     for _ in range(10):
-        async_task("chores.kind.nap", key, 1.0, cluster=queue)
+        async_task("chores.kind.nap", key, 600, cluster=queue)  # none ends by itself
     assert queue_size(current.broker(queue)) == 10, "the broker takes what comes"
     cluster = start(queue=queue, retry=60, **limits)
     ledger.wait(key, "began", limits["workers"])

@@ -44,10 +44,16 @@ def select(settings, store="Store", clock="Clock"):
 def elsewhere(settings):
     """A project whose results and schedules are in the memory of this process."""
     select(settings)
+    empty()  # a test before this one may have left its results
     yield
+    empty()
+
+
+def empty():
+    """Clear what the parts of a stranger keep for the whole process."""
     strangers.Cache.kept.clear()
     strangers.Clock.kept.clear()
-    MemoryStore.clear()  # one for the whole process
+    MemoryStore.clear()
 
 
 @pytest.fixture
