@@ -31,4 +31,4 @@ class QcoreConfig(AppConfig):
         """Register the system checks; keep secrets off error pages, escapes off the log."""
         import_module("qcore.checks")
         import_module("qcore.logs").keep_printable()
-        import_module("qcore.debug").mask_error_pages()
+        import_module("qcore.error_pages").mask_error_pages()

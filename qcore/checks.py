@@ -17,7 +17,6 @@ from django.core import checks
 
 from .conf import Conf, advice, problems
 from .conf.validation import ROOT
-from .current import ONE_OF, current
 from .errors import (
     ConfigError,
     PluginBroken,
@@ -29,6 +28,7 @@ from .errors import (
 from .names import near_queue
 from .plugins.choice import never_selected
 from .plugins.known import KNOWN, how_to_install
+from .runtime import ONE_OF, current
 
 if TYPE_CHECKING:
     from django.apps import AppConfig

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from django.core.exceptions import ImproperlyConfigured
 from django.db import Error, connections, router
 
-from .current import current
 from .errors import QcoreError
 from .masking import mask_url
+from .runtime import current
 
 if TYPE_CHECKING:
     from django.db.models import Model

@@ -10,9 +10,9 @@ import time
 
 import msgspec
 
-from .caches.sealed import Sealed
-from .current import current
+from .caches.signed import SignedCache
 from .errors import QcoreError
+from .runtime import current
 
 SCHEMA = "qcore.status/1"
 #: Seconds for which a snapshot counts as alive at least; a cluster that misses
@@ -151,9 +151,9 @@ def running() -> list[Snapshot]:
     return [snapshot for snapshot in snapshots() if snapshot.state != "stopped"]
 
 
-def _cache() -> Sealed:
+def _cache() -> SignedCache:
     """Return the cache, whose values are signed: anybody may be able to write there."""
-    return Sealed(current.cache, current.conf)
+    return SignedCache(current.cache, current.conf)
 
 
 def _key(cluster: str) -> str:

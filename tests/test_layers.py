@@ -31,15 +31,15 @@ LAYERS: dict[int, tuple[str, str]] = {
     ),
     1: (
         "the public API and the contracts of plugins",
-        """plugins current signals status tasks brokers results caches reporters
+        """plugins runtime signals status tasks brokers results caches reporters
         schedules testing""",
     ),
     2: ("processes, clocks, sockets", "engine"),
     3: (
         "Django adapters",
-        """models fields migrations results.orm results.pruning results.sql results.aside results.confirmed
+        """models fields migrations results.orm results.pruning results.sql results.quarantine results.acknowledged
         results.cache caches.django caches.raw schedules.orm schedules.firing
-        schedules.outbox schedules.outlook plugins.builtin connections session debug
+        schedules.outbox schedules.outlook plugins.builtin session error_pages
         unmigrated""",
     ),
     4: (

@@ -55,7 +55,7 @@ def charge(order):
 SEND = """
 import django
 django.setup()
-from qcore.current import current
+from qcore.runtime import current
 from qcore.tasks import async_task
 print(type(current.broker()).__name__)
 print(async_task("shop_tasks.charge", 4711))

@@ -64,7 +64,7 @@ import sys
 import django
 django.setup()
 from qcore import status
-from qcore.current import current
+from qcore.runtime import current
 from qcore.tasks import fetch, fetch_group, result, result_cached
 plain, cached, failed = sys.argv[1:4]
 print(json.dumps({

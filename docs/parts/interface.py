@@ -19,15 +19,15 @@ TESTING = {
 
 
 def tasks() -> str:
-    """Return everything that ``qcore.tasks`` offers, the twins for ``await`` apart."""
+    """Return everything that ``qcore.tasks`` offers, with the async variants apart."""
     offered = {name: getattr(qcore.tasks, name) for name in qcore.tasks.__all__}
     own = [
         name
         for name, thing in offered.items()
         if thing.__name__ == name and not inspect.iscoroutinefunction(thing)
     ]
-    twins = [name for name, it in offered.items() if inspect.iscoroutinefunction(it)]
-    listed = ", ".join(f"`{name}`" for name in twins)
+    variants = [name for name, it in offered.items() if inspect.iscoroutinefunction(it)]
+    listed = ", ".join(f"`{name}`" for name in variants)
     return (
         f"{_of(qcore.tasks, own, '##')}\n\n## For await\n\n{listed} take the arguments of"
         " the calls without the `a`; see [From async code](tasks.md#from-async-code)."

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 
-from ..current import current
 from ..envelope import Task as Envelope
 from ..envelope import new_id
 from ..errors import EnqueueError
 from ..models import Task
 from ..results import content as contents
 from ..results.rows import options_from
+from ..runtime import current
 from ..tasks.admission import refusal
 from ..tasks.sending import send
 

@@ -12,14 +12,14 @@ from django.forms import ModelForm, Textarea
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 
-from ..current import current
 from ..elsewhere import RESULTS, SCHEDULES, elsewhere
 from ..errors import QcoreError
-from ..fields import BodyField
 from ..masking import mask_url
 from ..models import SHORT, Schedule, Task
+from ..models.fields import BodyField
 from ..printable import printable
 from ..results import content as contents
+from ..runtime import current
 from .base import CarefulList, QcoreAdmin, may_see_arguments
 
 if TYPE_CHECKING:

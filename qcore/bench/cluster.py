@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..child import Child
+from ..cluster.subprocess import Child
 from ..errors import ConfigError
 from .tasks import VARIABLE
 
@@ -48,7 +48,7 @@ def main() -> int:
     import django
 
     django.setup()
-    from .. import cluster
+    from ..cluster import run as cluster
     from .ground import adapt
 
     adapt(queue, workers)

@@ -16,9 +16,9 @@ from django.db import connections
 
 from ..brokers.memory import MemoryBroker
 from ..conf import Conf
-from ..current import current
 from ..errors import BrokerError, ConfigError
 from ..models import Task
+from ..runtime import current
 from ..status import snapshots
 
 #: What the queues of benches begin with.

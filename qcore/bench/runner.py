@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from ..child import Child, terminable
 from ..cli.exits import OK
 from ..cli.output import write_json, write_lines
+from ..cluster.subprocess import Child, terminable
 from ..conf import cpu_count
-from ..current import current
 from ..monitor.screen import width
 from ..monitor.text import number
+from ..runtime import current
 from . import cluster, ground, working
 from .ground import Ground
 from .report import Report

@@ -6,10 +6,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..child import Child, ChildFailed
-from ..current import current
+from ..cluster.subprocess import Child, ChildFailed
 from ..monitor.memory import usage
 from ..processes import tree
+from ..runtime import current
 from .sending import Sent
 from .tasks import Records
 

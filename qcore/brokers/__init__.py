@@ -1,4 +1,4 @@
-"""Brokers: the contract (``base``) and the in-process twin (``memory``).
+"""Brokers: the contract (``base``) and the broker of one process (``memory``).
 
 ``get_broker()`` is the documented way to a broker of the current project.
 """
@@ -19,6 +19,6 @@ def get_broker(queue: str | None = None) -> Broker:
     Raises:
         ConfigError, PluginError: the settings name no usable broker.
     """
-    from ..current import current
+    from ..runtime import current
 
     return current.broker(queue)

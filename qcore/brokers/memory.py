@@ -1,4 +1,4 @@
-"""A broker in this process's memory: the twin that tests and ``sync`` users need.
+"""A broker in this process's memory, for tests and for users of ``sync``.
 
 It keeps every promise of the contract but durability, and nothing outside this
 process sees it, so a real cluster cannot use it.

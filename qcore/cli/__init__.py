@@ -27,7 +27,7 @@ from . import (
     plugins,
     quarantine,
 )
-from .early import prepare
+from .bootstrap import prepare
 from .exits import EPILOG, INTERRUPTED, OK, USAGE, code_of
 from .output import complain
 

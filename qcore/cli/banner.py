@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from .. import __version__, status
 from ..conf import Conf
-from ..current import current
 from ..errors import BrokerError
 from ..monitor.text import facts
 from ..plugins import BUILTIN
+from ..runtime import current
 
 
 def lines() -> list[str]:

@@ -36,18 +36,18 @@ def run(options: Namespace, out: TextIO) -> int:
             " another. Here, Q_CLUSTER['sync'] = True runs tasks in the caller.\n"
         )
         return REFUSED
-    from ..current import current
-    from .early import heed_signals, open_streams
+    from ..runtime import current
+    from .bootstrap import handle_signals, open_streams
 
     open_streams()
     if os.getpid() == 1:  # also for manage.py, which has loaded the project already
-        heed_signals()
+        handle_signals()
     if options.name:
         os.environ["Q_CLUSTER_NAME"] = options.name
         current.reset()
     if not _passes_checks() or not _finds_tables():
         return USAGE
-    from .. import cluster
+    from ..cluster import run as cluster
     from . import banner
 
     _log_to_terminal(current.conf.log_level)
@@ -65,7 +65,7 @@ def _passes_checks() -> bool:
     """Print what Django's checks with the tag qcore say; return whether none is an error."""
     from django.core import checks
 
-    from ..current import current
+    from ..runtime import current
 
     messages = [m for m in checks.run_checks(tags=["qcore"]) if not m.is_silenced()]
     if not any(message.is_serious() for message in messages):

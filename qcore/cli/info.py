@@ -63,8 +63,8 @@ def run(options: Namespace, out: TextIO) -> int:
 # -- settings -----------------------------------------------------------------------
 def _show_config(options: Namespace, out: TextIO) -> None:
     from ..conf import fields
-    from ..current import current
     from ..errors import ConfigError
+    from ..runtime import current
 
     try:
         conf = current.conf
@@ -99,8 +99,8 @@ def _show_config(options: Namespace, out: TextIO) -> None:
 def _expectations() -> list[str]:
     """Return a line for each setting that says what it accepts."""
     from ..conf import fields
-    from ..current import current
     from ..monitor.text import facts
+    from ..runtime import current
 
     table = [*fields(), *current.registry.settings()]
     pairs = [(s.name, f"{s.expects}; default: {s.default_text}") for s in table]
@@ -122,7 +122,7 @@ def _stored() -> dict[str, Any]:
     """Return what is stored, by those whom the settings select; None: they cannot tell."""
     import datetime as dt
 
-    from ..current import current
+    from ..runtime import current
 
     store, scheduler = current.store(), current.scheduler
     everything = day = None

@@ -62,8 +62,8 @@ def selected() -> dict[str, Any] | None:
 
     Of a kind of which it selects nothing usable, the reason.
     """
-    from ..current import ONE_OF, current
     from ..errors import QcoreError
+    from ..runtime import ONE_OF, current
 
     if not _is_in_a_project():
         return None

@@ -206,8 +206,8 @@ def _task_of(one: Quarantine) -> Task:
     Raises:
         EnqueueError: it cannot be read, or this project would not send it.
     """
-    from ..current import current
     from ..errors import PackageError
+    from ..runtime import current
     from ..tasks.admission import refusal
 
     package = bytes(one.package)
@@ -232,8 +232,8 @@ def _task_of(one: Quarantine) -> Task:
 
 def _claims(one: Quarantine) -> list[tuple[str, str]]:
     """Return what a package says of itself, where it can be read."""
-    from ..current import current
     from ..errors import PackageError
+    from ..runtime import current
     from ..tasks.admission import links_of
 
     try:

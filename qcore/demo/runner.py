@@ -13,9 +13,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from ..child import Child, ChildFailed, running, terminable
 from ..cli.exits import FAILURE, OK
 from ..cli.output import write_json, write_lines
+from ..cluster.subprocess import Child, ChildFailed, running, terminable
 from ..errors import PluginMissing
 from ..plugins.known import FIRST_BROKER, how_to_install
 
@@ -89,7 +89,7 @@ def _set_up(folder: Path, workers: int) -> None:
 def _let_go() -> None:
     from django.db import connections
 
-    from ..current import current
+    from ..runtime import current
 
     current.close()
     connections.close_all()

@@ -7,13 +7,13 @@ import time
 from collections.abc import Iterator, Sequence
 
 from .. import __version__
-from ..current import current
 from ..elsewhere import RESULTS, SCHEDULES, elsewhere
 from ..findings import Finding, error, ok, warning
 from ..masking import mask_url
 from ..monitor.text import number, plural
 from ..names import near_queue
 from ..printable import printable
+from ..runtime import current
 from ..status import PAUSE, Snapshot, lifetime, route, snapshots
 from .measures import SKEW, skewed
 from .tables import required, unset

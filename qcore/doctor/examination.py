@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Iterator
 from django.db import Error
 
 from ..cli.project import explain
-from ..current import current
 from ..errors import BrokerUnavailable, QcoreError
 from ..findings import Finding, error, warning
 from ..masking import mask_url
+from ..runtime import current
 from . import services, setup
 from .clusters import clusters
 from .databases import databases

@@ -6,10 +6,10 @@ import secrets
 from collections.abc import Iterator
 
 from ..brokers.base import Broker
-from ..current import current
 from ..findings import Finding, error, ok, warning
 from ..monitor.text import number, seconds
 from ..plugins.choice import Choice
+from ..runtime import current
 from ..status import route
 from .measures import judge_clock, judge_round_trip, round_trip
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from django.core import checks
 
 from ..checks import TAG
-from ..current import ONE_OF, current
 from ..findings import Finding, error, ok, warning
 from ..plugins import BUILTIN
+from ..runtime import ONE_OF, current
 
 
 def settings() -> Iterator[Finding]:

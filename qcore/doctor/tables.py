@@ -12,7 +12,7 @@ from django.db import connections, router
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
-from ..current import current
+from ..runtime import current
 
 #: What Django takes where DATABASES does not say.
 _NO_ENGINE = "django.db.backends.dummy"

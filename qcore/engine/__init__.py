@@ -3,15 +3,15 @@
 ::
 
     sentinel    the main process; one thread; forks, reaps and kills, nothing else
-    dispatcher  one process; deals tasks to workers, keeps time, never forks
+    dispatcher  one process; assigns tasks to workers, keeps time, never forks
       pusher      thread: claims deliveries from the broker, verifies them
       recorder    thread: stores results, then acknowledges, in batches
-      keeper      thread: renews leases
-      timer       thread: lets the scheduler tick
-      herald      thread: publishes status snapshots
+      renewal     thread: renews leases
+      scheduler   thread: lets the scheduler tick
+      status      thread: publishes status snapshots
     worker      N processes; each runs one task at a time
 
 Every worker has a private socket to the dispatcher; nothing is shared, so that any
 process can be killed at any moment without hurting another. No module here imports
-Django or a broker: what they need is handed to them as ``Parts``.
+Django or a broker: what they need is handed to them as ``Services``.
 """

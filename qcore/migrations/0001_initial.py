@@ -1,7 +1,7 @@
 import django.db.models.deletion
 from django.db import migrations, models
 
-import qcore.fields
+import qcore.models.fields
 
 
 class Migration(migrations.Migration):
@@ -24,13 +24,13 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "name",
-                    qcore.fields.WordField(
+                    qcore.models.fields.WordField(
                         blank=True, max_length=100, null=True, unique=True
                     ),
                 ),
                 (
                     "func",
-                    qcore.fields.WordField(
+                    qcore.models.fields.WordField(
                         help_text="dotted path: module.tasks.function",
                         max_length=256,
                         verbose_name="function",
@@ -38,7 +38,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "hook",
-                    qcore.fields.WordField(
+                    qcore.models.fields.WordField(
                         blank=True,
                         help_text="dotted path of what is called with the result",
                         max_length=256,
@@ -47,19 +47,19 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "args",
-                    qcore.fields.BodyField(
+                    qcore.models.fields.BodyField(
                         blank=True, default="", help_text='JSON: [1, "two"]'
                     ),
                 ),
                 (
                     "kwargs",
-                    qcore.fields.BodyField(
+                    qcore.models.fields.BodyField(
                         blank=True, default="", help_text='JSON: {"x": 1}'
                     ),
                 ),
                 (
                     "schedule_type",
-                    qcore.fields.WordField(
+                    qcore.models.fields.WordField(
                         choices=[
                             ("O", "Once"),
                             ("I", "Minutes"),
@@ -100,7 +100,7 @@ class Migration(migrations.Migration):
                 ("anchor", models.DateTimeField(editable=False, null=True)),
                 (
                     "cron",
-                    qcore.fields.WordField(
+                    qcore.models.fields.WordField(
                         blank=True,
                         help_text="five fields: minute hour day-of-month month day-of-week, for Cron",
                         max_length=100,
@@ -109,7 +109,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "task",
-                    qcore.fields.WordField(
+                    qcore.models.fields.WordField(
                         editable=False,
                         max_length=32,
                         null=True,
@@ -118,7 +118,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "cluster",
-                    qcore.fields.WordField(
+                    qcore.models.fields.WordField(
                         blank=True,
                         help_text="name of the cluster that runs it; empty: the project's own",
                         max_length=100,
@@ -127,7 +127,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "intended_date_kwarg",
-                    qcore.fields.WordField(
+                    qcore.models.fields.WordField(
                         blank=True,
                         help_text="keyword argument that gets the time the run was meant for",
                         max_length=100,
@@ -137,7 +137,7 @@ class Migration(migrations.Migration):
                 ("paused", models.BooleanField(default=False)),
                 (
                     "error",
-                    qcore.fields.BodyField(blank=True, default="", editable=False),
+                    qcore.models.fields.BodyField(blank=True, default="", editable=False),
                 ),
                 ("tries", models.IntegerField(default=0, editable=False)),
                 ("retry_at", models.DateTimeField(editable=False, null=True)),
@@ -155,39 +155,39 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    qcore.fields.IdField(
+                    qcore.models.fields.IdField(
                         editable=False, max_length=32, primary_key=True, serialize=False
                     ),
                 ),
-                ("name", qcore.fields.WordField(editable=False, max_length=100)),
+                ("name", qcore.models.fields.WordField(editable=False, max_length=100)),
                 (
                     "func",
-                    qcore.fields.WordField(max_length=256, verbose_name="function"),
+                    qcore.models.fields.WordField(max_length=256, verbose_name="function"),
                 ),
-                ("hook", qcore.fields.WordField(max_length=256, null=True)),
+                ("hook", qcore.models.fields.WordField(max_length=256, null=True)),
                 (
                     "group",
-                    qcore.fields.WordField(editable=False, max_length=100, null=True),
+                    qcore.models.fields.WordField(editable=False, max_length=100, null=True),
                 ),
-                ("cluster", qcore.fields.WordField(max_length=100, null=True)),
+                ("cluster", qcore.models.fields.WordField(max_length=100, null=True)),
                 ("enqueued", models.DateTimeField(editable=False)),
                 ("started", models.DateTimeField(editable=False)),
                 ("stopped", models.DateTimeField(editable=False)),
                 ("success", models.BooleanField(editable=False)),
-                ("outcome", qcore.fields.WordField(editable=False, max_length=16)),
+                ("outcome", qcore.models.fields.WordField(editable=False, max_length=16)),
                 (
                     "attempt_count",
                     models.IntegerField(editable=False, verbose_name="attempts"),
                 ),
                 ("crashes", models.IntegerField(default=0, editable=False)),
-                ("content", qcore.fields.WordField(editable=False, max_length=16)),
-                ("payload", qcore.fields.BodyField(editable=False)),
+                ("content", qcore.models.fields.WordField(editable=False, max_length=16)),
+                ("payload", qcore.models.fields.BodyField(editable=False)),
                 (
                     "value_content",
-                    qcore.fields.WordField(editable=False, max_length=16),
+                    qcore.models.fields.WordField(editable=False, max_length=16),
                 ),
-                ("value", qcore.fields.BodyField(editable=False)),
-                ("options", qcore.fields.BodyField(default="", editable=False)),
+                ("value", qcore.models.fields.BodyField(editable=False)),
+                ("options", qcore.models.fields.BodyField(default="", editable=False)),
                 ("links", models.IntegerField(default=0, editable=False)),
                 ("iter_index", models.IntegerField(editable=False, null=True)),
                 ("iter_count", models.IntegerField(editable=False, null=True)),
@@ -247,8 +247,8 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("slot", models.DateTimeField()),
-                ("task_id", qcore.fields.IdField(max_length=32, unique=True)),
-                ("queue", qcore.fields.WordField(max_length=255)),
+                ("task_id", qcore.models.fields.IdField(max_length=32, unique=True)),
+                ("queue", qcore.models.fields.WordField(max_length=255)),
                 ("package", models.BinaryField()),
                 ("claimed", models.DateTimeField(null=True)),
                 ("sent", models.DateTimeField(null=True)),
@@ -289,9 +289,9 @@ class Migration(migrations.Migration):
                         db_index=True, default=django.utils.timezone.now, editable=False
                     ),
                 ),
-                ("queue", qcore.fields.WordField(editable=False, max_length=255)),
-                ("reason", qcore.fields.WordField(editable=False, max_length=64)),
-                ("detail", qcore.fields.BodyField(editable=False)),
+                ("queue", qcore.models.fields.WordField(editable=False, max_length=255)),
+                ("reason", qcore.models.fields.WordField(editable=False, max_length=64)),
+                ("detail", qcore.models.fields.BodyField(editable=False)),
                 (
                     "size",
                     models.IntegerField(editable=False, verbose_name="size (bytes)"),

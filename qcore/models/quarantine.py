@@ -7,7 +7,7 @@ from typing import ClassVar
 from django.db import models
 from django.utils import timezone
 
-from ..fields import BodyField, WordField
+from .fields import BodyField, WordField
 
 #: Bytes of a package that are kept: more than any package of ours has by default.
 KEPT = 2 * 1024 * 1024

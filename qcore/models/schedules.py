@@ -13,14 +13,14 @@ from django.db.models.signals import pre_save
 from django.dispatch import receiver
 from django.utils import timezone
 
-from ..current import current
 from ..errors import ConfigError
-from ..fields import BodyField, IdField, WordField
 from ..names import label_fault, queue_fault
 from ..results.rows import NAME, PATH
+from ..runtime import current
 from ..schedules import changes, rules
+from ..schedules.datetimes import given, instant, read, write
 from ..schedules.entry import Entry
-from ..schedules.moments import given, instant, read, write
+from .fields import BodyField, IdField, WordField
 
 if TYPE_CHECKING:
     from ..conf import Conf

@@ -7,12 +7,12 @@ from typing import Any, ClassVar, cast
 from django.db import models
 from django.db.models import Q
 
-from ..current import current
-from ..fields import BodyField, IdField, WordField
 from ..results import content as contents
 from ..results.moments import moment
 from ..results.rows import NAME, PATH, WORD, Row
+from ..runtime import current
 from ..tasks import lookup
+from .fields import BodyField, IdField, WordField
 
 # SQLite and MySQL use an index for "success IN (1)" and none for the bare "success"
 # that Django writes for success=True.

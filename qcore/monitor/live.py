@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import TextIO
 
-from ..connections import keep_no_statements
+from ..cluster.connections import keep_no_statements
 from .look import View, Watcher
 from .plain import render
 from .screen import Screen, height, keys, width

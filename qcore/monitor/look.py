@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from ..current import current
 from ..errors import ConfigError, PluginError, QcoreError
+from ..runtime import current
 from ..status import Snapshot, route, snapshots
 
 SCHEMA = "qcore.monitor/1"

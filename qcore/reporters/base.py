@@ -10,7 +10,7 @@ from typing import Any
 _ON_THE_WAY = frozenset({"qcore", "pluggy", "asyncio"})
 
 #: Module and function that call the task's function.
-_CALLER = ("qcore.tasks.execution", "_timed")
+_CALLER = ("qcore.tasks.execute", "_timed")
 
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ..caches.sealed import Sealed
-from ..current import current
+from ..caches.signed import SignedCache
 from ..envelope import Options, choose, new_id
 from ..errors import StoreError, StoreRefused
 from ..models import Task
+from ..runtime import current
 from .base import ResultStore
 from .rows import (
     NAME,
@@ -62,7 +62,7 @@ class CacheStore(ResultStore):
 
     def __init__(self, conf: Conf, cache: CacheBackend | None = None) -> None:
         super().__init__(conf)
-        self._cache = Sealed(cache or current.make("cache backend"), conf)
+        self._cache = SignedCache(cache or current.make("cache backend"), conf)
 
     # -- for the recorder ----------------------------------------------------
     def save(self, results: Sequence[Result]) -> None:

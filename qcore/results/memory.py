@@ -1,4 +1,4 @@
-"""A result store in this process's memory: the twin for tests."""
+"""A result store in the memory of this process, for tests."""
 
 from __future__ import annotations
 

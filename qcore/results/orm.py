@@ -15,11 +15,11 @@ from django.db.utils import Error, OperationalError
 
 from ..models import Failure, Quarantine, Success, Task
 from ..unmigrated import advice
-from .aside import Aside
 from .base import ResultStore
 from .failures import class_of
 from .probe import probe
 from .pruning import Pruner
+from .quarantine import QuarantineTable
 from .rows import FIELDS, NAME, Row, clip, collapse, join, readable, row_of
 from .sql import TIMES, Upsert, is_deadlock, make_upsert
 from .tally import Tally
@@ -56,7 +56,9 @@ class OrmStore(ResultStore):
         super().__init__(conf)
         self.database = router.db_for_write(Task)
         self._upsert: Upsert | None = None
-        self._aside = Aside(Quarantine.objects.using(router.db_for_write(Quarantine)))
+        self._quarantine = QuarantineTable(
+            Quarantine.objects.using(router.db_for_write(Quarantine))
+        )
         self._prune = Pruner(
             self._tasks, conf.save_limit, conf.save_limit_per, conf.retry
         )
@@ -130,7 +132,7 @@ class OrmStore(ResultStore):
 
     def quarantine(self, queue: str, package: bytes, reason: str, detail: str) -> None:
         with self._errors("quarantine a package"):
-            self._aside.put(queue, package, reason, detail)
+            self._quarantine.put(queue, package, reason, detail)
 
     def collate(self, group: str, count: int) -> bool:
         elements = self._labelled(group).filter(iter_index__isnull=False)
@@ -215,7 +217,7 @@ class OrmStore(ResultStore):
 
     def quarantined(self) -> int:
         with self._errors("count packages in quarantine"):
-            return self._aside.count()
+            return self._quarantine.count()
 
     def _members(self, group: str) -> QuerySet[Task]:
         """Return a group without the calls of an ``async_iter`` that is not joined."""

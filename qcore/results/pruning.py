@@ -14,7 +14,7 @@ from django.db import transaction
 from django.db.models import Count, Q, QuerySet
 
 from ..models import SUCCEEDED, Task, moment
-from .confirmed import Confirmed, Place
+from .acknowledged import Acknowledged, Place
 from .rows import Row
 from .sql import has_id
 
@@ -89,7 +89,7 @@ class Pruner:
         self._floors: dict[str | None, dt.datetime] = {}
         self._levels: dict[str | None, Level] = {}
         self._batches = 0
-        self._confirmed = Confirmed(lease)
+        self._acknowledged = Acknowledged(lease)
         # limits that are to be looked at, with the oldest success that has come
         self._waiting: dict[str | None, float] = {}
         self._grown: Counter[str | None] = Counter()  # successes that have come
@@ -102,7 +102,7 @@ class Pruner:
         """Note that no delivery of these tasks is left: they may be pruned from now on."""
         if self._limit <= 0:
             return
-        keys = self._confirmed.acknowledge(ids)
+        keys = self._acknowledged.acknowledge(ids)
         if self._young:
             for key in keys - self._waiting.keys():
                 self._waiting[key] = time.time()
@@ -123,11 +123,11 @@ class Pruner:
         self._batches += 1
         if self._batches % ROUND == 0:
             self._floors.clear()
-            self._confirmed.forget()
+            self._acknowledged.forget()
         stored, oldest = self._sort(rows)
         if not stored:
             return
-        self._confirmed.note(stored)
+        self._acknowledged.note(stored)
         for key, stopped in oldest.items():
             self._waiting[key] = min(stopped, self._waiting.get(key, stopped))
         self._come += len(stored)
@@ -160,7 +160,7 @@ class Pruner:
             bool(self._young)
             and self._come < PORTION
             and time.monotonic() - self._looked_at < PAUSE
-            and oldest >= self._confirmed.young()
+            and oldest >= self._acknowledged.young()
         )
 
     def _look(self, grown: Mapping[str | None, int], *, keep: bool) -> None:
@@ -223,7 +223,7 @@ class Pruner:
             kept = kept.filter(stopped__gte=min(floor, oldest))
         place = self._limit - 1
         for last in kept.order_by("-stopped", "-id").values_list(*_PLACE)[place:][:1]:
-            young = moment(self._confirmed.young())
+            young = moment(self._acknowledged.young())
             if last[0] >= young:
                 self._prune_young(key, kept, last, young)
                 return
@@ -255,13 +255,13 @@ class Pruner:
 
     def _drop_confirmed(self, key: str | None, last: Place) -> int:
         """Delete what is acknowledged before a place; return how many."""
-        ids = self._confirmed.before(key, last)
+        ids = self._acknowledged.before(key, last)
         gone = 0
         for start in range(0, len(ids), _IDS):
             part = ids[start : start + _IDS]
             gone += self._tasks.filter(_earlier(*last), has_id(part)).delete()[0]
         if ids:
-            forget = partial(self._confirmed.pruned, key, last)
+            forget = partial(self._acknowledged.pruned, key, last)
             transaction.on_commit(forget, using=self._kept.db)
         return gone
 
@@ -287,7 +287,7 @@ class Pruner:
         self, key: str | None, kept: QuerySet[Task], cut: Place
     ) -> tuple[dt.datetime, int]:
         """Delete what may be pruned before a place; return the new floor, and how many."""
-        young = moment(self._confirmed.young())
+        young = moment(self._acknowledged.young())
         if cut[0] < young:
             return cut[0], kept.filter(_before(*cut)).delete()[0]
         self._young.add(key)

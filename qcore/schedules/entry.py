@@ -28,7 +28,7 @@ from ..tasks.calls import build, split_options
 from ..tasks.functions import check_call, path_of, resolve
 from ..tasks.options import check_options
 from . import rules
-from .moments import shown, zone_of
+from .datetimes import shown, zone_of
 
 if TYPE_CHECKING:
     from ..conf import Conf

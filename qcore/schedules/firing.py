@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from django.db import connections, transaction
 from django.db.utils import Error, InterfaceError, OperationalError
 
-from ..current import current
 from ..errors import EnqueueError, QcoreError
 from ..models import Schedule, ScheduleSlot
 from ..names import queue_fault
+from ..runtime import current
 from . import rules
-from .moments import instant, read, shown, write
+from .datetimes import instant, read, shown, write
+from .error_text import error_text
 from .outbox import TICK_BYTES
-from .told import told
 
 if TYPE_CHECKING:
     from ..conf import Conf
@@ -318,7 +318,7 @@ class Firing:
     def _note(self, row: Schedule, error: BaseException, now: dt.datetime) -> None:
         tries = row.tries + 1
         paused = tries >= MAX_TRIES
-        text = told(error)
+        text = error_text(error)
         same = Schedule.objects.using(self._database).filter(
             pk=row.pk, next_run=row.next_run
         )
@@ -333,7 +333,7 @@ class Firing:
         except Exception as failure:  # noqa: BLE001 - as above
             self._ask(failure)
             self._resting[row.pk] = time.monotonic() + RETRY.total_seconds()
-            logger.error("schedule %s cannot be changed: %s", row, told(failure))
+            logger.error("schedule %s cannot be changed: %s", row, error_text(failure))
         logger.error("schedule %s cannot be fired%s: %s", row,
                      ", and is paused" if paused else "", text)  # fmt: skip
 

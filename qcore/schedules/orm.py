@@ -14,9 +14,9 @@ from django.db import IntegrityError, connections, router, transaction
 from django.db.utils import Error
 from django.utils import timezone
 
-from ..current import current
 from ..errors import ConfigError, EnqueueError, QcoreError, StoreError
 from ..models import Schedule
+from ..runtime import current
 from ..tasks.functions import path_of
 from ..unmigrated import advice
 from . import rules

@@ -22,11 +22,11 @@ from django.db.models.functions import Length
 from django.db.utils import Error
 from django.utils import timezone
 
-from ..current import current
 from ..errors import BrokerError, BrokerUnavailable, PayloadTooLarge, QcoreError
 from ..models import Schedule, ScheduleSlot
+from ..runtime import current
 from ..signing import peek
-from .told import told
+from .error_text import error_text
 
 if TYPE_CHECKING:
     from ..brokers.base import Broker
@@ -81,7 +81,9 @@ class Outbox:
         rest = self._rests.get(queue)
         # with fewer, it may be them: a schedule more shows whether it is the queue
         if rest is not None and rest.refuses and rest.slots >= FEW:
-            raise BrokerError(f"queue {queue!r} takes no tasks: {told(rest.error)}")
+            raise BrokerError(
+                f"queue {queue!r} takes no tasks: {error_text(rest.error)}"
+            )
         current.broker(queue).check_size([package])
 
     def send(self) -> bool:
@@ -225,9 +227,11 @@ class Outbox:
 
     def _give_up(self, slot: ScheduleSlot, error: Exception) -> None:
         """Note on the schedule why a slot can never be sent."""
-        logger.error("scheduled task %s is not sent: %s", slot.task_id, told(error))
+        logger.error(
+            "scheduled task %s is not sent: %s", slot.task_id, error_text(error)
+        )
         self._mark([slot])
-        self._note([slot], f"{slot.slot.isoformat()} is not sent: {told(error)}")
+        self._note([slot], f"{slot.slot.isoformat()} is not sent: {error_text(error)}")
 
     def _rest(
         self, queue: str, slots: Sequence[ScheduleSlot], error: Exception
@@ -239,12 +243,12 @@ class Outbox:
         self._rests[queue] = Rest(failures, len(slots), time.monotonic() + pause, error)
         if isinstance(error, QcoreError):
             logger.warning("%d scheduled tasks wait for queue %r: %s",
-                           len(slots), queue, told(error))  # fmt: skip
+                           len(slots), queue, error_text(error))  # fmt: skip
         else:
             logger.error("%d scheduled tasks wait for queue %r",
                          len(slots), queue, exc_info=error)  # fmt: skip
         if self._rests[queue].refuses:
-            self._note(slots, f"waits for queue {queue!r}: {told(error)}")
+            self._note(slots, f"waits for queue {queue!r}: {error_text(error)}")
 
     def _note(self, slots: Sequence[ScheduleSlot], text: str) -> None:
         keys = {slot.schedule_id for slot in slots if slot.schedule_id is not None}
@@ -255,7 +259,7 @@ class Outbox:
         except Error as error:
             # it is in the log already, and the slots come first
             logger.warning(
-                "the error cannot be written to the schedules: %s", told(error)
+                "the error cannot be written to the schedules: %s", error_text(error)
             )
 
 

@@ -21,6 +21,20 @@ from .alookup import (
     aresult_group,
     aresult_group_cached,
 )
+from .async_variants import (
+    acount_group,
+    acount_group_cached,
+    adelete,
+    adelete_cached,
+    adelete_group,
+    adelete_group_cached,
+    aenqueue,
+    aenqueue_chain,
+    aenqueue_iter,
+    aenqueue_many,
+    aqueue_size,
+    aschedule,
+)
 from .compose import (
     AsyncTask,
     Chain,
@@ -53,20 +67,6 @@ from .lookup import (
     result_cached,
     result_group,
     result_group_cached,
-)
-from .twins import (
-    acount_group,
-    acount_group_cached,
-    adelete,
-    adelete_cached,
-    adelete_group,
-    adelete_group_cached,
-    aenqueue,
-    aenqueue_chain,
-    aenqueue_iter,
-    aenqueue_many,
-    aqueue_size,
-    aschedule,
 )
 
 __all__ = [

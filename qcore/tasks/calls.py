@@ -14,7 +14,7 @@ from ..envelope import Task, new_ids, task_name
 from ..errors import EnqueueError
 from ..serializers import get_serializer
 from .advice import OPTIONS
-from .builder import Builder, Link
+from .build import Builder, Link
 from .options import unknown_option
 
 

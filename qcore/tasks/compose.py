@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..current import current
 from ..envelope import new_id
 from ..errors import EnqueueError
 from ..names import quoted, shown
+from ..runtime import current
 from . import alookup, lookup
-from .builder import Builder, Link
+from .build import Builder, Link
 from .calls import are_keywords, build, build_many, split_options
 from .enqueueing import as_args, as_calls, async_task, dispatch
 from .functions import path_of

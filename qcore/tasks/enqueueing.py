@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..current import current
 from ..envelope import Task
 from ..errors import EnqueueError
 from ..names import shown
+from ..runtime import current
 from .advice import instead_of
-from .builder import Builder
+from .build import Builder
 from .calls import announce, build_many, split_options
 from .inline import run_inline
 from .loops import refuse_broker_in_loop, refuse_in_loop
@@ -135,7 +135,7 @@ def dispatch(
     tasks: Sequence[Task],
     options: dict[str, Any],
     call: str = "async_task",
-    twin: str = "aenqueue",
+    variant: str = "aenqueue",
 ) -> None:
     """Send tasks, or run them here where ``sync`` says so.
 
@@ -143,10 +143,10 @@ def dispatch(
         tasks: all for the same queue.
         options: checked.
         call: who sends them, for the error where that would block an event loop.
-        twin: what that is to call instead.
+        variant: what that is to call instead.
     """
     if current.conf.sync or options.get("sync"):
-        refuse_in_loop(call, twin)
+        refuse_in_loop(call, variant)
         for task in tasks:
             run_inline(task)
         return
@@ -156,7 +156,7 @@ def dispatch(
         delay=options.get("delay") or 0,
         commit=options.get("commit"),
         call=call,
-        twin=twin,
+        variant=variant,
     )
 
 

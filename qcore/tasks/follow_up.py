@@ -10,13 +10,13 @@ import logging
 import os
 from typing import Any
 
-from ..current import current
 from ..envelope import Result
 from ..errors import TaskStopped
 from ..results.moments import moment
+from ..runtime import current
 from ..serializers import get_serializer
 from .admission import is_allowed
-from .execution import decode
+from .execute import decode
 from .forks import end_if_forked
 from .functions import resolve
 from .timeouts import soft_timeout

@@ -11,14 +11,14 @@ import socket
 import time
 from typing import Any
 
-from ..current import current
 from ..envelope import Outcome, Result, Task
 from ..errors import QcoreError
 from ..results.base import ResultStore
 from ..results.routing import is_cached, is_saved
+from ..runtime import current
 from ..serializers import get_serializer
 from .calls import next_link
-from .execution import execute
+from .execute import execute
 from .follow_up import run_hook
 from .savepoints import kept_usable
 

@@ -1,4 +1,4 @@
-"""Event loops: what would keep one waiting is refused in it, with the name of its twin."""
+"""Event loops: a call that would block one is refused, with the name of its async variant."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from ..current import current
 from ..errors import CallError
+from ..runtime import current
 
 if TYPE_CHECKING:
     from ..brokers.base import Broker
@@ -21,7 +21,7 @@ T = TypeVar("T")
 ALLOW = "DJANGO_ALLOW_ASYNC_UNSAFE"
 
 
-def refuse_in_loop(call: str, twin: str) -> None:
+def refuse_in_loop(call: str, variant: str) -> None:
     """Refuse a call that waits for a service, where an event loop runs in this thread.
 
     Raises:
@@ -30,11 +30,11 @@ def refuse_in_loop(call: str, twin: str) -> None:
     if _get_running_loop() is not None and not os.environ.get(ALLOW):
         raise CallError(
             f"{call}() was called in an event loop and would block it."
-            f" Write: await {twin}(...). (In a notebook, set {ALLOW}=true.)"
+            f" Write: await {variant}(...). (In a notebook, set {ALLOW}=true.)"
         )
 
 
-def refuse_broker_in_loop(broker: Broker | None, call: str, twin: str) -> None:
+def refuse_broker_in_loop(broker: Broker | None, call: str, variant: str) -> None:
     """Refuse a call that sends through a broker; None is the project's own.
 
     It is judged by its class: made here, it would keep the connection that Django has
@@ -47,7 +47,7 @@ def refuse_broker_in_loop(broker: Broker | None, call: str, twin: str) -> None:
         return
     kind = type(broker) if broker else current.choice("broker").load()
     if kind.blocks:
-        refuse_in_loop(call, twin)
+        refuse_in_loop(call, variant)
 
 
 async def in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -7,8 +7,8 @@ from asyncio import _get_running_loop
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..current import current
 from ..errors import BrokerError
+from ..runtime import current
 from .loops import refuse_broker_in_loop
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def send(
     delay: float = 0,
     commit: str | None = None,
     call: str = "async_task",
-    twin: str = "aenqueue",
+    variant: str = "aenqueue",
 ) -> None:
     """Send tasks of one queue in one batch.
 
@@ -43,7 +43,7 @@ def send(
         delay: seconds before they may run.
         commit: "on_commit" or "now"; None means the setting.
         call: who sends them, for the error where an event loop would wait.
-        twin: what that is to call instead.
+        variant: what that is to call instead.
 
     Raises:
         CallError: an event loop runs here, and it would wait for the broker.
@@ -55,7 +55,7 @@ def send(
         return
     given, queue = broker, tasks[0].queue
     if _get_running_loop() is not None:
-        refuse_broker_in_loop(given, call, twin)
+        refuse_broker_in_loop(given, call, variant)
     broker = given or current.broker(queue)
     sign = current.signer.sign
     packages = [sign(task) for task in tasks]

@@ -7,9 +7,9 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from ..current import current
 from ..errors import CallError
 from ..names import encodable, shown
+from ..runtime import current
 from .loops import refuse_in_loop
 
 if TYPE_CHECKING:

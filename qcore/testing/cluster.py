@@ -17,8 +17,8 @@ from typing import Any, Self, TypeVar
 
 from .. import status
 from ..conf import Conf
-from ..current import current
 from ..processes import Process, processes
+from ..runtime import current
 from . import settings
 from .orphans import OrphanGuard
 from .speed import Patience, stretched

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..current import current
+from ..runtime import current
 
 
 def entry(path: Path) -> dict[str, Any]:

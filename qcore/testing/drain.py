@@ -24,10 +24,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..current import current
 from ..errors import PackageError
+from ..runtime import current
 from ..tasks.calls import build, next_link, split_options
-from ..tasks.execution import execute
+from ..tasks.execute import execute
 from ..tasks.follow_up import decode_value
 from ..tasks.inline import run_one
 from ..tasks.savepoints import kept_usable

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ..current import current
+from ..runtime import current
 from . import drain as tools
 from .cluster import LiveCluster
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..current import current
-from ..tasks.execution import decode
+from ..runtime import current
+from ..tasks.execute import decode
 from ..tasks.functions import path_of
 
 if TYPE_CHECKING:

@@ -61,7 +61,7 @@ def _stages(redis: str, rounds: int) -> Iterator[Stage]:
 
 def _services(redis: str, rounds: int) -> Iterator[Stage]:
     from qcore.conf import Conf
-    from qcore.current import current
+    from qcore.runtime import current
     from qcore.tasks.calls import build
     from qcore_orm.broker import OrmBroker
     from qcore_redis.broker import RedisBroker
@@ -98,10 +98,10 @@ def _claims(name: str, broker: Any) -> Iterator[Stage]:
 
 
 def _results(rounds: int) -> Iterator[Stage]:
-    from qcore.current import current
     from qcore.envelope import Result
+    from qcore.runtime import current
     from qcore.tasks.calls import build
-    from qcore.tasks.execution import execute
+    from qcore.tasks.execute import execute
 
     def results() -> list[Result]:
         tasks = [build(FUNC, (n,)) for n in range(BATCH)]

@@ -46,26 +46,26 @@ def steps() -> Iterator[Step]:
     from django.db import connections as django_connections
     from django.db.backends.signals import connection_created
 
-    from qcore import connections
-    from qcore.current import current
-    from qcore.engine.fitness import Fitness
-    from qcore.engine.messages import (
+    from qcore.cluster import connections
+    from qcore.engine.wire.messages import (
         Reply,
         pack_reply,
         pack_run,
         unpack_order,
         unpack_reply,
     )
+    from qcore.engine.worker.cleanup import Cleanup
+    from qcore.runtime import current
     from qcore.signing import peek
     from qcore.tasks.calls import build
-    from qcore.tasks.execution import execute
+    from qcore.tasks.execute import execute
 
     task, signer = build(FUNC, (5,)), current.signer
     package = signer.sign(task)
     order = pack_run(package, 1, 1)
     reply = Reply(execute(task, 1, "host:1")[0], 1, 0)
     frame = pack_reply(reply)
-    tidy, fitness = connections.Tidy(), Fitness(5.0)
+    tidy, cleanup = connections.Tidy(), Cleanup(5.0)
     used = django_connections["default"]  # as by a task
     connection_created.send(type(used), connection=used)
 
@@ -84,7 +84,7 @@ def steps() -> Iterator[Step]:
     yield Step(
         "worker",
         "look at what it left",
-        lambda: (fitness.after(task, None), tidy.after(task)),
+        lambda: (cleanup.after(task, None), tidy.after(task)),
     )
     yield Step("worker", "pack the reply", lambda: pack_reply(reply))
     yield Step("dispatcher", "read the reply", lambda: unpack_reply(frame))

@@ -10,8 +10,8 @@ import pytest
 from broken_kit.common import cases
 
 from qcore import Delivery
-from qcore.current import current
 from qcore.errors import BrokerUnavailable
+from qcore.runtime import current
 from qcore.testing import ClusterContract
 from qcore.testing.restarts import RestartService
 from qcore_orm.broker import OrmBroker

@@ -8,7 +8,7 @@ import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from qcore.engine.patience import Patience
+from qcore.engine.dispatcher.outages import Outage
 
 if TYPE_CHECKING:
     import pytest
@@ -47,7 +47,7 @@ def stop_time(monkeypatch: pytest.MonkeyPatch) -> Clockwork:
         if name.startswith("qcore.") and getattr(module, "time", None) is time:
             monkeypatch.setattr(module, "time", clock)
     impatient = SimpleNamespace(**vars(selectors) | {"DefaultSelector": _Impatient})
-    monkeypatch.setattr("qcore.engine.loop.selectors", impatient)
-    monkeypatch.setattr("qcore.engine.pusher._WAIT", 0)
-    monkeypatch.setattr(Patience, "bear", lambda self, error: None)
+    monkeypatch.setattr("qcore.engine.dispatcher.loop.selectors", impatient)
+    monkeypatch.setattr("qcore.engine.dispatcher.pusher._WAIT", 0)
+    monkeypatch.setattr(Outage, "wait_out", lambda self, error: None)
     return clock

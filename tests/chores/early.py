@@ -16,8 +16,8 @@ class Early(AppConfig):
     path = str(Path(__file__).parent)
 
     def ready(self) -> None:
-        from qcore.current import current
         from qcore.models import Schedule
+        from qcore.runtime import current
 
         with warnings.catch_warnings():
             # Django says that no app should do this; some do

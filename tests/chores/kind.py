@@ -11,7 +11,7 @@ from typing import Any
 from django.utils import timezone, translation
 
 from qcore.tasks import aenqueue, aresult, async_task
-from qcore.tasks.builder import Running
+from qcore.tasks.build import Running
 
 from .ledger import Ledger, note
 

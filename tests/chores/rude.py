@@ -202,7 +202,7 @@ def count_schedules() -> int:
 
 def connect_everywhere(key: str) -> None:
     """Use database and broker, and keep the worker busy for a moment."""
-    from qcore.current import current
+    from qcore.runtime import current
 
     count_schedules()
     current.broker().ping()

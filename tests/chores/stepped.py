@@ -16,32 +16,32 @@ from typing import TYPE_CHECKING, Any
 from chores.twin import Twin
 from faults.judge import BEGAN, CRASHED, ENDED, FAILED, Note
 
-from qcore.engine.dispatcher import Dispatcher
-from qcore.engine.job import Job
-from qcore.engine.keeper import Keeper
-from qcore.engine.link import Closed, Link
-from qcore.engine.messages import (
+from qcore.engine.dispatcher.job import Job
+from qcore.engine.dispatcher.process import Dispatcher
+from qcore.engine.dispatcher.pusher import Pusher
+from qcore.engine.dispatcher.renewal import LeaseRenewal
+from qcore.engine.wire.channel import Channel, ChannelClosed
+from qcore.engine.wire.messages import (
     END,
     READY,
     RUN,
     SOFT_STOP,
-    Died,
-    Hired,
     Kill,
     Order,
     Reply,
     Stop,
+    WorkerExited,
+    WorkerStarted,
     pack_control,
     pack_reply,
     unpack_control,
     unpack_order,
 )
-from qcore.engine.pusher import Pusher
-from qcore.engine.tray import make_pair
+from qcore.engine.wire.prefetch import make_pair
 from qcore.envelope import Outcome, Task
 from qcore.errors import QcoreError
 from qcore.results.memory import MemoryStore
-from qcore.tasks.execution import Attempt
+from qcore.tasks.execute import Attempt
 
 if TYPE_CHECKING:
     from chores.clockwork import Clockwork
@@ -53,14 +53,14 @@ class Worker:
     """The other end of a worker's link: it does what it is told, when it is told."""
 
     def __init__(
-        self, end: socket.socket, tray: socket.socket | None, index: int
+        self, end: socket.socket, prefetch: socket.socket | None, index: int
     ) -> None:
         self.pid = next(_pids)
         self.index = index
-        self.link = Link(end)
-        self.tray = tray
-        if tray is not None:
-            tray.setblocking(False)
+        self.channel = Channel(end)
+        self.prefetch = prefetch
+        if prefetch is not None:
+            prefetch.setblocking(False)
         self.orders: deque[Order] = deque()
         self.current: Order | None = None
         self.told_to_stop = False
@@ -69,34 +69,34 @@ class Worker:
         self.seen: bytes | None = (
             None  # from the tray; the link was not looked at since
         )
-        self.link.send(pack_reply(READY))
+        self.channel.send(pack_reply(READY))
 
     def read(self) -> None:
         """Take the next order, where one has come: from the link, else from the tray."""
-        self.orders.extend(map(unpack_order, self.link.receive()))
+        self.orders.extend(map(unpack_order, self.channel.receive()))
         if self.seen is None and not self.orders:
             self.glimpse()
         if self.seen is not None:
             seen, self.seen = self.seen, None
             if not self.orders:
                 self.orders.append(unpack_order(seen))
-            elif self.tray is not None:
-                self.tray.send(seen)
+            elif self.prefetch is not None:
+                self.prefetch.send(seen)
 
     def glimpse(self) -> None:
         """Take a packet from the tray, and be interrupted before the link is looked at."""
-        if self.tray is None or self.seen is not None:
+        if self.prefetch is None or self.seen is not None:
             return
         try:
-            self.seen = self.tray.recv(1 << 16) or None
+            self.seen = self.prefetch.recv(1 << 16) or None
         except OSError:  # there is none, or the tray is closed
             return
 
     def close(self) -> None:
         """Leave the loop alone."""
-        self.link.close()
-        if self.tray is not None:
-            self.tray.close()
+        self.channel.close()
+        if self.prefetch is not None:
+            self.prefetch.close()
 
 
 class Stepped:
@@ -120,25 +120,27 @@ class Stepped:
         self.twin = Twin(queue, **settings)
         self._note = note
         ours, theirs = socket.socketpair()
-        self.control = Link(theirs)
+        self.control = Channel(theirs)
         self.dispatcher = Dispatcher(
-            self.twin.parts, Link(ours), cluster="c" * 32, started=clock.at
+            self.twin.services, Channel(ours), cluster="c" * 32, started=clock.at
         )
         self.loop = self.dispatcher._loop
-        self.tally = self.dispatcher._tally
-        self.tally.renewing = True
+        self.shared = self.dispatcher._shared
+        self.shared.renewing = True
         self.recorder = self.dispatcher._recorder
         self._watch_recorder()
         # as if tasks were short: the next orders are laid out for workers that are busy
-        self.loop._pace.depth = lambda _workers: 2  # type: ignore[method-assign]
+        self.loop._throughput.depth = lambda _workers: 2  # type: ignore[method-assign]
         self.pusher = Pusher(
-            self.twin.parts,
-            self.dispatcher._room,
-            self.tally,
+            self.twin.services,
+            self.dispatcher._capacity,
+            self.shared,
             self._give,
             self.dispatcher._give_finished,
         )
-        self.keeper = Keeper(self.twin.parts, self.tally, self.dispatcher._alarm)
+        self.renewal = LeaseRenewal(
+            self.twin.services, self.shared, self.dispatcher._alarm
+        )
         self.workers: list[Worker] = []
         self.stopping = False
         for index in range(self.twin.conf.workers):
@@ -164,7 +166,7 @@ class Stepped:
 
     def _look_for_strays(self) -> None:
         """Nothing runs without a lease, once the loop has looked."""
-        leases = {(j.task.id, j.attempt): j.lease_end for j in self.tally.held}
+        leases = {(j.task.id, j.attempt): j.lease_end for j in self.shared.held}
         for worker in self.workers:
             if worker.paused or worker.told_to_stop or worker.current is None:
                 continue
@@ -176,7 +178,7 @@ class Stepped:
     # -- its threads -------------------------------------------------------------------
     def push(self) -> None:
         """Claim once."""
-        if not self.tally.stopping.is_set():
+        if not self.shared.stopping.is_set():
             self._try(self.pusher._once)
 
     def turn(self) -> None:
@@ -190,12 +192,12 @@ class Stepped:
     def record(self) -> None:
         """Record all that waits to be recorded."""
         self.recorder.close()
-        self.recorder._backlog.is_closed = False
+        self.recorder._waiting.is_closed = False
         self.recorder.run()
 
     def keep(self) -> None:
         """Renew leases."""
-        self._try(self.keeper._renew)
+        self._try(self.renewal._renew)
 
     def _try(self, call: Callable[[Any], None]) -> None:
         try:
@@ -210,11 +212,11 @@ class Stepped:
     def hire(self, index: int) -> None:
         """Start a worker."""
         ours, theirs = socket.socketpair()
-        tray = make_pair()
-        worker = Worker(theirs, tray[1] if tray else None, index)
-        fds = [ours.fileno(), *(end.fileno() for end in tray)]
-        self.control.send(pack_control(Hired(worker.pid, index, len(fds))), fds)
-        for end in (ours, *tray[:1]):
+        prefetch = make_pair()
+        worker = Worker(theirs, prefetch[1] if prefetch else None, index)
+        fds = [ours.fileno(), *(end.fileno() for end in prefetch)]
+        self.control.send(pack_control(WorkerStarted(worker.pid, index, len(fds))), fds)
+        for end in (ours, *prefetch[:1]):
             end.close()
         self.workers.append(worker)
 
@@ -251,10 +253,10 @@ class Stepped:
     def lose(self) -> None:
         """Kill it, and with it its workers."""
         for worker in self.workers:
-            self._die(worker)
+            self._ended_by_death(worker)
         self.workers.clear()
-        for hand in self.loop.crew:
-            self.loop.crew.dismiss(hand)
+        for worker in self.loop.pool:
+            self.loop.pool.remove(worker)
         self.control.close()
         self.loop._control.close()
         self.loop._selector.close()
@@ -271,7 +273,7 @@ class Stepped:
             return
         try:
             worker.read()
-        except Closed:
+        except ChannelClosed:
             return  # it was dismissed; its death is under way
         if not worker.orders:
             return
@@ -301,8 +303,8 @@ class Stepped:
             self._leave(worker)
             return
         try:
-            worker.link.send(pack_reply(reply))
-        except Closed:
+            worker.channel.send(pack_reply(reply))
+        except ChannelClosed:
             return  # it was dismissed; its death is under way
         if retires:
             self._leave(worker)
@@ -323,32 +325,32 @@ class Stepped:
         """Let something in a worker's process write on its link."""
         if not worker.cut:
             try:
-                worker.link.send(frame)
-            except Closed:
+                worker.channel.send(frame)
+            except ChannelClosed:
                 return
 
     def crash(self, worker: Worker) -> None:
         """Kill a worker; another one takes its place."""
-        self._die(worker)
-        self._bury(worker, signal.SIGKILL)
+        self._ended_by_death(worker)
+        self._record_death(worker, signal.SIGKILL)
 
     def task_of(self, order: Order) -> Task:
         """Return the task of an order."""
-        return self.twin.parts.verify(order.package)
+        return self.twin.services.verify(order.package)
 
     def _leave(self, worker: Worker) -> None:
         worker.close()
-        self._bury(worker, 0)
+        self._record_death(worker, 0)
 
-    def _die(self, worker: Worker) -> None:
+    def _ended_by_death(self, worker: Worker) -> None:
         if worker.current is not None and worker.current.kind == RUN:
             self._tell(worker, CRASHED)
         worker.current = None
         worker.close()
 
-    def _bury(self, worker: Worker, status: int) -> None:
+    def _record_death(self, worker: Worker, status: int) -> None:
         self.workers.remove(worker)
-        self.control.send(pack_control(Died(worker.pid, status)))
+        self.control.send(pack_control(WorkerExited(worker.pid, status)))
         if not self.stopping:
             self.hire(worker.index)
 

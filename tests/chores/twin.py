@@ -6,14 +6,14 @@ from typing import Any
 
 from qcore.brokers.memory import MemoryBroker
 from qcore.conf import Conf
-from qcore.engine.job import Job
-from qcore.engine.parts import Parts
-from qcore.engine.tally import Tally
+from qcore.engine.dispatcher.job import Job
+from qcore.engine.dispatcher.state import SharedState
+from qcore.engine.services import Services
 from qcore.envelope import Outcome, Task, new_id
 from qcore.errors import QcoreError, StoreError, StoreRefused, StoreUnavailable
 from qcore.results.memory import MemoryStore
 from qcore.signing import Signer
-from qcore.tasks.execution import Attempt
+from qcore.tasks.execute import Attempt
 
 
 class Twin:
@@ -27,13 +27,13 @@ class Twin:
         self.conf = Conf(**({"retry": 30.0, "renew": True} | settings))
         self.signer = Signer(["secret"], self.conf.name)
         self.queue = queue
-        self.tally = Tally()
+        self.shared = SharedState()
         self.failures: dict[str, list[Exception]] = {}
         self.calls: list[str] = []
         self.notified: list[tuple[str, dict[str, Any]]] = []
         self.broker = _Broker(self)
         self.store = _Store(self)
-        self.parts = Parts(
+        self.services = Services(
             conf=self.conf,
             version="2",
             make_broker=lambda: self.broker,
@@ -74,7 +74,7 @@ class Twin:
         task = self.send(**fields)
         (delivery,) = MemoryBroker.dequeue(self.broker, 1)
         job = Job(task, delivery)
-        self.tally.held.add(job)
+        self.shared.held.add(job)
         return job
 
     def ended(

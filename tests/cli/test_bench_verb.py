@@ -20,9 +20,9 @@ from qcore.bench.runner import PARTS
 from qcore.bench.sending import Sending
 from qcore.bench.working import Drain, Latency, Memory
 from qcore.cli.bench import _PARTS
-from qcore.current import current
 from qcore.errors import ConfigError
 from qcore.processes import processes, tree
+from qcore.runtime import current
 
 WORDS = [sys.executable, "-m", "qcore", "bench"]
 

@@ -12,9 +12,9 @@ from json_schemas import validate
 
 from qcore.cli import parser, quarantine
 from qcore.cli.exits import FAILURE, OK
-from qcore.current import current
 from qcore.errors import BrokerUnavailable, ConfigError, EnqueueError
 from qcore.models import Quarantine
+from qcore.runtime import current
 from qcore.signing import Signer
 from qcore.tasks import sending
 from qcore.tasks.calls import build

@@ -11,8 +11,8 @@ from django.db import connections
 from django.test import override_settings
 
 from qcore.conf import Conf
-from qcore.current import current
 from qcore.models import Success
+from qcore.runtime import current
 from qcore.tasks import async_iter, async_task, result
 
 pytest.importorskip("qcore_orm")

@@ -14,7 +14,7 @@ from declared import from_dict, problems
 from django.core import checks as framework
 
 from qcore.conf import cpu_count
-from qcore.current import current
+from qcore.runtime import current
 from qcore.tasks import async_task
 
 sentence = pytest.mark.sentence

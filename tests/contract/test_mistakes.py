@@ -18,7 +18,7 @@ from django.core.management import call_command
 from qcore.brokers.memory import MemoryBroker
 from qcore.checks import IDS
 from qcore.conf import advice, cpu_count
-from qcore.current import current
+from qcore.runtime import current
 
 #: Setting: a value of the wrong type, one out of range or None where there is none,
 #: and the nearest right value of the first, as the message has it.

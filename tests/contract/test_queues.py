@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 from django.test import override_settings
 
-from qcore.current import current
+from qcore.runtime import current
 from qcore.tasks import async_task, fetch, queue_size, result
 
 sentence = pytest.mark.sentence

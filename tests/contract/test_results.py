@@ -8,8 +8,8 @@ from django.core.cache import caches
 from django.test import override_settings
 
 from qcore import status
-from qcore.current import current
 from qcore.models import Failure, Success
+from qcore.runtime import current
 from qcore.tasks import (
     async_task,
     count_group,

@@ -12,7 +12,7 @@ import pytest
 from contract.document import example_of
 
 from qcore.conf import Conf
-from qcore.current import current
+from qcore.runtime import current
 from qcore.tasks import async_task, fetch, queue_size, result
 
 sentence = pytest.mark.sentence

@@ -15,9 +15,9 @@ from django.db import transaction
 from django.test import override_settings
 
 from qcore.brokers.memory import MemoryBroker
-from qcore.current import current
 from qcore.errors import EnqueueError
 from qcore.models import Failure, Success
+from qcore.runtime import current
 from qcore.tasks import async_task, fetch, queue_size, result
 
 sentence = pytest.mark.sentence

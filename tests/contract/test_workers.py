@@ -17,8 +17,8 @@ from django.test import override_settings
 
 import qcore
 from qcore.conf import Conf, cpu_count, problems
-from qcore.current import current
-from qcore.engine.limits import processors_of
+from qcore.engine.system.process import processors_of
+from qcore.runtime import current
 from qcore.tasks import async_iter, async_task, queue_size, result
 
 sentence = pytest.mark.sentence

@@ -12,9 +12,9 @@ from django.conf import settings
 from django.test import override_settings
 
 from qcore.conf import Conf
-from qcore.current import current
 from qcore.errors import QcoreError
 from qcore.models import Schedule
+from qcore.runtime import current
 from qcore.tasks import async_chain, async_iter, async_task, async_task_many, schedule
 from qcore.tasks.admission import links_of, refusal
 from qcore.tasks.calls import build

@@ -1,4 +1,4 @@
-"""Calls from code that runs in an event loop: the twins, and what the others say there."""
+"""Calls from code that runs in an event loop: the async variants, and the errors of the other calls."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from django.test import AsyncClient, override_settings
 from django.urls import path
 
 import qcore.tasks as api
-from qcore.current import current
 from qcore.errors import CallError, EnqueueError
 from qcore.results.memory import MemoryStore
+from qcore.runtime import current
 from qcore.signals import pre_enqueue
 from qcore.tasks import (
     AsyncTask,
@@ -65,7 +65,7 @@ async def add_one(x: int) -> int:
 
 
 # -- names ---------------------------------------------------------------------------------
-def twin_of(name: str) -> str:
+def variant_of(name: str) -> str:
     """The rule of the manual."""
     modern = {"async_task": "enqueue", "async_task_many": "enqueue_many"}
     return f"a{modern.get(name, name.replace('async_', 'enqueue_'))}"
@@ -81,10 +81,10 @@ SYNC = [
 
 @pytest.mark.parametrize("name", SYNC)
 def test_every_call_has_a_twin_of_the_same_arguments(name):
-    call, twin = getattr(api, name), getattr(api, twin_of(name))
-    assert inspect.iscoroutinefunction(twin)
+    call, variant = getattr(api, name), getattr(api, variant_of(name))
+    assert inspect.iscoroutinefunction(variant)
     mine = [p for p in inspect.signature(call).parameters if p != "broker"]
-    assert [p for p in inspect.signature(twin).parameters if p != "broker"] == mine
+    assert [p for p in inspect.signature(variant).parameters if p != "broker"] == mine
 
 
 def test_the_modern_names_are_the_same_calls():
@@ -103,7 +103,7 @@ def test_objects_have_twins_of_what_waits(kind_of):
 
 # -- the others in a loop ----------------------------------------------------------------
 @pytest.mark.parametrize(
-    ("call", "twin"),
+    ("call", "variant"),
     [
         (lambda: async_task("chores.kind.add", 1), "aenqueue"),
         (lambda: async_task("chores.kind.add", 1, sync=True), "aenqueue"),
@@ -125,11 +125,11 @@ def test_objects_have_twins_of_what_waits(kind_of):
     ],
 )
 @pytest.mark.django_db(transaction=True)
-def test_in_a_loop_a_call_says_what_to_call(call, twin):
+def test_in_a_loop_a_call_says_what_to_call(call, variant):
     async def view():
         call()
 
-    with pytest.raises(CallError, match=rf"Write: await {twin}\(\.\.\.\)"):
+    with pytest.raises(CallError, match=rf"Write: await {variant}\(\.\.\.\)"):
         asyncio.run(view())
 
 
@@ -168,7 +168,7 @@ def test_a_call_that_was_refused_leaves_the_broker_to_others():
     assert queue_size() == 1
 
 
-# -- the twins -----------------------------------------------------------------------------
+# -- the async variants -----------------------------------------------------------------------------
 @pytest.mark.django_db
 class TestTwins:
     """With the project's broker and store; the thread is that of the test."""
@@ -293,7 +293,7 @@ def test_context_variables_are_those_of_the_caller():
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("settings", [MEMORY, None], ids=["outside", "project"])
 def test_a_transaction_under_sync_to_async_is_joined(settings):
-    """What calls a twin inside it, by way of async_to_sync, is in it too."""
+    """What calls an async variant inside it, by way of async_to_sync, is in it too."""
     sizes = []
 
     @sync_to_async

@@ -12,9 +12,9 @@ from chores import kind
 from django.test import override_settings
 
 from qcore.conf import Conf
-from qcore.current import current
 from qcore.envelope import UNSET
 from qcore.errors import EnqueueError
+from qcore.runtime import current
 from qcore.signals import pre_enqueue
 from qcore.tasks import (
     async_chain,
@@ -25,7 +25,7 @@ from qcore.tasks import (
     queue_size,
 )
 from qcore.tasks.admission import is_allowed
-from qcore.tasks.builder import MAX_DEPTH, Running
+from qcore.tasks.build import MAX_DEPTH, Running
 from qcore.tasks.calls import (
     OPTIONS,
     build,
@@ -33,7 +33,7 @@ from qcore.tasks.calls import (
     next_link,
     split_options,
 )
-from qcore.tasks.execution import decode
+from qcore.tasks.execute import decode
 from qcore.testing.drain import enqueued
 
 

@@ -34,7 +34,7 @@ from qcore.tasks import (
     result_group_cached,
 )
 from qcore.tasks import waiting as waits
-from qcore.tasks.execution import decode
+from qcore.tasks.execute import decode
 from qcore.testing.drain import drain, enqueued
 from qcore.testing.speed import in_time
 

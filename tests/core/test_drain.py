@@ -9,8 +9,8 @@ from django.db import connection
 from django.test import TestCase, override_settings
 
 from qcore.brokers.memory import MemoryBroker
-from qcore.current import current
 from qcore.errors import BadPackage, ConfigError, EnqueueError, Unsupported
+from qcore.runtime import current
 from qcore.tasks import async_chain, async_task, fetch, queue_size, result, result_group
 from qcore.testing import drain as module
 from qcore.testing.cluster import LiveCluster

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from qcore.brokers.memory import MemoryBroker
 from qcore.conf import Conf
-from qcore.current import current, make_signer
 from qcore.envelope import UNSET
 from qcore.errors import EnqueueError, QcoreError
+from qcore.runtime import current, make_signer
 from qcore.signals import pre_enqueue
 from qcore.tasks import (
     AsyncTask,

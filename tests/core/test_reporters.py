@@ -9,11 +9,11 @@ from typing import ClassVar
 import pytest
 from chores.twin import Twin
 
-from qcore.current import current
 from qcore.errors import TaskNotFound
 from qcore.plugins import Registry
 from qcore.reporters.base import ErrorReporter, Report
-from qcore.tasks.execution import _timed
+from qcore.runtime import current
+from qcore.tasks.execute import _timed
 
 
 def report(exception: BaseException | None = None) -> Report:
@@ -61,7 +61,7 @@ def test_one_that_cannot_be_made_is_told_once(
     assert [type(r) for r in current.reporters] == [Unflushable]
     current._local.made = {}  # as in a process that was forked later
     assert [type(r) for r in current.reporters] == [Unflushable]
-    (line,) = [r.getMessage() for r in caplog.records if r.name == "qcore.current"]
+    (line,) = [r.getMessage() for r in caplog.records if r.name == "qcore.runtime"]
     assert line == (
         "error reporter 'faulty' is left out: cannot reach https://user:***@host/7"
     )

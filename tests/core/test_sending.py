@@ -10,8 +10,8 @@ from django.db import transaction
 from django.test import override_settings
 
 from qcore.brokers.memory import MemoryBroker
-from qcore.current import current
 from qcore.errors import BrokerUnavailable, PayloadTooLarge, Unsupported
+from qcore.runtime import current
 from qcore.tasks import async_task, async_task_many, queue_size
 from qcore.testing.drain import enqueued
 

@@ -8,8 +8,8 @@ import pytest
 from chores.ledger import VARIABLE, Ledger
 from django.test import override_settings
 
-from qcore.current import current
 from qcore.errors import EnqueueError, TaskError, TaskNotFound, TaskTimeout
+from qcore.runtime import current
 from qcore.signals import post_execute_in_worker, pre_execute
 from qcore.tasks import (
     async_chain,

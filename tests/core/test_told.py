@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from qcore.current import current
+from qcore.runtime import current
 from qcore.tasks import async_task
 
 MEMORY = "qcore.brokers.memory.MemoryBroker"
@@ -18,7 +18,7 @@ Told = Callable[[], list[str]]
 def told(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Told:
     """What this process, which has been told of nothing yet, says of its doubts."""
     monkeypatch.setattr(current, "told", set())
-    caplog.set_level(logging.WARNING, logger="qcore.current")
+    caplog.set_level(logging.WARNING, logger="qcore.runtime")
     return lambda: [record.getMessage() for record in caplog.records]
 
 

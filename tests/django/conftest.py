@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from qcore.brokers.memory import MemoryBroker
-from qcore.current import current
 from qcore.results.memory import MemoryStore
+from qcore.runtime import current
 from qcore.testing.samples import MakeResult, result_maker
 
 

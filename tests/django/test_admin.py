@@ -17,12 +17,12 @@ from django.urls import reverse
 from django.utils import timezone
 
 from qcore.brokers.memory import MemoryBroker
-from qcore.current import current
 from qcore.envelope import Options, Outcome, new_id
 from qcore.errors import BrokerUnavailable
 from qcore.models import Failure, Schedule, Success, Task
 from qcore.results.orm import OrmStore
-from qcore.tasks.execution import decode
+from qcore.runtime import current
+from qcore.tasks.execute import decode
 
 pytestmark = pytest.mark.django_db
 

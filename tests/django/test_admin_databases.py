@@ -11,9 +11,9 @@ from django.db import connections
 from django.test import Client, override_settings
 from django.urls import reverse
 
-from qcore.current import current
 from qcore.models import Quarantine, Schedule, Task
 from qcore.results.orm import OrmStore
+from qcore.runtime import current
 from qcore.tasks import async_task
 from qcore.testing.database import connected, entry
 

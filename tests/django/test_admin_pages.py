@@ -18,10 +18,10 @@ from django.urls import path, reverse
 from django.utils import timezone
 
 from qcore.admin.base import MAX_SEARCH, MAX_WORDS
-from qcore.current import current
 from qcore.envelope import Outcome
 from qcore.models import Quarantine, Schedule, Success, Task
 from qcore.results.orm import OrmStore
+from qcore.runtime import current
 from qcore.tasks.calls import build
 
 pytestmark = pytest.mark.django_db

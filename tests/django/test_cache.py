@@ -21,10 +21,10 @@ from qcore.caches.django import DjangoCache
 from qcore.caches.failures import translate
 from qcore.caches.raw import BytesSerde
 from qcore.conf import Conf
-from qcore.current import current
 from qcore.envelope import Options, new_id
 from qcore.errors import ConfigError, StoreError, StoreRefused, StoreUnavailable
 from qcore.results.cache import CacheStore
+from qcore.runtime import current
 from qcore.testing import CacheBackendContract
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from django.core import checks as framework
 
 from qcore import checks, hookimpl
 from qcore.conf import advice
-from qcore.current import current
 from qcore.plugins import Plugin, Registry
 from qcore.plugins.known import how_to_install
+from qcore.runtime import current
 
 ORM = {"name": "tests", "orm": "default", "timeout": 30}
 

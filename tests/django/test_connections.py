@@ -10,7 +10,7 @@ from django.db import connection
 from django.db.backends.signals import connection_created
 from django.test import override_settings
 
-from qcore import connections
+from qcore.cluster import connections
 from qcore.session import changes_session
 from qcore.testing.database import connected
 

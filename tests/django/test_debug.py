@@ -10,9 +10,9 @@ from django.conf import settings
 from django.test import RequestFactory, override_settings
 from django.views.debug import ExceptionReporter, get_default_exception_reporter_filter
 
-from qcore.current import current
-from qcore.debug import MaskingFilter, mask_error_pages
+from qcore.error_pages import MaskingFilter, mask_error_pages
 from qcore.errors import BrokerError
+from qcore.runtime import current
 from qcore.tasks import async_task
 
 
@@ -70,7 +70,9 @@ def test_every_secret_of_the_settings_is_masked(canary):
 
 
 def test_a_filter_of_the_project_is_left_alone():
-    assert settings.DEFAULT_EXCEPTION_REPORTER_FILTER == "qcore.debug.MaskingFilter"
+    assert (
+        settings.DEFAULT_EXCEPTION_REPORTER_FILTER == "qcore.error_pages.MaskingFilter"
+    )
     with override_settings(DEFAULT_EXCEPTION_REPORTER_FILTER="shop.Filter"):
         mask_error_pages()
         assert settings.DEFAULT_EXCEPTION_REPORTER_FILTER == "shop.Filter"

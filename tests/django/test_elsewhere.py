@@ -14,12 +14,12 @@ from django.urls import reverse
 from json_schemas import validate
 
 from qcore.cli import info, quarantine
-from qcore.current import current
 from qcore.doctor.clusters import clusters as examine_clusters
 from qcore.envelope import Outcome
 from qcore.errors import ConfigError, StoreRefused
 from qcore.models import Quarantine, Schedule
 from qcore.results.memory import MemoryStore
+from qcore.runtime import current
 
 pytestmark = pytest.mark.django_db
 

@@ -12,12 +12,12 @@ from django.db import IntegrityError, connection, transaction
 from django.test import override_settings
 from django.utils import timezone
 
-from qcore.current import current
 from qcore.envelope import Outcome
 from qcore.errors import BadPackage
 from qcore.models import Failure, Schedule, ScheduleSlot, Success, Task
 from qcore.results.orm import OrmStore
 from qcore.results.rows import NAME, clip
+from qcore.runtime import current
 
 pytestmark = pytest.mark.django_db
 

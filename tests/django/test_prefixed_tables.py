@@ -22,7 +22,7 @@ from django.db import connection
 call_command("migrate", verbosity=0)
 names = connection.introspection.table_names()
 assert names and all(name.startswith("shop_") for name in names), names
-from qcore.current import current
+from qcore.runtime import current
 from qcore.doctor.tables import faults
 from qcore.tasks import async_iter, async_task, fetch, result, schedule
 from qcore.testing.drain import drain

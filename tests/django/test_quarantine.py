@@ -7,11 +7,11 @@ from django.db import DataError, connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from qcore.current import current
 from qcore.doctor import clusters
 from qcore.models import Quarantine
 from qcore.models.quarantine import DROPPED
-from qcore.results import aside
+from qcore.results import quarantine as table
+from qcore.runtime import current
 
 pytestmark = pytest.mark.django_db
 
@@ -42,9 +42,9 @@ def test_a_huge_package_is_cut_and_its_size_is_told():
 @pytest.fixture
 def little(monkeypatch):
     """Let little fit into quarantine, and have it looked at for each package."""
-    monkeypatch.setattr(aside, "MOST", 5)
-    monkeypatch.setattr(aside, "MOST_BYTES", 1000)
-    monkeypatch.setattr(aside, "_EVERY", 1)
+    monkeypatch.setattr(table, "MOST", 5)
+    monkeypatch.setattr(table, "MOST_BYTES", 1000)
+    monkeypatch.setattr(table, "_EVERY", 1)
 
 
 def kept():

@@ -13,9 +13,9 @@ from django.core import serializers
 from django.core.exceptions import ValidationError
 from django.test import override_settings
 
-from qcore.current import current
 from qcore.errors import ConfigError, EnqueueError
 from qcore.models import Schedule, ScheduleSlot
+from qcore.runtime import current
 from qcore.schedules.orm import OrmScheduler
 from qcore.tasks import schedule
 

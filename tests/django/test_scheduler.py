@@ -14,7 +14,6 @@ from django.test import override_settings
 from django.utils import timezone
 
 from qcore.brokers.memory import MemoryBroker
-from qcore.current import current
 from qcore.errors import (
     BrokerUnavailable,
     EnqueueError,
@@ -22,10 +21,11 @@ from qcore.errors import (
     StoreError,
 )
 from qcore.models import Schedule, ScheduleSlot
+from qcore.runtime import current
 from qcore.schedules import firing, orm, outbox, outlook
 from qcore.schedules.orm import OrmScheduler
 from qcore.tasks import schedule
-from qcore.tasks.execution import decode
+from qcore.tasks.execute import decode
 
 #: A Thursday.
 NOW = dt.datetime(2026, 1, 1, 12, 0, 30, tzinfo=dt.UTC)

@@ -12,12 +12,12 @@ import time_machine
 from django.db import connection
 from django.test import override_settings
 
-from qcore.current import current
 from qcore.models import Schedule, ScheduleSlot
+from qcore.runtime import current
 from qcore.schedules import firing
 from qcore.schedules.orm import OrmScheduler
 from qcore.tasks import schedule
-from qcore.tasks.execution import decode
+from qcore.tasks.execute import decode
 
 BERLIN = ZoneInfo("Europe/Berlin")
 UTC = dt.UTC

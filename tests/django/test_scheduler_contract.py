@@ -9,8 +9,8 @@ import pytest
 from django.db import connection
 from django.test import override_settings
 
-from qcore.current import current
 from qcore.models import Schedule
+from qcore.runtime import current
 from qcore.schedules.orm import OrmScheduler
 from qcore.testing import SchedulerContract
 

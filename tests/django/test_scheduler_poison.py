@@ -17,7 +17,6 @@ from django.db.utils import Error
 from django.test import override_settings
 
 from qcore.brokers.memory import MemoryBroker
-from qcore.current import current
 from qcore.errors import (
     BrokerError,
     BrokerUnavailable,
@@ -26,6 +25,7 @@ from qcore.errors import (
     StoreError,
 )
 from qcore.models import Schedule, ScheduleSlot
+from qcore.runtime import current
 from qcore.schedules import firing, outbox
 from qcore.schedules.orm import OrmScheduler
 from qcore.signals import pre_enqueue

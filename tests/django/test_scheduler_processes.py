@@ -27,7 +27,7 @@ for n in range(200):
 
 TICK = """
 import sys
-from qcore.current import current
+from qcore.runtime import current
 print("ready", flush=True)
 sys.stdin.readline()
 for _ in range(3):

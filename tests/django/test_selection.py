@@ -10,12 +10,12 @@ from chores import strangers
 from fake_plugins import provide
 
 from qcore import Provider, checks, cluster, status
-from qcore.current import current
 from qcore.doctor.services import cache as examine_cache
 from qcore.doctor.setup import plugins as examine_plugins
 from qcore.errors import ConfigError, PluginBroken
 from qcore.models import Schedule, Task
 from qcore.plugins import Plugin, Registry
+from qcore.runtime import current
 from qcore.tasks import async_task, fetch, result, result_cached, schedule
 from qcore.testing.drain import drain
 

@@ -9,7 +9,7 @@ from django.core.cache import cache
 
 from qcore import status
 from qcore.brokers.memory import MemoryBroker
-from qcore.current import current
+from qcore.runtime import current
 from qcore.status import MIN_TTL, PAUSE, Snapshot, lifetime, publish, snapshots
 
 NOW = 1_800_000_000.0

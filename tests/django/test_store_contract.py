@@ -10,13 +10,13 @@ from django.core.cache import cache as django_cache
 from django.test import override_settings
 
 from qcore.conf import Conf
-from qcore.current import current
 from qcore.envelope import new_id
 from qcore.errors import StoreError
 from qcore.results.base import ResultStore
 from qcore.results.cache import CacheStore
 from qcore.results.memory import MemoryStore
 from qcore.results.orm import OrmStore
+from qcore.runtime import current
 from qcore.testing import ResultStoreContract
 
 #: Django's cache in local memory keeps 300 keys unless it is told otherwise.

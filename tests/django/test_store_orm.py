@@ -14,13 +14,13 @@ from django.test.utils import CaptureQueriesContext
 
 from qcore.brokers.memory import MemoryBroker
 from qcore.conf import Conf
-from qcore.current import current
 from qcore.envelope import Options, Outcome, new_id
 from qcore.errors import ConfigError, StoreError, StoreRefused, StoreUnavailable
 from qcore.models import Failure, Success, Task
 from qcore.results import orm, pruning, sql
 from qcore.results.failures import class_of
 from qcore.results.orm import OrmStore
+from qcore.runtime import current
 
 
 def store(**conf) -> OrmStore:

@@ -7,9 +7,9 @@ from django.contrib.messages import get_messages
 from django.db import OperationalError, ProgrammingError, connection, transaction
 
 from qcore import unmigrated
-from qcore.current import current
 from qcore.errors import StoreError
 from qcore.models import Quarantine, Schedule, Task
+from qcore.runtime import current
 from qcore.tasks import async_task, count_group, delete_group, fetch, result, schedule
 
 MIGRATE = "Run: python manage.py migrate --database=default"

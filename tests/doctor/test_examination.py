@@ -10,12 +10,12 @@ from django.db import OperationalError, connection
 
 from qcore import Conf
 from qcore.brokers.memory import MemoryBroker
-from qcore.current import current
 from qcore.doctor import clusters, examination, measures, services
 from qcore.doctor.report import Report, Section
 from qcore.errors import BrokerUnavailable
 from qcore.findings import error, ok, warning
 from qcore.models import Quarantine, Schedule
+from qcore.runtime import current
 from qcore.signing import Signer, derive_key, fingerprint
 from qcore.status import Snapshot, publish
 

@@ -14,8 +14,8 @@ from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 
-from qcore.current import current
 from qcore.doctor import tables
+from qcore.runtime import current
 
 pytest.importorskip("qcore_orm")
 

@@ -19,7 +19,7 @@ from faults.judge import Fault, Final, History, judge
 from msgspec import UNSET
 
 from qcore.brokers.memory import MemoryBroker
-from qcore.engine.messages import READY, RUN, Reply, pack_reply
+from qcore.engine.wire.messages import READY, RUN, Reply, pack_reply
 from qcore.envelope import Options, Outcome
 from qcore.errors import BrokerUnavailable, StoreError
 from qcore.results.memory import MemoryStore
@@ -205,7 +205,7 @@ class Clusters(Life):
         task = dispatcher.task_of(order)
         if task.hook is not None:
             return  # that is called first
-        job = dispatcher.tally.active.get(task.id)
+        job = dispatcher.shared.active.get(task.id)
         for _ in range(4):  # descriptors come one in a round, and deaths in between
             dispatcher.turn()
         self.record(dispatcher)
@@ -320,7 +320,7 @@ class Clusters(Life):
         for number, dispatcher in enumerate(self.dispatchers):
             if number not in self.frozen and dispatcher.is_done:
                 late = dispatcher.loop._shutdown.is_late(self.clock.at)
-                assert late or not dispatcher.tally.held, "it holds something still"
+                assert late or not dispatcher.shared.held, "it holds something still"
                 self.fault("stopped")
                 dispatcher.lose()
                 self.dispatchers[number] = self.start()
@@ -366,7 +366,7 @@ class Clusters(Life):
 
     def is_busy(self):
         return any(
-            dispatcher.tally.held
+            dispatcher.shared.held
             or any(worker.current for worker in dispatcher.workers)
             for dispatcher in self.dispatchers
         )
@@ -391,8 +391,8 @@ class Clusters(Life):
         )
         assert list(judge(history)) == []
         for dispatcher in self.dispatchers:
-            assert (dispatcher.tally.held, dispatcher.tally.active) == (set(), {})
-            assert dispatcher.dispatcher._room._arriving == 0
+            assert (dispatcher.shared.held, dispatcher.shared.active) == (set(), {})
+            assert dispatcher.dispatcher._capacity._arriving == 0
 
 
 @pytest.fixture

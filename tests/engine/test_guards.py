@@ -17,22 +17,22 @@ from chores.stepped import Stepped
 from chores.twin import Broken, Twin
 
 from qcore.brokers.memory import MemoryBroker
-from qcore.engine.guard import pause
-from qcore.engine.herald import Herald
-from qcore.engine.keeper import Keeper
-from qcore.engine.limits import LONGEST_WAIT
-from qcore.engine.messages import pack_run
-from qcore.engine.parts import nothing
-from qcore.engine.patience import Patience
-from qcore.engine.pusher import Pusher
-from qcore.engine.recorder import Recorder
-from qcore.engine.reports import Reports
-from qcore.engine.room import Room
-from qcore.engine.tally import Tally
-from qcore.engine.timer import Timer
+from qcore.engine.dispatcher.capacity import Capacity
+from qcore.engine.dispatcher.error_reports import ErrorReports
+from qcore.engine.dispatcher.guard import pause
+from qcore.engine.dispatcher.outages import Outage
+from qcore.engine.dispatcher.pusher import Pusher
+from qcore.engine.dispatcher.recorder import Recorder
+from qcore.engine.dispatcher.renewal import LeaseRenewal
+from qcore.engine.dispatcher.scheduling import Scheduling
+from qcore.engine.dispatcher.state import SharedState
+from qcore.engine.dispatcher.status import StatusPublisher
+from qcore.engine.services import nothing
+from qcore.engine.system.process import LONGEST_WAIT
+from qcore.engine.wire.messages import pack_run
 from qcore.envelope import Outcome
 from qcore.errors import BrokerError, StoreError, StoreRefused, StoreUnavailable
-from qcore.tasks.execution import Attempt
+from qcore.tasks.execute import Attempt
 from qcore.tasks.timeouts import soft_timeout
 
 STRANGE = [
@@ -47,16 +47,16 @@ def twin(request):
     return Twin(f"guards {request.node.name}")
 
 
-class Intake:
+class OrderReader:
     """A pusher, and what it hands over."""
 
-    def __init__(self, twin, **parts):
+    def __init__(self, twin, **services):
         self.twin = twin
         self.given, self.finished = [], []
         self.pusher = Pusher(
-            dataclasses.replace(twin.parts, **parts),
-            Room(100),
-            twin.tally,
+            dataclasses.replace(twin.services, **services),
+            Capacity(100),
+            twin.shared,
             self.given.extend,
             lambda job, end: self.finished.append(job),
         )
@@ -90,14 +90,14 @@ class Running:
 @pytest.mark.fault("A17")
 @pytest.mark.parametrize("error", STRANGE, ids=lambda error: type(error).__name__)
 def test_a_claim_that_raises_anything_is_one_try(twin, error, caplog):
-    intake = Intake(twin)
+    intake = OrderReader(twin)
     twin.failures["dequeue"] = [error, error]
     task = twin.send()
-    with Running(intake.pusher.run, twin.tally.stopping.set):
-        wait_for(lambda: "pusher" in twin.tally.problems)
-        shown = twin.tally.problems["pusher"]
+    with Running(intake.pusher.run, twin.shared.stopping.set):
+        wait_for(lambda: "pusher" in twin.shared.problems)
+        shown = twin.shared.problems["pusher"]
         wait_for(lambda: intake.ids == [task.id])
-        wait_for(lambda: twin.tally.problems == {})
+        wait_for(lambda: twin.shared.problems == {})
     assert type(error).__name__ in shown
     assert "secret" not in shown
     assert caplog.text.count("Traceback") == 1, "once, though it came twice"
@@ -113,7 +113,7 @@ def test_a_claim_that_raises_anything_is_one_try(twin, error, caplog):
     ids=str,
 )  # fmt: skip
 def test_a_delivery_that_is_none_costs_the_others_nothing(twin, fields, monkeypatch):
-    intake = Intake(twin)
+    intake = OrderReader(twin)
     bad, good = twin.send(), twin.send()
     dequeue = twin.broker.dequeue
 
@@ -132,7 +132,7 @@ def test_a_delivery_that_is_none_costs_the_others_nothing(twin, fields, monkeypa
 @pytest.mark.fault("A17")
 @pytest.mark.parametrize("attempt", [0, -1, 10**12, 2**63])
 def test_a_count_that_no_broker_means_costs_nobody_anything(twin, attempt, monkeypatch):
-    intake = Intake(twin)
+    intake = OrderReader(twin)
     task = twin.send()
     dequeue = twin.broker.dequeue
     monkeypatch.setattr(
@@ -155,14 +155,14 @@ def test_a_count_that_no_broker_means_costs_nobody_anything(twin, attempt, monke
 @pytest.mark.parametrize("error", STRANGE, ids=lambda error: type(error).__name__)
 def test_a_package_whose_check_raises_anything_is_put_aside(twin, error):
     bad, good = twin.send(), twin.send()
-    verify = twin.parts.verify
+    verify = twin.services.verify
 
     def strange(package):
         if (task := verify(package)).id == bad.id:
             raise error
         return task
 
-    intake = Intake(twin, verify=strange)
+    intake = OrderReader(twin, verify=strange)
     intake.once()
     assert intake.ids == [good.id]
     assert [reason for _, reason in twin.store.aside] == [type(error).__name__]
@@ -181,7 +181,7 @@ def test_what_the_store_cannot_tell_of_one_task_costs_the_others_nothing(
     twin, monkeypatch
 ):
     clock = stop_time(monkeypatch)
-    intake = Intake(twin)
+    intake = OrderReader(twin)
     bad, good = redeliver(twin, 2)
     fresh = twin.send()
     finished, sick = twin.store.finished, [True]
@@ -194,15 +194,15 @@ def test_what_the_store_cannot_tell_of_one_task_costs_the_others_nothing(
     monkeypatch.setattr(twin.store, "finished", strange)
     intake.once()
     assert sorted(intake.ids) == sorted([good.id, fresh.id])
-    assert "store" in twin.tally.problems
-    assert len(twin.tally.held) == 3, "its lease is renewed"
+    assert "store" in twin.shared.problems
+    assert len(twin.shared.held) == 3, "its lease is renewed"
     sick.clear()
     intake.once()
     assert bad.id not in intake.ids, "not at once"
     clock.advance(1)
     intake.once()
     assert bad.id in intake.ids
-    assert twin.tally.problems == {}
+    assert twin.shared.problems == {}
 
 
 @pytest.mark.fault("A17")
@@ -211,7 +211,7 @@ def test_what_the_store_refuses_to_look_up_keeps_nobody_waiting(
     twin, monkeypatch, error
 ):
     stop_time(monkeypatch)
-    intake = Intake(twin)
+    intake = OrderReader(twin)
     bad, *good = redeliver(twin, 4)
     finished = twin.store.finished
 
@@ -233,7 +233,7 @@ def test_who_has_ended_is_handed_over_once_though_the_next_question_fails(
 ):
     """Two workers would do what follows of one job, and one of them be killed for it."""
     clock = stop_time(monkeypatch)
-    intake = Intake(twin)
+    intake = OrderReader(twin)
     done, doubtful = redeliver(twin, 2)
     for _ in range(twin.conf.max_crashes):  # a suspect, by its count
         MemoryBroker.release(
@@ -254,7 +254,7 @@ def test_who_has_ended_is_handed_over_once_though_the_next_question_fails(
         intake.once()
         clock.advance(5)
         if not failures:  # as the recorder does; the suspect runs alone
-            twin.tally.settle(intake.finished[0])
+            twin.shared.settle(intake.finished[0])
     assert failures == []
     assert [job.task.id for job in intake.finished] == [done.id]
     assert intake.ids == [doubtful.id]
@@ -263,27 +263,27 @@ def test_who_has_ended_is_handed_over_once_though_the_next_question_fails(
 @pytest.mark.fault("A17")
 def test_a_store_that_is_away_holds_up_only_what_it_must_tell_of(twin, monkeypatch):
     clock = stop_time(monkeypatch)
-    intake = Intake(twin)
+    intake = OrderReader(twin)
     waiting, lost = redeliver(twin, 2)
     twin.failures["finished"] = [StoreError("away")] * 4
     fresh = twin.send()
     intake.once()
     assert intake.ids == [fresh.id]
-    for job in twin.tally.held:
+    for job in twin.shared.held:
         job.lost = job.task.id == lost.id
     for _ in range(5):
         clock.advance(5)
         intake.once()
     assert intake.ids == [fresh.id, waiting.id]
-    assert lost.id not in {job.task.id for job in twin.tally.held}
+    assert lost.id not in {job.task.id for job in twin.shared.held}
 
 
 def test_what_waits_for_the_store_is_given_back_at_a_stop(twin):
-    intake = Intake(twin)
+    intake = OrderReader(twin)
     (task,) = redeliver(twin, 1)
     twin.failures["finished"] = [StoreError("away")] * 1000
-    with Running(intake.pusher.run, twin.tally.stopping.set):
-        wait_for(lambda: "store" in twin.tally.problems)
+    with Running(intake.pusher.run, twin.shared.stopping.set):
+        wait_for(lambda: "store" in twin.shared.problems)
     assert intake.ids == [task.id], "to the loop, which gives back what comes then"
 
 
@@ -304,18 +304,18 @@ def test_a_receipt_that_cannot_be_renewed_costs_no_other_lease(
         return extend(receipts)
 
     monkeypatch.setattr(twin.broker, "extend", strange)
-    Keeper(twin.parts, twin.tally, nothing)._renew(twin.broker)
+    LeaseRenewal(twin.services, twin.shared, nothing)._renew(twin.broker)
     assert [job.lease_end > 0 for job in jobs] == [True, False, True]
 
 
 @pytest.mark.fault("A17")
 def test_what_a_driver_says_is_shown_without_its_password(twin, monkeypatch):
     said = "cannot reach redis://me:hidden@there"
-    twin.tally.trouble("keeper", said)
-    Patience("recorder", twin.tally, first=0).bear(ValueError(said))
-    assert len(twin.tally.problems) == 2
-    assert "hidden" not in str(twin.tally.problems)
-    assert "redis://me:***@there" in twin.tally.problems["recorder"]
+    twin.shared.report_problem("renewal", said)
+    Outage("recorder", twin.shared, first=0).wait_out(ValueError(said))
+    assert len(twin.shared.problems) == 2
+    assert "hidden" not in str(twin.shared.problems)
+    assert "redis://me:***@there" in twin.shared.problems["recorder"]
 
 
 @pytest.mark.fault("A17")
@@ -327,11 +327,11 @@ def test_a_keeper_whose_broker_cannot_be_made_tries_again(twin):
             raise tries.pop()
         return twin.broker
 
-    keeper = Keeper(
-        dataclasses.replace(twin.parts, make_broker=make), twin.tally, nothing
+    renewal = LeaseRenewal(
+        dataclasses.replace(twin.services, make_broker=make), twin.shared, nothing
     )
-    with Running(keeper.run, twin.tally.ended.set):
-        wait_for(lambda: twin.tally.renewing)
+    with Running(renewal.run, twin.shared.ended.set):
+        wait_for(lambda: twin.shared.renewing)
 
 
 # -- timer and herald ----------------------------------------------------------------------
@@ -355,10 +355,12 @@ def test_a_scheduler_that_raises_anything_ticks_again(twin):
             raise made.pop()
         return Scheduler()
 
-    timer = Timer(dataclasses.replace(twin.parts, make_scheduler=make), twin.tally)
-    with Running(timer.run, twin.tally.stopping.set):
+    scheduling = Scheduling(
+        dataclasses.replace(twin.services, make_scheduler=make), twin.shared
+    )
+    with Running(scheduling.run, twin.shared.stopping.set):
         wait_for(lambda: len(ticks) > 3)
-        wait_for(lambda: twin.tally.problems == {})
+        wait_for(lambda: twin.shared.problems == {})
 
 
 @pytest.mark.fault("A17")
@@ -380,18 +382,18 @@ def test_a_cache_that_raises_anything_costs_only_the_status(where, caplog):
         strange("publish")
         said.append(1)
 
-    herald = Herald(take, publish, 0.005, threading.Event(), nothing)
-    herald_module = "qcore.engine.herald._is_same"
+    publisher = StatusPublisher(take, publish, 0.005, threading.Event(), nothing)
+    herald_module = "qcore.engine.dispatcher.status._is_same"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(herald_module, lambda *_: False)
-        with Running(herald.run, herald.close):
+        with Running(publisher.run, publisher.close):
             wait_for(lambda: len(said) > 2)
     assert caplog.text.count("status is not published: ConnectionError: away") == 1
 
 
 # -- the end -----------------------------------------------------------------------------
 @pytest.mark.fault("A17")
-@pytest.mark.parametrize("thread", ["pusher", "recorder", "keeper", "timer"])
+@pytest.mark.parametrize("thread", ["pusher", "recorder", "renewal", "scheduler"])
 def test_a_connection_that_cannot_be_closed_spoils_no_stop(twin, monkeypatch, thread):
     tried, ticks = [], []
 
@@ -407,24 +409,24 @@ def test_a_connection_that_cannot_be_closed_spoils_no_stop(twin, monkeypatch, th
             return 0.0
 
     monkeypatch.setattr(twin.broker, "close", broken)
-    parts = dataclasses.replace(twin.parts, make_scheduler=Scheduler)
-    recorder = Recorder(parts, twin.tally, nothing)
+    services = dataclasses.replace(twin.services, make_scheduler=Scheduler)
+    recorder = Recorder(services, twin.shared, nothing)
     run, has_begun, stop = {
         "pusher": (
-            Intake(twin).pusher.run,
+            OrderReader(twin).pusher.run,
             lambda: "dequeue" in twin.calls,
-            twin.tally.stopping.set,
+            twin.shared.stopping.set,
         ),
         "recorder": (recorder.run, lambda: True, recorder.close),
-        "keeper": (
-            Keeper(parts, twin.tally, nothing).run,
-            lambda: twin.tally.renewing,
-            twin.tally.ended.set,
+        "renewal": (
+            LeaseRenewal(services, twin.shared, nothing).run,
+            lambda: twin.shared.renewing,
+            twin.shared.ended.set,
         ),
-        "timer": (
-            Timer(parts, twin.tally).run,
+        "scheduler": (
+            Scheduling(services, twin.shared).run,
             lambda: ticks,
-            twin.tally.stopping.set,
+            twin.shared.stopping.set,
         ),
     }[thread]
     ended = []
@@ -441,7 +443,7 @@ LEAVING = [SystemExit(3), asyncio.CancelledError()]
 @pytest.mark.parametrize("error", LEAVING, ids=lambda error: type(error).__name__)
 def test_who_leaves_a_thread_does_not_end_it(twin, error):
     """A receiver that calls sys.exit, or a coroutine of it that is cancelled."""
-    intake = Intake(twin)
+    intake = OrderReader(twin)
     twin.failures["dequeue"] = [error]
     task = twin.send()
     ticks = []
@@ -455,14 +457,14 @@ def test_who_leaves_a_thread_does_not_end_it(twin, error):
 
         def close(self): ...
 
-    parts = dataclasses.replace(twin.parts, make_scheduler=Scheduler)
-    timer = Timer(parts, twin.tally)
+    services = dataclasses.replace(twin.services, make_scheduler=Scheduler)
+    scheduling = Scheduling(services, twin.shared)
     with (
-        Running(intake.pusher.run, twin.tally.stopping.set),
-        Running(timer.run, twin.tally.stopping.set),
+        Running(intake.pusher.run, twin.shared.stopping.set),
+        Running(scheduling.run, twin.shared.stopping.set),
     ):
         wait_for(lambda: intake.ids == [task.id] and len(ticks) > 2)
-        wait_for(lambda: twin.tally.problems == {})
+        wait_for(lambda: twin.shared.problems == {})
 
 
 @pytest.mark.fault("A17")
@@ -474,7 +476,7 @@ def test_a_reporter_that_leaves_ends_nothing(error, caplog):
         told.append(failure)
         raise error
 
-    reports = Reports(leave, leave)
+    reports = ErrorReports(leave, leave)
     with Running(reports.run, reports.close):
         reports.put("one")
         reports.put("another")
@@ -493,7 +495,7 @@ def test_a_reporter_that_waits_holds_up_nobody(caplog):
         if failure == 1:
             raise ValueError("and fails")
 
-    reports = Reports(report, lambda: flushed.append(len(told)))
+    reports = ErrorReports(report, lambda: flushed.append(len(told)))
     with Running(reports.run, reports.close):
         for number in range(700):
             reports.put(number)  # it returns at once
@@ -507,7 +509,7 @@ def test_a_reporter_that_waits_holds_up_nobody(caplog):
 
 
 def test_what_a_stop_leaves_unreported_is_told(caplog):
-    reports = Reports(nothing, nothing)
+    reports = ErrorReports(nothing, nothing)
     reports.tell_left()
     assert caplog.text == ""
     reports.put("a failure")
@@ -534,8 +536,8 @@ def test_no_wait_of_the_loop_is_longer_than_the_system_takes(monkeypatch, second
         it.turn()
         it.stop(seconds)
         it.turn()
-        it.tally.stopping.clear()  # which is looked at often
-        wait = it.loop._patience()
+        it.shared.stopping.clear()  # which is looked at often
+        wait = it.loop._outage()
     finally:
         it.lose()
     assert 0 < wait <= LONGEST_WAIT
@@ -567,7 +569,7 @@ def test_settling_a_job_leaves_the_copy_that_was_dealt_meanwhile(twin):
     """Loop and recorder settle, and the loop deals a copy: none undoes the other's."""
     job = twin.claim()
     copy = twin.claim()
-    other = twin.tally
+    other = twin.shared
     other.active[job.task.id] = job
 
     class Between(dict):
@@ -583,19 +585,19 @@ def test_settling_a_job_leaves_the_copy_that_was_dealt_meanwhile(twin):
 
 @pytest.mark.fault("A20")
 def test_two_threads_may_settle_the_same_job(twin):
-    tally = Tally()
+    shared = SharedState()
     jobs = [twin.claim() for _ in range(200)]
-    tally.held.update(jobs)
-    tally.active.update({job.task.id: job for job in jobs})
+    shared.held.update(jobs)
+    shared.active.update({job.task.id: job for job in jobs})
     threads = [
-        threading.Thread(target=lambda: [tally.settle(job) for job in jobs])
+        threading.Thread(target=lambda: [shared.settle(job) for job in jobs])
         for _ in range(2)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(10)
-    assert (tally.held, tally.active) == (set(), {})
+    assert (shared.held, shared.active) == (set(), {})
 
 
 @pytest.mark.fault("A20")
@@ -605,11 +607,11 @@ def test_the_loop_looks_at_what_it_shares_while_nobody_else_deals(twin, monkeypa
     it = Stepped("shared", clock, lambda note: None, workers=1)
     try:
         looked = []
-        patience = it.loop._patience
+        outage = it.loop._outage
         monkeypatch.setattr(
             it.loop,
-            "_patience",
-            lambda: looked.append(it.loop._turn.locked()) or patience(),
+            "_outage",
+            lambda: looked.append(it.loop._turn.locked()) or outage(),
         )
         it.turn()
         assert looked == [True]
@@ -626,11 +628,11 @@ def test_an_order_that_cannot_be_written_fails_its_task_alone(twin, monkeypatch)
         bad, good = it.twin.send(), it.twin.send()
 
         def strange(package, attempt, number):
-            if it.twin.parts.verify(package).id == bad.id:
+            if it.twin.services.verify(package).id == bad.id:
                 raise struct.error("int too large to convert")
             return pack_run(package, attempt, number)
 
-        monkeypatch.setattr("qcore.engine.job.pack_run", strange)
+        monkeypatch.setattr("qcore.engine.dispatcher.job.pack_run", strange)
         it.push()
         it.turn()
         it.record()
@@ -642,8 +644,8 @@ def test_an_order_that_cannot_be_written_fails_its_task_alone(twin, monkeypatch)
 
 
 def test_broken_is_foreseen(twin, caplog):
-    intake = Intake(twin)
+    intake = OrderReader(twin)
     twin.failures["dequeue"] = [Broken("away")]
-    with Running(intake.pusher.run, twin.tally.stopping.set):
-        wait_for(lambda: "pusher" in twin.tally.problems)
+    with Running(intake.pusher.run, twin.shared.stopping.set):
+        wait_for(lambda: "pusher" in twin.shared.problems)
     assert "Traceback" not in caplog.text

@@ -10,14 +10,14 @@ import sys
 
 import pytest
 
-from qcore.engine import heap
+from qcore.engine.system import memory
 
 # Threads that allocate at the same time; then what glibc says of its heaps.
 THREADS = """
 import ctypes, threading
-from qcore.engine.heap import join_arenas
+from qcore.engine.system.memory import share_one_arena
 
-join_arenas()
+share_one_arena()
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p
 together = threading.Barrier(4)
@@ -49,11 +49,11 @@ def heaps_of_threads(**more: str) -> int:
 
 
 def test_what_children_share_is_kept_from_the_collector():
-    heap.settle()
+    memory.settle()
     try:
         assert gc.get_freeze_count() > 1000
     finally:
-        heap.unsettle()
+        memory.unsettle()
     assert gc.get_freeze_count() == 0
 
 
@@ -67,8 +67,8 @@ def test_what_a_person_says_about_heaps_stays():
     assert heaps_of_threads(MALLOC_ARENA_MAX="3") > 1
 
 
-@pytest.mark.parametrize("name", ["settle", "unsettle", "join_arenas"])
+@pytest.mark.parametrize("name", ["settle", "unsettle", "share_one_arena"])
 def test_another_library_is_left_alone(name, monkeypatch):
-    monkeypatch.setattr(heap, "libc", None)  # as on macOS
-    getattr(heap, name)()
+    monkeypatch.setattr(memory, "libc", None)  # as on macOS
+    getattr(memory, name)()
     gc.unfreeze()

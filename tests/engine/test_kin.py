@@ -9,11 +9,11 @@ import sys
 import pytest
 from chores.ledger import wait_for
 
-from qcore.engine import kin
+from qcore.engine.system import descendants
 from qcore.processes import processes
 from qcore.testing.forking import in_child
 
-pytestmark = pytest.mark.skipif(not kin.IS_KNOWN, reason="only Linux tells")
+pytestmark = pytest.mark.skipif(not descendants.IS_KNOWN, reason="only Linux tells")
 
 
 def leave_an_orphan():
@@ -35,13 +35,13 @@ def ended():
 @pytest.mark.fault("A15")
 def test_orphans_are_reaped_and_what_python_waits_for_is_not():
     def work():
-        assert not kin.has_children()
-        kin.adopt_orphans()
+        assert not descendants.has_children()
+        descendants.adopt_orphans()
         orphan = leave_an_orphan()
         own = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
         wait_for(lambda: ended() == {orphan, own.pid})
-        assert kin.has_children()
-        kin.reap_orphans()
+        assert descendants.has_children()
+        descendants.reap_orphans()
         assert ended() == {own.pid}
         assert own.wait() == 3
 
@@ -52,12 +52,14 @@ def test_orphans_are_reaped_and_what_python_waits_for_is_not():
 def test_what_has_left_the_group_is_ended_and_nobody_else():
     def work():
         os.setpgid(0, 0)
-        kin.adopt_orphans()
+        descendants.adopt_orphans()
         near = subprocess.Popen(["sleep", "77"])
         far = subprocess.Popen(["sleep", "77"], start_new_session=True)
-        wait_for(lambda: [s.pid for s in kin.strays(os.getpid())] == [far.pid])
-        assert kin.describe(kin.strays(os.getpid())[0]).endswith("(sleep)")
-        kin.end_strays(os.getpid())
+        wait_for(lambda: [s.pid for s in descendants.strays(os.getpid())] == [far.pid])
+        assert descendants.describe(descendants.strays(os.getpid())[0]).endswith(
+            "(sleep)"
+        )
+        descendants.end_strays(os.getpid())
         assert far.wait() == -9
         assert near.poll() is None
         near.kill()

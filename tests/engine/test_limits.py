@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from qcore.engine.limits import how_it_died, processors_of, rss_kb
+from qcore.engine.system.process import how_it_died, processors_of, rss_kb
 
 
 @pytest.mark.parametrize(

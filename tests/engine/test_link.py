@@ -11,22 +11,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qcore.engine.link import Closed, Link, read_frame, write_frame
+from qcore.engine.wire.channel import Channel, ChannelClosed, read_frame, write_frame
 
 
 @pytest.fixture
 def pair():
     ours, theirs = socket.socketpair()
-    yield Link(ours), theirs
+    yield Channel(ours), theirs
     ours.close()
     theirs.close()
 
 
-def receive(link, count):
+def receive(channel, count):
     """Return the next frames of a link that something is written to."""
     found = []
     while len(found) < count:
-        found += link.receive()
+        found += channel.receive()
     return found
 
 
@@ -43,8 +43,8 @@ def test_any_split_gives_the_same_frames(frames, places):
     ours, theirs = socket.socketpair()
     with ours, theirs:
         sender, receiver = (
-            Link(socket.socket(fileno=os.dup(ours.fileno()))),
-            Link(theirs),
+            Channel(socket.socket(fileno=os.dup(ours.fileno()))),
+            Channel(theirs),
         )
         stream = b"".join(len(frame).to_bytes(4, "big") + frame for frame in frames)
         found = []
@@ -59,7 +59,7 @@ def test_any_split_gives_the_same_frames(frames, places):
 def test_what_is_sent_arrives(frames):
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        sender, receiver = Link(ours), Link(theirs)
+        sender, receiver = Channel(ours), Channel(theirs)
         for frame in frames:
             sender.send(frame)
         assert receive(receiver, len(frames)) == frames
@@ -70,7 +70,7 @@ def test_frames_larger_than_the_socket_takes(sizes):
     """What does not fit is kept, and flushed when there is room; the order holds."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        sender, receiver = Link(ours), Link(theirs)
+        sender, receiver = Channel(ours), Channel(theirs)
         frames = [os.urandom(size) for size in sizes]
         found = []
         for frame in frames:
@@ -84,33 +84,33 @@ def test_frames_larger_than_the_socket_takes(sizes):
 
 
 def test_send_says_whether_all_has_left(pair):
-    link, _ = pair
-    assert link.send(b"small")
-    assert not link.send(bytes(10_000_000))
-    assert link.is_pending
-    assert not link.send(b"queued behind it"), "the order holds"
+    channel, _ = pair
+    assert channel.send(b"small")
+    assert not channel.send(bytes(10_000_000))
+    assert channel.is_pending
+    assert not channel.send(b"queued behind it"), "the order holds"
 
 
 def test_a_frame_sent_later_takes_what_was_left_over_along(pair):
     """Nobody need call flush for a link on which something is said now and then."""
-    link, theirs = pair
+    channel, theirs = pair
     large = os.urandom(600_000)
-    assert not link.send(large)
-    other = Link(theirs)
+    assert not channel.send(large)
+    other = Channel(theirs)
     found = []
     while not found:
         found = other.receive()
-        link.send(b"") if not found else None
+        channel.send(b"") if not found else None
     assert found[0] == large
 
 
 def test_descriptors_travel_in_order(pair):
-    link, theirs = pair
-    receiver = Link(theirs)
+    channel, theirs = pair
+    receiver = Channel(theirs)
     pipes = [os.pipe() for _ in range(3)]
     for number, (_, write) in enumerate(pipes):
-        link.send(b"with", [write])
-        link.send(f"without {number}".encode())
+        channel.send(b"with", [write])
+        channel.send(f"without {number}".encode())
     frames = []
     while len(frames) < 6:
         frames += receiver.receive_with_fds()
@@ -127,10 +127,10 @@ def test_descriptors_travel_in_order(pair):
 
 
 def test_close_closes_descriptors_that_nobody_took(pair):
-    link, theirs = pair
-    receiver = Link(theirs)
+    channel, theirs = pair
+    receiver = Channel(theirs)
     read, write = os.pipe()
-    link.send(b"", [write])
+    channel.send(b"", [write])
     os.close(write)
     receiver.receive_with_fds()
     receiver.close()
@@ -139,51 +139,51 @@ def test_close_closes_descriptors_that_nobody_took(pair):
 
 
 def test_no_descriptor_is_sent_past_what_waits(pair):
-    link, _ = pair
-    link.send(bytes(10_000_000))
-    with pytest.raises(Closed, match="descriptor"):
-        link.send(b"", [0])
+    channel, _ = pair
+    channel.send(bytes(10_000_000))
+    with pytest.raises(ChannelClosed, match="descriptor"):
+        channel.send(b"", [0])
 
 
 def test_nothing_yet_is_no_frame(pair):
-    link, _ = pair
-    assert link.receive() == []
-    assert link.receive_with_fds() == []
+    channel, _ = pair
+    assert channel.receive() == []
+    assert channel.receive_with_fds() == []
 
 
 def test_the_end_of_the_other_side(pair):
-    link, theirs = pair
+    channel, theirs = pair
     write_frame(theirs, b"last words")
     theirs.close()
-    assert link.receive() == [b"last words"]
-    with pytest.raises(Closed):
-        link.receive()
-    with pytest.raises(Closed):
-        link.send(b"anybody?")
-    with pytest.raises(Closed):
-        link.send(b"anybody?", [0])
+    assert channel.receive() == [b"last words"]
+    with pytest.raises(ChannelClosed):
+        channel.receive()
+    with pytest.raises(ChannelClosed):
+        channel.send(b"anybody?")
+    with pytest.raises(ChannelClosed):
+        channel.send(b"anybody?", [0])
 
 
 def test_half_a_frame_and_then_the_end(pair):
     """A worker killed while it wrote its reply: what it wrote is no frame."""
-    link, theirs = pair
+    channel, theirs = pair
     theirs.sendall((1000).to_bytes(4, "big") + b"only so much")
     theirs.close()
-    assert link.receive() == []
-    with pytest.raises(Closed):
-        link.receive()
+    assert channel.receive() == []
+    with pytest.raises(ChannelClosed):
+        channel.receive()
 
 
 def test_last_words_though_the_link_is_still_open(pair):
     """A process that the dead one forked holds its end, and says nothing."""
-    link, theirs = pair
+    channel, theirs = pair
     large = os.urandom(100_000)
     for frame in (b"one", large):
         write_frame(theirs, frame)
     theirs.sendall((1000).to_bytes(4, "big") + b"half of the third")
-    assert link.last_words() == [b"one", large]
+    assert channel.last_words() == [b"one", large]
     theirs.close()
-    assert link.last_words() == []
+    assert channel.last_words() == []
 
 
 @pytest.mark.parametrize("size", [0, 1, 3, 4, 100_000, 300_000, 5_000_000])

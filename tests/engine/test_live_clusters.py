@@ -15,9 +15,9 @@ from django.test import override_settings
 
 from qcore import status
 from qcore.conf import cpu_count
-from qcore.current import current
-from qcore.engine.limits import processors_of
+from qcore.engine.system.process import processors_of
 from qcore.processes import processes
+from qcore.runtime import current
 from qcore.tasks import (
     async_iter,
     async_task,

@@ -12,8 +12,8 @@ from chores.cluster_log import own_log
 from chores.ledger import wait_for
 from django.conf import settings
 
-from qcore.current import current
 from qcore.processes import processes
+from qcore.runtime import current
 from qcore.tasks import async_task, fetch, result
 from qcore.testing.cluster import LiveCluster
 from qcore.testing.speed import in_time, stretched

@@ -11,9 +11,9 @@ import time
 import pytest
 from chores.ledger import wait_for
 
-from qcore.current import current
 from qcore.envelope import Outcome, Result
 from qcore.models import Quarantine
+from qcore.runtime import current
 from qcore.signing import Signer
 from qcore.tasks import async_iter, async_task, fetch, result
 from qcore.tasks.calls import build

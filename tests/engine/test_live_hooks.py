@@ -10,8 +10,8 @@ from django.contrib.auth.models import User
 from django.test import Client, override_settings
 from django.urls import reverse
 
-from qcore.current import current
 from qcore.models import Failure
+from qcore.runtime import current
 from qcore.tasks import (
     async_chain,
     async_iter,
@@ -136,8 +136,8 @@ def test_a_chain_is_resumed_at_its_failed_link(cluster, ledger, key, admin):
     assert result_group(group, wait=60_000, count=4) == [1, "the second time", 3, 4]
     cluster.wait_idle()
     assert (count_group(group), count_group(group, failures=True)) == (4, 0)
-    for link in ("first", "third", "fourth"):
-        assert len(ledger.entries(f"{key} {link}")) == 1
+    for channel in ("first", "third", "fourth"):
+        assert len(ledger.entries(f"{key} {channel}")) == 1
 
 
 @pytest.mark.fault("G21")

@@ -11,7 +11,7 @@ from django.db import connection
 
 from qcore.models import Schedule
 from qcore.tasks import async_task, fetch, result
-from qcore.tasks.execution import MAX_ERROR
+from qcore.tasks.execute import MAX_ERROR
 
 #: No task of this module is tried again, unless it says so itself.
 OPTIONS = {"max_attempts": 1, "grace": 0.3}

@@ -137,7 +137,7 @@ def test_wrong_options_are_one_line_and_tasks_run(start, service, sink, ledger, 
 def test_neither_driver_is_loaded_unless_it_is_named():
     code = (
         "import django; django.setup();"
-        "from qcore.current import current; current.conf; current.reporters;"
+        "from qcore.runtime import current; current.conf; current.reporters;"
         "import sys; print(*{m.split('.')[0] for m in sys.modules})"
     )
     path = os.pathsep.join(entry for entry in sys.path if entry)

@@ -13,8 +13,8 @@ from chores.ledger import wait_for
 from faults.test_container import UNSHARE, can_unshare
 
 from qcore import patches
-from qcore.cli.early import heed_signals, open_streams
-from qcore.engine import stacks
+from qcore.cli.bootstrap import handle_signals, open_streams
+from qcore.engine.system import stacks
 from qcore.errors import ConfigError
 from qcore.tasks import async_task, fetch, result
 
@@ -86,7 +86,7 @@ def test_closed_descriptors_are_opened_before_somebody_else_gets_their_numbers()
         "import os, sys\n"
         "for n in (0, 1, 2): os.close(n)\n"
         "sys.stdin = sys.stdout = sys.stderr = None\n"
-        "from qcore.cli.early import open_streams\n"
+        "from qcore.cli.bootstrap import open_streams\n"
         "open_streams()\n"
         "print('into nothing'); print('too', file=sys.stderr)\n"
         "assert sys.stdin.read() == ''\n"
@@ -130,12 +130,12 @@ def test_the_first_process_of_a_container_heeds_a_stop_while_it_starts(tmp_path,
 
 def test_the_handlers_of_the_start_end_the_process():
     code = (
-        "import os, signal\nfrom qcore.cli.early import heed_signals\nheed_signals()\n"
+        "import os, signal\nfrom qcore.cli.bootstrap import handle_signals\nhandle_signals()\n"
         "os.kill(os.getpid(), signal.SIGTERM)\n"
     )
     ended = subprocess.run([sys.executable, "-c", code], check=False)
     assert ended.returncode == 128 + signal.SIGTERM
-    assert callable(heed_signals)
+    assert callable(handle_signals)
 
 
 # -- patches ------------------------------------------------------------------------------------

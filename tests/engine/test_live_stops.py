@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from chores.ledger import wait_for
 
-from qcore.current import current
 from qcore.processes import processes
+from qcore.runtime import current
 from qcore.tasks import async_task, fetch, result
 from qcore.testing.speed import in_time
 

@@ -14,17 +14,17 @@ from chores.ledger import wait_for
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qcore.engine.backoff import Backoff
-from qcore.engine.crew import BOTH, READ, Crew, Hand
-from qcore.engine.deadlines import Deadlines
-from qcore.engine.job import Job
-from qcore.engine.link import Link, read_frame
-from qcore.engine.messages import END, unpack_order
-from qcore.engine.obituaries import Obituaries
-from qcore.engine.pace import Pace
-from qcore.engine.patience import Patience
-from qcore.engine.room import Room
-from qcore.engine.tally import Tally
+from qcore.engine.dispatcher.capacity import Capacity
+from qcore.engine.dispatcher.deadlines import Deadlines
+from qcore.engine.dispatcher.exits import Exits
+from qcore.engine.dispatcher.job import Job
+from qcore.engine.dispatcher.outages import Outage
+from qcore.engine.dispatcher.pool import BOTH, READ, WorkerHandle, WorkerPool
+from qcore.engine.dispatcher.state import SharedState
+from qcore.engine.dispatcher.throughput import Throughput
+from qcore.engine.sentinel.restarts import RestartDelay
+from qcore.engine.wire.channel import Channel, read_frame
+from qcore.engine.wire.messages import END, unpack_order
 from qcore.envelope import Delivery, Task, new_id
 
 
@@ -46,24 +46,24 @@ class Bench:
 
     def __init__(self):
         self.selector = selectors.DefaultSelector()
-        self.crew = Crew(self.selector)
+        self.pool = WorkerPool(self.selector)
         self.ends = {}
 
     def hire(self, pid, *, ready=True):
         ours, theirs = socket.socketpair()
-        hand = Hand(pid, pid, Link(ours))
+        worker = WorkerHandle(pid, pid, Channel(ours))
         self.ends[pid] = theirs
-        self.crew.welcome(hand)
+        self.pool.add(worker)
         if ready:
-            self.crew.begin(hand)
-        return hand
+            self.pool.begin(worker)
+        return worker
 
-    def events(self, hand):
-        return self.selector.get_key(hand.link).events
+    def events(self, worker):
+        return self.selector.get_key(worker.channel).events
 
     def close(self):
-        for hand in self.crew:
-            self.crew.dismiss(hand)
+        for worker in self.pool:
+            self.pool.remove(worker)
         for end in self.ends.values():
             end.close()
         self.selector.close()
@@ -78,52 +78,52 @@ def bench():
 
 # -- crew ----------------------------------------------------------------------------
 def test_a_worker_that_has_not_come_up_gets_nothing(bench):
-    hand = bench.hire(1, ready=False)
-    assert not bench.crew.idle
-    assert bench.crew.statuses()[0].state == "starting"
-    bench.crew.begin(hand)
-    assert list(bench.crew.idle) == [hand]
+    worker = bench.hire(1, ready=False)
+    assert not bench.pool.idle
+    assert bench.pool.statuses()[0].state == "starting"
+    bench.pool.begin(worker)
+    assert list(bench.pool.idle) == [worker]
 
 
 def test_the_worker_that_was_busy_last_is_asked_first(bench):
     first, second = bench.hire(1), bench.hire(2)
-    assert bench.crew.idle.pop() is second
-    bench.crew.free(second)
-    assert bench.crew.idle.pop() is second
-    assert bench.crew.idle.pop() is first
+    assert bench.pool.idle.pop() is second
+    bench.pool.free(second)
+    assert bench.pool.idle.pop() is second
+    assert bench.pool.idle.pop() is first
 
 
 def test_an_order_to_a_stopped_worker_waits_in_parts(bench):
     """The loop goes on meanwhile, and sends the rest when the worker reads again."""
-    hand = bench.hire(1)
+    worker = bench.hire(1)
     order = os.urandom(3_000_000)
-    assert bench.crew.order(hand, order)
-    assert bench.events(hand) == BOTH
-    bench.crew.flush(hand)
-    assert bench.events(hand) == BOTH, "nobody has read"
+    assert bench.pool.order(worker, order)
+    assert bench.events(worker) == BOTH
+    bench.pool.flush(worker)
+    assert bench.events(worker) == BOTH, "nobody has read"
     found = []
     reader = threading.Thread(target=lambda: found.append(read_frame(bench.ends[1])))
     reader.start()
-    while bench.events(hand) == BOTH:
+    while bench.events(worker) == BOTH:
         bench.selector.select(5)
-        bench.crew.flush(hand)
+        bench.pool.flush(worker)
     reader.join()
     assert found == [order]
-    assert bench.events(hand) == READ
+    assert bench.events(worker) == READ
 
 
 def test_an_order_to_a_worker_that_has_gone(bench):
-    hand = bench.hire(1)
+    worker = bench.hire(1)
     bench.ends[1].close()
-    assert not bench.crew.order(hand, b"order")
+    assert not bench.pool.order(worker, b"order")
 
 
 def test_a_worker_that_dies_with_half_an_order(bench):
-    hand = bench.hire(1)
-    bench.crew.order(hand, bytes(3_000_000))
+    worker = bench.hire(1)
+    bench.pool.order(worker, bytes(3_000_000))
     bench.ends[1].close()
-    bench.crew.flush(hand)
-    assert bench.events(hand) == READ, "its end is heard of by reading"
+    bench.pool.flush(worker)
+    assert bench.events(worker) == READ, "its end is heard of by reading"
 
 
 def heard(bench, pid):
@@ -137,33 +137,33 @@ def heard(bench, pid):
 
 def test_end_all(bench):
     idle, busy, young = bench.hire(1), bench.hire(2), bench.hire(3, ready=False)
-    bench.crew.idle.remove(busy)
+    bench.pool.idle.remove(busy)
     busy.job = make_job()
-    bench.crew.end_all()
-    bench.crew.end_all()
-    assert not bench.crew.idle
+    bench.pool.end_all()
+    bench.pool.end_all()
+    assert not bench.pool.idle
     assert (heard(bench, 1), heard(bench, 2), heard(bench, 3)) == (END, None, END)
     assert heard(bench, 1) is None, "once is enough"
-    bench.crew.begin(young)
-    bench.crew.free(busy)
+    bench.pool.begin(young)
+    bench.pool.free(busy)
     assert heard(bench, 2) == END
-    assert not bench.crew.idle
-    assert {s.state for s in bench.crew.statuses()} == {"ending"}
+    assert not bench.pool.idle
+    assert {s.state for s in bench.pool.statuses()} == {"ending"}
     assert idle.ending
 
 
 def test_dismiss(bench):
-    hand = bench.hire(1)
-    bench.crew.dismiss(hand)
-    assert (len(bench.crew), list(bench.crew.idle)) == (0, [])
-    assert bench.crew.get(1) is None
+    worker = bench.hire(1)
+    bench.pool.remove(worker)
+    assert (len(bench.pool), list(bench.pool.idle)) == (0, [])
+    assert bench.pool.get(1) is None
 
 
 def test_statuses(bench):
     busy, _ = bench.hire(2), bench.hire(1)
     busy.job = make_job(name="mail", func="shop.mail")
-    busy.job.dealt = time.monotonic() - 3
-    first, second = bench.crew.statuses()
+    busy.job.assigned_at = time.monotonic() - 3
+    first, second = bench.pool.statuses()
     assert (first.index, first.state) == (1, "idle")
     assert (second.state, second.task_name, second.func) == (
         "busy",
@@ -179,9 +179,9 @@ def test_deadlines_pass_in_order_and_only_for_what_runs(limits):
     deadlines = Deadlines()
     expected = []
     for when, ended in limits:
-        hand, job = Hand(1, 1, link=None), make_job()
-        hand.job = None if ended else job
-        deadlines.add(float(when), hand, job)
+        worker, job = WorkerHandle(1, 1, channel=None), make_job()
+        worker.job = None if ended else job
+        deadlines.add(float(when), worker, job)
         if not ended:
             expected.append((float(when), job))
     expected.sort(key=lambda pair: pair[0])
@@ -195,60 +195,60 @@ def test_deadlines_pass_in_order_and_only_for_what_runs(limits):
 
 def test_a_deadline_of_an_earlier_task_is_not_that_of_the_next():
     deadlines = Deadlines()
-    hand, first, second = Hand(1, 1, link=None), make_job(), make_job()
-    deadlines.add(1.0, hand, first)
-    hand.job = second
-    deadlines.add(9.0, hand, second)
+    worker, first, second = WorkerHandle(1, 1, channel=None), make_job(), make_job()
+    deadlines.add(1.0, worker, first)
+    worker.job = second
+    deadlines.add(9.0, worker, second)
     assert deadlines.passed(5.0) == []
     assert deadlines.next() == 9.0
 
 
 # -- obituaries ------------------------------------------------------------------------
 def test_a_death_and_how_it_came():
-    obituaries, hand = Obituaries(), Hand(7, 1, link=None, job=make_job())
-    obituaries.gone(hand)
-    assert len(obituaries) == 1
+    exits, worker = Exits(), WorkerHandle(7, 1, channel=None, job=make_job())
+    exits.gone(worker)
+    assert len(exits) == 1
     how = "killed by SIGKILL, probably out of memory"
-    assert obituaries.died(7, 9) == (hand, hand.job, how)
-    assert len(obituaries) == 0
-    assert obituaries.next() is None
+    assert exits.died(7, 9) == (worker, worker.job, how)
+    assert len(exits) == 0
+    assert exits.next() is None
 
 
 def test_a_death_without_a_job_is_nobodys_affair():
-    obituaries, hand = Obituaries(), Hand(7, 1, link=None)
-    assert obituaries.died(7, 3 << 8) is None
-    obituaries.gone(hand)
-    assert len(obituaries) == 0, "no stop waits for it"
-    assert obituaries.died(7, 3 << 8) == (hand, None, "exit code 3")
+    exits, worker = Exits(), WorkerHandle(7, 1, channel=None)
+    assert exits.died(7, 3 << 8) is None
+    exits.gone(worker)
+    assert len(exits) == 0, "no stop waits for it"
+    assert exits.died(7, 3 << 8) == (worker, None, "exit code 3")
 
 
 @pytest.mark.fault("B26")
 @pytest.mark.parametrize("has_job", [True, False])
 def test_a_process_that_does_not_end_is_killed_until_it_is_dead(has_job):
-    obituaries, hand = Obituaries(), Hand(7, 1, link=None)
-    hand.job = make_job() if has_job else None
-    obituaries.gone(hand)
+    exits, worker = Exits(), WorkerHandle(7, 1, channel=None)
+    worker.job = make_job() if has_job else None
+    exits.gone(worker)
     for _ in range(3):
-        at = obituaries.next()
-        assert obituaries.undead(at - 0.1) == []
-        assert obituaries.undead(at) == [hand]
-        assert obituaries.undead(at) == [], "not at once again"
-        assert len(obituaries) == has_job, "nobody else may have its job"
+        at = exits.next()
+        assert exits.undead(at - 0.1) == []
+        assert exits.undead(at) == [worker]
+        assert exits.undead(at) == [], "not at once again"
+        assert len(exits) == has_job, "nobody else may have its job"
 
 
 # -- room --------------------------------------------------------------------------------
 def test_room_is_what_may_wait_and_who_is_idle():
-    room = Room(4)
-    room.update(0, waiting=0, idle=2, limit=4)
-    assert room.wait(0) == 6
-    room.arrive(5)
-    assert room.wait(0) == 1
-    room.update(5, waiting=3, idle=0, limit=4)
-    assert room.wait(0) == 1
-    room.update(0, waiting=4, idle=0, limit=4)
-    assert room.wait(0) == 0
-    room.update(0, waiting=4, idle=0, limit=9)
-    assert room.wait(0) == 5, "the limit may grow with the pace of the tasks"
+    capacity = Capacity(4)
+    capacity.update(0, waiting=0, idle=2, limit=4)
+    assert capacity.wait(0) == 6
+    capacity.arrive(5)
+    assert capacity.wait(0) == 1
+    capacity.update(5, waiting=3, idle=0, limit=4)
+    assert capacity.wait(0) == 1
+    capacity.update(0, waiting=4, idle=0, limit=4)
+    assert capacity.wait(0) == 0
+    capacity.update(0, waiting=4, idle=0, limit=9)
+    assert capacity.wait(0) == 5, "the limit may grow with the pace of the tasks"
 
 
 @given(
@@ -257,67 +257,67 @@ def test_room_is_what_may_wait_and_who_is_idle():
 )
 def test_the_room_is_never_overdrawn(limit, steps):
     """Whatever the pace of pusher and loop, no more waits than may."""
-    room, arriving, waiting = Room(limit), 0, 0
+    capacity, arriving, waiting = Capacity(limit), 0, 0
     for wanted, idle in steps:
-        room.update(0, waiting, idle, limit)
-        taken = min(wanted, room.wait(0))
-        room.arrive(taken)
+        capacity.update(0, waiting, idle, limit)
+        taken = min(wanted, capacity.wait(0))
+        capacity.arrive(taken)
         arriving += taken
         assert waiting + arriving <= limit + idle
         waiting = max(0, waiting + arriving - idle)
-        room.update(arriving, waiting, 0, limit)
+        capacity.update(arriving, waiting, 0, limit)
         arriving = 0
 
 
 def test_the_pusher_is_woken_when_half_is_free():
-    room = Room(10)
-    room.update(0, waiting=10, idle=0, limit=10)
+    capacity = Capacity(10)
+    capacity.update(0, waiting=10, idle=0, limit=10)
     found = []
-    thread = threading.Thread(target=lambda: found.append(room.wait(20)))
+    thread = threading.Thread(target=lambda: found.append(capacity.wait(20)))
     thread.start()
-    while not room._sleeping:
+    while not capacity._sleeping:
         time.sleep(0.001)
-    room.update(0, waiting=6, idle=0, limit=10)
+    capacity.update(0, waiting=6, idle=0, limit=10)
     assert thread.is_alive(), "four are too few to bother"
-    room.update(0, waiting=5, idle=0, limit=10)
+    capacity.update(0, waiting=5, idle=0, limit=10)
     thread.join(5)
     assert found == [5]
 
 
 def test_a_closed_room_wakes_and_has_no_place():
-    room = Room(1)
-    room.update(0, waiting=1, idle=0, limit=1)
+    capacity = Capacity(1)
+    capacity.update(0, waiting=1, idle=0, limit=1)
     found = []
-    thread = threading.Thread(target=lambda: found.append(room.wait(20)))
+    thread = threading.Thread(target=lambda: found.append(capacity.wait(20)))
     thread.start()
-    room.close()
+    capacity.close()
     thread.join(5)
     assert found == [0]
-    room.update(0, waiting=0, idle=5, limit=1)
-    assert room.wait(0) == 0
+    capacity.update(0, waiting=0, idle=5, limit=1)
+    assert capacity.wait(0) == 0
 
 
 # -- pace --------------------------------------------------------------------------------
 def test_the_pace_is_that_of_the_last_moments():
-    pace = Pace(0.0)
-    assert pace.ahead() == 0
+    throughput = Throughput(0.0)
+    assert throughput.ahead() == 0
     for step in range(1, 100):
-        pace.note(20, step / 50)
-    assert pace.ahead() == pytest.approx(50, abs=1), "1000 a second, for 50 ms"
+        throughput.note(20, step / 50)
+    assert throughput.ahead() == pytest.approx(50, abs=1), "1000 a second, for 50 ms"
     for step in range(100, 200):
-        pace.note(0, step / 50)
-    assert pace.ahead() == 0
+        throughput.note(0, step / 50)
+    assert throughput.ahead() == 0
 
 
 def test_the_pace_looks_no_further_than_a_thousand_tasks():
-    pace = Pace(0.0)
-    pace.note(10**9, 1.0)
-    assert pace.ahead() == 1000
+    throughput = Throughput(0.0)
+    throughput.note(10**9, 1.0)
+    assert throughput.ahead() == 1000
 
 
 # -- back-off ----------------------------------------------------------------------------
 def test_a_process_that_dies_in_its_start_is_replaced_ever_later():
-    backoff = Backoff()
+    backoff = RestartDelay()
     delays = [backoff.after(0.05, well=False) for _ in range(12)]
     assert delays[:5] == [0.0, 0.1, 0.2, 0.4, 0.8]
     assert delays[-1] == 30.0
@@ -325,7 +325,7 @@ def test_a_process_that_dies_in_its_start_is_replaced_ever_later():
 
 @pytest.mark.parametrize(("lifetime", "well"), [(0.05, True), (2.0, False)])
 def test_a_good_life_ends_the_back_off(lifetime, well):
-    backoff = Backoff()
+    backoff = RestartDelay()
     for _ in range(5):
         backoff.after(0.05, well=False)
     assert backoff.after(lifetime, well) == 0.0
@@ -335,15 +335,15 @@ def test_a_good_life_ends_the_back_off(lifetime, well):
 
 # -- patience ------------------------------------------------------------------------------
 def test_patience_shows_the_problem_while_it_lasts(caplog):
-    tally = Tally()
-    patience = Patience("pusher", tally, first=0.001, longest=0.004)
+    shared = SharedState()
+    outage = Outage("pusher", shared, first=0.001, longest=0.004)
     with caplog.at_level(logging.INFO, "qcore.pusher"):
         for _ in range(4):
-            patience.bear(OSError("no broker"))
-        assert tally.problems == {"pusher": "no broker"}
-        patience.succeed()
-        patience.succeed()
-    assert tally.problems == {}
+            outage.wait_out(OSError("no broker"))
+        assert shared.problems == {"pusher": "no broker"}
+        outage.over()
+        outage.over()
+    assert shared.problems == {}
     assert [record.message for record in caplog.records] == [
         "no broker; trying again in 0.0 s"
     ] * 4 + ["working again"]
@@ -365,49 +365,53 @@ class Stopping:
 
 def test_a_pause_is_a_part_of_the_time_that_the_trouble_has_lasted(monkeypatch):
     clock = [0.0]
-    monkeypatch.setattr("qcore.engine.patience.time.monotonic", lambda: clock[0])
-    tally = Tally(stopping=Stopping())
-    patience = Patience("pusher", tally)
+    monkeypatch.setattr(
+        "qcore.engine.dispatcher.outages.time.monotonic", lambda: clock[0]
+    )
+    shared = SharedState(stopping=Stopping())
+    outage = Outage("pusher", shared)
     for clock[0] in (0.0, 0.4, 2.0, 100.0):
-        patience.bear(OSError("no broker"))
-    patience.succeed()
-    patience.bear(OSError("no broker"))
-    assert tally.stopping.waits == [0.2, 0.2, 0.5, 5.0, 0.2]
+        outage.wait_out(OSError("no broker"))
+    outage.over()
+    outage.wait_out(OSError("no broker"))
+    assert shared.stopping.waits == [0.2, 0.2, 0.5, 5.0, 0.2]
 
 
 @pytest.mark.fault("E17")
 def test_a_stop_shortens_the_pauses_and_skips_none(monkeypatch):
     """Without any, one thread made 4,000 tries a second, each with a line in the log."""
     clock, slept = [0.0], []
-    monkeypatch.setattr("qcore.engine.patience.time.monotonic", lambda: clock[0])
-    monkeypatch.setattr("qcore.engine.patience.time.sleep", slept.append)
-    tally = Tally(stopping=Stopping())
-    patience = Patience("recorder", tally)
-    patience.bear(OSError("no database"))
-    tally.stopping.is_there = True
+    monkeypatch.setattr(
+        "qcore.engine.dispatcher.outages.time.monotonic", lambda: clock[0]
+    )
+    monkeypatch.setattr("qcore.engine.dispatcher.outages.time.sleep", slept.append)
+    shared = SharedState(stopping=Stopping())
+    outage = Outage("recorder", shared)
+    outage.wait_out(OSError("no database"))
+    shared.stopping.is_there = True
     for clock[0] in (1.0, 30.0, 300.0):
-        patience.bear(OSError("no database"))
+        outage.wait_out(OSError("no database"))
     assert slept == [0.2, 0.2, 0.2]
 
 
 def test_patience_ends_at_a_stop():
-    tally = Tally()
-    patience = Patience("pusher", tally, first=300)
-    waits = threading.Thread(target=patience.bear, args=[OSError("no broker")])
+    shared = SharedState()
+    outage = Outage("pusher", shared, first=300)
+    waits = threading.Thread(target=outage.wait_out, args=[OSError("no broker")])
     waits.start()
-    wait_for(lambda: tally.problems)
-    tally.stopping.set()
+    wait_for(lambda: shared.problems)
+    shared.stopping.set()
     waits.join(60)
     assert not waits.is_alive()
 
 
 # -- tally ---------------------------------------------------------------------------------
 def test_settling_a_delivery_forgets_the_newest_only():
-    tally, older, newer = Tally(), make_job(id="a" * 32), make_job(id="a" * 32)
-    tally.held |= {older, newer}
-    tally.active["a" * 32] = newer
-    tally.settle(older)
-    assert (tally.held, tally.active) == ({newer}, {"a" * 32: newer})
-    tally.settle(newer)
-    tally.settle(newer)
-    assert (tally.held, tally.active) == (set(), {})
+    shared, older, newer = SharedState(), make_job(id="a" * 32), make_job(id="a" * 32)
+    shared.held |= {older, newer}
+    shared.active["a" * 32] = newer
+    shared.settle(older)
+    assert (shared.held, shared.active) == ({newer}, {"a" * 32: newer})
+    shared.settle(newer)
+    shared.settle(newer)
+    assert (shared.held, shared.active) == (set(), {})

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qcore.engine.messages import (
+from qcore.engine.wire.messages import (
     END,
     FOLLOW_UP,
     HEAD_SIZE,
@@ -12,14 +12,14 @@ from qcore.engine.messages import (
     PACKED_END,
     READY,
     RUN,
-    Died,
     Drained,
-    Hired,
     Kill,
     Ready,
-    Renew,
+    ReplaceWorkers,
     Reply,
     Stop,
+    WorkerExited,
+    WorkerStarted,
     number_of,
     pack_control,
     pack_follow_up,
@@ -30,7 +30,7 @@ from qcore.engine.messages import (
     unpack_reply,
 )
 from qcore.envelope import Outcome
-from qcore.tasks.execution import Attempt
+from qcore.tasks.execute import Attempt
 
 counts = st.integers(0, 2**32 - 1)
 moments = st.floats(0, 2e9)
@@ -88,7 +88,15 @@ def test_the_first_word_is_a_reply_to_nothing():
 
 @pytest.mark.parametrize(
     "message",
-    [Hired(7, 1, 3), Died(7, 9), Ready(7), Stop(2.5), Renew(), Kill(7, 9), Drained()],
+    [
+        WorkerStarted(7, 1, 3),
+        WorkerExited(7, 9),
+        Ready(7),
+        Stop(2.5),
+        ReplaceWorkers(),
+        Kill(7, 9),
+        Drained(),
+    ],
 )
 def test_control(message):
     assert unpack_control(pack_control(message)) == message

@@ -12,10 +12,10 @@ import pytest
 from chores.ledger import wait_for
 from chores.twin import Broken, Twin
 
-from qcore.engine import backlog
-from qcore.engine import recorder as module
-from qcore.engine.job import Job
-from qcore.engine.recorder import Recorder
+from qcore.engine.dispatcher import batches
+from qcore.engine.dispatcher import recorder as module
+from qcore.engine.dispatcher.job import Job
+from qcore.engine.dispatcher.recorder import Recorder
 from qcore.envelope import Delivery, Options, Outcome, new_id
 from qcore.errors import (
     BrokerError,
@@ -24,7 +24,7 @@ from qcore.errors import (
     StoreRefused,
     StoreUnavailable,
 )
-from qcore.tasks.execution import Attempt
+from qcore.tasks.execute import Attempt
 
 F, C = Outcome.FAILURE, Outcome.CRASH
 
@@ -33,11 +33,11 @@ F, C = Outcome.FAILURE, Outcome.CRASH
 def quick(monkeypatch):
     """Try again at once."""
     monkeypatch.setattr(
-        module, "Patience", lambda who, tally: real(who, tally, first=0.001)
+        module, "Outage", lambda who, shared: real(who, shared, first=0.001)
     )
 
 
-real = module.Patience
+real = module.Outage
 
 
 class Desk:
@@ -46,7 +46,9 @@ class Desk:
     def __init__(self, name, **settings):
         self.twin = Twin(f"recorder {name}", **settings)
         self.followed = []
-        self.recorder = Recorder(self.twin.parts, self.twin.tally, self.followed.append)
+        self.recorder = Recorder(
+            self.twin.services, self.twin.shared, self.followed.append
+        )
 
     def run(self):
         """Record what has been handed over."""
@@ -61,8 +63,8 @@ class Desk:
 
     @property
     def counts(self):
-        tally = self.twin.tally
-        return tally.succeeded, tally.failed, tally.crashed
+        shared = self.twin.shared
+        return shared.succeeded, shared.failed, shared.crashed
 
 
 @pytest.fixture
@@ -79,7 +81,7 @@ def linger(desk, monkeypatch, job, meanwhile):
         meanwhile()
 
     clock = SimpleNamespace(sleep=sleep, monotonic=time.monotonic)
-    monkeypatch.setattr(backlog, "time", clock)
+    monkeypatch.setattr(batches, "time", clock)
     desk.recorder.record(job)
     thread = threading.Thread(target=desk.recorder.run)
     thread.start()
@@ -92,26 +94,26 @@ def linger(desk, monkeypatch, job, meanwhile):
 
 def test_results_that_follow_one_another_are_stored_together(desk, monkeypatch):
     first, second = desk.twin.ended(), desk.twin.ended()
-    desk.recorder._backlog._ended_at = time.monotonic() + 60  # lately
+    desk.recorder._waiting._ended_at = time.monotonic() + 60  # lately
     assert linger(desk, monkeypatch, first, lambda: desk.recorder.record(second))
     assert desk.twin.calls == ["save", "acknowledge"]
     assert desk.counts == (2, 0, 0)
 
 
 def test_a_result_that_nothing_follows_does_not_wait(desk, monkeypatch):
-    desk.recorder._backlog._ended_at = time.monotonic() + 60  # lately
+    desk.recorder._waiting._ended_at = time.monotonic() + 60  # lately
     assert not linger(desk, monkeypatch, desk.twin.ended(), lambda: None)
 
 
 def test_the_first_result_after_a_pause_does_not_wait(desk, monkeypatch):
     job, _running = desk.twin.ended(), desk.twin.claim()
-    desk.recorder._backlog._ended_at = time.monotonic() - 1
+    desk.recorder._waiting._ended_at = time.monotonic() - 1
     assert not linger(desk, monkeypatch, job, lambda: None)
 
 
 def test_what_is_followed_up_does_not_wait(desk, monkeypatch):
     job, _running = desk.twin.ended(hook="shop.tasks.done"), desk.twin.claim()
-    desk.recorder._backlog._ended_at = time.monotonic() + 60  # lately
+    desk.recorder._waiting._ended_at = time.monotonic() + 60  # lately
     assert not linger(desk, monkeypatch, job, lambda: None)
     assert desk.followed == [job]
 
@@ -124,7 +126,7 @@ def test_stored_then_acknowledged_in_one_batch(desk):
     assert desk.twin.calls == ["save", "acknowledge"]
     assert all(desk.stored(job).result == 7 for job in jobs)
     assert (desk.twin.waiting, desk.twin.claimed) == (0, 0)
-    assert desk.twin.tally.held == set()
+    assert desk.twin.shared.held == set()
     assert desk.counts == (3, 0, 0)
     ((hook, given),) = desk.twin.notified
     assert hook == "qcore_results_recorded"
@@ -137,7 +139,9 @@ def test_a_recorder_that_ends_leaves_nothing_to_be_pruned(desk, monkeypatch):
     job, left = desk.twin.ended(), []
     store = type(desk.twin.store)
     monkeypatch.setattr(store, "is_untidy", True)
-    monkeypatch.setattr(store, "tidy", lambda _: left.append(len(desk.twin.tally.held)))
+    monkeypatch.setattr(
+        store, "tidy", lambda _: left.append(len(desk.twin.shared.held))
+    )
     desk.recorder.record(job)
     desk.run()
     assert left == [0]
@@ -150,7 +154,7 @@ def test_a_store_that_is_down_is_waited_for(desk):
     desk.run()
     assert desk.twin.calls == ["save"] * 4 + ["acknowledge"]
     assert desk.stored(job).success
-    assert desk.twin.tally.problems == {}
+    assert desk.twin.shared.problems == {}
 
 
 def test_an_acknowledgement_that_fails_is_tried_again(desk):
@@ -171,7 +175,7 @@ def test_a_failure_keeps_its_delivery_until_the_lease_ends(desk):
     assert desk.twin.calls == ["save"]
     assert not desk.stored(job).success
     assert desk.twin.claimed == 1
-    assert desk.twin.tally.held == set(), "its lease is not renewed"
+    assert desk.twin.shared.held == set(), "its lease is not renewed"
 
 
 def test_a_crash_is_given_back_at_once_until_the_cap(request):
@@ -181,7 +185,7 @@ def test_a_crash_is_given_back_at_once_until_the_cap(request):
         (delivery,) = desk.twin.broker.dequeue(1)
         job = Job(task, delivery)
         job.ended = Attempt(C, b"WorkerDied: no", "text", float(crashes), 9.0)
-        desk.recorder = Recorder(desk.twin.parts, desk.twin.tally, [].append)
+        desk.recorder = Recorder(desk.twin.services, desk.twin.shared, [].append)
         desk.recorder.record(job)
         desk.run()
         assert desk.twin.store.crashes([task.id]) == {task.id: crashes}
@@ -197,7 +201,7 @@ def test_what_goes_back_may_come_again_at_once(desk, monkeypatch):
 
     def release_and_look(receipts, delay=0):
         release(receipts)
-        held.extend(job for job in desk.twin.tally.held if not job.lost)
+        held.extend(job for job in desk.twin.shared.held if not job.lost)
 
     monkeypatch.setattr(desk.twin.broker, "release", release_and_look)
     desk.recorder.give_back(job)
@@ -231,7 +235,7 @@ def test_what_cannot_be_stored_at_all_is_left(desk, caplog):
     desk.run()
     assert desk.stored(job) is None
     assert desk.twin.claimed == 1
-    assert desk.twin.tally.held == set()
+    assert desk.twin.shared.held == set()
     assert "can be stored; its delivery is left" in caplog.text
     assert desk.stored(good).success
 
@@ -252,7 +256,7 @@ def test_a_culprit_among_many_is_found_by_halving(desk, value):
     # 200, 100, 50, 25 ... 1, and the other half of each: far fewer than one by one
     assert len(desk.twin.store.sizes) < 30
     assert desk.counts == (199, 1, 0)
-    assert desk.twin.tally.problems == {}
+    assert desk.twin.shared.problems == {}
 
 
 @pytest.mark.fault("E18")
@@ -301,8 +305,8 @@ def test_a_store_that_takes_nothing_is_waited_for(desk, error):
     """Its ping fails as well, so the result is not to blame, and nothing replaces it."""
     jobs = [desk.twin.ended() for _ in range(8)]
     only = {False: desk.twin.store}  # nobody asks the cache, which may be there
-    desk.twin.parts = dataclasses.replace(desk.twin.parts, make_store=only.get)
-    desk.recorder = Recorder(desk.twin.parts, desk.twin.tally, [].append)
+    desk.twin.services = dataclasses.replace(desk.twin.services, make_store=only.get)
+    desk.recorder = Recorder(desk.twin.services, desk.twin.shared, [].append)
     desk.twin.failures["save"] = [error] * 20
     desk.twin.failures["ping"] = [StoreError("still away")] * 20
     for job in jobs:
@@ -377,7 +381,7 @@ def test_an_observer_that_leaves_does_not_end_the_recorder(desk, monkeypatch):
     def leave(_hook, **_):
         raise SystemExit(3)
 
-    desk.recorder._parts = dataclasses.replace(desk.twin.parts, notify=leave)
+    desk.recorder._services = dataclasses.replace(desk.twin.services, notify=leave)
     jobs = [desk.twin.ended(), desk.twin.ended()]
     for job in jobs:
         desk.recorder.record(job)
@@ -412,7 +416,7 @@ def test_what_a_broker_raises_is_not_taken_for_the_stores(
     desk.run()
     assert [desk.stored(job).result for job in jobs] == [7, 7, 7]
     assert desk.counts == (3, 0, 0)
-    assert desk.twin.tally.held == set(), "their leases end, and they are recognised"
+    assert desk.twin.shared.held == set(), "their leases end, and they are recognised"
 
 
 def in_one_transaction(twin):
@@ -459,7 +463,7 @@ def test_one_that_the_broker_refuses_holds_up_no_other(desk, monkeypatch, what, 
     desk.run()
     assert twin.claimed == 1, "it alone comes back when its lease ends"
     assert twin.waiting == (0 if what == "acknowledge" else 4)
-    assert twin.tally.held == set()
+    assert twin.shared.held == set()
 
 
 @pytest.mark.fault("A17")
@@ -471,7 +475,7 @@ def test_a_broker_that_refuses_everything_is_not_asked_for_each(desk):
         desk.recorder.finish(job)
     desk.run()
     assert len(desk.twin.calls) == 4
-    assert desk.twin.tally.held == set()
+    assert desk.twin.shared.held == set()
 
 
 @pytest.mark.fault("A17")
@@ -483,7 +487,7 @@ def test_a_recorder_whose_broker_cannot_be_made_tries_again(desk):
             raise tries.pop()
         return desk.twin.broker
 
-    desk.recorder._parts = dataclasses.replace(desk.twin.parts, make_broker=make)
+    desk.recorder._services = dataclasses.replace(desk.twin.services, make_broker=make)
     job = desk.twin.ended()
     desk.recorder.record(job)
     desk.run()
@@ -503,11 +507,11 @@ def test_a_cache_that_is_away_does_not_hold_up_the_database(request):
 
     order = []
     stores = {False: desk.twin.store, True: SimpleNamespace(save=save)}
-    desk.recorder._parts = dataclasses.replace(
-        desk.twin.parts, make_store=lambda cached: stores[cached],
+    desk.recorder._services = dataclasses.replace(
+        desk.twin.services, make_store=lambda cached: stores[cached],
         notify=lambda _, results: order.extend(r.task.id for r in results),
     )  # fmt: skip
-    desk.recorder._storing._parts = desk.recorder._parts
+    desk.recorder._writer._services = desk.recorder._services
     cached = desk.twin.ended(options=Options(cached=True))
     plain = [desk.twin.ended() for _ in range(2)]
     for job in (plain[0], cached, plain[1]):
@@ -528,7 +532,7 @@ def test_a_hook_goes_back_to_the_loop_before_the_acknowledgement(desk):
     desk.run()
     assert desk.followed == [job]
     assert desk.twin.calls == ["save"]
-    assert desk.twin.tally.held == {job}
+    assert desk.twin.shared.held == {job}
 
 
 def test_the_next_link_is_sent_before_the_acknowledgement(desk):
@@ -549,12 +553,12 @@ def test_a_link_that_cannot_be_sent_leaves_its_predecessor(desk, error):
     other.result = other.ended.result(other.task, other.attempt)
     job.next_package = desk.twin.signer.sign(desk.twin.task(link=1))
     desk.twin.failures["enqueue"] = [error]
-    desk.twin.tally.stopping.set()  # it is not tried for ever then
+    desk.twin.shared.stopping.set()  # it is not tried for ever then
     desk.recorder.finish(job)
     desk.recorder.finish(other)
     desk.run()
     assert desk.twin.claimed == 1, "it comes back, and its follow-up is done again"
-    assert desk.twin.tally.held == set()
+    assert desk.twin.shared.held == set()
 
 
 def test_a_link_is_sent_when_the_broker_is_back(desk):
@@ -586,7 +590,7 @@ def test_an_iter_that_is_not_joined_keeps_its_delivery(desk):
     desk.recorder.finish(job)
     desk.run()
     assert desk.twin.claimed == 1
-    assert desk.twin.tally.held == set()
+    assert desk.twin.shared.held == set()
 
 
 @pytest.mark.fault("G22")
@@ -604,7 +608,7 @@ def test_an_iter_is_joined_when_no_call_of_it_will_run_again(desk):
     delivery = Delivery(failed.receipt, failed.delivery.package, 2, 1e9)
     again = Job(failed.task, delivery)
     again.ended = Attempt(Outcome.SUCCESS, b"6", "json", 3.0, 4.0)
-    desk.recorder = Recorder(desk.twin.parts, desk.twin.tally, [].append)
+    desk.recorder = Recorder(desk.twin.services, desk.twin.shared, [].append)
     desk.recorder.record(again)
     desk.run()
     joined = desk.twin.store.fetch(group)
@@ -668,7 +672,7 @@ def test_a_store_that_comes_back_slowly_costs_no_value(desk, what):
 def test_an_iter_that_waits_for_its_store_is_left_at_a_stop(desk):
     job = desk.twin.ended(group="i" * 32, iter_index=0, iter_count=1)
     desk.twin.failures["collate"] = [StoreUnavailable("down")] * 99
-    desk.twin.tally.stopping.set()
+    desk.twin.shared.stopping.set()
     desk.recorder.record(job)
     desk.run()
     assert desk.twin.claimed == 1
@@ -681,13 +685,13 @@ def test_giving_back(desk):
     desk.recorder.give_back(job)
     desk.run()
     assert desk.twin.waiting == 1
-    assert desk.twin.tally.held == set()
+    assert desk.twin.shared.held == set()
 
 
 def test_a_stop_does_not_wait_for_a_broker_that_is_away(desk):
     job = desk.twin.claim()
     desk.twin.failures["release"] = [BrokerUnavailable("away")] * 9
-    desk.twin.tally.stopping.set()
+    desk.twin.shared.stopping.set()
     desk.recorder.give_back(job)
     desk.run()
     assert desk.twin.calls == ["release"]
@@ -695,18 +699,18 @@ def test_a_stop_does_not_wait_for_a_broker_that_is_away(desk):
 
 
 def test_backlog(desk):
-    assert desk.recorder.backlog() == 0
+    assert desk.recorder.waiting() == 0
     desk.recorder.give_back(desk.twin.claim())
-    assert desk.recorder.backlog() == 1
+    assert desk.recorder.waiting() == 1
     desk.run()
-    assert desk.recorder.backlog() == 0
+    assert desk.recorder.waiting() == 0
 
 
 def test_who_waits_for_the_backlog_is_told_when_it_is_gone(desk, monkeypatch):
-    monkeypatch.setattr(backlog, "_MOST", 2)
+    monkeypatch.setattr(batches, "_MOST", 2)
     told = []
     desk.recorder = Recorder(
-        desk.twin.parts, desk.twin.tally, [].append, lambda: told.append("relieved")
+        desk.twin.services, desk.twin.shared, [].append, lambda: told.append("relieved")
     )
     for _ in range(2):
         desk.recorder.record(desk.twin.ended())

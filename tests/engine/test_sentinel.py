@@ -11,8 +11,8 @@ from types import SimpleNamespace
 import pytest
 
 from qcore.conf import Conf
-from qcore.engine import sentinel as module
-from qcore.engine.sentinel import Sentinel
+from qcore.engine.sentinel import sentinel as module
+from qcore.engine.sentinel.sentinel import Sentinel
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from chores.clockwork import stop_time
 from chores.stepped import Stepped
 from faults.judge import BEGAN, CRASHED
 
-from qcore.engine.messages import READY, Reply, pack_reply
+from qcore.engine.wire.messages import READY, Reply, pack_reply
 from qcore.envelope import Outcome
 from qcore.results.memory import MemoryStore
 
@@ -74,7 +74,7 @@ class Life:
                 self.it.begin(worker)
                 self.it.end(worker, Outcome.SUCCESS)
             self.clock.advance(LONG)
-        assert (self.it.tally.held, self.it.tally.active) == (set(), {})
+        assert (self.it.shared.held, self.it.shared.active) == (set(), {})
 
 
 @pytest.fixture
@@ -166,7 +166,7 @@ def test_the_loop_does_not_spin_while_an_order_is_missing(begin):
     life.worker.paused = True
     life.clock.advance(LONG)
     life.it.turn()
-    assert life.it.loop._patience() > 0.01
+    assert life.it.loop._outage() > 0.01
 
 
 @needs_trays

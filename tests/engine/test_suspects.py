@@ -11,17 +11,17 @@ from chores.clockwork import stop_time
 from chores.ledger import wait_for
 from chores.twin import Twin
 
-from qcore import cluster as composed
 from qcore.brokers.memory import MemoryBroker
-from qcore.engine.pusher import Pusher
-from qcore.engine.recorder import Recorder
-from qcore.engine.room import Room
-from qcore.engine.suspects import MARK
+from qcore.cluster import run as composed
+from qcore.engine.dispatcher.capacity import Capacity
+from qcore.engine.dispatcher.pusher import Pusher
+from qcore.engine.dispatcher.recorder import Recorder
+from qcore.engine.dispatcher.suspects import MARK
 from qcore.envelope import Outcome
 from qcore.errors import StoreError, StoreRefused
 from qcore.results.memory import MemoryStore
 from qcore.tasks import async_task, fetch
-from qcore.tasks.execution import Attempt
+from qcore.tasks.execute import Attempt
 
 LEASE = 60.0
 _queues = itertools.count(1)
@@ -42,13 +42,15 @@ class Clusters:
 
     def start(self):
         self.twin = Twin(self.queue, **self.settings)
-        self.given, self.dealt = [], []
-        parts = dataclasses.replace(self.twin.parts, running=lambda: self.elsewhere)
+        self.given, self.assigned_at = [], []
+        services = dataclasses.replace(
+            self.twin.services, running=lambda: self.elsewhere
+        )
         self.pusher = Pusher(
-            parts, Room(100), self.twin.tally, self.given.extend, self.finish,
+            services, Capacity(100), self.twin.shared, self.given.extend, self.finish,
             lambda *failure: self.reported.append(failure),
         )  # fmt: skip
-        self.recorder = Recorder(self.twin.parts, self.twin.tally, lambda job: None)
+        self.recorder = Recorder(self.twin.services, self.twin.shared, lambda job: None)
 
     def finish(self, job, end):
         job.ended = end
@@ -62,8 +64,10 @@ class Clusters:
         self.given.clear()
         self.pusher._once(self.twin.broker)
         self.record()
-        self.dealt += self.given
-        beside = {job.task.id for job in self.dealt if job in self.twin.tally.held}
+        self.assigned_at += self.given
+        beside = {
+            job.task.id for job in self.assigned_at if job in self.twin.shared.held
+        }
         self.begun += [(job.task.id, beside) for job in self.given]
         return [job.task.id for job in self.given]
 
@@ -73,7 +77,7 @@ class Clusters:
 
     def record(self):
         self.recorder.close()
-        self.recorder._backlog.is_closed = False
+        self.recorder._waiting.is_closed = False
         self.recorder.run()
 
     def end(self, job, outcome=Outcome.SUCCESS):
@@ -83,15 +87,15 @@ class Clusters:
         self.recorder.record(job)
         self.record()
 
-    def die(self):
+    def ended_by_death(self):
         """All processes are killed at once; the leases end, and another one starts."""
         self.start()
         self.clock.advance(LEASE + 1)
 
     def stop(self):
         """It stops in order, and gives back what it has."""
-        held = list(self.twin.tally.held)
-        self.twin.tally.stopping.set()
+        held = list(self.twin.shared.held)
+        self.twin.shared.stopping.set()
         self.pusher.run()
         for job in held:
             self.recorder.give_back(job)
@@ -105,7 +109,7 @@ class Clusters:
 @pytest.fixture
 def begin(monkeypatch):
     clock = stop_time(monkeypatch)
-    monkeypatch.setattr("qcore.engine.pusher._LOOK", 0)
+    monkeypatch.setattr("qcore.engine.dispatcher.pusher._LOOK", 0)
     return lambda **settings: Clusters(clock, **settings)
 
 
@@ -116,13 +120,13 @@ def test_a_task_that_kills_its_cluster_each_time_is_given_up(begin, most, begins
     (killer,) = it.send()
     for _ in range(begins + 3):
         if it.claim():
-            it.die()
+            it.ended_by_death()
     assert it.count(killer) == begins
     row = MemoryStore._rows[killer]
     assert row.outcome == Outcome.CRASH
     assert row.value.startswith(MARK)
     assert "given up" in row.value
-    assert (it.twin.waiting, it.twin.claimed, it.twin.tally.held) == (0, 0, set())
+    assert (it.twin.waiting, it.twin.claimed, it.twin.shared.held) == (0, 0, set())
     ((task, _, outcome, *_),) = it.reported
     assert (task.id, outcome) == (killer, Outcome.CRASH)
 
@@ -135,7 +139,7 @@ def test_who_dies_beside_a_killer_is_not_blamed(begin, most):
     for _ in range(60):
         begun = it.claim()
         if killer in begun:
-            it.die()
+            it.ended_by_death()
             continue
         for job in list(it.given):
             it.end(job)
@@ -189,7 +193,7 @@ def test_where_nobody_can_tell_what_others_run_nobody_is_blamed(begin):
     (id,) = it.send()
     for _ in range(6):
         assert it.claim() == [id]
-        it.die()
+        it.ended_by_death()
 
 
 @pytest.mark.fault("A24")
@@ -216,7 +220,7 @@ def test_a_broker_that_does_not_count_makes_no_suspects(begin, monkeypatch):
     monkeypatch.setattr(MemoryBroker, "dequeue", uncounted)
     for _ in range(5):
         assert it.claim() == [id]
-        it.die()
+        it.ended_by_death()
     assert "finished" not in it.twin.calls
 
 
@@ -224,7 +228,7 @@ def suspect(it):
     """Bring a task under suspicion; return its id."""
     (id,) = it.send()
     assert it.claim() == [id]
-    it.die()
+    it.ended_by_death()
     return id
 
 
@@ -246,7 +250,7 @@ def test_a_suspect_waits_until_the_cluster_is_empty_and_others_wait_for_it(begin
     it.clock.advance(59)
     assert it.claim() == []
     it.clock.advance(2)
-    for job in it.twin.tally.held:
+    for job in it.twin.shared.held:
         job.lease_end = it.clock.at + LEASE  # renewed
     assert it.claim() == [later], "a long task does not stop a cluster for ever"
     it.end(alone)
@@ -265,7 +269,7 @@ def test_a_suspect_is_put_off_where_others_take_long(begin):
     (more,) = it.send()
     assert it.claim() == [more], "it costs them ten seconds"
     assert it.count(id) == 1
-    for job in list(it.twin.tally.held):
+    for job in list(it.twin.shared.held):
         it.end(job)
     it.clock.advance(31)
     it.claim()
@@ -284,7 +288,7 @@ def test_a_stop_while_a_suspect_runs_is_not_held_against_it(begin):
     for _ in range(3):
         it.claim()
     assert it.count(id) == 3, "it runs again"
-    it.end(it.twin.tally.held.copy().pop())
+    it.end(it.twin.shared.held.copy().pop())
     assert MemoryStore._rows[id].outcome == Outcome.SUCCESS
 
 
@@ -335,7 +339,7 @@ def test_who_loses_its_lease_alone_has_killed_nobody(begin):
     assert it.claim() == [id]
     job = it.given[0]
     job.lost = True
-    it.twin.tally.settle(job)  # as the loop does when its worker has been stopped
+    it.twin.shared.settle(job)  # as the loop does when its worker has been stopped
     it.claim()
     assert not str(MemoryStore._rows[id].value).startswith(MARK)
     it.clock.advance(LEASE + 1)
@@ -347,18 +351,18 @@ def test_a_suspect_does_not_wait_for_a_long_one_that_was_alone(begin):
     it = begin(max_crashes=1)
     first, second = it.send(2)
     it.claim()
-    it.die()
+    it.ended_by_death()
     it.claim()
     begun = it.claim()
     assert begun in ([first], [second])
     for _ in range(3):
         it.clock.advance(21)
-        for job in it.twin.tally.held:  # renewed
+        for job in it.twin.shared.held:  # renewed
             it.twin.broker.extend([job.receipt])
             job.lease_end = it.clock.at + LEASE
     (later,) = it.send()
     assert it.claim() == [later]
-    assert len(it.twin.tally.held) == 2, "another cluster may have it"
+    assert len(it.twin.shared.held) == 2, "another cluster may have it"
     assert it.twin.waiting == 1
 
 
@@ -372,7 +376,7 @@ def test_a_mark_is_not_the_end_of_a_call_of_an_iter(begin):
     assert sorted(it.claim()) == sorted(calls)
     first, second = it.given
     it.end(first)
-    it.die()
+    it.ended_by_death()
     it.claim()
     assert it.claim() == [second.task.id]
     assert not it.twin.store.collate(group, 2), "it may still succeed"
@@ -385,12 +389,12 @@ def test_a_store_that_is_away_at_a_stop_keeps_no_suspect(begin):
     it = begin(max_crashes=1)
     first, second = it.send(2)
     it.claim()
-    it.die()
+    it.ended_by_death()
     it.claim()
     assert it.claim() in ([first], [second])
     it.twin.failures["save"] = [StoreError("away")] * 9
     it.given.clear()
-    it.twin.tally.stopping.set()
+    it.twin.shared.stopping.set()
     it.pusher.run()
     assert {job.task.id for job in it.given} < {first, second}, "the loop gives it back"
     assert len(it.given) == 1

@@ -10,15 +10,15 @@ from chores.ledger import wait_for
 from chores.twin import Broken, Twin
 from later_packages import of_a_later_release
 
-from qcore.engine import herald as herald_module
-from qcore.engine import pusher as pusher_module
-from qcore.engine import timer as timer_module
-from qcore.engine.herald import Herald
-from qcore.engine.keeper import Keeper
-from qcore.engine.parts import nothing
-from qcore.engine.pusher import Pusher
-from qcore.engine.room import Room
-from qcore.engine.timer import Timer
+from qcore.engine.dispatcher import pusher as pusher_module
+from qcore.engine.dispatcher import scheduling as scheduling_module
+from qcore.engine.dispatcher import status as status_module
+from qcore.engine.dispatcher.capacity import Capacity
+from qcore.engine.dispatcher.pusher import Pusher
+from qcore.engine.dispatcher.renewal import LeaseRenewal
+from qcore.engine.dispatcher.scheduling import Scheduling
+from qcore.engine.dispatcher.status import StatusPublisher
+from qcore.engine.services import nothing
 from qcore.envelope import Options, Outcome, Result
 from qcore.errors import BrokerUnavailable
 from qcore.signing import Signer
@@ -31,17 +31,17 @@ def twin(request):
     return Twin(f"threads {request.node.name}")
 
 
-class Intake:
+class OrderReader:
     """A pusher, and what it hands over."""
 
-    def __init__(self, twin, room=100):
+    def __init__(self, twin, capacity=100):
         self.twin = twin
         self.given = []
         self.finished = []
         self.pusher = Pusher(
-            twin.parts,
-            Room(room),
-            twin.tally,
+            twin.services,
+            Capacity(capacity),
+            twin.shared,
             self.given.extend,
             lambda job, end: self.finished.append((job, end)),
         )
@@ -61,19 +61,19 @@ def store(twin, task, outcome=Outcome.SUCCESS, value=b"7", attempt=1):
 
 # -- pusher ------------------------------------------------------------------------------
 def test_deliveries_become_jobs(twin):
-    intake = Intake(twin)
+    intake = OrderReader(twin)
     tasks = [twin.send() for _ in range(3)]
     intake.once()
     assert [job.task for job in intake.given] == tasks
-    assert twin.tally.held == set(intake.given)
-    assert not twin.tally.queue_empty.is_set()
+    assert twin.shared.held == set(intake.given)
+    assert not twin.shared.queue_empty.is_set()
     assert "finished" not in twin.calls, "a first attempt costs no query"
     intake.once()
-    assert twin.tally.queue_empty.is_set()
+    assert twin.shared.queue_empty.is_set()
 
 
 def test_no_more_is_claimed_than_there_is_room_for(twin):
-    intake = Intake(twin, room=2)
+    intake = OrderReader(twin, capacity=2)
     for _ in range(5):
         twin.send()
     intake.once()
@@ -82,7 +82,7 @@ def test_no_more_is_claimed_than_there_is_room_for(twin):
 
 
 def test_a_bad_package_costs_the_others_nothing(twin):
-    intake = Intake(twin)
+    intake = OrderReader(twin)
     twin.broker.enqueue(b"not a package")
     good = twin.send()
     twin.broker.enqueue(Signer(["another"], twin.conf.name).sign(twin.task()))
@@ -94,7 +94,7 @@ def test_a_bad_package_costs_the_others_nothing(twin):
 
 
 def test_bad_packages_are_put_aside_and_removed(twin):
-    intake = Intake(twin)
+    intake = OrderReader(twin)
     twin.broker.enqueue(b"not a package")
     twin.broker.enqueue(Signer(["another"], twin.conf.name).sign(twin.task()))
     twin.broker.enqueue(twin.signer.sign(twin.task(queue="elsewhere")))
@@ -103,12 +103,12 @@ def test_bad_packages_are_put_aside_and_removed(twin):
     assert [reason for _, reason in twin.store.aside] == [
         "BadPackage", "BadSignature", "BadSignature",
     ]  # fmt: skip
-    assert twin.tally.quarantined == 3
+    assert twin.shared.quarantined == 3
     assert (twin.waiting, twin.claimed) == (0, 0)
 
 
 def test_a_package_of_a_later_release_is_given_back_for_a_while(twin):
-    intake = Intake(twin)
+    intake = OrderReader(twin)
     package = twin.signer.sign(twin.task())
     twin.broker.enqueue(of_a_later_release(package, twin.signer))
     intake.once()
@@ -119,7 +119,7 @@ def test_a_package_of_a_later_release_is_given_back_for_a_while(twin):
 
 @pytest.mark.fault("G19")
 def test_a_forged_package_is_put_aside_at_once_whatever_version_it_claims(twin):
-    intake = Intake(twin)
+    intake = OrderReader(twin)
     twin.broker.enqueue(
         of_a_later_release(twin.signer.sign(twin.task()), Signer(["another"], "x"))
     )
@@ -130,7 +130,7 @@ def test_a_forged_package_is_put_aside_at_once_whatever_version_it_claims(twin):
 
 @pytest.mark.fault("G9")
 def test_a_package_that_no_cluster_can_read_is_put_aside_in_the_end(twin, monkeypatch):
-    intake = Intake(twin)
+    intake = OrderReader(twin)
     monkeypatch.setattr(pusher_module, "_NEWER_DELAY", 0)
     package = twin.signer.sign(twin.task())
     twin.broker.enqueue(of_a_later_release(package, twin.signer))
@@ -145,7 +145,7 @@ def test_a_package_that_no_cluster_can_read_is_put_aside_in_the_end(twin, monkey
 @pytest.mark.fault("D8")
 def test_a_copy_of_what_is_in_our_hands_is_left_to_its_lease(twin):
     """It would pass the look into the store, and be dealt when the first has ended."""
-    intake = Intake(twin)
+    intake = OrderReader(twin)
     task = twin.send()
     intake.once()
     (first,) = intake.given
@@ -163,7 +163,7 @@ def test_a_copy_of_what_is_in_our_hands_is_left_to_its_lease(twin):
 
 
 def test_a_stored_success_is_only_settled(twin):
-    intake = Intake(twin)
+    intake = OrderReader(twin)
     task, fresh = twin.send(), twin.send()
     store(twin, task)
     twin.broker.release([d.receipt for d in twin.broker.dequeue(9)])
@@ -172,7 +172,7 @@ def test_a_stored_success_is_only_settled(twin):
     ((job, end),) = intake.finished
     assert (job.task, job.attempt) == (task, 2)
     assert (end.outcome, end.content, end.value) == (Outcome.SUCCESS, "json", b"7")
-    assert twin.tally.held == {job, *intake.given}
+    assert twin.shared.held == {job, *intake.given}
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_a_stored_success_is_only_settled(twin):
     ],
 )
 def test_the_failure_of_a_last_attempt_is_only_settled(twin, limit, stored, outcome):
-    intake = Intake(twin)
+    intake = OrderReader(twin)
     task = twin.send(options=Options(max_attempts=limit))
     if stored:
         store(twin, task, outcome or Outcome.FAILURE, b"ValueError: no", stored)
@@ -199,7 +199,7 @@ def test_the_failure_of_a_last_attempt_is_only_settled(twin, limit, stored, outc
 
 @pytest.mark.parametrize("fields", [{"link": 1}, {"slot": 1.0}])
 def test_what_may_be_doubled_is_looked_up_at_its_first_attempt(twin, fields):
-    intake = Intake(twin)
+    intake = OrderReader(twin)
     task = twin.send(**fields)
     store(twin, task)
     intake.once()
@@ -208,13 +208,13 @@ def test_what_may_be_doubled_is_looked_up_at_its_first_attempt(twin, fields):
 
 
 def test_a_broker_that_is_away_is_waited_for(twin):
-    intake = Intake(twin)
+    intake = OrderReader(twin)
     twin.failures["dequeue"] = [BrokerUnavailable("away")]
     twin.send()
     thread = threading.Thread(target=intake.pusher.run)
     thread.start()
     wait_for(lambda: intake.given)
-    twin.tally.stopping.set()
+    twin.shared.stopping.set()
     thread.join(5)
     assert not thread.is_alive()
 
@@ -225,13 +225,15 @@ def test_leases_are_renewed_before_they_end(request):
     twin = Twin(request.node.name, retry=lease)
     job = twin.claim()
     first = job.lease_end
-    thread = threading.Thread(target=Keeper(twin.parts, twin.tally, nothing).run)
+    thread = threading.Thread(
+        target=LeaseRenewal(twin.services, twin.shared, nothing).run
+    )
     thread.start()
     wait_for(lambda: time.monotonic() > first + lease)
     assert twin.claimed == 1
     assert job.lease_end > first + 0.75 * lease
     assert not job.lost
-    twin.tally.ended.set()
+    twin.shared.ended.set()
     thread.join(5)
     assert not thread.is_alive()
 
@@ -240,23 +242,23 @@ def test_a_lease_that_was_lost_is_marked(request):
     twin = Twin(request.node.name, retry=0.2)
     kept, lost, settled = twin.claim(), twin.claim(), twin.claim()
     twin.broker.acknowledge_many([lost.receipt, settled.receipt])
-    twin.tally.settle(settled)
+    twin.shared.settle(settled)
     for job in (kept, lost):
         job.lease_end = 0.0
-    Keeper(twin.parts, twin.tally, nothing)._renew(twin.broker)
+    LeaseRenewal(twin.services, twin.shared, nothing)._renew(twin.broker)
     assert (kept.lost, lost.lost, settled.lost) == (False, True, False)
 
 
 def test_what_was_just_claimed_is_not_renewed(twin):
     twin.claim()
-    Keeper(twin.parts, twin.tally, nothing)._renew(twin.broker)
+    LeaseRenewal(twin.services, twin.shared, nothing)._renew(twin.broker)
     assert "extend" not in twin.calls
 
 
 def test_no_lease_is_renewed_where_the_project_sets_it(request):
     twin = Twin(request.node.name, renew=False, retry=0.01)
     twin.claim()
-    Keeper(twin.parts, twin.tally, nothing).run()  # it returns at once
+    LeaseRenewal(twin.services, twin.shared, nothing).run()  # it returns at once
     assert twin.calls == []
 
 
@@ -265,11 +267,13 @@ def test_a_keeper_that_fails_goes_on(request):
     job = twin.claim()
     job.lease_end = 0.0
     twin.failures["extend"] = [BrokerUnavailable("away")]
-    thread = threading.Thread(target=Keeper(twin.parts, twin.tally, nothing).run)
+    thread = threading.Thread(
+        target=LeaseRenewal(twin.services, twin.shared, nothing).run
+    )
     thread.start()
-    wait_for(lambda: "keeper" in twin.tally.problems)
-    wait_for(lambda: "keeper" not in twin.tally.problems)
-    twin.tally.ended.set()
+    wait_for(lambda: "renewal" in twin.shared.problems)
+    wait_for(lambda: "renewal" not in twin.shared.problems)
+    twin.shared.ended.set()
     thread.join(5)
     assert job.lease_end > 0
 
@@ -295,18 +299,18 @@ class Clockwork:
 
 
 def test_the_timer_ticks_as_the_scheduler_asks(twin, monkeypatch):
-    monkeypatch.setattr(timer_module.random, "uniform", lambda low, high: 0)
+    monkeypatch.setattr(scheduling_module.random, "uniform", lambda low, high: 0)
     clockwork = Clockwork([0.0, Broken("down"), 0.01])
-    parts = type(twin.parts)
-    given = {name: getattr(twin.parts, name) for name in parts.__slots__}
-    made = parts(**(given | {"make_scheduler": lambda: clockwork}))
-    thread = threading.Thread(target=Timer(made, twin.tally).run)
+    services = type(twin.services)
+    given = {name: getattr(twin.services, name) for name in services.__slots__}
+    made = services(**(given | {"make_scheduler": lambda: clockwork}))
+    thread = threading.Thread(target=Scheduling(made, twin.shared).run)
     thread.start()
     wait_for(lambda: clockwork.ticks >= 4)
-    twin.tally.stopping.set()
+    twin.shared.stopping.set()
     thread.join(5)
     assert clockwork.closed
-    assert twin.tally.problems == {}
+    assert twin.shared.problems == {}
 
 
 # -- herald ------------------------------------------------------------------------------
@@ -319,15 +323,17 @@ class Stage:
         self.said = []  # (succeeded, seconds until the next one)
         self.taken = self.rests = 0
         self.news = threading.Event()
-        self.herald = Herald(self.take, self.publish, cycle, self.news, self.rest)
-        self.thread = threading.Thread(target=self.herald.run)
+        self.publisher = StatusPublisher(
+            self.take, self.publish, cycle, self.news, self.rest
+        )
+        self.thread = threading.Thread(target=self.publisher.run)
 
     def __enter__(self):
         self.thread.start()
         return self
 
     def __exit__(self, *error):
-        self.herald.close()
+        self.publisher.close()
         self.thread.join(5)
         assert not self.thread.is_alive()
 
@@ -380,7 +386,7 @@ def test_a_herald_with_nothing_new_to_say_sleeps():
 
 
 def test_a_herald_does_not_sleep_for_ever(monkeypatch):
-    monkeypatch.setattr(herald_module, "PAUSE", 0.02)
+    monkeypatch.setattr(status_module, "PAUSE", 0.02)
     with Stage() as stage:
         wait_for(lambda: len(stage.said) > 4)
     assert {pause for _, pause in stage.said[1:-1]} == {0.02}

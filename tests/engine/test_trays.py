@@ -11,12 +11,12 @@ from collections import deque
 import pytest
 from chores.twin import Twin
 
-from qcore.engine.crew import Crew, Hand
-from qcore.engine.link import Link, write_frame
-from qcore.engine.messages import pack_run, unpack_order
-from qcore.engine.pace import Pace
-from qcore.engine.tray import Intake, Tray, make_pair
-from qcore.engine.trays import Trays
+from qcore.engine.dispatcher.pool import WorkerHandle, WorkerPool
+from qcore.engine.dispatcher.prefetched import Prefetched
+from qcore.engine.dispatcher.throughput import Throughput
+from qcore.engine.wire.channel import Channel, write_frame
+from qcore.engine.wire.messages import pack_run, unpack_order
+from qcore.engine.wire.prefetch import OrderReader, PrefetchQueue, make_pair
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="other systems have no packets on local sockets"
@@ -27,15 +27,15 @@ pytestmark = pytest.mark.skipif(
 LONG = 0.01
 
 
-class Room:
+class Capacity:
     """Two workers, which are this test, and what waits for them."""
 
     def __init__(self, name):
         self.twin = Twin(f"trays {name}")
         self.selector = selectors.DefaultSelector()
-        self.crew = Crew(self.selector)
+        self.pool = WorkerPool(self.selector)
         self.ready = deque()
-        self.trays = Trays(self.crew, self.ready)
+        self.prefetched = Prefetched(self.pool, self.ready)
         self.intakes = {}
         self.ends = {}
 
@@ -44,32 +44,32 @@ class Room:
         lay_end, take_end = make_pair()
         # as after a fork: the worker has a descriptor of its own
         own = take_end.dup()
-        hand = Hand(pid, pid, Link(ours), Tray(lay_end, take_end))
-        self.intakes[pid] = Intake(theirs, [own])
+        worker = WorkerHandle(pid, pid, Channel(ours), PrefetchQueue(lay_end, take_end))
+        self.intakes[pid] = OrderReader(theirs, [own])
         self.ends[pid] = (theirs, own)
-        self.crew.welcome(hand)
-        self.crew.begin(hand)
-        return hand
+        self.pool.add(worker)
+        self.pool.begin(worker)
+        return worker
 
-    def deal(self, hand, at=0.0):
+    def assign(self, worker, at=0.0):
         job = self.twin.claim()
-        self.crew.idle.remove(hand)
-        self.crew.order(hand, hand.order_for(job))
-        hand.job, job.dealt = job, at
+        self.pool.idle.remove(worker)
+        self.pool.order(worker, worker.order_for(job))
+        worker.job, job.assigned_at = job, at
         return job
 
-    def lay(self, hand):
+    def put(self, worker):
         job = self.twin.claim()
-        assert self.trays.lay(hand, job, hand.order_for(job))
+        assert self.prefetched.put(worker, job, worker.order_for(job))
         return job
 
-    def taken(self, hand):
+    def taken(self, worker):
         """The package of the next order that a worker takes."""
-        return unpack_order(self.intakes[hand.pid].take()).package
+        return unpack_order(self.intakes[worker.pid].take()).package
 
     def close(self):
-        for hand in self.crew:
-            self.crew.dismiss(hand)
+        for worker in self.pool:
+            self.pool.remove(worker)
         for ends in self.ends.values():
             for end in ends:
                 end.close()
@@ -77,69 +77,75 @@ class Room:
 
 
 @pytest.fixture
-def room(request):
-    made = Room(request.node.name)
+def capacity(request):
+    made = Capacity(request.node.name)
     yield made
     made.close()
 
 
-def test_a_worker_takes_its_orders_in_the_order_in_which_they_were_given(room):
-    hand = room.hire(1)
-    jobs = [room.deal(hand), room.lay(hand), room.lay(hand)]
-    assert [room.taken(hand) for _ in jobs] == [job.delivery.package for job in jobs]
-    assert room.crew.free(hand) is jobs[1]
-    assert room.crew.free(hand) is jobs[2]
-    assert room.crew.free(hand) is None
-    assert list(room.crew.idle) == [hand]
+def test_a_worker_takes_its_orders_in_the_order_in_which_they_were_given(capacity):
+    worker = capacity.hire(1)
+    jobs = [capacity.assign(worker), capacity.put(worker), capacity.put(worker)]
+    assert [capacity.taken(worker) for _ in jobs] == [
+        job.delivery.package for job in jobs
+    ]
+    assert capacity.pool.free(worker) is jobs[1]
+    assert capacity.pool.free(worker) is jobs[2]
+    assert capacity.pool.free(worker) is None
+    assert list(capacity.pool.idle) == [worker]
 
 
-def test_what_lies_behind_a_long_task_is_taken_back_before_all_else(room):
-    hand = room.hire(1)
-    long, behind, last = room.deal(hand), room.lay(hand), room.lay(hand)
-    later = room.twin.claim()
-    room.ready.append(later)
-    room.taken(hand)
-    room.trays.keep(0.005, LONG)
-    assert len(room.trays) == 2, "it is not long yet"
-    assert room.trays.next() == [pytest.approx(LONG)]
-    room.trays.keep(0.01, LONG)
-    assert list(room.ready) == [behind, last, later]
-    assert hand.job is long
-    assert len(room.trays) == 0
-    assert room.trays.next() == []
+def test_what_lies_behind_a_long_task_is_taken_back_before_all_else(capacity):
+    worker = capacity.hire(1)
+    long, behind, last = (
+        capacity.assign(worker),
+        capacity.put(worker),
+        capacity.put(worker),
+    )
+    later = capacity.twin.claim()
+    capacity.ready.append(later)
+    capacity.taken(worker)
+    capacity.prefetched.keep(0.005, LONG)
+    assert len(capacity.prefetched) == 2, "it is not long yet"
+    assert capacity.prefetched.next() == [pytest.approx(LONG)]
+    capacity.prefetched.keep(0.01, LONG)
+    assert list(capacity.ready) == [behind, last, later]
+    assert worker.job is long
+    assert len(capacity.prefetched) == 0
+    assert capacity.prefetched.next() == []
 
 
-def test_who_has_nothing_to_do_gets_what_others_have_not_begun(room):
-    busy, idle = room.hire(1), room.hire(2)
-    room.deal(busy)
-    laid = room.lay(busy)
-    room.trays.keep(0.001, LONG)
-    assert list(room.ready) == [laid]
-    assert list(room.crew.idle) == [idle]
+def test_who_has_nothing_to_do_gets_what_others_have_not_begun(capacity):
+    busy, idle = capacity.hire(1), capacity.hire(2)
+    capacity.assign(busy)
+    ahead = capacity.put(busy)
+    capacity.prefetched.keep(0.001, LONG)
+    assert list(capacity.ready) == [ahead]
+    assert list(capacity.pool.idle) == [idle]
 
 
-def test_what_the_worker_has_taken_stays_with_it(room):
-    hand = room.hire(1)
-    room.deal(hand)
-    second, third = room.lay(hand), room.lay(hand)
-    room.taken(hand)
-    room.taken(hand)  # it has ended the first one; its reply has not been read
-    room.trays.recall(hand)
-    assert list(room.ready) == [third]
-    assert list(hand.laid) == [second]
+def test_what_the_worker_has_taken_stays_with_it(capacity):
+    worker = capacity.hire(1)
+    capacity.assign(worker)
+    second, third = capacity.put(worker), capacity.put(worker)
+    capacity.taken(worker)
+    capacity.taken(worker)  # it has ended the first one; its reply has not been read
+    capacity.prefetched.recall(worker)
+    assert list(capacity.ready) == [third]
+    assert list(worker.ahead) == [second]
 
 
-def test_a_worker_that_stops_between_two_tasks_loses_the_second(room):
+def test_a_worker_that_stops_between_two_tasks_loses_the_second(capacity):
     """Its reply to the first was read, so it is thought to be at the second."""
-    hand = room.hire(1)
-    room.deal(hand)
-    second, third = room.lay(hand), room.lay(hand)
-    room.taken(hand)
-    assert room.crew.free(hand) is second
-    room.trays.keep(0.02, LONG)
-    assert list(room.ready) == [second, third]
-    assert hand.job is None
-    assert list(room.crew.idle) == [hand]
+    worker = capacity.hire(1)
+    capacity.assign(worker)
+    second, third = capacity.put(worker), capacity.put(worker)
+    capacity.taken(worker)
+    assert capacity.pool.free(worker) is second
+    capacity.prefetched.keep(0.02, LONG)
+    assert list(capacity.ready) == [second, third]
+    assert worker.job is None
+    assert list(capacity.pool.idle) == [worker]
 
 
 class Interrupted:
@@ -162,86 +168,88 @@ class Interrupted:
 @pytest.mark.parametrize(
     "ended", [False, True], ids=["at the first", "thought further"]
 )
-def test_a_worker_may_take_one_between_two_that_are_taken_back(room, ended):
+def test_a_worker_may_take_one_between_two_that_are_taken_back(capacity, ended):
     """Its results would else be stored for the tasks of others."""
     begun = []
-    room.trays.tell(lambda hand, job: begun.append(job))
-    hand = room.hire(1)
-    first = room.deal(hand)
-    second, third, fourth = (room.lay(hand) for _ in range(3))
-    room.taken(hand)
+    capacity.prefetched.tell(lambda worker, job: begun.append(job))
+    worker = capacity.hire(1)
+    first = capacity.assign(worker)
+    second, third, fourth = (capacity.put(worker) for _ in range(3))
+    capacity.taken(worker)
     if ended:  # its reply was read, so it is thought to be at the second
-        assert room.crew.free(hand) is second
+        assert capacity.pool.free(worker) is second
     got = []
-    take = lambda: got.append(room.taken(hand))  # noqa: E731
-    hand.tray._take_end = Interrupted(hand.tray._take_end, take)
-    room.trays.recall(hand)
+    take = lambda: got.append(capacity.taken(worker))  # noqa: E731
+    worker.prefetch._take_end = Interrupted(worker.prefetch._take_end, take)
+    capacity.prefetched.recall(worker)
     assert got == [third.delivery.package]
-    assert list(room.ready) == [second, fourth]
-    doing = [hand.job, *hand.laid]
+    assert list(capacity.ready) == [second, fourth]
+    doing = [worker.job, *worker.ahead]
     assert doing == ([third] if ended else [first, third])
     assert begun == ([third] if ended else [])
-    assert not room.crew.idle
+    assert not capacity.pool.idle
 
 
-def test_an_older_order_on_the_link_comes_before_one_that_was_seen_on_the_tray(room):
+def test_an_older_order_on_the_link_comes_before_one_that_was_seen_on_the_tray(
+    capacity,
+):
     """The worker sees a packet; before it reads, that is taken back and replaced."""
-    hand = room.hire(1)
-    intake = room.intakes[1]
-    room.deal(hand)
-    room.taken(hand)
-    room.lay(hand)
-    dealt = []
+    worker = capacity.hire(1)
+    intake = capacity.intakes[1]
+    capacity.assign(worker)
+    capacity.taken(worker)
+    capacity.put(worker)
+    assigned_at = []
 
     class Late:
         """A tray that is read late."""
 
         def recv(self, size):
-            if not dealt:
-                room.trays.recall(hand)
-                assert room.crew.free(hand) is None
-                dealt.extend([room.deal(hand), room.lay(hand)])
-            return tray.recv(size)
+            if not assigned_at:
+                capacity.prefetched.recall(worker)
+                assert capacity.pool.free(worker) is None
+                assigned_at.extend([capacity.assign(worker), capacity.put(worker)])
+            return prefetch.recv(size)
 
         def send(self, packet):
-            tray.send(packet)
+            prefetch.send(packet)
 
-    tray, intake._tray = intake._tray, Late()
-    assert room.taken(hand) == dealt[0].delivery.package
-    room.trays.recall(hand)
-    assert room.ready[0] is dealt[1], "it is not stranded behind the other"
-    assert not hand.laid
+    prefetch, intake._prefetch = intake._prefetch, Late()
+    assert capacity.taken(worker) == assigned_at[0].delivery.package
+    capacity.prefetched.recall(worker)
+    assert capacity.ready[0] is assigned_at[1], "it is not stranded behind the other"
+    assert not worker.ahead
 
 
-def test_a_reply_says_which_order_it_is_of(room):
+def test_a_reply_says_which_order_it_is_of(capacity):
     """So a result cannot be stored for another task, whatever goes wrong."""
-    hand = room.hire(1)
-    jobs = [room.deal(hand), room.lay(hand), room.lay(hand)]
-    orders = [unpack_order(room.intakes[1].take()) for _ in jobs]
+    worker = capacity.hire(1)
+    jobs = [capacity.assign(worker), capacity.put(worker), capacity.put(worker)]
+    orders = [unpack_order(capacity.intakes[1].take()) for _ in jobs]
     assert [order.number for order in orders] == [job.number for job in jobs]
     assert len({job.number for job in jobs}) == 3
 
 
-def test_only_workers_with_place_are_offered_more(room):
-    busy, full, ending, _idle = (room.hire(pid) for pid in (1, 2, 3, 4))
-    for hand in (busy, full, ending):
-        room.deal(hand)
-    room.lay(full)
+def test_only_workers_with_place_are_offered_more(capacity):
+    busy, full, ending, _idle = (capacity.hire(pid) for pid in (1, 2, 3, 4))
+    for worker in (busy, full, ending):
+        capacity.assign(worker)
+    capacity.put(full)
     ending.ending = True
-    assert room.trays.open(1) == [busy]
-    assert room.trays.open(2) == [busy, full]
+    assert capacity.prefetched.open(1) == [busy]
+    assert capacity.prefetched.open(2) == [busy, full]
 
 
 def test_a_large_order_and_a_full_tray_are_refused():
     lay_end, take_end = make_pair()
-    tray = Tray(lay_end, take_end)
-    assert not tray.lay(bytes(40_000))
-    laid = 0
-    while tray.lay(pack_run(bytes(10_000), 1, laid + 1)):
-        laid += 1
-    assert len(tray.take_back()) == laid > 1
-    tray.close()
-    assert not tray.lay(b"closed")
+    prefetch = PrefetchQueue(lay_end, take_end)
+    assert not prefetch.put(bytes(40_000))
+    ahead = 0
+    while prefetch.put(pack_run(bytes(10_000), 1, ahead + 1)):
+        ahead += 1
+    assert len(prefetch.take_back()) == ahead > 1
+    prefetch.close()
+    assert not prefetch.put(b"closed")
 
 
 def test_a_system_without_packets_has_no_trays(monkeypatch):
@@ -252,28 +260,28 @@ def test_a_system_without_packets_has_no_trays(monkeypatch):
     assert make_pair() == ()
 
 
-def test_a_worker_is_woken_by_link_and_by_tray(room):
-    hand = room.hire(1)
+def test_a_worker_is_woken_by_link_and_by_tray(capacity):
+    worker = capacity.hire(1)
     for send in (
-        lambda: hand.tray.lay(b"from the tray"),
-        lambda: write_frame(hand.link.sock, b"from the link"),
+        lambda: worker.prefetch.put(b"from the tray"),
+        lambda: write_frame(worker.channel.sock, b"from the link"),
     ):
         timer = threading.Timer(0.02, send)
         timer.start()
-        assert room.intakes[1].take().startswith(b"from the")
+        assert capacity.intakes[1].take().startswith(b"from the")
         timer.join()
-    hand.link.close()
-    assert room.intakes[1].take() is None, "the dispatcher has gone"
+    worker.channel.close()
+    assert capacity.intakes[1].take() is None, "the dispatcher has gone"
 
 
 def test_only_short_tasks_are_laid_out():
-    pace = Pace(0.0)
+    throughput = Throughput(0.0)
     for moment in range(1, 50):
-        pace.note(2, moment / 10)
-    assert pace.depth(2) == 0, "20 a second"
+        throughput.note(2, moment / 10)
+    assert throughput.depth(2) == 0, "20 a second"
     for moment in range(1, 50):
-        pace.note(100, 5 + moment / 40)
-    assert 0 < pace.depth(2) < pace.depth(1) <= 16
+        throughput.note(100, 5 + moment / 40)
+    assert 0 < throughput.depth(2) < throughput.depth(1) <= 16
 
 
 @pytest.mark.parametrize(
@@ -282,11 +290,11 @@ def test_only_short_tasks_are_laid_out():
 )
 def test_what_is_long_depends_on_how_long_tasks_take(rate, depth, long):
     """One that takes 10 ms is not long where all do, and the next one lies ready."""
-    pace = Pace(0.0)
+    throughput = Throughput(0.0)
     for second in range(1, 60):
-        pace.note(rate * 4, float(second))
-    assert pace.depth(4) == depth
-    assert pace.long(4) == pytest.approx(long, rel=0.01)
+        throughput.note(rate * 4, float(second))
+    assert throughput.depth(4) == depth
+    assert throughput.long(4) == pytest.approx(long, rel=0.01)
 
 
 @pytest.mark.parametrize("word", [b"the last word", None])
@@ -294,9 +302,9 @@ def test_a_tray_that_is_closed_leaves_the_word_to_the_link(word):
     """A dispatcher that ends closes the one a moment before the other."""
     ours, theirs = socket.socketpair()
     lay_end, take_end = make_pair()
-    tray = Tray(lay_end, take_end)
-    intake = Intake(theirs, [take_end])
-    tray.lay(b"an order")
+    prefetch = PrefetchQueue(lay_end, take_end)
+    intake = OrderReader(theirs, [take_end])
+    prefetch.put(b"an order")
     lay_end.close()
     assert intake.take() == b"an order"
 
@@ -314,20 +322,22 @@ def test_a_tray_that_is_closed_leaves_the_word_to_the_link(word):
 
 
 def test_the_loop_rests_while_nobody_misses_it():
-    pace = Pace(0.0)
+    throughput = Throughput(0.0)
     for moment in range(1, 50):
-        pace.note(200, moment / 40)  # 8,000 a second: 2 workers have 4 in a millisecond
-    assert pace.rest(9, 2) > 0
-    assert pace.rest(3, 2) == 0, "they would run out of work"
-    assert pace.rest(0, 2) == 0
+        throughput.note(
+            200, moment / 40
+        )  # 8,000 a second: 2 workers have 4 in a millisecond
+    assert throughput.rest(9, 2) > 0
+    assert throughput.rest(3, 2) == 0, "they would run out of work"
+    assert throughput.rest(0, 2) == 0
 
 
-def test_the_tray_that_has_the_fewest_counts(room):
-    first, second = room.hire(1), room.hire(2)
-    for hand in (first, second):
-        room.deal(hand)
-    room.lay(first)
-    assert room.trays.fewest() == 0
-    room.lay(second)
-    room.lay(second)
-    assert room.trays.fewest() == 1
+def test_the_tray_that_has_the_fewest_counts(capacity):
+    first, second = capacity.hire(1), capacity.hire(2)
+    for worker in (first, second):
+        capacity.assign(worker)
+    capacity.put(first)
+    assert capacity.prefetched.fewest() == 0
+    capacity.put(second)
+    capacity.put(second)
+    assert capacity.prefetched.fewest() == 1

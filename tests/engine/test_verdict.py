@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from qcore.conf import Conf
-from qcore.engine.verdict import Verdict, judge
+from qcore.engine.dispatcher.retries import Decision, decide
 from qcore.envelope import Options, Outcome, Result, Task
 
-DONE, AT_ONCE, LATER = Verdict.DONE, Verdict.AT_ONCE, Verdict.LATER
+DONE, AT_ONCE, LATER = Decision.DONE, Decision.AT_ONCE, Decision.LATER
 S, F, T, C = Outcome.SUCCESS, Outcome.FAILURE, Outcome.TIMEOUT, Outcome.CRASH
 
 
@@ -73,5 +73,5 @@ def result(outcome, attempt, options):
     ],
 )
 def test_verdict(outcome, attempt, crashes, conf, options, expected):
-    made = judge(result(outcome, attempt, options), crashes, Conf(**conf))
+    made = decide(result(outcome, attempt, options), crashes, Conf(**conf))
     assert made is expected

@@ -9,16 +9,16 @@ import time
 import pytest
 from chores.twin import Twin
 
-from qcore.engine.crew import Crew, Hand
-from qcore.engine.fence import Fence
-from qcore.engine.link import Link, read_frame
-from qcore.engine.messages import FOLLOW_UP, LINK, SOFT_STOP, unpack_order
-from qcore.engine.shutdown import AFTER_SOFT
-from qcore.engine.silence import Silence
-from qcore.engine.undertaker import Undertaker
-from qcore.engine.watch import Watch
+from qcore.engine.dispatcher.deaths import Deaths
+from qcore.engine.dispatcher.hung import HungWorkers
+from qcore.engine.dispatcher.leases import Leases
+from qcore.engine.dispatcher.pool import WorkerHandle, WorkerPool
+from qcore.engine.dispatcher.shutdown import AFTER_SOFT
+from qcore.engine.dispatcher.watchdog import Watchdog
+from qcore.engine.wire.channel import Channel, read_frame
+from qcore.engine.wire.messages import FOLLOW_UP, LINK, SOFT_STOP, unpack_order
 from qcore.envelope import Outcome
-from qcore.tasks.execution import Attempt
+from qcore.tasks.execute import Attempt
 
 #: When the lease of a job ends, where a test does not say otherwise.
 END = 100.0
@@ -39,23 +39,23 @@ class Scene:
 
     def __init__(self, name):
         self.twin = Twin(f"watch {name}", timeout=None)
-        self.twin.tally.renewing = True
-        self.crew = Crew(Selector())
-        self.fence = Fence(self.twin.tally)
+        self.twin.shared.renewing = True
+        self.pool = WorkerPool(Selector())
+        self.leases = Leases(self.twin.shared)
         self.kills = []
-        self.watch = Watch(
+        self.watch = Watchdog(
             self.twin.conf,
-            self.crew,
-            self.fence,
+            self.pool,
+            self.leases,
             lambda *kill: self.kills.append(kill),
-            lambda _hand: None,
+            lambda _worker: None,
         )
         self.ends = {}
         self.recorded = []
         self.again = []
-        self.undertaker = Undertaker(
-            self.twin.parts, self.twin.tally, self.fence, self, self.again.append,
-            self.twin.parts.report,
+        self.deaths = Deaths(
+            self.twin.services, self.twin.shared, self.leases, self, self.again.append,
+            self.twin.services.report,
         )  # fmt: skip
 
     def __getattr__(self, verb):
@@ -64,19 +64,19 @@ class Scene:
             return lambda job: self.recorded.append((verb, job))
         raise AttributeError(verb)
 
-    def deal(self, pid, now=0.0, lease_end=END, **task):
+    def assign(self, pid, now=0.0, lease_end=END, **task):
         ours, self.ends[pid] = socket.socketpair()
-        hand = Hand(pid, pid, Link(ours))
-        self.crew.welcome(hand)
+        worker = WorkerHandle(pid, pid, Channel(ours))
+        self.pool.add(worker)
         job = self.twin.claim(**task)
-        job.lease_end, job.dealt, hand.job = lease_end, now, job
-        self.crew.order(hand, b"order")
-        self.watch.begin(hand, job, now)
-        return hand, job
+        job.lease_end, job.assigned_at, worker.job = lease_end, now, job
+        self.pool.order(worker, b"order")
+        self.watch.begin(worker, job, now)
+        return worker, job
 
     def close(self):
-        for hand in self.crew:
-            self.crew.dismiss(hand)
+        for worker in self.pool:
+            self.pool.remove(worker)
         for end in self.ends.values():
             end.close()
 
@@ -97,15 +97,15 @@ def heed(scene):
 # -- leases ----------------------------------------------------------------------------
 @pytest.mark.fault("D6")
 def test_a_job_whose_lease_has_ended_is_stopped_and_then_killed(scene):
-    hand, job = scene.deal(1)
-    other, _ = scene.deal(2, lease_end=2 * END)
+    worker, job = scene.assign(1)
+    other, _ = scene.assign(2, lease_end=2 * END)
     heed(scene)
     scene.watch.keep(END - 1)
     assert scene.kills == []
     assert min(scene.watch.next()) == END
     scene.watch.keep(END)
     assert scene.kills == [(1, SOFT_STOP)]
-    assert (job.lost, job.killed, hand.ending, other.ending) == (
+    assert (job.lost, job.killed, worker.ending, other.ending) == (
         True, "lost", True, False,
     )  # fmt: skip
     scene.watch.keep(END + AFTER_SOFT - 0.1)
@@ -116,18 +116,18 @@ def test_a_job_whose_lease_has_ended_is_stopped_and_then_killed(scene):
 
 
 def test_what_the_broker_gave_away_is_stopped_at_once(scene):
-    _, job = scene.deal(1)
+    _, job = scene.assign(1)
     heed(scene)
     job.lost = True
     scene.watch.keep(1.0)
     assert scene.kills == [], "the keeper has more to say before it sounds the alarm"
-    scene.fence.alarm()
+    scene.leases.alarm()
     scene.watch.keep(1.0)
     assert scene.kills == [(1, SOFT_STOP)]
 
 
 def test_a_renewed_lease_moves_the_next_look(scene):
-    _, job = scene.deal(1)
+    _, job = scene.assign(1)
     heed(scene)
     job.lease_end = 3 * END
     scene.watch.keep(END)
@@ -137,8 +137,8 @@ def test_a_renewed_lease_moves_the_next_look(scene):
 
 def test_a_job_with_a_shorter_lease_is_looked_at_sooner(scene):
     """It has waited for a worker; its lease is older than that of the other."""
-    scene.deal(1)
-    scene.deal(2, lease_end=END / 2)
+    scene.assign(1)
+    scene.assign(2, lease_end=END / 2)
     heed(scene)
     scene.watch.keep(END / 2)
     assert scene.kills == [(2, SOFT_STOP)]
@@ -146,72 +146,74 @@ def test_a_job_with_a_shorter_lease_is_looked_at_sooner(scene):
 
 def test_a_lease_that_nobody_renews_may_end(scene):
     """The project has set `retry`: a long task is started again, and both go on."""
-    scene.twin.tally.renewing = False
-    _, job = scene.deal(1)
+    scene.twin.shared.renewing = False
+    _, job = scene.assign(1)
     heed(scene)
     scene.watch.keep(9 * END)
     assert scene.kills == []
-    assert not scene.fence.has_lost(job, 9 * END)
+    assert not scene.leases.has_lost(job, 9 * END)
     assert END not in scene.watch.next()
 
 
 # -- the end of what was lost ------------------------------------------------------------
 @pytest.mark.parametrize("ended", [None, Attempt(Outcome.SUCCESS, b"7", "json", 1, 2)])
 def test_the_end_of_a_lost_job_is_not_recorded(scene, ended):
-    hand, job = scene.deal(1, lease_end=time.monotonic() - 1)
+    worker, job = scene.assign(1, lease_end=time.monotonic() - 1)
     job.ended = ended
-    scene.undertaker.bury(hand, job, "exit code 3")
+    scene.deaths.record_death(worker, job, "exit code 3")
     assert scene.recorded == []
-    assert scene.twin.tally.held == set()
+    assert scene.twin.shared.held == set()
     assert scene.twin.claimed == 1, "its package is the broker's affair"
 
 
 def test_a_job_that_was_stopped_is_given_back(scene):
-    hand, job = scene.deal(1, lease_end=time.monotonic() + 60)
+    worker, job = scene.assign(1, lease_end=time.monotonic() + 60)
     job.killed = "stop"
-    scene.undertaker.bury(hand, job, "killed by SIGKILL")
+    scene.deaths.record_death(worker, job, "killed by SIGKILL")
     assert scene.recorded == [("give_back", job)]
 
 
 def test_a_crash_is_recorded(scene):
-    hand, job = scene.deal(1, lease_end=time.monotonic() + 60)
-    scene.undertaker.bury(hand, job, "exit code 3")
+    worker, job = scene.assign(1, lease_end=time.monotonic() + 60)
+    scene.deaths.record_death(worker, job, "exit code 3")
     assert scene.recorded == [("record", job)]
     assert job.ended.outcome == Outcome.CRASH
 
 
 def test_a_hook_that_kills_is_tried_twice(scene):
-    hand, job = scene.deal(1, lease_end=time.monotonic() + 60)
+    worker, job = scene.assign(1, lease_end=time.monotonic() + 60)
     job.ended = Attempt(Outcome.SUCCESS, b"7", "json", 1, 2)
-    scene.undertaker.bury(hand, job, "exit code 3")
+    scene.deaths.record_death(worker, job, "exit code 3")
     assert (scene.again, scene.recorded) == ([job], [])
-    scene.undertaker.bury(hand, job, "exit code 3")
+    scene.deaths.record_death(worker, job, "exit code 3")
     assert scene.recorded == [("finish", job)]
 
 
 @pytest.mark.fault("G21")
 def test_a_hook_that_kills_does_not_end_the_chain(scene):
     """Its package was made with the result, or is made now by an order without hook."""
-    hand, job = scene.deal(1, lease_end=time.monotonic() + 60, links=1, hook="a.hook")
+    worker, job = scene.assign(
+        1, lease_end=time.monotonic() + 60, links=1, hook="a.hook"
+    )
     job.ended = Attempt(Outcome.SUCCESS, b"7", "json", 1, 2)
     kinds = []
     for _ in range(4):
         kinds.append(unpack_order(job.order()).kind)
-        scene.undertaker.bury(hand, job, "exit code 3")
+        scene.deaths.record_death(worker, job, "exit code 3")
     assert kinds == [FOLLOW_UP, FOLLOW_UP, LINK, LINK]
     assert scene.recorded == []
-    assert scene.twin.tally.held == set(), "it is left to its lease, and comes again"
+    assert scene.twin.shared.held == set(), "it is left to its lease, and comes again"
     assert scene.twin.claimed == 1
     job.next_package = b"the next link"
-    scene.undertaker.bury(hand, job, "exit code 3")
+    scene.deaths.record_death(worker, job, "exit code 3")
     assert scene.recorded == [("finish", job)]
 
 
 # -- signs of life -----------------------------------------------------------------------
 @pytest.mark.fault("A7")
 def test_a_worker_that_does_not_take_its_order_is_replaced(scene):
-    deaf, job = scene.deal(1)
-    fine, _ = scene.deal(2)
+    deaf, job = scene.assign(1)
+    fine, _ = scene.assign(2)
     read_frame(scene.ends[2])
     scene.watch.keep(4.9)
     assert scene.kills == []
@@ -219,31 +221,31 @@ def test_a_worker_that_does_not_take_its_order_is_replaced(scene):
     assert scene.kills == [(1, signal.SIGKILL)]
     assert (deaf.ending, fine.ending) == (True, False)
     job.lease_end = time.monotonic() + 60
-    scene.undertaker.bury(deaf, job, "killed by SIGKILL")
+    scene.deaths.record_death(deaf, job, "killed by SIGKILL")
     assert scene.again == [job], "it has not begun, so that this is no attempt"
     assert scene.recorded == []
     assert job.killed is None
 
 
 def test_who_has_taken_an_order_is_not_asked_again(scene):
-    hand, job = scene.deal(1)
+    worker, job = scene.assign(1)
     heed(scene)
     scene.watch.keep(5.0)
-    scene.crew.order(hand, b"something that it need not read at once")
+    scene.pool.order(worker, b"something that it need not read at once")
     scene.watch.keep(50.0)
     assert scene.kills == []
-    silence = Silence()
-    silence.watch(hand, 60.0)
-    job.dealt = 60.0
-    assert silence.broken_off(scene.crew, 65.0) == [(hand, job)], "a new order counts"
+    hung = HungWorkers()
+    hung.watch(worker, 60.0)
+    job.assigned_at = 60.0
+    assert hung.found(scene.pool, 65.0) == [(worker, job)], "a new order counts"
 
 
 def test_half_an_order_is_unread(scene):
-    hand, _ = scene.deal(1)
+    worker, _ = scene.assign(1)
     scene.ends[1].recv(3)
-    assert hand.link.is_unread()
+    assert worker.channel.is_unread()
     scene.ends[1].recv(100)
-    assert not hand.link.is_unread()
-    hand.link.send(bytes(3_000_000))
-    assert hand.link.is_pending
-    assert hand.link.is_unread()
+    assert not worker.channel.is_unread()
+    worker.channel.send(bytes(3_000_000))
+    assert worker.channel.is_pending
+    assert worker.channel.is_unread()

@@ -22,7 +22,7 @@ from live_fixtures import _migrated, database, key, ledger
 from servers.postgres import PostgresServer
 from shared_fixtures import run_server
 
-from qcore.current import current
+from qcore.runtime import current
 
 if TYPE_CHECKING:
     from servers.redis import RedisServer

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import psutil
 from faults.judge import Fault, Final, History, Note
 
-from qcore.current import current
 from qcore.models import ScheduleSlot, Task
+from qcore.runtime import current
 from qcore.tasks import async_task
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from qcore.current import current
 from qcore.envelope import Task
+from qcore.runtime import current
 from qcore.signing import Signer
 from qcore.tasks.calls import build
 

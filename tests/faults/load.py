@@ -10,9 +10,9 @@ from typing import Any, NamedTuple, Self
 
 from faults.judge import End
 
-from qcore.current import current
 from qcore.envelope import Outcome
 from qcore.errors import BrokerError
+from qcore.runtime import current
 from qcore.tasks.calls import build
 from qcore.tasks.sending import send
 

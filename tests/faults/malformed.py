@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import redis
 
-from qcore.current import current
 from qcore.models import Quarantine
+from qcore.runtime import current
 from qcore.tasks.calls import build
 
 _MARK = re.compile(rb"malformed \d{5}\.")

@@ -16,8 +16,8 @@ from redis import Redis
 from servers.base import free_port
 from servers.redis import RedisServer
 
-from qcore.current import current
 from qcore.errors import BrokerError, BrokerUnavailable
+from qcore.runtime import current
 from qcore.tasks import async_task, fetch, result
 
 #: Minutes in all, and about servers and signals more than about Python.

@@ -8,7 +8,7 @@ from faults.poison import REDIS
 from servers.redis import RedisServer
 from shared_fixtures import run_server
 
-from qcore.current import current
+from qcore.runtime import current
 from qcore.tasks import async_iter, async_task, fetch
 
 pytestmark = pytest.mark.once

@@ -13,9 +13,9 @@ from django.db import connection, transaction
 from faults.evidence import history_of, ports_of, send_naps
 from faults.judge import Fault, check_history
 
-from qcore.current import current
 from qcore.errors import BrokerUnavailable
 from qcore.models import Schedule
+from qcore.runtime import current
 from qcore.tasks import async_task, fetch, result
 
 #: Minutes in all, and about servers and signals more than about Python.

@@ -23,9 +23,9 @@ from faults.evidence import ports_of
 from faults.forgeries import bad_packages, pickled
 from later_packages import of_a_later_release
 
-from qcore.current import current
 from qcore.envelope import new_id
 from qcore.models import Schedule
+from qcore.runtime import current
 from qcore.tasks import async_task, fetch, result, schedule
 from qcore.tasks.calls import build
 from qcore.testing.speed import in_time

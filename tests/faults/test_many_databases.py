@@ -10,8 +10,8 @@ from django.db import connections, transaction
 from django.test import override_settings
 from faults.place import Place
 
-from qcore.current import current
 from qcore.models import Task
+from qcore.runtime import current
 from qcore.tasks import async_task, queue_size, result, schedule
 from qcore.testing.database import connected, entry
 from qcore_orm.models import OrmQ

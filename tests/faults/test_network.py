@@ -16,9 +16,9 @@ from django.test import override_settings
 from faults.namespaces import island
 from faults.place import LEASE, Place
 
-from qcore.connections import bounded
-from qcore.current import current
+from qcore.cluster.connections import bounded
 from qcore.errors import BrokerUnavailable
+from qcore.runtime import current
 from qcore.tasks import async_task, fetch, result
 from qcore.testing.cluster import LiveCluster
 from qcore.testing.proxy import FaultProxy

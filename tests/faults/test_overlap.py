@@ -9,8 +9,8 @@ from django.test import override_settings
 from django.utils import timezone
 from faults.place import Place
 
-from qcore.current import current
 from qcore.models import Schedule
+from qcore.runtime import current
 from qcore.tasks import fetch_group, schedule
 
 pytestmark = pytest.mark.once

@@ -31,9 +31,9 @@ from faults.soak_report import growth, picture, report
 from servers.redis import RedisServer
 from shared_fixtures import run_server
 
-from qcore.current import current
 from qcore.errors import BrokerError
 from qcore.models import Schedule, ScheduleSlot, Task
+from qcore.runtime import current
 from qcore.tasks import fetch, schedule
 from qcore.testing.speed import Patience, stretched
 

@@ -18,8 +18,8 @@ from faults.evidence import history_of, send_naps
 from faults.judge import check_history
 from faults.place import LEASE, Place
 
-from qcore.current import current
 from qcore.errors import BrokerError, BrokerUnavailable
+from qcore.runtime import current
 from qcore.tasks import async_task, fetch, result
 from qcore.testing.database import connected, entry
 from qcore.testing.speed import stretched

@@ -7,7 +7,7 @@ from chores.cluster_log import own_log
 from django.conf import settings
 from faults.place import Place
 
-from qcore.current import current
+from qcore.runtime import current
 from qcore.tasks import async_task, result, schedule
 
 pytestmark = pytest.mark.once

@@ -17,8 +17,8 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from qcore import Scheduler
-from qcore.current import current
 from qcore.errors import ConfigError, EnqueueError, QcoreError
+from qcore.runtime import current
 from qcore.schedules import rules
 from qcore.schedules.entry import Entry, encode_call
 from qcore.tasks.functions import path_of

@@ -12,8 +12,8 @@ from django.conf import settings
 from django.test import override_settings
 
 from qcore import Conf, Task
-from qcore.current import current
 from qcore.errors import ConfigError, StoreUnavailable
+from qcore.runtime import current
 from qcore.testing import SchedulerContract
 from qcore.testing.outages import Outage, moved_away
 from qcore.testing.schedulers import MakeScheduler, Sent

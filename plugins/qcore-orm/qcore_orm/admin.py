@@ -17,9 +17,9 @@ from django.utils.formats import date_format
 from django.utils.timezone import localtime
 
 from qcore.admin.base import QcoreAdmin, may_see_arguments
-from qcore.current import current
 from qcore.errors import PackageError, QcoreError
 from qcore.results.content import show_part
+from qcore.runtime import current
 
 from .models import OrmQ
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from django.db import models
 from django.utils.functional import cached_property
 
-from qcore.current import current
 from qcore.errors import PackageError
+from qcore.runtime import current
 
 from .statements import KEY_LENGTH
 

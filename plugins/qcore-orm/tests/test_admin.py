@@ -10,8 +10,8 @@ from django.contrib import admin
 from django.test import override_settings
 from django.urls import reverse
 
-from qcore.current import current
 from qcore.envelope import Task, new_id
+from qcore.runtime import current
 from qcore_orm.models import OrmQ
 
 pytestmark = pytest.mark.django_db

@@ -11,10 +11,10 @@ import pytest
 import rollbar
 from chores.twin import Twin
 
-from qcore.current import current
 from qcore.errors import ConfigError, TaskError
 from qcore.reporters.base import Report
-from qcore.tasks.execution import _timed
+from qcore.runtime import current
+from qcore.tasks.execute import _timed
 from qcore_rollbar.reporter import MAX_UNDER_WAY, RollbarReporter
 
 if TYPE_CHECKING:

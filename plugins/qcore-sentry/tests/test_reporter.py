@@ -11,10 +11,10 @@ import msgspec
 import pytest
 import sentry_sdk
 
-from qcore.current import current
 from qcore.envelope import Task, new_id
 from qcore.errors import ConfigError
-from qcore.tasks.execution import execute
+from qcore.runtime import current
+from qcore.tasks.execute import execute
 from qcore.tasks.follow_up import run_hook
 from qcore_sentry.reporter import SentryReporter
 
@@ -174,7 +174,7 @@ def test_a_project_that_sends_variables_does_not_send_ours(
     (event,) = sink.wait("events")
     with_vars = [f["module"] for f in frames(event) if f.get("vars")]
     assert with_vars == [__name__]
-    assert any(f["module"] == "qcore.tasks.execution" for f in frames(event))
+    assert any(f["module"] == "qcore.tasks.execute" for f in frames(event))
 
 
 def test_other_options_are_used_when_settings_change(run: Any, sink: Sink) -> None:

@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from ...current import current
+from ...runtime import current
 from ...tasks import async_task, fetch, result
 from ..ledger import Ledger
 from ..speed import stretched

@@ -12,9 +12,9 @@ from typing import Any, ClassVar
 import pytest
 
 from ...brokers.base import Broker
-from ...current import current
 from ...errors import BrokerError, BrokerUnavailable
 from ...results.base import Record
+from ...runtime import current
 from ...tasks import async_task, fetch
 from ..cluster import LiveCluster
 from ..database import connected, entry, migrate

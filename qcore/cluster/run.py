@@ -1,0 +1,170 @@
+"""A cluster, put together from the current project and the engine."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+import uuid
+
+from .. import __version__, patches, status
+from ..conf import Conf
+from ..engine.sentinel.sentinel import Sentinel
+from ..engine.services import Services
+from ..errors import BrokerError, ConfigError
+from ..runtime import current
+from ..signals import SENDER, post_execute, post_spawn
+from ..status import publish
+from ..tasks.execute import report
+from . import connections
+from .preload import preload
+
+logger = logging.getLogger("qcore.cluster")
+
+#: Seconds that error reporters have to send what is left, in each process.
+_FLUSH = 2.0
+
+
+def run(conf: Conf | None = None, *, run_once: bool = False) -> int:
+    """Run a cluster in the foreground until it is told to stop.
+
+    Args:
+        conf: None means the project's settings.
+        run_once: stop when the queue is empty and every task has ended.
+
+    Returns:
+        The exit code: 0 after an orderly stop, 1 otherwise.
+
+    Raises:
+        ConfigError: the system cannot run a cluster, or the settings are wrong.
+        PluginError: the settings name no usable broker.
+    """
+    if sys.platform == "win32":
+        raise ConfigError(
+            "a cluster needs a POSIX system (Linux, macOS): workers are forked and their"
+            " time-outs are signals. Here Q_CLUSTER['sync'] = True runs tasks in the"
+            " caller."
+        )
+    conf = conf or current.conf
+    patches.refuse()
+    current.load()  # a missing or broken plugin is told before any fork
+    # Before it, too: what is wrong with a reporter is told once, and its driver, which
+    # may take a second to load, is there when the dispatcher has to report a death.
+    current.reporters  # noqa: B018
+    _prepare(conf)
+    patches.refuse()  # once more: modules of tasks have been imported
+    sentinel = Sentinel(services(conf), uuid.uuid4().hex, run_once=run_once)
+    return sentinel.run()
+
+
+def _prepare(conf: Conf) -> None:
+    """Do before any fork what can be done once: then it is in memory once, too."""
+    if conf.scheduler:
+        current.scheduler.prepare()
+    if conf.preload:
+        preload()
+
+
+def services(conf: Conf) -> Services:
+    """Return what the engine needs to run the current project."""
+    tidy = connections.Tidy()
+    return Services(
+        conf=conf,
+        version=__version__,
+        make_broker=lambda: current.broker(conf.queue),
+        make_store=current.store,
+        make_scheduler=lambda: current.scheduler,
+        verify=lambda package: current.signer.verify(package, conf.queue),
+        sign=current.signer.sign,
+        broker_name=current.choice("broker").name,
+        broker_info=BrokerInfo(),
+        publish=publish,
+        notify=_notify,
+        running=running_elsewhere,
+        report=report,
+        before_fork=_before_fork,
+        after_fork=lambda role: _after_fork(role, conf),
+        tidy=tidy.after,
+        before_exit=_before_exit,
+    )
+
+
+class BrokerInfo:
+    """Name and version of the service, asked until it has answered once."""
+
+    def __init__(self) -> None:
+        self._known = ""
+
+    def __call__(self) -> str:
+        """Return them, or "not reached yet"."""
+        if not self._known:
+            try:
+                self._known = current.broker().info()
+            except Exception as error:  # noqa: BLE001 - it may be a stranger's code
+                if not isinstance(error, BrokerError):
+                    kind = type(error).__name__
+                    logger.warning("the broker's info() has failed: %s", kind)
+                return "not reached yet"
+        return self._known
+
+
+def running_elsewhere() -> set[str]:
+    """Return the ids of the tasks that other clusters run, as far as they have told.
+
+    For the dispatcher. What a cluster of this host has said counts while its process
+    lives; that of another one, for as long as its last word does.
+
+    Raises:
+        QcoreError: nobody can tell.
+    """
+    if status.route() == "none":
+        raise BrokerError("the status of other clusters cannot be read")
+    here = socket.gethostname()
+    found = set()
+    for snapshot in status.running():
+        if snapshot.host != here or _lives(snapshot.sentinel_pid):
+            found |= {worker.task_id for worker in snapshot.workers if worker.task_id}
+    return found
+
+
+def _lives(sentinel: int) -> bool:
+    """Whether a process is there, and is not our own sentinel, which says it otherwise.
+
+    In a container that was started again, the dead cluster had the number of the new one.
+    """
+    if sentinel == os.getppid():
+        return False
+    try:
+        os.kill(sentinel, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _notify(hook: str, **arguments: object) -> None:
+    """Tell plugins, and the receivers of Django's signals."""
+    current.registry.notify(hook, **arguments)
+    if hook == "qcore_results_recorded" and post_execute.receivers:
+        for result in arguments["results"]:  # type: ignore[attr-defined]
+            post_execute.send_robust(sender=SENDER, task=result)
+    elif hook == "qcore_process_started" and arguments["role"] == "worker":
+        post_spawn.send_robust(sender=SENDER, proc_name=f"worker {os.getpid()}")
+
+
+def _before_fork() -> None:
+    current.close()
+    connections.close_all()
+
+
+def _after_fork(role: str, conf: Conf) -> None:
+    connections.keep_open(conf.retry)
+    if role != "worker":  # a task may look at its statements, which end with it
+        connections.keep_no_statements()
+
+
+def _before_exit() -> None:
+    current.flush_reporters(_FLUSH)
+    connections.close_all()

@@ -1,0 +1,99 @@
+"""Runs in: the dispatcher's threads. What keeps one of them going, whatever is raised.
+
+Brokers, stores, caches, schedulers and reporters may be a stranger's code. An error of
+theirs costs the round in which it was raised, and not the dispatcher with every task that
+runs: it is logged, shown in the status while it lasts, and waited out.
+That holds for ``sys.exit`` and ``CancelledError`` too, which are no ``Exception``: here
+they would end one thread, and with it everything.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from ...brokers.base import Broker
+from ...errors import QcoreError
+from ...masking import mask_url
+from ...schedules.base import Scheduler
+from ..system.process import LONGEST_WAIT
+from .outages import Outage
+from .state import SharedState
+
+
+class Guard:
+    """Bears the errors of one thread.
+
+    Args:
+        who: the thread's name, for the log and the status.
+        tally: where the problem is shown while it lasts.
+    """
+
+    def __init__(self, who: str, shared: SharedState) -> None:
+        self._logger = logging.getLogger(f"qcore.{who}")
+        self._outage = Outage(who, shared)
+        self._told: str | None = None  # the last error whose traceback is in the log
+
+    def wait_out(self, error: BaseException) -> None:
+        """Log what a round has raised, and wait before the next one.
+
+        An error that nobody has foreseen is logged with its traceback, once.
+        """
+        self._outage.wait_out(error if self._is_foreseen(error) else _named(error))
+
+    def note(self, what: str, error: BaseException) -> None:
+        """Log what one item has raised, and wait for nothing."""
+        if self._is_foreseen(error):
+            self._logger.warning("%s: %s", what, error)
+        else:
+            self._logger.warning("%s: %s", what, _named(error))
+
+    def over(self) -> None:
+        """Note that a round has worked."""
+        self._outage.over()
+        self._told = None
+
+    def _is_foreseen(self, error: BaseException) -> bool:
+        if isinstance(error, QcoreError):
+            return True
+        kind = f"{type(error).__name__} at {_place(error)}"
+        if kind != self._told:
+            self._logger.error("an unexpected error", exc_info=error)
+        self._told = kind
+        return False
+
+
+def close(what: Broker | Scheduler | None, who: str) -> None:
+    """Close a connection at the end of a thread; one that is broken already is closed.
+
+    Args:
+        what: is closed; None where it was never made.
+        who: the thread's name, for the log.
+    """
+    if what is None:
+        return
+    try:
+        what.close()
+    except Exception as error:  # noqa: BLE001 - the stop is in order all the same
+        logger = logging.getLogger(f"qcore.{who}")
+        logger.warning("%s is not closed: %s", type(what).__name__, _named(error))
+
+
+def pause(event: threading.Event, seconds: float) -> bool:
+    """Wait for an event as long as a lock can; return whether it is set."""
+    return event.wait(min(max(0.0, seconds), LONGEST_WAIT))
+
+
+def _named(error: BaseException) -> QcoreError:
+    """Return an error as one line with its kind and without secrets."""
+    return QcoreError(f"{type(error).__name__}: {mask_url(str(error))}")
+
+
+def _place(error: BaseException) -> str:
+    """Return where an error was raised."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return (
+        "?" if trace is None else f"{trace.tb_frame.f_code.co_name}:{trace.tb_lineno}"
+    )

@@ -1,0 +1,104 @@
+"""Runs in: the dispatcher. A job: one delivery, from its claim to its acknowledgement."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+
+from ...envelope import Delivery, Outcome, Result, Task
+from ...tasks.execute import Attempt
+from ..wire.messages import pack_follow_up, pack_run
+from .retries import Decision
+
+#: Workers that the hook of one task may kill. After that many, the hook is given up, and
+#: what else follows from the task is done without the hook.
+MAX_HOOK_CRASHES = 2
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """A delivery that this cluster holds.
+
+    It belongs to one thread after the other: pusher, loop, recorder, and perhaps
+    the loop and the recorder once more for its follow-up. The keeper changes
+    ``lease_end`` and ``lost``, and nothing else; what is lost stays lost.
+    """
+
+    task: Task
+    delivery: Delivery
+    lease_end: float = field(init=False)  # monotonic; moves with every renewal
+    lost: bool = False  # its lease has ended, and somebody else may have it
+    assigned_at: float = 0.0  # monotonic, when a worker got it
+    number: int = 0  # among the orders of the worker that has it
+    ended: Attempt | None = None  # set from its first end on
+    result: Result | None = None
+    decision: Decision | None = None  # what becomes of its delivery, once it has ended
+    notes: int = 0  # how often a note had to take the place of its result
+    doubted: bool = (
+        False  # its result was refused just now, for a reason that may have passed
+    )
+    cuts: int = 0  # how often, one after the other, a store said of it alone "away"
+    #: why its worker was: "timeout", "stop", "lost", "hung", "closed"
+    killed: str | None = None
+    follow_up_crashes: int = 0
+    next_package: bytes | None = None  # the next link of its chain
+
+    def __post_init__(self) -> None:
+        self.lease_end = self.delivery.lease_end
+
+    @property
+    def receipt(self) -> Hashable:
+        """The broker's handle."""
+        return self.delivery.receipt
+
+    @property
+    def attempt(self) -> int:
+        """Which delivery of the task this is, from 1."""
+        return self.delivery.attempt
+
+    def order(self) -> bytes:
+        """Return what a worker is told: to run it, or to do what follows its end."""
+        if self.ended is None:
+            return pack_run(self.delivery.package, self.attempt, self.number)
+        return pack_follow_up(
+            self.delivery.package,
+            self.attempt,
+            self.number,
+            self.ended,
+            hook=not self.hook_is_given_up,
+        )
+
+    @property
+    def hook_is_given_up(self) -> bool:
+        """Whether the hook has killed so many workers that it is not called again."""
+        return self.follow_up_crashes >= MAX_HOOK_CRASHES
+
+    @property
+    def owes_link(self) -> bool:
+        """Whether its chain goes on, and the package of the next link is not made yet."""
+        return (
+            self.task.links > 0
+            and self.next_package is None
+            and self.ended is not None
+            and self.ended.outcome == Outcome.SUCCESS
+        )
+
+    def ended_by_death(self, how: str) -> Attempt:
+        """Take note, and return, that its worker died under it."""
+        if self.killed == "timeout":
+            outcome = Outcome.TIMEOUT
+            text = f"TaskTimeout: it did not end by itself after its timeout; {how}"
+        elif self.killed == "closed":
+            outcome = Outcome.CRASH
+            text = (
+                "WorkerDied: the task closed its worker's connection to the cluster or"
+                f" wrote on this connection, so the worker was killed: {how}"
+            )
+        else:
+            outcome = Outcome.CRASH
+            text = f"WorkerDied: the worker died under the task: {how}"
+        now = time.time()
+        started = now - (time.monotonic() - self.assigned_at)
+        self.ended = Attempt(outcome, text.encode(), "text", started, now)
+        return self.ended

@@ -1,0 +1,69 @@
+"""Runs in: the dispatcher's threads. Trying again, with one line in the log per try.
+
+The pause is a part of the time that the trouble has lasted. So work goes on soon after a
+short outage, and the log of a long one stays short.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+from ...masking import mask_url
+from .state import SharedState
+
+#: Seconds between two tries at most while the cluster stops. What waits to be stored is
+#: tried until the stop gives up; without any pause that was 4,000 tries a second.
+_HURRIED = 0.2
+
+#: The pause before the next try, as a part of the time since the first one failed: a
+#: service that was away for two seconds is used again at most half a second later.
+_SHARE = 0.25
+
+
+class Outage:
+    """Waits ever longer between tries, and says why, for one thread.
+
+    Args:
+        who: the thread's name, for the log and the status.
+        tally: where the problem is shown while it lasts.
+        first, longest: seconds that a pause has at least, and at most.
+    """
+
+    def __init__(
+        self, who: str, shared: SharedState, *, first: float = 0.2, longest: float = 5.0
+    ) -> None:
+        self._who = who
+        self._logger = logging.getLogger(f"qcore.{who}")
+        self._shared = shared
+        self._first, self._longest = first, longest
+        self._since: float | None = None  # monotonic, of the first failed try
+        self._stopping: threading.Event = shared.stopping
+
+    def wait_out(self, error: BaseException) -> None:
+        """Log a failed try and wait before the next one.
+
+        A stop ends the pause that is under way and shortens those that follow. It never
+        skips them all: tries without a pause use up a processor and fill the log.
+        """
+        now = time.monotonic()
+        if self._since is None:
+            self._since = now
+        is_stopping = self._stopping.is_set()
+        longest = min(self._longest, _HURRIED) if is_stopping else self._longest
+        pause = min(max(self._first, (now - self._since) * _SHARE), longest)
+        reason = mask_url(str(error))  # drivers like to say the whole URL
+        self._shared.report_problem(self._who, reason)
+        reason = reason.rstrip(".")  # for the sentence goes on
+        self._logger.warning("%s; trying again in %.1f s", reason, pause)
+        if is_stopping:
+            time.sleep(pause)
+        else:
+            self._stopping.wait(pause)
+
+    def over(self) -> None:
+        """Note that a try has worked."""
+        if self._shared.clear_problem(self._who):
+            self._logger.info("working again")
+            self._since = None

@@ -1,0 +1,187 @@
+"""Runs in: the dispatcher's loop. The workers, as the dispatcher sees them."""
+
+from __future__ import annotations
+
+import selectors
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from ...status import WorkerStatus
+from ..system.process import rss_kb_of
+from ..wire.channel import Channel, ChannelClosed
+from ..wire.messages import PACKED_END
+from ..wire.prefetch import PrefetchQueue
+from .job import Job
+
+READ = selectors.EVENT_READ
+BOTH = selectors.EVENT_READ | selectors.EVENT_WRITE
+
+
+@dataclass(slots=True, eq=False)
+class WorkerHandle:
+    """One worker."""
+
+    pid: int
+    index: int
+    channel: Channel
+    prefetch: PrefetchQueue | None = None
+    job: Job | None = None  # what it does, as far as is known
+    ahead: deque[Job] = field(default_factory=deque)  # what lies on its tray after that
+    unsure: bool = False  # its job was on the tray, and may be there still
+    #: monotonic: when its tray was emptied last, if something was missing
+    asked: float = 0.0
+    ready: bool = False  # it has said its first word
+    ending: bool = False  # it takes no more orders
+    order_read: bool = True  # it has read its last order, as far as is known
+    orders: int = 0  # how many it was given
+    done: int = 0
+    rss: int = 0  # kB
+
+    def order_for(self, job: Job) -> bytes:
+        """Return the order to do a job, which gets the next number of this worker."""
+        self.orders += 1
+        job.number = self.orders
+        return job.order()
+
+
+class WorkerPool:
+    """All workers that are connected, and which of them are idle.
+
+    The worker that became idle last gets the next job: its caches are warm, and in
+    a quiet hour the others stay asleep.
+    """
+
+    def __init__(self, selector: selectors.BaseSelector) -> None:
+        self._selector = selector
+        self._workers: dict[int, WorkerHandle] = {}  # by pid
+        self.idle: deque[WorkerHandle] = deque()
+
+    def __iter__(self) -> Iterator[WorkerHandle]:
+        return iter(list(self._workers.values()))
+
+    def __contains__(self, worker: WorkerHandle) -> bool:
+        return self._workers.get(worker.pid) is worker
+
+    def __len__(self) -> int:
+        return len(self._workers)
+
+    def get(self, pid: int) -> WorkerHandle | None:
+        """Return the worker of a pid, while it is connected."""
+        return self._workers.get(pid)
+
+    def busy(self) -> list[WorkerHandle]:
+        """Return the workers that have a job."""
+        return [worker for worker in self if worker.job is not None]
+
+    def add(self, worker: WorkerHandle) -> None:
+        """Take a new worker in; it gets nothing to do until it is ready."""
+        self._workers[worker.pid] = worker
+        self._selector.register(worker.channel, READ, worker)
+
+    def remove(self, worker: WorkerHandle) -> None:
+        """Forget a worker whose link has closed."""
+        self._workers.pop(worker.pid, None)
+        self._selector.unregister(worker.channel)
+        worker.channel.close()
+        if worker.prefetch is not None:
+            worker.prefetch.close()
+            worker.prefetch = None
+        if worker in self.idle:
+            self.idle.remove(worker)
+
+    def order(self, worker: WorkerHandle, frame: bytes) -> bool:
+        """Send an order; return False if the worker has gone meanwhile.
+
+        What the socket does not take at once is sent when it can: a worker that was
+        stopped in mid-frame cannot hold the loop up.
+        """
+        try:
+            if not worker.channel.send(frame):
+                self._selector.modify(worker.channel, BOTH, worker)
+        except ChannelClosed:
+            return False
+        return True
+
+    def flush(self, worker: WorkerHandle) -> None:
+        """Send more of an order that was half sent."""
+        try:
+            if worker.channel.flush():
+                self._selector.modify(worker.channel, READ, worker)
+        except ChannelClosed:
+            # its end comes as a closed link for reading; there it is dealt with
+            self._selector.modify(worker.channel, READ, worker)
+
+    def free(self, worker: WorkerHandle) -> Job | None:
+        """Note that a worker has done its job; return the one that it goes on with."""
+        if worker.ahead:
+            worker.job, worker.unsure = worker.ahead.popleft(), True
+            return worker.job
+        worker.job, worker.unsure = None, False
+        if worker.ending:
+            self.order(worker, PACKED_END)
+        else:
+            self.idle.append(worker)
+        return None
+
+    def begin(self, worker: WorkerHandle) -> None:
+        """Note that a worker has come up."""
+        worker.ready = True
+        worker.rss = 0  # it has grown since it was measured
+        if not worker.ending:
+            self.idle.append(worker)
+
+    def end_all(self) -> None:
+        """Have every worker end after what it is doing."""
+        for worker in self:
+            self.end(worker)
+
+    def end(self, worker: WorkerHandle) -> None:
+        """Have a worker end after what it is doing; saying it twice is harmless."""
+        if not worker.ending:
+            worker.ending = True
+            if worker in self.idle:
+                self.idle.remove(worker)
+            if worker.job is None:
+                self.order(worker, PACKED_END)
+
+    def statuses(self) -> list[WorkerStatus]:
+        """Return what each worker is doing, by place."""
+        now = time.monotonic()
+        return [
+            _status(worker, now)
+            for worker in sorted(self, key=lambda worker: worker.index)
+        ]
+
+
+def _measure(worker: WorkerHandle) -> None:
+    """Note the memory of a worker that does not tell it now, where it can be seen.
+
+    It is in mid-task, or has ended none yet and is measured once. Should it be killed for
+    want of memory, this is all that is known of it.
+    """
+    try:
+        worker.rss = rss_kb_of(worker.pid) or worker.rss
+    except OSError:  # it has ended, or this is not Linux
+        return
+
+
+def _status(worker: WorkerHandle, now: float) -> WorkerStatus:
+    if worker.job is not None or not worker.rss:
+        _measure(worker)
+    job = worker.job  # once: the herald asks, and the loop goes on meanwhile
+    status = WorkerStatus(
+        index=worker.index,
+        pid=worker.pid,
+        state="ending" if worker.ending else "idle" if worker.ready else "starting",
+        rss=worker.rss or None,
+        done=worker.done,
+    )
+    if job is not None:
+        status.state = "busy" if job.ended is None else "following up"
+        status.task_id = job.task.id
+        status.task_name = job.task.name
+        status.func = job.task.func
+        status.seconds = round(now - job.assigned_at, 3)
+    return status

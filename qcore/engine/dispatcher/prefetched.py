@@ -1,0 +1,123 @@
+"""Runs in: the dispatcher's loop. What lies before busy workers, and when it is taken back."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+
+from .job import Job
+from .pool import WorkerHandle, WorkerPool
+
+#: Seconds until a tray is looked at again on which something was missing. Its worker has
+#: begun that and will say so, or is about to give it back: it is seldom looked at twice.
+_AGAIN = 0.05
+
+
+def _begun(_worker: WorkerHandle, _job: Job) -> None:
+    """Tell nobody that a worker has begun a job."""
+
+
+class Prefetched:
+    """The trays of all workers.
+
+    Args:
+        crew: the workers.
+        ready: the jobs that wait; what is taken back comes before all of them.
+    """
+
+    def __init__(self, pool: WorkerPool, ready: deque[Job]) -> None:
+        self._pool = pool
+        self._ready = ready
+        self._begin: Callable[[WorkerHandle, Job], None] = _begun
+        self._used: set[WorkerHandle] = set()  # something lies there, or may
+        self._long = 0.0  # seconds after which what lies behind a task is taken back
+
+    def tell(self, begin: Callable[[WorkerHandle, Job], None]) -> None:
+        """Say who is to be told of a job that a worker has begun, as it turns out."""
+        self._begin = begin
+
+    def __len__(self) -> int:
+        """Return how many jobs lie on a tray."""
+        return sum(len(worker.ahead) for worker in list(self._used))
+
+    def fewest(self) -> int:
+        """Return how many jobs lie on the tray that has the fewest."""
+        if len(self._used) < len(self._pool):
+            return 0
+        return min((len(worker.ahead) for worker in list(self._used)), default=0)
+
+    def open(self, depth: int) -> list[WorkerHandle]:
+        """Return the busy workers on whose tray fewer than ``depth`` jobs lie."""
+        return [
+            worker
+            for worker in self._pool.busy()
+            if worker.prefetch and not worker.ending and len(worker.ahead) < depth
+        ]
+
+    def put(self, worker: WorkerHandle, job: Job, order: bytes) -> bool:
+        """Lay a job on the tray of a busy worker; return whether there was place."""
+        if worker.prefetch is None or not worker.prefetch.put(order):
+            return False
+        worker.ahead.append(job)
+        self._used.add(worker)
+        return True
+
+    def next(self) -> list[float]:
+        """Return when what lies behind a task is to be taken back, monotonic."""
+        return [
+            self._due(worker, worker.job)
+            for worker in self._used
+            if worker.job is not None
+        ]
+
+    def _due(self, worker: WorkerHandle, job: Job) -> float:
+        """Return when what lies behind a job is taken back; anew, where some was missing."""
+        return max(job.assigned_at + self._long, worker.asked and worker.asked + _AGAIN)
+
+    def keep(self, now: float, long: float) -> None:
+        """Take back what lies behind a long task, or while somebody has nothing to do.
+
+        Args:
+            now: monotonic.
+            long: seconds after which a task counts as long.
+        """
+        self._long = long
+        starved = bool(self._pool.idle) and not self._ready
+        for worker in list(self._used):
+            is_long = worker.job is not None and self._due(worker, worker.job) <= now
+            if is_long or (starved and worker.ahead):
+                self.recall(worker)
+            elif not worker.ahead and not worker.unsure:
+                self._used.discard(worker)
+
+    def recall(self, worker: WorkerHandle) -> None:
+        """Take back what a worker has not begun.
+
+        Where the job that it was thought to do is among that, the worker is idle.
+        """
+        if worker not in self._used or worker.prefetch is None:
+            return
+        numbers = worker.prefetch.take_back()
+        back = [job for job in worker.ahead if job.number in numbers]
+        # the others the worker has begun, and perhaps ended: it will say so
+        worker.ahead = deque(job for job in worker.ahead if job.number not in numbers)
+        self._ready.extendleft(reversed(back))
+        if worker.unsure and worker.job is not None and worker.job.number in numbers:
+            self._ready.appendleft(worker.job)
+            if following := self._pool.free(worker):
+                self._begin(worker, following)
+        worker.unsure = False
+        worker.asked = time.monotonic() if worker.ahead else 0.0
+        if not worker.ahead:
+            self._used.discard(worker)
+
+    def leave(self, worker: WorkerHandle) -> None:
+        """Forget the tray of a worker that has gone, once what lay there is taken back."""
+        self.recall(worker)
+        self._used.discard(worker)
+
+    def recall_all(self) -> None:
+        """Take back what nobody has begun."""
+        for worker in list(self._used):
+            self.recall(worker)

@@ -1,0 +1,204 @@
+"""Runs in: the pusher, a thread of the dispatcher. Claims deliveries, verifies them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from ...brokers.base import Broker
+from ...envelope import Delivery
+from ...errors import NewerPackage
+from ...tasks.execute import Attempt
+from ..services import Services
+from .capacity import Capacity
+from .guard import Guard, close
+from .job import Job
+from .redelivered import Redelivered, may_be_finished, parted
+from .state import SharedState
+from .suspects import Suspects
+
+logger = logging.getLogger("qcore.pusher")
+
+#: Seconds that one call may wait in the broker: a stop takes no longer than that.
+_WAIT = 1.0
+#: Seconds for which a package of a later release is given back each time, and how
+#: often: a deploy is over in ten minutes, and then nobody here will ever read it.
+_NEWER_DELAY, _NEWER_TIMES = 30.0, 20
+#: Seconds between two looks at a task that runs alone.
+_LOOK = 0.05
+#: Deliveries of one task that a broker can mean; more do not fit into an order.
+_MOST_ATTEMPTS = 2**31 - 1
+
+
+class Pusher:
+    """The way from the broker to the loop.
+
+    Args:
+        parts: what the cluster is made of.
+        room: says how many jobs to ask for.
+        tally: what the threads share.
+        give: hands jobs to the loop.
+        give_finished: hands over a job whose end is stored already, and that end.
+        report: tells error reporters of a failure, and returns at once.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        capacity: Capacity,
+        shared: SharedState,
+        give: Callable[[Sequence[Job]], None],
+        give_finished: Callable[[Job, Attempt], None],
+        report: Callable[..., None] | None = None,
+    ) -> None:
+        self._services = services
+        self._conf = services.conf
+        self._capacity = capacity
+        self._shared = shared
+        self._give = give
+        self._guard = Guard("pusher", shared)
+        self._suspects = Suspects(
+            services, shared, self._give_on, give_finished, report or services.report
+        )
+        self._redelivered = Redelivered(
+            services, shared, give_finished, self._suspects.sift
+        )
+
+    def run(self) -> None:
+        """Claim until the cluster stops; whatever is raised is waited out."""
+        self._shared.claims_ended.clear()
+        broker: Broker | None = None
+        while not self._shared.stopping.is_set():
+            try:
+                if broker is None:
+                    broker = self._services.make_broker()
+                self._once(broker)
+            except BaseException as error:  # noqa: BLE001 - it is a stranger's code
+                self._guard.wait_out(error)
+            else:
+                self._guard.over()
+        self._shared.claims_ended.set()
+        # first what the loop waits for: the store may be away
+        self._give_on(self._redelivered.take())
+        self._give_on(self._suspects.take())
+        try:
+            self._suspects.stop()
+        except Exception as error:  # noqa: BLE001 - the cluster stops all the same
+            self._guard.note("a suspect that the stop ends stays marked", error)
+        close(broker, "pusher")
+
+    def _once(self, broker: Broker) -> None:
+        self._give_on(self._redelivered.sort([]))
+        if not self._suspects.may_claim(broker, len(self._redelivered)):
+            self._shared.stopping.wait(_LOOK)
+            return
+        capacity = self._capacity.wait(_WAIT) - len(self._redelivered)
+        if capacity <= 0 or self._shared.stopping.is_set():
+            return
+        limit = min(capacity, self._conf.fetch_limit)
+        deliveries = broker.dequeue(limit, _WAIT)
+        if not deliveries:
+            self._shared.queue_empty.set()
+            return
+        self._shared.queue_empty.clear()
+        jobs, bad = self._verify(deliveries)
+        if any(may_be_finished(job) for job in jobs):
+            jobs, others = parted(self._drop_copies(jobs))
+            self._give_on(jobs)
+            self._shared.held.update(others)
+            jobs = self._redelivered.sort(others)
+        self._give_on(jobs)
+        # last, so that trouble with the bad ones costs the good ones nothing
+        for delivery, error in bad:
+            try:
+                self._set_aside(broker, delivery, error)
+            except Exception as report_problem:  # noqa: BLE001 - its lease brings it back
+                self._guard.note("a bad package is left to its lease", report_problem)
+
+    def _give_on(self, jobs: Sequence[Job]) -> None:
+        if jobs:
+            self._shared.held.update(jobs)
+            self._capacity.arrive(len(jobs))
+            self._give(jobs)
+
+    def _verify(
+        self, deliveries: Sequence[Delivery]
+    ) -> tuple[list[Job], list[tuple[Delivery, Exception]]]:
+        """Return the jobs, and the deliveries that cannot be one with the reason."""
+        jobs = []
+        bad: list[tuple[Delivery, Exception]] = []
+        for delivery in deliveries:
+            try:
+                task = self._services.verify(delivery.package)
+                # else the loop, or a store, would stumble over what a stranger has sent
+                if not (
+                    0 < delivery.attempt <= _MOST_ATTEMPTS and delivery.lease_end > 0
+                ):
+                    delivery = self._corrected(delivery)  # noqa: PLW2901
+                job = Job(task, delivery)
+            except Exception as error:  # noqa: BLE001 - of one delivery; the others go on
+                bad.append((delivery, error))
+            else:
+                jobs.append(job)
+        return jobs, bad
+
+    def _corrected(self, delivery: Delivery) -> Delivery:
+        """Return a delivery whose numbers a broker cannot mean with such as it can."""
+        attempt = min(max(delivery.attempt, 1), _MOST_ATTEMPTS)
+        lease_end = delivery.lease_end
+        if not lease_end > 0:
+            lease_end = time.monotonic() + self._conf.retry
+        logger.warning(
+            "the broker reports attempt %r and a lease until %r; attempt %d is used",
+            delivery.attempt, delivery.lease_end, attempt,
+        )  # fmt: skip
+        return msgspec.structs.replace(delivery, attempt=attempt, lease_end=lease_end)
+
+    def _set_aside(self, broker: Broker, delivery: Delivery, error: Exception) -> None:
+        if not isinstance(error, NewerPackage) or delivery.attempt > _NEWER_TIMES:
+            self._quarantine(broker, delivery, error)
+            return
+        logger.warning("%s It is given back.", error)
+        # a broker that cannot delay would give it to us again at once: its lease does it
+        if broker.supports_release and broker.supports_delay:
+            broker.release([delivery.receipt], delay=_NEWER_DELAY)
+
+    def _quarantine(self, broker: Broker, delivery: Delivery, error: Exception) -> None:
+        """Put a package aside, where a person can look at it; then remove it."""
+        package = delivery.package
+        if not isinstance(package, bytes):  # a broker's bug; its text is all there is
+            package = repr(package).encode(errors="replace")
+        logger.error(
+            "quarantined a package of %d bytes: %s: %s",
+            len(package), type(error).__name__, error,
+        )  # fmt: skip
+        self._services.make_store(False).quarantine(
+            broker.queue, package, type(error).__name__, str(error)
+        )
+        broker.fail(delivery.receipt)
+        self._shared.quarantined += 1
+        self._shared.changed()
+
+    def _drop_copies(self, jobs: list[Job]) -> list[Job]:
+        """Leave further deliveries of what is in this cluster's hands to their lease.
+
+        Before the store is asked: the first delivery may end while the copy waits for
+        a worker. Once it is settled it is stored, and `Redelivered` knows it.
+        """
+        now = time.monotonic()
+        ours = {
+            job.task.id
+            for job in list(self._shared.held)
+            if not job.lost and job.lease_end > now
+        }
+        kept = []
+        for job in jobs:
+            if job.task.id in ours:
+                logger.info("%s was delivered twice; one of them is left", job.task.id)
+                continue
+            ours.add(job.task.id)
+            kept.append(job)
+        return kept

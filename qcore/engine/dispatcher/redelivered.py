@@ -1,0 +1,197 @@
+"""Runs in: the pusher. Deliveries that may be of a task which has ended already.
+
+An acknowledgement that was lost brings a task back whose success is stored. The store is
+asked before such a delivery is dealt. While it does not answer, the delivery waits here,
+with its lease renewed, and everything else goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from ...envelope import Outcome, choose
+from ...errors import PackageError, StoreError, StoreRefused, StoreUnavailable
+from ...results.base import ResultStore
+from ...results.routing import is_cached
+from ...tasks.execute import Attempt
+from ..services import Services
+from .guard import Guard
+from .job import Job
+from .state import SharedState
+
+logger = logging.getLogger("qcore.pusher")
+
+#: Seconds until the store is asked again, at first and at most.
+_FIRST, _LONGEST = 0.5, 15.0
+
+
+def may_be_finished(job: Job) -> bool:
+    """Whether an earlier delivery, or a twin, may have ended this task."""
+    return job.attempt > 1 or job.task.may_be_doubled
+
+
+class Redelivered:
+    """Asks the store about deliveries, and keeps those of which it cannot tell.
+
+    Args:
+        parts: what the cluster is made of.
+        tally: what the threads share.
+        give_finished: hands over a job whose end is stored already, and that end.
+        sift: keeps those that may have killed their cluster, and returns the others.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        shared: SharedState,
+        give_finished: Callable[[Job, Attempt], None],
+        sift: Callable[[Sequence[Job]], list[Job]],
+    ) -> None:
+        self._services = services
+        self._conf = services.conf
+        self._shared = shared
+        self._give_finished = give_finished
+        self._sift = sift
+        self._guard = Guard("pusher", shared)
+        self._waiting: list[Job] = []
+        self._again_at, self._pause = 0.0, _FIRST
+
+    def __len__(self) -> int:
+        """Return how many deliveries wait for the store's word."""
+        return len(self._waiting)
+
+    def take(self) -> list[Job]:
+        """Return what waits here, to be given back."""
+        taken, self._waiting = self._waiting, []
+        return taken
+
+    def sort(self, jobs: Sequence[Job]) -> list[Job]:
+        """Return those jobs that may be dealt; the others are finished, or wait.
+
+        Args:
+            jobs: new ones, which may have been finished.
+        """
+        now = time.monotonic()
+        if not jobs and (not self._waiting or now < self._again_at):
+            return []
+        asked = [*self._still_ours(now), *jobs]
+        self._waiting = []
+        ready, unknown = self._ask(asked)
+        if unknown:
+            self._waiting = unknown
+            self._again_at = now + self._pause
+            self._pause = min(2 * self._pause, _LONGEST)
+        else:
+            self._pause = _FIRST
+            self._shared.clear_problem("store")
+        return ready
+
+    def _still_ours(self, now: float) -> list[Job]:
+        ours = []
+        for job in self._waiting:
+            if job.lost or job.lease_end <= now:
+                self._shared.settle(job)
+            else:
+                ours.append(job)
+        return ours
+
+    def _ask(self, jobs: Sequence[Job]) -> tuple[list[Job], list[Job]]:
+        """Return the jobs that may be dealt, and those of which nothing is known."""
+        left = jobs
+        try:
+            left = self._drop_finished(jobs)
+            return self._sift(left), []
+        except Exception as error:  # noqa: BLE001 - stores are plugins
+            # Those that are handed over already are not asked for again: two workers
+            # would do what follows of one job.
+            if not left:
+                return [], []
+            if len(left) == 1 or not self._may_be_one(left, error):
+                return self._alone(left, error)
+        ready, unknown = [], []
+        for job in left:
+            one, other = self._ask([job])
+            ready += one
+            unknown += other
+        return ready, unknown
+
+    def _may_be_one(self, jobs: Sequence[Job], error: Exception) -> bool:
+        """Whether an error may be of one of several jobs, and not of the store."""
+        if isinstance(error, StoreUnavailable):
+            return False
+        if not isinstance(error, StoreError):
+            return True
+        try:
+            for cached in {self._is_cached(job) for job in jobs}:
+                self._services.make_store(cached).ping()
+        except Exception:  # noqa: BLE001 - it is away, and says so in its own way
+            return False
+        return True
+
+    def _alone(
+        self, jobs: Sequence[Job], error: Exception
+    ) -> tuple[list[Job], list[Job]]:
+        """Return what becomes of jobs whose question is not answered."""
+        if len(jobs) == 1 and isinstance(error, StoreRefused | PackageError):
+            # no result has ever been stored that cannot be asked for
+            what = f"{jobs[0].task.id} runs, for its store can have no end of it"
+            self._guard.note(what, error)
+            return list(jobs), []
+        return [], self._cannot_tell(jobs, error)
+
+    def _cannot_tell(self, jobs: Sequence[Job], error: Exception) -> list[Job]:
+        what = f"it is not known whether {len(jobs)} tasks have ended before"
+        self._guard.note(what, error)
+        self._shared.report_problem("store", f"{what}: {type(error).__name__}")
+        return list(jobs)
+
+    def _drop_finished(self, jobs: Sequence[Job]) -> list[Job]:
+        """Hand over those jobs whose end is stored already; return the others.
+
+        Their first acknowledgement was lost; they need another one, not another run.
+        """
+        ends: dict[str, Attempt] = {}
+        for cached in (False, True):
+            asked = [job for job in jobs if self._is_cached(job) == cached]
+            ends |= self._stored_ends(asked, self._services.make_store(cached))
+        for job in jobs:
+            if (end := ends.get(job.task.id)) is not None:
+                self._give_finished(job, end)
+        return [job for job in jobs if job.task.id not in ends]
+
+    def _is_cached(self, job: Job) -> bool:
+        return bool(is_cached(job.task, self._conf))
+
+    def _stored_ends(
+        self, jobs: Sequence[Job], store: ResultStore
+    ) -> dict[str, Attempt]:
+        """Return the ends of those tasks that will not be run again, by their ids."""
+        if not jobs:
+            return {}
+        created = {job.task.id: job.task.created for job in jobs}
+        ends = {
+            id: Attempt(Outcome.SUCCESS, value, content, created[id], created[id])
+            for id, (content, value) in store.finished(created.keys()).items()
+        }
+        for job in jobs:
+            limit = choose(job.task.options.max_attempts, self._conf.max_attempts)
+            # seldom: after the last attempt there is no other unless something was lost
+            if not limit or job.attempt <= limit or job.task.id in ends:
+                continue
+            found = store.fetch(job.task.id)
+            if found is not None and found.attempt_count >= limit:
+                text = str(found.result).encode(errors="replace")
+                at = job.task.created
+                ends[job.task.id] = Attempt(found.outcome, text, "text", at, at)
+        return ends
+
+
+def parted(jobs: Iterable[Job]) -> tuple[list[Job], list[Job]]:
+    """Return the jobs that cannot have ended before, and those that may have."""
+    fresh: list[Job] = []
+    others: list[Job] = []
+    for job in jobs:
+        (others if may_be_finished(job) else fresh).append(job)
+    return fresh, others

@@ -1,0 +1,70 @@
+"""Runs in: the dispatcher. What all of its threads know and count together."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+
+from ...masking import mask_url
+from .job import Job
+
+
+def _set_event() -> threading.Event:
+    event = threading.Event()
+    event.set()
+    return event
+
+
+@dataclass(slots=True)
+class SharedState:
+    """Counters and shared knowledge; each counter is written by one thread only."""
+
+    succeeded: int = 0  # recorder
+    failed: int = 0  # recorder
+    crashed: int = 0  # recorder
+    quarantined: int = 0  # pusher
+    #: every delivery that is ours, from its claim until it is settled. Several threads
+    #: change these two: by single operations only, and by copies where they go through.
+    held: set[Job] = field(default_factory=set)
+    #: the newest job of each task id that a worker has or had, until it is settled
+    active: dict[str, Job] = field(default_factory=dict)
+    #: what keeps a thread from working: its name -> one line
+    problems: dict[str, str] = field(default_factory=dict)
+    #: set by the keeper: leases are renewed, so that one which ends is lost
+    renewing: bool = False
+    stopping: threading.Event = field(default_factory=threading.Event)
+    #: set when the last result is recorded
+    ended: threading.Event = field(default_factory=threading.Event)
+    #: not set while the pusher may claim: at a stop, what it claims again has cost an attempt
+    claims_ended: threading.Event = field(default_factory=_set_event)
+    #: set by the pusher while the broker has nothing for us
+    queue_empty: threading.Event = field(default_factory=threading.Event)
+    #: set when the status may say something new; the herald clears it
+    news: threading.Event = field(default_factory=threading.Event)
+
+    def changed(self) -> None:
+        """Have the herald look at what has changed."""
+        if not self.news.is_set():
+            self.news.set()
+
+    def report_problem(self, who: str, why: str) -> None:
+        """Show what keeps a thread from working; ``why`` is one line, without secrets here."""
+        self.problems[who] = mask_url(why)
+        self.changed()
+
+    def clear_problem(self, who: str) -> bool:
+        """Show it no more; return whether there was anything."""
+        if self.problems.pop(who, None) is None:
+            return False
+        self.changed()
+        return True
+
+    def settle(self, job: Job) -> None:
+        """Forget a delivery: it is acknowledged, given back or left to its lease."""
+        self.held.discard(job)
+        if self.active.get(job.task.id) is not job:
+            return
+        # loop and recorder may settle the same job, and the loop may deal a copy meanwhile
+        other = self.active.pop(job.task.id, None)
+        if other is not None and other is not job:
+            self.active.setdefault(job.task.id, other)

@@ -1,0 +1,100 @@
+"""Runs in: the herald, a thread of the dispatcher. Publishes what the cluster does."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+import msgspec
+
+from ...errors import QcoreError
+from ...masking import mask_url
+from ...status import PAUSE, Snapshot
+from .guard import pause
+
+logger = logging.getLogger("qcore.status")
+
+
+class StatusPublisher:
+    """Publishes a snapshot in each round that has something new, and a last one.
+
+    While nothing happens it sleeps, for a round costs an idle cluster more than all else.
+
+    Args:
+        take: takes a snapshot.
+        publish: makes it visible until the next one, which comes in so many seconds at
+            the latest; may fail, the next round tries again.
+        cycle: seconds between two rounds (setting ``guard_cycle``).
+        news: set by whoever changes what a snapshot says; ends the sleep.
+        rest: called when nothing has happened for a round, once until something does.
+    """
+
+    def __init__(
+        self,
+        take: Callable[[], Snapshot],
+        publish: Callable[[Snapshot, float], None],
+        cycle: float,
+        news: threading.Event,
+        rest: Callable[[], None],
+    ) -> None:
+        self._take = take
+        self._publish = publish
+        self._cycle = cycle
+        self._pause = max(cycle, PAUSE)
+        self._news = news
+        self._rest = rest
+        self._end = threading.Event()
+        self._last: Snapshot | None = None  # that was published
+        self._failing = False
+
+    def run(self) -> None:
+        """Publish until ``close``, and once more."""
+        resting = False
+        while not self._end.is_set():
+            self._news.clear()  # first: what comes in while it is taken is for the next
+            if self._once():
+                if not resting:
+                    self._rest()
+                resting = True
+                if not pause(self._news, self._pause):
+                    continue
+            resting = False
+            # not at once: the first task after a quiet hour has the processor
+            pause(self._end, self._cycle)
+        self._once()
+
+    def close(self) -> None:
+        """End after a last snapshot."""
+        self._end.set()
+        self._news.set()
+
+    def _once(self) -> bool:
+        """Publish what is so now; return whether it was so in the round before."""
+        try:
+            snapshot = self._take()
+            quiet = self._last is not None and _is_same(snapshot, self._last)
+            self._publish(snapshot, self._pause if quiet else self._cycle)
+        except BaseException as error:  # noqa: BLE001 - caches raise what their drivers raise
+            self._fail(error)
+            return False
+        self._failing = False
+        self._last = snapshot
+        return quiet
+
+    def _fail(self, error: BaseException) -> None:
+        """Say once, not twice a second, that nobody sees what this cluster does."""
+        if not self._failing:
+            foreseen = isinstance(error, QcoreError)
+            kind = "" if foreseen else f"{type(error).__name__}: "
+            logger.warning(
+                "status is not published: %s%s", kind, mask_url(str(error)),
+                exc_info=None if foreseen else error,
+            )  # fmt: skip
+        self._failing = True
+        self._last = None
+
+
+def _is_same(one: Snapshot, other: Snapshot) -> bool:
+    """Whether two snapshots differ in nothing but their time."""
+    return msgspec.structs.replace(one, at=other.at) == other

@@ -1,0 +1,1 @@
+"""The sentinel: the main process, which forks, reaps and kills."""

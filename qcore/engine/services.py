@@ -1,0 +1,46 @@
+"""Parts: everything that the engine is given by whoever starts it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+from ..brokers.base import Broker
+from ..conf import Conf
+from ..envelope import Task
+from ..results.base import ResultStore
+from ..schedules.base import Scheduler
+from ..status import Snapshot
+
+
+def nothing(*_: Any) -> None:
+    """Do nothing; the default of every optional callback."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What a cluster is put together from.
+
+    Brokers, stores and schedulers are made by the thread that uses them.
+    """
+
+    conf: Conf
+    version: str
+    make_broker: Callable[[], Broker]
+    make_store: Callable[[bool], ResultStore]  # argument: the one in the cache?
+    make_scheduler: Callable[[], Scheduler]
+    verify: Callable[[bytes], Task]  # raises PackageError
+    sign: Callable[[Task], bytes]
+    broker_name: str = "?"  # its class, for people
+    broker_info: Callable[[], str] = str  # name and version of the service, cached
+    publish: Callable[[Snapshot, float], None] = nothing  # until the next one: seconds
+    notify: Callable[..., None] = nothing  # (hook name, **arguments), never raises
+    running: Callable[[], Collection[str]] = (
+        frozenset  # ids of tasks, in living clusters
+    )
+    report: Callable[..., None] = nothing  # of a death: see tasks.execution.report
+    before_fork: Callable[[], None] = nothing  # in the sentinel: let connections go
+    after_fork: Callable[[str], None] = nothing  # in the child, with its role
+    tidy: Callable[[Task], None] = nothing  # in a worker, after each task
+    before_exit: Callable[[], None] = nothing  # in every process: flush reporters

@@ -1,0 +1,1 @@
+"""What the operating system is told and asked: processes, memory, descendants."""

@@ -1,0 +1,70 @@
+"""Runs in: the sentinel and the dispatcher. Memory that processes share, or give back."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Callable
+
+from .process import libc
+
+# glibc/malloc.h
+_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
+
+#: Bytes from which on a buffer has pages of its own, which the system gets back with it.
+#: It is what glibc begins with; then it grows with the largest buffer that was freed.
+_OWN_PAGES = 128 * 1024
+
+#: What a person says about the allocator has precedence over what we know.
+_SAID_BY_PEOPLE = ("MALLOC_", "GLIBC_TUNABLES")
+
+
+def settle() -> None:
+    """Prepare the memory of this process for being shared with children.
+
+    What is in it now never changes again: it is kept from the collector of each child,
+    which would touch, and so copy, its pages. What is free is given back, so that a
+    child does not copy a page for the hole that is in it.
+    """
+    gc.collect()
+    give_back()
+    gc.freeze()
+
+
+def give_back() -> None:
+    """Give the pages in which nothing is left back to the system.
+
+    Ten thousand tasks left 3 MiB of them in a dispatcher, and half of that comes back.
+    """
+    if malloc_trim := _glibc("malloc_trim"):
+        malloc_trim(0)
+
+
+def unsettle() -> None:
+    """Let the collector see again what has been kept from it."""
+    gc.unfreeze()
+
+
+def share_one_arena() -> None:
+    """Have the threads of this process, which are yet to start, share one heap.
+
+    By itself glibc gives each of them one, and what one thread makes and another frees
+    leaves holes. In 20 minutes with arguments of 200 kB, the RSS of a dispatcher went
+    from 75.9 MB to 79.6 MB, and with this it stays at 73 MB. The threads do not wait
+    for each other, since Python's lock lets one of them work at a time.
+
+    Not in workers: there the allocator is that of the tasks.
+    """
+    if any(name.startswith(_SAID_BY_PEOPLE) for name in os.environ):
+        return
+    if mallopt := _glibc("mallopt"):
+        mallopt(_M_ARENA_MAX, 1)
+        mallopt(_M_MMAP_THRESHOLD, _OWN_PAGES)
+
+
+def _glibc(name: str) -> Callable[..., int] | None:
+    """Return a function of glibc; None with another C library."""
+    if libc is None or not hasattr(libc, "gnu_get_libc_version"):
+        return None
+    found: Callable[..., int] = getattr(libc, name)
+    return found

@@ -1,0 +1,1 @@
+"""The worker: a process that runs one task at a time."""

@@ -1,0 +1,186 @@
+"""Runs in: a worker. Takes an order, runs it, says how it ended; one at a time."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Sequence
+from contextvars import copy_context
+from types import FrameType
+
+from ...envelope import Outcome, Task
+from ...errors import TaskStopped
+from ...signing import peek
+from ...tasks.calls import next_link
+from ...tasks.execute import Attempt, execute
+from ...tasks.follow_up import run_hook
+from ...tasks.forks import end_if_forked
+from ..services import Services
+from ..system.descendants import end_strays, has_children
+from ..system.process import bind, rss_kb, set_title
+from ..wire.channel import write_frame
+from ..wire.messages import (
+    END,
+    FOLLOW_UP,
+    READY,
+    SOFT_STOP,
+    Order,
+    Reply,
+    pack_reply,
+    unpack_order,
+)
+from ..wire.prefetch import OrderReader
+from .cleanup import Cleanup
+
+logger = logging.getLogger("qcore.worker")
+
+#: Seconds between two looks at the memory, where no limit is set: it is only shown.
+_RSS_EVERY = 1.0
+
+
+class Worker:
+    """One worker process.
+
+    Args:
+        parts: what the cluster is made of.
+        sock: to the dispatcher; its end is the end of this process.
+        tray: this worker's end of its tray, where it has one.
+        index: the worker's place, from 1.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        sock: socket.socket,
+        prefetch: Sequence[socket.socket],
+        index: int,
+    ) -> None:
+        self._services = services
+        self._sock = sock
+        self._intake = OrderReader(sock, prefetch)
+        self._index = index
+        self._pid = os.getpid()
+        self._origin = f"{socket.gethostname()}:{self._pid}"
+        self._done = 0
+        self._rss = 0
+        self._rss_at = 0.0
+        self._busy = False
+        self._retire_reason: str | None = None
+
+    def run(self) -> None:
+        """Work until the dispatcher goes away, says so, or a limit is reached."""
+        conf = self._services.conf
+        signal.signal(SOFT_STOP, self._on_stop)
+        bind(self._index - 1, conf.affinity)
+        self._title("idle")
+        self._services.notify("qcore_process_started", role="worker", conf=conf)
+        # now: the threads that plugins have just started are no task's
+        self._cleanup = Cleanup(conf.grace)
+        self._serve()
+        # to look for them, all processes of the host are read: 2 ms at least
+        if conf.daemonize_workers and has_children():
+            end_strays(os.getpid())
+        self._services.notify("qcore_process_stopping", role="worker", conf=conf)
+
+    def _serve(self) -> None:
+        try:
+            write_frame(self._sock, pack_reply(READY))
+            while (frame := self._intake.take()) is not None:
+                order = unpack_order(frame)
+                if order.kind == END:
+                    return
+                reply = self._obey(order)
+                write_frame(self._sock, pack_reply(reply))
+                if reply.retires:
+                    return
+        except OSError as error:
+            # the dispatcher is gone, and with it whoever would listen
+            logger.debug("worker %d ends: %s", os.getpid(), error)
+
+    def _obey(self, order: Order) -> Reply:
+        task = peek(order.package)
+        # Language, time zone and whatever else is a context variable end with the task.
+        apart = copy_context()
+        self._busy = True
+        self._title(f"{task.func} {task.id}")
+        ended = error = following = None
+        try:
+            if order.ended is not None:
+                following = apart.run(self._follow_up, task, order)
+            else:
+                ended, error = apart.run(execute, task, order.attempt, self._origin)
+                self._done += 1
+                if task.links:
+                    following = self._next_package(task, ended)
+        except TaskStopped:
+            # the signal came between the task and this line
+            ended = Attempt(Outcome.STOPPED, b"", "text", time.time(), time.time())
+        finally:
+            end_if_forked(
+                self._pid, task
+            )  # by a plugin's hook, or by the system's own fork
+            self._busy = False
+        self._retire_reason = self._cleanup.after(task, error)
+        self._services.tidy(task)
+        self._measure()
+        self._title("idle")
+        return Reply(
+            ended, self._done, self._rss, self._retires(), following, order.number
+        )
+
+    def _follow_up(self, task: Task, order: Order) -> bytes | None:
+        """Run the hook; return the package of the next link, after a success."""
+        assert order.ended is not None
+        if task.hook is not None and order.kind == FOLLOW_UP:
+            run_hook(order.ended.result(task, order.attempt))
+        return self._next_package(task, order.ended)
+
+    def _next_package(self, task: Task, ended: Attempt) -> bytes | None:
+        """Return the package of the next link of a chain, after a success.
+
+        The package goes home with the result of the task, so that the chain does not
+        depend on the hook.
+        """
+        if not task.links or ended.outcome != Outcome.SUCCESS:
+            return None
+        try:
+            following = next_link(task)
+            return None if following is None else self._services.sign(following)
+        except TaskStopped:
+            raise
+        except Exception:  # the success stands, and the worker with it
+            logger.exception(
+                "the chain ends after %s id=%s: its next link cannot be made",
+                task.func, task.id,
+            )  # fmt: skip
+            return None
+
+    def _measure(self) -> None:
+        now = time.monotonic()
+        if self._services.conf.max_rss or now - self._rss_at >= _RSS_EVERY:
+            self._rss = rss_kb()
+            self._rss_at = now
+
+    def _retires(self) -> bool:
+        conf = self._services.conf
+        if self._retire_reason is not None:
+            logger.warning("worker %d retires: %s", os.getpid(), self._retire_reason)
+            return True
+        if conf.max_rss is not None and self._rss > conf.max_rss:
+            logger.info(
+                "worker %d retires: %d kB are over max_rss=%d",
+                os.getpid(), self._rss, conf.max_rss,
+            )  # fmt: skip
+            return True
+        return bool(conf.recycle) and self._done >= conf.recycle
+
+    def _title(self, what: str) -> None:
+        set_title(f"qcore[{self._services.conf.name}] worker {self._index}: {what}")
+
+    def _on_stop(self, _signum: int, _frame: FrameType | None) -> None:
+        # an idle worker is told by its link, so there is nothing to stop then
+        if self._busy:
+            raise TaskStopped("the cluster has to stop; the task will run again")

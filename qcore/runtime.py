@@ -1,0 +1,277 @@
+"""What this process works with: settings, plugins, broker, stores.
+
+Everything is made on first use, from the project's settings, and made anew when
+``override_settings`` changes them. Brokers and stores belong to one thread of one
+process, so each thread has its own and a fork starts with none.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .conf import Conf
+from .errors import ConfigError
+from .masking import mask_url
+from .names import near_queue
+from .plugins.choice import Choice, choose
+from .plugins.registry import Registry
+from .printable import printable
+from .signing import Signer, size_limit
+
+if TYPE_CHECKING:
+    from .brokers.base import Broker
+    from .caches.base import CacheBackend
+    from .reporters.base import ErrorReporter
+    from .results.base import ResultStore
+    from .schedules.base import Scheduler
+
+logger = logging.getLogger("qcore.runtime")
+
+T = TypeVar("T")
+
+#: Settings of Django that ours are derived from.
+_WATCHED = frozenset(
+    {"Q_CLUSTER", "SECRET_KEY", "SECRET_KEY_FALLBACKS", "TIME_ZONE", "USE_TZ"}
+)
+
+#: Under this name: the names of the reporters that cannot be made.
+_LEFT_OUT = "reporters left out"
+
+
+#: The result store of what is cached, over the cache backend that is selected.
+_CACHED = "cache"
+
+#: The kinds of which a project has exactly one.
+ONE_OF = ("broker", "cache backend", "scheduler", "result store")
+
+
+class Current:
+    """The one global of qcore, as ``qcore.runtime.current``."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._made: dict[str, Any] = {}
+        self._local = threading.local()
+        self._generation = 0
+        self._watching = False
+        #: The doubts that this process has been told of.
+        self.told: set[str] = set()
+
+    # -- one for the process ---------------------------------------------------
+    @property
+    def registry(self) -> Registry:
+        """The installed plugins."""
+        return self._one("registry", Registry)
+
+    @property
+    def conf(self) -> Conf:
+        """The project's settings.
+
+        Raises:
+            ConfigError: Q_CLUSTER is wrong; the message says where.
+        """
+        return self._one("conf", self._read)
+
+    @property
+    def signer(self) -> Signer:
+        """What signs and verifies packages."""
+        return self._one("signer", lambda: make_signer(self.conf))
+
+    def _read(self) -> Conf:
+        self._watch()
+        return Conf.from_settings(
+            claimed=self.registry.claims(), settings=self.registry.settings()
+        )
+
+    # -- one for each thread -----------------------------------------------------
+    def broker(self, queue: str | None = None) -> Broker:
+        """Return this thread's broker for a queue; None means the project's own."""
+        conf = self.conf
+        name = queue or conf.queue
+        make = partial(self._make_broker, conf, name)
+        return self._mine(f"broker {name}", make)
+
+    def _make_broker(self, conf: Conf, queue: str) -> Broker:
+        broker: Broker = self.choice("broker").make(conf, queue)
+        self.tell(self.choice("broker").doubt)
+        self.tell(self.doubt_of(queue))
+        return broker
+
+    def doubt_of(self, queue: str) -> str:
+        """Return what to say of a queue that is probably not meant; mostly nothing."""
+        near = near_queue(queue, self.conf.queues)
+        return near and f"the queue {queue!r} is in no setting{near}"
+
+    def tell(self, doubt: str) -> None:
+        """Log a doubt, once in a process; not the empty text."""
+        if doubt and doubt not in self.told:
+            self.told.add(doubt)
+            logger.warning("%s", printable(doubt))
+
+    def store(self, cached: object = False) -> ResultStore:
+        """Return this thread's result store; ``cached`` chooses the one in the cache."""
+        store: ResultStore = self._mine(
+            "cached store" if cached else "result store",
+            self._make_cached if cached else partial(self.make, "result store"),
+        )
+        return store
+
+    @property
+    def cache(self) -> CacheBackend:
+        """This thread's cache backend."""
+        cache: CacheBackend = self._mine("cache", partial(self.make, "cache backend"))
+        return cache
+
+    @property
+    def scheduler(self) -> Scheduler:
+        """This thread's scheduler."""
+        scheduler: Scheduler = self._mine("scheduler", partial(self.make, "scheduler"))
+        return scheduler
+
+    @property
+    def reporters(self) -> list[ErrorReporter]:
+        """This thread's error reporters; one that cannot be made is logged and left out.
+
+        It is logged once, also for the processes that are forked later.
+        """
+        return self._mine("reporters", self._make_reporters)
+
+    def choice(self, kind: str) -> Choice:
+        """Return what the settings select of a kind, for all threads; see `choose`.
+
+        Raises:
+            ConfigError, PluginError: they select nothing usable.
+        """
+        return self._one(
+            f"chosen {kind}", lambda: choose(self.registry, self.conf, kind)
+        )
+
+    def load(self) -> None:
+        """Import what the properties above make, without making it.
+
+        Raises:
+            ConfigError, PluginError: one of them cannot be had.
+        """
+        for kind in ONE_OF:
+            self.choice(kind).load()
+        self.registry.load("result store", _CACHED)
+
+    def flush_reporters(self, timeout: float) -> None:
+        """Let each reporter that this thread has made send what is left, within seconds."""
+        for reporter in self._made_here().get("reporters", ()):
+            try:
+                reporter.flush(timeout)
+            except Exception:  # it is a stranger's code, and the last to run
+                name = type(reporter).__name__
+                logger.exception("error reporter %s was not flushed", name)
+
+    def make(self, kind: str) -> Any:
+        """Make one of what the settings select of a kind, a broker apart.
+
+        Raises:
+            ConfigError, PluginError: it cannot be had.
+        """
+        return self.choice(kind).make(self.conf)
+
+    def _make_cached(self) -> ResultStore:
+        store: ResultStore = self.registry.load("result store", _CACHED)(
+            self.conf, self.cache
+        )
+        return store
+
+    def _make_reporters(self) -> list[ErrorReporter]:
+        made = []
+        left_out = self._one(_LEFT_OUT, set[str])
+        for name, options in self.conf.error_reporter.items():
+            if name in left_out:
+                continue
+            try:
+                made.append(self.registry.load("error reporter", name)(**options))
+            except Exception as error:  # noqa: BLE001 - it is a stranger's code
+                left_out.add(name)
+                reason = mask_url(str(error))
+                logger.error("error reporter %r is left out: %s", name, reason)
+        return made
+
+    # -- making and forgetting ---------------------------------------------------
+    def _one(self, key: str, make: Callable[[], T]) -> T:
+        try:
+            made: T = self._made[key]
+        except KeyError:
+            with self._lock:
+                if key not in self._made:
+                    self._made[key] = make()
+                made = self._made[key]
+        return made
+
+    def _mine(self, key: str, make: Callable[[], T]) -> T:
+        mine = self._made_here()
+        try:
+            made: T = mine[key]
+        except KeyError:
+            made = mine[key] = make()
+        return made
+
+    def _made_here(self) -> dict[str, Any]:
+        """Return what this thread of this process has made from these settings."""
+        mark = (os.getpid(), self._generation)
+        local = self._local
+        if getattr(local, "mark", None) != mark:
+            # a fork or a change of settings: what is there is somebody else's,
+            # so it is dropped and not closed
+            local.mark, local.made = mark, {}
+        made: dict[str, Any] = local.made
+        return made
+
+    def close(self) -> None:
+        """Let this thread's connections go, for example before a fork."""
+        for made in getattr(self._local, "made", {}).values():
+            if close := getattr(made, "close", None):
+                close()
+        self._local.made = {}
+
+    def reset(self) -> None:
+        """Forget everything but the plugins; the next use reads the settings again."""
+        with self._lock:
+            self._generation += 1
+            for key in self._made.keys() - {"registry"}:
+                del self._made[key]
+
+    def _watch(self) -> None:
+        if self._watching:
+            return
+        from django.core.signals import setting_changed
+
+        setting_changed.connect(self._on_change, weak=False, dispatch_uid="qcore")
+        self._watching = True
+
+    def _on_change(self, *, setting: str, **_: object) -> None:
+        if setting in _WATCHED:
+            self.reset()
+
+
+def make_signer(conf: Conf) -> Signer:
+    """Return the signer of a project; ``name`` is the same on all of its queues.
+
+    Raises:
+        ConfigError: there is no secret to sign with.
+    """
+    if not conf.signing_secrets:
+        raise ConfigError(
+            "tasks are signed and there is no key: SECRET_KEY is empty. Set it in"
+            " Django's settings, or Q_CLUSTER['signing_keys']."
+        )
+    return Signer(
+        conf.signing_secrets,
+        conf.name,
+        compress=conf.compress,
+        max_size=size_limit(conf.max_payload),
+    )
+
+
+current = Current()

@@ -1,0 +1,178 @@
+"""The builder of Tasks: what all calls of one function share is looked up once.
+
+A thousand calls in one ``async_task_many`` differ in their arguments and ids alone. With
+path, queue, hook and options looked up for each of them, building took 6 of the 17 µs
+that a task cost its caller there, more than signing and sending it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from ..conf import Conf
+from ..envelope import Options, Task, new_id, task_name
+from ..errors import EnqueueError, SerializeError
+from ..runtime import current
+from ..serializers import get_serializer
+from .admission import is_allowed
+from .functions import target_of
+from .options import check_id, check_options
+from .signatures import check_arguments
+
+#: Options that travel with the task as its own say over a setting.
+TRAVELLING = frozenset(Options.__struct_fields__)
+
+#: A task that is enqueued by a task that ... this many times over is refused:
+#: it would never end by itself.
+MAX_DEPTH = 1000
+
+NO_OPTIONS = Options()
+
+#: One link of a chain on the wire: dotted path, positional and keyword arguments.
+Link = tuple[str, list[Any], dict[str, Any]]
+
+
+class Running:
+    """The task that this process is running, if it is a worker."""
+
+    depth: int | None = None
+
+
+class Builder:
+    """Makes the Tasks of one function with one set of options.
+
+    Args:
+        func: a function of a module, or its dotted path.
+        options: see ``calls.OPTIONS``.
+
+    Raises:
+        EnqueueError: the function has no path, or an option is wrong.
+    """
+
+    __slots__ = (
+        *("options", "path", "_content", "_depth", "_dumps", "_function", "_group"),
+        *("_hook", "_max_payload", "_name", "_options", "_queue"),
+    )
+
+    def __init__(self, func: Callable[..., Any] | str, options: dict[str, Any]) -> None:
+        conf = current.conf
+        self.path, self._function = target_of(func)
+        #: The options, checked.
+        self.options = options = check_options(options) if options else options
+        if not is_allowed(self.path, conf):
+            raise EnqueueError(
+                f"cannot send {self.path}: Q_CLUSTER['allowed_tasks'] admits only"
+                f" {', '.join(conf.allowed_tasks or ())}."
+            )
+        self._options = _travelling(options) if options else NO_OPTIONS
+        self._hook = options.get("hook")
+        if self._hook is not None and not is_allowed(self._hook, conf):
+            raise EnqueueError(
+                f"cannot send {self.path} with the hook {self._hook}:"
+                " Q_CLUSTER['allowed_tasks'] admits only"
+                f" {', '.join(conf.allowed_tasks or ())}."
+            )
+        self._group = options.get("group")
+        self._name = options.get("task_name")
+        self._queue = _queue(self.path, options, conf)
+        self._depth = _depth(self.path)
+        self._content = conf.serializer
+        self._dumps = get_serializer(conf.serializer).dumps
+        self._max_payload = conf.max_payload
+
+    def task(
+        self,
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+        *,
+        task_id: str | None = None,
+        chain: Sequence[Link] = (),
+        slot: float | None = None,
+        iter_index: int | None = None,
+        iter_count: int | None = None,
+        own_id: bool = False,
+    ) -> Task:
+        """Return the Task of one call; see ``calls.build``.
+
+        With ``own_id`` the caller has chosen the id, and may send the task twice.
+
+        Raises:
+            EnqueueError: the function does not take the arguments, or they cannot be sent.
+        """
+        if self._function is not None:
+            check_arguments(self.path, self._function, args, kwargs)
+        own = self._options
+        if own_id:
+            check_id(task_id)
+            own = msgspec.structs.replace(own, own_id=True)
+        task_id = task_id or new_id()
+        return Task(
+            id=task_id,
+            name=self._name or task_name(self.path, task_id),
+            func=self.path,
+            queue=self._queue,
+            created=time.time(),
+            content=self._content,
+            body=self._body(args, kwargs, chain),
+            group=self._group,
+            hook=self._hook,
+            options=own,
+            slot=slot,
+            iter_index=iter_index,
+            iter_count=iter_count,
+            depth=self._depth,
+            links=len(chain),
+        )
+
+    def _body(
+        self, args: Sequence[Any], kwargs: dict[str, Any], chain: Sequence[Link]
+    ) -> bytes:
+        call: list[Any] = [list(args), kwargs]
+        if chain:
+            call.append([list(link) for link in chain])
+        try:
+            body = self._dumps(call)
+        except SerializeError as error:
+            raise EnqueueError(f"cannot send {self.path}: {error}") from error
+        if len(body) > self._max_payload:
+            raise EnqueueError(
+                f"cannot send {self.path}: its arguments take {len(body):,} bytes,"
+                f" max_payload is {self._max_payload:,}. Store the data and pass its key."
+            )
+        return body
+
+
+def _queue(path: str, options: dict[str, Any], conf: Conf) -> str:
+    """Return the queue of a call, which is the one that its package is signed for."""
+    cluster: str | None = options.get("cluster")
+    broker = options.get("broker")
+    if broker is None:
+        return cluster or conf.queue
+    queue: str = broker.queue
+    if cluster and cluster != queue:
+        raise EnqueueError(
+            f"cannot send {path}: its cluster is {cluster!r}, and the broker given with"
+            f" it sends to {queue!r}. Leave one of them out."
+        )
+    return queue
+
+
+def _travelling(options: dict[str, Any]) -> Options:
+    own = {key: options[key] for key in options.keys() & TRAVELLING}
+    return Options(**own) if own else NO_OPTIONS
+
+
+def _depth(path: str) -> int:
+    if Running.depth is None:
+        return 0
+    depth = Running.depth + 1
+    if depth > MAX_DEPTH:
+        raise EnqueueError(
+            f"cannot send {path}: {MAX_DEPTH} tasks in a row were each enqueued by the one"
+            " before; this chain would never end. Use a schedule for what repeats."
+        )
+    return depth
