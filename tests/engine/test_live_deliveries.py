@@ -97,13 +97,17 @@ def test_a_renewed_lease_runs_it_once(start, ledger, key):
     """Nor does it need the worker, which may have no breath to spare."""
     lease = stretched(RETRY)
     cluster = start(queue="renewed", retry=lease, renew=True, workers=4)
-    task_id = async_task("chores.kind.nap", key, 4.4 * lease, cluster="renewed")
+    limit = 60 * lease  # a slow machine's long task must not meet the default of 30 s
+    task_id = async_task(
+        "chores.kind.nap", key, 4.4 * lease, cluster="renewed", timeout=limit
+    )
     breathless = async_task(
         "chores.rude.hold_interpreter", f"{key} breathless", cluster="renewed",
         timeout=3 * lease, max_attempts=1,
     )  # fmt: skip
-    assert result(task_id, wait=60_000) == key
-    record = fetch(breathless, wait=60_000)
+    milliseconds = 60_000 + int(1000 * limit)
+    assert result(task_id, wait=milliseconds) == key
+    record = fetch(breathless, wait=milliseconds)
     assert (record.outcome, record.attempt_count) == ("timeout", 1)
     cluster.wait_idle()
     for own in (key, f"{key} breathless"):
