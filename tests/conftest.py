@@ -10,7 +10,7 @@ import venv
 from pathlib import Path
 
 import pytest
-from bare_environment import PLUGINS, ROOT, Environment
+from support.bare_environment import PLUGINS, ROOT, Environment
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from bare_environment import PLUGINS, ROOT, VERSION, Environment
+from support.bare_environment import PLUGINS, ROOT, VERSION, Environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bare_environment import VERSION, Environment
 from documents.project import Project
 from servers.base import ServerMissing
 from servers.sink import Sink
 from servers.sqs import REGION, MotoServer
+from support.bare_environment import VERSION, Environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

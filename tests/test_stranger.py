@@ -16,7 +16,7 @@ import pytest
 from documents.project import Project
 
 if TYPE_CHECKING:
-    from bare_environment import Environment
+    from support.bare_environment import Environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -14,10 +14,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from bare_environment import ROOT, VERSION, Environment
 from documents.blocks import blocks
 from documents.project import Project
 from documents.reader import CLUSTER, Reader
+from support.bare_environment import ROOT, VERSION, Environment
 
 PAGE = ROOT / "docs" / "tutorial.md"
 

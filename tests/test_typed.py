@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from bare_environment import ROOT, Environment
 from documents.blocks import Block, blocks, name_of
+from support.bare_environment import ROOT, Environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

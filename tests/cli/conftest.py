@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cli_project import clean_environment, write_project
+from support.cli_project import clean_environment, write_project
 
 from qcore.testing.speed import Patience
 

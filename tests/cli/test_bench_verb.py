@@ -11,8 +11,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from cli_project import SETTINGS, clean_environment, write_project
-from json_schemas import validate
+from support.cli_project import SETTINGS, clean_environment, write_project
+from support.json_schemas import validate
 
 from qcore.bench import ground
 from qcore.bench.report import Report

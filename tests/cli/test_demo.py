@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
-from cli_project import clean_environment
-from json_schemas import validate
-from terminal import Terminal
+from support.cli_project import clean_environment
+from support.json_schemas import validate
+from support.terminal import Terminal
 
 from qcore.testing.speed import Patience
 

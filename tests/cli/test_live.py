@@ -10,10 +10,10 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from cli_project import SETTINGS, clean_environment, write_project
 from django.core.management import CommandError, call_command
-from json_schemas import validate
-from terminal import Terminal
+from support.cli_project import SETTINGS, clean_environment, write_project
+from support.json_schemas import validate
+from support.terminal import Terminal
 
 from qcore import __version__
 from qcore.status import Snapshot, publish, snapshots

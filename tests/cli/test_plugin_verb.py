@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_project import clean_environment
 from packaging.requirements import Requirement
+from support.cli_project import clean_environment
 
 from qcore import __version__
 from qcore.cli import main

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from cli_project import SETTINGS, write_project
+from support.cli_project import SETTINGS, write_project
 
 from qcore.cli.project import find, nearby_manage
 from qcore.errors import ConfigError

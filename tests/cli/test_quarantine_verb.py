@@ -8,7 +8,7 @@ import sys
 
 import msgspec
 import pytest
-from json_schemas import validate
+from support.json_schemas import validate
 
 from qcore.cli import parser, quarantine
 from qcore.cli.exits import FAILURE, OK

@@ -11,8 +11,8 @@ from pathlib import Path
 import msgspec
 import pytest
 from django.core.management import call_command
-from json_schemas import FOLDER, file_of, load, validate
 from jsonschema import ValidationError
+from support.json_schemas import FOLDER, file_of, load, validate
 
 from qcore import Conf
 from qcore.cli.plugins import describe

@@ -19,7 +19,7 @@ from contract.evidence import (
     proofs,
     proofs_of,
 )
-from declared import TABLE, from_dict
+from support.declared import TABLE, from_dict
 
 from qcore.tasks import async_task
 from qcore.tasks.calls import OPTIONS

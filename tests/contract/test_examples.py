@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from contract.document import Example, example_of, examples
-from declared import from_dict, problems
 from django.core import checks as framework
+from support.declared import from_dict, problems
 
 from qcore.conf import cpu_count
 from qcore.runtime import current

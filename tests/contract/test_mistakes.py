@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 from contract.document import settings as documented
-from declared import TABLE, from_dict, problems
 from django.core import checks as framework
 from django.core.management import call_command
+from support.declared import TABLE, from_dict, problems
 
 from qcore.brokers.memory import MemoryBroker
 from qcore.checks import IDS

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from broken_brokers import claiming, leases, malformed, sending, upkeep
 from broken_brokers.sound import BrokenCase, Sound
-from contract_runs import Outcomes, judge
+from support.contract_runs import Outcomes, judge
 
 from qcore.testing import BrokerContract
 

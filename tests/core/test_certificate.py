@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_project import clean_environment
+from support.cli_project import clean_environment
 
 from qcore import __version__
 from qcore.brokers.base import CAPABILITIES

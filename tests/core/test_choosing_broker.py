@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from fake_plugins import FakePlugins, conf
+from support.fake_plugins import FakePlugins, conf
 
 from qcore import Broker, Conf
 from qcore.brokers.memory import MemoryBroker

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from broken_kit import live
-from contract_runs import Outcomes, judge
+from support.contract_runs import Outcomes, judge
 
 from qcore.testing import ClusterContract
 

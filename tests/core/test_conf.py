@@ -8,9 +8,9 @@ import sys
 from typing import Any
 
 import pytest
-from declared import TABLE, from_dict, problems
 from hypothesis import given
 from hypothesis import strategies as st
+from support.declared import TABLE, from_dict, problems
 
 from qcore.conf import Conf, cpu_count
 from qcore.errors import ConfigError

@@ -11,7 +11,7 @@ from types import ModuleType
 
 import pytest
 from broken_kit import caches, networks, reporters, results, schedulers
-from contract_runs import Outcomes, judge
+from support.contract_runs import Outcomes, judge
 
 from qcore import testing
 

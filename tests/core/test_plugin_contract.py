@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from fake_plugins import FakePlugins, provide
+from support.fake_plugins import FakePlugins, provide
 
 from qcore import Provider, Setting, hookimpl
 from qcore.plugins import Registry

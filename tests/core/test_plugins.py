@@ -7,7 +7,7 @@ import types
 from typing import Any
 
 import pytest
-from fake_plugins import MEMORY, FakePlugins, brokers, conf
+from support.fake_plugins import MEMORY, FakePlugins, brokers, conf
 
 from qcore import Provider, hookimpl
 from qcore.brokers.memory import MemoryBroker

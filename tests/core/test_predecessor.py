@@ -10,7 +10,7 @@ import inspect
 from importlib import import_module
 
 import pytest
-from declared import TABLE
+from support.declared import TABLE
 
 import qcore.tasks as api
 from qcore.conf import Conf, advice, problems

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from fake_plugins import MEMORY, FakePlugins, brokers
+from support.fake_plugins import MEMORY, FakePlugins, brokers
 
 import qcore
 from qcore import Conf, Provider, Setting, hookimpl

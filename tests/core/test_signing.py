@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from later_packages import of_a_later_release
+from support.later_packages import of_a_later_release
 
 from qcore.envelope import Options, Task, new_id, new_ids
 from qcore.errors import (

@@ -11,7 +11,7 @@ from chores import strangers
 from django.contrib.messages import get_messages
 from django.db import connection
 from django.urls import reverse
-from json_schemas import validate
+from support.json_schemas import validate
 
 from qcore.cli import info, quarantine
 from qcore.doctor.clusters import clusters as examine_clusters

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from chores import strangers
-from fake_plugins import provide
+from support.fake_plugins import provide
 
 from qcore import Provider, checks, cluster, status
 from qcore.doctor.services import cache as examine_cache

@@ -9,10 +9,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from cli_project import clean_environment, write_project
 from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
+from support.cli_project import clean_environment, write_project
 
 from qcore.doctor import tables
 from qcore.runtime import current

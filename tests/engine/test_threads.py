@@ -8,7 +8,7 @@ import time
 import pytest
 from chores.ledger import wait_for
 from chores.twin import Broken, Twin
-from later_packages import of_a_later_release
+from support.later_packages import of_a_later_release
 
 from qcore.engine.dispatcher import pusher as pusher_module
 from qcore.engine.dispatcher import scheduling as scheduling_module

@@ -21,7 +21,7 @@ from django.db import connections, transaction
 from django.utils import timezone
 from faults.evidence import ports_of
 from faults.forgeries import bad_packages, pickled
-from later_packages import of_a_later_release
+from support.later_packages import of_a_later_release
 
 from qcore.envelope import new_id
 from qcore.models import Schedule

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).resolve().parent
+TESTS = Path(__file__).resolve().parents[1]
 # Class and test, without parameters, to the set of its outcomes.
 Outcomes = dict[tuple[str, str], set[str]]
 
