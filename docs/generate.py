@@ -43,6 +43,7 @@ HERE = Path(__file__).resolve().parent
 PARTS: dict[str, Callable[[], str]] = {
     "brokers": brokers.table,
     "broker-methods": brokers.methods,
+    "broker-tools": brokers.helpers,
     "capture-demo": captures.demo,
     "capture-doctor": captures.doctor,
     "capture-info": captures.info,

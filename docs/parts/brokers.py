@@ -6,7 +6,7 @@ import inspect
 import re
 import tomllib
 
-from qcore.brokers import base
+from qcore.brokers import addresses, base, pauses, tools
 from qcore.brokers.base import CAPABILITIES, Broker
 from qcore.plugins import Provider, builtin
 
@@ -83,4 +83,23 @@ def methods() -> str:
             docstrings.signature(thing, name),
             docstrings.markdown(thing),
         ]
+    return "\n\n".join(text)
+
+
+def helpers() -> str:
+    """Return one heading per tool that brokers share."""
+    text = []
+    for module in (tools, addresses, pauses):
+        for name, thing in vars(module).items():
+            if (
+                name.startswith("_")
+                or getattr(thing, "__module__", "") != module.__name__
+            ):
+                continue
+            if inspect.isroutine(thing) or inspect.isclass(thing):
+                text += [
+                    f"### {module.__name__}.{name}",
+                    docstrings.signature(thing, name),
+                    docstrings.markdown(thing),
+                ]
     return "\n\n".join(text)

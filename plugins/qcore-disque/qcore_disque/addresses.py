@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from qcore.brokers.addresses import Address, read_address
 from qcore.errors import ConfigError
 from qcore.masking import MASK
 
@@ -13,21 +13,6 @@ if TYPE_CHECKING:
 
 DEFAULT_PORT = 7711  # Disque's own
 LOCALHOST = (f"127.0.0.1:{DEFAULT_PORT}",)
-
-# A name, an IPv4 address or an IPv6 address in brackets; then a port, if it is another.
-_NODE = re.compile(r"(?P<host>[^\s:@/\[\]]+|\[[^\s@/\[\]]+\])(?::(?P<port>\d{1,5}))?")
-
-
-class Address(NamedTuple):
-    """Where a node listens."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        """Return ``host:port``, as it stands in the settings."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
 
 
 def read_addresses(nodes: Iterable[str] | None) -> list[Address]:
@@ -45,15 +30,13 @@ def read_addresses(nodes: Iterable[str] | None) -> list[Address]:
 
 
 def _read(text: str) -> Address:
-    match = _NODE.fullmatch(text.strip())
-    port = int(match["port"] or DEFAULT_PORT) if match else 0
-    if match is None or not 0 < port < 65_536:
+    if (address := read_address(text, DEFAULT_PORT)) is None:
         raise ConfigError(
             f"Q_CLUSTER['disque_nodes']: {_masked(text)!r} is not a node. Expected"
             " 'host:port', such as '127.0.0.1:7711'; a password goes under"
             " 'disque_auth'."
         )
-    return Address(match["host"].strip("[]"), port)
+    return address
 
 
 def _masked(text: str) -> str:

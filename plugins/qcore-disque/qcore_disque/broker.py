@@ -17,11 +17,17 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
 
 from qcore.brokers.base import Broker
-from qcore.brokers.tools import chunks, pack, send_parts
+from qcore.brokers.tools import (
+    CALLER_REPLY_SECONDS,
+    chunks,
+    cluster_reply_seconds,
+    pack,
+    send_parts,
+)
 from qcore.envelope import Delivery
 from qcore.errors import BrokerError, BrokerUnavailable
 
-from .addresses import Address, read_addresses
+from .addresses import read_addresses
 from .body import unwrap, wrap
 from .census import Counts, count, find
 from .errors import code, is_out_of_memory, is_unsure, lacks_copies, translate
@@ -29,6 +35,7 @@ from .job import Job, Receipt
 from .nodes import Nodes
 
 if TYPE_CHECKING:
+    from qcore.brokers.addresses import Address
     from qcore.conf import Conf
 
     from .connection import Connection
@@ -55,10 +62,6 @@ FEWER_SECONDS = 30.0
 OTHERS_SECONDS = 0.5
 # Milliseconds in which copies of a new job must be on other nodes, if there are any.
 COPY_MS = 1000
-# How long, in seconds, a reply may take where somebody waits for the call, and the
-# bounds where a cluster does: half a lease lets it act before the lease is over.
-BRIEF_SECONDS = 1.5
-PATIENT_SECONDS = (2.0, 15.0)
 
 
 class DisqueBroker(Broker):
@@ -83,14 +86,13 @@ class DisqueBroker(Broker):
         # A second over, for the half by which Disque may be early.
         self._retry = math.ceil(min(self.lease, LONGEST_LEASE)) + 1
         self._brief = Nodes(
-            self._addresses, conf.options.get("disque_auth"), BRIEF_SECONDS
+            self._addresses, conf.options.get("disque_auth"), CALLER_REPLY_SECONDS
         )
 
     @cached_property
     def _patient(self) -> Nodes:
         """The nodes for a cluster, which would rather wait than fail."""
-        low, high = PATIENT_SECONDS
-        seconds = min(max(self.lease / 2, low), high)
+        seconds = cluster_reply_seconds(self.lease)
         return Nodes(self._addresses, self.conf.options.get("disque_auth"), seconds)
 
     # -- sending -----------------------------------------------------------

@@ -11,18 +11,16 @@ from redis.backoff import NoBackoff
 from redis.exceptions import InvalidResponse, RedisError, ResponseError
 from redis.retry import Retry
 
-from qcore.brokers.tools import reply_seconds
+from qcore.brokers.tools import LARGE_CALL_BYTES, reply_seconds
 from qcore.errors import NoReply
 
 from .errors import translate
 
 if TYPE_CHECKING:
-    from .addresses import Address
+    from qcore.brokers.addresses import Address
 
 logger = logging.getLogger("qcore.broker")
 
-# Bytes of a call from which its size counts for the time that the reply may take.
-LARGE_BYTES = 256 * 1024
 # redis-py 8 would open with HELLO 3, which Disque refuses, and with it every command;
 # before version 5 the argument does not exist.
 _PROTOCOL = {"protocol": 2} if int(redis.__version__.split(".")[0]) >= 5 else {}
@@ -120,7 +118,7 @@ class Connection:
     def _exchange(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
         pieces = self._wire.pack_commands(commands)
         size = sum(map(len, pieces))
-        if size < LARGE_BYTES:
+        if size < LARGE_CALL_BYTES:
             self._wire.send_packed_command(pieces)
             return self._read(commands)
         # a busy node or a slow network takes its time over many bytes

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .body import unwrap
 
 if TYPE_CHECKING:
-    from .addresses import Address
+    from qcore.brokers.addresses import Address
 
 
 class Receipt(NamedTuple):

@@ -15,7 +15,7 @@ from .connection import Connection
 from .errors import code
 
 if TYPE_CHECKING:
-    from .addresses import Address
+    from qcore.brokers.addresses import Address
 
 logger = logging.getLogger("qcore.broker")
 

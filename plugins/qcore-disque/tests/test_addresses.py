@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from qcore.brokers.addresses import Address
 from qcore.conf import Conf
 from qcore.errors import ConfigError
-from qcore_disque.addresses import Address, read_addresses
+from qcore_disque.addresses import read_addresses
 from qcore_disque.broker import DisqueBroker
 
 if TYPE_CHECKING:

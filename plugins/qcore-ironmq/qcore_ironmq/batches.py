@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from qcore.brokers.tools import base64_bytes, base64_room
+
 #: Messages that one call may post, reserve or delete.
 MAX_BATCH = 100
 #: Bytes of the larger of the plans; a message counts with the request around it.
@@ -14,15 +16,15 @@ FRAME_BYTES = 64
 
 def package_room(request_bytes: int) -> int:
     """Return the bytes of the largest package whose base64 fits into a request."""
-    return (request_bytes - 2 * FRAME_BYTES) // 4 * 3
+    return base64_room(request_bytes - 2 * FRAME_BYTES)
 
 
 def request_room(package_bytes: int) -> int:
     """Return the bytes that a request may have where packages have up to so many."""
-    needed = -(-package_bytes // 3) * 4 + 2 * FRAME_BYTES
+    needed = base64_bytes(package_bytes) + 2 * FRAME_BYTES
     return min(max(needed, MIN_REQUEST), MAX_REQUEST)
 
 
 def message_bytes(package: bytes) -> int:
     """Return the bytes that a package takes of a request."""
-    return -(-len(package) // 3) * 4 + FRAME_BYTES
+    return base64_bytes(len(package)) + FRAME_BYTES

@@ -6,19 +6,27 @@ released messages go to the front of the queue.
 
 from __future__ import annotations
 
-import binascii
 import math
 import time
-from base64 import b64decode, b64encode
 from collections.abc import Hashable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from qcore.brokers.base import Broker
-from qcore.brokers.tools import as_attempt, as_package, pack, send_parts
+from qcore.brokers.tools import (
+    CALLER_REPLY_SECONDS,
+    as_attempt,
+    cluster_reply_seconds,
+    from_base64,
+    long_poll_seconds,
+    pack,
+    send_parts,
+    to_base64,
+    too_long,
+)
 from qcore.envelope import Delivery
-from qcore.errors import NoReply, Unsupported
+from qcore.errors import NoReply
 
 from .batches import (
     FRAME_BYTES,
@@ -43,10 +51,6 @@ from .reservations import Reservations
 if TYPE_CHECKING:
     from qcore.conf import Conf
 
-# How long, in seconds, a reply may take where somebody waits for the call, and the
-# bounds where a cluster does: half a lease lets it act before the lease is over.
-BRIEF_SECONDS = 1.5
-PATIENT_SECONDS = (2.0, 15.0)
 # Of a queue that we make: 30 days, the longest; IronMQ's own seven may pass in a holiday.
 EXPIRATION_SECONDS = 2_592_000
 # A poll that ends so little before its time, in seconds, has had it.
@@ -76,10 +80,9 @@ class IronMQBroker(Broker):
         check_bounds(conf, self.lease * self.pace)
         self.max_payload: int = min(conf.max_payload, package_room(MAX_REQUEST))
         self._request_bytes = request_room(self.max_payload)
-        low, high = PATIENT_SECONDS
-        self._patience = min(max(self.lease / 2, low), high)
+        self._cluster_seconds = cluster_reply_seconds(self.lease)
         self._connection = Connection(Options.read(conf), self.queue)
-        self._reservations = Reservations(self._connection, self._patience)
+        self._reservations = Reservations(self._connection, self._cluster_seconds)
         self._is_there = False
 
     def _theirs(self, seconds: float) -> int:
@@ -89,10 +92,7 @@ class IronMQBroker(Broker):
     def _delay(self, seconds: float, what: str) -> int:
         delay = self._theirs(seconds)
         if delay > MAX_DELAY_SECONDS:
-            raise Unsupported(
-                f"IronMQBroker cannot {what} for {seconds:,.0f} s: the limit of IronMQ"
-                f" is {MAX_DELAY_SECONDS:,} s. Use a schedule for what is due later."
-            )
+            raise too_long(self, what, seconds, MAX_DELAY_SECONDS)
         return max(0, delay)
 
     # -- sending -----------------------------------------------------------
@@ -116,10 +116,10 @@ class IronMQBroker(Broker):
 
     def _post(self, packages: Sequence[bytes], *, delay: int) -> list[str]:
         more = {"delay": delay} if delay else {}
-        messages = [{"body": b64encode(one).decode(), **more} for one in packages]
+        messages = [{"body": to_base64(one), **more} for one in packages]
         ids = self._connection.call(
             lambda queue: [str(id) for id in queue.post(*messages)["ids"]],
-            BRIEF_SECONDS,
+            CALLER_REPLY_SECONDS,
         )
         if len(ids) != len(packages):
             raise NoReply(
@@ -136,13 +136,15 @@ class IronMQBroker(Broker):
         if self._is_there:
             return
         try:
-            self._connection.call(lambda queue: queue.info(), BRIEF_SECONDS)
+            self._connection.call(lambda queue: queue.info(), CALLER_REPLY_SECONDS)
         except Missing:
             self._create()
         self._is_there = True
 
     def _create(self) -> None:
-        self._connection.create(BRIEF_SECONDS, message_expiration=EXPIRATION_SECONDS)
+        self._connection.create(
+            CALLER_REPLY_SECONDS, message_expiration=EXPIRATION_SECONDS
+        )
 
     # -- receiving ---------------------------------------------------------
     def dequeue(self, limit: int = 1, wait: float = 0) -> list[Delivery]:
@@ -158,20 +160,13 @@ class IronMQBroker(Broker):
                 return found
 
     def _poll_seconds(self, left: float) -> int:
-        """Return how long one call may wait, by the service's clock.
-
-        Half a lease at most: what comes late in the call has its lease counted from
-        the beginning of it.
-        """
-        return min(
-            self._theirs(max(0.0, left)),
-            MAX_WAIT_SECONDS,
-            max(1, int(self.lease * self.pace / 2)),
-        )
+        """Return how long one call may wait, by the service's clock."""
+        wanted = self._theirs(max(0.0, left))
+        return long_poll_seconds(wanted, self.lease * self.pace, MAX_WAIT_SECONDS)
 
     def _reserve(self, limit: int, wait: int) -> list[Delivery]:
         timeout = self._theirs(self.lease)
-        patience = self._patience + wait / self.pace
+        reply_seconds = self._cluster_seconds + wait / self.pace
         asked = time.monotonic()
 
         def reserve(queue: Any) -> list[Delivery]:
@@ -180,11 +175,11 @@ class IronMQBroker(Broker):
             return [_delivery(told, lease_end) for told in reply["messages"] or ()]
 
         try:
-            return self._connection.call(reserve, patience)
+            return self._connection.call(reserve, reply_seconds)
         except Missing:
             self._create()
             asked = time.monotonic()
-            return self._connection.call(reserve, patience)
+            return self._connection.call(reserve, reply_seconds)
 
     # -- settling ------------------------------------------------------------
     def acknowledge_many(self, receipts: Sequence[Hashable]) -> None:
@@ -218,16 +213,18 @@ class IronMQBroker(Broker):
 
     def purge_queue(self) -> None:
         with suppress(Missing):
-            self._connection.call(lambda queue: queue.clear(), BRIEF_SECONDS)
+            self._connection.call(lambda queue: queue.clear(), CALLER_REPLY_SECONDS)
 
     def delete_queue(self) -> None:
         with suppress(Missing):
-            self._connection.call(lambda queue: queue.delete_queue(), BRIEF_SECONDS)
+            self._connection.call(
+                lambda queue: queue.delete_queue(), CALLER_REPLY_SECONDS
+            )
         self._is_there = False
 
     def ping(self) -> bool:
         with suppress(Missing):
-            self._connection.call(lambda queue: queue.info(), BRIEF_SECONDS)
+            self._connection.call(lambda queue: queue.info(), CALLER_REPLY_SECONDS)
         return True
 
     def info(self) -> str:
@@ -243,11 +240,8 @@ class IronMQBroker(Broker):
 
 
 def _delivery(told: Mapping[str, Any], lease_end: float) -> Delivery:
-    body = told.get("body", "")
-    try:
-        package = b64decode(body, validate=True)
-    except (binascii.Error, ValueError, TypeError):
-        package = as_package(body)  # not ours; the dispatcher puts it into quarantine
+    # what is not ours is a delivery, too: the dispatcher puts it into quarantine
+    package = from_base64(told.get("body", ""))
     receipt = Receipt(str(told["id"]), str(told["reservation_id"]))
     attempt = as_attempt(told.get("reserved_count"))
     return Delivery(receipt, package, attempt, lease_end)

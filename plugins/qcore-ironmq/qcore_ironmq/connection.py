@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 import requests
 
+from qcore.brokers.tools import try_again
 from qcore.errors import NoReply
 
 from .client import Service
@@ -16,10 +16,6 @@ from .errors import Busy, not_ironmq, translate
 from .options import Options
 
 T = TypeVar("T")
-
-# Seconds before the second and the third try of a call that the service has not done;
-# with them, a web request still learns within two that a task cannot be sent.
-PAUSES = (0.1, 0.3)
 
 
 class Connection:
@@ -57,12 +53,7 @@ class Connection:
             BrokerError: the reply is an error.
         """
         self._client.reply_seconds = reply_seconds
-        for pause in PAUSES:
-            try:
-                return self._once(work)
-            except Busy:
-                time.sleep(pause)
-        return self._once(work)
+        return try_again(lambda: self._once(work), Busy)
 
     def _once(self, work: Callable[[Any], T]) -> T:
         try:

@@ -12,11 +12,14 @@ from bson import ObjectId
 from pymongo import ReturnDocument, UpdateOne
 
 from qcore.brokers.base import Broker
+from qcore.brokers.pauses import Pauses
 from qcore.brokers.tools import (
+    CALLER_REPLY_SECONDS,
     as_attempt,
     as_package,
     by_attempt,
     chunks,
+    cluster_reply_seconds,
     pack,
     send_parts,
 )
@@ -28,7 +31,6 @@ from . import server
 from .connection import Connection
 from .diagnosis import diagnose
 from .options import Options
-from .pauses import Pauses
 from .server import Queue
 from .stats import Stats
 
@@ -43,12 +45,16 @@ MAX_PACKAGE = 16 * 1024 * 1024 - 64 * 1024
 # Bytes that one call sends at most, unless a single package has more; a message to a
 # server has room for 48 MB.
 PART_BYTES = 16 * 1024 * 1024
-# How long, in seconds, a call may take where somebody waits for it, a reply where a
-# cluster does (within these bounds, a third of a lease lets it act before the lease is
-# over), and a call for which the server must go through a whole collection.
-BRIEF_SECONDS = 1.5
-PATIENT_SECONDS = (2.0, 10.0)
+# How long a reply may take where a cluster waits for it: this part of the lease, and so
+# many seconds at most. A claim takes up to three calls.
+LEASE_SHARE = 1 / 3
+LONGEST_SECONDS = 10.0
+# Seconds for a call for which the server must go through a whole collection.
 LONG_SECONDS = 300.0
+# Seconds of the first pause of an idle cluster, and how fast the pauses grow.
+FIRST_PAUSE, PAUSE_GROWTH = 0.005, 1.6
+# Seconds; a `poll` below this would be a busy loop over the network.
+SHORTEST_POLL = 0.01
 # The server counts in whole milliseconds and cuts off the rest.
 TICK = 0.001
 # Seconds between two looks whether the index is still there; another process may
@@ -77,8 +83,10 @@ class MongoBroker(Broker):
     def __init__(self, conf: Conf, queue: str | None = None) -> None:
         super().__init__(conf, queue)
         self.max_payload = min(conf.max_payload, MAX_PACKAGE)
-        low, high = PATIENT_SECONDS
-        options = Options.from_conf(conf, min(max(self.lease / 3, low), high))
+        seconds = cluster_reply_seconds(
+            self.lease, share=LEASE_SHARE, longest=LONGEST_SECONDS
+        )
+        options = Options.from_conf(conf, seconds)
         self._name = docs.collection_name(self.queue)
         size = len(f"{options.database}.{self._name}".encode())
         if size > docs.NAMESPACE_BYTES:
@@ -87,8 +95,8 @@ class MongoBroker(Broker):
                 f" of its collection, MongoDB takes {docs.NAMESPACE_BYTES}. Shorten it."
             )
         self._connection = Connection(options)
-        self._pauses = Pauses(conf.poll)
-        self._stats = Stats(self._connection, BRIEF_SECONDS)
+        self._pauses = Pauses(FIRST_PAUSE, PAUSE_GROWTH, max(conf.poll, SHORTEST_POLL))
+        self._stats = Stats(self._connection, CALLER_REPLY_SECONDS)
         self._made = False  # whether the queue is known to exist
         self._index_at = 0.0
 
@@ -96,7 +104,7 @@ class MongoBroker(Broker):
     def enqueue_many(self, packages: Sequence[bytes], *, delay: float = 0) -> list[str]:
         self.check_size(packages)
         parts = pack(packages, count=self.max_batch, size=PART_BYTES)
-        seconds = BRIEF_SECONDS if len(packages) == 1 else None
+        seconds = CALLER_REPLY_SECONDS if len(packages) == 1 else None
         return send_parts(parts, partial(self._store, delay=delay, seconds=seconds))
 
     def _store(
@@ -234,7 +242,7 @@ class MongoBroker(Broker):
         if not ObjectId.is_valid(id):
             return False
         chosen = {"_id": ObjectId(id), **docs.UNHELD}
-        done = self._run(lambda queue: queue.delete_one(chosen), BRIEF_SECONDS)
+        done = self._run(lambda queue: queue.delete_one(chosen), CALLER_REPLY_SECONDS)
         return done.deleted_count > 0
 
     def queue_size(self) -> int:
@@ -246,7 +254,7 @@ class MongoBroker(Broker):
 
     def oldest_waiting(self) -> float | None:
         found = self._run(
-            lambda queue: list(queue.aggregate(docs.OLDEST)), BRIEF_SECONDS
+            lambda queue: list(queue.aggregate(docs.OLDEST)), CALLER_REPLY_SECONDS
         )
         return max(0, found[0]["age"]) / 1000 if found else None
 
@@ -258,15 +266,15 @@ class MongoBroker(Broker):
         self._made, self._index_at = False, 0.0
 
     def ping(self) -> bool:
-        self._run(lambda queue: queue.database.command("ping"), BRIEF_SECONDS)
+        self._run(lambda queue: queue.database.command("ping"), CALLER_REPLY_SECONDS)
         return True
 
     def info(self) -> str:
-        version = self._run(server.version, BRIEF_SECONDS)
+        version = self._run(server.version, CALLER_REPLY_SECONDS)
         return f"MongoDB {version or 'of a version that it does not tell'}"
 
     def clock(self) -> float:
-        return self._run(server.clock, BRIEF_SECONDS)
+        return self._run(server.clock, CALLER_REPLY_SECONDS)
 
     def diagnose(self) -> list[Finding]:
         address = self._connection.address

@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from qcore.brokers.pauses import Pauses
+
 #: Seconds until a package is visible: zero or less where one is, or where only a claim
 #: can tell what is wrong; infinite where there is none.
 Look = Callable[[], float]
@@ -59,8 +61,7 @@ class Polling:
 
     def __init__(self, look: Look, longest: float) -> None:
         self._look = look
-        self._longest = longest
-        self._next = min(longest, FIRST_PAUSE)
+        self._pauses = Pauses(FIRST_PAUSE, GROWTH, longest)
 
     def mark(self) -> None:
         """Nothing is announced to those who poll."""
@@ -68,14 +69,13 @@ class Polling:
     def pause(self, seconds: float) -> bool:
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
-            time.sleep(min(left, self._next))
-            self._next = min(self._longest, self._next * GROWTH)
+            time.sleep(min(left, self._pauses.next()))
             if self._look() <= 0:
                 return True
         return False
 
     def found(self) -> None:
-        self._next = min(self._longest, FIRST_PAUSE)
+        self._pauses.reset()
 
     def close(self) -> None:
         """Nothing is held."""

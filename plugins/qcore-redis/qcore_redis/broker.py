@@ -23,7 +23,13 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
 
 from qcore.brokers.base import Broker
-from qcore.brokers.tools import as_attempt, pack, send_parts
+from qcore.brokers.tools import (
+    CALLER_REPLY_SECONDS,
+    as_attempt,
+    cluster_reply_seconds,
+    pack,
+    send_parts,
+)
 from qcore.envelope import Delivery, new_id
 from qcore.errors import BrokerError, BrokerUnavailable, NoReply
 
@@ -56,10 +62,6 @@ SWEEP_SECONDS = 0.25
 IDLE_SWEEP_SECONDS = 1.0
 # The least that a read can wait: BLOCK counts milliseconds, and what is cut off is less.
 BLOCK_SECONDS = 0.001
-# How long, in seconds, a reply may take where somebody waits for the call, and the
-# bounds where a cluster does: half a lease lets it act before the lease is over.
-BRIEF_SECONDS = 1.5
-PATIENT_SECONDS = (2.0, 15.0)
 
 
 class RedisBroker(Broker):
@@ -96,13 +98,12 @@ class RedisBroker(Broker):
         self._first = b""  # id of the package that is due then
         self._quiet = False  # nothing came in the last wait
         self._seeds = seeds(conf)
-        self._brief = Connection(make_pool(conf, BRIEF_SECONDS), self._seeds)
+        self._brief = Connection(make_pool(conf, CALLER_REPLY_SECONDS), self._seeds)
 
     @cached_property
     def _patient(self) -> Connection:
         """The connection of a cluster, which would rather wait than fail."""
-        low, high = PATIENT_SECONDS
-        seconds = min(max(self.lease / 2, low), high)
+        seconds = cluster_reply_seconds(self.lease)
         connection = Connection(make_pool(self.conf, seconds), self._seeds)
         self._inspect(connection)
         return connection

@@ -17,18 +17,16 @@ from redis.exceptions import (
 )
 
 from qcore.brokers import tools
+from qcore.brokers.addresses import Address
 from qcore.errors import BrokerUnavailable, NoReply
 
 from .errors import NoScript, code, translate, without_password
 from .options import CONNECT_SECONDS, LEAST_CONNECT_SECONDS, address
-from .places import Place
 from .scripts import Script
 
 if TYPE_CHECKING:
     import redis
 
-# Bytes of a call from which its size counts for the time that the reply may take.
-LARGE_BYTES = 256 * 1024
 # A queue lives on one node of a Redis Cluster; two hops find it, five are a fault.
 MAX_MOVES = 5
 
@@ -41,11 +39,13 @@ class Connection:
     no pool, for it belongs to one thread.
     """
 
-    def __init__(self, pool: redis.ConnectionPool, seeds: Sequence[Place] = ()) -> None:
+    def __init__(
+        self, pool: redis.ConnectionPool, seeds: Sequence[Address] = ()
+    ) -> None:
         self.address = address(pool, seeds)
         self._pool = pool  # a wire of Sentinel's refers to it weakly
         self._wire: Any = pool.connection_class(**pool.connection_kwargs)
-        home = Place(getattr(self._wire, "host", ""), getattr(self._wire, "port", 0))
+        home = Address(getattr(self._wire, "host", ""), getattr(self._wire, "port", 0))
         # of a Redis Cluster; the first is where a search begins
         self._seeds = deque(seeds or [home])
         self._used = False  # whether the wire has carried a reply
@@ -131,7 +131,7 @@ class Connection:
         else:
             pieces = wire.pack_commands(commands)
         size = sum(map(len, pieces))
-        if size < LARGE_BYTES:
+        if size < tools.LARGE_CALL_BYTES:
             wire.send_packed_command(pieces)
             return self._read(commands)
         # a busy server or a slow network takes its time over many bytes

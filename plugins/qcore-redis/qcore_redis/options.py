@@ -15,10 +15,11 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
+from qcore.brokers.addresses import Address
 from qcore.errors import ConfigError, did_you_mean
 from qcore.masking import mask_url
 
-from .places import REDIS_PORT, SENTINEL_PORT, Place, read_places
+from .addresses import REDIS_PORT, SENTINEL_PORT, read_addresses
 
 if TYPE_CHECKING:
     from qcore.conf import Conf
@@ -74,7 +75,7 @@ def make_pool(conf: Conf, reply_seconds: float) -> redis.ConnectionPool:
     return pool
 
 
-def seeds(conf: Conf) -> list[Place]:
+def seeds(conf: Conf) -> list[Address]:
     """Return the nodes of a cluster that are asked in turn; none where one is named.
 
     Raises:
@@ -87,7 +88,9 @@ def seeds(conf: Conf) -> list[Place]:
         return []
     if isinstance(given, dict):
         nodes = given.get("startup_nodes")
-        return [] if nodes is None else read_places(nodes, "startup_nodes", REDIS_PORT)
+        return (
+            [] if nodes is None else read_addresses(nodes, "startup_nodes", REDIS_PORT)
+        )
     parts = [urlsplit(url) for url in given]
     if len({part._replace(netloc=_login(part.netloc)) for part in parts}) > 1:
         raise ConfigError(
@@ -96,7 +99,7 @@ def seeds(conf: Conf) -> list[Place]:
             " same scheme, user, password, database and options."
         )
     nodes = [(part.hostname or "localhost", part.port or REDIS_PORT) for part in parts]
-    return [Place(*node) for node in dict.fromkeys(nodes)]
+    return [Address(*node) for node in dict.fromkeys(nodes)]
 
 
 def _login(netloc: str) -> str:
@@ -104,7 +107,7 @@ def _login(netloc: str) -> str:
     return netloc.rpartition("@")[0]
 
 
-def address(pool: redis.ConnectionPool, nodes: Sequence[Place] = ()) -> str:
+def address(pool: redis.ConnectionPool, nodes: Sequence[Address] = ()) -> str:
     """Return the URL of the server without secrets: ``redis://***@localhost:6379/0``."""
     options = pool.connection_kwargs
     user = "***@" if options.get("password") or options.get("username") else ""
@@ -172,7 +175,7 @@ def _through_sentinels(
     given: dict[str, Any], pool: redis.ConnectionPool
 ) -> redis.ConnectionPool:
     """Return a source of connections to the master that Sentinels know."""
-    places = read_places(given["sentinels"], "sentinels", SENTINEL_PORT)
+    places = read_addresses(given["sentinels"], "sentinels", SENTINEL_PORT)
     options = {
         name: value
         for name, value in pool.connection_kwargs.items()

@@ -6,20 +6,31 @@ the queue do not matter; the attempt is its ApproximateReceiveCount.
 
 from __future__ import annotations
 
-import binascii
 import logging
 import math
 import time
-from base64 import b64decode, b64encode
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from qcore.brokers.base import Broker
-from qcore.brokers.tools import as_attempt, as_package, chunks, pack, send_parts
+from qcore.brokers.tools import (
+    CALLER_REPLY_SECONDS,
+    as_attempt,
+    base64_bytes,
+    base64_room,
+    chunks,
+    cluster_reply_seconds,
+    from_base64,
+    long_poll_seconds,
+    pack,
+    send_parts,
+    to_base64,
+    too_long,
+)
 from qcore.envelope import Delivery
-from qcore.errors import BrokerUnavailable, Unsupported
+from qcore.errors import BrokerUnavailable
 
 from .connection import Connection
 from .errors import NoQueue, Undone
@@ -45,11 +56,6 @@ logger = logging.getLogger("qcore.broker")
 #: The attribute of a message that is its attempt.
 COUNT = "ApproximateReceiveCount"
 
-# How long, in seconds, a reply may take where somebody waits for the call, and the
-# bounds where a cluster does: half a lease lets it act before the lease is over.
-BRIEF_SECONDS = 1.5
-PATIENT_SECONDS = (2.0, 15.0)
-
 
 class SQSBroker(Broker):
     """Standard queues of Amazon SQS; see the README of qcore-sqs."""
@@ -69,8 +75,7 @@ class SQSBroker(Broker):
         self._options = Options.read(conf)
         open_session(self._options)  # refuses a missing region; connects to nothing
         self._visibility = math.ceil(self.lease)
-        low, high = PATIENT_SECONDS
-        self._patience = min(max(self.lease / 2, low), high)
+        self._cluster_seconds = cluster_reply_seconds(self.lease)
         self._connections: dict[float, Connection] = {}
         self._found: Queue | None = None
         self._knows_counts = False  # nothing is to be said about it (any more)
@@ -79,7 +84,7 @@ class SQSBroker(Broker):
 
     def _payload(self, most: int) -> int:
         """Return the bytes of a package whose base64 has up to ``most``."""
-        return min(self.conf.max_payload, most // 4 * 3)
+        return min(self.conf.max_payload, base64_room(most))
 
     def _connection(self, reply_seconds: float) -> Connection:
         """Return the connection whose replies may take so long; boto3 has one each."""
@@ -91,11 +96,11 @@ class SQSBroker(Broker):
 
     @property
     def _brief(self) -> Connection:
-        return self._connection(BRIEF_SECONDS)
+        return self._connection(CALLER_REPLY_SECONDS)
 
     @property
     def _patient(self) -> Connection:
-        return self._connection(self._patience)
+        return self._connection(self._cluster_seconds)
 
     # -- the queue -----------------------------------------------------------
     def _find(self) -> Queue:
@@ -124,9 +129,19 @@ class SQSBroker(Broker):
             self._found = None
             return work(self._open())
 
+    def _whole(self, seconds: float, limit: int, what: str) -> int:
+        """Round up to whole seconds, which is all that SQS knows.
+
+        Raises:
+            Unsupported: there are more than ``limit``.
+        """
+        if seconds > limit:
+            raise too_long(self, what, seconds, limit)
+        return max(0, math.ceil(seconds))
+
     # -- sending -----------------------------------------------------------
     def check_delay(self, delay: float) -> None:
-        _whole(delay, MAX_DELAY_SECONDS, "delay a package")
+        self._whole(delay, MAX_DELAY_SECONDS, "delay a package")
 
     def enqueue_many(self, packages: Sequence[bytes], *, delay: float = 0) -> list[str]:
         """Store packages, ten in a round trip.
@@ -134,7 +149,7 @@ class SQSBroker(Broker):
         Raises:
             BrokerError: some packages may have been stored; see its ``unsure``.
         """
-        seconds = _whole(delay, MAX_DELAY_SECONDS, "delay a package")
+        seconds = self._whole(delay, MAX_DELAY_SECONDS, "delay a package")
         self.check_size(packages)
         if not packages:
             return []
@@ -151,7 +166,7 @@ class SQSBroker(Broker):
         self, queue: Queue, packages: Sequence[bytes], *, delay: int
     ) -> list[str]:
         entries = [
-            {"MessageBody": b64encode(package).decode(), "DelaySeconds": delay}
+            {"MessageBody": to_base64(package), "DelaySeconds": delay}
             for package in packages
         ]
         try:
@@ -199,15 +214,10 @@ class SQSBroker(Broker):
             time.sleep(max(0.0, min(until, deadline) - now))
 
     def _poll_seconds(self, left: float) -> int:
-        """Return how long one call may wait.
-
-        Half a lease at most: what comes late in the call has its lease counted from
-        the beginning of it.
-        """
-        return min(round(left), MAX_WAIT_SECONDS, max(1, int(self.lease / 2)))
+        return long_poll_seconds(round(left), self.lease, MAX_WAIT_SECONDS)
 
     def _receive(self, limit: int, seconds: int) -> list[Delivery]:
-        connection = self._connection(self._patience + seconds)
+        connection = self._connection(self._cluster_seconds + seconds)
 
         def receive(queue: Queue) -> list[Delivery]:
             asked = time.monotonic()
@@ -254,7 +264,9 @@ class SQSBroker(Broker):
                 self._raise_refusal(answer.refused, answer.too_late)
 
     def release(self, receipts: Sequence[Hashable], *, delay: float = 0) -> None:
-        self._hide(receipts, _whole(delay, MAX_LEASE_SECONDS, "hide a delivery"), 0)
+        self._hide(
+            receipts, self._whole(delay, MAX_LEASE_SECONDS, "hide a delivery"), 0
+        )
 
     def extend(self, receipts: Sequence[Hashable]) -> set[Hashable]:
         return self._hide(receipts, self._visibility, self.lease)
@@ -350,36 +362,17 @@ def _is_counted(told: Mapping[str, Any]) -> bool:
 
 
 def _delivery(told: Mapping[str, Any], lease_end: float) -> Delivery:
-    body = told.get("Body", "")
-    try:
-        package = b64decode(body, validate=True)
-    except (binascii.Error, ValueError, TypeError):
-        package = as_package(body)  # not ours; the dispatcher puts it into quarantine
-    counted = told.get("Attributes") or {}
-    attempt = as_attempt(counted.get(COUNT))
-    return Delivery(
-        Receipt(told["ReceiptHandle"], lease_end), package, attempt, lease_end
-    )
+    # what is not ours is a delivery, too: the dispatcher puts it into quarantine
+    package = from_base64(told.get("Body", ""))
+    attempt = as_attempt((told.get("Attributes") or {}).get(COUNT))
+    receipt = Receipt(told["ReceiptHandle"], lease_end)
+    return Delivery(receipt, package, attempt, lease_end)
 
 
 def _text_bytes(package: bytes) -> int:
     """Return the bytes of a package's base64."""
-    return -(-len(package) // 3) * 4
+    return base64_bytes(len(package))
 
 
 def _ours(receipts: Sequence[Hashable]) -> Sequence[Receipt]:
     return cast("Sequence[Receipt]", receipts)
-
-
-def _whole(seconds: float, most: int, what: str) -> int:
-    """Round up to whole seconds, which is all that SQS knows.
-
-    Raises:
-        Unsupported: there are more than ``most``.
-    """
-    if seconds > most:
-        raise Unsupported(
-            f"SQSBroker cannot {what} for {seconds:,.0f} s: the limit of Amazon SQS is"
-            f" {most:,} s. Use a schedule for what is due later."
-        )
-    return max(0, math.ceil(seconds))

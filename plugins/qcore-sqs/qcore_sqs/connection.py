@@ -5,21 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
+from qcore.brokers.tools import RETRY_PAUSES, try_again
 from qcore.errors import BrokerError, NoReply
 from qcore.masking import mask_url
 
 from .errors import THROTTLED, TOO_LATE, Throttled, Undone, struck, translate
 from .options import Options
 from .session import open_session
-
-# Seconds before the second and the third try of a call that has done nothing; with
-# them, a web request still learns within two that a task cannot be sent.
-PAUSES = (0.1, 0.3)
 
 
 @dataclass(slots=True)
@@ -73,23 +71,21 @@ class Connection:
             Throttled: it was not done.
             BrokerError: the reply is an error.
         """
-        for pause in (*PAUSES, 0):
-            try:
-                reply = getattr(self._client, operation)(**arguments)
-                return cast("dict[str, Any]", reply)
-            except (BotoCoreError, ClientError, OSError) as error:
-                if (interruption := struck(error)) is not None:
-                    raise interruption from None
-                told = translate(error, self.place)
-                if not (pause and isinstance(told, Throttled)):
-                    raise told from error
-            except ResponseParserError as error:
-                raise NoReply(
-                    f"{self.place} answers what is not of SQS. Check 'endpoint_url' of"
-                    " Q_CLUSTER['sqs'], and proxies."
-                ) from error
-            time.sleep(pause)
-        raise AssertionError("the last try returns or raises")
+        return try_again(partial(self._call_once, operation, arguments), Throttled)
+
+    def _call_once(self, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        try:
+            reply = getattr(self._client, operation)(**arguments)
+        except (BotoCoreError, ClientError, OSError) as error:
+            if (interruption := struck(error)) is not None:
+                raise interruption from None
+            raise translate(error, self.place) from error
+        except ResponseParserError as error:
+            raise NoReply(
+                f"{self.place} answers what is not of SQS. Check 'endpoint_url' of"
+                " Q_CLUSTER['sqs'], and proxies."
+            ) from error
+        return cast("dict[str, Any]", reply)
 
     def batch(
         self, operation: str, url: str, entries: Sequence[Mapping[str, Any]]
@@ -107,7 +103,7 @@ class Connection:
         answer = Answer()
         left = set(range(len(entries)))
         why = "no word of some entries"
-        for pause in (*PAUSES, 0):
+        for pause in (*RETRY_PAUSES, 0):
             sent = [{"Id": str(at), **entries[at]} for at in sorted(left)]
             reply = self.call(operation, QueueUrl=url, Entries=sent)
             for told in reply.get("Successful", ()):

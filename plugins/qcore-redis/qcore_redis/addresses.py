@@ -2,64 +2,47 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
+from qcore.brokers.addresses import Address, read_address
 from qcore.errors import ConfigError
 from qcore.masking import mask_url
 
 REDIS_PORT, SENTINEL_PORT = 6379, 26379
 
-# A name, an IPv4 address or an IPv6 address in brackets; then a port, if it is another.
-_PLACE = re.compile(r"(?P<host>[^\s:@/\[\]]+|\[[^\s@/\[\]]+\])(?::(?P<port>\d{1,5}))?")
 
-
-class Place(NamedTuple):
-    """Where a server listens."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        """Return ``host:port``."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
-
-
-def read_places(given: Any, option: str, default_port: int) -> list[Place]:
-    """Return each place once, in the order of the setting.
+def read_addresses(given: Any, option: str, default_port: int) -> list[Address]:
+    """Return each address once, in the order of the setting.
 
     Args:
         given: a list of ``"host:port"``, ``("host", port)`` or ``{"host":, "port":}``.
         option: its name, for messages.
-        default_port: of a place that names none.
+        default_port: of an address that names none.
 
     Raises:
         ConfigError: it is something else, or empty.
     """
     if not isinstance(given, list | tuple) or not given:
         raise _wrong(option, given, default_port)
-    places = [_read(one, default_port) for one in given]
-    for one, place in zip(given, places, strict=True):
-        if place is None:
+    found: dict[Address, None] = {}
+    for one in given:
+        if (address := _read(one, default_port)) is None:
             raise _wrong(option, one, default_port)
-    return list(dict.fromkeys(place for place in places if place is not None))
+        found[address] = None
+    return list(found)
 
 
-def _read(given: Any, default_port: int) -> Place | None:
+def _read(given: Any, default_port: int) -> Address | None:
     if isinstance(given, str):
-        match = _PLACE.fullmatch(given.strip())
-        if match is None:
-            return None
-        given = (match["host"].strip("[]"), int(match["port"] or default_port))
-    elif isinstance(given, Mapping) and given.keys() <= {"host", "port"}:
+        return read_address(given, default_port)
+    if isinstance(given, Mapping) and given.keys() <= {"host", "port"}:
         given = (given.get("host"), given.get("port", default_port))
     if not isinstance(given, list | tuple) or len(given) != 2:
         return None
     host, port = given
     good = isinstance(host, str) and host and type(port) is int and 0 < port < 65_536
-    return Place(host, port) if good else None
+    return Address(host, port) if good else None
 
 
 def _wrong(option: str, given: Any, port: int) -> ConfigError:

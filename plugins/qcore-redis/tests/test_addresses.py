@@ -18,10 +18,11 @@ from servers.base import free_port
 from servers.redis import RedisServer
 from servers.redis_cluster import RedisCluster, Watched
 
+from qcore.brokers.addresses import Address
 from qcore.errors import BrokerError, BrokerUnavailable, ConfigError
 from qcore.testing.speed import Patience
+from qcore_redis.addresses import read_addresses
 from qcore_redis.broker import RedisBroker
-from qcore_redis.places import Place, read_places
 
 Open = Callable[..., RedisBroker]
 CACHE = "django_redis.cache.RedisCache"
@@ -244,7 +245,9 @@ def test_a_certificate_that_is_not_trusted(tmp_path: Path, open_broker: Open) ->
     ],
 )
 def test_places_are_read(given: list[object], places: list[tuple[str, int]]) -> None:
-    assert read_places(given, "startup_nodes", 7) == [Place(*one) for one in places]
+    assert read_addresses(given, "startup_nodes", 7) == [
+        Address(*one) for one in places
+    ]
 
 
 @pytest.mark.parametrize(
@@ -254,7 +257,7 @@ def test_places_are_read(given: list[object], places: list[tuple[str, int]]) -> 
 )  # fmt: skip
 def test_what_is_no_place_is_refused(given: object) -> None:
     with pytest.raises(ConfigError, match=r"\['sentinels'\]: .* expected: a list"):
-        read_places(given, "sentinels", 26379)
+        read_addresses(given, "sentinels", 26379)
 
 
 @pytest.mark.parametrize(
