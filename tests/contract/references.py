@@ -6,7 +6,7 @@ In the order of the document; then come the settings that qcore has besides.
 from __future__ import annotations
 
 _CONF = "tests/core/test_conf.py"
-_LIMITS = "tests/engine/test_limits.py"
+_LIMITS = "tests/engine/test_process.py"
 _CLUSTERS = "tests/engine/test_live_clusters.py"
 _DEATHS = "tests/engine/test_live_deaths.py"
 _DELIVERIES = "tests/engine/test_live_deliveries.py"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import ClassVar
 
 import pytest
-from chores.twin import Twin
+from support.fake_services import FakeServices
 
 from qcore.errors import TaskNotFound
 from qcore.plugins import Registry
@@ -94,7 +94,7 @@ def test_the_traceback_of_a_report_begins_in_the_task(
     function: Callable[..., object],
 ) -> None:
     with pytest.raises(KeyError) as raised:
-        _timed(Twin("traceback").task(), function, ["canary"], {}, None)
+        _timed(FakeServices("traceback").task(), function, ["canary"], {}, None)
     info = report(raised.value).exc_info
     assert info is not None
     assert info[2] is not None

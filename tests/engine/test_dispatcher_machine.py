@@ -13,10 +13,10 @@ import random
 from typing import ClassVar
 
 import pytest
-from chores.clockwork import stop_time
-from chores.stepped import Stepped
 from faults.judge import Fault, Final, History, judge
 from msgspec import UNSET
+from support.stepped import Stepped
+from support.stopped_clock import stop_time
 
 from qcore.brokers.memory import MemoryBroker
 from qcore.engine.wire.messages import READY, RUN, Reply, pack_reply
@@ -106,18 +106,18 @@ class Clusters(Life):
         self.doubled = set()  # packages
         self.frozen = {}  # number of a dispatcher -> since when
         self.dispatchers = [self.start(), self.start()]
-        self.broker = self.dispatchers[0].twin.broker
+        self.broker = self.dispatchers[0].fakes.broker
         self.sound = False
 
     def start(self):
         started = Stepped(self.queue, self.clock, self.notes.append, **CLUSTER)
-        acknowledge = started.twin.broker.acknowledge_many
+        acknowledge = started.fakes.broker.acknowledge_many
 
         def watched(receipts):
             acknowledge(receipts)
             self.look_for_lost()
 
-        started.twin.broker.acknowledge_many = watched
+        started.fakes.broker.acknowledge_many = watched
         return started
 
     def fault(self, what, *, began=None, ended=None):
@@ -132,11 +132,11 @@ class Clusters(Life):
 
     # -- what is meant to happen ---------------------------------------------------------
     def enqueue(self, count, attempts, ack, hook, timeout):
-        twin = self.dispatchers[0].twin
+        fakes = self.dispatchers[0].fakes
         for _ in range(count):
             options = Options(timeout=timeout, max_attempts=attempts, ack_failure=ack)
-            task = twin.task(options=options, hook=hook, created=self.clock.at)
-            (id,) = MemoryBroker.enqueue_many(twin.broker, [twin.signer.sign(task)])
+            task = fakes.task(options=options, hook=hook, created=self.clock.at)
+            (id,) = MemoryBroker.enqueue_many(fakes.broker, [fakes.signer.sign(task)])
             self.sent[task.id], self.packages[task.id] = task, id
 
     def thread(self, number, what):
@@ -148,7 +148,7 @@ class Clusters(Life):
 
     def record(self, dispatcher):
         """Record; what is final then is not left in the queue."""
-        notified = dispatcher.twin.notified
+        notified = dispatcher.fakes.notified
         notified.clear()
         dispatcher.record()
         for _, given in notified:
@@ -186,7 +186,7 @@ class Clusters(Life):
         self.clock.advance(TICK)
         for number, dispatcher in enumerate(self.dispatchers):
             if number not in self.frozen:
-                if dispatcher.twin.failures.get("extend"):
+                if dispatcher.fakes.failures.get("extend"):
                     self.fault("not renewed", ended=self.clock.at + LEASE)
                 dispatcher.turn()  # it wakes for what is due
                 dispatcher.keep()
@@ -246,7 +246,7 @@ class Clusters(Life):
     def die_recording(self, number, what):
         """A dispatcher is lost between two calls of its recorder."""
         dispatcher = self.dispatchers[number]
-        failures = dispatcher.twin.failures
+        failures = dispatcher.fakes.failures
         if number in self.frozen:
             return
         failures[what] = [Killed()]
@@ -292,7 +292,7 @@ class Clusters(Life):
 
     def trouble(self, number, what):
         """A service refuses the next call."""
-        failures = self.dispatchers[number].twin.failures
+        failures = self.dispatchers[number].fakes.failures
         failures.setdefault(what, []).append(TROUBLES[what]("for a moment"))
 
     def delete_package(self, pick):
@@ -354,7 +354,7 @@ class Clusters(Life):
             if not self.broker._q.packages and not self.is_busy():
                 return
             for dispatcher in self.dispatchers:
-                dispatcher.twin.failures.clear()
+                dispatcher.fakes.failures.clear()
                 for worker in list(dispatcher.workers):
                     worker.paused = False
                     dispatcher.begin(worker)

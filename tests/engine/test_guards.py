@@ -11,10 +11,10 @@ import threading
 
 import msgspec
 import pytest
-from chores.clockwork import stop_time
 from chores.ledger import wait_for
-from chores.stepped import Stepped
-from chores.twin import Broken, Twin
+from support.fake_services import Broken, FakeServices
+from support.stepped import Stepped
+from support.stopped_clock import stop_time
 
 from qcore.brokers.memory import MemoryBroker
 from qcore.engine.dispatcher.capacity import Capacity
@@ -43,26 +43,26 @@ STRANGE = [
 
 
 @pytest.fixture
-def twin(request):
-    return Twin(f"guards {request.node.name}")
+def fakes(request):
+    return FakeServices(f"guards {request.node.name}")
 
 
 class OrderReader:
     """A pusher, and what it hands over."""
 
-    def __init__(self, twin, **services):
-        self.twin = twin
+    def __init__(self, fakes, **services):
+        self.fakes = fakes
         self.given, self.finished = [], []
         self.pusher = Pusher(
-            dataclasses.replace(twin.services, **services),
+            dataclasses.replace(fakes.services, **services),
             Capacity(100),
-            twin.shared,
+            fakes.shared,
             self.given.extend,
             lambda job, end: self.finished.append(job),
         )
 
     def once(self):
-        self.pusher._once(self.twin.broker)
+        self.pusher._once(self.fakes.broker)
 
     @property
     def ids(self):
@@ -89,15 +89,15 @@ class Running:
 # -- pusher ------------------------------------------------------------------------------
 @pytest.mark.fault("A17")
 @pytest.mark.parametrize("error", STRANGE, ids=lambda error: type(error).__name__)
-def test_a_claim_that_raises_anything_is_one_try(twin, error, caplog):
-    intake = OrderReader(twin)
-    twin.failures["dequeue"] = [error, error]
-    task = twin.send()
-    with Running(intake.pusher.run, twin.shared.stopping.set):
-        wait_for(lambda: "pusher" in twin.shared.problems)
-        shown = twin.shared.problems["pusher"]
+def test_a_claim_that_raises_anything_is_one_try(fakes, error, caplog):
+    intake = OrderReader(fakes)
+    fakes.failures["dequeue"] = [error, error]
+    task = fakes.send()
+    with Running(intake.pusher.run, fakes.shared.stopping.set):
+        wait_for(lambda: "pusher" in fakes.shared.problems)
+        shown = fakes.shared.problems["pusher"]
         wait_for(lambda: intake.ids == [task.id])
-        wait_for(lambda: twin.shared.problems == {})
+        wait_for(lambda: fakes.shared.problems == {})
     assert type(error).__name__ in shown
     assert "secret" not in shown
     assert caplog.text.count("Traceback") == 1, "once, though it came twice"
@@ -112,31 +112,33 @@ def test_a_claim_that_raises_anything_is_one_try(twin, error, caplog):
     ],
     ids=str,
 )  # fmt: skip
-def test_a_delivery_that_is_none_costs_the_others_nothing(twin, fields, monkeypatch):
-    intake = OrderReader(twin)
-    bad, good = twin.send(), twin.send()
-    dequeue = twin.broker.dequeue
+def test_a_delivery_that_is_none_costs_the_others_nothing(fakes, fields, monkeypatch):
+    intake = OrderReader(fakes)
+    bad, good = fakes.send(), fakes.send()
+    dequeue = fakes.broker.dequeue
 
     def strange(limit=1, wait=0):
         first, *others = dequeue(limit, wait)
         return [msgspec.structs.replace(first, **fields), *others]
 
-    monkeypatch.setattr(twin.broker, "dequeue", strange)
+    monkeypatch.setattr(fakes.broker, "dequeue", strange)
     intake.once()
     assert intake.ids == [good.id]
-    assert len(twin.store.aside) == 1, "a person sees it"
-    assert twin.claimed == 1
+    assert len(fakes.store.aside) == 1, "a person sees it"
+    assert fakes.claimed == 1
     assert bad.id not in intake.ids
 
 
 @pytest.mark.fault("A17")
 @pytest.mark.parametrize("attempt", [0, -1, 10**12, 2**63])
-def test_a_count_that_no_broker_means_costs_nobody_anything(twin, attempt, monkeypatch):
-    intake = OrderReader(twin)
-    task = twin.send()
-    dequeue = twin.broker.dequeue
+def test_a_count_that_no_broker_means_costs_nobody_anything(
+    fakes, attempt, monkeypatch
+):
+    intake = OrderReader(fakes)
+    task = fakes.send()
+    dequeue = fakes.broker.dequeue
     monkeypatch.setattr(
-        twin.broker,
+        fakes.broker,
         "dequeue",
         lambda limit=1, wait=0: [
             msgspec.structs.replace(one, attempt=attempt)
@@ -153,74 +155,74 @@ def test_a_count_that_no_broker_means_costs_nobody_anything(twin, attempt, monke
 
 @pytest.mark.fault("A17")
 @pytest.mark.parametrize("error", STRANGE, ids=lambda error: type(error).__name__)
-def test_a_package_whose_check_raises_anything_is_put_aside(twin, error):
-    bad, good = twin.send(), twin.send()
-    verify = twin.services.verify
+def test_a_package_whose_check_raises_anything_is_put_aside(fakes, error):
+    bad, good = fakes.send(), fakes.send()
+    verify = fakes.services.verify
 
     def strange(package):
         if (task := verify(package)).id == bad.id:
             raise error
         return task
 
-    intake = OrderReader(twin, verify=strange)
+    intake = OrderReader(fakes, verify=strange)
     intake.once()
     assert intake.ids == [good.id]
-    assert [reason for _, reason in twin.store.aside] == [type(error).__name__]
+    assert [reason for _, reason in fakes.store.aside] == [type(error).__name__]
 
 
-def redeliver(twin, count):
+def redeliver(fakes, count):
     """Send tasks, and have them delivered a second time."""
-    tasks = [twin.send() for _ in range(count)]
-    deliveries = MemoryBroker.dequeue(twin.broker, count)
-    MemoryBroker.release(twin.broker, [one.receipt for one in deliveries])
+    tasks = [fakes.send() for _ in range(count)]
+    deliveries = MemoryBroker.dequeue(fakes.broker, count)
+    MemoryBroker.release(fakes.broker, [one.receipt for one in deliveries])
     return tasks
 
 
 @pytest.mark.fault("A17")
 def test_what_the_store_cannot_tell_of_one_task_costs_the_others_nothing(
-    twin, monkeypatch
+    fakes, monkeypatch
 ):
     clock = stop_time(monkeypatch)
-    intake = OrderReader(twin)
-    bad, good = redeliver(twin, 2)
-    fresh = twin.send()
-    finished, sick = twin.store.finished, [True]
+    intake = OrderReader(fakes)
+    bad, good = redeliver(fakes, 2)
+    fresh = fakes.send()
+    finished, sick = fakes.store.finished, [True]
 
     def strange(ids):
         if sick and bad.id in ids:
             raise UnicodeEncodeError("latin-1", "x", 0, 1, "no such character")
         return finished(ids)
 
-    monkeypatch.setattr(twin.store, "finished", strange)
+    monkeypatch.setattr(fakes.store, "finished", strange)
     intake.once()
     assert sorted(intake.ids) == sorted([good.id, fresh.id])
-    assert "store" in twin.shared.problems
-    assert len(twin.shared.held) == 3, "its lease is renewed"
+    assert "store" in fakes.shared.problems
+    assert len(fakes.shared.held) == 3, "its lease is renewed"
     sick.clear()
     intake.once()
     assert bad.id not in intake.ids, "not at once"
     clock.advance(1)
     intake.once()
     assert bad.id in intake.ids
-    assert twin.shared.problems == {}
+    assert fakes.shared.problems == {}
 
 
 @pytest.mark.fault("A17")
 @pytest.mark.parametrize("error", [StoreError("unclear"), StoreRefused("no such id")])
 def test_what_the_store_refuses_to_look_up_keeps_nobody_waiting(
-    twin, monkeypatch, error
+    fakes, monkeypatch, error
 ):
     stop_time(monkeypatch)
-    intake = OrderReader(twin)
-    bad, *good = redeliver(twin, 4)
-    finished = twin.store.finished
+    intake = OrderReader(fakes)
+    bad, *good = redeliver(fakes, 4)
+    finished = fakes.store.finished
 
     def strange(ids):
         if bad.id in ids:
             raise error
         return finished(ids)
 
-    monkeypatch.setattr(twin.store, "finished", strange)
+    monkeypatch.setattr(fakes.store, "finished", strange)
     intake.once()
     assert {task.id for task in good} <= set(intake.ids)
     # no end of it can have been stored where the store refuses its very id
@@ -229,61 +231,61 @@ def test_what_the_store_refuses_to_look_up_keeps_nobody_waiting(
 
 @pytest.mark.fault("A17")
 def test_who_has_ended_is_handed_over_once_though_the_next_question_fails(
-    twin, monkeypatch
+    fakes, monkeypatch
 ):
     """Two workers would do what follows of one job, and one of them be killed for it."""
     clock = stop_time(monkeypatch)
-    intake = OrderReader(twin)
-    done, doubtful = redeliver(twin, 2)
-    for _ in range(twin.conf.max_crashes):  # a suspect, by its count
+    intake = OrderReader(fakes)
+    done, doubtful = redeliver(fakes, 2)
+    for _ in range(fakes.conf.max_crashes):  # a suspect, by its count
         MemoryBroker.release(
-            twin.broker,
-            [one.receipt for one in MemoryBroker.dequeue(twin.broker, 2)],
+            fakes.broker,
+            [one.receipt for one in MemoryBroker.dequeue(fakes.broker, 2)],
         )
     end = Attempt(Outcome.SUCCESS, b"7", "json", 1.0, 2.0)
-    twin.store.save([end.result(done, 1)])
-    failures, fetch = [StoreUnavailable("away")] * 2, twin.store.fetch
+    fakes.store.save([end.result(done, 1)])
+    failures, fetch = [StoreUnavailable("away")] * 2, fakes.store.fetch
 
     def strange(key):
         if failures:
             raise failures.pop()
         return fetch(key)
 
-    monkeypatch.setattr(twin.store, "fetch", strange)
+    monkeypatch.setattr(fakes.store, "fetch", strange)
     for _ in range(5):
         intake.once()
         clock.advance(5)
         if not failures:  # as the recorder does; the suspect runs alone
-            twin.shared.settle(intake.finished[0])
+            fakes.shared.settle(intake.finished[0])
     assert failures == []
     assert [job.task.id for job in intake.finished] == [done.id]
     assert intake.ids == [doubtful.id]
 
 
 @pytest.mark.fault("A17")
-def test_a_store_that_is_away_holds_up_only_what_it_must_tell_of(twin, monkeypatch):
+def test_a_store_that_is_away_holds_up_only_what_it_must_tell_of(fakes, monkeypatch):
     clock = stop_time(monkeypatch)
-    intake = OrderReader(twin)
-    waiting, lost = redeliver(twin, 2)
-    twin.failures["finished"] = [StoreError("away")] * 4
-    fresh = twin.send()
+    intake = OrderReader(fakes)
+    waiting, lost = redeliver(fakes, 2)
+    fakes.failures["finished"] = [StoreError("away")] * 4
+    fresh = fakes.send()
     intake.once()
     assert intake.ids == [fresh.id]
-    for job in twin.shared.held:
+    for job in fakes.shared.held:
         job.lost = job.task.id == lost.id
     for _ in range(5):
         clock.advance(5)
         intake.once()
     assert intake.ids == [fresh.id, waiting.id]
-    assert lost.id not in {job.task.id for job in twin.shared.held}
+    assert lost.id not in {job.task.id for job in fakes.shared.held}
 
 
-def test_what_waits_for_the_store_is_given_back_at_a_stop(twin):
-    intake = OrderReader(twin)
-    (task,) = redeliver(twin, 1)
-    twin.failures["finished"] = [StoreError("away")] * 1000
-    with Running(intake.pusher.run, twin.shared.stopping.set):
-        wait_for(lambda: "store" in twin.shared.problems)
+def test_what_waits_for_the_store_is_given_back_at_a_stop(fakes):
+    intake = OrderReader(fakes)
+    (task,) = redeliver(fakes, 1)
+    fakes.failures["finished"] = [StoreError("away")] * 1000
+    with Running(intake.pusher.run, fakes.shared.stopping.set):
+        wait_for(lambda: "store" in fakes.shared.problems)
     assert intake.ids == [task.id], "to the loop, which gives back what comes then"
 
 
@@ -291,52 +293,52 @@ def test_what_waits_for_the_store_is_given_back_at_a_stop(twin):
 @pytest.mark.fault("A17")
 @pytest.mark.parametrize("error", [TypeError("what?"), BrokerError("invalid receipt")])
 def test_a_receipt_that_cannot_be_renewed_costs_no_other_lease(
-    twin, monkeypatch, error
+    fakes, monkeypatch, error
 ):
-    jobs = [twin.claim() for _ in range(3)]
+    jobs = [fakes.claim() for _ in range(3)]
     for job in jobs:
         job.lease_end = 0.0
-    extend = twin.broker.extend
+    extend = fakes.broker.extend
 
     def strange(receipts):
         if jobs[1].receipt in receipts:
             raise error
         return extend(receipts)
 
-    monkeypatch.setattr(twin.broker, "extend", strange)
-    LeaseRenewal(twin.services, twin.shared, nothing)._renew(twin.broker)
+    monkeypatch.setattr(fakes.broker, "extend", strange)
+    LeaseRenewal(fakes.services, fakes.shared, nothing)._renew(fakes.broker)
     assert [job.lease_end > 0 for job in jobs] == [True, False, True]
 
 
 @pytest.mark.fault("A17")
-def test_what_a_driver_says_is_shown_without_its_password(twin, monkeypatch):
+def test_what_a_driver_says_is_shown_without_its_password(fakes, monkeypatch):
     said = "cannot reach redis://me:hidden@there"
-    twin.shared.report_problem("renewal", said)
-    Outage("recorder", twin.shared, first=0).wait_out(ValueError(said))
-    assert len(twin.shared.problems) == 2
-    assert "hidden" not in str(twin.shared.problems)
-    assert "redis://me:***@there" in twin.shared.problems["recorder"]
+    fakes.shared.report_problem("renewal", said)
+    Outage("recorder", fakes.shared, first=0).wait_out(ValueError(said))
+    assert len(fakes.shared.problems) == 2
+    assert "hidden" not in str(fakes.shared.problems)
+    assert "redis://me:***@there" in fakes.shared.problems["recorder"]
 
 
 @pytest.mark.fault("A17")
-def test_a_keeper_whose_broker_cannot_be_made_tries_again(twin):
+def test_a_keeper_whose_broker_cannot_be_made_tries_again(fakes):
     tries = [TypeError("not now")]
 
     def make():
         if tries:
             raise tries.pop()
-        return twin.broker
+        return fakes.broker
 
     renewal = LeaseRenewal(
-        dataclasses.replace(twin.services, make_broker=make), twin.shared, nothing
+        dataclasses.replace(fakes.services, make_broker=make), fakes.shared, nothing
     )
-    with Running(renewal.run, twin.shared.ended.set):
-        wait_for(lambda: twin.shared.renewing)
+    with Running(renewal.run, fakes.shared.ended.set):
+        wait_for(lambda: fakes.shared.renewing)
 
 
 # -- timer and herald ----------------------------------------------------------------------
 @pytest.mark.fault("A17")
-def test_a_scheduler_that_raises_anything_ticks_again(twin):
+def test_a_scheduler_that_raises_anything_ticks_again(fakes):
     ticks = []
 
     class Scheduler:
@@ -356,11 +358,11 @@ def test_a_scheduler_that_raises_anything_ticks_again(twin):
         return Scheduler()
 
     scheduling = Scheduling(
-        dataclasses.replace(twin.services, make_scheduler=make), twin.shared
+        dataclasses.replace(fakes.services, make_scheduler=make), fakes.shared
     )
-    with Running(scheduling.run, twin.shared.stopping.set):
+    with Running(scheduling.run, fakes.shared.stopping.set):
         wait_for(lambda: len(ticks) > 3)
-        wait_for(lambda: twin.shared.problems == {})
+        wait_for(lambda: fakes.shared.problems == {})
 
 
 @pytest.mark.fault("A17")
@@ -394,7 +396,7 @@ def test_a_cache_that_raises_anything_costs_only_the_status(where, caplog):
 # -- the end -----------------------------------------------------------------------------
 @pytest.mark.fault("A17")
 @pytest.mark.parametrize("thread", ["pusher", "recorder", "renewal", "scheduler"])
-def test_a_connection_that_cannot_be_closed_spoils_no_stop(twin, monkeypatch, thread):
+def test_a_connection_that_cannot_be_closed_spoils_no_stop(fakes, monkeypatch, thread):
     tried, ticks = [], []
 
     def broken():
@@ -408,25 +410,25 @@ def test_a_connection_that_cannot_be_closed_spoils_no_stop(twin, monkeypatch, th
             ticks.append(1)
             return 0.0
 
-    monkeypatch.setattr(twin.broker, "close", broken)
-    services = dataclasses.replace(twin.services, make_scheduler=Scheduler)
-    recorder = Recorder(services, twin.shared, nothing)
+    monkeypatch.setattr(fakes.broker, "close", broken)
+    services = dataclasses.replace(fakes.services, make_scheduler=Scheduler)
+    recorder = Recorder(services, fakes.shared, nothing)
     run, has_begun, stop = {
         "pusher": (
-            OrderReader(twin).pusher.run,
-            lambda: "dequeue" in twin.calls,
-            twin.shared.stopping.set,
+            OrderReader(fakes).pusher.run,
+            lambda: "dequeue" in fakes.calls,
+            fakes.shared.stopping.set,
         ),
         "recorder": (recorder.run, lambda: True, recorder.close),
         "renewal": (
-            LeaseRenewal(services, twin.shared, nothing).run,
-            lambda: twin.shared.renewing,
-            twin.shared.ended.set,
+            LeaseRenewal(services, fakes.shared, nothing).run,
+            lambda: fakes.shared.renewing,
+            fakes.shared.ended.set,
         ),
         "scheduler": (
-            Scheduling(services, twin.shared).run,
+            Scheduling(services, fakes.shared).run,
             lambda: ticks,
-            twin.shared.stopping.set,
+            fakes.shared.stopping.set,
         ),
     }[thread]
     ended = []
@@ -441,11 +443,11 @@ LEAVING = [SystemExit(3), asyncio.CancelledError()]
 
 @pytest.mark.fault("A17")
 @pytest.mark.parametrize("error", LEAVING, ids=lambda error: type(error).__name__)
-def test_who_leaves_a_thread_does_not_end_it(twin, error):
+def test_who_leaves_a_thread_does_not_end_it(fakes, error):
     """A receiver that calls sys.exit, or a coroutine of it that is cancelled."""
-    intake = OrderReader(twin)
-    twin.failures["dequeue"] = [error]
-    task = twin.send()
+    intake = OrderReader(fakes)
+    fakes.failures["dequeue"] = [error]
+    task = fakes.send()
     ticks = []
 
     class Scheduler:
@@ -457,14 +459,14 @@ def test_who_leaves_a_thread_does_not_end_it(twin, error):
 
         def close(self): ...
 
-    services = dataclasses.replace(twin.services, make_scheduler=Scheduler)
-    scheduling = Scheduling(services, twin.shared)
+    services = dataclasses.replace(fakes.services, make_scheduler=Scheduler)
+    scheduling = Scheduling(services, fakes.shared)
     with (
-        Running(intake.pusher.run, twin.shared.stopping.set),
-        Running(scheduling.run, twin.shared.stopping.set),
+        Running(intake.pusher.run, fakes.shared.stopping.set),
+        Running(scheduling.run, fakes.shared.stopping.set),
     ):
         wait_for(lambda: intake.ids == [task.id] and len(ticks) > 2)
-        wait_for(lambda: twin.shared.problems == {})
+        wait_for(lambda: fakes.shared.problems == {})
 
 
 @pytest.mark.fault("A17")
@@ -531,7 +533,7 @@ def test_no_wait_of_the_loop_is_longer_than_the_system_takes(monkeypatch, second
     )  # fmt: skip
     try:
         it.turn()
-        it.twin.send()
+        it.fakes.send()
         it.push()
         it.turn()
         it.stop(seconds)
@@ -565,11 +567,11 @@ def test_a_time_out_may_be_longer_than_an_alarm(seconds):
 
 # -- what threads share ----------------------------------------------------------------------
 @pytest.mark.fault("A20")
-def test_settling_a_job_leaves_the_copy_that_was_dealt_meanwhile(twin):
+def test_settling_a_job_leaves_the_copy_that_was_dealt_meanwhile(fakes):
     """Loop and recorder settle, and the loop deals a copy: none undoes the other's."""
-    job = twin.claim()
-    copy = twin.claim()
-    other = twin.shared
+    job = fakes.claim()
+    copy = fakes.claim()
+    other = fakes.shared
     other.active[job.task.id] = job
 
     class Between(dict):
@@ -584,9 +586,9 @@ def test_settling_a_job_leaves_the_copy_that_was_dealt_meanwhile(twin):
 
 
 @pytest.mark.fault("A20")
-def test_two_threads_may_settle_the_same_job(twin):
+def test_two_threads_may_settle_the_same_job(fakes):
     shared = SharedState()
-    jobs = [twin.claim() for _ in range(200)]
+    jobs = [fakes.claim() for _ in range(200)]
     shared.held.update(jobs)
     shared.active.update({job.task.id: job for job in jobs})
     threads = [
@@ -601,7 +603,7 @@ def test_two_threads_may_settle_the_same_job(twin):
 
 
 @pytest.mark.fault("A20")
-def test_the_loop_looks_at_what_it_shares_while_nobody_else_deals(twin, monkeypatch):
+def test_the_loop_looks_at_what_it_shares_while_nobody_else_deals(fakes, monkeypatch):
     """The pusher deals in its place: sets and heaps changed under its eyes before."""
     clock = stop_time(monkeypatch)
     it = Stepped("shared", clock, lambda note: None, workers=1)
@@ -619,16 +621,16 @@ def test_the_loop_looks_at_what_it_shares_while_nobody_else_deals(twin, monkeypa
         it.lose()
 
 
-def test_an_order_that_cannot_be_written_fails_its_task_alone(twin, monkeypatch):
+def test_an_order_that_cannot_be_written_fails_its_task_alone(fakes, monkeypatch):
     clock = stop_time(monkeypatch)
     it = Stepped("orders", clock, lambda note: None, workers=1)
     try:
         it.turn()
         it.turn()
-        bad, good = it.twin.send(), it.twin.send()
+        bad, good = it.fakes.send(), it.fakes.send()
 
         def strange(package, attempt, number):
-            if it.twin.services.verify(package).id == bad.id:
+            if it.fakes.services.verify(package).id == bad.id:
                 raise struct.error("int too large to convert")
             return pack_run(package, attempt, number)
 
@@ -638,14 +640,14 @@ def test_an_order_that_cannot_be_written_fails_its_task_alone(twin, monkeypatch)
         it.record()
         it.begin(it.workers[0])
         assert it.task_of(it.workers[0].current).id == good.id
-        assert it.twin.store.fetch(bad.id).outcome == Outcome.FAILURE
+        assert it.fakes.store.fetch(bad.id).outcome == Outcome.FAILURE
     finally:
         it.lose()
 
 
-def test_broken_is_foreseen(twin, caplog):
-    intake = OrderReader(twin)
-    twin.failures["dequeue"] = [Broken("away")]
-    with Running(intake.pusher.run, twin.shared.stopping.set):
-        wait_for(lambda: "pusher" in twin.shared.problems)
+def test_broken_is_foreseen(fakes, caplog):
+    intake = OrderReader(fakes)
+    fakes.failures["dequeue"] = [Broken("away")]
+    with Running(intake.pusher.run, fakes.shared.stopping.set):
+        wait_for(lambda: "pusher" in fakes.shared.problems)
     assert "Traceback" not in caplog.text

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 from chores.ledger import wait_for
-from chores.twin import Broken, Twin
+from support.fake_services import Broken, FakeServices
 
 from qcore.engine.dispatcher import batches
 from qcore.engine.dispatcher import recorder as module
@@ -44,10 +44,10 @@ class Desk:
     """A recorder with what it gives back to the loop."""
 
     def __init__(self, name, **settings):
-        self.twin = Twin(f"recorder {name}", **settings)
+        self.fakes = FakeServices(f"recorder {name}", **settings)
         self.followed = []
         self.recorder = Recorder(
-            self.twin.services, self.twin.shared, self.followed.append
+            self.fakes.services, self.fakes.shared, self.followed.append
         )
 
     def run(self):
@@ -59,11 +59,11 @@ class Desk:
         assert not thread.is_alive()
 
     def stored(self, job):
-        return self.twin.store.fetch(job.task.id)
+        return self.fakes.store.fetch(job.task.id)
 
     @property
     def counts(self):
-        shared = self.twin.shared
+        shared = self.fakes.shared
         return shared.succeeded, shared.failed, shared.crashed
 
 
@@ -93,42 +93,42 @@ def linger(desk, monkeypatch, job, meanwhile):
 
 
 def test_results_that_follow_one_another_are_stored_together(desk, monkeypatch):
-    first, second = desk.twin.ended(), desk.twin.ended()
+    first, second = desk.fakes.ended(), desk.fakes.ended()
     desk.recorder._waiting._ended_at = time.monotonic() + 60  # lately
     assert linger(desk, monkeypatch, first, lambda: desk.recorder.record(second))
-    assert desk.twin.calls == ["save", "acknowledge"]
+    assert desk.fakes.calls == ["save", "acknowledge"]
     assert desk.counts == (2, 0, 0)
 
 
 def test_a_result_that_nothing_follows_does_not_wait(desk, monkeypatch):
     desk.recorder._waiting._ended_at = time.monotonic() + 60  # lately
-    assert not linger(desk, monkeypatch, desk.twin.ended(), lambda: None)
+    assert not linger(desk, monkeypatch, desk.fakes.ended(), lambda: None)
 
 
 def test_the_first_result_after_a_pause_does_not_wait(desk, monkeypatch):
-    job, _running = desk.twin.ended(), desk.twin.claim()
+    job, _running = desk.fakes.ended(), desk.fakes.claim()
     desk.recorder._waiting._ended_at = time.monotonic() - 1
     assert not linger(desk, monkeypatch, job, lambda: None)
 
 
 def test_what_is_followed_up_does_not_wait(desk, monkeypatch):
-    job, _running = desk.twin.ended(hook="shop.tasks.done"), desk.twin.claim()
+    job, _running = desk.fakes.ended(hook="shop.tasks.done"), desk.fakes.claim()
     desk.recorder._waiting._ended_at = time.monotonic() + 60  # lately
     assert not linger(desk, monkeypatch, job, lambda: None)
     assert desk.followed == [job]
 
 
 def test_stored_then_acknowledged_in_one_batch(desk):
-    jobs = [desk.twin.ended() for _ in range(3)]
+    jobs = [desk.fakes.ended() for _ in range(3)]
     for job in jobs:
         desk.recorder.record(job)
     desk.run()
-    assert desk.twin.calls == ["save", "acknowledge"]
+    assert desk.fakes.calls == ["save", "acknowledge"]
     assert all(desk.stored(job).result == 7 for job in jobs)
-    assert (desk.twin.waiting, desk.twin.claimed) == (0, 0)
-    assert desk.twin.shared.held == set()
+    assert (desk.fakes.waiting, desk.fakes.claimed) == (0, 0)
+    assert desk.fakes.shared.held == set()
     assert desk.counts == (3, 0, 0)
-    ((hook, given),) = desk.twin.notified
+    ((hook, given),) = desk.fakes.notified
     assert hook == "qcore_results_recorded"
     assert [r.task.id for r in given["results"]] == [job.task.id for job in jobs]
 
@@ -136,11 +136,11 @@ def test_stored_then_acknowledged_in_one_batch(desk):
 @pytest.mark.fault("E1")
 def test_a_recorder_that_ends_leaves_nothing_to_be_pruned(desk, monkeypatch):
     """What it may prune, no other cluster may for two leases."""
-    job, left = desk.twin.ended(), []
-    store = type(desk.twin.store)
+    job, left = desk.fakes.ended(), []
+    store = type(desk.fakes.store)
     monkeypatch.setattr(store, "is_untidy", True)
     monkeypatch.setattr(
-        store, "tidy", lambda _: left.append(len(desk.twin.shared.held))
+        store, "tidy", lambda _: left.append(len(desk.fakes.shared.held))
     )
     desk.recorder.record(job)
     desk.run()
@@ -148,74 +148,74 @@ def test_a_recorder_that_ends_leaves_nothing_to_be_pruned(desk, monkeypatch):
 
 
 def test_a_store_that_is_down_is_waited_for(desk):
-    job = desk.twin.ended()
-    desk.twin.failures["save"] = [Broken("down")] * 3
+    job = desk.fakes.ended()
+    desk.fakes.failures["save"] = [Broken("down")] * 3
     desk.recorder.record(job)
     desk.run()
-    assert desk.twin.calls == ["save"] * 4 + ["acknowledge"]
+    assert desk.fakes.calls == ["save"] * 4 + ["acknowledge"]
     assert desk.stored(job).success
-    assert desk.twin.shared.problems == {}
+    assert desk.fakes.shared.problems == {}
 
 
 def test_an_acknowledgement_that_fails_is_tried_again(desk):
     """Storing is tried again with it, which changes nothing."""
-    job = desk.twin.ended()
-    desk.twin.failures["acknowledge"] = [BrokerUnavailable("away")]
+    job = desk.fakes.ended()
+    desk.fakes.failures["acknowledge"] = [BrokerUnavailable("away")]
     desk.recorder.record(job)
     desk.run()
-    assert desk.twin.calls == ["save", "acknowledge"] * 2
+    assert desk.fakes.calls == ["save", "acknowledge"] * 2
     assert desk.counts == (1, 0, 0)
-    assert desk.twin.claimed == 0
+    assert desk.fakes.claimed == 0
 
 
 def test_a_failure_keeps_its_delivery_until_the_lease_ends(desk):
-    job = desk.twin.ended(F, b"ValueError: no")
+    job = desk.fakes.ended(F, b"ValueError: no")
     desk.recorder.record(job)
     desk.run()
-    assert desk.twin.calls == ["save"]
+    assert desk.fakes.calls == ["save"]
     assert not desk.stored(job).success
-    assert desk.twin.claimed == 1
-    assert desk.twin.shared.held == set(), "its lease is not renewed"
+    assert desk.fakes.claimed == 1
+    assert desk.fakes.shared.held == set(), "its lease is not renewed"
 
 
 def test_a_crash_is_given_back_at_once_until_the_cap(request):
     desk = Desk(request.node.name, max_crashes=2)
-    task = desk.twin.send()
+    task = desk.fakes.send()
     for crashes in (1, 2):
-        (delivery,) = desk.twin.broker.dequeue(1)
+        (delivery,) = desk.fakes.broker.dequeue(1)
         job = Job(task, delivery)
         job.ended = Attempt(C, b"WorkerDied: no", "text", float(crashes), 9.0)
-        desk.recorder = Recorder(desk.twin.services, desk.twin.shared, [].append)
+        desk.recorder = Recorder(desk.fakes.services, desk.fakes.shared, [].append)
         desk.recorder.record(job)
         desk.run()
-        assert desk.twin.store.crashes([task.id]) == {task.id: crashes}
-        assert desk.twin.waiting == 2 - crashes
-    assert desk.twin.claimed == 0, "given up"
+        assert desk.fakes.store.crashes([task.id]) == {task.id: crashes}
+        assert desk.fakes.waiting == 2 - crashes
+    assert desk.fakes.claimed == 0, "given up"
     assert desk.counts == (0, 2, 2)
 
 
 def test_what_goes_back_may_come_again_at_once(desk, monkeypatch):
     """To this cluster, too: that delivery is no copy of one that it holds."""
-    job, release = desk.twin.ended(), desk.twin.broker.release
+    job, release = desk.fakes.ended(), desk.fakes.broker.release
     held = []
 
     def release_and_look(receipts, delay=0):
         release(receipts)
-        held.extend(job for job in desk.twin.shared.held if not job.lost)
+        held.extend(job for job in desk.fakes.shared.held if not job.lost)
 
-    monkeypatch.setattr(desk.twin.broker, "release", release_and_look)
+    monkeypatch.setattr(desk.fakes.broker, "release", release_and_look)
     desk.recorder.give_back(job)
     desk.run()
-    assert desk.twin.waiting == 1
+    assert desk.fakes.waiting == 1
     assert held == []
 
 
 # -- what cannot be stored ------------------------------------------------------------
 def test_one_bad_result_does_not_hold_up_the_batch(desk):
     good, bad, other = (
-        desk.twin.ended(),
-        desk.twin.ended(value=b"unstorable"),
-        desk.twin.ended(),
+        desk.fakes.ended(),
+        desk.fakes.ended(value=b"unstorable"),
+        desk.fakes.ended(),
     )
     for job in (good, bad, other):
         desk.recorder.record(job)
@@ -224,18 +224,18 @@ def test_one_bad_result_does_not_hold_up_the_batch(desk):
     assert desk.stored(other).success
     assert "the result cannot be stored" in desk.stored(bad).result
     # the task has done its work: it is not run again
-    assert (desk.twin.waiting, desk.twin.claimed) == (0, 0)
+    assert (desk.fakes.waiting, desk.fakes.claimed) == (0, 0)
 
 
 def test_what_cannot_be_stored_at_all_is_left(desk, caplog):
     """Not even the note that stands in for it: no endless loop, no lost delivery."""
-    job, good = desk.twin.ended(name="unstorable"), desk.twin.ended()
+    job, good = desk.fakes.ended(name="unstorable"), desk.fakes.ended()
     desk.recorder.record(job)
     desk.recorder.record(good)
     desk.run()
     assert desk.stored(job) is None
-    assert desk.twin.claimed == 1
-    assert desk.twin.shared.held == set()
+    assert desk.fakes.claimed == 1
+    assert desk.fakes.shared.held == set()
     assert "can be stored; its delivery is left" in caplog.text
     assert desk.stored(good).success
 
@@ -244,7 +244,7 @@ def test_what_cannot_be_stored_at_all_is_left(desk, caplog):
 @pytest.mark.parametrize("value", [b"unstorable", b"refused", b"unclear", b"cutting"])
 def test_a_culprit_among_many_is_found_by_halving(desk, value):
     """Whatever kind of error the store has for it; all others are stored in order."""
-    jobs = [desk.twin.ended() for _ in range(200)]
+    jobs = [desk.fakes.ended() for _ in range(200)]
     jobs[66].ended = Attempt(Outcome.SUCCESS, value, "json", 1.0, 2.0)
     for job in jobs:
         desk.recorder.record(job)
@@ -252,16 +252,16 @@ def test_a_culprit_among_many_is_found_by_halving(desk, value):
     stored = [desk.stored(job) for job in jobs]
     assert [record.success for record in stored] == [n != 66 for n in range(200)]
     assert "the result cannot be stored" in stored[66].result
-    assert (desk.twin.waiting, desk.twin.claimed) == (0, 0)
+    assert (desk.fakes.waiting, desk.fakes.claimed) == (0, 0)
     # 200, 100, 50, 25 ... 1, and the other half of each: far fewer than one by one
-    assert len(desk.twin.store.sizes) < 30
+    assert len(desk.fakes.store.sizes) < 30
     assert desk.counts == (199, 1, 0)
-    assert desk.twin.shared.problems == {}
+    assert desk.fakes.shared.problems == {}
 
 
 @pytest.mark.fault("E18")
 def test_what_waits_behind_a_culprit_is_stored_too(desk):
-    bad, good = desk.twin.ended(value=b"refused"), desk.twin.ended()
+    bad, good = desk.fakes.ended(value=b"refused"), desk.fakes.ended()
     desk.recorder.record(bad)
     desk.recorder.record(good)
     desk.recorder.close()
@@ -273,20 +273,20 @@ def test_what_waits_behind_a_culprit_is_stored_too(desk):
 
 def test_a_failure_that_cannot_be_stored_is_tried_again_by_the_rules(desk):
     """Only its text is lost; that it failed is stored, and its delivery stays."""
-    job = desk.twin.ended(F, b"ValueError: refused")
+    job = desk.fakes.ended(F, b"ValueError: refused")
     desk.recorder.record(job)
     desk.run()
     assert desk.stored(job).result == (
         "StoreError: the result cannot be stored. The log of the cluster says why."
     )
     assert desk.stored(job).outcome == F
-    assert desk.twin.claimed == 1
+    assert desk.fakes.claimed == 1
 
 
 def test_names_that_are_refused_are_stored_without_what_is_special(desk):
     """In the last note, names are ASCII, numbers within limits and arguments gone."""
     odd = {"name": "n\u2603", "func": "a.\u2603", "created": float("nan"), "links": 3}
-    job = desk.twin.ended(body=b"[[1],{}]", iter_index=2**40, **odd)
+    job = desk.fakes.ended(body=b"[[1],{}]", iter_index=2**40, **odd)
     job.next_package = b"the next link"
     desk.recorder.record(job)
     desk.run()
@@ -295,43 +295,43 @@ def test_names_that_are_refused_are_stored_without_what_is_special(desk):
     assert "cannot be stored" in record.result
     with pytest.raises(StoreError, match="lost"):
         _ = record.args
-    assert "enqueue" not in desk.twin.calls, "its chain ends at a failure"
-    assert desk.twin.claimed == 0
+    assert "enqueue" not in desk.fakes.calls, "its chain ends at a failure"
+    assert desk.fakes.claimed == 0
 
 
 @pytest.mark.fault("E1")
 @pytest.mark.parametrize("error", [StoreUnavailable("away"), StoreError("what?")])
 def test_a_store_that_takes_nothing_is_waited_for(desk, error):
     """Its ping fails as well, so the result is not to blame, and nothing replaces it."""
-    jobs = [desk.twin.ended() for _ in range(8)]
-    only = {False: desk.twin.store}  # nobody asks the cache, which may be there
-    desk.twin.services = dataclasses.replace(desk.twin.services, make_store=only.get)
-    desk.recorder = Recorder(desk.twin.services, desk.twin.shared, [].append)
-    desk.twin.failures["save"] = [error] * 20
-    desk.twin.failures["ping"] = [StoreError("still away")] * 20
+    jobs = [desk.fakes.ended() for _ in range(8)]
+    only = {False: desk.fakes.store}  # nobody asks the cache, which may be there
+    desk.fakes.services = dataclasses.replace(desk.fakes.services, make_store=only.get)
+    desk.recorder = Recorder(desk.fakes.services, desk.fakes.shared, [].append)
+    desk.fakes.failures["save"] = [error] * 20
+    desk.fakes.failures["ping"] = [StoreError("still away")] * 20
     for job in jobs:
         desk.recorder.record(job)
     desk.run()
     assert [desk.stored(job).result for job in jobs] == [7] * 8
-    assert set(desk.twin.store.sizes) == {8}, "it is not halved"
+    assert set(desk.fakes.store.sizes) == {8}, "it is not halved"
 
 
 def test_a_store_that_came_back_just_now_blames_nobody(desk):
     """It failed, and answers when it is asked: the same is tried once more."""
-    job = desk.twin.ended()
-    desk.twin.failures["save"] = [StoreError("server has gone away")]
+    job = desk.fakes.ended()
+    desk.fakes.failures["save"] = [StoreError("server has gone away")]
     desk.recorder.record(job)
     desk.run()
     assert desk.stored(job).result == 7
-    assert desk.twin.calls == ["save", "ping", "save", "acknowledge"]
+    assert desk.fakes.calls == ["save", "ping", "save", "acknowledge"]
 
 
 @pytest.mark.fault("E18")
 def test_a_part_of_a_store_that_is_away_blames_nobody(desk, monkeypatch):
     """The store answers, and what it says of one task is that it is away: so it is."""
-    away = desk.twin.ended(value=b"9")
-    jobs = [desk.twin.ended(), away, desk.twin.ended()]
-    save, tried = desk.twin.store.save, []
+    away = desk.fakes.ended(value=b"9")
+    jobs = [desk.fakes.ended(), away, desk.fakes.ended()]
+    save, tried = desk.fakes.store.save, []
 
     def save_elsewhere(results):
         if away.task.id in {result.task.id for result in results}:
@@ -340,12 +340,12 @@ def test_a_part_of_a_store_that_is_away_blames_nobody(desk, monkeypatch):
                 raise StoreUnavailable("one of its servers is away")
         save(results)
 
-    monkeypatch.setattr(desk.twin.store, "save", save_elsewhere)
+    monkeypatch.setattr(desk.fakes.store, "save", save_elsewhere)
     for job in jobs:
         desk.recorder.record(job)
     desk.run()
     assert [desk.stored(job).result for job in jobs] == [7, 9, 7]
-    assert desk.twin.claimed == 0
+    assert desk.fakes.claimed == 0
 
 
 @pytest.mark.fault("E18")
@@ -353,13 +353,13 @@ def test_a_cached_result_that_cuts_its_connection_is_found(request):
     """Others of the cache are stored, and of the database, too."""
     desk = Desk(request.node.name)
     cached = {"options": Options(cached=True)}
-    jobs = [desk.twin.ended(**(cached if n % 2 else {})) for n in range(20)]
+    jobs = [desk.fakes.ended(**(cached if n % 2 else {})) for n in range(20)]
     jobs[7].ended = Attempt(Outcome.SUCCESS, b"cutting", "json", 1.0, 2.0)
     for job in jobs:
         desk.recorder.record(job)
     thread = threading.Thread(target=desk.recorder.run)
     thread.start()
-    wait_for(lambda: desk.twin.claimed == 0)
+    wait_for(lambda: desk.fakes.claimed == 0)
     desk.recorder.close()
     thread.join(20)
     assert [desk.stored(job).success for job in jobs] == [n != 7 for n in range(20)]
@@ -368,9 +368,9 @@ def test_a_cached_result_that_cuts_its_connection_is_found(request):
 
 def test_the_log_has_no_more_than_one_line_of_what_the_store_says(desk, monkeypatch):
     """PostgreSQL adds the row that it refuses, in a line of its own."""
-    job = desk.twin.ended()
+    job = desk.fakes.ended()
     row = "null value\nDETAIL:  Failing row contains (canary)"
-    desk.twin.failures["save"] = [StoreRefused(row)]
+    desk.fakes.failures["save"] = [StoreRefused(row)]
     desk.recorder.record(job)
     desk.run()
     assert "null value" in desk.stored(job).result
@@ -381,8 +381,8 @@ def test_an_observer_that_leaves_does_not_end_the_recorder(desk, monkeypatch):
     def leave(_hook, **_):
         raise SystemExit(3)
 
-    desk.recorder._services = dataclasses.replace(desk.twin.services, notify=leave)
-    jobs = [desk.twin.ended(), desk.twin.ended()]
+    desk.recorder._services = dataclasses.replace(desk.fakes.services, notify=leave)
+    jobs = [desk.fakes.ended(), desk.fakes.ended()]
     for job in jobs:
         desk.recorder.record(job)
     desk.run()
@@ -390,14 +390,14 @@ def test_an_observer_that_leaves_does_not_end_the_recorder(desk, monkeypatch):
 
 
 def test_acknowledgements_that_are_refused_hold_up_no_result(desk, caplog):
-    jobs = [desk.twin.ended() for _ in range(3)]
-    desk.twin.failures["acknowledge"] = [BrokerError("one of them is unknown")]
+    jobs = [desk.fakes.ended() for _ in range(3)]
+    desk.fakes.failures["acknowledge"] = [BrokerError("one of them is unknown")]
     for job in jobs:
         desk.recorder.record(job)
     desk.run()
     assert all(desk.stored(job).success for job in jobs)
-    assert desk.twin.calls == ["save", "acknowledge", "save", *["acknowledge"] * 3]
-    assert desk.twin.claimed == 0
+    assert desk.fakes.calls == ["save", "acknowledge", "save", *["acknowledge"] * 3]
+    assert desk.fakes.claimed == 0
 
 
 @pytest.mark.fault("A17")
@@ -408,28 +408,28 @@ def test_what_a_broker_raises_is_not_taken_for_the_stores(
 ):
     """An acknowledgement in the transaction of the results is the broker's all the same."""
     if one_database:
-        monkeypatch.setattr(desk.twin.store, "joined", in_one_transaction(desk.twin))
-    jobs = [desk.twin.ended() for _ in range(3)]
-    desk.twin.failures["acknowledge"] = [error] * 99
+        monkeypatch.setattr(desk.fakes.store, "joined", in_one_transaction(desk.fakes))
+    jobs = [desk.fakes.ended() for _ in range(3)]
+    desk.fakes.failures["acknowledge"] = [error] * 99
     for job in jobs:
         desk.recorder.record(job)
     desk.run()
     assert [desk.stored(job).result for job in jobs] == [7, 7, 7]
     assert desk.counts == (3, 0, 0)
-    assert desk.twin.shared.held == set(), "their leases end, and they are recognised"
+    assert desk.fakes.shared.held == set(), "their leases end, and they are recognised"
 
 
-def in_one_transaction(twin):
+def in_one_transaction(fakes):
     """Return a ``joined`` whose errors are told as the ORM store tells them."""
 
     @contextlib.contextmanager
     def joined(broker):
-        before = dict(twin.store._rows)
+        before = dict(fakes.store._rows)
         try:
             yield
         except (TypeError, ValueError) as error:
-            twin.store._rows.clear()
-            twin.store._rows.update(before)
+            fakes.store._rows.clear()
+            fakes.store._rows.update(before)
             raise StoreRefused("cannot store and acknowledge") from error
 
     return joined
@@ -440,42 +440,42 @@ def in_one_transaction(twin):
 @pytest.mark.parametrize("what", ["acknowledge", "release", "enqueue"])
 def test_one_that_the_broker_refuses_holds_up_no_other(desk, monkeypatch, what, error):
     """Together they would come again, and be refused again, for ever."""
-    twin = desk.twin
-    jobs = [twin.ended(links=what == "enqueue") for _ in range(5)]
+    fakes = desk.fakes
+    jobs = [fakes.ended(links=what == "enqueue") for _ in range(5)]
     for job in jobs:
         job.result = job.ended.result(job.task, job.attempt)
         if what == "enqueue":
-            job.next_package = twin.signer.sign(twin.task(link=1))
+            job.next_package = fakes.signer.sign(fakes.task(link=1))
     bad = jobs[2]
     name = {"enqueue": "enqueue_many", "acknowledge": "acknowledge_many"}.get(
         what, what
     )
-    real_call = getattr(twin.broker, name)
+    real_call = getattr(fakes.broker, name)
 
     def refuse(items):
         if bad.receipt in items or bad.next_package in items:
             raise error
         return real_call(items)
 
-    monkeypatch.setattr(twin.broker, name, refuse)
+    monkeypatch.setattr(fakes.broker, name, refuse)
     for job in jobs:
         (desk.recorder.give_back if what == "release" else desk.recorder.finish)(job)
     desk.run()
-    assert twin.claimed == 1, "it alone comes back when its lease ends"
-    assert twin.waiting == (0 if what == "acknowledge" else 4)
-    assert twin.shared.held == set()
+    assert fakes.claimed == 1, "it alone comes back when its lease ends"
+    assert fakes.waiting == (0 if what == "acknowledge" else 4)
+    assert fakes.shared.held == set()
 
 
 @pytest.mark.fault("A17")
 def test_a_broker_that_refuses_everything_is_not_asked_for_each(desk):
-    jobs = [desk.twin.ended() for _ in range(100)]
-    desk.twin.failures["acknowledge"] = [BrokerError("no permission")] * 999
+    jobs = [desk.fakes.ended() for _ in range(100)]
+    desk.fakes.failures["acknowledge"] = [BrokerError("no permission")] * 999
     for job in jobs:
         job.result = job.ended.result(job.task, job.attempt)
         desk.recorder.finish(job)
     desk.run()
-    assert len(desk.twin.calls) == 4
-    assert desk.twin.shared.held == set()
+    assert len(desk.fakes.calls) == 4
+    assert desk.fakes.shared.held == set()
 
 
 @pytest.mark.fault("A17")
@@ -485,19 +485,19 @@ def test_a_recorder_whose_broker_cannot_be_made_tries_again(desk):
     def make():
         if tries:
             raise tries.pop()
-        return desk.twin.broker
+        return desk.fakes.broker
 
-    desk.recorder._services = dataclasses.replace(desk.twin.services, make_broker=make)
-    job = desk.twin.ended()
+    desk.recorder._services = dataclasses.replace(desk.fakes.services, make_broker=make)
+    job = desk.fakes.ended()
     desk.recorder.record(job)
     desk.run()
     assert desk.stored(job).success
-    assert desk.twin.claimed == 0
+    assert desk.fakes.claimed == 0
 
 
 def test_a_cache_that_is_away_does_not_hold_up_the_database(request):
     desk = Desk(request.node.name)
-    cache = Twin(f"cache {request.node.name}").store
+    cache = FakeServices(f"cache {request.node.name}").store
     away = [StoreUnavailable("the cache is away")] * 3
 
     def save(results):
@@ -506,14 +506,14 @@ def test_a_cache_that_is_away_does_not_hold_up_the_database(request):
         return type(cache).save(cache, results)
 
     order = []
-    stores = {False: desk.twin.store, True: SimpleNamespace(save=save)}
+    stores = {False: desk.fakes.store, True: SimpleNamespace(save=save)}
     desk.recorder._services = dataclasses.replace(
-        desk.twin.services, make_store=lambda cached: stores[cached],
+        desk.fakes.services, make_store=lambda cached: stores[cached],
         notify=lambda _, results: order.extend(r.task.id for r in results),
     )  # fmt: skip
     desk.recorder._writer._services = desk.recorder._services
-    cached = desk.twin.ended(options=Options(cached=True))
-    plain = [desk.twin.ended() for _ in range(2)]
+    cached = desk.fakes.ended(options=Options(cached=True))
+    plain = [desk.fakes.ended() for _ in range(2)]
     for job in (plain[0], cached, plain[1]):
         desk.recorder.record(job)
     thread = threading.Thread(target=desk.recorder.run)
@@ -522,53 +522,53 @@ def test_a_cache_that_is_away_does_not_hold_up_the_database(request):
     desk.recorder.close()
     thread.join(20)
     assert order == [job.task.id for job in (*plain, cached)]
-    assert desk.twin.claimed == 0
+    assert desk.fakes.claimed == 0
 
 
 # -- follow-ups ------------------------------------------------------------------------
 def test_a_hook_goes_back_to_the_loop_before_the_acknowledgement(desk):
-    job = desk.twin.ended(hook="a.hook")
+    job = desk.fakes.ended(hook="a.hook")
     desk.recorder.record(job)
     desk.run()
     assert desk.followed == [job]
-    assert desk.twin.calls == ["save"]
-    assert desk.twin.shared.held == {job}
+    assert desk.fakes.calls == ["save"]
+    assert desk.fakes.shared.held == {job}
 
 
 def test_the_next_link_is_sent_before_the_acknowledgement(desk):
-    job = desk.twin.ended(links=1)
+    job = desk.fakes.ended(links=1)
     job.result = job.ended.result(job.task, job.attempt)
-    job.next_package = desk.twin.signer.sign(desk.twin.task(link=1))
+    job.next_package = desk.fakes.signer.sign(desk.fakes.task(link=1))
     desk.recorder.finish(job)
     desk.run()
-    assert desk.twin.calls == ["enqueue", "acknowledge"]
-    assert desk.twin.waiting == 1
+    assert desk.fakes.calls == ["enqueue", "acknowledge"]
+    assert desk.fakes.waiting == 1
 
 
 @pytest.mark.parametrize("error", [BrokerError("refused"), BrokerUnavailable("away")])
 def test_a_link_that_cannot_be_sent_leaves_its_predecessor(desk, error):
     """An acknowledged predecessor would be the end of the chain."""
-    job, other = desk.twin.ended(links=1), desk.twin.ended()
+    job, other = desk.fakes.ended(links=1), desk.fakes.ended()
     job.result = job.ended.result(job.task, job.attempt)
     other.result = other.ended.result(other.task, other.attempt)
-    job.next_package = desk.twin.signer.sign(desk.twin.task(link=1))
-    desk.twin.failures["enqueue"] = [error]
-    desk.twin.shared.stopping.set()  # it is not tried for ever then
+    job.next_package = desk.fakes.signer.sign(desk.fakes.task(link=1))
+    desk.fakes.failures["enqueue"] = [error]
+    desk.fakes.shared.stopping.set()  # it is not tried for ever then
     desk.recorder.finish(job)
     desk.recorder.finish(other)
     desk.run()
-    assert desk.twin.claimed == 1, "it comes back, and its follow-up is done again"
-    assert desk.twin.shared.held == set()
+    assert desk.fakes.claimed == 1, "it comes back, and its follow-up is done again"
+    assert desk.fakes.shared.held == set()
 
 
 def test_a_link_is_sent_when_the_broker_is_back(desk):
-    job = desk.twin.ended(links=1)
+    job = desk.fakes.ended(links=1)
     job.result = job.ended.result(job.task, job.attempt)
-    job.next_package = desk.twin.signer.sign(desk.twin.task(link=1))
-    desk.twin.failures["enqueue"] = [BrokerUnavailable("away")] * 3
+    job.next_package = desk.fakes.signer.sign(desk.fakes.task(link=1))
+    desk.fakes.failures["enqueue"] = [BrokerUnavailable("away")] * 3
     desk.recorder.finish(job)
     desk.run()
-    assert desk.twin.calls == ["enqueue"] * 4 + ["acknowledge"]
+    assert desk.fakes.calls == ["enqueue"] * 4 + ["acknowledge"]
 
 
 # -- iters -------------------------------------------------------------------------------
@@ -576,21 +576,21 @@ def test_an_iter_is_joined_before_its_last_delivery_goes(desk):
     group = new_id()
     for index in range(2):
         desk.recorder.record(
-            desk.twin.ended(group=group, iter_index=index, iter_count=2)
+            desk.fakes.ended(group=group, iter_index=index, iter_count=2)
         )
     desk.run()
-    assert desk.twin.calls == ["save", "collate", "acknowledge"]
-    assert desk.twin.store.fetch(group).result == [7, 7]
+    assert desk.fakes.calls == ["save", "collate", "acknowledge"]
+    assert desk.fakes.store.fetch(group).result == [7, 7]
 
 
 def test_an_iter_that_is_not_joined_keeps_its_delivery(desk):
     """Its last call was stored by an attempt that got no further; it comes again."""
-    job = desk.twin.ended(group="i" * 32, iter_index=0, iter_count=1)
-    desk.twin.failures["collate"] = [Broken("down")]
+    job = desk.fakes.ended(group="i" * 32, iter_index=0, iter_count=1)
+    desk.fakes.failures["collate"] = [Broken("down")]
     desk.recorder.finish(job)
     desk.run()
-    assert desk.twin.claimed == 1
-    assert desk.twin.shared.held == set()
+    assert desk.fakes.claimed == 1
+    assert desk.fakes.shared.held == set()
 
 
 @pytest.mark.fault("G22")
@@ -598,20 +598,20 @@ def test_an_iter_is_joined_when_no_call_of_it_will_run_again(desk):
     """A call has failed, and its delivery comes again: the list waits for that."""
     group = new_id()
     shared = {"group": group, "iter_count": 2}
-    failed = desk.twin.ended(F, b"ValueError: no", iter_index=0, **shared)
-    other = desk.twin.ended(iter_index=1, **shared)
+    failed = desk.fakes.ended(F, b"ValueError: no", iter_index=0, **shared)
+    other = desk.fakes.ended(iter_index=1, **shared)
     desk.recorder.record(failed)
     desk.recorder.record(other)
     desk.run()
-    assert desk.twin.store.fetch(group) is None
+    assert desk.fakes.store.fetch(group) is None
     assert desk.stored(failed).outcome == F, "until then, the failure can be seen"
     delivery = Delivery(failed.receipt, failed.delivery.package, 2, 1e9)
     again = Job(failed.task, delivery)
     again.ended = Attempt(Outcome.SUCCESS, b"6", "json", 3.0, 4.0)
-    desk.recorder = Recorder(desk.twin.services, desk.twin.shared, [].append)
+    desk.recorder = Recorder(desk.fakes.services, desk.fakes.shared, [].append)
     desk.recorder.record(again)
     desk.run()
-    joined = desk.twin.store.fetch(group)
+    joined = desk.fakes.store.fetch(group)
     assert (joined.success, joined.result) == (True, [6, 7])
 
 
@@ -622,11 +622,11 @@ def test_an_iter_is_joined_when_no_call_of_it_will_run_again(desk):
 def test_an_iter_is_joined_with_a_failure_that_is_final(request, settings, outcome):
     desk = Desk(request.node.name, **settings)
     group = new_id()
-    job = desk.twin.ended(outcome, b"no", group=group, iter_index=0, iter_count=1)
+    job = desk.fakes.ended(outcome, b"no", group=group, iter_index=0, iter_count=1)
     desk.recorder.record(job)
     desk.run()
-    assert desk.twin.store.fetch(group).result == ["no"]
-    assert desk.twin.claimed == 0
+    assert desk.fakes.store.fetch(group).result == ["no"]
+    assert desk.fakes.claimed == 0
 
 
 @pytest.mark.fault("E18")
@@ -638,19 +638,19 @@ def test_a_list_that_cannot_be_stored_leaves_its_parts(desk, error, times):
     """Whoever waits for the iter is told why, and each call keeps its result."""
     group = new_id()
     jobs = [
-        desk.twin.ended(group=group, iter_index=index, iter_count=2)
+        desk.fakes.ended(group=group, iter_index=index, iter_count=2)
         for index in range(2)
     ]
-    desk.twin.failures["collate"] = [error] * times
+    desk.fakes.failures["collate"] = [error] * times
     for job in jobs:
         desk.recorder.record(job)
     desk.run()
-    joined = desk.twin.store.fetch(group)
+    joined = desk.fakes.store.fetch(group)
     assert not joined.success
     assert "2 results cannot be stored as one list: Store" in joined.result
-    store = desk.twin.store
+    store = desk.fakes.store
     assert [record.result for record in store.fetch_group(group, False)] == [7, 7]
-    assert desk.twin.claimed == 0
+    assert desk.fakes.claimed == 0
 
 
 @pytest.mark.fault("E18")
@@ -658,49 +658,49 @@ def test_a_list_that_cannot_be_stored_leaves_its_parts(desk, error, times):
 def test_a_store_that_comes_back_slowly_costs_no_value(desk, what):
     """Unclear errors between two outages are of the store, and not of one result."""
     group = new_id()
-    job = desk.twin.ended(group=group, iter_index=0, iter_count=1)
+    job = desk.fakes.ended(group=group, iter_index=0, iter_count=1)
     away, unclear = StoreUnavailable("away"), StoreError("gone away")
-    desk.twin.failures[what] = [away, unclear, away, unclear, away]
+    desk.fakes.failures[what] = [away, unclear, away, unclear, away]
     desk.recorder.record(job)
     desk.run()
-    joined = desk.twin.store.fetch(group)
+    joined = desk.fakes.store.fetch(group)
     assert joined.success
     assert joined.result == [7]
-    assert desk.twin.claimed == 0
+    assert desk.fakes.claimed == 0
 
 
 def test_an_iter_that_waits_for_its_store_is_left_at_a_stop(desk):
-    job = desk.twin.ended(group="i" * 32, iter_index=0, iter_count=1)
-    desk.twin.failures["collate"] = [StoreUnavailable("down")] * 99
-    desk.twin.shared.stopping.set()
+    job = desk.fakes.ended(group="i" * 32, iter_index=0, iter_count=1)
+    desk.fakes.failures["collate"] = [StoreUnavailable("down")] * 99
+    desk.fakes.shared.stopping.set()
     desk.recorder.record(job)
     desk.run()
-    assert desk.twin.claimed == 1
+    assert desk.fakes.claimed == 1
     assert desk.stored(job).success, "it comes again and is recognised"
 
 
 # -- giving back -------------------------------------------------------------------------
 def test_giving_back(desk):
-    job = desk.twin.claim()
+    job = desk.fakes.claim()
     desk.recorder.give_back(job)
     desk.run()
-    assert desk.twin.waiting == 1
-    assert desk.twin.shared.held == set()
+    assert desk.fakes.waiting == 1
+    assert desk.fakes.shared.held == set()
 
 
 def test_a_stop_does_not_wait_for_a_broker_that_is_away(desk):
-    job = desk.twin.claim()
-    desk.twin.failures["release"] = [BrokerUnavailable("away")] * 9
-    desk.twin.shared.stopping.set()
+    job = desk.fakes.claim()
+    desk.fakes.failures["release"] = [BrokerUnavailable("away")] * 9
+    desk.fakes.shared.stopping.set()
     desk.recorder.give_back(job)
     desk.run()
-    assert desk.twin.calls == ["release"]
-    assert desk.twin.claimed == 1, "the lease brings it back"
+    assert desk.fakes.calls == ["release"]
+    assert desk.fakes.claimed == 1, "the lease brings it back"
 
 
 def test_backlog(desk):
     assert desk.recorder.waiting() == 0
-    desk.recorder.give_back(desk.twin.claim())
+    desk.recorder.give_back(desk.fakes.claim())
     assert desk.recorder.waiting() == 1
     desk.run()
     assert desk.recorder.waiting() == 0
@@ -710,12 +710,15 @@ def test_who_waits_for_the_backlog_is_told_when_it_is_gone(desk, monkeypatch):
     monkeypatch.setattr(batches, "_MOST", 2)
     told = []
     desk.recorder = Recorder(
-        desk.twin.services, desk.twin.shared, [].append, lambda: told.append("relieved")
+        desk.fakes.services,
+        desk.fakes.shared,
+        [].append,
+        lambda: told.append("relieved"),
     )
     for _ in range(2):
-        desk.recorder.record(desk.twin.ended())
+        desk.recorder.record(desk.fakes.ended())
     assert not desk.recorder.is_behind()
-    desk.recorder.record(desk.twin.ended())
+    desk.recorder.record(desk.fakes.ended())
     assert desk.recorder.is_behind()
     desk.run()
     assert told == ["relieved"]

@@ -7,9 +7,9 @@ import sys
 from collections import Counter
 
 import pytest
-from chores.clockwork import stop_time
-from chores.stepped import Stepped
 from faults.judge import BEGAN, CRASHED
+from support.stepped import Stepped
+from support.stopped_clock import stop_time
 
 from qcore.engine.wire.messages import READY, Reply, pack_reply
 from qcore.envelope import Outcome
@@ -44,7 +44,7 @@ class Life:
         return self.it.workers[0]
 
     def send(self, count):
-        return [self.it.twin.send().id for _ in range(count)]
+        return [self.it.fakes.send().id for _ in range(count)]
 
     def round(self):
         """Hear what is said, claim, deal, record."""

@@ -7,9 +7,9 @@ import itertools
 from contextlib import suppress
 
 import pytest
-from chores.clockwork import stop_time
 from chores.ledger import wait_for
-from chores.twin import Twin
+from support.fake_services import FakeServices
+from support.stopped_clock import stop_time
 
 from qcore.brokers.memory import MemoryBroker
 from qcore.cluster import run as composed
@@ -41,32 +41,34 @@ class Clusters:
         self.start()
 
     def start(self):
-        self.twin = Twin(self.queue, **self.settings)
+        self.fakes = FakeServices(self.queue, **self.settings)
         self.given, self.assigned_at = [], []
         services = dataclasses.replace(
-            self.twin.services, running=lambda: self.elsewhere
+            self.fakes.services, running=lambda: self.elsewhere
         )
         self.pusher = Pusher(
-            services, Capacity(100), self.twin.shared, self.given.extend, self.finish,
+            services, Capacity(100), self.fakes.shared, self.given.extend, self.finish,
             lambda *failure: self.reported.append(failure),
         )  # fmt: skip
-        self.recorder = Recorder(self.twin.services, self.twin.shared, lambda job: None)
+        self.recorder = Recorder(
+            self.fakes.services, self.fakes.shared, lambda job: None
+        )
 
     def finish(self, job, end):
         job.ended = end
         self.recorder.finish(job)
 
     def send(self, count=1):
-        return [self.twin.send().id for _ in range(count)]
+        return [self.fakes.send().id for _ in range(count)]
 
     def claim(self):
         """One round of the pusher; return the ids of what begins."""
         self.given.clear()
-        self.pusher._once(self.twin.broker)
+        self.pusher._once(self.fakes.broker)
         self.record()
         self.assigned_at += self.given
         beside = {
-            job.task.id for job in self.assigned_at if job in self.twin.shared.held
+            job.task.id for job in self.assigned_at if job in self.fakes.shared.held
         }
         self.begun += [(job.task.id, beside) for job in self.given]
         return [job.task.id for job in self.given]
@@ -94,8 +96,8 @@ class Clusters:
 
     def stop(self):
         """It stops in order, and gives back what it has."""
-        held = list(self.twin.shared.held)
-        self.twin.shared.stopping.set()
+        held = list(self.fakes.shared.held)
+        self.fakes.shared.stopping.set()
         self.pusher.run()
         for job in held:
             self.recorder.give_back(job)
@@ -126,7 +128,7 @@ def test_a_task_that_kills_its_cluster_each_time_is_given_up(begin, most, begins
     assert row.outcome == Outcome.CRASH
     assert row.value.startswith(MARK)
     assert "given up" in row.value
-    assert (it.twin.waiting, it.twin.claimed, it.twin.shared.held) == (0, 0, set())
+    assert (it.fakes.waiting, it.fakes.claimed, it.fakes.shared.held) == (0, 0, set())
     ((task, _, outcome, *_),) = it.reported
     assert (task.id, outcome) == (killer, Outcome.CRASH)
 
@@ -221,7 +223,7 @@ def test_a_broker_that_does_not_count_makes_no_suspects(begin, monkeypatch):
     for _ in range(5):
         assert it.claim() == [id]
         it.ended_by_death()
-    assert "finished" not in it.twin.calls
+    assert "finished" not in it.fakes.calls
 
 
 def suspect(it):
@@ -237,7 +239,7 @@ def test_a_suspect_waits_until_the_cluster_is_empty_and_others_wait_for_it(begin
     it = begin(max_crashes=1)
     id = suspect(it)
     (first,) = it.send()
-    MemoryBroker.release(it.twin.broker, [])
+    MemoryBroker.release(it.fakes.broker, [])
     begun = it.claim()
     assert begun == [first]
     busy = it.given[0]
@@ -250,7 +252,7 @@ def test_a_suspect_waits_until_the_cluster_is_empty_and_others_wait_for_it(begin
     it.clock.advance(59)
     assert it.claim() == []
     it.clock.advance(2)
-    for job in it.twin.shared.held:
+    for job in it.fakes.shared.held:
         job.lease_end = it.clock.at + LEASE  # renewed
     assert it.claim() == [later], "a long task does not stop a cluster for ever"
     it.end(alone)
@@ -269,7 +271,7 @@ def test_a_suspect_is_put_off_where_others_take_long(begin):
     (more,) = it.send()
     assert it.claim() == [more], "it costs them ten seconds"
     assert it.count(id) == 1
-    for job in list(it.twin.shared.held):
+    for job in list(it.fakes.shared.held):
         it.end(job)
     it.clock.advance(31)
     it.claim()
@@ -288,7 +290,7 @@ def test_a_stop_while_a_suspect_runs_is_not_held_against_it(begin):
     for _ in range(3):
         it.claim()
     assert it.count(id) == 3, "it runs again"
-    it.end(it.twin.shared.held.copy().pop())
+    it.end(it.fakes.shared.held.copy().pop())
     assert MemoryStore._rows[id].outcome == Outcome.SUCCESS
 
 
@@ -296,7 +298,7 @@ def test_a_store_that_is_away_begins_nothing_alone(begin):
     it = begin(max_crashes=1)
     id = suspect(it)
     it.claim()
-    it.twin.failures["save"] = [StoreError("away")]
+    it.fakes.failures["save"] = [StoreError("away")]
     with pytest.raises(StoreError):
         it.claim()
     assert it.count(id) == 1
@@ -318,7 +320,7 @@ def test_a_store_that_refuses_the_mark_holds_up_nobody(begin, where, monkeypatch
 
     it.claim()
     monkeypatch.setattr(
-        it.twin.store, "save", lambda results: refuse(it.twin.store, results)
+        it.fakes.store, "save", lambda results: refuse(it.fakes.store, results)
     )
     assert it.claim() == [id]
     marked = id in MemoryStore._rows
@@ -339,7 +341,7 @@ def test_who_loses_its_lease_alone_has_killed_nobody(begin):
     assert it.claim() == [id]
     job = it.given[0]
     job.lost = True
-    it.twin.shared.settle(job)  # as the loop does when its worker has been stopped
+    it.fakes.shared.settle(job)  # as the loop does when its worker has been stopped
     it.claim()
     assert not str(MemoryStore._rows[id].value).startswith(MARK)
     it.clock.advance(LEASE + 1)
@@ -357,13 +359,13 @@ def test_a_suspect_does_not_wait_for_a_long_one_that_was_alone(begin):
     assert begun in ([first], [second])
     for _ in range(3):
         it.clock.advance(21)
-        for job in it.twin.shared.held:  # renewed
-            it.twin.broker.extend([job.receipt])
+        for job in it.fakes.shared.held:  # renewed
+            it.fakes.broker.extend([job.receipt])
             job.lease_end = it.clock.at + LEASE
     (later,) = it.send()
     assert it.claim() == [later]
-    assert len(it.twin.shared.held) == 2, "another cluster may have it"
-    assert it.twin.waiting == 1
+    assert len(it.fakes.shared.held) == 2, "another cluster may have it"
+    assert it.fakes.waiting == 1
 
 
 @pytest.mark.fault("A24")
@@ -371,7 +373,8 @@ def test_a_mark_is_not_the_end_of_a_call_of_an_iter(begin):
     it = begin(max_crashes=1)
     group = "f" * 32
     calls = [
-        it.twin.send(group=group, iter_index=place, iter_count=2).id for place in (0, 1)
+        it.fakes.send(group=group, iter_index=place, iter_count=2).id
+        for place in (0, 1)
     ]
     assert sorted(it.claim()) == sorted(calls)
     first, second = it.given
@@ -379,7 +382,7 @@ def test_a_mark_is_not_the_end_of_a_call_of_an_iter(begin):
     it.ended_by_death()
     it.claim()
     assert it.claim() == [second.task.id]
-    assert not it.twin.store.collate(group, 2), "it may still succeed"
+    assert not it.fakes.store.collate(group, 2), "it may still succeed"
     it.end(it.given[0])
     assert MemoryStore._rows[group].success
 
@@ -392,9 +395,9 @@ def test_a_store_that_is_away_at_a_stop_keeps_no_suspect(begin):
     it.ended_by_death()
     it.claim()
     assert it.claim() in ([first], [second])
-    it.twin.failures["save"] = [StoreError("away")] * 9
+    it.fakes.failures["save"] = [StoreError("away")] * 9
     it.given.clear()
-    it.twin.shared.stopping.set()
+    it.fakes.shared.stopping.set()
     it.pusher.run()
     assert {job.task.id for job in it.given} < {first, second}, "the loop gives it back"
     assert len(it.given) == 1

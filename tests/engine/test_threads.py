@@ -7,7 +7,7 @@ import time
 
 import pytest
 from chores.ledger import wait_for
-from chores.twin import Broken, Twin
+from support.fake_services import Broken, FakeServices
 from support.later_packages import of_a_later_release
 
 from qcore.engine.dispatcher import pusher as pusher_module
@@ -27,152 +27,152 @@ from qcore.testing.speed import stretched
 
 
 @pytest.fixture
-def twin(request):
-    return Twin(f"threads {request.node.name}")
+def fakes(request):
+    return FakeServices(f"threads {request.node.name}")
 
 
 class OrderReader:
     """A pusher, and what it hands over."""
 
-    def __init__(self, twin, capacity=100):
-        self.twin = twin
+    def __init__(self, fakes, capacity=100):
+        self.fakes = fakes
         self.given = []
         self.finished = []
         self.pusher = Pusher(
-            twin.services,
+            fakes.services,
             Capacity(capacity),
-            twin.shared,
+            fakes.shared,
             self.given.extend,
             lambda job, end: self.finished.append((job, end)),
         )
 
     def once(self):
-        self.pusher._once(self.twin.broker)
+        self.pusher._once(self.fakes.broker)
 
 
-def store(twin, task, outcome=Outcome.SUCCESS, value=b"7", attempt=1):
+def store(fakes, task, outcome=Outcome.SUCCESS, value=b"7", attempt=1):
     result = Result(
         task=task, outcome=outcome, value=value,
         content="json" if outcome == Outcome.SUCCESS else "text",
         started=1.0, stopped=2.0, attempt=attempt,
     )  # fmt: skip
-    twin.store.save([result])
+    fakes.store.save([result])
 
 
 # -- pusher ------------------------------------------------------------------------------
-def test_deliveries_become_jobs(twin):
-    intake = OrderReader(twin)
-    tasks = [twin.send() for _ in range(3)]
+def test_deliveries_become_jobs(fakes):
+    intake = OrderReader(fakes)
+    tasks = [fakes.send() for _ in range(3)]
     intake.once()
     assert [job.task for job in intake.given] == tasks
-    assert twin.shared.held == set(intake.given)
-    assert not twin.shared.queue_empty.is_set()
-    assert "finished" not in twin.calls, "a first attempt costs no query"
+    assert fakes.shared.held == set(intake.given)
+    assert not fakes.shared.queue_empty.is_set()
+    assert "finished" not in fakes.calls, "a first attempt costs no query"
     intake.once()
-    assert twin.shared.queue_empty.is_set()
+    assert fakes.shared.queue_empty.is_set()
 
 
-def test_no_more_is_claimed_than_there_is_room_for(twin):
-    intake = OrderReader(twin, capacity=2)
+def test_no_more_is_claimed_than_there_is_room_for(fakes):
+    intake = OrderReader(fakes, capacity=2)
     for _ in range(5):
-        twin.send()
+        fakes.send()
     intake.once()
     assert len(intake.given) == 2
-    assert twin.waiting == 3
+    assert fakes.waiting == 3
 
 
-def test_a_bad_package_costs_the_others_nothing(twin):
-    intake = OrderReader(twin)
-    twin.broker.enqueue(b"not a package")
-    good = twin.send()
-    twin.broker.enqueue(Signer(["another"], twin.conf.name).sign(twin.task()))
-    twin.failures["quarantine"] = [Broken("down")]
+def test_a_bad_package_costs_the_others_nothing(fakes):
+    intake = OrderReader(fakes)
+    fakes.broker.enqueue(b"not a package")
+    good = fakes.send()
+    fakes.broker.enqueue(Signer(["another"], fakes.conf.name).sign(fakes.task()))
+    fakes.failures["quarantine"] = [Broken("down")]
     intake.once()
     assert [job.task for job in intake.given] == [good]
-    assert len(twin.store.aside) == 1, "nor does one of them cost the other anything"
-    assert twin.claimed == 2, "what was not put aside is not removed either"
+    assert len(fakes.store.aside) == 1, "nor does one of them cost the other anything"
+    assert fakes.claimed == 2, "what was not put aside is not removed either"
 
 
-def test_bad_packages_are_put_aside_and_removed(twin):
-    intake = OrderReader(twin)
-    twin.broker.enqueue(b"not a package")
-    twin.broker.enqueue(Signer(["another"], twin.conf.name).sign(twin.task()))
-    twin.broker.enqueue(twin.signer.sign(twin.task(queue="elsewhere")))
+def test_bad_packages_are_put_aside_and_removed(fakes):
+    intake = OrderReader(fakes)
+    fakes.broker.enqueue(b"not a package")
+    fakes.broker.enqueue(Signer(["another"], fakes.conf.name).sign(fakes.task()))
+    fakes.broker.enqueue(fakes.signer.sign(fakes.task(queue="elsewhere")))
     intake.once()
     assert intake.given == []
-    assert [reason for _, reason in twin.store.aside] == [
+    assert [reason for _, reason in fakes.store.aside] == [
         "BadPackage", "BadSignature", "BadSignature",
     ]  # fmt: skip
-    assert twin.shared.quarantined == 3
-    assert (twin.waiting, twin.claimed) == (0, 0)
+    assert fakes.shared.quarantined == 3
+    assert (fakes.waiting, fakes.claimed) == (0, 0)
 
 
-def test_a_package_of_a_later_release_is_given_back_for_a_while(twin):
-    intake = OrderReader(twin)
-    package = twin.signer.sign(twin.task())
-    twin.broker.enqueue(of_a_later_release(package, twin.signer))
+def test_a_package_of_a_later_release_is_given_back_for_a_while(fakes):
+    intake = OrderReader(fakes)
+    package = fakes.signer.sign(fakes.task())
+    fakes.broker.enqueue(of_a_later_release(package, fakes.signer))
     intake.once()
     assert intake.given == []
-    assert (twin.waiting, twin.claimed) == (1, 0)
-    assert twin.broker.dequeue(1) == [], "not at once"
+    assert (fakes.waiting, fakes.claimed) == (1, 0)
+    assert fakes.broker.dequeue(1) == [], "not at once"
 
 
 @pytest.mark.fault("G19")
-def test_a_forged_package_is_put_aside_at_once_whatever_version_it_claims(twin):
-    intake = OrderReader(twin)
-    twin.broker.enqueue(
-        of_a_later_release(twin.signer.sign(twin.task()), Signer(["another"], "x"))
+def test_a_forged_package_is_put_aside_at_once_whatever_version_it_claims(fakes):
+    intake = OrderReader(fakes)
+    fakes.broker.enqueue(
+        of_a_later_release(fakes.signer.sign(fakes.task()), Signer(["another"], "x"))
     )
     intake.once()
-    assert [reason for _, reason in twin.store.aside] == ["BadSignature"]
-    assert (twin.waiting, twin.claimed) == (0, 0)
+    assert [reason for _, reason in fakes.store.aside] == ["BadSignature"]
+    assert (fakes.waiting, fakes.claimed) == (0, 0)
 
 
 @pytest.mark.fault("G9")
-def test_a_package_that_no_cluster_can_read_is_put_aside_in_the_end(twin, monkeypatch):
-    intake = OrderReader(twin)
+def test_a_package_that_no_cluster_can_read_is_put_aside_in_the_end(fakes, monkeypatch):
+    intake = OrderReader(fakes)
     monkeypatch.setattr(pusher_module, "_NEWER_DELAY", 0)
-    package = twin.signer.sign(twin.task())
-    twin.broker.enqueue(of_a_later_release(package, twin.signer))
+    package = fakes.signer.sign(fakes.task())
+    fakes.broker.enqueue(of_a_later_release(package, fakes.signer))
     for _ in range(pusher_module._NEWER_TIMES):
         intake.once()
-        assert (twin.waiting, twin.claimed, twin.store.aside) == (1, 0, [])
+        assert (fakes.waiting, fakes.claimed, fakes.store.aside) == (1, 0, [])
     intake.once()
-    assert [reason for _, reason in twin.store.aside] == ["NewerPackage"]
-    assert (twin.waiting, twin.claimed) == (0, 0)
+    assert [reason for _, reason in fakes.store.aside] == ["NewerPackage"]
+    assert (fakes.waiting, fakes.claimed) == (0, 0)
 
 
 @pytest.mark.fault("D8")
-def test_a_copy_of_what_is_in_our_hands_is_left_to_its_lease(twin):
+def test_a_copy_of_what_is_in_our_hands_is_left_to_its_lease(fakes):
     """It would pass the look into the store, and be dealt when the first has ended."""
-    intake = OrderReader(twin)
-    task = twin.send()
+    intake = OrderReader(fakes)
+    task = fakes.send()
     intake.once()
     (first,) = intake.given
-    twin.broker.enqueue(twin.signer.sign(task))
-    twin.broker.release([d.receipt for d in twin.broker.dequeue(9)])
+    fakes.broker.enqueue(fakes.signer.sign(task))
+    fakes.broker.release([d.receipt for d in fakes.broker.dequeue(9)])
     intake.once()
     assert intake.given == [first]
-    assert twin.claimed == 2
+    assert fakes.claimed == 2
     first.lost = True  # then the copy is what there is
-    twin.broker.release([d.receipt for d in twin.broker.dequeue(9)])
-    twin.broker.enqueue(twin.signer.sign(task))
-    twin.broker.release([d.receipt for d in twin.broker.dequeue(9)])
+    fakes.broker.release([d.receipt for d in fakes.broker.dequeue(9)])
+    fakes.broker.enqueue(fakes.signer.sign(task))
+    fakes.broker.release([d.receipt for d in fakes.broker.dequeue(9)])
     intake.once()
     assert len(intake.given) == 2
 
 
-def test_a_stored_success_is_only_settled(twin):
-    intake = OrderReader(twin)
-    task, fresh = twin.send(), twin.send()
-    store(twin, task)
-    twin.broker.release([d.receipt for d in twin.broker.dequeue(9)])
+def test_a_stored_success_is_only_settled(fakes):
+    intake = OrderReader(fakes)
+    task, fresh = fakes.send(), fakes.send()
+    store(fakes, task)
+    fakes.broker.release([d.receipt for d in fakes.broker.dequeue(9)])
     intake.once()
     assert [job.task for job in intake.given] == [fresh]
     ((job, end),) = intake.finished
     assert (job.task, job.attempt) == (task, 2)
     assert (end.outcome, end.content, end.value) == (Outcome.SUCCESS, "json", b"7")
-    assert twin.shared.held == {job, *intake.given}
+    assert fakes.shared.held == {job, *intake.given}
 
 
 @pytest.mark.parametrize(
@@ -185,12 +185,12 @@ def test_a_stored_success_is_only_settled(twin):
         (1, None, None),  # nobody knows how its only one ended
     ],
 )
-def test_the_failure_of_a_last_attempt_is_only_settled(twin, limit, stored, outcome):
-    intake = OrderReader(twin)
-    task = twin.send(options=Options(max_attempts=limit))
+def test_the_failure_of_a_last_attempt_is_only_settled(fakes, limit, stored, outcome):
+    intake = OrderReader(fakes)
+    task = fakes.send(options=Options(max_attempts=limit))
     if stored:
-        store(twin, task, outcome or Outcome.FAILURE, b"ValueError: no", stored)
-    twin.broker.release([d.receipt for d in twin.broker.dequeue(9)])
+        store(fakes, task, outcome or Outcome.FAILURE, b"ValueError: no", stored)
+    fakes.broker.release([d.receipt for d in fakes.broker.dequeue(9)])
     intake.once()
     ended = [(job.task, end.outcome, end.value) for job, end in intake.finished]
     assert ended == ([(task, outcome, b"ValueError: no")] if outcome else [])
@@ -198,23 +198,23 @@ def test_the_failure_of_a_last_attempt_is_only_settled(twin, limit, stored, outc
 
 
 @pytest.mark.parametrize("fields", [{"link": 1}, {"slot": 1.0}])
-def test_what_may_be_doubled_is_looked_up_at_its_first_attempt(twin, fields):
-    intake = OrderReader(twin)
-    task = twin.send(**fields)
-    store(twin, task)
+def test_what_may_be_doubled_is_looked_up_at_its_first_attempt(fakes, fields):
+    intake = OrderReader(fakes)
+    task = fakes.send(**fields)
+    store(fakes, task)
     intake.once()
     assert intake.given == []
     assert intake.finished[0][0].task == task
 
 
-def test_a_broker_that_is_away_is_waited_for(twin):
-    intake = OrderReader(twin)
-    twin.failures["dequeue"] = [BrokerUnavailable("away")]
-    twin.send()
+def test_a_broker_that_is_away_is_waited_for(fakes):
+    intake = OrderReader(fakes)
+    fakes.failures["dequeue"] = [BrokerUnavailable("away")]
+    fakes.send()
     thread = threading.Thread(target=intake.pusher.run)
     thread.start()
     wait_for(lambda: intake.given)
-    twin.shared.stopping.set()
+    fakes.shared.stopping.set()
     thread.join(5)
     assert not thread.is_alive()
 
@@ -222,64 +222,64 @@ def test_a_broker_that_is_away_is_waited_for(twin):
 # -- keeper ------------------------------------------------------------------------------
 def test_leases_are_renewed_before_they_end(request):
     lease = stretched(0.4)
-    twin = Twin(request.node.name, retry=lease)
-    job = twin.claim()
+    fakes = FakeServices(request.node.name, retry=lease)
+    job = fakes.claim()
     first = job.lease_end
     thread = threading.Thread(
-        target=LeaseRenewal(twin.services, twin.shared, nothing).run
+        target=LeaseRenewal(fakes.services, fakes.shared, nothing).run
     )
     thread.start()
     wait_for(lambda: time.monotonic() > first + lease)
-    assert twin.claimed == 1
+    assert fakes.claimed == 1
     assert job.lease_end > first + 0.75 * lease
     assert not job.lost
-    twin.shared.ended.set()
+    fakes.shared.ended.set()
     thread.join(5)
     assert not thread.is_alive()
 
 
 def test_a_lease_that_was_lost_is_marked(request):
-    twin = Twin(request.node.name, retry=0.2)
-    kept, lost, settled = twin.claim(), twin.claim(), twin.claim()
-    twin.broker.acknowledge_many([lost.receipt, settled.receipt])
-    twin.shared.settle(settled)
+    fakes = FakeServices(request.node.name, retry=0.2)
+    kept, lost, settled = fakes.claim(), fakes.claim(), fakes.claim()
+    fakes.broker.acknowledge_many([lost.receipt, settled.receipt])
+    fakes.shared.settle(settled)
     for job in (kept, lost):
         job.lease_end = 0.0
-    LeaseRenewal(twin.services, twin.shared, nothing)._renew(twin.broker)
+    LeaseRenewal(fakes.services, fakes.shared, nothing)._renew(fakes.broker)
     assert (kept.lost, lost.lost, settled.lost) == (False, True, False)
 
 
-def test_what_was_just_claimed_is_not_renewed(twin):
-    twin.claim()
-    LeaseRenewal(twin.services, twin.shared, nothing)._renew(twin.broker)
-    assert "extend" not in twin.calls
+def test_what_was_just_claimed_is_not_renewed(fakes):
+    fakes.claim()
+    LeaseRenewal(fakes.services, fakes.shared, nothing)._renew(fakes.broker)
+    assert "extend" not in fakes.calls
 
 
 def test_no_lease_is_renewed_where_the_project_sets_it(request):
-    twin = Twin(request.node.name, renew=False, retry=0.01)
-    twin.claim()
-    LeaseRenewal(twin.services, twin.shared, nothing).run()  # it returns at once
-    assert twin.calls == []
+    fakes = FakeServices(request.node.name, renew=False, retry=0.01)
+    fakes.claim()
+    LeaseRenewal(fakes.services, fakes.shared, nothing).run()  # it returns at once
+    assert fakes.calls == []
 
 
 def test_a_keeper_that_fails_goes_on(request):
-    twin = Twin(request.node.name, retry=stretched(0.4))
-    job = twin.claim()
+    fakes = FakeServices(request.node.name, retry=stretched(0.4))
+    job = fakes.claim()
     job.lease_end = 0.0
-    twin.failures["extend"] = [BrokerUnavailable("away")]
+    fakes.failures["extend"] = [BrokerUnavailable("away")]
     thread = threading.Thread(
-        target=LeaseRenewal(twin.services, twin.shared, nothing).run
+        target=LeaseRenewal(fakes.services, fakes.shared, nothing).run
     )
     thread.start()
-    wait_for(lambda: "renewal" in twin.shared.problems)
-    wait_for(lambda: "renewal" not in twin.shared.problems)
-    twin.shared.ended.set()
+    wait_for(lambda: "renewal" in fakes.shared.problems)
+    wait_for(lambda: "renewal" not in fakes.shared.problems)
+    fakes.shared.ended.set()
     thread.join(5)
     assert job.lease_end > 0
 
 
 # -- timer -------------------------------------------------------------------------------
-class Clockwork:
+class StoppedClock:
     """A scheduler that says when it wants to be called again."""
 
     def __init__(self, answers):
@@ -298,19 +298,19 @@ class Clockwork:
         self.closed = True
 
 
-def test_the_timer_ticks_as_the_scheduler_asks(twin, monkeypatch):
+def test_the_timer_ticks_as_the_scheduler_asks(fakes, monkeypatch):
     monkeypatch.setattr(scheduling_module.random, "uniform", lambda low, high: 0)
-    clockwork = Clockwork([0.0, Broken("down"), 0.01])
-    services = type(twin.services)
-    given = {name: getattr(twin.services, name) for name in services.__slots__}
+    clockwork = StoppedClock([0.0, Broken("down"), 0.01])
+    services = type(fakes.services)
+    given = {name: getattr(fakes.services, name) for name in services.__slots__}
     made = services(**(given | {"make_scheduler": lambda: clockwork}))
-    thread = threading.Thread(target=Scheduling(made, twin.shared).run)
+    thread = threading.Thread(target=Scheduling(made, fakes.shared).run)
     thread.start()
     wait_for(lambda: clockwork.ticks >= 4)
-    twin.shared.stopping.set()
+    fakes.shared.stopping.set()
     thread.join(5)
     assert clockwork.closed
-    assert twin.shared.problems == {}
+    assert fakes.shared.problems == {}
 
 
 # -- herald ------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import rollbar
-from chores.twin import Twin
+from support.fake_services import FakeServices
 
 from qcore.errors import ConfigError, TaskError
 from qcore.reporters.base import Report
@@ -51,7 +51,7 @@ def report(exception: BaseException | None = None, **given: Any) -> Report:
 
 def of_a_task() -> BaseException:
     with pytest.raises(ValueError, match="as it was told") as raised:
-        _timed(Twin("rollbar").task(), fail, [CANARY], {}, None)
+        _timed(FakeServices("rollbar").task(), fail, [CANARY], {}, None)
     return raised.value
 
 

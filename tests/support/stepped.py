@@ -13,8 +13,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from chores.twin import Twin
 from faults.judge import BEGAN, CRASHED, ENDED, FAILED, Note
+from support.fake_services import FakeServices
 
 from qcore.engine.dispatcher.job import Job
 from qcore.engine.dispatcher.process import Dispatcher
@@ -44,7 +44,7 @@ from qcore.results.memory import MemoryStore
 from qcore.tasks.execute import Attempt
 
 if TYPE_CHECKING:
-    from chores.clockwork import Clockwork
+    from support.stopped_clock import StoppedClock
 
 _pids = itertools.count(100_001)
 
@@ -112,17 +112,17 @@ class Stepped:
     def __init__(
         self,
         queue: str,
-        clock: Clockwork,
+        clock: StoppedClock,
         note: Callable[[Note], None],
         **settings: Any,
     ) -> None:
         self.clock = clock
-        self.twin = Twin(queue, **settings)
+        self.fakes = FakeServices(queue, **settings)
         self._note = note
         ours, theirs = socket.socketpair()
         self.control = Channel(theirs)
         self.dispatcher = Dispatcher(
-            self.twin.services, Channel(ours), cluster="c" * 32, started=clock.at
+            self.fakes.services, Channel(ours), cluster="c" * 32, started=clock.at
         )
         self.loop = self.dispatcher._loop
         self.shared = self.dispatcher._shared
@@ -132,25 +132,25 @@ class Stepped:
         # as if tasks were short: the next orders are laid out for workers that are busy
         self.loop._throughput.depth = lambda _workers: 2  # type: ignore[method-assign]
         self.pusher = Pusher(
-            self.twin.services,
+            self.fakes.services,
             self.dispatcher._capacity,
             self.shared,
             self._give,
             self.dispatcher._give_finished,
         )
         self.renewal = LeaseRenewal(
-            self.twin.services, self.shared, self.dispatcher._alarm
+            self.fakes.services, self.shared, self.dispatcher._alarm
         )
         self.workers: list[Worker] = []
         self.stopping = False
-        for index in range(self.twin.conf.workers):
+        for index in range(self.fakes.conf.workers):
             self.hire(index)
 
     # -- what must be true between its threads -------------------------------------------
     def _give(self, jobs: Sequence[Job]) -> None:
         """Take what the pusher has claimed to the loop."""
         again = [job.task.id for job in jobs if job.attempt > 1]
-        done = MemoryStore.finished(self.twin.store, again)
+        done = MemoryStore.finished(self.fakes.store, again)
         assert not done, f"P2: {done.keys()} are stored successes, and run again"
         self.dispatcher._give(jobs)
 
@@ -201,7 +201,7 @@ class Stepped:
 
     def _try(self, call: Callable[[Any], None]) -> None:
         try:
-            call(self.twin.broker)
+            call(self.fakes.broker)
         except QcoreError:
             return  # as its thread does, which waits and tries again
 
@@ -336,7 +336,7 @@ class Stepped:
 
     def task_of(self, order: Order) -> Task:
         """Return the task of an order."""
-        return self.twin.services.verify(order.package)
+        return self.fakes.services.verify(order.package)
 
     def _leave(self, worker: Worker) -> None:
         worker.close()

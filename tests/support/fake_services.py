@@ -16,7 +16,7 @@ from qcore.signing import Signer
 from qcore.tasks.execute import Attempt
 
 
-class Twin:
+class FakeServices:
     """Broker, store and signer of one test; ``failures`` are raised one by one.
 
     ``failures`` holds, for "save", "acknowledge", "enqueue" and so on, the exceptions
@@ -98,28 +98,28 @@ class Twin:
 
 
 class _Broker(MemoryBroker):
-    def __init__(self, twin: Twin) -> None:
-        super().__init__(twin.conf, twin.queue)
-        self._twin = twin
+    def __init__(self, fakes: FakeServices) -> None:
+        super().__init__(fakes.conf, fakes.queue)
+        self._fakes = fakes
 
     def enqueue_many(self, packages, *, delay=0):
-        self._twin.did("enqueue")
+        self._fakes.did("enqueue")
         return super().enqueue_many(packages, delay=delay)
 
     def dequeue(self, limit=1, wait=0):
-        self._twin.did("dequeue")
+        self._fakes.did("dequeue")
         return super().dequeue(limit, min(wait, 0.01))
 
     def acknowledge_many(self, receipts):
-        self._twin.did("acknowledge")
+        self._fakes.did("acknowledge")
         super().acknowledge_many(receipts)
 
     def release(self, receipts, *, delay=0):
-        self._twin.did("release")
+        self._fakes.did("release")
         super().release(receipts, delay=delay)
 
     def extend(self, receipts):
-        self._twin.did("extend")
+        self._fakes.did("extend")
         return super().extend(receipts)
 
 
@@ -132,14 +132,14 @@ class _Store(MemoryStore):
     ASCII is refused with whatever value.
     """
 
-    def __init__(self, twin: Twin) -> None:
-        super().__init__(twin.conf)
-        self._twin = twin
+    def __init__(self, fakes: FakeServices) -> None:
+        super().__init__(fakes.conf)
+        self._fakes = fakes
         self.aside: list[tuple[str, str]] = []
         self.sizes: list[int] = []  # of the batches that it was asked to save
 
     def save(self, results):
-        self._twin.did("save")
+        self._fakes.did("save")
         self.sizes.append(len(results))
         for result in results:
             name = result.task.name
@@ -154,22 +154,22 @@ class _Store(MemoryStore):
         super().save(results)
 
     def ping(self):
-        self._twin.did("ping")
+        self._fakes.did("ping")
 
     def separate(self, group):
-        self._twin.did("separate")
+        self._fakes.did("separate")
         super().separate(group)
 
     def finished(self, ids):
-        self._twin.did("finished")
+        self._fakes.did("finished")
         return super().finished(ids)
 
     def collate(self, group, count):
-        self._twin.did("collate")
+        self._fakes.did("collate")
         return super().collate(group, count)
 
     def quarantine(self, queue, package, reason, detail):
-        self._twin.did("quarantine")
+        self._fakes.did("quarantine")
         self.aside.append((queue, reason))
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pytest
 
 
-class Clockwork:
+class StoppedClock:
     """What modules of qcore take for the module ``time``."""
 
     def __init__(self) -> None:
@@ -40,9 +40,9 @@ class _Impatient(selectors.DefaultSelector):
         return super().select(0)
 
 
-def stop_time(monkeypatch: pytest.MonkeyPatch) -> Clockwork:
+def stop_time(monkeypatch: pytest.MonkeyPatch) -> StoppedClock:
     """Stop the clocks of qcore; its loop, its pusher and its patience wait no more."""
-    clock = Clockwork()
+    clock = StoppedClock()
     for name, module in list(sys.modules.items()):
         if name.startswith("qcore.") and getattr(module, "time", None) is time:
             monkeypatch.setattr(module, "time", clock)

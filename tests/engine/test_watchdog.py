@@ -7,7 +7,7 @@ import socket
 import time
 
 import pytest
-from chores.twin import Twin
+from support.fake_services import FakeServices
 
 from qcore.engine.dispatcher.deaths import Deaths
 from qcore.engine.dispatcher.hung import HungWorkers
@@ -38,13 +38,13 @@ class Scene:
     """A crew whose workers are this test, on a clock that it moves."""
 
     def __init__(self, name):
-        self.twin = Twin(f"watch {name}", timeout=None)
-        self.twin.shared.renewing = True
+        self.fakes = FakeServices(f"watch {name}", timeout=None)
+        self.fakes.shared.renewing = True
         self.pool = WorkerPool(Selector())
-        self.leases = Leases(self.twin.shared)
+        self.leases = Leases(self.fakes.shared)
         self.kills = []
         self.watch = Watchdog(
-            self.twin.conf,
+            self.fakes.conf,
             self.pool,
             self.leases,
             lambda *kill: self.kills.append(kill),
@@ -54,8 +54,8 @@ class Scene:
         self.recorded = []
         self.again = []
         self.deaths = Deaths(
-            self.twin.services, self.twin.shared, self.leases, self, self.again.append,
-            self.twin.services.report,
+            self.fakes.services, self.fakes.shared, self.leases, self, self.again.append,
+            self.fakes.services.report,
         )  # fmt: skip
 
     def __getattr__(self, verb):
@@ -68,7 +68,7 @@ class Scene:
         ours, self.ends[pid] = socket.socketpair()
         worker = WorkerHandle(pid, pid, Channel(ours))
         self.pool.add(worker)
-        job = self.twin.claim(**task)
+        job = self.fakes.claim(**task)
         job.lease_end, job.assigned_at, worker.job = lease_end, now, job
         self.pool.order(worker, b"order")
         self.watch.begin(worker, job, now)
@@ -146,7 +146,7 @@ def test_a_job_with_a_shorter_lease_is_looked_at_sooner(scene):
 
 def test_a_lease_that_nobody_renews_may_end(scene):
     """The project has set `retry`: a long task is started again, and both go on."""
-    scene.twin.shared.renewing = False
+    scene.fakes.shared.renewing = False
     _, job = scene.assign(1)
     heed(scene)
     scene.watch.keep(9 * END)
@@ -162,8 +162,8 @@ def test_the_end_of_a_lost_job_is_not_recorded(scene, ended):
     job.ended = ended
     scene.deaths.record_death(worker, job, "exit code 3")
     assert scene.recorded == []
-    assert scene.twin.shared.held == set()
-    assert scene.twin.claimed == 1, "its package is the broker's affair"
+    assert scene.fakes.shared.held == set()
+    assert scene.fakes.claimed == 1, "its package is the broker's affair"
 
 
 def test_a_job_that_was_stopped_is_given_back(scene):
@@ -202,8 +202,8 @@ def test_a_hook_that_kills_does_not_end_the_chain(scene):
         scene.deaths.record_death(worker, job, "exit code 3")
     assert kinds == [FOLLOW_UP, FOLLOW_UP, LINK, LINK]
     assert scene.recorded == []
-    assert scene.twin.shared.held == set(), "it is left to its lease, and comes again"
-    assert scene.twin.claimed == 1
+    assert scene.fakes.shared.held == set(), "it is left to its lease, and comes again"
+    assert scene.fakes.claimed == 1
     job.next_package = b"the next link"
     scene.deaths.record_death(worker, job, "exit code 3")
     assert scene.recorded == [("finish", job)]

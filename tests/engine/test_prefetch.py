@@ -9,7 +9,7 @@ import threading
 from collections import deque
 
 import pytest
-from chores.twin import Twin
+from support.fake_services import FakeServices
 
 from qcore.engine.dispatcher.pool import WorkerHandle, WorkerPool
 from qcore.engine.dispatcher.prefetched import Prefetched
@@ -31,7 +31,7 @@ class Capacity:
     """Two workers, which are this test, and what waits for them."""
 
     def __init__(self, name):
-        self.twin = Twin(f"trays {name}")
+        self.fakes = FakeServices(f"trays {name}")
         self.selector = selectors.DefaultSelector()
         self.pool = WorkerPool(self.selector)
         self.ready = deque()
@@ -52,14 +52,14 @@ class Capacity:
         return worker
 
     def assign(self, worker, at=0.0):
-        job = self.twin.claim()
+        job = self.fakes.claim()
         self.pool.idle.remove(worker)
         self.pool.order(worker, worker.order_for(job))
         worker.job, job.assigned_at = job, at
         return job
 
     def put(self, worker):
-        job = self.twin.claim()
+        job = self.fakes.claim()
         assert self.prefetched.put(worker, job, worker.order_for(job))
         return job
 
@@ -102,7 +102,7 @@ def test_what_lies_behind_a_long_task_is_taken_back_before_all_else(capacity):
         capacity.put(worker),
         capacity.put(worker),
     )
-    later = capacity.twin.claim()
+    later = capacity.fakes.claim()
     capacity.ready.append(later)
     capacity.taken(worker)
     capacity.prefetched.keep(0.005, LONG)
