@@ -1,8 +1,8 @@
-"""The three shapes that travel: a Task out, a Delivery in, a Result back.
+"""The four shapes that travel: a Task out, a Delivery in, an Attempt and a Result back.
 
 A task becomes a *package* (signed bytes, see ``signing``) on its way to the
-broker; a broker hands packages back as deliveries; a cluster turns each
-delivery into one result.
+broker; a broker hands packages back as deliveries. A worker says how its attempt at a
+delivery ended; together with the task, that is the result, which stores keep.
 
 None of them can be part of a cycle, so the garbage collector need not know them
 (``gc=False``): a thousand new tasks would make it look at all that Django has loaded.
@@ -97,8 +97,65 @@ class Outcome:
     STOPPED = "stopped"  # the cluster stopped first; never stored, given back
 
 
+class Attempt(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """How one execution ended, as it travels from a worker to the dispatcher.
+
+    It says nothing of the task, which the other side has.
+    """
+
+    outcome: str  # one of Outcome
+    value: bytes  # serialised return value, or the UTF-8 text of the error
+    content: str  # the serializer of `value`; "text" for an error
+    started: float  # seconds since the epoch
+    stopped: float
+
+    @classmethod
+    def failed(
+        cls,
+        outcome: str,
+        text: str,
+        started: float | None = None,
+        stopped: float | None = None,
+    ) -> Attempt:
+        """Return an attempt that ended without a value.
+
+        Args:
+            outcome: one of ``Outcome``, and not ``SUCCESS``.
+            text: of the error; its first line is ``Type: message``.
+            started: seconds since the epoch; None means ``stopped``.
+            stopped: the same; None means now.
+        """
+        stopped = time.time() if stopped is None else stopped
+        started = stopped if started is None else started
+        return cls(outcome, text.encode(errors="replace"), "text", started, stopped)
+
+    @property
+    def text(self) -> str:
+        """The text of the error, where the task did not succeed."""
+        return self.value.decode(errors="replace")
+
+    def result(self, task: Task, attempt: int, *, final: bool = True) -> Result:
+        """Return the result of a task that ended so.
+
+        Args:
+            task: that was executed.
+            attempt: which delivery of it this was, from 1.
+            final: whether the task will not be run again.
+        """
+        return Result(
+            task=task,
+            outcome=self.outcome,
+            value=self.value,
+            content=self.content,
+            started=self.started,
+            stopped=self.stopped,
+            attempt=attempt,
+            final=final,
+        )
+
+
 class Result(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """How one attempt at a task ended, as data."""
+    """How one attempt at a task ended, with the task: what stores keep."""
 
     task: Task
     outcome: str  # one of Outcome

@@ -34,5 +34,18 @@ def printable_lines(text: str) -> str:
     return _UNSAFE_IN_LINES.sub(_escaped, text)
 
 
+def shorten(text: str, limit: int) -> str:
+    """Return a text of at most about ``limit`` characters, cut in its middle."""
+    if len(text) <= limit:
+        return text
+    half = limit // 2
+    return f"{text[:half]}\n... {len(text) - limit:,} characters left out ...\n{text[-half:]}"
+
+
+def first_line(text: str) -> str:
+    """Return the first line of an error's text, for logs."""
+    return shorten(text.partition("\n")[0], 500)
+
+
 def _escaped(match: re.Match[str]) -> str:
     return match[0].encode("unicode_escape").decode("ascii")

@@ -56,31 +56,22 @@ def size_limit(max_payload: int) -> int:
     return max(LEAST_LIMIT, max_payload + _AROUND)
 
 
-class Mac:
-    """HMAC-SHA256 with one key, for which the work that only depends on it is done once.
+def keyed(key: bytes) -> hmac.HMAC:
+    """Return a MAC that has read the key and no message yet, for ``mac_of``."""
+    return hmac.new(key, digestmod=hashlib.sha256)
 
-    RFC 2104: two hashes, each of which begins with a block made of the key. Copies of
-    the two begun hashes take 0.4 of the time of a one-shot ``hmac.digest``, in which
-    OpenSSL looks up the algorithm by name for every message.
+
+def mac_of(message: bytes, keyed_mac: hmac.HMAC) -> bytes:
+    """Return the HMAC-SHA256 of a message: 32 bytes.
 
     Args:
-        key: up to 64 bytes, a block of SHA-256; ``derive_key`` makes 32.
+        message: what is signed.
+        keyed_mac: of the key. It is copied, which takes half as long as to read the key
+            for each message.
     """
-
-    __slots__ = ("_inner", "_outer")
-
-    def __init__(self, key: bytes) -> None:
-        block = key.ljust(64, b"\0")
-        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in block))
-        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
-
-    def digest(self, message: bytes) -> bytes:
-        """Return the MAC of a message: 32 bytes."""
-        inner = self._inner.copy()
-        inner.update(message)
-        outer = self._outer.copy()
-        outer.update(inner.digest())
-        return outer.digest()
+    mac = keyed_mac.copy()
+    mac.update(message)
+    return mac.digest()
 
 
 def fingerprint(key: bytes) -> str:
@@ -112,7 +103,7 @@ class Signer:
         max_size: int = LEAST_LIMIT,
     ) -> None:
         self._keys = [derive_key(secret, site) for secret in secrets]
-        self._macs = [Mac(key) for key in self._keys]
+        self._macs = [keyed(key) for key in self._keys]
         self._compress = compress
         self._max_size = max_size
 
@@ -140,7 +131,7 @@ class Signer:
             smaller = zlib.compress(payload, 6)
             if len(smaller) < len(payload):
                 payload, head = smaller, b"qc\x01\x01"
-        return head + self._macs[0].digest(head + payload) + payload
+        return head + mac_of(head + payload, self._macs[0]) + payload
 
     def verify(self, package: bytes, queue: str | None = None) -> Task:
         """Return the task of a package.
@@ -200,7 +191,7 @@ class Signer:
 
     def _check_mac(self, message: bytes, mac: bytes) -> None:
         for own in self._macs:
-            if hmac.compare_digest(own.digest(message), mac):
+            if hmac.compare_digest(mac_of(message, own), mac):
                 return
         raise BadSignature(
             "the package was signed with an unknown key, or changed. Is SECRET_KEY the"

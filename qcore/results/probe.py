@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 
-from ..envelope import Outcome, Result, Task, new_id
+from ..envelope import Attempt, Outcome, Result, Task, new_id
 
 #: Name and function of every probe, should one be found where a process was killed.
 NAME = "qcore.probe"
+_TEXT = "a probe, no task: does the store take results?"
 
 
 def probe() -> Result:
@@ -22,12 +23,6 @@ def probe() -> Result:
         content="json",
         body=b"[[],{}]",
     )
-    return Result(
-        task=task,
-        outcome=Outcome.FAILURE,  # a success would count for `save_limit`
-        value=b"a probe, no task: does the store take results?",
-        content="text",
-        started=now,
-        stopped=now,
-        attempt=1,
-    )
+    # a success would count for `save_limit`
+    ended = Attempt.failed(Outcome.FAILURE, _TEXT, now, now)
+    return ended.result(task, 1)

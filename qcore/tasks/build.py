@@ -53,11 +53,6 @@ class Builder:
         EnqueueError: the function has no path, or an option is wrong.
     """
 
-    __slots__ = (
-        *("options", "path", "_content", "_depth", "_dumps", "_function", "_group"),
-        *("_hook", "_max_payload", "_name", "_options", "_queue"),
-    )
-
     def __init__(self, func: Callable[..., Any] | str, options: dict[str, Any]) -> None:
         conf = current.conf
         self.path, self._function = target_of(func)

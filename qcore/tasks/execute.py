@@ -16,9 +16,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-import msgspec
-
-from ..envelope import Outcome, Result, Task, choose
+from ..envelope import Attempt, Outcome, Task, choose
 from ..errors import (
     BadPackage,
     SerializeError,
@@ -28,6 +26,7 @@ from ..errors import (
     TaskTimeout,
 )
 from ..masking import mask_arguments
+from ..printable import first_line, shorten
 from ..reporters.base import Report
 from ..runtime import current
 from ..serializers import get_serializer
@@ -43,28 +42,6 @@ logger = logging.getLogger("qcore.worker")
 #: Characters of an error's text that are kept: its first and its last half, since a
 #: traceback begins with the caller and ends with the culprit.
 MAX_ERROR = 64 * 1024
-
-
-class Attempt(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """How one execution ended, as it travels from a worker to the dispatcher."""
-
-    outcome: str
-    value: bytes
-    content: str
-    started: float
-    stopped: float
-
-    def result(self, task: Task, attempt: int) -> Result:
-        """Return the result of a task that ended so, in its ``attempt``-th delivery."""
-        return Result(
-            task=task,
-            outcome=self.outcome,
-            value=self.value,
-            content=self.content,
-            started=self.started,
-            stopped=self.stopped,
-            attempt=attempt,
-        )
 
 
 def execute(
@@ -94,12 +71,12 @@ def _failed(
 ) -> Attempt:
     text = error_text(error)
     if isinstance(error, TaskStopped):
-        return Attempt(Outcome.STOPPED, b"", "text", started, time.time())
+        return Attempt.failed(Outcome.STOPPED, "", started)
     outcome = Outcome.TIMEOUT if isinstance(error, TaskTimeout) else Outcome.FAILURE
     logger.debug("%s %s id=%s attempt=%d: %s", outcome, task.func, task.id, attempt,
                 first_line(text))  # fmt: skip
     report(task, attempt, outcome, text, origin, error)
-    return Attempt(outcome, text.encode(errors="replace"), "text", started, time.time())
+    return Attempt.failed(outcome, text, started)
 
 
 # -- calling -----------------------------------------------------------------------
@@ -249,19 +226,6 @@ def _within_task(error: BaseException) -> TracebackType | None:
             inner = step.tb_next
         step = step.tb_next
     return inner
-
-
-def shorten(text: str, limit: int) -> str:
-    """Return a text of at most about ``limit`` characters, cut in its middle."""
-    if len(text) <= limit:
-        return text
-    half = limit // 2
-    return f"{text[:half]}\n... {len(text) - limit:,} characters left out ...\n{text[-half:]}"
-
-
-def first_line(text: str) -> str:
-    """Return the first line of an error's text, for logs."""
-    return shorten(text.partition("\n")[0], 500)
 
 
 def report(

@@ -11,7 +11,7 @@ import socket
 import time
 from typing import Any
 
-from ..envelope import Outcome, Result, Task
+from ..envelope import Attempt, Outcome, Result, Task
 from ..errors import QcoreError
 from ..results.base import ResultStore
 from ..results.routing import is_cached, is_saved
@@ -65,17 +65,8 @@ def store_value(task: Task, value: Any) -> None:
     """Store a value as the result of a task that need not run."""
     now = time.time()
     encoded = get_serializer(task.content).dumps(value)
-    _save(
-        Result(
-            task=task,
-            outcome=Outcome.SUCCESS,
-            value=encoded,
-            content=task.content,
-            started=now,
-            stopped=now,
-            attempt=1,
-        )
-    )
+    ended = Attempt(Outcome.SUCCESS, encoded, task.content, now, now)
+    _save(ended.result(task, 1))
 
 
 def _save(result: Result) -> ResultStore:

@@ -101,8 +101,7 @@ def _fetch_group(
     if not is_possible(group_id, "the label of a group"):
         return []
     if count is not None:
-        done = lambda: _finished(store.fetch_group(group_id, True), count)  # noqa: E731
-        wait_for(done, wait)
+        wait_for(lambda: _finished(store.fetch_group(group_id, True), count), wait)
     return store.fetch_group(group_id, failures)
 
 

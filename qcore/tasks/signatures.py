@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-import math
+import sys
 from collections.abc import Callable, Sequence
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
@@ -15,6 +15,9 @@ from .advice import instead_of
 #: Callables of these types are told apart by identity, so what was found out about one
 #: may be kept under it. A stranger's object may be equal to another.
 KEPT = frozenset({FunctionType, BuiltinFunctionType, MethodType, type})
+
+#: The range of a function that cannot be called without a keyword.
+_NONE_SUFFICES = (1, 0)
 
 _LruCache = type(functools.lru_cache(lambda: None))
 
@@ -32,23 +35,27 @@ def signature_of(function: Callable[..., Any]) -> inspect.Signature | None:
         return None  # builtins often have none
 
 
-def _range(function: Callable[..., Any]) -> tuple[float, float]:
+def _range(function: Callable[..., Any]) -> tuple[int, int]:
     """Return how many arguments suffice, and how many are taken, without any keyword.
 
-    Where that cannot be told, or none suffice, the range is empty or holds everything.
+    The range is empty where a keyword is needed, too, and ends at ``sys.maxsize`` where
+    nothing limits the number.
     """
     signature = signature_of(function)
     if signature is None:
-        return 0, math.inf
-    least = most = 0.0
+        return 0, sys.maxsize
+    least = most = 0
     for parameter in signature.parameters.values():
-        needed = parameter.default is parameter.empty
-        if parameter.kind is parameter.KEYWORD_ONLY:
-            least += math.inf if needed else 0
-        elif parameter.kind is parameter.VAR_POSITIONAL:
-            most = math.inf
+        is_needed = parameter.default is parameter.empty
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            most = sys.maxsize
+        elif parameter.kind is parameter.KEYWORD_ONLY:
+            if is_needed:
+                return _NONE_SUFFICES
         elif parameter.kind is not parameter.VAR_KEYWORD:
-            least, most = least + needed, most + 1
+            if is_needed:
+                least += 1
+            most = min(most + 1, sys.maxsize)
     return least, most
 
 

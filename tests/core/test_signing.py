@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.later_packages import of_a_later_release
 
+from qcore import signing
 from qcore.envelope import Options, Task, new_id, new_ids
 from qcore.errors import (
     BadPackage,
@@ -21,7 +22,7 @@ from qcore.errors import (
     NewerPackage,
     PackageError,
 )
-from qcore.signing import Mac, Signer, derive_key, peek, size_limit
+from qcore.signing import Signer, derive_key, keyed, mac_of, peek, size_limit
 
 #: Packages of every release so far, one per file; they stay here for ever.
 RELEASES = Path(__file__).parent / "packages"
@@ -151,7 +152,7 @@ def test_keys_depend_on_secret_and_site():
 
 @given(st.binary(max_size=64), st.binary(max_size=300))
 def test_the_mac_is_the_standards(key, message):
-    assert Mac(key).digest(message) == hmac.digest(key, message, "sha256")
+    assert mac_of(message, keyed(key)) == hmac.digest(key, message, "sha256")
 
 
 def test_ids_are_those_of_rfc_9562():
@@ -195,7 +196,7 @@ def test_nothing_over_the_limit_is_hashed_or_inflated(monkeypatch):
     def hashed(*_):
         raise AssertionError("it was hashed")
 
-    monkeypatch.setattr(Mac, "digest", hashed)
+    monkeypatch.setattr(signing, "mac_of", hashed)
     monkeypatch.setattr(Signer, "_inflate", hashed)
     for head in (b"qc\x01\x00", b"qc\x01\x01", b"qc\x09\x01", b"zzzz"):
         for read in (signer.verify, signer.read):

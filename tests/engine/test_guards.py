@@ -30,9 +30,8 @@ from qcore.engine.dispatcher.status import StatusPublisher
 from qcore.engine.services import nothing
 from qcore.engine.system.process import LONGEST_WAIT
 from qcore.engine.wire.messages import pack_run
-from qcore.envelope import Outcome
+from qcore.envelope import Attempt, Outcome
 from qcore.errors import BrokerError, StoreError, StoreRefused, StoreUnavailable
-from qcore.tasks.execute import Attempt
 from qcore.tasks.timeouts import soft_timeout
 
 STRANGE = [

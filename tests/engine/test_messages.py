@@ -29,8 +29,7 @@ from qcore.engine.wire.messages import (
     unpack_order,
     unpack_reply,
 )
-from qcore.envelope import Outcome
-from qcore.tasks.execute import Attempt
+from qcore.envelope import Attempt, Outcome
 
 counts = st.integers(0, 2**32 - 1)
 moments = st.floats(0, 2e9)

@@ -16,7 +16,7 @@ from qcore.engine.dispatcher import batches
 from qcore.engine.dispatcher import recorder as module
 from qcore.engine.dispatcher.job import Job
 from qcore.engine.dispatcher.recorder import Recorder
-from qcore.envelope import Delivery, Options, Outcome, new_id
+from qcore.envelope import Attempt, Delivery, Options, Outcome, new_id
 from qcore.errors import (
     BrokerError,
     BrokerUnavailable,
@@ -24,7 +24,6 @@ from qcore.errors import (
     StoreRefused,
     StoreUnavailable,
 )
-from qcore.tasks.execute import Attempt
 
 F, C = Outcome.FAILURE, Outcome.CRASH
 

@@ -17,11 +17,10 @@ from qcore.engine.dispatcher.capacity import Capacity
 from qcore.engine.dispatcher.pusher import Pusher
 from qcore.engine.dispatcher.recorder import Recorder
 from qcore.engine.dispatcher.suspects import MARK
-from qcore.envelope import Outcome
+from qcore.envelope import Attempt, Outcome
 from qcore.errors import StoreError, StoreRefused
 from qcore.results.memory import MemoryStore
 from qcore.tasks import async_task, fetch
-from qcore.tasks.execute import Attempt
 
 LEASE = 60.0
 _queues = itertools.count(1)

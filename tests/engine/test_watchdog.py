@@ -17,8 +17,7 @@ from qcore.engine.dispatcher.shutdown import AFTER_SOFT
 from qcore.engine.dispatcher.watchdog import Watchdog
 from qcore.engine.wire.channel import Channel, read_frame
 from qcore.engine.wire.messages import FOLLOW_UP, LINK, SOFT_STOP, unpack_order
-from qcore.envelope import Outcome
-from qcore.tasks.execute import Attempt
+from qcore.envelope import Attempt, Outcome
 
 #: When the lease of a job ends, where a test does not say otherwise.
 END = 100.0

@@ -9,11 +9,10 @@ from qcore.conf import Conf
 from qcore.engine.dispatcher.job import Job
 from qcore.engine.dispatcher.state import SharedState
 from qcore.engine.services import Services
-from qcore.envelope import Outcome, Task, new_id
+from qcore.envelope import Attempt, Outcome, Task, new_id
 from qcore.errors import QcoreError, StoreError, StoreRefused, StoreUnavailable
 from qcore.results.memory import MemoryStore
 from qcore.signing import Signer
-from qcore.tasks.execute import Attempt
 
 
 class FakeServices:

@@ -38,10 +38,9 @@ from qcore.engine.wire.messages import (
     unpack_order,
 )
 from qcore.engine.wire.prefetch import make_pair
-from qcore.envelope import Outcome, Task
+from qcore.envelope import Attempt, Outcome, Task
 from qcore.errors import QcoreError
 from qcore.results.memory import MemoryStore
-from qcore.tasks.execute import Attempt
 
 if TYPE_CHECKING:
     from support.stopped_clock import StoppedClock

@@ -7,8 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from ...envelope import Outcome
-from ...tasks.execute import Attempt
+from ...envelope import Attempt, Outcome
 from .job import Job
 from .leases import Leases
 from .pool import WorkerHandle, WorkerPool

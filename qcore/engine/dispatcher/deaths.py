@@ -85,7 +85,7 @@ class Deaths:
             job.task,
             job.attempt,
             ended.outcome,
-            ended.value.decode(),
+            ended.text,
             f"{socket.gethostname()}:{worker.pid}",
             None,
         )

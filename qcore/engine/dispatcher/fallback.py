@@ -8,8 +8,8 @@ import time
 
 import msgspec
 
-from ...envelope import Options, Outcome, Result, Task
-from ...tasks.execute import Attempt, first_line
+from ...envelope import Attempt, Options, Outcome, Result, Task
+from ...printable import first_line
 from .job import Job
 
 logger = logging.getLogger("qcore.recorder")
@@ -47,7 +47,7 @@ def use_fallback(job: Job, error: Exception) -> bool:
     ended = job.ended if job.notes == 1 else _emptied(job.ended)
     attempt = min(max(job.attempt, 1), _LARGEST)
     is_final = job.result is None or job.result.final
-    job.result = msgspec.structs.replace(ended.result(task, attempt), final=is_final)
+    job.result = ended.result(task, attempt, final=is_final)
     return True
 
 
@@ -57,13 +57,12 @@ def probe(job: Job, error: Exception) -> Result:
     It is not the end of the task: either its result is stored after it, or a note.
     """
     ended = _note(job, error)
-    return msgspec.structs.replace(ended.result(job.task, job.attempt), final=False)
+    return ended.result(job.task, job.attempt, final=False)
 
 
 def failure_of(task: Task, id: str, text: str) -> Result:
     """Return a failure under another id than the task's, as of an ``async_iter``."""
-    now = time.time()
-    return Attempt(Outcome.FAILURE, text.encode(), "text", now, now).result(
+    return Attempt.failed(Outcome.FAILURE, text).result(
         msgspec.structs.replace(
             bare(task), id=id, iter_index=None, iter_count=None, hook=None
         ),
@@ -86,7 +85,7 @@ def _note(job: Job, error: Exception) -> Attempt:
     if ended.outcome == Outcome.SUCCESS:
         text += f"\n\nThe task succeeded; its value has {len(ended.value):,} bytes."
     else:
-        first = first_line(ended.value.decode(errors="replace"))
+        first = first_line(ended.text)
         text += f"\n\nThe task failed: {_ascii(first)}"
     outcome = ended.outcome if ended.outcome != Outcome.SUCCESS else Outcome.FAILURE
     return msgspec.structs.replace(

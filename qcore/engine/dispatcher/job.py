@@ -6,8 +6,7 @@ import time
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
-from ...envelope import Delivery, Outcome, Result, Task
-from ...tasks.execute import Attempt
+from ...envelope import Attempt, Delivery, Outcome, Result, Task
 from ..wire.messages import pack_follow_up, pack_run
 from .retries import Decision
 
@@ -100,5 +99,5 @@ class Job:
             text = f"WorkerDied: the worker died under the task: {how}"
         now = time.time()
         started = now - (time.monotonic() - self.assigned_at)
-        self.ended = Attempt(outcome, text.encode(), "text", started, now)
+        self.ended = Attempt.failed(outcome, text, started, now)
         return self.ended

@@ -11,8 +11,8 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from ...envelope import Attempt
 from ...status import Snapshot
-from ...tasks.execute import Attempt
 from ..services import Services
 from ..system.memory import give_back, share_one_arena
 from ..system.process import set_title

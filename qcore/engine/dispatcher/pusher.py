@@ -9,9 +9,8 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from ...brokers.base import Broker
-from ...envelope import Delivery
+from ...envelope import Attempt, Delivery
 from ...errors import NewerPackage
-from ...tasks.execute import Attempt
 from ..services import Services
 from .capacity import Capacity
 from .guard import Guard, close

@@ -11,9 +11,8 @@ import msgspec
 from ...brokers.base import Broker
 from ...envelope import Outcome, Result
 from ...errors import BrokerError, BrokerUnavailable, QcoreError
-from ...printable import printable_lines
+from ...printable import first_line, printable_lines, shorten
 from ...results import routing
-from ...tasks.execute import first_line, shorten
 from ..services import Services, nothing
 from .batches import RecordQueue
 from .guard import close

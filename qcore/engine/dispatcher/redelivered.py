@@ -11,11 +11,10 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from ...envelope import Outcome, choose
+from ...envelope import Attempt, Outcome, choose
 from ...errors import PackageError, StoreError, StoreRefused, StoreUnavailable
 from ...results.base import ResultStore
 from ...results.routing import is_cached
-from ...tasks.execute import Attempt
 from ..services import Services
 from .guard import Guard
 from .job import Job
@@ -182,9 +181,9 @@ class Redelivered:
                 continue
             found = store.fetch(job.task.id)
             if found is not None and found.attempt_count >= limit:
-                text = str(found.result).encode(errors="replace")
                 at = job.task.created
-                ends[job.task.id] = Attempt(found.outcome, text, "text", at, at)
+                text = str(found.result)
+                ends[job.task.id] = Attempt.failed(found.outcome, text, at, at)
         return ends
 
 
@@ -193,5 +192,8 @@ def parted(jobs: Iterable[Job]) -> tuple[list[Job], list[Job]]:
     fresh: list[Job] = []
     others: list[Job] = []
     for job in jobs:
-        (others if may_be_finished(job) else fresh).append(job)
+        if may_be_finished(job):
+            others.append(job)
+        else:
+            fresh.append(job)
     return fresh, others

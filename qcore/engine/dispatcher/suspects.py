@@ -15,14 +15,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-import msgspec
-
 from ...brokers.base import Broker
-from ...envelope import Outcome, Result, Task
+from ...envelope import Attempt, Outcome, Task
 from ...errors import StoreRefused, StoreUnavailable
 from ...results.base import ResultStore
 from ...results.routing import is_cached
-from ...tasks.execute import Attempt
 from ..services import Services
 from .fallback import bare
 from .job import Job
@@ -243,18 +240,15 @@ class Suspects:
             ended = self._save(job, job.task, Outcome.CRASH, text)
         except Exception as error:  # noqa: BLE001 - what is stored says nearly the same
             logger.warning("%s keeps its older result: %s", job.task.id, error)
-            now = time.time()
-            ended = Attempt(Outcome.CRASH, text.encode(), "text", now, now)
+            ended = Attempt.failed(Outcome.CRASH, text)
         self._give_finished(job, ended)
         self._report(job.task, job.attempt, ended.outcome, text, "unknown", None)
 
     def _save(
         self, job: Job, task: Task, outcome: str, text: str, *, final: bool = True
     ) -> Attempt:
-        now = time.time()
-        ended = Attempt(outcome, text.encode(), "text", now, now)
-        result: Result = ended.result(task, job.attempt)
-        self._store(job).save([msgspec.structs.replace(result, final=final)])
+        ended = Attempt.failed(outcome, text)
+        self._store(job).save([ended.result(task, job.attempt, final=final)])
         return ended
 
     def _store(self, job: Job) -> ResultStore:

@@ -7,7 +7,7 @@ import struct
 
 import msgspec
 
-from ...tasks.execute import Attempt
+from ...envelope import Attempt
 
 #: What tells a worker to stop its task. Not SIGTERM: a service manager may send that to
 #: every process of the cluster at once, when only the sentinel should answer.

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from contextvars import copy_context
 from types import FrameType
 
-from ...envelope import Outcome, Task
+from ...envelope import Attempt, Outcome, Task
 from ...errors import TaskStopped
 from ...signing import peek
 from ...tasks.calls import next_link
-from ...tasks.execute import Attempt, execute
+from ...tasks.execute import execute
 from ...tasks.follow_up import run_hook
 from ...tasks.forks import end_if_forked
 from ..services import Services
@@ -117,7 +117,7 @@ class Worker:
                     following = self._next_package(task, ended)
         except TaskStopped:
             # the signal came between the task and this line
-            ended = Attempt(Outcome.STOPPED, b"", "text", time.time(), time.time())
+            ended = Attempt.failed(Outcome.STOPPED, "")
         finally:
             end_if_forked(
                 self._pid, task
