@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qcore import __version__
@@ -32,13 +33,21 @@ html_theme_options = {"navigation_with_keys": True}
 pygments_style = "friendly"
 pygments_dark_style = "monokai"
 
-# [text](../README.md): a file of the repository that is no page of the manual
-_OUTSIDE = re.compile(r"\[([^]]+)\]\(\.\./([\w./-]+)\)")
+# [text](../../README.md): a file of the repository that is no page of the manual
+_OUTSIDE = re.compile(r"\[([^]]+)\]\(((?:\.\./)+[\w./-]+)\)")
+HERE = Path(__file__).resolve().parent
 
 
-def name_files_outside(_app: Sphinx, _page: str, source: list[str]) -> None:
+def name_files_outside(_app: Sphinx, page: str, source: list[str]) -> None:
     """Show links that lead out of the manual as paths in the repository."""
-    source[0] = _OUTSIDE.sub(r"\1 (`\2`)", source[0])
+
+    def one(link: re.Match[str]) -> str:
+        file = ((HERE / page).parent / link[2]).resolve()
+        if file.is_relative_to(HERE):
+            return link[0]
+        return f"{link[1]} (`{file.relative_to(HERE.parent)}`)"
+
+    source[0] = _OUTSIDE.sub(one, source[0])
 
 
 def setup(app: Sphinx) -> None:

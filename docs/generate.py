@@ -34,6 +34,7 @@ from parts import (
     hooks,
     interface,
     plugins,
+    repository,
     schedules,
     shapes,
 )
@@ -59,6 +60,10 @@ PARTS: dict[str, Callable[[], str]] = {
     "faults-summary": faults.summary,
     "hooks": hooks.reference,
     "kinds": hooks.kinds,
+    "map": repository.top,
+    "map-core": repository.core,
+    "map-docs": repository.manual,
+    "map-tests": repository.tests,
     "plugins": plugins.table,
     "plugins-index": plugins.index,
     "schedule-types": schedules.types,

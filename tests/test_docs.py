@@ -32,6 +32,8 @@ from qcore.schedules.columns import CHECKS as SCHEDULE_OPTIONS
 from qcore.tasks.calls import OPTIONS
 
 DOCS = ROOT / "docs"
+#: The kinds of pages, each a folder.
+KINDS = ("tutorial", "how-to", "reference", "explanation")
 every_page = pytest.mark.parametrize("page", pages(), ids=name_of)
 
 
@@ -63,22 +65,22 @@ def test_a_stale_part_is_found(tmp_path: Path) -> None:
 
 def test_every_setting_has_a_heading() -> None:
     names = {setting.name for setting in fields()}
-    assert names <= set(headings(DOCS / "configuration.md"))
+    assert names <= set(headings(DOCS / "reference/configuration.md"))
 
 
 def test_every_hook_has_a_heading() -> None:
     hooks = {name for name in vars(hookspecs) if name.startswith("qcore_")}
     assert hooks
-    assert hooks <= set(headings(DOCS / "plugins.md"))
+    assert hooks <= set(headings(DOCS / "reference/plugins.md"))
 
 
 def test_every_verb_has_a_heading() -> None:
     wanted = {f"qcore {verb}" for verb in VERBS}
-    assert wanted <= set(headings(DOCS / "cli.md"))
+    assert wanted <= set(headings(DOCS / "reference/cli.md"))
 
 
 def test_every_schema_of_json_is_listed() -> None:
-    text = (DOCS / "cli.md").read_text()
+    text = (DOCS / "reference/cli.md").read_text()
     schemas = {
         name
         for path in (ROOT / "qcore").rglob("*.py")
@@ -89,7 +91,7 @@ def test_every_schema_of_json_is_listed() -> None:
 
 
 def test_every_check_is_listed() -> None:
-    text = (DOCS / "checks.md").read_text()
+    text = (DOCS / "reference/checks.md").read_text()
     assert [id for id in IDS if f"`{id}`" not in text] == []
 
 
@@ -116,21 +118,21 @@ def cells(page: Path, column: int = 0) -> set[str]:
 
 
 def test_every_option_of_a_task_is_in_the_table() -> None:
-    assert OPTIONS | {"q_options"} <= cells(DOCS / "tasks.md")
+    assert OPTIONS | {"q_options"} <= cells(DOCS / "reference/tasks.md")
 
 
 def test_every_option_of_a_schedule_is_in_the_table() -> None:
-    assert {*SCHEDULE_OPTIONS, "q_options"} <= cells(DOCS / "schedules.md")
+    assert {*SCHEDULE_OPTIONS, "q_options"} <= cells(DOCS / "reference/schedules.md")
 
 
 def test_every_django_signal_is_in_the_table() -> None:
     names = {name for name, one in vars(signals).items() if isinstance(one, Signal)}
     assert names
-    assert names <= cells(DOCS / "tasks.md")
+    assert names <= cells(DOCS / "reference/tasks.md")
 
 
 def test_every_outcome_is_explained() -> None:
-    text = (DOCS / "tasks.md").read_text()
+    text = (DOCS / "reference/tasks.md").read_text()
     stored = {value for name, value in vars(Outcome).items() if name.isupper()}
     stored -= {Outcome.STOPPED}  # never stored
     assert [one for one in stored if f"`{one}`" not in text] == []
@@ -143,7 +145,9 @@ def test_every_file_that_is_named_exists(page: Path) -> None:
 
 
 def test_the_modules_in_the_table_of_layers_exist() -> None:
-    table = re.findall(r"^\| \d \w.*$", prose(DOCS / "internals.md"), re.MULTILINE)
+    table = re.findall(
+        r"^\| \d \w.*$", prose(DOCS / "explanation/internals.md"), re.MULTILINE
+    )
     names = re.findall(r"`([\w.]+)`", "\n".join(table))
     assert len(names) > 30
     paths = [ROOT / "qcore" / name.replace(".", "/") for name in names]
@@ -155,7 +159,7 @@ def test_the_modules_in_the_table_of_layers_exist() -> None:
 
 
 def test_every_module_of_the_engine_is_in_the_internals() -> None:
-    text = (DOCS / "internals.md").read_text()
+    text = (DOCS / "explanation/internals.md").read_text()
     modules = {path.name for path in (ROOT / "qcore" / "engine").rglob("[!_]*.py")}
     assert len(modules) > 30
     assert [name for name in modules if f"{name}`" not in text] == []
@@ -163,7 +167,7 @@ def test_every_module_of_the_engine_is_in_the_internals() -> None:
 
 def test_the_glossary_is_in_order() -> None:
     rows = re.findall(
-        r"^\| ([a-z ]+) \|", (DOCS / "glossary.md").read_text(), re.MULTILINE
+        r"^\| ([a-z ]+) \|", (DOCS / "reference/glossary.md").read_text(), re.MULTILINE
     )
     words = [word for word in rows if word != "word"]
     assert len(words) > 30
@@ -177,12 +181,20 @@ FOREIGN = re.compile(
     r"|nack\w*|visibility timeouts?|message queues?|background jobs?|cron ?jobs?)\b",
     re.IGNORECASE,
 )
-OF_OTHERS = {"compare.md", "upgrade.md", "contract.md", "brokers.md", "faults.md"}
+OF_OTHERS = {
+    "explanation/compare.md",
+    "explanation/promises.md",
+    "how-to/from-django-q.md",
+    "reference/brokers.md",
+    "reference/contract.md",
+    "reference/django-q.md",
+    "reference/faults.md",
+}
 
 
 @every_page
 def test_a_page_calls_things_by_their_words(page: Path) -> None:
-    if page.name not in OF_OTHERS:
+    if name_of(page).removeprefix("docs/") not in OF_OTHERS:
         assert FOREIGN.findall(prose(page)) == []
 
 
@@ -195,7 +207,7 @@ def test_what_the_software_says_has_the_words_of_the_glossary() -> None:
 
 
 def test_every_word_of_the_glossary_is_in_use() -> None:
-    glossary = DOCS / "glossary.md"
+    glossary = DOCS / "reference/glossary.md"
     text = " ".join(page.read_text() for page in pages() if page != glossary).lower()
     words = re.findall(r"^\| ([a-z ]+) \|", glossary.read_text(), re.MULTILINE)
     assert [one for one in words if not re.search(rf"\b{one}", text)] == []
@@ -215,10 +227,30 @@ def test_every_link_leads_to_a_heading_or_a_file(page: Path) -> None:
 
 
 def test_every_page_is_in_the_table_of_contents() -> None:
-    (index,) = (page for page in pages() if page == DOCS / "index.md")
-    trees = "\n".join(block.text for block in blocks(index, "{toctree}"))
-    listed = {line.strip() for line in trees.splitlines()}
-    assert {page.stem for page in DOCS.glob("*.md")} - {"index"} <= listed
+    for folder in (DOCS, *(DOCS / kind for kind in KINDS)):
+        trees = "\n".join(
+            block.text for block in blocks(folder / "index.md", "{toctree}")
+        )
+        listed = {line.strip() for line in trees.splitlines()}
+        assert {page.stem for page in folder.glob("*.md")} - {"index"} <= listed
+    assert {f"{kind}/index" for kind in KINDS} <= {
+        line.strip()
+        for block in blocks(DOCS / "index.md", "{toctree}")
+        for line in block.text.splitlines()
+    }
+
+
+def test_every_page_is_of_one_kind() -> None:
+    """A page stands in the folder of its kind; the front page and the log stand apart."""
+    assert {page.name for page in DOCS.glob("*.md")} == {"index.md", "changelog.md"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_index_of_a_kind_leads_to_each_of_its_pages(kind: str) -> None:
+    index = DOCS / kind / "index.md"
+    pages_of_kind = {page.name for page in index.parent.glob("*.md")} - {"index.md"}
+    assert pages_of_kind <= set(links(index))
+    assert prose(index).splitlines()[2].startswith("For who ")
 
 
 def commands(page: Path) -> list[str]:
@@ -286,4 +318,4 @@ def test_sphinx_builds_the_manual_without_a_warning(tmp_path: Path) -> None:
     words += ["-d", str(tmp_path / "doctrees"), str(DOCS), str(tmp_path / "html")]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "html" / "configuration.html").exists()
+    assert (tmp_path / "html" / "reference" / "configuration.html").exists()

@@ -15,7 +15,9 @@ from documents.project import Project
 README, *MANUAL = pages()
 # the tutorial is typed step by step: tests/test_tutorial.py
 WITH_CODE = [
-    page for page in MANUAL if any(blocks(page, "python")) and page.stem != "tutorial"
+    page
+    for page in MANUAL
+    if any(blocks(page, "python")) and name_of(page) != "docs/tutorial/broker.md"
 ]
 
 

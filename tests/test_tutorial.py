@@ -19,7 +19,7 @@ from documents.project import Project
 from documents.reader import CLUSTER, Reader
 from support.bare_environment import ROOT, VERSION, Environment
 
-PAGE = ROOT / "docs" / "tutorial.md"
+PAGE = ROOT / "docs" / "tutorial" / "broker.md"
 
 
 @pytest.mark.skipif(

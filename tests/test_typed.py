@@ -158,7 +158,7 @@ def test_the_page_of_every_plugin(bare: Environment, checkout: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("page", "way"), [("README.md", 0), ("README.md", 1), ("docs/start.md", 0)]
+    ("page", "way"), [("README.md", 0), ("README.md", 1), ("docs/tutorial/start.md", 0)]
 )
 def test_the_first_minutes(
     bare: Environment, checkout: Path, tmp_path: Path, page: str, way: int

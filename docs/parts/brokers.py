@@ -41,7 +41,9 @@ def _who(found: list[tuple[Provider, str]]) -> str:
         "optional-dependencies"
     ]
     for provider, folder in found:
-        plugin = f"[{folder}](../plugins/{folder}/README.md)" if folder else "the core"
+        plugin = (
+            f"[{folder}](../../plugins/{folder}/README.md)" if folder else "the core"
+        )
         keys = ", ".join(f"`{claim}`" for claim in provider.claims) or "`broker_class`"
         extra = f"`{provider.name}`" if provider.name in extras else "-"
         rows.append(f"| {provider.name} | {plugin} | {keys} | {extra} |")

@@ -42,7 +42,7 @@ def proved() -> str:
             "| --- | --- | --- | --- | --- | --- | --- |",
         ]
         lines += [f"| {' | '.join(_cells(row))} |" for row in rows]
-        text += [f"### {group}", "\n".join(lines)]
+        text += [f"## {group}", "\n".join(lines)]
     return "\n\n".join(text)
 
 

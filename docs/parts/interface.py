@@ -30,7 +30,7 @@ def tasks() -> str:
     listed = ", ".join(f"`{name}`" for name in variants)
     return (
         f"{_of(qcore.tasks, own, '##')}\n\n## For await\n\n{listed} take the arguments of"
-        " the calls without the `a`; see [From async code](tasks.md#from-async-code)."
+        " the calls without the `a`; see [From async code](../how-to/tasks.md#from-async-code)."
     )
 
 
@@ -38,7 +38,7 @@ def testing() -> str:
     """Return what the tests of a project use, each with its import."""
     return "\n\n".join(
         f"`from {path} import {', '.join(names)}`\n\n"
-        f"{_of(import_module(path), names, '###')}"
+        f"{_of(import_module(path), names, '##')}"
         for path, names in TESTING.items()
     )
 

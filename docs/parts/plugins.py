@@ -50,4 +50,4 @@ def table() -> str:
 
 def index() -> str:
     """Return the same with links from the manual."""
-    return table().replace("](", "](../plugins/")
+    return table().replace("](", "](../../plugins/")

@@ -185,7 +185,7 @@ def name_of_schedule(pk: int) -> str | None:
 
 
 def nap_unless_one_does(key: str, seconds: float) -> str:
-    """Take a nap, but not beside another one, as docs/schedules.md has it."""
+    """Take a nap, but not beside another one, as docs/how-to/schedules.md has it."""
     from django.core.cache import cache
 
     if not cache.add(key, True, timeout=60):

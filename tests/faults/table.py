@@ -5,7 +5,7 @@ The rows are data, one file of ``rows/`` for each group::
     [A1]
     happens = "A worker is killed while it runs a task"
     must = "The dispatcher knows at once; the task starts again in another worker"
-    promise = ["P1", "P5"]      # of docs/faults.md
+    promise = ["P1", "P5"]      # of docs/explanation/promises.md
     tier = 2                    # see below
     reason = "..."              # where there is no test: why
 

@@ -50,7 +50,7 @@ def test_the_table_is_whole():
 
 
 def test_every_row_names_promises_of_the_manual():
-    page = (ROOT / "docs" / "faults.md").read_text()
+    page = (ROOT / "docs" / "explanation" / "promises.md").read_text()
     promises = set(re.findall(r"^- \*\*(P\d+)\. ", page, re.MULTILINE))
     assert promises == {f"P{number}" for number in range(1, 13)}
     assert [row.id for row in table() if not set(row.promise) <= promises] == []
