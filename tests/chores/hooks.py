@@ -77,10 +77,18 @@ def leave_if_odd(number: int) -> int:
     return number
 
 
-def note_who(key: str, number: int) -> int:
-    """Note in which process the number was, and fail for every fifth."""
+def meet(key: str, number: int, workers: int) -> int:
+    """Note the number, wait for so many workers to have one, and fail for every fifth.
+
+    It gives the others up after a minute.
+    """
     note(key, str(number))
-    time.sleep(0.05)  # long enough for a second cluster to see that there is work
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        entries = Ledger.of_this_process().entries(key)
+        if len({entry.pid for entry in entries}) >= workers:
+            break
+        time.sleep(0.05)
     if number % 5 == 4:
         raise ValueError(f"{number} is refused")
     return number

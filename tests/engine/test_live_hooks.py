@@ -193,15 +193,15 @@ def test_two_clusters_share_groups_in_the_cache(
     """Counts are exact, order is kept, failures are seen, and an iter is joined once."""
     caches = {"default": shared(kind, request, tmp_path)}
     queue = f"shared-{kind}"
-    options = {"cluster": queue, "cached": 60}
+    options = {"cluster": queue, "cached": 600, "timeout": 120}
     with override_settings(CACHES=caches):
         current.reset()
         for _ in range(2):
             start(queue=queue, max_attempts=1, bulk=2, django={"CACHES": caches})
         joined = async_iter("chores.kind.add", [(n, n) for n in range(40)], **options)
         for number in range(40):
-            async_task("chores.hooks.note_who", key, number, group=key, **options)
-        records = fetch_group(key, wait=60_000, count=40, cached=True)
+            async_task("chores.hooks.meet", key, number, 3, group=key, **options)
+        records = fetch_group(key, wait=150_000, count=40, cached=True)
         numbers = [record.args[1] for record in records]
         assert numbers == list(range(40)), "in the order of sending"
         assert count_group(key, cached=True) == 40
@@ -214,7 +214,7 @@ def test_two_clusters_share_groups_in_the_cache(
         ran = [entry.event for entry in ledger.entries(key)]
         assert sorted(ran, key=int) == [str(number) for number in range(40)]
         workers = {entry.pid for entry in ledger.entries(key)}
-        assert len(workers) > 2, "both clusters had a part in it"
+        assert len(workers) > 2, "a cluster has two: both had a part in it"
     current.reset()
 
 

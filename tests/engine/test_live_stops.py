@@ -234,7 +234,7 @@ def test_stacks_are_dumped(start, ledger, key, number):
     ledger.wait(key, "began")
     cluster.signal(number)
     # not whole lines: on a busy machine those of two processes may be mixed
-    for place in ("chores/kind.py", "engine/sentinel.py", "engine/dispatcher.py"):
+    for place in ("chores/kind.py", "sentinel/sentinel.py", "dispatcher/process.py"):
         cluster.wait_for(
             lambda place=place: place in cluster.log, 5, f"{place} is told"
         )
