@@ -165,15 +165,6 @@ def test_every_module_of_the_engine_is_in_the_internals() -> None:
     assert [name for name in modules if f"{name}`" not in text] == []
 
 
-def test_the_glossary_is_in_order() -> None:
-    rows = re.findall(
-        r"^\| ([a-z ]+) \|", (DOCS / "reference/glossary.md").read_text(), re.MULTILINE
-    )
-    words = [word for word in rows if word != "word"]
-    assert len(words) > 30
-    assert words == sorted(words)
-
-
 #: Words of others for what has a word here: task hook, worker, sentinel, quarantine,
 #: lease, queue, task. A page that speaks of others may use them.
 FOREIGN = re.compile(
@@ -204,13 +195,6 @@ def test_what_the_software_says_has_the_words_of_the_glossary() -> None:
     said += [f"{verb.HELP} {verb.__doc__}" for verb in VERBS.values()]
     assert FOREIGN.findall("\n".join(said)) == []
     assert FOREIGN.findall("a dead-letter queue of the master") != []
-
-
-def test_every_word_of_the_glossary_is_in_use() -> None:
-    glossary = DOCS / "reference/glossary.md"
-    text = " ".join(page.read_text() for page in pages() if page != glossary).lower()
-    words = re.findall(r"^\| ([a-z ]+) \|", glossary.read_text(), re.MULTILINE)
-    assert [one for one in words if not re.search(rf"\b{one}", text)] == []
 
 
 # -- links and commands ----------------------------------------------------------------

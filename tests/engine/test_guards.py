@@ -320,7 +320,7 @@ def test_what_a_driver_says_is_shown_without_its_password(fakes, monkeypatch):
 
 
 @pytest.mark.fault("A17")
-def test_a_keeper_whose_broker_cannot_be_made_tries_again(fakes):
+def test_a_renewal_whose_broker_cannot_be_made_tries_again(fakes):
     tries = [TypeError("not now")]
 
     def make():
@@ -566,7 +566,7 @@ def test_a_time_out_may_be_longer_than_an_alarm(seconds):
 
 # -- what threads share ----------------------------------------------------------------------
 @pytest.mark.fault("A20")
-def test_settling_a_job_leaves_the_copy_that_was_dealt_meanwhile(fakes):
+def test_settling_a_job_leaves_the_copy_that_was_claimed_meanwhile(fakes):
     """Loop and recorder settle, and the loop deals a copy: none undoes the other's."""
     job = fakes.claim()
     copy = fakes.claim()
@@ -602,7 +602,7 @@ def test_two_threads_may_settle_the_same_job(fakes):
 
 
 @pytest.mark.fault("A20")
-def test_the_loop_looks_at_what_it_shares_while_nobody_else_deals(fakes, monkeypatch):
+def test_the_loop_looks_at_what_it_shares_while_nobody_else_assigns(fakes, monkeypatch):
     """The pusher deals in its place: sets and heaps changed under its eyes before."""
     clock = stop_time(monkeypatch)
     it = Stepped("shared", clock, lambda note: None, workers=1)

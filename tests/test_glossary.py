@@ -1,0 +1,105 @@
+"""The glossary knows the words of the engine, and nobody uses the words of before."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from documents.blocks import ROOT, name_of, pages, prose
+
+GLOSSARY = ROOT / "docs" / "reference" / "glossary.md"
+ENGINE = ROOT / "qcore" / "engine"
+
+#: One word, one thing: the words that code, messages and pages have to share.
+WORDS = """
+    cluster, sentinel, dispatcher, pusher, recorder, relay, worker, worker pool,
+    prefetch, capacity, watchdog, lease, renewal, lost lease, broker, queue, task,
+    package, delivery, receipt, attempt, outcome, timeout, grace, store, outbox, hold,
+    limit, parked, batch, flow, node, run, step, event, dead, quarantine, monitor,
+    reporter, schedule, slot, scheduler, hook, task hook, plugin, provider, capability,
+    extra, release, free
+"""
+
+#: Files of the engine whose name is a part, or a form, of their word.
+FORMS = {
+    "hung": "hung worker",
+    "pool": "worker pool",
+    "prefetched": "prefetch",
+    "redelivered": "redelivery",
+    "retries": "retry policy",
+    "scheduling": "scheduler",
+    "statuses": "status",
+}
+
+#: What had another name before the engine got the words of its field.
+OLD = re.compile(
+    r"\b(trays?|crews?|heralds?|keepers?|fences?|obituar(y|ies)|leavings"
+    r"|deal|deals|dealt|dealing)\b",
+    re.IGNORECASE,
+)
+#: Where the old words are told: the decision, and the changes that have it.
+HISTORY = {
+    "docs/changes/+runtime-module.changed.md",
+    "docs/decisions/0043-engine-by-process.md",
+}
+
+
+def words() -> list[str]:
+    rows = re.findall(r"^\| ([a-z ]+) \| ", GLOSSARY.read_text(), re.MULTILINE)
+    return [word for word in rows if word != "word"]
+
+
+def singular(name: str) -> str:
+    """Return the word that a file is named by: ``iter_joins`` has "iter join"."""
+    word = name.replace("_", " ")
+    if word in FORMS:
+        return FORMS[word]
+    irregular = {"children": "child", "memory": "memory"}
+    if word in irregular:
+        return irregular[word]
+    if word.endswith("ies"):
+        return word.removesuffix("ies") + "y"
+    if word.endswith("ches"):
+        return word.removesuffix("es")
+    return word if word.endswith("ss") or word == "status" else word.removesuffix("s")
+
+
+def test_the_words_are_in_order() -> None:
+    assert len(words()) > 90
+    assert words() == sorted(words())
+
+
+def test_every_word_of_the_design_is_in_it() -> None:
+    wanted = {word.strip() for word in WORDS.split(",")}
+    wanted = {" ".join(word.split()) for word in wanted}
+    assert len(wanted) > 40
+    assert wanted - set(words()) == set()
+
+
+def engine_names() -> list[str]:
+    files = {path.stem for path in ENGINE.rglob("[!_]*.py")}
+    folders = {path.parent.name for path in ENGINE.rglob("[!_]*.py")}
+    return sorted(files | folders - {"engine"})
+
+
+@pytest.mark.parametrize("name", engine_names())
+def test_every_file_of_the_engine_is_a_word(name: str) -> None:
+    """Write a row for a new noun, or put another form of a known word into FORMS."""
+    assert singular(name) in words()
+
+
+def test_every_form_leads_to_a_word() -> None:
+    assert set(FORMS.values()) <= set(words())
+
+
+def test_every_word_is_in_use() -> None:
+    text = " ".join(page.read_text() for page in pages() if page != GLOSSARY).lower()
+    text += " ".join(singular(name) for name in engine_names())
+    assert [one for one in words() if not re.search(rf"\b{one}", text)] == []
+
+
+@pytest.mark.parametrize("page", pages(), ids=name_of)
+def test_no_page_has_a_word_of_before(page: Path) -> None:
+    if name_of(page) not in HISTORY:
+        assert [found[0] for found in OLD.findall(prose(page))] == []
