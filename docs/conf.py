@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pygments.lexers.special import TextLexer
+
 from qcore import __version__
 
 if TYPE_CHECKING:
@@ -53,3 +55,5 @@ def name_files_outside(_app: Sphinx, page: str, source: list[str]) -> None:
 def setup(app: Sphinx) -> None:
     """Connect what is above; Sphinx calls this."""
     app.connect("source-read", name_files_outside)
+    # code hosts draw such diagrams; here their text is shown, which can be read as it is
+    app.add_lexer("mermaid", TextLexer)

@@ -144,7 +144,7 @@ def _lives(sentinel: int) -> bool:
     return True
 
 
-def _notify(hook: str, **arguments: object) -> None:
+def _notify(hook: str, /, **arguments: object) -> None:
     """Tell plugins, and the receivers of Django's signals."""
     current.registry.notify(hook, **arguments)
     if hook == "qcore_results_recorded" and post_execute.receivers:

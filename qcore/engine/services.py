@@ -1,10 +1,10 @@
-"""Parts: everything that the engine is given by whoever starts it."""
+"""Services: everything that the engine is given by whoever starts it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from ..brokers.base import Broker
 from ..conf import Conf
@@ -14,8 +14,45 @@ from ..schedules.base import Scheduler
 from ..status import Snapshot
 
 
-def nothing(*_: Any) -> None:
-    """Do nothing; the default of every optional callback."""
+def nothing(*_: Any, **__: Any) -> None:
+    """Do nothing; the default of every optional service."""
+
+
+class Notify(Protocol):
+    """Calls the observers of a hook; never raises an ``Exception``."""
+
+    def __call__(self, hook: str, /, **arguments: Any) -> None:
+        """Call them.
+
+        Args:
+            hook: its name, such as ``qcore_process_started``.
+            arguments: of the hook.
+        """
+
+
+class ReportFailure(Protocol):
+    """Tells every error reporter of a failed attempt; see ``tasks.execute.report``."""
+
+    def __call__(
+        self,
+        task: Task,
+        attempt: int,
+        outcome: str,
+        text: str,
+        origin: str,
+        error: BaseException | None,
+        /,
+    ) -> None:
+        """Tell them.
+
+        Args:
+            task: that has failed.
+            attempt: which delivery of it, from 1.
+            outcome: one of ``Outcome``.
+            text: of the error.
+            origin: the worker, as "host:pid".
+            error: None where the attempt left none: a killed worker.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,11 +72,11 @@ class Services:
     broker_name: str = "?"  # its class, for people
     broker_info: Callable[[], str] = str  # name and version of the service, cached
     publish: Callable[[Snapshot, float], None] = nothing  # until the next one: seconds
-    notify: Callable[..., None] = nothing  # (hook name, **arguments), never raises
+    notify: Notify = nothing
     running: Callable[[], Collection[str]] = (
         frozenset  # ids of tasks, in living clusters
     )
-    report: Callable[..., None] = nothing  # of a death: see tasks.execution.report
+    report: ReportFailure = nothing  # of a worker's death
     before_fork: Callable[[], None] = nothing  # in the sentinel: let connections go
     after_fork: Callable[[str], None] = nothing  # in the child, with its role
     tidy: Callable[[Task], None] = nothing  # in a worker, after each task

@@ -12,7 +12,7 @@ import threading
 import msgspec
 import pytest
 from chores.ledger import wait_for
-from support.fake_services import Broken, FakeServices
+from support.fake_services import Broken, FakeServices, Receiver
 from support.stepped import Stepped
 from support.stopped_clock import stop_time
 
@@ -20,6 +20,9 @@ from qcore.brokers.memory import MemoryBroker
 from qcore.engine.dispatcher.capacity import Capacity
 from qcore.engine.dispatcher.error_reports import ErrorReports
 from qcore.engine.dispatcher.guard import pause
+from qcore.engine.dispatcher.handover import Handover
+from qcore.engine.dispatcher.leases import Leases
+from qcore.engine.dispatcher.lifecycle import JobState
 from qcore.engine.dispatcher.outages import Outage
 from qcore.engine.dispatcher.pusher import Pusher
 from qcore.engine.dispatcher.recorder import Recorder
@@ -46,26 +49,35 @@ def fakes(request):
     return FakeServices(f"guards {request.node.name}")
 
 
-class OrderReader:
+class Pushed:
     """A pusher, and what it hands over."""
 
     def __init__(self, fakes, **services):
         self.fakes = fakes
-        self.given, self.finished = [], []
+        self.receiver, capacity = Receiver(), Capacity(100)
+        self.given = self.receiver.given
         self.pusher = Pusher(
             dataclasses.replace(fakes.services, **services),
-            Capacity(100),
+            capacity,
             fakes.shared,
-            self.given.extend,
-            lambda job, end: self.finished.append(job),
+            Handover(fakes.shared, capacity, self.receiver),
+            fakes.services.report,
         )
 
     def once(self):
         self.pusher._once(self.fakes.broker)
 
     @property
+    def finished(self):
+        return [job for job, _ in self.receiver.finished]
+
+    @property
     def ids(self):
         return [job.task.id for job in self.given]
+
+
+def leases_of(fakes):
+    return Leases(fakes.shared, fakes.ready)
 
 
 class Running:
@@ -89,13 +101,13 @@ class Running:
 @pytest.mark.fault("A17")
 @pytest.mark.parametrize("error", STRANGE, ids=lambda error: type(error).__name__)
 def test_a_claim_that_raises_anything_is_one_try(fakes, error, caplog):
-    intake = OrderReader(fakes)
+    pushed = Pushed(fakes)
     fakes.failures["dequeue"] = [error, error]
     task = fakes.send()
-    with Running(intake.pusher.run, fakes.shared.stopping.set):
+    with Running(pushed.pusher.run, fakes.shared.stopping.set):
         wait_for(lambda: "pusher" in fakes.shared.problems)
         shown = fakes.shared.problems["pusher"]
-        wait_for(lambda: intake.ids == [task.id])
+        wait_for(lambda: pushed.ids == [task.id])
         wait_for(lambda: fakes.shared.problems == {})
     assert type(error).__name__ in shown
     assert "secret" not in shown
@@ -112,7 +124,7 @@ def test_a_claim_that_raises_anything_is_one_try(fakes, error, caplog):
     ids=str,
 )  # fmt: skip
 def test_a_delivery_that_is_none_costs_the_others_nothing(fakes, fields, monkeypatch):
-    intake = OrderReader(fakes)
+    pushed = Pushed(fakes)
     bad, good = fakes.send(), fakes.send()
     dequeue = fakes.broker.dequeue
 
@@ -121,11 +133,11 @@ def test_a_delivery_that_is_none_costs_the_others_nothing(fakes, fields, monkeyp
         return [msgspec.structs.replace(first, **fields), *others]
 
     monkeypatch.setattr(fakes.broker, "dequeue", strange)
-    intake.once()
-    assert intake.ids == [good.id]
+    pushed.once()
+    assert pushed.ids == [good.id]
     assert len(fakes.store.aside) == 1, "a person sees it"
     assert fakes.claimed == 1
-    assert bad.id not in intake.ids
+    assert bad.id not in pushed.ids
 
 
 @pytest.mark.fault("A17")
@@ -133,7 +145,7 @@ def test_a_delivery_that_is_none_costs_the_others_nothing(fakes, fields, monkeyp
 def test_a_count_that_no_broker_means_costs_nobody_anything(
     fakes, attempt, monkeypatch
 ):
-    intake = OrderReader(fakes)
+    pushed = Pushed(fakes)
     task = fakes.send()
     dequeue = fakes.broker.dequeue
     monkeypatch.setattr(
@@ -144,9 +156,9 @@ def test_a_count_that_no_broker_means_costs_nobody_anything(
             for one in dequeue(limit, wait)
         ],
     )
-    intake.once()
-    intake.once()  # a count that is large makes it run alone
-    (job,) = intake.given
+    pushed.once()
+    pushed.once()  # a count that is large makes it run alone
+    (job,) = pushed.given
     assert job.task == task
     assert job.order()
     assert 0 < job.attempt < 2**31
@@ -163,9 +175,9 @@ def test_a_package_whose_check_raises_anything_is_put_aside(fakes, error):
             raise error
         return task
 
-    intake = OrderReader(fakes, verify=strange)
-    intake.once()
-    assert intake.ids == [good.id]
+    pushed = Pushed(fakes, verify=strange)
+    pushed.once()
+    assert pushed.ids == [good.id]
     assert [reason for _, reason in fakes.store.aside] == [type(error).__name__]
 
 
@@ -182,7 +194,7 @@ def test_what_the_store_cannot_tell_of_one_task_costs_the_others_nothing(
     fakes, monkeypatch
 ):
     clock = stop_time(monkeypatch)
-    intake = OrderReader(fakes)
+    pushed = Pushed(fakes)
     bad, good = redeliver(fakes, 2)
     fresh = fakes.send()
     finished, sick = fakes.store.finished, [True]
@@ -193,16 +205,16 @@ def test_what_the_store_cannot_tell_of_one_task_costs_the_others_nothing(
         return finished(ids)
 
     monkeypatch.setattr(fakes.store, "finished", strange)
-    intake.once()
-    assert sorted(intake.ids) == sorted([good.id, fresh.id])
+    pushed.once()
+    assert sorted(pushed.ids) == sorted([good.id, fresh.id])
     assert "store" in fakes.shared.problems
     assert len(fakes.shared.held) == 3, "its lease is renewed"
     sick.clear()
-    intake.once()
-    assert bad.id not in intake.ids, "not at once"
+    pushed.once()
+    assert bad.id not in pushed.ids, "not at once"
     clock.advance(1)
-    intake.once()
-    assert bad.id in intake.ids
+    pushed.once()
+    assert bad.id in pushed.ids
     assert fakes.shared.problems == {}
 
 
@@ -212,7 +224,7 @@ def test_what_the_store_refuses_to_look_up_keeps_nobody_waiting(
     fakes, monkeypatch, error
 ):
     stop_time(monkeypatch)
-    intake = OrderReader(fakes)
+    pushed = Pushed(fakes)
     bad, *good = redeliver(fakes, 4)
     finished = fakes.store.finished
 
@@ -222,10 +234,10 @@ def test_what_the_store_refuses_to_look_up_keeps_nobody_waiting(
         return finished(ids)
 
     monkeypatch.setattr(fakes.store, "finished", strange)
-    intake.once()
-    assert {task.id for task in good} <= set(intake.ids)
+    pushed.once()
+    assert {task.id for task in good} <= set(pushed.ids)
     # no end of it can have been stored where the store refuses its very id
-    assert (bad.id in intake.ids) == isinstance(error, StoreRefused)
+    assert (bad.id in pushed.ids) == isinstance(error, StoreRefused)
 
 
 @pytest.mark.fault("A17")
@@ -234,7 +246,7 @@ def test_who_has_ended_is_handed_over_once_though_the_next_question_fails(
 ):
     """Two workers would do what follows of one job, and one of them be killed for it."""
     clock = stop_time(monkeypatch)
-    intake = OrderReader(fakes)
+    pushed = Pushed(fakes)
     done, doubtful = redeliver(fakes, 2)
     for _ in range(fakes.conf.max_crashes):  # a suspect, by its count
         MemoryBroker.release(
@@ -252,40 +264,40 @@ def test_who_has_ended_is_handed_over_once_though_the_next_question_fails(
 
     monkeypatch.setattr(fakes.store, "fetch", strange)
     for _ in range(5):
-        intake.once()
+        pushed.once()
         clock.advance(5)
         if not failures:  # as the recorder does; the suspect runs alone
-            fakes.shared.settle(intake.finished[0])
+            fakes.shared.settle(pushed.finished[0], JobState.SETTLED)
     assert failures == []
-    assert [job.task.id for job in intake.finished] == [done.id]
-    assert intake.ids == [doubtful.id]
+    assert [job.task.id for job in pushed.finished] == [done.id]
+    assert pushed.ids == [doubtful.id]
 
 
 @pytest.mark.fault("A17")
 def test_a_store_that_is_away_holds_up_only_what_it_must_tell_of(fakes, monkeypatch):
     clock = stop_time(monkeypatch)
-    intake = OrderReader(fakes)
+    pushed = Pushed(fakes)
     waiting, lost = redeliver(fakes, 2)
     fakes.failures["finished"] = [StoreError("away")] * 4
     fresh = fakes.send()
-    intake.once()
-    assert intake.ids == [fresh.id]
+    pushed.once()
+    assert pushed.ids == [fresh.id]
     for job in fakes.shared.held:
         job.lost = job.task.id == lost.id
     for _ in range(5):
         clock.advance(5)
-        intake.once()
-    assert intake.ids == [fresh.id, waiting.id]
+        pushed.once()
+    assert pushed.ids == [fresh.id, waiting.id]
     assert lost.id not in {job.task.id for job in fakes.shared.held}
 
 
 def test_what_waits_for_the_store_is_given_back_at_a_stop(fakes):
-    intake = OrderReader(fakes)
+    pushed = Pushed(fakes)
     (task,) = redeliver(fakes, 1)
     fakes.failures["finished"] = [StoreError("away")] * 1000
-    with Running(intake.pusher.run, fakes.shared.stopping.set):
+    with Running(pushed.pusher.run, fakes.shared.stopping.set):
         wait_for(lambda: "store" in fakes.shared.problems)
-    assert intake.ids == [task.id], "to the loop, which gives back what comes then"
+    assert pushed.ids == [task.id], "to the loop, which gives back what comes then"
 
 
 # -- keeper ------------------------------------------------------------------------------
@@ -305,7 +317,7 @@ def test_a_receipt_that_cannot_be_renewed_costs_no_other_lease(
         return extend(receipts)
 
     monkeypatch.setattr(fakes.broker, "extend", strange)
-    LeaseRenewal(fakes.services, fakes.shared, nothing)._renew(fakes.broker)
+    LeaseRenewal(fakes.services, fakes.shared, leases_of(fakes))._renew(fakes.broker)
     assert [job.lease_end > 0 for job in jobs] == [True, False, True]
 
 
@@ -329,7 +341,9 @@ def test_a_renewal_whose_broker_cannot_be_made_tries_again(fakes):
         return fakes.broker
 
     renewal = LeaseRenewal(
-        dataclasses.replace(fakes.services, make_broker=make), fakes.shared, nothing
+        dataclasses.replace(fakes.services, make_broker=make),
+        fakes.shared,
+        leases_of(fakes),
     )
     with Running(renewal.run, fakes.shared.ended.set):
         wait_for(lambda: fakes.shared.renewing)
@@ -411,16 +425,16 @@ def test_a_connection_that_cannot_be_closed_spoils_no_stop(fakes, monkeypatch, t
 
     monkeypatch.setattr(fakes.broker, "close", broken)
     services = dataclasses.replace(fakes.services, make_scheduler=Scheduler)
-    recorder = Recorder(services, fakes.shared, nothing)
+    recorder = Recorder(services, fakes.shared, fakes.ready)
     run, has_begun, stop = {
         "pusher": (
-            OrderReader(fakes).pusher.run,
+            Pushed(fakes).pusher.run,
             lambda: "dequeue" in fakes.calls,
             fakes.shared.stopping.set,
         ),
         "recorder": (recorder.run, lambda: True, recorder.close),
         "renewal": (
-            LeaseRenewal(services, fakes.shared, nothing).run,
+            LeaseRenewal(services, fakes.shared, leases_of(fakes)).run,
             lambda: fakes.shared.renewing,
             fakes.shared.ended.set,
         ),
@@ -444,7 +458,7 @@ LEAVING = [SystemExit(3), asyncio.CancelledError()]
 @pytest.mark.parametrize("error", LEAVING, ids=lambda error: type(error).__name__)
 def test_who_leaves_a_thread_does_not_end_it(fakes, error):
     """A receiver that calls sys.exit, or a coroutine of it that is cancelled."""
-    intake = OrderReader(fakes)
+    pushed = Pushed(fakes)
     fakes.failures["dequeue"] = [error]
     task = fakes.send()
     ticks = []
@@ -461,10 +475,10 @@ def test_who_leaves_a_thread_does_not_end_it(fakes, error):
     services = dataclasses.replace(fakes.services, make_scheduler=Scheduler)
     scheduling = Scheduling(services, fakes.shared)
     with (
-        Running(intake.pusher.run, fakes.shared.stopping.set),
+        Running(pushed.pusher.run, fakes.shared.stopping.set),
         Running(scheduling.run, fakes.shared.stopping.set),
     ):
-        wait_for(lambda: intake.ids == [task.id] and len(ticks) > 2)
+        wait_for(lambda: pushed.ids == [task.id] and len(ticks) > 2)
         wait_for(lambda: fakes.shared.problems == {})
 
 
@@ -479,10 +493,14 @@ def test_a_reporter_that_leaves_ends_nothing(error, caplog):
 
     reports = ErrorReports(leave, leave)
     with Running(reports.run, reports.close):
-        reports.put("one")
-        reports.put("another")
-    assert told == [("one",), ("another",), ()]
+        reports.put(*failure("one"))
+        reports.put(*failure("another"))
+    assert told == [failure("one"), failure("another"), ()]
     assert "were not flushed" in caplog.text
+
+
+def failure(text):
+    return None, 1, Outcome.CRASH, text, "host:1", None
 
 
 # -- reporters -----------------------------------------------------------------------------
@@ -490,16 +508,16 @@ def test_a_reporter_that_leaves_ends_nothing(error, caplog):
 def test_a_reporter_that_waits_holds_up_nobody(caplog):
     told, go, flushed = [], threading.Event(), []
 
-    def report(failure):
+    def report(*given):
         go.wait(20)
-        told.append(failure)
-        if failure == 1:
+        told.append(given[3])
+        if given[3] == 1:
             raise ValueError("and fails")
 
     reports = ErrorReports(report, lambda: flushed.append(len(told)))
     with Running(reports.run, reports.close):
         for number in range(700):
-            reports.put(number)  # it returns at once
+            reports.put(*failure(number))  # it returns at once
         assert told == []
         assert reports.dropped >= 700 - 502
         assert "reports were dropped" in caplog.text
@@ -513,7 +531,7 @@ def test_what_a_stop_leaves_unreported_is_told(caplog):
     reports = ErrorReports(nothing, nothing)
     reports.tell_left()
     assert caplog.text == ""
-    reports.put("a failure")
+    reports.put(*failure("a failure"))
     reports.tell_left()
     assert "1 reports were not sent" in caplog.text
 
@@ -579,7 +597,7 @@ def test_settling_a_job_leaves_the_copy_that_was_claimed_meanwhile(fakes):
             return super().pop(key, default)
 
     other.active = Between(other.active)
-    other.settle(job)
+    other.settle(job, JobState.LOST)
     assert other.active == {job.task.id: copy}
     assert other.held == {copy}
 
@@ -591,7 +609,9 @@ def test_two_threads_may_settle_the_same_job(fakes):
     shared.held.update(jobs)
     shared.active.update({job.task.id: job for job in jobs})
     threads = [
-        threading.Thread(target=lambda: [shared.settle(job) for job in jobs])
+        threading.Thread(
+            target=lambda: [shared.settle(job, JobState.LOST) for job in jobs]
+        )
         for _ in range(2)
     ]
     for thread in threads:
@@ -645,8 +665,8 @@ def test_an_order_that_cannot_be_written_fails_its_task_alone(fakes, monkeypatch
 
 
 def test_broken_is_foreseen(fakes, caplog):
-    intake = OrderReader(fakes)
+    pushed = Pushed(fakes)
     fakes.failures["dequeue"] = [Broken("away")]
-    with Running(intake.pusher.run, fakes.shared.stopping.set):
+    with Running(pushed.pusher.run, fakes.shared.stopping.set):
         wait_for(lambda: "pusher" in fakes.shared.problems)
     assert "Traceback" not in caplog.text

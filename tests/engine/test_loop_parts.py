@@ -1,4 +1,4 @@
-"""The parts of the dispatcher's loop: room, deadlines, obituaries, crew, back-off."""
+"""The parts of the dispatcher's loop: capacity, deadlines, deaths, pool, restarts."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ import pytest
 from chores.ledger import wait_for
 from hypothesis import given
 from hypothesis import strategies as st
+from support.fake_services import FakeServices
 
 from qcore.engine.dispatcher.capacity import Capacity
-from qcore.engine.dispatcher.deadlines import Deadlines
-from qcore.engine.dispatcher.exits import Exits
+from qcore.engine.dispatcher.deaths import Deaths
 from qcore.engine.dispatcher.job import Job
+from qcore.engine.dispatcher.leases import Leases
+from qcore.engine.dispatcher.lifecycle import JobState
 from qcore.engine.dispatcher.outages import Outage
 from qcore.engine.dispatcher.pool import BOTH, READ, WorkerHandle, WorkerPool
 from qcore.engine.dispatcher.state import SharedState
 from qcore.engine.dispatcher.throughput import Throughput
+from qcore.engine.dispatcher.watchdog import Deadlines
 from qcore.engine.sentinel.restarts import RestartDelay
 from qcore.engine.wire.channel import Channel, read_frame
 from qcore.engine.wire.messages import END, unpack_order
@@ -42,7 +45,7 @@ def make_job(**task):
 
 
 class Bench:
-    """A crew whose workers are this test."""
+    """A worker pool whose workers are this test."""
 
     def __init__(self):
         self.selector = selectors.DefaultSelector()
@@ -55,7 +58,7 @@ class Bench:
         self.ends[pid] = theirs
         self.pool.add(worker)
         if ready:
-            self.pool.begin(worker)
+            self.pool.come_up(worker)
         return worker
 
     def events(self, worker):
@@ -76,12 +79,12 @@ def bench():
     made.close()
 
 
-# -- crew ----------------------------------------------------------------------------
+# -- pool ----------------------------------------------------------------------------
 def test_a_worker_that_has_not_come_up_gets_nothing(bench):
     worker = bench.hire(1, ready=False)
     assert not bench.pool.idle
     assert bench.pool.statuses()[0].state == "starting"
-    bench.pool.begin(worker)
+    bench.pool.come_up(worker)
     assert list(bench.pool.idle) == [worker]
 
 
@@ -144,7 +147,7 @@ def test_end_all(bench):
     assert not bench.pool.idle
     assert (heard(bench, 1), heard(bench, 2), heard(bench, 3)) == (END, None, END)
     assert heard(bench, 1) is None, "once is enough"
-    bench.pool.begin(young)
+    bench.pool.come_up(young)
     bench.pool.free(busy)
     assert heard(bench, 2) == END
     assert not bench.pool.idle
@@ -152,7 +155,7 @@ def test_end_all(bench):
     assert idle.ending
 
 
-def test_dismiss(bench):
+def test_a_worker_is_removed(bench):
     worker = bench.hire(1)
     bench.pool.remove(worker)
     assert (len(bench.pool), list(bench.pool.idle)) == (0, [])
@@ -203,41 +206,73 @@ def test_a_deadline_of_an_earlier_task_is_not_that_of_the_next():
     assert deadlines.next() == 9.0
 
 
-# -- obituaries ------------------------------------------------------------------------
-def test_a_death_and_how_it_came():
-    exits, worker = Exits(), WorkerHandle(7, 1, channel=None, job=make_job())
-    exits.gone(worker)
-    assert len(exits) == 1
-    how = "killed by SIGKILL, probably out of memory"
-    assert exits.died(7, 9) == (worker, worker.job, how)
-    assert len(exits) == 0
-    assert exits.next() is None
+# -- deaths ----------------------------------------------------------------------------
+class Graveyard:
+    """Deaths, with what becomes of the jobs."""
+
+    def __init__(self, name):
+        self.fakes = FakeServices(f"deaths {name}")
+        self.recorded, self.reported = [], []
+        self.deaths = Deaths(
+            self.fakes.shared,
+            Leases(self.fakes.shared, self.fakes.ready),
+            self,
+            self.fakes.ready,
+            self,
+        )
+
+    def record(self, job):
+        self.recorded.append(job)
+
+    def put(self, *failure):
+        self.reported.append(failure[3])
+
+    def worker(self, *, has_job):
+        job = self.fakes.running() if has_job else None
+        return WorkerHandle(7, 1, channel=None, job=job)
 
 
-def test_a_death_without_a_job_is_nobodys_affair():
-    exits, worker = Exits(), WorkerHandle(7, 1, channel=None)
-    assert exits.died(7, 3 << 8) is None
-    exits.gone(worker)
-    assert len(exits) == 0, "no stop waits for it"
-    assert exits.died(7, 3 << 8) == (worker, None, "exit code 3")
+@pytest.fixture
+def graveyard(request):
+    return Graveyard(request.node.name)
+
+
+def test_a_death_and_how_it_came(graveyard):
+    worker = graveyard.worker(has_job=True)
+    job = worker.job
+    graveyard.deaths.gone(worker)
+    assert graveyard.recorded == [], "its process may live"
+    graveyard.deaths.died(7, 9)
+    assert graveyard.recorded == [job]
+    assert "killed by SIGKILL, probably out of memory" in graveyard.reported[0]
+    assert worker.job is None
+    assert graveyard.deaths.next() is None
+
+
+def test_a_death_without_a_job_is_nobodys_affair(graveyard):
+    graveyard.deaths.died(7, 3 << 8)
+    graveyard.deaths.gone(graveyard.worker(has_job=False))
+    graveyard.deaths.died(7, 3 << 8)
+    assert (graveyard.recorded, graveyard.reported) == ([], [])
+    assert graveyard.deaths.next() is None
 
 
 @pytest.mark.fault("B26")
 @pytest.mark.parametrize("has_job", [True, False])
-def test_a_process_that_does_not_end_is_killed_until_it_is_dead(has_job):
-    exits, worker = Exits(), WorkerHandle(7, 1, channel=None)
-    worker.job = make_job() if has_job else None
-    exits.gone(worker)
+def test_a_process_that_does_not_end_is_killed_until_it_is_dead(graveyard, has_job):
+    deaths, worker = graveyard.deaths, graveyard.worker(has_job=has_job)
+    deaths.gone(worker)
     for _ in range(3):
-        at = exits.next()
-        assert exits.undead(at - 0.1) == []
-        assert exits.undead(at) == [worker]
-        assert exits.undead(at) == [], "not at once again"
-        assert len(exits) == has_job, "nobody else may have its job"
+        at = deaths.next()
+        assert deaths.undead(at - 0.1) == []
+        assert deaths.undead(at) == [worker]
+        assert deaths.undead(at) == [], "not at once again"
+        assert graveyard.recorded == [], "nobody else may have its job"
+        assert graveyard.fakes.shared.count(JobState.RUNNING) == has_job
 
 
-# -- room --------------------------------------------------------------------------------
-def test_room_is_what_may_wait_and_who_is_idle():
+# -- capacity --------------------------------------------------------------------------------
+def test_capacity_is_what_may_wait_and_who_is_idle():
     capacity = Capacity(4)
     capacity.update(0, waiting=0, idle=2, limit=4)
     assert capacity.wait(0) == 6
@@ -255,7 +290,7 @@ def test_room_is_what_may_wait_and_who_is_idle():
     limit=st.integers(1, 20),
     steps=st.lists(st.tuples(st.integers(0, 30), st.integers(0, 8)), max_size=30),
 )
-def test_the_room_is_never_overdrawn(limit, steps):
+def test_the_capacity_is_never_overdrawn(limit, steps):
     """Whatever the pace of pusher and loop, no more waits than may."""
     capacity, arriving, waiting = Capacity(limit), 0, 0
     for wanted, idle in steps:
@@ -284,7 +319,7 @@ def test_the_pusher_is_woken_when_half_is_free():
     assert found == [5]
 
 
-def test_a_closed_room_wakes_and_has_no_place():
+def test_a_closed_capacity_wakes_and_has_no_place():
     capacity = Capacity(1)
     capacity.update(0, waiting=1, idle=0, limit=1)
     found = []
@@ -297,8 +332,8 @@ def test_a_closed_room_wakes_and_has_no_place():
     assert capacity.wait(0) == 0
 
 
-# -- pace --------------------------------------------------------------------------------
-def test_the_pace_is_that_of_the_last_moments():
+# -- throughput --------------------------------------------------------------------------------
+def test_the_throughput_is_that_of_the_last_moments():
     throughput = Throughput(0.0)
     assert throughput.ahead() == 0
     for step in range(1, 100):
@@ -309,13 +344,13 @@ def test_the_pace_is_that_of_the_last_moments():
     assert throughput.ahead() == 0
 
 
-def test_the_pace_looks_no_further_than_a_thousand_tasks():
+def test_the_throughput_looks_no_further_than_a_thousand_tasks():
     throughput = Throughput(0.0)
     throughput.note(10**9, 1.0)
     assert throughput.ahead() == 1000
 
 
-# -- back-off ----------------------------------------------------------------------------
+# -- restarts ----------------------------------------------------------------------------
 def test_a_process_that_dies_in_its_start_is_replaced_ever_later():
     backoff = RestartDelay()
     delays = [backoff.after(0.05, well=False) for _ in range(12)]
@@ -324,7 +359,7 @@ def test_a_process_that_dies_in_its_start_is_replaced_ever_later():
 
 
 @pytest.mark.parametrize(("lifetime", "well"), [(0.05, True), (2.0, False)])
-def test_a_good_life_ends_the_back_off(lifetime, well):
+def test_a_good_life_ends_the_delay(lifetime, well):
     backoff = RestartDelay()
     for _ in range(5):
         backoff.after(0.05, well=False)
@@ -333,8 +368,8 @@ def test_a_good_life_ends_the_back_off(lifetime, well):
     assert backoff.after(0.05, well=False) == 0.1
 
 
-# -- patience ------------------------------------------------------------------------------
-def test_patience_shows_the_problem_while_it_lasts(caplog):
+# -- outages ------------------------------------------------------------------------------
+def test_an_outage_shows_the_problem_while_it_lasts(caplog):
     shared = SharedState()
     outage = Outage("pusher", shared, first=0.001, longest=0.004)
     with caplog.at_level(logging.INFO, "qcore.pusher"):
@@ -394,7 +429,7 @@ def test_a_stop_shortens_the_pauses_and_skips_none(monkeypatch):
     assert slept == [0.2, 0.2, 0.2]
 
 
-def test_patience_ends_at_a_stop():
+def test_an_outage_ends_at_a_stop():
     shared = SharedState()
     outage = Outage("pusher", shared, first=300)
     waits = threading.Thread(target=outage.wait_out, args=[OSError("no broker")])
@@ -405,13 +440,13 @@ def test_patience_ends_at_a_stop():
     assert not waits.is_alive()
 
 
-# -- tally ---------------------------------------------------------------------------------
+# -- shared state ---------------------------------------------------------------------------------
 def test_settling_a_delivery_forgets_the_newest_only():
     shared, older, newer = SharedState(), make_job(id="a" * 32), make_job(id="a" * 32)
     shared.held |= {older, newer}
     shared.active["a" * 32] = newer
-    shared.settle(older)
+    shared.settle(older, JobState.LOST)
     assert (shared.held, shared.active) == ({newer}, {"a" * 32: newer})
-    shared.settle(newer)
-    shared.settle(newer)
+    shared.settle(newer, JobState.LOST)
+    shared.settle(newer, JobState.LOST)
     assert (shared.held, shared.active) == (set(), {})

@@ -6,13 +6,13 @@ import selectors
 import socket
 import sys
 import threading
-from collections import deque
 
 import pytest
 from support.fake_services import FakeServices
 
 from qcore.engine.dispatcher.pool import WorkerHandle, WorkerPool
 from qcore.engine.dispatcher.prefetched import Prefetched
+from qcore.engine.dispatcher.ready import ReadyQueue
 from qcore.engine.dispatcher.throughput import Throughput
 from qcore.engine.wire.channel import Channel, write_frame
 from qcore.engine.wire.messages import pack_run, unpack_order
@@ -27,14 +27,14 @@ pytestmark = pytest.mark.skipif(
 LONG = 0.01
 
 
-class Capacity:
+class Workers:
     """Two workers, which are this test, and what waits for them."""
 
     def __init__(self, name):
         self.fakes = FakeServices(f"trays {name}")
         self.selector = selectors.DefaultSelector()
         self.pool = WorkerPool(self.selector)
-        self.ready = deque()
+        self.ready = ReadyQueue()
         self.prefetched = Prefetched(self.pool, self.ready)
         self.intakes = {}
         self.ends = {}
@@ -48,20 +48,28 @@ class Capacity:
         self.intakes[pid] = OrderReader(theirs, [own])
         self.ends[pid] = (theirs, own)
         self.pool.add(worker)
-        self.pool.begin(worker)
+        self.pool.come_up(worker)
         return worker
 
     def assign(self, worker, at=0.0):
-        job = self.fakes.claim()
+        job = self.fakes.waiting_job()
         self.pool.idle.remove(worker)
         self.pool.order(worker, worker.order_for(job))
-        worker.job, job.assigned_at = job, at
+        self.pool.begin(worker, job)
+        job.assigned_at = at
         return job
 
     def put(self, worker):
-        job = self.fakes.claim()
+        job = self.fakes.waiting_job()
         assert self.prefetched.put(worker, job, worker.order_for(job))
         return job
+
+    def free(self, worker):
+        """The job that a worker goes on with, when its reply has been read."""
+        self.pool.free(worker)
+        if worker.job is not None:
+            worker.job.assigned_at = 0.0
+        return worker.job
 
     def taken(self, worker):
         """The package of the next order that a worker takes."""
@@ -74,78 +82,79 @@ class Capacity:
             for end in ends:
                 end.close()
         self.selector.close()
+        self.ready.close()
 
 
 @pytest.fixture
-def capacity(request):
-    made = Capacity(request.node.name)
+def workers(request):
+    made = Workers(request.node.name)
     yield made
     made.close()
 
 
-def test_a_worker_takes_its_orders_in_the_order_in_which_they_were_given(capacity):
-    worker = capacity.hire(1)
-    jobs = [capacity.assign(worker), capacity.put(worker), capacity.put(worker)]
-    assert [capacity.taken(worker) for _ in jobs] == [
+def test_a_worker_takes_its_orders_in_the_order_in_which_they_were_given(workers):
+    worker = workers.hire(1)
+    jobs = [workers.assign(worker), workers.put(worker), workers.put(worker)]
+    assert [workers.taken(worker) for _ in jobs] == [
         job.delivery.package for job in jobs
     ]
-    assert capacity.pool.free(worker) is jobs[1]
-    assert capacity.pool.free(worker) is jobs[2]
-    assert capacity.pool.free(worker) is None
-    assert list(capacity.pool.idle) == [worker]
+    assert workers.free(worker) is jobs[1]
+    assert workers.free(worker) is jobs[2]
+    assert workers.free(worker) is None
+    assert list(workers.pool.idle) == [worker]
 
 
-def test_what_lies_behind_a_long_task_is_taken_back_before_all_else(capacity):
-    worker = capacity.hire(1)
+def test_what_lies_behind_a_long_task_is_taken_back_before_all_else(workers):
+    worker = workers.hire(1)
     long, behind, last = (
-        capacity.assign(worker),
-        capacity.put(worker),
-        capacity.put(worker),
+        workers.assign(worker),
+        workers.put(worker),
+        workers.put(worker),
     )
-    later = capacity.fakes.claim()
-    capacity.ready.append(later)
-    capacity.taken(worker)
-    capacity.prefetched.keep(0.005, LONG)
-    assert len(capacity.prefetched) == 2, "it is not long yet"
-    assert capacity.prefetched.next() == [pytest.approx(LONG)]
-    capacity.prefetched.keep(0.01, LONG)
-    assert list(capacity.ready) == [behind, last, later]
+    later = workers.fakes.waiting_job()
+    workers.ready.append(later)
+    workers.taken(worker)
+    workers.prefetched.keep(0.005, LONG)
+    assert len(workers.prefetched) == 2, "it is not long yet"
+    assert workers.prefetched.next() == [pytest.approx(LONG)]
+    workers.prefetched.keep(0.01, LONG)
+    assert list(workers.ready) == [behind, last, later]
     assert worker.job is long
-    assert len(capacity.prefetched) == 0
-    assert capacity.prefetched.next() == []
+    assert len(workers.prefetched) == 0
+    assert workers.prefetched.next() == []
 
 
-def test_who_has_nothing_to_do_gets_what_others_have_not_begun(capacity):
-    busy, idle = capacity.hire(1), capacity.hire(2)
-    capacity.assign(busy)
-    ahead = capacity.put(busy)
-    capacity.prefetched.keep(0.001, LONG)
-    assert list(capacity.ready) == [ahead]
-    assert list(capacity.pool.idle) == [idle]
+def test_who_has_nothing_to_do_gets_what_others_have_not_begun(workers):
+    busy, idle = workers.hire(1), workers.hire(2)
+    workers.assign(busy)
+    ahead = workers.put(busy)
+    workers.prefetched.keep(0.001, LONG)
+    assert list(workers.ready) == [ahead]
+    assert list(workers.pool.idle) == [idle]
 
 
-def test_what_the_worker_has_taken_stays_with_it(capacity):
-    worker = capacity.hire(1)
-    capacity.assign(worker)
-    second, third = capacity.put(worker), capacity.put(worker)
-    capacity.taken(worker)
-    capacity.taken(worker)  # it has ended the first one; its reply has not been read
-    capacity.prefetched.recall(worker)
-    assert list(capacity.ready) == [third]
+def test_what_the_worker_has_taken_stays_with_it(workers):
+    worker = workers.hire(1)
+    workers.assign(worker)
+    second, third = workers.put(worker), workers.put(worker)
+    workers.taken(worker)
+    workers.taken(worker)  # it has ended the first one; its reply has not been read
+    workers.prefetched.recall(worker)
+    assert list(workers.ready) == [third]
     assert list(worker.ahead) == [second]
 
 
-def test_a_worker_that_stops_between_two_tasks_loses_the_second(capacity):
+def test_a_worker_that_stops_between_two_tasks_loses_the_second(workers):
     """Its reply to the first was read, so it is thought to be at the second."""
-    worker = capacity.hire(1)
-    capacity.assign(worker)
-    second, third = capacity.put(worker), capacity.put(worker)
-    capacity.taken(worker)
-    assert capacity.pool.free(worker) is second
-    capacity.prefetched.keep(0.02, LONG)
-    assert list(capacity.ready) == [second, third]
+    worker = workers.hire(1)
+    workers.assign(worker)
+    second, third = workers.put(worker), workers.put(worker)
+    workers.taken(worker)
+    assert workers.free(worker) is second
+    workers.prefetched.keep(0.02, LONG)
+    assert list(workers.ready) == [second, third]
     assert worker.job is None
-    assert list(capacity.pool.idle) == [worker]
+    assert list(workers.pool.idle) == [worker]
 
 
 class Interrupted:
@@ -168,37 +177,37 @@ class Interrupted:
 @pytest.mark.parametrize(
     "ended", [False, True], ids=["at the first", "thought further"]
 )
-def test_a_worker_may_take_one_between_two_that_are_taken_back(capacity, ended):
+def test_a_worker_may_take_one_between_two_that_are_taken_back(workers, ended):
     """Its results would else be stored for the tasks of others."""
-    begun = []
-    capacity.prefetched.tell(lambda worker, job: begun.append(job))
-    worker = capacity.hire(1)
-    first = capacity.assign(worker)
-    second, third, fourth = (capacity.put(worker) for _ in range(3))
-    capacity.taken(worker)
+    worker = workers.hire(1)
+    first = workers.assign(worker)
+    second, third, fourth = (workers.put(worker) for _ in range(3))
+    workers.taken(worker)
     if ended:  # its reply was read, so it is thought to be at the second
-        assert capacity.pool.free(worker) is second
+        assert workers.free(worker) is second
     got = []
-    take = lambda: got.append(capacity.taken(worker))  # noqa: E731
+    workers.pool.take_begun()
+    take = lambda: got.append(workers.taken(worker))  # noqa: E731
     worker.prefetch._take_end = Interrupted(worker.prefetch._take_end, take)
-    capacity.prefetched.recall(worker)
+    workers.prefetched.recall(worker)
     assert got == [third.delivery.package]
-    assert list(capacity.ready) == [second, fourth]
+    assert list(workers.ready) == [second, fourth]
     doing = [worker.job, *worker.ahead]
     assert doing == ([third] if ended else [first, third])
+    begun = [job for _, job in workers.pool.take_begun()]
     assert begun == ([third] if ended else [])
-    assert not capacity.pool.idle
+    assert not workers.pool.idle
 
 
 def test_an_older_order_on_the_link_comes_before_one_that_was_seen_on_the_tray(
-    capacity,
+    workers,
 ):
     """The worker sees a packet; before it reads, that is taken back and replaced."""
-    worker = capacity.hire(1)
-    intake = capacity.intakes[1]
-    capacity.assign(worker)
-    capacity.taken(worker)
-    capacity.put(worker)
+    worker = workers.hire(1)
+    intake = workers.intakes[1]
+    workers.assign(worker)
+    workers.taken(worker)
+    workers.put(worker)
     assigned_at = []
 
     class Late:
@@ -206,38 +215,40 @@ def test_an_older_order_on_the_link_comes_before_one_that_was_seen_on_the_tray(
 
         def recv(self, size):
             if not assigned_at:
-                capacity.prefetched.recall(worker)
-                assert capacity.pool.free(worker) is None
-                assigned_at.extend([capacity.assign(worker), capacity.put(worker)])
+                workers.prefetched.recall(worker)
+                assert workers.free(worker) is None
+                assigned_at.extend([workers.assign(worker), workers.put(worker)])
             return prefetch.recv(size)
 
         def send(self, packet):
             prefetch.send(packet)
 
     prefetch, intake._prefetch = intake._prefetch, Late()
-    assert capacity.taken(worker) == assigned_at[0].delivery.package
-    capacity.prefetched.recall(worker)
-    assert capacity.ready[0] is assigned_at[1], "it is not stranded behind the other"
+    assert workers.taken(worker) == assigned_at[0].delivery.package
+    workers.prefetched.recall(worker)
+    assert next(iter(workers.ready)) is assigned_at[1], (
+        "it is not stranded behind the other"
+    )
     assert not worker.ahead
 
 
-def test_a_reply_says_which_order_it_is_of(capacity):
+def test_a_reply_says_which_order_it_is_of(workers):
     """So a result cannot be stored for another task, whatever goes wrong."""
-    worker = capacity.hire(1)
-    jobs = [capacity.assign(worker), capacity.put(worker), capacity.put(worker)]
-    orders = [unpack_order(capacity.intakes[1].take()) for _ in jobs]
+    worker = workers.hire(1)
+    jobs = [workers.assign(worker), workers.put(worker), workers.put(worker)]
+    orders = [unpack_order(workers.intakes[1].take()) for _ in jobs]
     assert [order.number for order in orders] == [job.number for job in jobs]
     assert len({job.number for job in jobs}) == 3
 
 
-def test_only_workers_with_place_are_offered_more(capacity):
-    busy, full, ending, _idle = (capacity.hire(pid) for pid in (1, 2, 3, 4))
+def test_only_workers_with_place_are_offered_more(workers):
+    busy, full, ending, _idle = (workers.hire(pid) for pid in (1, 2, 3, 4))
     for worker in (busy, full, ending):
-        capacity.assign(worker)
-    capacity.put(full)
+        workers.assign(worker)
+    workers.put(full)
     ending.ending = True
-    assert capacity.prefetched.open(1) == [busy]
-    assert capacity.prefetched.open(2) == [busy, full]
+    assert workers.prefetched.open(1) == [busy]
+    assert workers.prefetched.open(2) == [busy, full]
 
 
 def test_a_large_order_and_a_full_tray_are_refused():
@@ -260,18 +271,18 @@ def test_a_system_without_packets_has_no_trays(monkeypatch):
     assert make_pair() == ()
 
 
-def test_a_worker_is_woken_by_link_and_by_tray(capacity):
-    worker = capacity.hire(1)
+def test_a_worker_is_woken_by_link_and_by_tray(workers):
+    worker = workers.hire(1)
     for send in (
         lambda: worker.prefetch.put(b"from the tray"),
         lambda: write_frame(worker.channel.sock, b"from the link"),
     ):
         timer = threading.Timer(0.02, send)
         timer.start()
-        assert capacity.intakes[1].take().startswith(b"from the")
+        assert workers.intakes[1].take().startswith(b"from the")
         timer.join()
     worker.channel.close()
-    assert capacity.intakes[1].take() is None, "the dispatcher has gone"
+    assert workers.intakes[1].take() is None, "the dispatcher has gone"
 
 
 def test_only_short_tasks_are_laid_out():
@@ -332,12 +343,12 @@ def test_the_loop_rests_while_nobody_misses_it():
     assert throughput.rest(0, 2) == 0
 
 
-def test_the_tray_that_has_the_fewest_counts(capacity):
-    first, second = capacity.hire(1), capacity.hire(2)
+def test_the_tray_that_has_the_fewest_counts(workers):
+    first, second = workers.hire(1), workers.hire(2)
     for worker in (first, second):
-        capacity.assign(worker)
-    capacity.put(first)
-    assert capacity.prefetched.fewest() == 0
-    capacity.put(second)
-    capacity.put(second)
-    assert capacity.prefetched.fewest() == 1
+        workers.assign(worker)
+    workers.put(first)
+    assert workers.prefetched.fewest() == 0
+    workers.put(second)
+    workers.put(second)
+    assert workers.prefetched.fewest() == 1

@@ -10,11 +10,12 @@ from types import SimpleNamespace
 
 import pytest
 from chores.ledger import wait_for
-from support.fake_services import Broken, FakeServices
+from support.fake_services import Broken, FakeServices, begun
 
 from qcore.engine.dispatcher import batches
 from qcore.engine.dispatcher import recorder as module
 from qcore.engine.dispatcher.job import Job
+from qcore.engine.dispatcher.lifecycle import WITH_THE_RECORDER
 from qcore.engine.dispatcher.recorder import Recorder
 from qcore.envelope import Attempt, Delivery, Options, Outcome, new_id
 from qcore.errors import (
@@ -44,10 +45,12 @@ class Desk:
 
     def __init__(self, name, **settings):
         self.fakes = FakeServices(f"recorder {name}", **settings)
-        self.followed = []
-        self.recorder = Recorder(
-            self.fakes.services, self.fakes.shared, self.followed.append
-        )
+        self.followed = self.fakes.ready.jobs
+        self.recorder = self.another()
+
+    def another(self):
+        """Return a new recorder of the same cluster."""
+        return Recorder(self.fakes.services, self.fakes.shared, self.fakes.ready)
 
     def run(self):
         """Record what has been handed over."""
@@ -182,9 +185,9 @@ def test_a_crash_is_given_back_at_once_until_the_cap(request):
     task = desk.fakes.send()
     for crashes in (1, 2):
         (delivery,) = desk.fakes.broker.dequeue(1)
-        job = Job(task, delivery)
+        job = begun(Job(task, delivery))
         job.ended = Attempt(C, b"WorkerDied: no", "text", float(crashes), 9.0)
-        desk.recorder = Recorder(desk.fakes.services, desk.fakes.shared, [].append)
+        desk.recorder = desk.another()
         desk.recorder.record(job)
         desk.run()
         assert desk.fakes.store.crashes([task.id]) == {task.id: crashes}
@@ -305,7 +308,7 @@ def test_a_store_that_takes_nothing_is_waited_for(desk, error):
     jobs = [desk.fakes.ended() for _ in range(8)]
     only = {False: desk.fakes.store}  # nobody asks the cache, which may be there
     desk.fakes.services = dataclasses.replace(desk.fakes.services, make_store=only.get)
-    desk.recorder = Recorder(desk.fakes.services, desk.fakes.shared, [].append)
+    desk.recorder = desk.another()
     desk.fakes.failures["save"] = [error] * 20
     desk.fakes.failures["ping"] = [StoreError("still away")] * 20
     for job in jobs:
@@ -605,9 +608,9 @@ def test_an_iter_is_joined_when_no_call_of_it_will_run_again(desk):
     assert desk.fakes.store.fetch(group) is None
     assert desk.stored(failed).outcome == F, "until then, the failure can be seen"
     delivery = Delivery(failed.receipt, failed.delivery.package, 2, 1e9)
-    again = Job(failed.task, delivery)
+    again = begun(Job(failed.task, delivery))
     again.ended = Attempt(Outcome.SUCCESS, b"6", "json", 3.0, 4.0)
-    desk.recorder = Recorder(desk.fakes.services, desk.fakes.shared, [].append)
+    desk.recorder = desk.another()
     desk.recorder.record(again)
     desk.run()
     joined = desk.fakes.store.fetch(group)
@@ -680,7 +683,7 @@ def test_an_iter_that_waits_for_its_store_is_left_at_a_stop(desk):
 
 # -- giving back -------------------------------------------------------------------------
 def test_giving_back(desk):
-    job = desk.fakes.claim()
+    job = desk.fakes.running()
     desk.recorder.give_back(job)
     desk.run()
     assert desk.fakes.waiting == 1
@@ -688,7 +691,7 @@ def test_giving_back(desk):
 
 
 def test_a_stop_does_not_wait_for_a_broker_that_is_away(desk):
-    job = desk.fakes.claim()
+    job = desk.fakes.running()
     desk.fakes.failures["release"] = [BrokerUnavailable("away")] * 9
     desk.fakes.shared.stopping.set()
     desk.recorder.give_back(job)
@@ -698,27 +701,21 @@ def test_a_stop_does_not_wait_for_a_broker_that_is_away(desk):
 
 
 def test_backlog(desk):
-    assert desk.recorder.waiting() == 0
-    desk.recorder.give_back(desk.fakes.claim())
-    assert desk.recorder.waiting() == 1
+    shared = desk.fakes.shared
+    desk.recorder.give_back(desk.fakes.waiting_job())
+    assert shared.count(*WITH_THE_RECORDER) == len(desk.recorder._waiting) == 1
     desk.run()
-    assert desk.recorder.waiting() == 0
+    assert shared.count(*WITH_THE_RECORDER) == len(desk.recorder._waiting) == 0
 
 
 def test_who_waits_for_the_backlog_is_told_when_it_is_gone(desk, monkeypatch):
     monkeypatch.setattr(batches, "_MOST", 2)
-    told = []
-    desk.recorder = Recorder(
-        desk.fakes.services,
-        desk.fakes.shared,
-        [].append,
-        lambda: told.append("relieved"),
-    )
+    desk.recorder = desk.another()
     for _ in range(2):
         desk.recorder.record(desk.fakes.ended())
     assert not desk.recorder.is_behind()
     desk.recorder.record(desk.fakes.ended())
     assert desk.recorder.is_behind()
     desk.run()
-    assert told == ["relieved"]
+    assert desk.fakes.ready.wakes == 1
     assert not desk.recorder.is_behind()

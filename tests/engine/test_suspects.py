@@ -8,12 +8,14 @@ from contextlib import suppress
 
 import pytest
 from chores.ledger import wait_for
-from support.fake_services import FakeServices
+from support.fake_services import FakeServices, Receiver
 from support.stopped_clock import stop_time
 
 from qcore.brokers.memory import MemoryBroker
 from qcore.cluster import run as composed
 from qcore.engine.dispatcher.capacity import Capacity
+from qcore.engine.dispatcher.handover import Handover
+from qcore.engine.dispatcher.lifecycle import JobState
 from qcore.engine.dispatcher.pusher import Pusher
 from qcore.engine.dispatcher.recorder import Recorder
 from qcore.engine.dispatcher.suspects import MARK
@@ -41,16 +43,19 @@ class Clusters:
 
     def start(self):
         self.fakes = FakeServices(self.queue, **self.settings)
-        self.given, self.assigned_at = [], []
+        receiver, capacity = Receiver(), Capacity(100)
+        receiver.receive_finished = self.finish
+        self.given, self.assigned_at = receiver.given, []
         services = dataclasses.replace(
             self.fakes.services, running=lambda: self.elsewhere
         )
         self.pusher = Pusher(
-            services, Capacity(100), self.fakes.shared, self.given.extend, self.finish,
+            services, capacity, self.fakes.shared,
+            Handover(self.fakes.shared, capacity, receiver),
             lambda *failure: self.reported.append(failure),
         )  # fmt: skip
         self.recorder = Recorder(
-            self.fakes.services, self.fakes.shared, lambda job: None
+            self.fakes.services, self.fakes.shared, self.fakes.ready
         )
 
     def finish(self, job, end):
@@ -340,7 +345,9 @@ def test_who_loses_its_lease_alone_has_killed_nobody(begin):
     assert it.claim() == [id]
     job = it.given[0]
     job.lost = True
-    it.fakes.shared.settle(job)  # as the loop does when its worker has been stopped
+    it.fakes.shared.settle(
+        job, JobState.LOST
+    )  # as the loop does when its worker has been stopped
     it.claim()
     assert not str(MemoryStore._rows[id].value).startswith(MARK)
     it.clock.advance(LEASE + 1)

@@ -7,18 +7,20 @@ import time
 
 import pytest
 from chores.ledger import wait_for
-from support.fake_services import Broken, FakeServices
+from support.fake_services import Broken, FakeServices, Receiver
 from support.later_packages import of_a_later_release
 
 from qcore.engine.dispatcher import pusher as pusher_module
 from qcore.engine.dispatcher import scheduling as scheduling_module
 from qcore.engine.dispatcher import status as status_module
 from qcore.engine.dispatcher.capacity import Capacity
+from qcore.engine.dispatcher.handover import Handover
+from qcore.engine.dispatcher.leases import Leases
+from qcore.engine.dispatcher.lifecycle import JobState
 from qcore.engine.dispatcher.pusher import Pusher
 from qcore.engine.dispatcher.renewal import LeaseRenewal
 from qcore.engine.dispatcher.scheduling import Scheduling
 from qcore.engine.dispatcher.status import StatusPublisher
-from qcore.engine.services import nothing
 from qcore.envelope import Options, Outcome, Result
 from qcore.errors import BrokerUnavailable
 from qcore.signing import Signer
@@ -31,19 +33,19 @@ def fakes(request):
     return FakeServices(f"threads {request.node.name}")
 
 
-class OrderReader:
+class Pushed:
     """A pusher, and what it hands over."""
 
     def __init__(self, fakes, capacity=100):
         self.fakes = fakes
-        self.given = []
-        self.finished = []
+        receiver, room = Receiver(), Capacity(capacity)
+        self.given, self.finished = receiver.given, receiver.finished
         self.pusher = Pusher(
             fakes.services,
-            Capacity(capacity),
+            room,
             fakes.shared,
-            self.given.extend,
-            lambda job, end: self.finished.append((job, end)),
+            Handover(fakes.shared, room, receiver),
+            fakes.services.report,
         )
 
     def once(self):
@@ -61,45 +63,45 @@ def store(fakes, task, outcome=Outcome.SUCCESS, value=b"7", attempt=1):
 
 # -- pusher ------------------------------------------------------------------------------
 def test_deliveries_become_jobs(fakes):
-    intake = OrderReader(fakes)
+    pushed = Pushed(fakes)
     tasks = [fakes.send() for _ in range(3)]
-    intake.once()
-    assert [job.task for job in intake.given] == tasks
-    assert fakes.shared.held == set(intake.given)
+    pushed.once()
+    assert [job.task for job in pushed.given] == tasks
+    assert fakes.shared.held == set(pushed.given)
     assert not fakes.shared.queue_empty.is_set()
     assert "finished" not in fakes.calls, "a first attempt costs no query"
-    intake.once()
+    pushed.once()
     assert fakes.shared.queue_empty.is_set()
 
 
 def test_no_more_is_claimed_than_there_is_room_for(fakes):
-    intake = OrderReader(fakes, capacity=2)
+    pushed = Pushed(fakes, capacity=2)
     for _ in range(5):
         fakes.send()
-    intake.once()
-    assert len(intake.given) == 2
+    pushed.once()
+    assert len(pushed.given) == 2
     assert fakes.waiting == 3
 
 
 def test_a_bad_package_costs_the_others_nothing(fakes):
-    intake = OrderReader(fakes)
+    pushed = Pushed(fakes)
     fakes.broker.enqueue(b"not a package")
     good = fakes.send()
     fakes.broker.enqueue(Signer(["another"], fakes.conf.name).sign(fakes.task()))
     fakes.failures["quarantine"] = [Broken("down")]
-    intake.once()
-    assert [job.task for job in intake.given] == [good]
+    pushed.once()
+    assert [job.task for job in pushed.given] == [good]
     assert len(fakes.store.aside) == 1, "nor does one of them cost the other anything"
     assert fakes.claimed == 2, "what was not put aside is not removed either"
 
 
 def test_bad_packages_are_put_aside_and_removed(fakes):
-    intake = OrderReader(fakes)
+    pushed = Pushed(fakes)
     fakes.broker.enqueue(b"not a package")
     fakes.broker.enqueue(Signer(["another"], fakes.conf.name).sign(fakes.task()))
     fakes.broker.enqueue(fakes.signer.sign(fakes.task(queue="elsewhere")))
-    intake.once()
-    assert intake.given == []
+    pushed.once()
+    assert pushed.given == []
     assert [reason for _, reason in fakes.store.aside] == [
         "BadPackage", "BadSignature", "BadSignature",
     ]  # fmt: skip
@@ -108,36 +110,36 @@ def test_bad_packages_are_put_aside_and_removed(fakes):
 
 
 def test_a_package_of_a_later_release_is_given_back_for_a_while(fakes):
-    intake = OrderReader(fakes)
+    pushed = Pushed(fakes)
     package = fakes.signer.sign(fakes.task())
     fakes.broker.enqueue(of_a_later_release(package, fakes.signer))
-    intake.once()
-    assert intake.given == []
+    pushed.once()
+    assert pushed.given == []
     assert (fakes.waiting, fakes.claimed) == (1, 0)
     assert fakes.broker.dequeue(1) == [], "not at once"
 
 
 @pytest.mark.fault("G19")
 def test_a_forged_package_is_put_aside_at_once_whatever_version_it_claims(fakes):
-    intake = OrderReader(fakes)
+    pushed = Pushed(fakes)
     fakes.broker.enqueue(
         of_a_later_release(fakes.signer.sign(fakes.task()), Signer(["another"], "x"))
     )
-    intake.once()
+    pushed.once()
     assert [reason for _, reason in fakes.store.aside] == ["BadSignature"]
     assert (fakes.waiting, fakes.claimed) == (0, 0)
 
 
 @pytest.mark.fault("G9")
 def test_a_package_that_no_cluster_can_read_is_put_aside_in_the_end(fakes, monkeypatch):
-    intake = OrderReader(fakes)
+    pushed = Pushed(fakes)
     monkeypatch.setattr(pusher_module, "_NEWER_DELAY", 0)
     package = fakes.signer.sign(fakes.task())
     fakes.broker.enqueue(of_a_later_release(package, fakes.signer))
     for _ in range(pusher_module._NEWER_TIMES):
-        intake.once()
+        pushed.once()
         assert (fakes.waiting, fakes.claimed, fakes.store.aside) == (1, 0, [])
-    intake.once()
+    pushed.once()
     assert [reason for _, reason in fakes.store.aside] == ["NewerPackage"]
     assert (fakes.waiting, fakes.claimed) == (0, 0)
 
@@ -145,34 +147,34 @@ def test_a_package_that_no_cluster_can_read_is_put_aside_in_the_end(fakes, monke
 @pytest.mark.fault("D8")
 def test_a_copy_of_what_is_in_our_hands_is_left_to_its_lease(fakes):
     """It would pass the look into the store, and be dealt when the first has ended."""
-    intake = OrderReader(fakes)
+    pushed = Pushed(fakes)
     task = fakes.send()
-    intake.once()
-    (first,) = intake.given
+    pushed.once()
+    (first,) = pushed.given
     fakes.broker.enqueue(fakes.signer.sign(task))
     fakes.broker.release([d.receipt for d in fakes.broker.dequeue(9)])
-    intake.once()
-    assert intake.given == [first]
+    pushed.once()
+    assert pushed.given == [first]
     assert fakes.claimed == 2
     first.lost = True  # then the copy is what there is
     fakes.broker.release([d.receipt for d in fakes.broker.dequeue(9)])
     fakes.broker.enqueue(fakes.signer.sign(task))
     fakes.broker.release([d.receipt for d in fakes.broker.dequeue(9)])
-    intake.once()
-    assert len(intake.given) == 2
+    pushed.once()
+    assert len(pushed.given) == 2
 
 
 def test_a_stored_success_is_only_settled(fakes):
-    intake = OrderReader(fakes)
+    pushed = Pushed(fakes)
     task, fresh = fakes.send(), fakes.send()
     store(fakes, task)
     fakes.broker.release([d.receipt for d in fakes.broker.dequeue(9)])
-    intake.once()
-    assert [job.task for job in intake.given] == [fresh]
-    ((job, end),) = intake.finished
+    pushed.once()
+    assert [job.task for job in pushed.given] == [fresh]
+    ((job, end),) = pushed.finished
     assert (job.task, job.attempt) == (task, 2)
     assert (end.outcome, end.content, end.value) == (Outcome.SUCCESS, "json", b"7")
-    assert fakes.shared.held == {job, *intake.given}
+    assert fakes.shared.held == {job, *pushed.given}
 
 
 @pytest.mark.parametrize(
@@ -186,34 +188,34 @@ def test_a_stored_success_is_only_settled(fakes):
     ],
 )
 def test_the_failure_of_a_last_attempt_is_only_settled(fakes, limit, stored, outcome):
-    intake = OrderReader(fakes)
+    pushed = Pushed(fakes)
     task = fakes.send(options=Options(max_attempts=limit))
     if stored:
         store(fakes, task, outcome or Outcome.FAILURE, b"ValueError: no", stored)
     fakes.broker.release([d.receipt for d in fakes.broker.dequeue(9)])
-    intake.once()
-    ended = [(job.task, end.outcome, end.value) for job, end in intake.finished]
+    pushed.once()
+    ended = [(job.task, end.outcome, end.value) for job, end in pushed.finished]
     assert ended == ([(task, outcome, b"ValueError: no")] if outcome else [])
-    assert [job.task for job in intake.given] == ([] if outcome else [task])
+    assert [job.task for job in pushed.given] == ([] if outcome else [task])
 
 
 @pytest.mark.parametrize("fields", [{"link": 1}, {"slot": 1.0}])
 def test_what_may_be_doubled_is_looked_up_at_its_first_attempt(fakes, fields):
-    intake = OrderReader(fakes)
+    pushed = Pushed(fakes)
     task = fakes.send(**fields)
     store(fakes, task)
-    intake.once()
-    assert intake.given == []
-    assert intake.finished[0][0].task == task
+    pushed.once()
+    assert pushed.given == []
+    assert pushed.finished[0][0].task == task
 
 
 def test_a_broker_that_is_away_is_waited_for(fakes):
-    intake = OrderReader(fakes)
+    pushed = Pushed(fakes)
     fakes.failures["dequeue"] = [BrokerUnavailable("away")]
     fakes.send()
-    thread = threading.Thread(target=intake.pusher.run)
+    thread = threading.Thread(target=pushed.pusher.run)
     thread.start()
-    wait_for(lambda: intake.given)
+    wait_for(lambda: pushed.given)
     fakes.shared.stopping.set()
     thread.join(5)
     assert not thread.is_alive()
@@ -226,7 +228,9 @@ def test_leases_are_renewed_before_they_end(request):
     job = fakes.claim()
     first = job.lease_end
     thread = threading.Thread(
-        target=LeaseRenewal(fakes.services, fakes.shared, nothing).run
+        target=LeaseRenewal(
+            fakes.services, fakes.shared, Leases(fakes.shared, fakes.ready)
+        ).run
     )
     thread.start()
     wait_for(lambda: time.monotonic() > first + lease)
@@ -242,23 +246,29 @@ def test_a_lease_that_was_lost_is_marked(request):
     fakes = FakeServices(request.node.name, retry=0.2)
     kept, lost, settled = fakes.claim(), fakes.claim(), fakes.claim()
     fakes.broker.acknowledge_many([lost.receipt, settled.receipt])
-    fakes.shared.settle(settled)
+    fakes.shared.settle(settled, JobState.LOST)
     for job in (kept, lost):
         job.lease_end = 0.0
-    LeaseRenewal(fakes.services, fakes.shared, nothing)._renew(fakes.broker)
+    LeaseRenewal(
+        fakes.services, fakes.shared, Leases(fakes.shared, fakes.ready)
+    )._renew(fakes.broker)
     assert (kept.lost, lost.lost, settled.lost) == (False, True, False)
 
 
 def test_what_was_just_claimed_is_not_renewed(fakes):
     fakes.claim()
-    LeaseRenewal(fakes.services, fakes.shared, nothing)._renew(fakes.broker)
+    LeaseRenewal(
+        fakes.services, fakes.shared, Leases(fakes.shared, fakes.ready)
+    )._renew(fakes.broker)
     assert "extend" not in fakes.calls
 
 
 def test_no_lease_is_renewed_where_the_project_sets_it(request):
     fakes = FakeServices(request.node.name, renew=False, retry=0.01)
     fakes.claim()
-    LeaseRenewal(fakes.services, fakes.shared, nothing).run()  # it returns at once
+    LeaseRenewal(
+        fakes.services, fakes.shared, Leases(fakes.shared, fakes.ready)
+    ).run()  # it returns at once
     assert fakes.calls == []
 
 
@@ -268,7 +278,9 @@ def test_a_keeper_that_fails_goes_on(request):
     job.lease_end = 0.0
     fakes.failures["extend"] = [BrokerUnavailable("away")]
     thread = threading.Thread(
-        target=LeaseRenewal(fakes.services, fakes.shared, nothing).run
+        target=LeaseRenewal(
+            fakes.services, fakes.shared, Leases(fakes.shared, fakes.ready)
+        ).run
     )
     thread.start()
     wait_for(lambda: "renewal" in fakes.shared.problems)

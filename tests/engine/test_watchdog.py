@@ -10,11 +10,12 @@ import pytest
 from support.fake_services import FakeServices
 
 from qcore.engine.dispatcher.deaths import Deaths
-from qcore.engine.dispatcher.hung import HungWorkers
+from qcore.engine.dispatcher.job import KillReason
 from qcore.engine.dispatcher.leases import Leases
+from qcore.engine.dispatcher.lifecycle import JobState
 from qcore.engine.dispatcher.pool import WorkerHandle, WorkerPool
 from qcore.engine.dispatcher.shutdown import AFTER_SOFT
-from qcore.engine.dispatcher.watchdog import Watchdog
+from qcore.engine.dispatcher.watchdog import HungWorkers, Watchdog
 from qcore.engine.wire.channel import Channel, read_frame
 from qcore.engine.wire.messages import FOLLOW_UP, LINK, SOFT_STOP, unpack_order
 from qcore.envelope import Attempt, Outcome
@@ -34,44 +35,55 @@ class Selector:
 
 
 class Scene:
-    """A crew whose workers are this test, on a clock that it moves."""
+    """A worker pool whose workers are this test, on a clock that it moves."""
 
     def __init__(self, name):
         self.fakes = FakeServices(f"watch {name}", timeout=None)
         self.fakes.shared.renewing = True
         self.pool = WorkerPool(Selector())
-        self.leases = Leases(self.fakes.shared)
+        self.leases = Leases(self.fakes.shared, self.fakes.ready)
         self.kills = []
-        self.watch = Watchdog(
-            self.fakes.conf,
-            self.pool,
-            self.leases,
-            lambda *kill: self.kills.append(kill),
-            lambda _worker: None,
-        )
+        self.watchdog = Watchdog(self.fakes.conf, self.pool, self.leases)
         self.ends = {}
         self.recorded = []
-        self.again = []
+        self.again = self.fakes.ready.jobs
         self.deaths = Deaths(
-            self.fakes.services, self.fakes.shared, self.leases, self, self.again.append,
-            self.fakes.services.report,
-        )  # fmt: skip
+            self.fakes.shared, self.leases, self, self.fakes.ready, self
+        )
 
     def __getattr__(self, verb):
         """Stand in for a recorder: note what is done to which job."""
         if verb in ("record", "finish", "give_back"):
             return lambda job: self.recorded.append((verb, job))
+        if verb == "put":  # and for the error reports
+            return lambda *failure: None
         raise AttributeError(verb)
 
     def assign(self, pid, now=0.0, lease_end=END, **task):
         ours, self.ends[pid] = socket.socketpair()
         worker = WorkerHandle(pid, pid, Channel(ours))
         self.pool.add(worker)
-        job = self.fakes.claim(**task)
-        job.lease_end, job.assigned_at, worker.job = lease_end, now, job
+        job = self.fakes.waiting_job(**task)
+        self.pool.begin(worker, job)
+        job.lease_end, job.assigned_at = lease_end, now
         self.pool.order(worker, b"order")
-        self.watch.begin(worker, job, now)
+        self.watchdog.begin(worker, job)
         return worker, job
+
+    def keep(self, now):
+        """Do what the loop does with what is overdue."""
+        for worker, job, reason, number in self.watchdog.due(now):
+            assert worker.job is job
+            job.killed, worker.ending = reason, True
+            self.kills.append((worker.pid, number))
+
+    def die(self, worker, job, status):
+        """A worker that had this job is dead."""
+        if job.state is JobState.READY:  # it was put back
+            self.pool.begin(worker, job)
+        worker.job = job
+        self.deaths.gone(worker)
+        self.deaths.died(worker.pid, status)
 
     def close(self):
         for worker in self.pool:
@@ -99,29 +111,29 @@ def test_a_job_whose_lease_has_ended_is_stopped_and_then_killed(scene):
     worker, job = scene.assign(1)
     other, _ = scene.assign(2, lease_end=2 * END)
     heed(scene)
-    scene.watch.keep(END - 1)
+    scene.keep(END - 1)
     assert scene.kills == []
-    assert min(scene.watch.next()) == END
-    scene.watch.keep(END)
+    assert min(scene.watchdog.next()) == END
+    scene.keep(END)
     assert scene.kills == [(1, SOFT_STOP)]
     assert (job.lost, job.killed, worker.ending, other.ending) == (
-        True, "lost", True, False,
+        True, KillReason.LOST, True, False,
     )  # fmt: skip
-    scene.watch.keep(END + AFTER_SOFT - 0.1)
+    scene.keep(END + AFTER_SOFT - 0.1)
     assert len(scene.kills) == 1, "once"
-    scene.watch.keep(END + AFTER_SOFT)
+    scene.keep(END + AFTER_SOFT)
     assert scene.kills[1:] == [(1, signal.SIGKILL)]
-    assert job.killed == "lost"
+    assert job.killed is KillReason.LOST
 
 
 def test_what_the_broker_gave_away_is_stopped_at_once(scene):
     _, job = scene.assign(1)
     heed(scene)
     job.lost = True
-    scene.watch.keep(1.0)
-    assert scene.kills == [], "the keeper has more to say before it sounds the alarm"
+    scene.keep(1.0)
+    assert scene.kills == [], "the renewal has more to say before it sounds the alarm"
     scene.leases.alarm()
-    scene.watch.keep(1.0)
+    scene.keep(1.0)
     assert scene.kills == [(1, SOFT_STOP)]
 
 
@@ -129,9 +141,9 @@ def test_a_renewed_lease_moves_the_next_look(scene):
     _, job = scene.assign(1)
     heed(scene)
     job.lease_end = 3 * END
-    scene.watch.keep(END)
+    scene.keep(END)
     assert scene.kills == []
-    assert scene.watch.next() == [3 * END]
+    assert scene.watchdog.next() == [3 * END]
 
 
 def test_a_job_with_a_shorter_lease_is_looked_at_sooner(scene):
@@ -139,7 +151,7 @@ def test_a_job_with_a_shorter_lease_is_looked_at_sooner(scene):
     scene.assign(1)
     scene.assign(2, lease_end=END / 2)
     heed(scene)
-    scene.watch.keep(END / 2)
+    scene.keep(END / 2)
     assert scene.kills == [(2, SOFT_STOP)]
 
 
@@ -148,10 +160,10 @@ def test_a_lease_that_nobody_renews_may_end(scene):
     scene.fakes.shared.renewing = False
     _, job = scene.assign(1)
     heed(scene)
-    scene.watch.keep(9 * END)
+    scene.keep(9 * END)
     assert scene.kills == []
     assert not scene.leases.has_lost(job, 9 * END)
-    assert END not in scene.watch.next()
+    assert END not in scene.watchdog.next()
 
 
 # -- the end of what was lost ------------------------------------------------------------
@@ -159,7 +171,7 @@ def test_a_lease_that_nobody_renews_may_end(scene):
 def test_the_end_of_a_lost_job_is_not_recorded(scene, ended):
     worker, job = scene.assign(1, lease_end=time.monotonic() - 1)
     job.ended = ended
-    scene.deaths.record_death(worker, job, "exit code 3")
+    scene.die(worker, job, 3 << 8)
     assert scene.recorded == []
     assert scene.fakes.shared.held == set()
     assert scene.fakes.claimed == 1, "its package is the broker's affair"
@@ -167,14 +179,14 @@ def test_the_end_of_a_lost_job_is_not_recorded(scene, ended):
 
 def test_a_job_that_was_stopped_is_given_back(scene):
     worker, job = scene.assign(1, lease_end=time.monotonic() + 60)
-    job.killed = "stop"
-    scene.deaths.record_death(worker, job, "killed by SIGKILL")
+    job.killed = KillReason.STOP
+    scene.die(worker, job, 9)
     assert scene.recorded == [("give_back", job)]
 
 
 def test_a_crash_is_recorded(scene):
     worker, job = scene.assign(1, lease_end=time.monotonic() + 60)
-    scene.deaths.record_death(worker, job, "exit code 3")
+    scene.die(worker, job, 3 << 8)
     assert scene.recorded == [("record", job)]
     assert job.ended.outcome == Outcome.CRASH
 
@@ -182,9 +194,9 @@ def test_a_crash_is_recorded(scene):
 def test_a_hook_that_kills_is_tried_twice(scene):
     worker, job = scene.assign(1, lease_end=time.monotonic() + 60)
     job.ended = Attempt(Outcome.SUCCESS, b"7", "json", 1, 2)
-    scene.deaths.record_death(worker, job, "exit code 3")
+    scene.die(worker, job, 3 << 8)
     assert (scene.again, scene.recorded) == ([job], [])
-    scene.deaths.record_death(worker, job, "exit code 3")
+    scene.die(worker, job, 3 << 8)
     assert scene.recorded == [("finish", job)]
 
 
@@ -198,13 +210,13 @@ def test_a_hook_that_kills_does_not_end_the_chain(scene):
     kinds = []
     for _ in range(4):
         kinds.append(unpack_order(job.order()).kind)
-        scene.deaths.record_death(worker, job, "exit code 3")
+        scene.die(worker, job, 3 << 8)
     assert kinds == [FOLLOW_UP, FOLLOW_UP, LINK, LINK]
     assert scene.recorded == []
     assert scene.fakes.shared.held == set(), "it is left to its lease, and comes again"
     assert scene.fakes.claimed == 1
     job.next_package = b"the next link"
-    scene.deaths.record_death(worker, job, "exit code 3")
+    scene.die(worker, job, 3 << 8)
     assert scene.recorded == [("finish", job)]
 
 
@@ -214,13 +226,13 @@ def test_a_worker_that_does_not_take_its_order_is_replaced(scene):
     deaf, job = scene.assign(1)
     fine, _ = scene.assign(2)
     read_frame(scene.ends[2])
-    scene.watch.keep(4.9)
+    scene.keep(4.9)
     assert scene.kills == []
-    scene.watch.keep(5.0)
+    scene.keep(5.0)
     assert scene.kills == [(1, signal.SIGKILL)]
     assert (deaf.ending, fine.ending) == (True, False)
     job.lease_end = time.monotonic() + 60
-    scene.deaths.record_death(deaf, job, "killed by SIGKILL")
+    scene.die(deaf, job, 9)
     assert scene.again == [job], "it has not begun, so that this is no attempt"
     assert scene.recorded == []
     assert job.killed is None
@@ -229,9 +241,9 @@ def test_a_worker_that_does_not_take_its_order_is_replaced(scene):
 def test_who_has_taken_an_order_is_not_asked_again(scene):
     worker, job = scene.assign(1)
     heed(scene)
-    scene.watch.keep(5.0)
+    scene.keep(5.0)
     scene.pool.order(worker, b"something that it need not read at once")
-    scene.watch.keep(50.0)
+    scene.keep(50.0)
     assert scene.kills == []
     hung = HungWorkers()
     hung.watch(worker, 60.0)

@@ -7,6 +7,7 @@ from typing import Any
 from qcore.brokers.memory import MemoryBroker
 from qcore.conf import Conf
 from qcore.engine.dispatcher.job import Job
+from qcore.engine.dispatcher.lifecycle import JobState
 from qcore.engine.dispatcher.state import SharedState
 from qcore.engine.services import Services
 from qcore.envelope import Attempt, Outcome, Task, new_id
@@ -27,6 +28,7 @@ class FakeServices:
         self.signer = Signer(["secret"], self.conf.name)
         self.queue = queue
         self.shared = SharedState()
+        self.ready = FakeReadyQueue()
         self.failures: dict[str, list[Exception]] = {}
         self.calls: list[str] = []
         self.notified: list[tuple[str, dict[str, Any]]] = []
@@ -76,11 +78,21 @@ class FakeServices:
         self.shared.held.add(job)
         return job
 
+    def waiting_job(self, **fields: Any) -> Job:
+        """Claim a task, and have it wait for a worker."""
+        job = self.claim(**fields)
+        job.move(JobState.READY)
+        return job
+
+    def running(self, **fields: Any) -> Job:
+        """Claim a task, and have it begun."""
+        return begun(self.claim(**fields))
+
     def ended(
         self, outcome: str = Outcome.SUCCESS, value: bytes = b"7", **fields: Any
     ) -> Job:
-        """Claim a task, and have it ended."""
-        job = self.claim(**fields)
+        """Claim a task, and have its worker say how it has ended."""
+        job = self.running(**fields)
         content = "json" if outcome == Outcome.SUCCESS else "text"
         job.ended = Attempt(outcome, value, content, 1.0, 2.0)
         return job
@@ -94,6 +106,49 @@ class FakeServices:
     def claimed(self) -> int:
         """How many are claimed."""
         return self.broker.lock_size()
+
+
+def begun(job: Job) -> Job:
+    """Have a worker begin a job that was claimed just now."""
+    job.move(JobState.READY)
+    job.move(JobState.RUNNING)
+    return job
+
+
+class FakeReadyQueue:
+    """Takes jobs for a loop that is not there; ``wakes`` is how often it was woken."""
+
+    def __init__(self) -> None:
+        self.jobs: list[Job] = []
+        self.wakes = 0
+
+    def put(self, job: Job) -> None:
+        job.move(JobState.READY)
+        self.jobs.append(job)
+
+    def put_back(self, jobs: list[Job]) -> None:
+        for job in jobs:
+            self.put(job)
+
+    def wake(self) -> None:
+        self.wakes += 1
+
+
+class Receiver:
+    """Takes jobs from a pusher in the place of the loop."""
+
+    def __init__(self) -> None:
+        self.given: list[Job] = []
+        self.finished: list[tuple[Job, Attempt]] = []
+
+    def receive(self, jobs: list[Job]) -> None:
+        for job in jobs:
+            job.move(JobState.READY)
+        self.given += jobs
+
+    def receive_finished(self, job: Job, end: Attempt) -> None:
+        job.move(JobState.STORED)
+        self.finished.append((job, end))
 
 
 class _Broker(MemoryBroker):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from faults.judge import BEGAN, CRASHED, ENDED, FAILED, Note
 from support.fake_services import FakeServices
 
+from qcore.engine.dispatcher.handover import Handover
 from qcore.engine.dispatcher.job import Job
 from qcore.engine.dispatcher.process import Dispatcher
 from qcore.engine.dispatcher.pusher import Pusher
@@ -134,11 +135,11 @@ class Stepped:
             self.fakes.services,
             self.dispatcher._capacity,
             self.shared,
-            self._give,
-            self.dispatcher._give_finished,
+            Handover(self.shared, self.dispatcher._capacity, self),
+            self.fakes.services.report,
         )
         self.renewal = LeaseRenewal(
-            self.fakes.services, self.shared, self.dispatcher._alarm
+            self.fakes.services, self.shared, self.dispatcher._leases
         )
         self.workers: list[Worker] = []
         self.stopping = False
@@ -146,12 +147,16 @@ class Stepped:
             self.hire(index)
 
     # -- what must be true between its threads -------------------------------------------
-    def _give(self, jobs: Sequence[Job]) -> None:
+    def receive(self, jobs: Sequence[Job]) -> None:
         """Take what the pusher has claimed to the loop."""
         again = [job.task.id for job in jobs if job.attempt > 1]
         done = MemoryStore.finished(self.fakes.store, again)
         assert not done, f"P2: {done.keys()} are stored successes, and run again"
-        self.dispatcher._give(jobs)
+        self.loop.receive(jobs)
+
+    def receive_finished(self, job: Job, end: Attempt) -> None:
+        """Take what an earlier attempt has finished to the loop."""
+        self.loop.receive_finished(job, end)
 
     def _watch_recorder(self) -> None:
         record = self.recorder.record
@@ -244,7 +249,7 @@ class Stepped:
         """Whether it has stopped in order; what is left then is given back."""
         if not self.stopping or not self.loop.is_done():
             return False
-        for job in self.dispatcher._inbox.take():
+        for job in self.dispatcher._ready.arrivals():
             self.recorder.give_back(job)
         self.record()
         return True
@@ -259,8 +264,7 @@ class Stepped:
         self.control.close()
         self.loop._control.close()
         self.loop._selector.close()
-        for end in (self.dispatcher._inbox._end, self.dispatcher._inbox._wake):
-            end.close()
+        self.dispatcher._ready.close()
 
     # -- workers -----------------------------------------------------------------------
     def begin(self, worker: Worker) -> None:

@@ -5,56 +5,54 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from ...envelope import Attempt, Outcome
 from .job import Job
 from .leases import Leases
+from .lifecycle import JobState
 from .pool import WorkerHandle, WorkerPool
 from .prefetched import Prefetched
+from .ready import ReadyQueue
+from .recorder import Recorder
 from .state import SharedState
-from .watchdog import Watchdog
 
 logger = logging.getLogger("qcore.dispatcher")
 
 
 class Assignment:
-    """Deals the jobs that wait.
+    """Gives the jobs that wait to workers.
 
     Args:
-        ready: the jobs that wait, in the order in which they are dealt.
-        crew: the workers.
-        trays: what lies before those that are busy.
-        watch: is told of each job that a worker begins.
-        fence: tells which jobs are not ours any more.
-        tally: what the threads share.
-        record: takes jobs that have ended.
+        ready: the jobs that wait, in the order in which they are assigned.
+        pool: the workers.
+        prefetched: the jobs that lie ahead for busy workers.
+        leases: tells whose lease was lost.
+        shared: what the threads share.
+        recorder: jobs that have ended go there.
     """
 
     def __init__(
         self,
-        ready: deque[Job],
+        ready: ReadyQueue,
         pool: WorkerPool,
         prefetched: Prefetched,
-        watch: Watchdog,
         leases: Leases,
         shared: SharedState,
-        record: Callable[[Job], None],
+        recorder: Recorder,
     ) -> None:
         self._ready = ready
         self._pool = pool
         self._prefetched = prefetched
-        self._watch = watch
         self._leases = leases
         self._shared = shared
-        self._record = record
-        prefetched.tell(self.begin)
+        self._recorder = recorder
 
     def assign(self, depth: int, long: float) -> None:
         """Give every idle worker a job, and busy ones up to ``depth`` in advance.
 
         Args:
-            depth: jobs on each tray, at most.
+            depth: jobs in each prefetch queue, at most.
             long: seconds after which what lies behind a task is taken back.
         """
         self._prefetched.keep(time.monotonic(), long)
@@ -63,12 +61,10 @@ class Assignment:
             worker = idle.pop()
             if (order := self._order(worker, job)) is None:
                 idle.append(worker)
-                continue
-            if not self._pool.order(worker, order):
-                self._ready.appendleft(job)  # its death will be heard of in a moment
-                continue
-            worker.job = job
-            self.begin(worker, job)
+            elif self._pool.order(worker, order):
+                self._pool.begin(worker, job)
+            else:
+                self._ready.prepend(job)  # the loop hears of its death in a moment
         if depth and self._ready:
             self._fill_ahead(depth)
 
@@ -79,7 +75,7 @@ class Assignment:
             if (order := self._order(worker, job)) is None:
                 workers.appendleft(worker)
             elif not self._prefetched.put(worker, job, order):
-                self._ready.appendleft(job)
+                self._ready.prepend(job)
             elif len(worker.ahead) < depth:
                 workers.append(worker)
 
@@ -95,45 +91,42 @@ class Assignment:
             text = f"{type(error).__name__}: the task cannot be assigned to a worker: {error}"
             value = text.encode(errors="replace")
             job.ended = Attempt(Outcome.FAILURE, value, "text", now, now)
-            self._record(job)
+            self._recorder.record(job)
             return None
 
-    def begin(self, worker: WorkerHandle, job: Job) -> None:
-        """Take the time of a job from now on."""
-        job.assigned_at = time.monotonic()
-        self._watch.begin(worker, job, job.assigned_at)
+    def withdraw(self, *, follow_ups: bool) -> Iterator[Job]:
+        """Yield what is not to be assigned any more.
 
-    def withdraw(self, *, begun: bool) -> Iterator[Job]:
-        """Yield what is not to be dealt any more; without ``begun``, follow-ups stay."""
+        Args:
+            follow_ups: also the jobs whose task has ended.
+        """
         self._prefetched.recall_all()
-        for _ in range(len(self._ready)):
-            job = self._ready.popleft()
-            if begun or job.ended is None:
-                yield job
-            else:
-                self._ready.append(job)
+        yield from self._ready.withdraw(follow_ups=follow_ups)
 
     def _next(self) -> Job | None:
         """Return the next job that may begin, and note that it does."""
-        while self._ready:
-            job = self._ready.popleft()
-            if self._may_begin(job, time.monotonic()):
+        while (job := self._ready.take()) is not None:
+            exit = self._exit(job, time.monotonic())
+            if exit is None:
                 if job.ended is None:
                     self._shared.active[job.task.id] = job
                 return job
-            self._shared.settle(job)
+            self._shared.settle(job, exit)
         return None
 
-    def _may_begin(self, job: Job, now: float) -> bool:
-        """Whether a delivery is still ours, and not a copy of one that runs already."""
+    def _exit(self, job: Job, now: float) -> JobState | None:
+        """Return why a job may not begin; None where it may.
+
+        Its delivery has to be ours, and no copy of one that runs already.
+        """
         if job.ended is not None:
-            return not self._leases.has_lost(job, now)
+            return JobState.LOST if self._leases.has_lost(job, now) else None
         if job.lost or job.lease_end <= now:
             # somebody else has it, or will in a moment: two would run
             logger.info("%s waited longer than its lease; left", job.task.id)
-            return False
+            return JobState.LOST
         other = self._shared.active.get(job.task.id)
         if other is None or other is job or other.lost or other.lease_end <= now:
-            return True
+            return None
         logger.info("%s was delivered twice; one of them is left", job.task.id)
-        return False
+        return JobState.LEFT

@@ -10,8 +10,10 @@ from __future__ import annotations
 import queue
 import time
 from collections.abc import Callable
+from enum import StrEnum
 
 from .job import Job
+from .ready import ReadyQueue
 from .state import SharedState
 
 #: Results in one batch at most; more gain nothing and make one statement large.
@@ -28,19 +30,27 @@ _LINGER, _RECENT = 0.005, 0.02
 _IDLE = 0.25
 
 
+class Work(StrEnum):
+    """What the recorder is to do with a job."""
+
+    RECORD = "record"  # store its end, then settle its delivery
+    FINISH = "finish"  # settle its delivery
+    GIVE_BACK = "give back"  # return its delivery to the broker
+
+
 class RecordQueue:
     """Jobs on their way to the recorder, each with what is to be done with it.
 
     Args:
-        tally: what the threads share.
-        relieved: called when it has been too long and is no more.
+        shared: what the threads share.
+        ready: wakes the loop when the queue has been too long and is no more.
     """
 
-    def __init__(self, shared: SharedState, relieved: Callable[[], None]) -> None:
+    def __init__(self, shared: SharedState, ready: ReadyQueue) -> None:
         self._shared = shared
-        self._relieved = relieved
+        self._ready = ready
         self._is_watched = False
-        self._inbox: queue.SimpleQueue[tuple[str, Job] | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[tuple[Work, Job] | None] = queue.SimpleQueue()
         self._ended_at = 0.0  # monotonic: of the last batch
         #: called once when nothing has come for a moment
         self.when_idle: Callable[[], None] | None = None
@@ -51,7 +61,7 @@ class RecordQueue:
         """Return how many jobs wait."""
         return self._inbox.qsize()
 
-    def put(self, what: str, job: Job) -> None:
+    def put(self, what: Work, job: Job) -> None:
         """Have something done with a job."""
         self._inbox.put((what, job))
 
@@ -60,27 +70,27 @@ class RecordQueue:
         self._inbox.put(None)
 
     def is_too_long(self) -> bool:
-        """Whether jobs come faster than they are recorded; if so, ``relieved`` follows."""
+        """Whether jobs come faster than they are recorded; the loop is woken at the end."""
         # before the look: else the batch that ends the queue could come in between
         self._is_watched = True
         self._is_watched = len(self) > _MOST
         return self._is_watched
 
     # -- for the recorder ----------------------------------------------------------------
-    def take(self) -> list[tuple[str, Job]]:
+    def take(self) -> list[tuple[Work, Job]]:
         """Wait for a job, and return it with those that have come, too."""
         batch = self._gather()
         if self._is_watched and len(self) <= _MOST:
             self._is_watched = False
-            self._relieved()
+            self._ready.wake()
         return batch
 
     def done(self) -> None:
         """Note that what was taken last is recorded."""
         self._ended_at = time.monotonic()
 
-    def _gather(self) -> list[tuple[str, Job]]:
-        batch: list[tuple[str, Job]] = []
+    def _gather(self) -> list[tuple[Work, Job]]:
+        batch: list[tuple[Work, Job]] = []
         item = self._next()
         if item is not None and self._may_wait(*item):
             time.sleep(_LINGER)
@@ -96,7 +106,7 @@ class RecordQueue:
             except queue.Empty:
                 return batch
 
-    def _next(self) -> tuple[str, Job] | None:
+    def _next(self) -> tuple[Work, Job] | None:
         """Wait for an item; see to what is left undone when none comes for a moment."""
         if self.when_idle is not None:
             try:
@@ -106,14 +116,14 @@ class RecordQueue:
                 self.when_idle = None
         return self._inbox.get()
 
-    def _may_wait(self, what: str, job: Job) -> bool:
+    def _may_wait(self, what: Work, job: Job) -> bool:
         """Whether others are about to follow, and nobody waits for this one to be first.
 
         With one task at a time, each sent when the result of the last one has come,
         nothing would follow; and what follows up on a task must not be late.
         """
         return (
-            what == "record"
+            what is Work.RECORD
             and not job.task.follows_up
             and len(self._shared.held) > 1
             and self._inbox.empty()

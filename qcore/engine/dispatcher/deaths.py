@@ -1,73 +1,124 @@
-"""Runs in: the dispatcher's loop. What becomes of the job of a worker that has died."""
+"""Runs in: the dispatcher's loop. Workers that have gone, and what becomes of their jobs.
+
+The dispatcher hears of a death twice: the worker's socket closes, and the sentinel says
+what waitpid gave it. Where the socket is closed first, the worker waits here for the word
+of the sentinel: until its process is known dead, its task may be running, and nobody else
+may have the task. A process that does not end is killed, for a task can close the socket,
+too.
+"""
 
 from __future__ import annotations
 
 import logging
 import socket
 import time
-from collections.abc import Callable
+from dataclasses import dataclass
 
-from ..services import Services
-from .job import MAX_HOOK_CRASHES, Job
+from ..system.process import how_it_died
+from .error_reports import ErrorReports
+from .job import MAX_HOOK_CRASHES, Job, KillReason
 from .leases import Leases
+from .lifecycle import JobState
 from .pool import WorkerHandle
+from .ready import ReadyQueue
 from .recorder import Recorder
 from .state import SharedState
 
 logger = logging.getLogger("qcore.dispatcher")
 
+#: Seconds that a worker may live after its socket has closed, with a job and without one:
+#: one that dies is reaped within milliseconds, one that ends in order still has hooks of
+#: plugins to call and failures to report.
+_WITH_A_JOB, _WITHOUT = 0.5, 15.0
+#: Seconds between two kills of one process, until it is dead.
+_AGAIN = 2.0
+
+
+@dataclass(slots=True)
+class _Gone:
+    """A worker whose socket has closed, and which is not known to be dead."""
+
+    worker: WorkerHandle
+    kill_at: float  # monotonic
+
 
 class Deaths:
-    """Records, gives back or deals anew what a dead worker was doing.
+    """Records, gives back or puts back what a dead worker was doing.
 
     Args:
-        parts: what the cluster is made of.
-        tally: what the threads share.
-        fence: tells which jobs are not ours any more.
-        recorder: ended jobs go there.
-        again: puts a job in front of all that wait for a worker.
-        report: tells error reporters of a death, and returns at once.
+        shared: what the threads share.
+        leases: tells whose lease was lost.
+        recorder: jobs that have ended go there.
+        ready: jobs that have not begun go there.
+        reports: tells error reporters of a death, and returns at once.
     """
 
     def __init__(
         self,
-        services: Services,
         shared: SharedState,
         leases: Leases,
         recorder: Recorder,
-        again: Callable[[Job], None],
-        report: Callable[..., None],
+        ready: ReadyQueue,
+        reports: ErrorReports,
     ) -> None:
-        self._services = services
         self._shared = shared
         self._leases = leases
         self._recorder = recorder
-        self._again = again
-        self._report = report
+        self._ready = ready
+        self._reports = reports
+        self._gone: dict[int, _Gone] = {}  # by pid
 
-    def record_death(self, worker: WorkerHandle, job: Job | None, how: str) -> None:
-        """Say what becomes of the jobs of a worker whose process is dead.
+    # -- until it is dead ----------------------------------------------------------------
+    def gone(self, worker: WorkerHandle, *, at_once: bool = False) -> None:
+        """Note that the socket of a worker has closed.
 
         Args:
-            hand: the worker.
-            job: what it was doing.
-            how: it died, for people.
+            worker: nothing more is heard of it.
+            at_once: it is to be killed without waiting for its end.
         """
+        wait = _WITHOUT if worker.job is None else _WITH_A_JOB
+        wait = 0.0 if at_once else wait
+        self._gone[worker.pid] = _Gone(worker, time.monotonic() + wait)
+
+    def next(self) -> float | None:
+        """Return when the next one is to be killed, on the monotonic clock."""
+        return min((gone.kill_at for gone in self._gone.values()), default=None)
+
+    def undead(self, now: float) -> list[WorkerHandle]:
+        """Return the workers that have gone and should be dead by now; each ever again."""
+        late = [gone for gone in self._gone.values() if gone.kill_at <= now]
+        for gone in late:
+            gone.kill_at = now + _AGAIN
+        return [gone.worker for gone in late]
+
+    # -- what becomes of its jobs ----------------------------------------------------------
+    def died(self, pid: int, status: int) -> None:
+        """Say what becomes of the jobs of a process that has been reaped.
+
+        Args:
+            pid: of a worker that has gone; others are nobody's affair.
+            status: what waitpid gave.
+        """
+        gone = self._gone.pop(pid, None)
+        if gone is None:
+            return
+        worker, job = gone.worker, gone.worker.job
+        ours = job is not None and job.killed is not None
+        how = how_it_died(status, ours=ours, rss=worker.rss)
         worker.job = None
-        while (
-            worker.ahead
-        ):  # it had them in its hands, behind this job, and had not begun
-            self._again(worker.ahead.pop())
+        # the worker has read these orders, behind its job, and not begun them
+        self._ready.put_back(list(worker.ahead))
+        worker.ahead.clear()
         if job is not None:
             self._end(worker, job, how)
 
     def _end(self, worker: WorkerHandle, job: Job, how: str) -> None:
         if self._leases.has_lost(job, time.monotonic()):
             self.drop(job)
-        elif job.killed == "hung":
+        elif job.killed is KillReason.HUNG:
             job.killed = None
-            self._again(job)
-        elif job.killed == "stop":
+            self._ready.put_back([job])
+        elif job.killed is KillReason.STOP:
             self._recorder.give_back(job)
         elif job.ended is not None:
             self._after_follow_up(job, how)
@@ -75,13 +126,13 @@ class Deaths:
             self._record(worker, job, how)
 
     def drop(self, job: Job) -> None:
-        """Forget a job that is not ours any more: whoever has it says how it ended."""
+        """Forget a job whose lease was lost: whoever has it says how it ended."""
         logger.warning("the lease of %s was lost; its end is not recorded", job.task.id)
-        self._shared.settle(job)
+        self._shared.settle(job, JobState.LOST)
 
     def _record(self, worker: WorkerHandle, job: Job, how: str) -> None:
         ended = job.ended_by_death(how)
-        self._report(
+        self._reports.put(
             job.task,
             job.attempt,
             ended.outcome,
@@ -100,14 +151,14 @@ class Deaths:
         job.follow_up_crashes += 1
         logger.error("the follow-up of %s killed its worker: %s", job.task.id, how)
         if not job.hook_is_given_up:
-            self._again(job)
+            self._ready.put_back([job])
         elif not job.owes_link:
             self._recorder.finish(job)
         elif job.follow_up_crashes < 2 * MAX_HOOK_CRASHES:
-            self._again(job)
+            self._ready.put_back([job])
         else:
             logger.error(
                 "the next link of %s is missing; the delivery is left to its lease",
                 job.task.id,
             )
-            self._shared.settle(job)
+            self._shared.settle(job, JobState.LEFT)

@@ -11,7 +11,9 @@ import logging
 import queue
 import threading
 from collections.abc import Callable
-from typing import Any
+
+from ...envelope import Task
+from ..services import ReportFailure
 
 logger = logging.getLogger("qcore.reporter")
 
@@ -19,26 +21,38 @@ logger = logging.getLogger("qcore.reporter")
 #: and the newest are counted.
 _MOST = 500
 
+#: The arguments of ``ReportFailure``.
+_Failure = tuple[Task, int, str, str, str, BaseException | None]
+
 
 class ErrorReports:
     """Reports on their way to the error reporters.
 
     Args:
-        report: tells all reporters of one failure; see ``Parts.report``.
+        report: tells all reporters of one failure.
         flush: lets the reporters of this thread send what is left.
     """
 
-    def __init__(self, report: Callable[..., None], flush: Callable[[], None]) -> None:
+    def __init__(self, report: ReportFailure, flush: Callable[[], None]) -> None:
         self._report = report
         self._flush = flush
-        self._waiting: queue.Queue[tuple[Any, ...] | None] = queue.Queue(_MOST)
+        self._waiting: queue.Queue[_Failure | None] = queue.Queue(_MOST)
         self._closed = threading.Event()
         self.dropped = 0
 
-    def put(self, *failure: Any) -> None:
-        """Have a failure reported; returns at once."""
+    def put(
+        self,
+        task: Task,
+        attempt: int,
+        outcome: str,
+        text: str,
+        origin: str,
+        error: BaseException | None,
+        /,
+    ) -> None:
+        """Have a failure reported, see ``ReportFailure``; returns at once."""
         try:
-            self._waiting.put_nowait(failure)
+            self._waiting.put_nowait((task, attempt, outcome, text, origin, error))
         except queue.Full:
             self.dropped += 1
             if self.dropped == 1 or self.dropped % 100 == 0:

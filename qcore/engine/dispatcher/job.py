@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Hashable
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from ...envelope import Attempt, Delivery, Outcome, Result, Task
 from ..wire.messages import pack_follow_up, pack_run
+from .lifecycle import AFTER, JobState, report_illegal
 from .retries import Decision
 
 #: Workers that the hook of one task may kill. After that many, the hook is given up, and
@@ -15,17 +17,28 @@ from .retries import Decision
 MAX_HOOK_CRASHES = 2
 
 
+class KillReason(StrEnum):
+    """Why the worker of a job was killed, or told to stop."""
+
+    TIMEOUT = "timeout"  # the job was over its time
+    STOP = "stop"  # the cluster stops
+    LOST = "lost"  # the lease of the job was lost
+    HUNG = "hung"  # the worker did not read its order
+    CLOSED = "closed"  # the worker's socket was closed, or written on, by its task
+
+
 @dataclass(slots=True, eq=False)
 class Job:
     """A delivery that this cluster holds.
 
-    It belongs to one thread after the other: pusher, loop, recorder, and perhaps
-    the loop and the recorder once more for its follow-up. The keeper changes
-    ``lease_end`` and ``lost``, and nothing else; what is lost stays lost.
+    A job belongs to one thread after the other: pusher, loop, recorder, and perhaps
+    the loop and the recorder once more for its follow-up. The thread that renews leases
+    changes ``lease_end`` and ``lost``, and nothing else; what is lost stays lost.
     """
 
     task: Task
     delivery: Delivery
+    state: JobState = JobState.CLAIMED
     lease_end: float = field(init=False)  # monotonic; moves with every renewal
     lost: bool = False  # its lease has ended, and somebody else may have it
     assigned_at: float = 0.0  # monotonic, when a worker got it
@@ -38,13 +51,18 @@ class Job:
         False  # its result was refused just now, for a reason that may have passed
     )
     cuts: int = 0  # how often, one after the other, a store said of it alone "away"
-    #: why its worker was: "timeout", "stop", "lost", "hung", "closed"
-    killed: str | None = None
+    killed: KillReason | None = None  # why its worker was, or is about to be
     follow_up_crashes: int = 0
     next_package: bytes | None = None  # the next link of its chain
 
     def __post_init__(self) -> None:
         self.lease_end = self.delivery.lease_end
+
+    def move(self, state: JobState) -> None:
+        """Note where the job stands now; for the owner of that place, see ``OWNERS``."""
+        if state not in AFTER[self.state]:
+            report_illegal(self.task.id, self.state, state)
+        self.state = state
 
     @property
     def receipt(self) -> Hashable:
@@ -85,10 +103,10 @@ class Job:
 
     def ended_by_death(self, how: str) -> Attempt:
         """Take note, and return, that its worker died under it."""
-        if self.killed == "timeout":
+        if self.killed is KillReason.TIMEOUT:
             outcome = Outcome.TIMEOUT
             text = f"TaskTimeout: it did not end by itself after its timeout; {how}"
-        elif self.killed == "closed":
+        elif self.killed is KillReason.CLOSED:
             outcome = Outcome.CRASH
             text = (
                 "WorkerDied: the task closed its worker's connection to the cluster or"

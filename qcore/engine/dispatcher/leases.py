@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from .job import Job
 from .pool import WorkerHandle, WorkerPool
+from .ready import ReadyQueue
 from .state import SharedState
 
 
@@ -17,20 +18,28 @@ class Leases:
     """Finds the jobs of workers whose lease was lost.
 
     A look at the workers is due when the soonest known lease ends, and at once after
-    ``alarm``: dealing a job costs one comparison.
+    ``alarm``: assigning a job costs two comparisons.
+
+    Args:
+        shared: what the threads share.
+        ready: wakes the loop.
     """
 
-    def __init__(self, shared: SharedState) -> None:
+    def __init__(self, shared: SharedState, ready: ReadyQueue) -> None:
         self._shared = shared
+        self._ready = ready
         self._at: float | None = None  # monotonic; None: no worker has a job
         self._alarmed = False
 
     def alarm(self) -> None:
-        """Note that a job has been marked as lost; for the keeper's thread."""
+        """Have the loop look for a job that was marked as lost; for any thread."""
         self._alarmed = True
+        self._ready.wake()
 
     def watch(self, job: Job) -> None:
         """Note that a worker has got a job."""
+        if job.lost:  # while it lay ahead for that worker: the alarm was before this
+            self._alarmed = True
         if self._at is None or job.lease_end < self._at:
             self._at = job.lease_end
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import selectors
 import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import msgspec
+
 from ...status import WorkerStatus
 from ..system.process import rss_kb_of
 from ..wire.channel import Channel, ChannelClosed
-from ..wire.messages import PACKED_END
+from ..wire.messages import PACKED_END, READY, Reply, unpack_reply
 from ..wire.prefetch import PrefetchQueue
 from .job import Job
+from .lifecycle import JobState
+
+logger = logging.getLogger("qcore.dispatcher")
 
 READ = selectors.EVENT_READ
 BOTH = selectors.EVENT_READ | selectors.EVENT_WRITE
@@ -28,9 +34,9 @@ class WorkerHandle:
     channel: Channel
     prefetch: PrefetchQueue | None = None
     job: Job | None = None  # what it does, as far as is known
-    ahead: deque[Job] = field(default_factory=deque)  # what lies on its tray after that
-    unsure: bool = False  # its job was on the tray, and may be there still
-    #: monotonic: when its tray was emptied last, if something was missing
+    ahead: deque[Job] = field(default_factory=deque)  # its prefetched jobs, after that
+    unsure: bool = False  # its job was prefetched, and its order may lie there still
+    #: monotonic: when its prefetch queue was emptied last, if something was missing
     asked: float = 0.0
     ready: bool = False  # it has said its first word
     ending: bool = False  # it takes no more orders
@@ -45,6 +51,28 @@ class WorkerHandle:
         job.number = self.orders
         return job.order()
 
+    def understand(self, frame: bytes) -> Reply | None:
+        """Return what this worker says; None where it can only come of a task.
+
+        A task can write on its worker's socket, or leave a child behind which does. No
+        result may be stored for another task, and no other task suffer.
+        """
+        expected = self.job.number if self.job is not None else READY.order
+        try:
+            reply = unpack_reply(frame)
+        except msgspec.MsgspecError as error:
+            logger.error(
+                "worker %d has sent a message that cannot be read: %s", self.pid, error
+            )
+            return None
+        if reply.order != expected or (self.job is None and self.ready):
+            logger.error(
+                "worker %d answers order %d and has order %d; the answer is ignored",
+                self.pid, reply.order, expected,
+            )  # fmt: skip
+            return None
+        return reply
+
 
 class WorkerPool:
     """All workers that are connected, and which of them are idle.
@@ -57,6 +85,7 @@ class WorkerPool:
         self._selector = selector
         self._workers: dict[int, WorkerHandle] = {}  # by pid
         self.idle: deque[WorkerHandle] = deque()
+        self._begun: list[tuple[WorkerHandle, Job]] = []
 
     def __iter__(self) -> Iterator[WorkerHandle]:
         return iter(list(self._workers.values()))
@@ -81,7 +110,7 @@ class WorkerPool:
         self._selector.register(worker.channel, READ, worker)
 
     def remove(self, worker: WorkerHandle) -> None:
-        """Forget a worker whose link has closed."""
+        """Forget a worker whose socket has closed."""
         self._workers.pop(worker.pid, None)
         self._selector.unregister(worker.channel)
         worker.channel.close()
@@ -110,22 +139,39 @@ class WorkerPool:
             if worker.channel.flush():
                 self._selector.modify(worker.channel, READ, worker)
         except ChannelClosed:
-            # its end comes as a closed link for reading; there it is dealt with
+            # its end comes as a socket that is closed for reading, and is noticed there
             self._selector.modify(worker.channel, READ, worker)
 
-    def free(self, worker: WorkerHandle) -> Job | None:
-        """Note that a worker has done its job; return the one that it goes on with."""
+    def begin(self, worker: WorkerHandle, job: Job, *, unsure: bool = False) -> None:
+        """Note that a worker has begun a job, and take the time of the job from now on.
+
+        Args:
+            worker: has no job.
+            job: what it does from now on.
+            unsure: its order may lie in the prefetch queue still.
+        """
+        job.move(JobState.RUNNING)
+        job.assigned_at = time.monotonic()
+        worker.job, worker.unsure = job, unsure
+        self._begun.append((worker, job))
+
+    def take_begun(self) -> list[tuple[WorkerHandle, Job]]:
+        """Return, once, which worker has begun which job, in this order."""
+        begun, self._begun = self._begun, []
+        return begun
+
+    def free(self, worker: WorkerHandle) -> None:
+        """Note that a worker has done its job, and goes on with what lies ahead for it."""
         if worker.ahead:
-            worker.job, worker.unsure = worker.ahead.popleft(), True
-            return worker.job
+            self.begin(worker, worker.ahead.popleft(), unsure=True)
+            return
         worker.job, worker.unsure = None, False
         if worker.ending:
             self.order(worker, PACKED_END)
         else:
             self.idle.append(worker)
-        return None
 
-    def begin(self, worker: WorkerHandle) -> None:
+    def come_up(self, worker: WorkerHandle) -> None:
         """Note that a worker has come up."""
         worker.ready = True
         worker.rss = 0  # it has grown since it was measured
@@ -170,7 +216,7 @@ def _measure(worker: WorkerHandle) -> None:
 def _status(worker: WorkerHandle, now: float) -> WorkerStatus:
     if worker.job is not None or not worker.rss:
         _measure(worker)
-    job = worker.job  # once: the herald asks, and the loop goes on meanwhile
+    job = worker.job  # once: another thread asks, and the loop goes on meanwhile
     status = WorkerStatus(
         index=worker.index,
         pid=worker.pid,

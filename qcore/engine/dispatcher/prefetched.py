@@ -1,54 +1,47 @@
-"""Runs in: the dispatcher's loop. What lies before busy workers, and when it is taken back."""
+"""Runs in: the dispatcher's loop. The jobs that lie ahead for busy workers."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
 
 from .job import Job
+from .lifecycle import JobState
 from .pool import WorkerHandle, WorkerPool
+from .ready import ReadyQueue
 
-#: Seconds until a tray is looked at again on which something was missing. Its worker has
-#: begun that and will say so, or is about to give it back: it is seldom looked at twice.
+#: Seconds until a prefetch queue is looked at again in which something was missing. Its
+#: worker has begun that and will say so, or is about to give it back: it is seldom looked
+#: at twice.
 _AGAIN = 0.05
 
 
-def _begun(_worker: WorkerHandle, _job: Job) -> None:
-    """Tell nobody that a worker has begun a job."""
-
-
 class Prefetched:
-    """The trays of all workers.
+    """The prefetch queues of all workers.
 
     Args:
-        crew: the workers.
+        pool: the workers.
         ready: the jobs that wait; what is taken back comes before all of them.
     """
 
-    def __init__(self, pool: WorkerPool, ready: deque[Job]) -> None:
+    def __init__(self, pool: WorkerPool, ready: ReadyQueue) -> None:
         self._pool = pool
         self._ready = ready
-        self._begin: Callable[[WorkerHandle, Job], None] = _begun
         self._used: set[WorkerHandle] = set()  # something lies there, or may
         self._long = 0.0  # seconds after which what lies behind a task is taken back
 
-    def tell(self, begin: Callable[[WorkerHandle, Job], None]) -> None:
-        """Say who is to be told of a job that a worker has begun, as it turns out."""
-        self._begin = begin
-
     def __len__(self) -> int:
-        """Return how many jobs lie on a tray."""
+        """Return how many jobs lie ahead."""
         return sum(len(worker.ahead) for worker in list(self._used))
 
     def fewest(self) -> int:
-        """Return how many jobs lie on the tray that has the fewest."""
+        """Return how many jobs lie ahead for the worker that has the fewest."""
         if len(self._used) < len(self._pool):
             return 0
         return min((len(worker.ahead) for worker in list(self._used)), default=0)
 
     def open(self, depth: int) -> list[WorkerHandle]:
-        """Return the busy workers on whose tray fewer than ``depth`` jobs lie."""
+        """Return the busy workers for which fewer than ``depth`` jobs lie ahead."""
         return [
             worker
             for worker in self._pool.busy()
@@ -56,9 +49,10 @@ class Prefetched:
         ]
 
     def put(self, worker: WorkerHandle, job: Job, order: bytes) -> bool:
-        """Lay a job on the tray of a busy worker; return whether there was place."""
+        """Lay a job ahead for a busy worker; return whether its order had place."""
         if worker.prefetch is None or not worker.prefetch.put(order):
             return False
+        job.move(JobState.PREFETCHED)
         worker.ahead.append(job)
         self._used.add(worker)
         return True
@@ -76,7 +70,7 @@ class Prefetched:
         return max(job.assigned_at + self._long, worker.asked and worker.asked + _AGAIN)
 
     def keep(self, now: float, long: float) -> None:
-        """Take back what lies behind a long task, or while somebody has nothing to do.
+        """Take back what lies behind a long task, or while another worker is idle.
 
         Args:
             now: monotonic.
@@ -94,7 +88,8 @@ class Prefetched:
     def recall(self, worker: WorkerHandle) -> None:
         """Take back what a worker has not begun.
 
-        Where the job that it was thought to do is among that, the worker is idle.
+        Where the job that it was thought to do is among that, the worker is idle, or at
+        the next one.
         """
         if worker not in self._used or worker.prefetch is None:
             return
@@ -102,18 +97,17 @@ class Prefetched:
         back = [job for job in worker.ahead if job.number in numbers]
         # the others the worker has begun, and perhaps ended: it will say so
         worker.ahead = deque(job for job in worker.ahead if job.number not in numbers)
-        self._ready.extendleft(reversed(back))
         if worker.unsure and worker.job is not None and worker.job.number in numbers:
-            self._ready.appendleft(worker.job)
-            if following := self._pool.free(worker):
-                self._begin(worker, following)
+            back.insert(0, worker.job)
+            self._pool.free(worker)
+        self._ready.put_back(back)
         worker.unsure = False
         worker.asked = time.monotonic() if worker.ahead else 0.0
         if not worker.ahead:
             self._used.discard(worker)
 
-    def leave(self, worker: WorkerHandle) -> None:
-        """Forget the tray of a worker that has gone, once what lay there is taken back."""
+    def remove(self, worker: WorkerHandle) -> None:
+        """Forget a worker that has gone, once what lay ahead for it is taken back."""
         self.recall(worker)
         self._used.discard(worker)
 

@@ -5,30 +5,27 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from ...envelope import Attempt
-from ...status import Snapshot
 from ..services import Services
 from ..system.memory import give_back, share_one_arena
 from ..system.process import set_title
 from ..wire.channel import Channel, ChannelClosed
 from .capacity import Capacity
 from .error_reports import ErrorReports
-from .inbox import Inbox
-from .job import Job
+from .handover import Handover
 from .leases import Leases
 from .loop import Loop
 from .pusher import Pusher
+from .ready import ReadyQueue
 from .recorder import Recorder
 from .renewal import LeaseRenewal
 from .scheduling import Scheduling
 from .state import SharedState
-from .status import StatusPublisher
+from .status import ClusterStatus, StatusPublisher
 
 logger = logging.getLogger("qcore.dispatcher")
 
@@ -43,7 +40,7 @@ class Dispatcher:
     """The process between broker and workers.
 
     Args:
-        parts: what the cluster is made of.
+        services: what the cluster is made of.
         control: to the sentinel.
         cluster: the cluster's id.
         started: when it was started, seconds since the epoch.
@@ -63,31 +60,30 @@ class Dispatcher:
     ) -> None:
         self._services = services
         self._conf = services.conf
-        self._cluster = cluster
-        self._started = started
-        self._shared = SharedState()
-        self._inbox = Inbox()
+        self._shared = SharedState(restarts=restarts)
+        self._ready = ReadyQueue()
         self._capacity = Capacity(self._conf.queue_limit)
-        self._leases = Leases(self._shared)
-        self._recorder = Recorder(
-            services, self._shared, self._inbox.put, relieved=self._inbox.wake
-        )
+        self._leases = Leases(self._shared, self._ready)
+        self._recorder = Recorder(services, self._shared, self._ready)
         self._reports = ErrorReports(services.report, services.before_exit)
         self._loop = Loop(
-            services,
+            self._conf,
             control,
-            self._inbox,
+            self._ready,
             self._recorder,
             self._capacity,
             self._shared,
             self._leases,
-            self._reports.put,
-            restarts=restarts,
+            self._reports,
             run_once=run_once,
         )
+        self._handover = Handover(self._shared, self._capacity, self._loop)
         cycle, news = self._conf.guard_cycle, self._shared.news
+        status = ClusterStatus(
+            services, self._shared, self._loop.pool, cluster=cluster, started=started
+        )
         self._publisher = StatusPublisher(
-            self.snapshot, services.publish, cycle, news, give_back
+            status.snapshot, services.publish, cycle, news, give_back
         )
         self._failed_thread: str | None = None
 
@@ -116,13 +112,14 @@ class Dispatcher:
     # -- threads -----------------------------------------------------------------------
     def _start_threads(self) -> dict[str, threading.Thread]:
         pusher = Pusher(
-            self._services, self._capacity, self._shared, self._give, self._give_finished,
+            self._services, self._capacity, self._shared, self._handover,
             self._reports.put,
         )  # fmt: skip
+        renewal = LeaseRenewal(self._services, self._shared, self._leases)
         work: dict[str, Callable[[], None]] = {
             "recorder": self._recorder.run,
             "pusher": pusher.run,
-            "renewal": LeaseRenewal(self._services, self._shared, self._alarm).run,
+            "renewal": renewal.run,
             "status": self._publisher.run,
             "reporter": self._reports.run,
         }
@@ -137,11 +134,6 @@ class Dispatcher:
             threads[name] = thread
         return threads
 
-    def _alarm(self) -> None:
-        """Have the loop see at once that a lease was lost."""
-        self._leases.alarm()
-        self._inbox.wake()
-
     def _guarded(self, name: str, run: Callable[[], None]) -> None:
         """Run a thread; if it dies, so does the dispatcher, and the sentinel starts anew."""
         try:
@@ -149,7 +141,7 @@ class Dispatcher:
         except BaseException:
             logger.exception("the %s died, and the dispatcher with it", name)
             self._failed_thread = name
-            self._inbox.wake()
+            self._ready.wake()
 
     def _finish(self, threads: dict[str, threading.Thread]) -> None:
         """Let the threads end in the order in which they depend on each other."""
@@ -157,7 +149,7 @@ class Dispatcher:
         self._capacity.close()
         self._reports.close()
         threads["pusher"].join(max(0.0, deadline - time.monotonic()))
-        for job in self._inbox.take():
+        for job in self._ready.arrivals():
             self._recorder.give_back(job)
         self._recorder.close()
         threads["recorder"].join(max(0.1, deadline - time.monotonic()))
@@ -181,50 +173,3 @@ class Dispatcher:
             except ProcessLookupError:
                 logger.debug("worker %d has ended already", worker.pid)
         os._exit(1)
-
-    def _give(self, jobs: Sequence[Job]) -> None:
-        """Take claimed jobs to the loop, and to idle workers at once."""
-        self._inbox.add(jobs)
-        self._loop.assign_now()
-        self._inbox.wake()
-
-    def _give_finished(self, job: Job, end: Attempt) -> None:
-        """Take a job that an earlier attempt has finished: only its end is left."""
-        job.ended = end
-        if job.task.follows_up:
-            self._inbox.put(job)
-        else:
-            self._recorder.finish(job)
-
-    # -- status --------------------------------------------------------------------------
-    def snapshot(self) -> Snapshot:
-        """Return what the cluster is doing; called by the herald."""
-        shared = self._shared
-        problems = "; ".join(shared.problems.values())
-        state = "stopping" if shared.stopping.is_set() else "running"
-        if shared.ended.is_set():
-            state = "stopped"
-        elif problems and state == "running":
-            state = "paused"
-        return Snapshot(
-            cluster=self._cluster,
-            name=self._conf.name,
-            queue=self._conf.queue,
-            host=socket.gethostname(),
-            version=self._services.version,
-            broker=self._services.broker_info(),
-            state=state,
-            sentinel_pid=os.getppid(),
-            dispatcher_pid=os.getpid(),
-            started=self._started,
-            at=time.time(),
-            workers=self._loop.pool.statuses(),
-            waiting=self._loop.waiting(),
-            recording=self._recorder.waiting(),
-            succeeded=shared.succeeded,
-            failed=shared.failed,
-            crashed=shared.crashed,
-            quarantined=shared.quarantined,
-            restarts=self._loop.restarts,
-            problem=problems or None,
-        )

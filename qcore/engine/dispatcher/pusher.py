@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from ...brokers.base import Broker
-from ...envelope import Attempt, Delivery
+from ...envelope import Delivery
 from ...errors import NewerPackage
-from ..services import Services
+from ..services import ReportFailure, Services
 from .capacity import Capacity
 from .guard import Guard, close
+from .handover import Handover
 from .job import Job
 from .redelivered import Redelivered, may_be_finished, parted
 from .state import SharedState
@@ -36,11 +37,10 @@ class Pusher:
     """The way from the broker to the loop.
 
     Args:
-        parts: what the cluster is made of.
-        room: says how many jobs to ask for.
-        tally: what the threads share.
-        give: hands jobs to the loop.
-        give_finished: hands over a job whose end is stored already, and that end.
+        services: what the cluster is made of.
+        capacity: says how many jobs to ask for.
+        shared: what the threads share.
+        handover: hands jobs to the loop.
         report: tells error reporters of a failure, and returns at once.
     """
 
@@ -49,22 +49,17 @@ class Pusher:
         services: Services,
         capacity: Capacity,
         shared: SharedState,
-        give: Callable[[Sequence[Job]], None],
-        give_finished: Callable[[Job, Attempt], None],
-        report: Callable[..., None] | None = None,
+        handover: Handover,
+        report: ReportFailure,
     ) -> None:
         self._services = services
         self._conf = services.conf
         self._capacity = capacity
         self._shared = shared
-        self._give = give
+        self._handover = handover
         self._guard = Guard("pusher", shared)
-        self._suspects = Suspects(
-            services, shared, self._give_on, give_finished, report or services.report
-        )
-        self._redelivered = Redelivered(
-            services, shared, give_finished, self._suspects.sift
-        )
+        self._suspects = Suspects(services, shared, handover, report)
+        self._redelivered = Redelivered(services, shared, handover, self._suspects)
 
     def run(self) -> None:
         """Claim until the cluster stops; whatever is raised is waited out."""
@@ -81,8 +76,8 @@ class Pusher:
                 self._guard.over()
         self._shared.claims_ended.set()
         # first what the loop waits for: the store may be away
-        self._give_on(self._redelivered.take())
-        self._give_on(self._suspects.take())
+        self._handover.give(self._redelivered.take())
+        self._handover.give(self._suspects.take())
         try:
             self._suspects.stop()
         except Exception as error:  # noqa: BLE001 - the cluster stops all the same
@@ -90,7 +85,7 @@ class Pusher:
         close(broker, "pusher")
 
     def _once(self, broker: Broker) -> None:
-        self._give_on(self._redelivered.sort([]))
+        self._handover.give(self._redelivered.sort([]))
         if not self._suspects.may_claim(broker, len(self._redelivered)):
             self._shared.stopping.wait(_LOOK)
             return
@@ -106,22 +101,16 @@ class Pusher:
         jobs, bad = self._verify(deliveries)
         if any(may_be_finished(job) for job in jobs):
             jobs, others = parted(self._drop_copies(jobs))
-            self._give_on(jobs)
+            self._handover.give(jobs)
             self._shared.held.update(others)
             jobs = self._redelivered.sort(others)
-        self._give_on(jobs)
+        self._handover.give(jobs)
         # last, so that trouble with the bad ones costs the good ones nothing
         for delivery, error in bad:
             try:
                 self._set_aside(broker, delivery, error)
             except Exception as report_problem:  # noqa: BLE001 - its lease brings it back
                 self._guard.note("a bad package is left to its lease", report_problem)
-
-    def _give_on(self, jobs: Sequence[Job]) -> None:
-        if jobs:
-            self._shared.held.update(jobs)
-            self._capacity.arrive(len(jobs))
-            self._give(jobs)
 
     def _verify(
         self, deliveries: Sequence[Delivery]
@@ -182,7 +171,7 @@ class Pusher:
         self._shared.changed()
 
     def _drop_copies(self, jobs: list[Job]) -> list[Job]:
-        """Leave further deliveries of what is in this cluster's hands to their lease.
+        """Return the jobs without further deliveries of tasks that this cluster holds.
 
         Before the store is asked: the first delivery may end while the copy waits for
         a worker. Once it is settled it is stored, and `Redelivered` knows it.

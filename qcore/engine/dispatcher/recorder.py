@@ -13,12 +13,14 @@ from ...envelope import Outcome, Result
 from ...errors import BrokerError, BrokerUnavailable, QcoreError
 from ...printable import first_line, printable_lines, shorten
 from ...results import routing
-from ..services import Services, nothing
-from .batches import RecordQueue
+from ..services import Services
+from .batches import RecordQueue, Work
 from .guard import close
 from .iter_joins import IterJoins
 from .job import Job
+from .lifecycle import JobState
 from .outages import Outage
+from .ready import ReadyQueue
 from .result_writer import ResultWriter
 from .retries import Decision, decide
 from .state import SharedState
@@ -40,53 +42,50 @@ class Recorder:
     """The way from the loop back to broker and store.
 
     Args:
-        parts: what the cluster is made of.
-        tally: what the threads share.
-        follow_up: hands a job back to the loop, for its hook or the next link.
-        relieved: called when it has been behind and is no more.
+        services: what the cluster is made of.
+        shared: what the threads share.
+        ready: takes the jobs whose hook is to be called, and wakes the loop.
     """
 
     def __init__(
         self,
         services: Services,
         shared: SharedState,
-        follow_up: Callable[[Job], None],
-        relieved: Callable[[], None] = nothing,
+        ready: ReadyQueue,
     ) -> None:
         self._services = services
         self._conf = services.conf
         self._shared = shared
-        self._follow_up = follow_up
-        self._waiting = RecordQueue(shared, relieved)
+        self._ready = ready
+        self._waiting = RecordQueue(shared, ready)
         self._outage = Outage("recorder", shared)
         self._writer = ResultWriter(
-            services, self._outage, self._save, self.record, shared.settle
+            services, self._outage, self._save, self._record_later, self._leave
         )
         self._joins = IterJoins(services, shared, self._outage, self._writer)
 
     # -- for other threads -------------------------------------------------------------
     def record(self, job: Job) -> None:
         """Store the end of a job and settle it."""
-        self._waiting.put("record", job)
+        job.move(JobState.ENDED)
+        self._waiting.put(Work.RECORD, job)
 
     def finish(self, job: Job) -> None:
         """Settle a job whose success is stored and whose follow-up is done."""
-        self._waiting.put("finish", job)
+        job.move(JobState.STORED)
+        self._waiting.put(Work.FINISH, job)
 
     def give_back(self, job: Job) -> None:
         """Return a job to the broker, for whoever wants it next."""
-        self._waiting.put("give back", job)
+        job.move(JobState.RETURNING)
+        self._waiting.put(Work.GIVE_BACK, job)
 
     def close(self) -> None:
         """End once everything before this call is recorded."""
         self._waiting.close()
 
-    def waiting(self) -> int:
-        """Return how many jobs wait to be recorded."""
-        return len(self._waiting)
-
     def is_behind(self) -> bool:
-        """Whether results come faster than they are stored; if so, ``relieved`` follows."""
+        """Whether results come faster than they are stored; the loop is woken at the end."""
         return self._waiting.is_too_long()
 
     # -- the thread ----------------------------------------------------------------------
@@ -110,9 +109,9 @@ class Recorder:
     def _once(self) -> None:
         # a method, so that the next wait does not keep the last batch in memory
         batch = self._waiting.take()
-        self._record([job for what, job in batch if what == "record"])
-        self._settle([job for what, job in batch if what == "finish"])
-        self._return([job for what, job in batch if what == "give back"])
+        self._record([job for what, job in batch if what is Work.RECORD])
+        self._settle([job for what, job in batch if what is Work.FINISH])
+        self._return([job for what, job in batch if what is Work.GIVE_BACK])
         self._waiting.done()
         if self._services.make_store(False).is_untidy:
             self._waiting.when_idle = self._tidy
@@ -131,7 +130,17 @@ class Recorder:
         for job in jobs:
             self._handle_reply(job)
         for part in self._writer.store(jobs):
+            for job in part:
+                job.move(JobState.STORED)
             self._go_on(part)
+
+    def _record_later(self, job: Job) -> None:
+        """Put a job behind all that wait: its store is away."""
+        self._waiting.put(Work.RECORD, job)
+
+    def _leave(self, job: Job) -> None:
+        """Leave a job to its lease: no store takes its result."""
+        self._shared.settle(job, JobState.LEFT)
 
     def _handle_reply(self, job: Job) -> None:
         """Say how a job has ended, and what becomes of its delivery."""
@@ -154,7 +163,7 @@ class Recorder:
             if self._needs_more(job):
                 further.append(job)
             else:
-                self._shared.settle(job)
+                self._shared.settle(job, JobState.SETTLED)
         self._continue(further)
         self._announce(results)
 
@@ -225,7 +234,7 @@ class Recorder:
         for job in jobs:
             assert job.result is not None
             if job.task.hook is not None:
-                self._follow_up(job)
+                self._ready.put(job)
             else:
                 done.append(job)
         self._settle(done)
@@ -237,15 +246,21 @@ class Recorder:
         jobs = self._send_following(self._join_iters(jobs))
         done: list[Job] = []
         again: list[Job] = []
+        left: list[Job] = []
         for job in jobs:
             if job.decision in (None, Decision.DONE):
                 done.append(job)
             elif job.decision is Decision.AT_ONCE:
                 again.append(job)
-        self._confirm(done, self._insist(self._acknowledge, done))
+            else:
+                left.append(job)
+        undone = self._insist(self._acknowledge, done)
+        self._confirm(done, undone)
         self._return(again)
-        for job in jobs:
-            self._shared.settle(job)
+        for job in [*left, *undone]:
+            self._shared.settle(job, JobState.LEFT)
+        for job in done:
+            self._shared.settle(job, JobState.SETTLED)
 
     def _join_iters(self, jobs: Sequence[Job]) -> Sequence[Job]:
         """Join the iters of which these jobs may have been the last.
@@ -280,7 +295,7 @@ class Recorder:
         """Leave the jobs that are not settled to their lease; return those that are."""
         if len(settled) < len(jobs):
             for job in set(jobs) - set(settled):
-                self._shared.settle(job)
+                self._shared.settle(job, JobState.LEFT)
         return settled
 
     def _send(self, jobs: Sequence[Job]) -> None:
@@ -326,6 +341,7 @@ class Recorder:
 
     def _return(self, jobs: Sequence[Job]) -> None:
         """Give deliveries back; where the broker cannot, their lease does it."""
+        left = set(jobs)
         if jobs and self._broker.supports_release:
             if self._shared.stopping.is_set():
                 # else it could claim them once more, and each claim counts as an attempt
@@ -333,9 +349,13 @@ class Recorder:
             for job in jobs:
                 # our own pusher may be the next who claims it, before it is settled
                 job.lost = True
-            self._insist(self._broker.release, [job.receipt for job in jobs])
+            left = set(self._insist(self._release, jobs))
         for job in jobs:
-            self._shared.settle(job)
+            exit = JobState.LEFT if job in left else JobState.RELEASED
+            self._shared.settle(job, exit)
+
+    def _release(self, jobs: Sequence[Job]) -> None:
+        self._broker.release([job.receipt for job in jobs])
 
     def _insist(
         self, call: Callable[[Sequence[T]], None], items: Sequence[T]

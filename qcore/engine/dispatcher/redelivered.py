@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from ...envelope import Attempt, Outcome, choose
 from ...errors import PackageError, StoreError, StoreRefused, StoreUnavailable
@@ -17,8 +17,11 @@ from ...results.base import ResultStore
 from ...results.routing import is_cached
 from ..services import Services
 from .guard import Guard
+from .handover import Handover
 from .job import Job
+from .lifecycle import JobState
 from .state import SharedState
+from .suspects import Suspects
 
 logger = logging.getLogger("qcore.pusher")
 
@@ -35,24 +38,24 @@ class Redelivered:
     """Asks the store about deliveries, and keeps those of which it cannot tell.
 
     Args:
-        parts: what the cluster is made of.
-        tally: what the threads share.
-        give_finished: hands over a job whose end is stored already, and that end.
-        sift: keeps those that may have killed their cluster, and returns the others.
+        services: what the cluster is made of.
+        shared: what the threads share.
+        handover: takes the jobs whose end is stored already.
+        suspects: keeps those that may have killed their cluster.
     """
 
     def __init__(
         self,
         services: Services,
         shared: SharedState,
-        give_finished: Callable[[Job, Attempt], None],
-        sift: Callable[[Sequence[Job]], list[Job]],
+        handover: Handover,
+        suspects: Suspects,
     ) -> None:
         self._services = services
         self._conf = services.conf
         self._shared = shared
-        self._give_finished = give_finished
-        self._sift = sift
+        self._handover = handover
+        self._suspects = suspects
         self._guard = Guard("pusher", shared)
         self._waiting: list[Job] = []
         self._again_at, self._pause = 0.0, _FIRST
@@ -91,7 +94,7 @@ class Redelivered:
         ours = []
         for job in self._waiting:
             if job.lost or job.lease_end <= now:
-                self._shared.settle(job)
+                self._shared.settle(job, JobState.LOST)
             else:
                 ours.append(job)
         return ours
@@ -101,7 +104,7 @@ class Redelivered:
         left = jobs
         try:
             left = self._drop_finished(jobs)
-            return self._sift(left), []
+            return self._suspects.sift(left), []
         except Exception as error:  # noqa: BLE001 - stores are plugins
             # Those that are handed over already are not asked for again: two workers
             # would do what follows of one job.
@@ -157,7 +160,7 @@ class Redelivered:
             ends |= self._stored_ends(asked, self._services.make_store(cached))
         for job in jobs:
             if (end := ends.get(job.task.id)) is not None:
-                self._give_finished(job, end)
+                self._handover.give_finished(job, end)
         return [job for job in jobs if job.task.id not in ends]
 
     def _is_cached(self, job: Job) -> bool:

@@ -1,4 +1,4 @@
-"""Runs in: the keeper, a thread of the dispatcher. Renews leases before they end.
+"""Runs in: renewal, a thread of the dispatcher. Renews leases before they end.
 
 It has a broker, and so a connection, of its own: a slow claim or a long batch in another
 thread must not cost a lease.
@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from ...brokers.base import Broker
 from ...errors import BrokerUnavailable
 from ..services import Services
 from .guard import Guard, close, pause
 from .job import Job
+from .leases import Leases
 from .state import SharedState
 
 logger = logging.getLogger("qcore.renewal")
@@ -27,17 +28,15 @@ class LeaseRenewal:
     """Prolongs the lease of every delivery that this cluster holds.
 
     Args:
-        parts: what the cluster is made of.
-        tally: what the threads share.
-        alarm: tells the loop that a lease was lost.
+        services: what the cluster is made of.
+        shared: what the threads share.
+        leases: tells the loop that a lease was lost.
     """
 
-    def __init__(
-        self, services: Services, shared: SharedState, alarm: Callable[[], None]
-    ) -> None:
+    def __init__(self, services: Services, shared: SharedState, leases: Leases) -> None:
         self._services = services
         self._shared = shared
-        self._alarm = alarm
+        self._leases = leases
         self._guard = Guard("renewal", shared)
 
     def run(self) -> None:
@@ -114,4 +113,4 @@ class LeaseRenewal:
             return  # settled while we asked
         job.lost = True
         logger.warning("the lease of %s was lost", job.task.id)
-        self._alarm()
+        self._leases.alarm()

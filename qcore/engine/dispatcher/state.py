@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from ...masking import mask_url
 from .job import Job
+from .lifecycle import JobState
 
 
 def _set_event() -> threading.Event:
@@ -23,6 +24,7 @@ class SharedState:
     failed: int = 0  # recorder
     crashed: int = 0  # recorder
     quarantined: int = 0  # pusher
+    restarts: int = 0  # loop: processes that the sentinel has replaced so far
     #: every delivery that is ours, from its claim until it is settled. Several threads
     #: change these two: by single operations only, and by copies where they go through.
     held: set[Job] = field(default_factory=set)
@@ -30,7 +32,7 @@ class SharedState:
     active: dict[str, Job] = field(default_factory=dict)
     #: what keeps a thread from working: its name -> one line
     problems: dict[str, str] = field(default_factory=dict)
-    #: set by the keeper: leases are renewed, so that one which ends is lost
+    #: set by the renewal: leases are renewed, so that one which ends is lost
     renewing: bool = False
     stopping: threading.Event = field(default_factory=threading.Event)
     #: set when the last result is recorded
@@ -39,11 +41,11 @@ class SharedState:
     claims_ended: threading.Event = field(default_factory=_set_event)
     #: set by the pusher while the broker has nothing for us
     queue_empty: threading.Event = field(default_factory=threading.Event)
-    #: set when the status may say something new; the herald clears it
+    #: set when the status may say something new; its publisher clears it
     news: threading.Event = field(default_factory=threading.Event)
 
     def changed(self) -> None:
-        """Have the herald look at what has changed."""
+        """Have the status published, for something has changed."""
         if not self.news.is_set():
             self.news.set()
 
@@ -59,12 +61,25 @@ class SharedState:
         self.changed()
         return True
 
-    def settle(self, job: Job) -> None:
-        """Forget a delivery: it is acknowledged, given back or left to its lease."""
-        self.held.discard(job)
+    def count(self, *states: JobState) -> int:
+        """Return how many jobs stand in one of these states."""
+        return sum(job.state in states for job in list(self.held))
+
+    def settle(self, job: Job, exit: JobState) -> None:
+        """Forget a delivery.
+
+        Args:
+            job: its delivery.
+            exit: what has become of it: it is acknowledged, given back, left or lost.
+        """
+        try:
+            self.held.remove(job)
+        except KeyError:  # another thread was first: two may settle the same job
+            return
+        job.move(exit)
         if self.active.get(job.task.id) is not job:
             return
-        # loop and recorder may settle the same job, and the loop may deal a copy meanwhile
+        # the loop may assign a copy meanwhile
         other = self.active.pop(job.task.id, None)
         if other is not None and other is not job:
             self.active.setdefault(job.task.id, other)

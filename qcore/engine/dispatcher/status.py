@@ -1,9 +1,12 @@
-"""Runs in: the herald, a thread of the dispatcher. Publishes what the cluster does."""
+"""Runs in: status, a thread of the dispatcher. Publishes what the cluster does."""
 
 from __future__ import annotations
 
 import logging
+import os
+import socket
 import threading
+import time
 from collections.abc import Callable
 
 import msgspec
@@ -11,9 +14,72 @@ import msgspec
 from ...errors import QcoreError
 from ...masking import mask_url
 from ...status import PAUSE, Snapshot
+from ..services import Services
 from .guard import pause
+from .lifecycle import WITH_THE_RECORDER, JobState
+from .pool import WorkerPool
+from .state import SharedState
 
 logger = logging.getLogger("qcore.status")
+
+
+class ClusterStatus:
+    """What the cluster is doing.
+
+    Args:
+        services: what the cluster is made of.
+        shared: what the threads share.
+        pool: the workers.
+        cluster: the cluster's id.
+        started: when it was started, seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        shared: SharedState,
+        pool: WorkerPool,
+        *,
+        cluster: str,
+        started: float,
+    ) -> None:
+        self._services = services
+        self._shared = shared
+        self._pool = pool
+        self._cluster = cluster
+        self._started = started
+
+    def snapshot(self) -> Snapshot:
+        """Return what the cluster is doing now."""
+        conf, shared = self._services.conf, self._shared
+        problems = "; ".join(shared.problems.values())
+        state = "stopping" if shared.stopping.is_set() else "running"
+        if shared.ended.is_set():
+            state = "stopped"
+        elif problems and state == "running":
+            state = "paused"
+        return Snapshot(
+            cluster=self._cluster,
+            name=conf.name,
+            queue=conf.queue,
+            host=socket.gethostname(),
+            version=self._services.version,
+            broker=self._services.broker_info(),
+            state=state,
+            sentinel_pid=os.getppid(),
+            dispatcher_pid=os.getpid(),
+            started=self._started,
+            at=time.time(),
+            workers=self._pool.statuses(),
+            waiting=shared.count(JobState.READY, JobState.PREFETCHED),
+            recording=shared.count(*WITH_THE_RECORDER),
+            succeeded=shared.succeeded,
+            failed=shared.failed,
+            crashed=shared.crashed,
+            quarantined=shared.quarantined,
+            restarts=shared.restarts,
+            problem=problems or None,
+        )
 
 
 class StatusPublisher:

@@ -13,16 +13,18 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from ...brokers.base import Broker
 from ...envelope import Attempt, Outcome, Task
 from ...errors import StoreRefused, StoreUnavailable
 from ...results.base import ResultStore
 from ...results.routing import is_cached
-from ..services import Services
+from ..services import ReportFailure, Services
 from .fallback import bare
+from .handover import Handover
 from .job import Job
+from .lifecycle import JobState
 from .state import SharedState
 
 logger = logging.getLogger("qcore.pusher")
@@ -42,10 +44,9 @@ class Suspects:
     """Keeps suspects until the cluster is empty, and runs one after the other.
 
     Args:
-        parts: what the cluster is made of.
-        tally: what the threads share.
-        give: hands jobs to the loop.
-        give_finished: hands over a job whose end is stored already, and that end.
+        services: what the cluster is made of.
+        shared: what the threads share.
+        handover: hands jobs to the loop.
         report: tells error reporters of a failure.
     """
 
@@ -53,14 +54,12 @@ class Suspects:
         self,
         services: Services,
         shared: SharedState,
-        give: Callable[[Sequence[Job]], None],
-        give_finished: Callable[[Job, Attempt], None],
-        report: Callable[..., None],
+        handover: Handover,
+        report: ReportFailure,
     ) -> None:
         self._services = services
         self._shared = shared
-        self._give = give
-        self._give_finished = give_finished
+        self._handover = handover
         self._report = report
         self._most = max(1, services.conf.max_crashes - 1)
         self._waiting: deque[Job] = deque()
@@ -145,7 +144,7 @@ class Suspects:
         while self._waiting:
             job = self._waiting[0]
             if job.lost or job.lease_end <= now:
-                self._shared.settle(self._waiting.popleft())
+                self._shared.settle(self._waiting.popleft(), JobState.LOST)
             elif len(self._shared.held) - len(self._waiting) - others <= 0:
                 self._begin(job, now)
                 return False
@@ -168,16 +167,19 @@ class Suspects:
         )
         self._waiting.popleft()
         self._alone, self._claims_from = job, now + _ALONE
-        self._give([job])
+        self._handover.give([job])
 
     def _put_off(self, broker: Broker) -> None:
         """Let others try, where this cluster does not become empty."""
         jobs = list(self._waiting)
         self._waiting.clear()
+        may_release = broker.supports_release and broker.supports_delay
         for job in jobs:
             job.lost = True
-            self._shared.settle(job)
-        if broker.supports_release and broker.supports_delay:
+            self._shared.settle(
+                job, JobState.RELEASED if may_release else JobState.LEFT
+            )
+        if may_release:
             broker.release([job.receipt for job in jobs], delay=_LATER)
 
     def take(self) -> list[Job]:
@@ -241,7 +243,7 @@ class Suspects:
         except Exception as error:  # noqa: BLE001 - what is stored says nearly the same
             logger.warning("%s keeps its older result: %s", job.task.id, error)
             ended = Attempt.failed(Outcome.CRASH, text)
-        self._give_finished(job, ended)
+        self._handover.give_finished(job, ended)
         self._report(job.task, job.attempt, ended.outcome, text, "unknown", None)
 
     def _save(

@@ -1,92 +1,158 @@
-"""Runs in: the dispatcher's loop. Watches the workers, and has them killed.
+"""Runs in: the dispatcher's loop. Which worker has to be killed, and when.
 
-There are three reasons: a job is over its time, it is not ours any more, or its worker
-does not take it up.
+There are three reasons: a job is over its time, its lease was lost, or its worker does
+not read its order.
 """
 
 from __future__ import annotations
 
-import logging
+import heapq
+import itertools
 import signal
-from collections.abc import Callable
+from typing import NamedTuple
 
 from ...conf import Conf
 from ...envelope import choose
 from ..wire.messages import SOFT_STOP
-from .deadlines import Deadlines
-from .hung import HungWorkers
-from .job import Job
+from .job import Job, KillReason
 from .leases import Leases
 from .pool import WorkerHandle, WorkerPool
 from .shutdown import AFTER_SOFT
 
-logger = logging.getLogger("qcore.dispatcher")
+#: Seconds that a worker has to read its order; one that lives needs microseconds.
+_LONGEST = 5.0
+
+
+class Overdue(NamedTuple):
+    """A worker that has to be stopped for its job."""
+
+    worker: WorkerHandle
+    job: Job
+    reason: KillReason
+    signal: int
 
 
 class Watchdog:
     """Time limits, leases and signs of life of the workers that have a job.
 
+    The watchdog says what is overdue. The loop makes sure that the worker is at this job
+    still, and has the sentinel send the signal.
+
     Args:
         conf: the cluster's settings.
-        crew: the workers.
-        fence: finds the jobs that are not ours any more.
-        kill: sends a signal to the worker of a pid.
-        settle: takes back what lies on a worker's tray, and hears what it has said: then
-            its job is the one that it does.
+        pool: the workers.
+        leases: finds the jobs whose lease was lost.
     """
 
-    def __init__(
-        self,
-        conf: Conf,
-        pool: WorkerPool,
-        leases: Leases,
-        kill: Callable[[int, int], None],
-        settle: Callable[[WorkerHandle], None],
-    ) -> None:
+    def __init__(self, conf: Conf, pool: WorkerPool, leases: Leases) -> None:
         self._conf = conf
         self._pool = pool
         self._leases = leases
-        self._tell_to_kill = kill
-        self._settle = settle
         self._deadlines = Deadlines()
         self._hung = HungWorkers()
 
-    def begin(self, worker: WorkerHandle, job: Job, now: float) -> None:
-        """Watch over a job that a worker has just got."""
+    def begin(self, worker: WorkerHandle, job: Job) -> None:
+        """Watch over a job that a worker has just begun."""
         self._leases.watch(job)
-        self._hung.watch(worker, now)
+        self._hung.watch(worker, job.assigned_at)
         seconds = self._conf.timeout
         if job.ended is None:
             seconds = choose(job.task.options.timeout, seconds)
         if seconds is not None:
-            self._deadlines.add(now + seconds + self._conf.grace, worker, job)
+            limit = job.assigned_at + seconds + self._conf.grace
+            self._deadlines.add(limit, worker, job)
 
     def next(self) -> list[float]:
         """Return when something may have to be done, on the monotonic clock."""
         moments = (self._deadlines.next(), self._leases.next(), self._hung.next())
         return [moment for moment in moments if moment is not None]
 
-    def keep(self, now: float) -> None:
-        """Do what is due."""
+    def due(self, now: float) -> list[Overdue]:
+        """Return what is overdue, each job once."""
+        found = {}
         for worker, job in self._deadlines.passed(now):
             # what was told to stop, and has not, keeps the reason of that
-            self._kill(worker, job, signal.SIGKILL, job.killed or "timeout")
+            reason = job.killed or KillReason.TIMEOUT
+            found[job] = Overdue(worker, job, reason, signal.SIGKILL)
         for worker, job in self._leases.lost_jobs(self._pool, now):
-            if self._kill(worker, job, SOFT_STOP, "lost"):
-                func, id = job.task.func, job.task.id
-                logger.warning("%s id=%s has no lease: stopped", func, id)
+            if job not in found:
+                found[job] = Overdue(worker, job, KillReason.LOST, SOFT_STOP)
                 self._deadlines.add(now + AFTER_SOFT, worker, job)
         for worker, job in self._hung.found(self._pool, now):
-            logger.warning("worker %d does not take its order: replaced", worker.pid)
-            self._kill(worker, job, signal.SIGKILL, "hung")
+            if job not in found:
+                found[job] = Overdue(worker, job, KillReason.HUNG, signal.SIGKILL)
+        return list(found.values())
 
-    def _kill(self, worker: WorkerHandle, job: Job, number: int, why: str) -> bool:
-        """Have a worker killed for its job; return False where it has that no more."""
-        self._settle(worker)
-        if worker.job is not job:
-            return False  # this one has ended
-        job.killed = why
-        # should its task end by itself after all, this must not hit the next one
-        worker.ending = True
-        self._tell_to_kill(worker.pid, number)
-        return True
+
+class Deadlines:
+    """The hard time limits of running jobs, soonest first, on the monotonic clock.
+
+    Entries are not removed when a job ends in time, only skipped when their moment
+    comes: that is cheaper than searching the heap for each.
+    """
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, WorkerHandle, Job]] = []
+        self._count = itertools.count()  # breaks ties; workers do not compare
+
+    def add(self, when: float, worker: WorkerHandle, job: Job) -> None:
+        """Note a limit."""
+        heapq.heappush(self._heap, (when, next(self._count), worker, job))
+
+    def next(self) -> float | None:
+        """Return when the soonest limit of a job that still runs is, or None."""
+        while self._heap and self._heap[0][2].job is not self._heap[0][3]:
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
+    def passed(self, now: float) -> list[tuple[WorkerHandle, Job]]:
+        """Return, once, the jobs that still run and whose limit has passed."""
+        found = []
+        while (when := self.next()) is not None and when <= now:
+            _, _, worker, job = heapq.heappop(self._heap)
+            found.append((worker, job))
+        return found
+
+
+class HungWorkers:
+    """Finds the workers that have left an order unread for long.
+
+    A worker that was stopped (SIGSTOP, a debugger, a frozen control group) exists, and
+    its socket is open; only the order stays unread. The kernel tells so without a word of
+    the worker, which would cost every task a system call and the loop a wake-up.
+    """
+
+    def __init__(self, longest: float = _LONGEST) -> None:
+        self._longest = longest
+        self._at: float | None = None  # monotonic; None: nothing to look for
+
+    def watch(self, worker: WorkerHandle, now: float) -> None:
+        """Note that a worker has got an order."""
+        worker.order_read = False
+        if self._at is None:
+            self._at = now + self._longest
+
+    def next(self) -> float | None:
+        """Return when the next look is due, on the monotonic clock, or None."""
+        return self._at
+
+    def found(self, pool: WorkerPool, now: float) -> list[tuple[WorkerHandle, Job]]:
+        """Return the workers whose order is old and unread, and its job."""
+        if self._at is None or now < self._at:
+            return []
+        silent = []
+        young = []
+        for worker in pool.busy():
+            job = worker.job
+            assert job is not None
+            if worker.order_read or job.killed is not None:
+                continue
+            due = job.assigned_at + self._longest
+            if due > now:
+                young.append(due)
+            elif worker.channel.is_unread():
+                silent.append((worker, job))
+            else:
+                worker.order_read = True
+        self._at = min(young, default=None)
+        return silent

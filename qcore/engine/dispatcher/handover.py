@@ -1,0 +1,49 @@
+"""Runs in: the pusher. The way of claimed jobs to the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from ...envelope import Attempt
+from .capacity import Capacity
+from .job import Job
+from .state import SharedState
+
+
+class JobReceiver(Protocol):
+    """Who takes claimed jobs: the loop."""
+
+    def receive(self, jobs: Sequence[Job]) -> None:
+        """Take jobs that are to be done."""
+
+    def receive_finished(self, job: Job, end: Attempt) -> None:
+        """Take a job that an earlier attempt has finished, and how that ended."""
+
+
+class Handover:
+    """Hands claimed jobs over, and keeps account of them.
+
+    Args:
+        shared: what the threads share.
+        capacity: counts the jobs that are on their way.
+        receiver: takes the jobs.
+    """
+
+    def __init__(
+        self, shared: SharedState, capacity: Capacity, receiver: JobReceiver
+    ) -> None:
+        self._shared = shared
+        self._capacity = capacity
+        self._receiver = receiver
+
+    def give(self, jobs: Sequence[Job]) -> None:
+        """Hand jobs over that are to be done."""
+        if jobs:
+            self._shared.held.update(jobs)
+            self._capacity.arrive(len(jobs))
+            self._receiver.receive(jobs)
+
+    def give_finished(self, job: Job, end: Attempt) -> None:
+        """Hand a job over whose end is stored already, and that end."""
+        self._receiver.receive_finished(job, end)
