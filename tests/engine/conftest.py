@@ -1,21 +1,20 @@
-"""Fixtures of live clusters, shared with tests/contract; and the check of every job."""
+"""Fixtures of live clusters, shared with tests/contract; and a look at every job."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import chores.unhurried  # noqa: F401
 import pytest
 from live_fixtures import _migrated, _start, cluster, database, key, ledger, start
+from support.transitions import Transitions, watch_transitions
 
 __all__ = ["_migrated", "_start", "cluster", "database", "key", "ledger", "start"]
 
 
 @pytest.fixture(autouse=True)
-def _only_transitions_of_the_table(monkeypatch):
-    """Fail where a job goes from a state to another one that the table does not have."""
-    illegal = []
-    monkeypatch.setattr(
-        "qcore.engine.dispatcher.job.report_illegal",
-        lambda id, source, target: illegal.append(f"{source} -> {target}"),
-    )
-    yield
-    assert illegal == []
+def transitions(monkeypatch: pytest.MonkeyPatch) -> Iterator[Transitions]:
+    """What the jobs of a test do; it fails where one does what it may not."""
+    watched = watch_transitions(monkeypatch)
+    yield watched
+    assert watched.wrong == []

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections import Counter
 from typing import ClassVar
 
 import pytest
@@ -19,6 +20,7 @@ from support.stepped import Stepped
 from support.stopped_clock import stop_time
 
 from qcore.brokers.memory import MemoryBroker
+from qcore.engine.dispatcher.lifecycle import EXITS, TRANSITIONS, JobState
 from qcore.engine.wire.messages import READY, RUN, Reply, pack_reply
 from qcore.envelope import Options, Outcome
 from qcore.errors import BrokerUnavailable, StoreError
@@ -307,6 +309,27 @@ class Clusters(Life):
     def check(self):
         self.replace_stopped()
         self.look_for_lost()
+        for dispatcher in self.dispatchers:
+            self.look_at_places(dispatcher)
+
+    def look_at_places(self, dispatcher):
+        """Each job that is held stands in one place, and its state names this place."""
+        ready = dispatcher.dispatcher._ready
+        gone = [one.worker for one in dispatcher.loop._deaths._gone.values()]
+        workers = [*dispatcher.loop.pool, *gone]
+        places = {
+            JobState.READY: [*ready._arrivals, *ready],
+            JobState.PREFETCHED: [job for one in workers for job in one.ahead],
+            JobState.RUNNING: [one.job for one in workers if one.job is not None],
+        }
+        for state, jobs in places.items():
+            held = [job for job in dispatcher.shared.held if job.state is state]
+            assert Counter(jobs) == Counter(held), f"{state}: {jobs} are not {held}"
+        assert not [job for job in dispatcher.shared.held if job.state in EXITS]
+        waiting = dispatcher.shared.count(JobState.READY, JobState.PREFETCHED)
+        assert waiting == len(ready._arrivals) + len(ready) + len(
+            dispatcher.loop._prefetched
+        ) + sum(len(one.ahead) for one in gone)
 
     def look_for_lost(self):
         """Each task is in the queue, or has a result that may be its last."""
@@ -411,3 +434,24 @@ def test_no_history_breaks_a_promise(begin):
 @pytest.mark.parametrize("seed", range(40))
 def test_no_long_walk_breaks_a_promise(begin, seed):
     walk(begin(), seed, steps=250)
+
+
+#: Transitions that need more than chance; each has a history in ``test_lifecycle.py``.
+RARE = {
+    (JobState.CLAIMED, JobState.LEFT),
+    (JobState.READY, JobState.ENDED),
+    (JobState.READY, JobState.LEFT),
+    (JobState.RUNNING, JobState.LEFT),
+    (JobState.ENDED, JobState.LEFT),
+}
+
+
+def test_every_transition_of_the_table_happens(begin, transitions):
+    """The fixture sees to it that no other one does."""
+    declared = {(one.source, one.target) for one in TRANSITIONS} - RARE
+    for seed in itertools.count(1000):
+        if declared <= transitions.seen.keys():
+            return
+        missing = declared - transitions.seen.keys()
+        assert seed < 1060, f"{sorted(missing)} are never seen"
+        walk(begin(), seed, steps=250)
