@@ -87,10 +87,8 @@ class Assignment:
             logger.exception(
                 "%s cannot be assigned to a worker; stored as a failure", job.task.id
             )
-            now = time.time()
             text = f"{type(error).__name__}: the task cannot be assigned to a worker: {error}"
-            value = text.encode(errors="replace")
-            job.ended = Attempt(Outcome.FAILURE, value, "text", now, now)
+            job.ended = Attempt.failed(Outcome.FAILURE, text)
             self._recorder.record(job)
             return None
 

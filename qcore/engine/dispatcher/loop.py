@@ -14,8 +14,7 @@ import time
 from collections.abc import Sequence
 
 from ...conf import Conf
-from ...envelope import Outcome
-from ...envelope import Attempt
+from ...envelope import Attempt, Outcome
 from ..system.process import LONGEST_WAIT
 from ..wire.channel import Channel, ChannelClosed
 from ..wire.messages import (
