@@ -32,21 +32,24 @@ class Process:
 def processes() -> list[Process]:
     """Return every process that can be seen; zombies too."""
     if (_PROC / "self" / "stat").exists():
-        found = (_from_proc(path) for path in _PROC.glob("[0-9]*/stat"))
+        with os.scandir(_PROC) as entries:
+            pids = [entry.name for entry in entries if entry.name.isdigit()]
+        found = (_from_proc(pid) for pid in pids)
         return [process for process in found if process is not None]
     return _from_ps()
 
 
-def _from_proc(path: Path) -> Process | None:
+def _from_proc(pid: str) -> Process | None:
     try:
-        text = path.read_text(errors="replace")
+        with open(f"{_PROC}/{pid}/stat", errors="replace") as file:  # noqa: PTH123 - hot
+            text = file.read()
     except OSError:  # it has ended since the folder was listed
         return None
     # the name stands in brackets and may hold brackets and blanks: proc(5)
     words = text.rpartition(")")[2].split()
     state, (parent, group, session) = words[0], map(int, words[1:4])
     cpu = sum(map(int, words[11:15])) / os.sysconf("SC_CLK_TCK")
-    return Process(int(path.parent.name), parent, group, session, state, cpu)
+    return Process(int(pid), parent, group, session, state, cpu)
 
 
 def _from_ps() -> list[Process]:

@@ -15,8 +15,6 @@ import pytest
 from chores.ledger import VARIABLE, Ledger
 from django.conf import settings
 
-from qcore.brokers.memory import MemoryBroker
-from qcore.results.memory import MemoryStore
 from qcore.testing.cluster import LiveCluster
 from qcore.testing.database import connected, migrate
 
@@ -98,11 +96,3 @@ def start(_start: Start) -> Iterator[Start]:
 def key(request: pytest.FixtureRequest) -> str:
     """What this test's entries in the ledger, and its groups, go by."""
     return request.node.name
-
-
-@pytest.fixture(autouse=True)
-def _forget() -> Iterator[None]:
-    """Leave nothing in the memory of this process."""
-    yield
-    MemoryStore.clear()
-    MemoryBroker._queues.clear()

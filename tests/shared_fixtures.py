@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -35,11 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 ALL_SERVERS = "redis,postgres,mariadb,moto,ministack,mongo,valkey,redis8,redis6,postgres18,pgbouncer"
-#: Who asks for one of these starts clusters, or programs of a terminal.
-LIVE_FIXTURES = {
-    *("_start", "start", "start_cluster", "on_redis", "on_postgres", "each", "place"),
-    *("results_on_postgres", "live_project", "project", "qcore", "outcomes", "bare"),
-}
 DATABASE_SERVERS = {"postgres": PostgresServer, "mariadb": MariaDBServer}
 
 
@@ -132,18 +128,6 @@ def pytest_configure(config: pytest.Config) -> None:
         from faults.report import FaultsReport  # imports qcore: after Django's plugin
 
         config.pluginmanager.register(FaultsReport(config.invocation_params.dir / path))
-
-
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark a test with what it needs: `live`, `service` and `kit`; see pyproject.toml."""
-    names = set(getattr(item, "fixturenames", ()))
-    if names & LIVE_FIXTURES:
-        item.add_marker("live")
-    if any(name.endswith("_server") for name in names):
-        item.add_marker("service")
-    kinds = item.cls.__mro__ if isinstance(item, pytest.Function) and item.cls else ()
-    if any(kind.__module__.startswith("qcore.testing.") for kind in kinds):
-        item.add_marker("kit")
 
 
 @pytest.hookimpl(trylast=True)
@@ -296,3 +280,15 @@ def fault_proxy() -> Iterator[Callable[[int], FaultProxy]]:
     yield make
     for proxy in proxies:
         proxy.close()
+
+
+@pytest.fixture(autouse=True)
+def _forget() -> Iterator[None]:
+    """Leave nothing in the memory of this process: neither results nor packages."""
+    yield
+    memory = sys.modules.get("qcore.results.memory")
+    if memory is not None:
+        memory.MemoryStore.clear()
+    memory = sys.modules.get("qcore.brokers.memory")
+    if memory is not None:
+        memory.MemoryBroker._queues.clear()

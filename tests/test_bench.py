@@ -88,6 +88,7 @@ def test_a_turn_of_qcore_loses_nothing_and_has_its_figures():
     assert drain["memory"] > 10
 
 
+@pytest.mark.live
 def test_each_step_of_a_task_is_counted_in_two_forks(tmp_path):
     """valgrind, which does the counting, is not needed for that."""
     module = BENCH.with_name("instructions.py")
@@ -102,6 +103,7 @@ def test_each_step_of_a_task_is_counted_in_two_forks(tmp_path):
     assert len(set(forks)) == 2 * len(steps)
 
 
+@pytest.mark.live
 def test_without_valgrind_it_says_what_to_install(monkeypatch):
     monkeypatch.setenv("PATH", "")
     shown = bench("--instructions")

@@ -38,6 +38,7 @@ every_page = pytest.mark.parametrize("page", pages(), ids=name_of)
 
 
 # -- what is generated ---------------------------------------------------------------
+@pytest.mark.live
 def test_generated_parts_are_up_to_date() -> None:
     pytest.importorskip("qcore_orm")  # the table of brokers needs every plugin
     words = [sys.executable, str(DOCS / "generate.py"), "--check"]
@@ -45,6 +46,7 @@ def test_generated_parts_are_up_to_date() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.live
 def test_a_stale_part_is_found(tmp_path: Path) -> None:
     """So that the test above can fail."""
     copy = tmp_path / "docs"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from documents import session
 from documents.blocks import Block, blocks, name_of, pages
-from documents.project import Project
+from documents.project import DATABASE, Project
 
 README, *MANUAL = pages()
 # the tutorial is typed step by step: tests/test_tutorial.py
@@ -25,10 +25,18 @@ def test_the_manual_has_examples() -> None:
     assert len(WITH_CODE) >= 8
 
 
-@pytest.mark.parametrize("page", WITH_CODE, ids=name_of)
-def test_the_examples_of_a_page_run(page: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with the tables of the settings that the pages presume."""
     pytest.importorskip("qcore_orm")
-    project = Project.with_settings(tmp_path)
+    folder = tmp_path_factory.mktemp("migrated")
+    return Project.with_settings(folder).folder / DATABASE
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("page", WITH_CODE, ids=name_of)
+def test_the_examples_of_a_page_run(page: Path, tmp_path: Path, migrated: Path) -> None:
+    project = Project.with_settings(tmp_path, migrated)
     shown = list(blocks(page, "python"))
     for block in shown:
         if block.file and Path(block.file).name != "settings.py":
@@ -64,6 +72,7 @@ def run_tests_of(project: Project, shown: list[Block]) -> None:
         project.run(shlex.join([*words, "--collect-only", *contracts]))
 
 
+@pytest.mark.live
 def test_the_five_minutes_of_the_readme(tmp_path: Path) -> None:
     """Every block between the installation and the result, in the order of the page."""
     pytest.importorskip("qcore_orm")

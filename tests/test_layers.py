@@ -322,6 +322,7 @@ def loaded_after(statement: str) -> set[str]:
     return set(done.stdout.split())
 
 
+@pytest.mark.live
 def test_import_qcore_is_light() -> None:
     heavy = {"django", "msgspec", "pluggy", "cronsim", "asyncio", "logging", *DRIVERS}
     assert not loaded_after("import qcore") & heavy

@@ -22,6 +22,7 @@ from support.bare_environment import ROOT, VERSION, Environment
 PAGE = ROOT / "docs" / "tutorial" / "broker.md"
 
 
+@pytest.mark.live
 @pytest.mark.skipif(
     not importlib.util.find_spec("msgspec"), reason="the session install has no qcore"
 )
@@ -58,6 +59,7 @@ def test_the_whole_tutorial(bare: Environment, dist: Path, tmp_path: Path) -> No
     assert suite["broker"]["capabilities"]["extend"] is True
 
 
+@pytest.mark.live
 def test_what_a_page_shows_wrongly_is_found(tmp_path: Path) -> None:
     """So that the tests above can fail."""
     page = tmp_path / "page.md"
@@ -69,6 +71,7 @@ def test_what_a_page_shows_wrongly_is_found(tmp_path: Path) -> None:
         Reader(Project(tmp_path)).follow(page)
 
 
+@pytest.mark.live
 def test_files_grow_and_are_written_anew(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     show = f"{shlex.quote(sys.executable)} one.py > said"

@@ -93,6 +93,7 @@ def test_errors_have_exit_codes(error, code):
     assert exits.code_of(error("x")) == code
 
 
+@pytest.mark.live
 def test_help_imports_neither_django_nor_plugins():
     script = (
         "import sys; from qcore.cli import main; main(['--help']);"
@@ -105,6 +106,7 @@ def test_help_imports_neither_django_nor_plugins():
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.live
 def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path):
     command = f"{sys.executable} -m qcore plugins | head -n 1; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(

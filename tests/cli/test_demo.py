@@ -15,6 +15,8 @@ from support.terminal import Terminal
 
 from qcore.testing.speed import Patience
 
+pytestmark = pytest.mark.live
+
 pytest.importorskip("qcore_orm")
 
 WORDS = [sys.executable, "-m", "qcore", "demo", "--workers", "2"]

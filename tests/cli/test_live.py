@@ -18,6 +18,8 @@ from support.terminal import Terminal
 from qcore import __version__
 from qcore.status import Snapshot, publish, snapshots
 
+pytestmark = pytest.mark.once
+
 WITHOUT_RICH = (
     "import sys; sys.modules['rich'] = None; from qcore.cli import main;"
     "sys.exit(main(['monitor', '--interval', '0.2']))"
@@ -162,7 +164,6 @@ publish(Snapshot(
 """
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("size", [(24, 80), (50, 160), (10, 40)], ids=str)
 @pytest.mark.parametrize("boxes", [True, False], ids=["boxes", "plain"])
 def test_forty_workers_in_a_terminal(asleep, boxes, size):

@@ -96,6 +96,8 @@ def test_no_template_is_left_over(monkeypatch):
     assert {*read} - {None} == there
 
 
+@pytest.mark.once
+@pytest.mark.live
 @pytest.mark.parametrize(
     ("kind", "words"),
     [

@@ -487,6 +487,7 @@ def test_from_settings_without_a_secret_key(settings: Any) -> None:
     assert Conf.from_settings().signing_secrets == ("own",)
 
 
+@pytest.mark.live
 def test_import_does_not_load_django() -> None:
     code = "import sys, qcore.conf; sys.exit('django' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -16,6 +16,8 @@ from servers.mariadb import MariaDBServer
 from servers.postgres import PostgresServer
 from servers.redis import RedisServer
 
+pytestmark = pytest.mark.service
+
 TESTS = Path(__file__).parents[1]
 
 

@@ -66,7 +66,7 @@ def test_the_outer_one_ends_the_inner(timer):
 
 
 def test_the_inner_one_ends_and_the_outer_one_after_it(timer):
-    with pytest.raises(TaskTimeout, match=r"timeout of 0\.4 s"), soft_timeout(0.4):
+    with pytest.raises(TaskTimeout, match=r"timeout of 3 s"), soft_timeout(3):
         with pytest.raises(TaskTimeout, match=r"timeout of 0\.1 s"), soft_timeout(0.1):
             wait_for_ever()
         wait_for_ever()
@@ -79,9 +79,9 @@ def test_no_limit_inside_a_limit(timer):
 
 
 def test_what_ends_in_time_leaves_nothing(timer):
-    with soft_timeout(0.2), soft_timeout(0.3):
+    with soft_timeout(1.5), soft_timeout(1.6):
         pass
-    time.sleep(0.4)
+    time.sleep(1.8)
 
 
 def test_it_rings_once(timer):

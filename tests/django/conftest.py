@@ -6,8 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from qcore.brokers.memory import MemoryBroker
-from qcore.results.memory import MemoryStore
 from qcore.runtime import current
 from qcore.testing.samples import MakeResult, result_maker
 
@@ -20,8 +18,6 @@ def make() -> MakeResult:
 
 @pytest.fixture(autouse=True)
 def forget() -> Iterator[None]:
-    """Leave nothing in the memory of this process."""
+    """Let no test find the store, or the broker, of the one before."""
     yield
-    MemoryStore.clear()
-    MemoryBroker._queues.clear()
     current.reset()

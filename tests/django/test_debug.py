@@ -38,6 +38,7 @@ def pages():
     current.reset()
 
 
+@pytest.mark.live
 @pytest.mark.fault("I1")
 @pytest.mark.fault("I5")
 @pytest.mark.parametrize("how", ["refused", "wrong password"])

@@ -44,6 +44,7 @@ print("all found")
 """
 
 
+@pytest.mark.live
 @pytest.mark.parametrize("database", ["sqlite", "postgres", "mariadb"])
 def test_tables_with_a_prefix(database, tmp_path, request):
     own = {"QCORE_TEST_DB": database, "DJANGO_SETTINGS_MODULE": "settings"}

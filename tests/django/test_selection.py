@@ -9,7 +9,8 @@ import pytest
 from chores import strangers
 from support.fake_plugins import provide
 
-from qcore import Provider, checks, cluster, status
+from qcore import Provider, checks, status
+from qcore.cluster.run import run
 from qcore.doctor.services import cache as examine_cache
 from qcore.doctor.setup import plugins as examine_plugins
 from qcore.errors import ConfigError, PluginBroken
@@ -190,4 +191,4 @@ def test_a_cluster_does_not_start_without_what_is_selected(settings):
     """It is told before any process is forked."""
     settings.Q_CLUSTER = MEMORY | {"result_store": "nowhere.Store"}
     with pytest.raises(ConfigError, match=r"'nowhere.Store', which cannot be imported"):
-        cluster.run()
+        run()

@@ -33,6 +33,7 @@ def qcore(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.live
 @pytest.mark.fault("E12")
 def test_a_cluster_needs_its_tables(tmp_path: Path):
     folder = write_project(tmp_path)
@@ -57,6 +58,7 @@ def test_a_cluster_needs_its_tables(tmp_path: Path):
     assert "tables are missing: qcore_quarantine" in refused.stderr
 
 
+@pytest.mark.live
 @pytest.mark.fault("E12")
 def test_a_database_that_is_away_is_not_judged(tmp_path: Path):
     """The cluster starts and waits for it; the doctor says so."""
@@ -129,6 +131,7 @@ def test_tables_that_nothing_selected_uses_are_not_required(settings):
     assert tables.required() == {"default": {"qcore"}}
 
 
+@pytest.mark.live
 def test_a_project_without_a_database_is_told_what_to_set(tmp_path: Path):
     """Not a traceback of Django's: neither of the cluster nor of what looks at it."""
     settings = """

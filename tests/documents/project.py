@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -58,6 +59,9 @@ DATABASES = {
 Q_CLUSTER = {"name": "docs", "orm": "default", "workers": 2, "timeout": 60}
 """
 
+#: The database of a project with these settings.
+DATABASE = "db.sqlite3"
+
 #: Seconds for one program, on a machine that does other work as well.
 PATIENCE = 90
 
@@ -80,13 +84,21 @@ class Project:
         self.env = {**kept, "PATH": os.pathsep.join([bin_folder, kept["PATH"]])}
 
     @classmethod
-    def with_settings(cls, folder: Path) -> Project:
-        """Make a project whose settings fit the pages of the manual, and migrate it."""
+    def with_settings(cls, folder: Path, migrated: Path | None = None) -> Project:
+        """Make a project whose settings fit the pages of the manual, with its tables.
+
+        Args:
+            folder: of the project.
+            migrated: the database of such a project, to be copied; None makes the tables.
+        """
         project = cls(folder)
         project.env["DJANGO_SETTINGS_MODULE"] = "docs_settings"
         project.env["PYTHONPATH"] = str(folder)
         project.write("docs_settings.py", SETTINGS)
-        project.run("django-admin migrate --verbosity 0")
+        if migrated is None:
+            project.run("django-admin migrate --verbosity 0")
+        else:
+            shutil.copy(migrated, folder / DATABASE)
         return project
 
     def write(self, name: str, text: str) -> None:

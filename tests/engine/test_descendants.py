@@ -32,6 +32,7 @@ def ended():
     return {p.pid for p in processes() if p.parent == os.getpid() and not p.lives}
 
 
+@pytest.mark.live
 @pytest.mark.fault("A15")
 def test_orphans_are_reaped_and_what_python_waits_for_is_not():
     def work():
@@ -48,6 +49,7 @@ def test_orphans_are_reaped_and_what_python_waits_for_is_not():
     assert in_child(work) == 0
 
 
+@pytest.mark.live
 @pytest.mark.fault("B11")
 def test_what_has_left_the_group_is_ended_and_nobody_else():
     def work():

@@ -12,6 +12,8 @@ from faults.cgroup import control_group
 from qcore.processes import processes
 from qcore.tasks import async_task, fetch
 
+pytestmark = pytest.mark.once
+
 GRACE = 0.3
 
 

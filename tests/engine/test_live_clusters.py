@@ -29,6 +29,8 @@ from qcore.tasks import (
 )
 from qcore.testing.speed import in_time, stretched
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture(scope="module")
 def cluster(_start):
@@ -240,6 +242,7 @@ with connected(path):
 """
 
 
+@pytest.mark.live
 def test_a_cluster_ends_with_the_test_run_that_is_killed(database, ledger):
     tests = Path(__file__).parents[1]
     run = subprocess.Popen(

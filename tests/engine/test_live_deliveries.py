@@ -19,6 +19,8 @@ from qcore.tasks import async_iter, async_task, fetch, result
 from qcore.tasks.calls import build
 from qcore.testing.speed import in_time, stretched
 
+pytestmark = pytest.mark.once
+
 #: Seconds; the lease is not renewed, since a project that sets it wants it so.
 RETRY = 0.5
 

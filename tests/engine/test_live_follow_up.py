@@ -16,6 +16,8 @@ from qcore.tasks import (
     result_group,
 )
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture(scope="module")
 def cluster(_start):

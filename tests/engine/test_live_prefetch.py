@@ -6,6 +6,8 @@ import pytest
 
 from qcore.tasks import async_task, async_task_many, fetch, result
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture(scope="module")
 def cluster(_start):

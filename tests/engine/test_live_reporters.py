@@ -12,6 +12,8 @@ from chores.ledger import wait_for
 
 from qcore.tasks import async_task, fetch
 
+pytestmark = pytest.mark.once
+
 CANARY = "canary-hunter2"
 #: Sentry's own set-up without the integrations that look at what else is installed.
 QUIET = {"auto_enabling_integrations": False}
@@ -134,6 +136,7 @@ def test_wrong_options_are_one_line_and_tasks_run(start, service, sink, ledger, 
     assert getattr(sink, kind) == []
 
 
+@pytest.mark.live
 def test_neither_driver_is_loaded_unless_it_is_named():
     code = (
         "import django; django.setup();"

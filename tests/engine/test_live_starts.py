@@ -80,6 +80,7 @@ def test_stacks_are_written_to_a_file_or_not_at_all(monkeypatch, stream):
     stacks.write()
 
 
+@pytest.mark.live
 @pytest.mark.fault("A21")
 def test_closed_descriptors_are_opened_before_somebody_else_gets_their_numbers():
     code = (
@@ -100,6 +101,7 @@ def test_closed_descriptors_are_opened_before_somebody_else_gets_their_numbers()
 
 
 # -- signals during the start -----------------------------------------------------------------
+@pytest.mark.live
 @pytest.mark.fault("A22")
 @pytest.mark.skipif(not can_unshare(), reason="needs a namespace of processes")
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGQUIT"])
@@ -128,6 +130,7 @@ def test_the_first_process_of_a_container_heeds_a_stop_while_it_starts(tmp_path,
         process.wait()
 
 
+@pytest.mark.live
 def test_the_handlers_of_the_start_end_the_process():
     code = (
         "import os, signal\nfrom qcore.cli.bootstrap import handle_signals\nhandle_signals()\n"

@@ -57,11 +57,13 @@ def test_what_children_share_is_kept_from_the_collector():
     assert gc.get_freeze_count() == 0
 
 
+@pytest.mark.live
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc has such heaps")
 def test_threads_of_a_dispatcher_share_a_heap():
     assert heaps_of_threads() == 1
 
 
+@pytest.mark.live
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc has such heaps")
 def test_what_a_person_says_about_heaps_stays():
     assert heaps_of_threads(MALLOC_ARENA_MAX="3") > 1

@@ -55,6 +55,7 @@ def test_memory_grows_with_what_is_kept():
         assert rss_kb() - before > 15_000
 
 
+@pytest.mark.live
 @pytest.mark.parametrize(
     ("program", "expected"),
     [

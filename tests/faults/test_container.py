@@ -36,6 +36,7 @@ def container(monkeypatch, tmp_path):
     monkeypatch.setattr(live.sys, "executable", str(wrapper))
 
 
+@pytest.mark.live
 @pytest.mark.fault("A15")
 def test_the_first_process_of_a_container_stops_and_reaps(
     database, ledger, key, container

@@ -17,6 +17,8 @@ from qcore.testing.speed import in_time
 from qcore_disque.broker import DisqueBroker
 from qcore_disque.census import count
 
+pytestmark = pytest.mark.service
+
 if TYPE_CHECKING:
     from qcore.testing.proxy import FaultProxy
 

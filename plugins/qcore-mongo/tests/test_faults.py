@@ -228,6 +228,7 @@ def test_a_server_that_comes_back_empty(
     assert [one.package for one in receive(broker, 1)] == [b"c"]
 
 
+@pytest.mark.live
 def test_a_server_that_is_no_replica_set(open_broker: Open) -> None:
     """It has no retryable writes, and the driver asks for none."""
     make = lambda: MongoServer("--standalone")  # noqa: E731

@@ -96,6 +96,7 @@ def test_no_seed_at_all(open_broker: Open) -> None:
     assert all(place in str(raised.value) for place in places)
 
 
+@pytest.mark.live
 @pytest.mark.fault("D20")
 def test_a_seed_that_dies_is_not_missed(open_broker: Open) -> None:
     """Only the queue's own node is."""
@@ -197,6 +198,7 @@ def test_a_master_of_another_name(watched: Watched, open_broker: Open) -> None:
 
 
 # -- TLS ---------------------------------------------------------------------------------
+@pytest.mark.live
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
 def test_a_certificate_that_is_not_trusted(tmp_path: Path, open_broker: Open) -> None:
     """Waiting does not help; the message names the option that does."""

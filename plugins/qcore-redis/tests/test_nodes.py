@@ -13,6 +13,8 @@ from servers.redis import RedisServer
 from qcore.testing.speed import Patience
 from qcore_redis.broker import RedisBroker
 
+pytestmark = pytest.mark.service
+
 Open = Callable[..., RedisBroker]
 SLOTS = 16_384
 

@@ -133,6 +133,7 @@ def test_resp3(redis_server: RedisServer, open_broker: Open) -> None:
     assert broker.info().split()[0] in ("Redis", "Valkey")
 
 
+@pytest.mark.live
 def test_a_unix_socket(tmp_path: Path, open_broker: Open) -> None:
     path = str(tmp_path / "redis.sock")
     server = RedisServer("--unixsocket", path, "--unixsocketperm", "777")

@@ -15,6 +15,8 @@ from servers.redis import PACKAGED, RedisServer
 
 from qcore_redis.broker import RedisBroker
 
+pytestmark = pytest.mark.service
+
 Open = Callable[..., RedisBroker]
 
 

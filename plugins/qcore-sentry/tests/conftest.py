@@ -23,6 +23,7 @@ OpenReporter = Callable[..., SentryReporter]
 def uninitialised(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Begin and end without a client, whatever the environment says."""
     monkeypatch.delenv("SENTRY_DSN", raising=False)
+    monkeypatch.setenv("SENTRY_RELEASE", "of tests")  # else the client asks git for it
     monkeypatch.setattr(SentryReporter, "_made", None)
     yield
     sentry_sdk.get_client().close(timeout=0)
