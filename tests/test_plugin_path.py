@@ -90,9 +90,12 @@ def sentry() -> Iterator[Sink]:
     sink.close()
 
 
-@pytest.fixture
-def installed(bare: Environment, dist: Path) -> Environment:
-    """The environment after the line that the README prints."""
+@pytest.fixture(scope="module")
+def installed(
+    tmp_path_factory: pytest.TempPathFactory, _with_pip: Path, dist: Path
+) -> Environment:
+    """A bare environment after the line that the README prints."""
+    bare = Environment.like(_with_pip, tmp_path_factory.mktemp("installed") / "bare")
     bare.pip("install", "-q", "--find-links", str(dist), "qcore[sqs,sentry]>=2")
     return bare
 

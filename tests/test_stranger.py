@@ -10,13 +10,10 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from documents.project import Project
-
-if TYPE_CHECKING:
-    from support.bare_environment import Environment
+from support.bare_environment import Environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -83,23 +80,32 @@ print(json.dumps({
 """
 
 
-@pytest.mark.parametrize("how", ["BY_CLAIM", "BY_NAME"])
-def test_a_cluster_runs_on_what_a_stranger_made(
-    bare: Environment, dist: Path, tmp_path: Path, how: str
-) -> None:
+@pytest.fixture(scope="module")
+def acme(
+    tmp_path_factory: pytest.TempPathFactory, _with_pip: Path, dist: Path
+) -> Environment:
+    """A bare environment into which the core and a wheel of the stranger's have come."""
+    folder = tmp_path_factory.mktemp("acme")
+    bare = Environment.like(_with_pip, folder / "bare")
     bare.pip("install", "-q", "--find-links", str(dist), "qcore>=2")
     kinds = [word for kind in KINDS for word in ("--kind", kind)]
-    bare.run("qcore", "plugin", "new", "acme", "--path", str(tmp_path), *kinds)
-    source = str(tmp_path / "qcore-acme")
-    wheels = str(tmp_path / "wheels")
+    bare.run("qcore", "plugin", "new", "acme", "--path", str(folder), *kinds)
+    source = str(folder / "qcore-acme")
+    wheels = str(folder / "wheels")
     bare.pip("wheel", "-q", "--no-deps", "-w", wheels, source)
     links = ["--find-links", wheels, "--find-links", str(dist)]
     bare.pip("install", "-q", *links, "qcore-acme>=0.1")
+    return bare
 
+
+@pytest.mark.parametrize("how", ["BY_CLAIM", "BY_NAME"])
+def test_a_cluster_runs_on_what_a_stranger_made(
+    acme: Environment, tmp_path: Path, how: str
+) -> None:
     folder = tmp_path / "project"
     folder.mkdir()
     project = Project(folder)
-    programs = str(bare.folder / "bin")
+    programs = str(acme.folder / "bin")
     project.env["PATH"] = os.pathsep.join([programs, project.env["PATH"]])
     project.env["DJANGO_SETTINGS_MODULE"] = "shop_settings"
     project.env["PYTHONPATH"] = str(folder)

@@ -69,27 +69,29 @@ def check_of(bare: Environment, desk: Path, cluster: dict[str, object]) -> str:
 
 
 def test_every_message_names_a_command_that_installs(
-    bare: Environment, desk: Path
+    furnished: Environment, desk: Path
 ) -> None:
-    bare.typed('pip install -q --find-links dist "qcore>=2"', desk)
+    furnished.typed('pip install -q --find-links dist "qcore>=2"', desk)
 
     said = {
-        "orm": bare.typed("qcore demo", desk, code=2),
-        "disque": bare.typed("qcore plugin new disque", desk, code=2),
-        "redis": check_of(bare, desk, {"redis": {}}),
-        "sentry": check_of(bare, desk, MEMORY | {"error_reporter": {"sentry": {}}}),
+        "orm": furnished.typed("qcore demo", desk, code=2),
+        "disque": furnished.typed("qcore plugin new disque", desk, code=2),
+        "redis": check_of(furnished, desk, {"redis": {}}),
+        "sentry": check_of(
+            furnished, desk, MEMORY | {"error_reporter": {"sentry": {}}}
+        ),
     }
-    assert told(check_of(bare, desk, {})) == told(said["orm"])  # no broker at all
-    listed = json.loads(bare.typed("qcore plugins --json", desk))["plugins"]
+    assert told(check_of(furnished, desk, {})) == told(said["orm"])  # no broker at all
+    listed = json.loads(furnished.typed("qcore plugins --json", desk))["plugins"]
     commands = {row["name"]: row["install"] for row in listed}
-    shown = bare.typed("qcore plugins", desk)
+    shown = furnished.typed("qcore plugins", desk)
     for name, text in said.items():
         assert told(text) == commands[name]
         assert told(text) in shown
-        bare.typed(told(text), desk)
+        furnished.typed(told(text), desk)
 
-    assert {bare.plugins()[name]["state"] for name in said} == {"ok"}
-    assert bare.plugins()["mongo"]["state"] == "not installed"
+    assert {furnished.plugins()[name]["state"] for name in said} == {"ok"}
+    assert furnished.plugins()["mongo"]["state"] == "not installed"
 
 
 @pytest.mark.parametrize(
@@ -103,13 +105,15 @@ def test_every_message_names_a_command_that_installs(
     ],
 )
 def test_however_qcore_was_installed(
-    bare: Environment, desk: Path, checkout: Path, line: str
+    furnished: Environment, desk: Path, checkout: Path, line: str
 ) -> None:
-    bare.typed(line.format(checkout=checkout), desk)
-    bare.typed(str(bare.plugins()["redis"]["install"]), desk)
-    assert bare.plugins()["redis"]["state"] == "ok"
+    furnished.typed(line.format(checkout=checkout), desk)
+    furnished.typed(str(furnished.plugins()["redis"]["install"]), desk)
+    assert furnished.plugins()["redis"]["state"] == "ok"
     if " -e " in line:
-        found = bare.run("python", "-c", "import qcore_redis as q; print(q.__file__)")
+        found = furnished.run(
+            "python", "-c", "import qcore_redis as q; print(q.__file__)"
+        )
         assert Path(found.strip()).is_relative_to(checkout)
 
 
@@ -126,13 +130,13 @@ def test_an_environment_of_uv(bare: Environment, desk: Path) -> None:
 
 
 def test_the_pip_of_another_environment_is_not_used(
-    bare: Environment, desk: Path
+    furnished: Environment, desk: Path
 ) -> None:
-    bare.typed('pip install -q --find-links dist "qcore>=2"', desk)
+    furnished.typed('pip install -q --find-links dist "qcore>=2"', desk)
     path = "PATH=/usr/bin:/bin"
-    said = bare.typed(f"{path} {bare.folder}/bin/qcore demo", desk, code=2)
-    bare.typed(f"{path}; {told(said)}", desk)
-    assert bare.plugins()["orm"]["state"] == "ok"
+    said = furnished.typed(f"{path} {furnished.folder}/bin/qcore demo", desk, code=2)
+    furnished.typed(f"{path}; {told(said)}", desk)
+    assert furnished.plugins()["orm"]["state"] == "ok"
 
 
 # -- pages ------------------------------------------------------------------------------
@@ -145,25 +149,39 @@ def installing(page: Path) -> list[Block]:
     return [block for block in blocks(page, "sh") if "pip install" in block.text]
 
 
-def test_the_page_of_every_plugin(bare: Environment, checkout: Path) -> None:
+def test_the_page_of_every_plugin(furnished: Environment, checkout: Path) -> None:
     pages = sorted(checkout.glob("plugins/*/README.md"))
+    lines: dict[tuple[str, Path], None] = {}
     for page in [checkout / "plugins" / "README.md", *pages]:
         place = page.parent if page.parent.name == "qcore-example" else checkout
         for block in installing(page):
-            for line in lines_of(block):
-                bare.typed(line, place)
-    found = bare.plugins()
+            lines |= dict.fromkeys((line, place) for line in lines_of(block))
+    for line, place in lines:
+        furnished.typed(line, place)
+    found = furnished.plugins()
     names = {page.parent.name.removeprefix("qcore-") for page in pages}
     assert {found[name]["state"] for name in names} == {"ok"}
 
 
 @pytest.mark.parametrize(
-    ("page", "way"), [("README.md", 0), ("README.md", 1), ("docs/tutorial/start.md", 0)]
+    ("kind", "page", "way"),
+    [
+        ("bare", "README.md", 0),
+        # pip builds all distributions here
+        ("furnished", "README.md", 1),
+        ("furnished", "docs/tutorial/start.md", 0),
+    ],
 )
 def test_the_first_minutes(
-    bare: Environment, checkout: Path, tmp_path: Path, page: str, way: int
+    request: pytest.FixtureRequest,
+    checkout: Path,
+    tmp_path: Path,
+    kind: str,
+    page: str,
+    way: int,
 ) -> None:
     """From an empty environment to a result: every line that the page shows, in order."""
+    bare: Environment = request.getfixturevalue(kind)
     path = checkout / page
     for line in lines_of(installing(path)[way]):
         bare.typed(line, checkout)

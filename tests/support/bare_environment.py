@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import tomllib
+import venv
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +18,32 @@ VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["versi
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """A virtual environment of its own in ``folder``."""
+    """A virtual environment of its own in ``folder``.
+
+    Args:
+        folder: where it is.
+        has_builder: it has what builds packages, and pip shall use that: it fetches it for
+            each package otherwise.
+    """
 
     folder: Path
+    has_builder: bool = False
+
+    @classmethod
+    def like(
+        cls, other: Path, folder: Path, *, has_builder: bool = False
+    ) -> Environment:
+        """Make an environment with what another one has installed, compiled as it is there."""
+        venv.create(folder, symlinks=True)
+        for lib in other.glob("lib/python*/site-packages"):
+            shutil.copytree(lib, folder / lib.relative_to(other), dirs_exist_ok=True)
+        for program in (other / "bin").iterdir():
+            copy = folder / "bin" / program.name
+            if not copy.exists() and not program.is_symlink():
+                text = program.read_text().replace(str(other), str(folder))
+                copy.write_text(text)
+                copy.chmod(0o755)
+        return cls(folder, has_builder=has_builder)
 
     def run(self, program: str, *words: str) -> str:
         """Run a program of the environment in an empty folder; return its output."""
@@ -26,6 +51,7 @@ class Environment:
         ours = ("PYTHON", "UV_PROJECT_", "UV_PYTHON", "VIRTUAL_ENV")
         clean = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
         clean.pop("DJANGO_SETTINGS_MODULE", None)
+        clean |= self._for_pip()
         done = subprocess.run(
             [str(self.folder / "bin" / program), *words],
             cwd=self.folder,
@@ -63,7 +89,12 @@ class Environment:
         ours = ("PYTHON", "UV_", "PIP_FIND", "VIRTUAL_ENV", "DJANGO_", "Q_CLUSTER")
         kept = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
         path = os.pathsep.join([str(self.folder / "bin"), kept["PATH"]])
-        return {**kept, "PATH": path, "VIRTUAL_ENV": str(self.folder)}
+        own = {"PATH": path, "VIRTUAL_ENV": str(self.folder)}
+        return {**kept, **own, **self._for_pip()}
+
+    def _for_pip(self) -> dict[str, str]:
+        # pip reads the value of this option the other way round: 0 means no isolation
+        return {"PIP_NO_BUILD_ISOLATION": "0"} if self.has_builder else {}
 
     def pip(self, *words: str) -> str:
         return self.run("pip", "--disable-pip-version-check", *words)

@@ -35,10 +35,15 @@ def judge(
         for file, tests in chosen.items()
     ]
     found: Outcomes = {}
-    for run, file in runs:
-        output, _ = run.communicate(timeout=500)
-        assert run.returncode in {0, pytest.ExitCode.TESTS_FAILED}, output
-        _collect(reports / file, found)
+    try:
+        for run, file in runs:
+            output, _ = run.communicate(timeout=500)
+            assert run.returncode in {0, pytest.ExitCode.TESTS_FAILED}, output
+            _collect(reports / file, found)
+    finally:
+        for run, _ in runs:
+            run.kill()
+            run.communicate()
     return found
 
 

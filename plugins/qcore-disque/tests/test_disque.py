@@ -73,8 +73,12 @@ def test_a_lease_begins_with_the_claim(
         claimed = time.monotonic()
         held = receive(broker)
         assert held.lease_end - claimed >= 2
-        assert broker.dequeue(wait=1.9) == [], "it came back within its lease"
-        broker.acknowledge(held.receipt)
+        early = broker.dequeue(wait=max(0.0, held.lease_end - time.monotonic() - 0.1))
+        came = (
+            time.monotonic()
+        )  # a slow machine may have slept over the end of the lease
+        assert early == [] or came >= held.lease_end, "it came back within its lease"
+        broker.acknowledge((early or [held])[0].receipt)
 
 
 def test_jobs_of_others_keep_their_own_times(

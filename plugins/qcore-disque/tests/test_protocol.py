@@ -201,9 +201,9 @@ def test_delay_and_the_end_of_a_job(ask: Ask, queue: str) -> None:
 
 
 def test_the_second_half_of_a_life(ask: Ask, queue: str) -> None:
-    id = ask("ADDJOB", queue, "b", 0, "TTL", 2)
+    id = ask("ADDJOB", queue, "b", 0, "TTL", 8)
     assert ask("WORKING", id) > 0
-    time.sleep(1.1)
+    time.sleep(4.1)
     with pytest.raises(redis.ResponseError, match=r"^TOOLATE Half of job TTL"):
         ask("WORKING", id)
 

@@ -14,7 +14,7 @@ from servers.ironmq import IronMQServer, real_options
 from qcore.conf import Conf
 from qcore.envelope import Delivery
 from qcore.errors import BrokerError, BrokerUnavailable
-from qcore.testing.speed import Patience
+from qcore.testing.speed import Patience, begun_again_when_late, must_precede
 from qcore_ironmq.broker import EXPIRATION_SECONDS, IronMQBroker
 from qcore_ironmq.client import Client, Service
 from qcore_ironmq.receipt import Receipt
@@ -89,18 +89,31 @@ def test_renewing_while_acknowledging(open_broker: Open) -> None:
     assert broker.dequeue(100) == []
 
 
-def test_late_while_nobody_has_it(open_broker: Open) -> None:
-    """A timed-out reservation is refused; the task is removed all the same."""
-    broker = open_broker(retry=LEASE)
-    broker.enqueue_many([b"late", b"kept"])
-    late, kept = receive(broker, 2)
-    assert broker.extend([kept.receipt]) == set()
-    time.sleep(LEASE * 0.7)
-    assert broker.extend([kept.receipt]) == set()
-    time.sleep(LEASE * 0.5)
-    # both in one call, of which the service refuses a part
-    broker.acknowledge_many([late.receipt, kept.receipt])
-    assert broker.dequeue(10, wait=1.5 * LEASE) == []
+class TestLate:
+    stretch = 1.0
+
+    @begun_again_when_late
+    def test_while_nobody_has_it(self, open_broker: Open) -> None:
+        """A timed-out reservation is refused; the task is removed all the same."""
+        lease = LEASE * self.stretch
+        broker = open_broker(retry=lease)
+        broker.enqueue_many([b"late", b"kept"])
+        claimed = time.monotonic()
+        late, kept = receive(broker, 2)
+        renewed = time.monotonic()
+        refused = broker.extend([kept.receipt])
+        must_precede(claimed + lease)
+        assert refused == set()
+        time.sleep(lease * 0.7)
+        again = time.monotonic()
+        refused = broker.extend([kept.receipt])
+        must_precede(renewed + lease)
+        assert refused == set()
+        time.sleep(lease * 0.5)
+        # both in one call, of which the service refuses a part
+        broker.acknowledge_many([late.receipt, kept.receipt])
+        must_precede(again + lease)
+        assert broker.dequeue(10, wait=1.5 * lease) == []
 
 
 def test_late_when_another_has_it(open_broker: Open) -> None:

@@ -114,22 +114,28 @@ def test_what_commits_late_is_found_all_the_same(
     monkeypatch.setattr(postgresql, "LATE", 0.0)
     monkeypatch.setattr(postgresql, "HEAD_SECONDS", head_seconds)
     broker = postgres.broker()
-    late = threading.Thread(target=enqueue_late, args=(postgres, broker.queue))
+    written, commit = threading.Event(), threading.Event()
+    given = (postgres, broker.queue, written, commit)
+    late = threading.Thread(target=enqueue_late, args=given)
     late.start()
-    time.sleep(0.2)
-    broker.enqueue(b"young")
-    assert [one.package for one in broker.dequeue(5, wait=wait)] == [b"young"]
-    late.join()
+    try:
+        assert written.wait(60)
+        broker.enqueue(b"young")
+        assert [one.package for one in broker.dequeue(5, wait=wait)] == [b"young"]
+    finally:
+        commit.set()
+        late.join()
     began = time.monotonic()
     assert [one.package for one in broker.dequeue(5, wait=wait)] == [b"late"]
     assert in_time(time.monotonic() - began, 2)
     broker.close()
 
 
-def enqueue_late(postgres, queue):
+def enqueue_late(postgres, queue, written, commit):
     try:
         with transaction.atomic(using=postgres.alias):
             postgres.broker(queue).enqueue(b"late")
-            time.sleep(1.0)
+            written.set()
+            assert commit.wait(60)
     finally:
         connections[postgres.alias].close()
