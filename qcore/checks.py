@@ -16,6 +16,7 @@ from django.conf import settings
 from django.core import checks
 
 from .conf import Conf, advice, problems
+from .conf.names import near_queue
 from .conf.validation import ROOT
 from .errors import (
     ConfigError,
@@ -25,7 +26,6 @@ from .errors import (
     QcoreError,
     did_you_mean,
 )
-from .names import near_queue
 from .plugins.choice import never_selected
 from .plugins.known import KNOWN, how_to_install
 from .runtime import ONE_OF, current

@@ -15,9 +15,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .conf import Conf
+from .conf.names import near_queue
 from .errors import ConfigError
 from .masking import mask_url
-from .names import near_queue
 from .plugins.choice import Choice, choose
 from .plugins.registry import Registry
 from .printable import printable

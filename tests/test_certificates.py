@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from qcore.testing.staleness import problems
+from qcore.testing.contracts.staleness import problems
 
 ROOT = Path(__file__).resolve().parents[1]
 # folder of a certificate -> the tests that it is of

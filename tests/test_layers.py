@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS: dict[int, tuple[str, str]] = {
     0: (
         "the words: standard library, pluggy, msgspec",
-        """errors findings masking printable logs plugins.known plugins.origin names
+        """errors findings masking printable logs plugins.known plugins.origin
         processes conf envelope serializers signing hookspecs""",
     ),
     1: (
@@ -37,14 +37,13 @@ LAYERS: dict[int, tuple[str, str]] = {
     2: ("processes, clocks, sockets", "engine"),
     3: (
         "Django adapters",
-        """models fields migrations results.orm results.pruning results.sql results.quarantine results.acknowledged
+        """models migrations results.orm results.pruning results.sql results.quarantine results.acknowledged
         results.cache caches.django caches.raw schedules.orm schedules.firing
-        schedules.outbox schedules.outlook plugins.builtin session error_pages
-        unmigrated""",
+        schedules.outbox schedules.outlook plugins.builtin error_pages""",
     ),
     4: (
         "composition: may import everything below",
-        """bench child cluster patches elsewhere cli __main__ apps admin checks doctor management monitor
+        """bench cluster cli __main__ apps admin checks doctor management monitor
         demo""",
     ),
 }

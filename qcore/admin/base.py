@@ -30,8 +30,7 @@ from django.http import HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 
-from ..elsewhere import elsewhere, is_there
-from ..unmigrated import advice
+from ..models.tables import exists, kept_elsewhere, migrate_advice
 
 if TYPE_CHECKING:
     from django.db.models import Model, QuerySet
@@ -86,11 +85,11 @@ class QcoreAdmin(_Admin):
 
     def told(self) -> str | None:
         """Return who keeps the rows in place of this table; None where nobody does."""
-        return elsewhere(self.kind) if self.kind else None
+        return kept_elsewhere(self.kind) if self.kind else None
 
     def _is_away(self) -> bool:
         """Whether a plugin keeps the rows, and the table is not there at all."""
-        return self.told() is not None and not is_there(self.model)
+        return self.told() is not None and not exists(self.model)
 
     def changelist_view(
         self, request: HttpRequest, extra_context: Any = None
@@ -100,7 +99,7 @@ class QcoreAdmin(_Admin):
             if not self.has_view_or_change_permission(request):
                 raise PermissionDenied
             text = f"{told[0].upper()}{told[1:]}."
-            if not is_there(self.model):
+            if not exists(self.model):
                 self.message_user(request, text, messages.WARNING)
                 return HttpResponseRedirect(reverse(f"{self.admin_site.name}:index"))
             if request.method == "GET":
@@ -131,7 +130,7 @@ class QcoreAdmin(_Admin):
             found = super().get_changelist_instance(request)
         except _REFUSED as error:
             database = self.get_queryset(request).db
-            if not connections[database].is_usable() or advice(
+            if not connections[database].is_usable() or migrate_advice(
                 error, database, _meta(self.model).app_label
             ):
                 raise
@@ -225,7 +224,7 @@ def _migrated(page: QcoreAdmin, view: Callable[..., Any]) -> Callable[..., Any]:
         except DatabaseError as error:
             meta = _meta(page.model)
             database = router.db_for_read(page.model)
-            text = advice(error, database, meta.app_label)
+            text = migrate_advice(error, database, meta.app_label)
             if not text:
                 raise
             page.message_user(request, text, messages.ERROR)

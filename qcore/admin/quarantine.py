@@ -8,8 +8,8 @@ from django.contrib import admin
 from django.db.models import BinaryField
 from django.db.models.functions import Substr
 
-from ..elsewhere import RESULTS
 from ..models.quarantine import SHOWN
+from ..models.tables import RESULTS
 from .base import QcoreAdmin, may_see_arguments
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from django.contrib import admin, messages
 from django.db.models.functions import Left
 from django.utils.html import format_html
 
-from ..elsewhere import RESULTS
 from ..errors import QcoreError
 from ..masking import mask_url
 from ..models import SHORT, Task
+from ..models.tables import RESULTS
 from ..results import content as contents
 from .base import QcoreAdmin, may_see_arguments
 from .filters import ClusterFilter, FunctionFilter, GroupFilter

@@ -12,11 +12,11 @@ from django.forms import ModelForm, Textarea
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 
-from ..elsewhere import RESULTS, SCHEDULES, elsewhere
 from ..errors import QcoreError
 from ..masking import mask_url
 from ..models import SHORT, Schedule, Task
 from ..models.fields import BodyField
+from ..models.tables import RESULTS, SCHEDULES, kept_elsewhere
 from ..printable import printable
 from ..results import content as contents
 from ..runtime import current
@@ -107,7 +107,7 @@ def last_successes(ids: list[str]) -> dict[str, bool]:
     """Return which of these tasks succeeded, of those that are stored."""
     if not ids:
         return {}
-    if elsewhere(RESULTS):
+    if kept_elsewhere(RESULTS):
         return _asked(ids)
     # where the store writes: a replica may not have it yet
     stored = Task.objects.using(router.db_for_write(Task))

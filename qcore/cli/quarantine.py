@@ -58,11 +58,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace, out: TextIO) -> int:
     """Do it; 1 says that the answer was no, or that a package could not be sent."""
-    from ..elsewhere import RESULTS, elsewhere, is_there
     from ..models import Quarantine
+    from ..models.tables import RESULTS, exists, kept_elsewhere
 
-    if told := elsewhere(RESULTS):
-        if not is_there(Quarantine):
+    if told := kept_elsewhere(RESULTS):
+        if not exists(Quarantine):
             raise ConfigError(
                 f"{told}: `qcore quarantine` cannot show them. Look with the means of that"
                 " store, and at the log of the clusters."

@@ -17,7 +17,7 @@ from django.db import connections
 from django.db.backends.signals import connection_created
 from django.utils import translation
 
-from ..session import changes_session
+from .session_state import changes_session
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper

@@ -8,7 +8,7 @@ import socket
 import sys
 import uuid
 
-from .. import __version__, patches, status
+from .. import __version__, status
 from ..conf import Conf
 from ..engine.sentinel.sentinel import Sentinel
 from ..engine.services import Services
@@ -17,7 +17,7 @@ from ..runtime import current
 from ..signals import SENDER, post_execute, post_spawn
 from ..status import publish
 from ..tasks.execute import report
-from . import connections
+from . import connections, patches
 from .preload import preload
 
 logger = logging.getLogger("qcore.cluster")

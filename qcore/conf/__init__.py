@@ -16,9 +16,9 @@ import msgspec
 
 from ..errors import ConfigError
 from ..masking import MASK, mask, mask_url
-from ..names import queue_fault
 from ..plugins.known import KEYS as FIRST_PARTY
 from .advice import Advice, advice
+from .names import queue_fault
 from .setting import Setting
 from .settings import Settings, cpu_count
 from .table import table

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from ..names import QUEUE, queue_fault
+from .names import QUEUE, queue_fault
 from .setting import FINITE as _FINITE
 from .table import about
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import did_you_mean
 from ..masking import MASK, mask
-from ..names import quoted
+from .names import quoted
 from .setting import Setting
 
 ROOT = "Q_CLUSTER"

@@ -7,11 +7,11 @@ import time
 from collections.abc import Iterator, Sequence
 
 from .. import __version__
-from ..elsewhere import RESULTS, SCHEDULES, elsewhere
+from ..conf.names import near_queue
 from ..findings import Finding, error, ok, warning
 from ..masking import mask_url
+from ..models.tables import RESULTS, SCHEDULES, kept_elsewhere
 from ..monitor.text import number, plural
-from ..names import near_queue
 from ..printable import printable
 from ..runtime import current
 from ..status import PAUSE, Snapshot, lifetime, route, snapshots
@@ -119,7 +119,7 @@ def _clock(who: str, seen: Snapshot) -> Iterator[Finding]:
 
 
 def _quarantine() -> Iterator[Finding]:
-    if told := elsewhere(RESULTS):
+    if told := kept_elsewhere(RESULTS):
         yield _quarantine_elsewhere(told)
         return
     from ..models import Quarantine
@@ -153,7 +153,7 @@ def _quarantine_elsewhere(told: str) -> Finding:
 
 
 def _schedules() -> Iterator[Finding]:
-    if told := elsewhere(SCHEDULES):
+    if told := kept_elsewhere(SCHEDULES):
         yield ok(f"{told}; the log tells which of them cannot be fired")
         return
     from ..models import Schedule

@@ -13,8 +13,8 @@ from django.db.models.signals import pre_save
 from django.dispatch import receiver
 from django.utils import timezone
 
+from ..conf.names import label_fault, queue_fault
 from ..errors import ConfigError
-from ..names import label_fault, queue_fault
 from ..results.rows import NAME, PATH
 from ..runtime import current
 from ..schedules import changes, rules

@@ -14,7 +14,7 @@ from django.db.models import Count, DurationField, ExpressionWrapper, F, Sum
 from django.db.utils import Error, OperationalError
 
 from ..models import Failure, Quarantine, Success, Task
-from ..unmigrated import advice
+from ..models.tables import migrate_advice
 from .base import ResultStore
 from .failures import class_of
 from .probe import probe
@@ -237,7 +237,7 @@ class OrmStore(ResultStore):
         except (Error, TypeError, ValueError, OverflowError, OSError) as error:
             if not self._connection.in_atomic_block:
                 self._connection.close_if_unusable_or_obsolete()
-            migrate = advice(error, self.database)
+            migrate = migrate_advice(error, self.database)
             raise class_of(error)(
                 f"cannot {what} in database {self.database!r}:"
                 f" {type(error).__name__}: {error}{migrate and f'. {migrate}'}"

@@ -11,8 +11,8 @@ import datetime as dt
 from collections.abc import Callable
 from typing import Any
 
+from ..conf.names import label_fault, plain, queue_fault
 from ..errors import EnqueueError
-from ..names import label_fault, plain, queue_fault
 from ..results.rows import NAME
 from ..tasks.functions import path_of
 from ..tasks.options import Fault, Wrong, held

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 
 from cronsim import CronSim, CronSimError
 
+from ..conf.names import quoted
 from ..errors import ConfigError, did_you_mean
-from ..names import quoted
 
 ALIASES = {
     "@yearly": "0 0 1 1 *",

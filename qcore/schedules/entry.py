@@ -13,6 +13,7 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Any, cast
 
+from ..conf.names import label_fault, queue_fault, quoted
 from ..envelope import Task
 from ..errors import (
     BadPackage,
@@ -21,7 +22,6 @@ from ..errors import (
     SerializeError,
     TaskNotFound,
 )
-from ..names import label_fault, queue_fault, quoted
 from ..serializers import get_serializer
 from ..tasks.admission import is_allowed
 from ..tasks.calls import build, split_options

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from django.db import connections, transaction
 from django.db.utils import Error, InterfaceError, OperationalError
 
+from ..conf.names import queue_fault
 from ..errors import EnqueueError, QcoreError
 from ..models import Schedule, ScheduleSlot
-from ..names import queue_fault
 from ..runtime import current
 from . import rules
 from .datetimes import instant, read, shown, write

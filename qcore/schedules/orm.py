@@ -16,9 +16,9 @@ from django.utils import timezone
 
 from ..errors import ConfigError, EnqueueError, QcoreError, StoreError
 from ..models import Schedule
+from ..models.tables import migrate_advice
 from ..runtime import current
 from ..tasks.functions import path_of
-from ..unmigrated import advice
 from . import rules
 from .base import Scheduler
 from .columns import columns_of
@@ -167,7 +167,7 @@ class OrmScheduler(Scheduler):
             connection = connections[self.database]
             if not connection.in_atomic_block:
                 connection.close_if_unusable_or_obsolete()
-            migrate = advice(error, self.database)
+            migrate = migrate_advice(error, self.database)
             raise StoreError(
                 f"cannot {what} in database {self.database!r}:"
                 f" {type(error).__name__}: {error}{migrate and f'. {migrate}'}"

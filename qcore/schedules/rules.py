@@ -20,8 +20,8 @@ import dataclasses
 import datetime as dt
 import difflib
 
+from ..conf.names import quoted
 from ..errors import ConfigError
-from ..names import quoted
 from . import cron as _cron
 from .cron import validate_cron
 

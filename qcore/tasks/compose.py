@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..conf.names import quoted, shown
 from ..envelope import new_id
 from ..errors import EnqueueError
-from ..names import quoted, shown
 from ..runtime import current
 from . import alookup, lookup
 from .build import Builder, Link

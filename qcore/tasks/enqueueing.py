@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..conf.names import shown
 from ..envelope import Task
 from ..errors import EnqueueError
-from ..names import shown
 from ..runtime import current
 from .advice import instead_of
 from .build import Builder

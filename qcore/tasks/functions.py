@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 from types import BuiltinFunctionType, MethodType
 from typing import Any
 
+from ..conf.names import plain, quoted
 from ..errors import EnqueueError, TaskNotFound, did_you_mean
-from ..names import plain, quoted
 from .naming import alias_of, describe, is_double, refuse_main
 from .signatures import KEPT, check_arguments
 

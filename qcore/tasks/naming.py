@@ -8,8 +8,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from ..conf.names import quoted
 from ..errors import EnqueueError
-from ..names import quoted
 
 
 def describe(function: Callable[..., Any]) -> str:

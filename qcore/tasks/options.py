@@ -13,8 +13,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ..brokers.base import Broker
+from ..conf.names import label_fault, plain, queue_fault, shown
 from ..errors import EnqueueError
-from ..names import label_fault, plain, queue_fault, shown
 from .advice import OPTIONS, instead_of
 from .functions import path_of
 

@@ -7,8 +7,8 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from ..conf.names import encodable, shown
 from ..errors import CallError
-from ..names import encodable, shown
 from ..runtime import current
 from .loops import refuse_in_loop
 

@@ -23,19 +23,24 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-# contract -> the module of this package that defines it
+# contract -> the module of qcore.testing.contracts that defines it
 _CONTRACTS = {
     "BrokerContract": "brokers",
     "CacheBackendContract": "caches",
-    "ClusterContract": "live",
+    "ClusterContract": "clusters",
     "ErrorReporterContract": "reporters",
     "NetworkContract": "networks",
     "PluginContract": "plugin",
     "ResultStoreContract": "results",
     "SchedulerContract": "schedulers",
 }
-
-_MODULES = _CONTRACTS | {"LiveCluster": "cluster"}
+# every public name -> its module in this package
+_MODULES = {
+    **{name: f"contracts.{module}" for name, module in _CONTRACTS.items()},
+    "LiveCluster": "cluster",
+    "MakeScheduler": "contracts.schedulers",
+    "Sent": "contracts.schedulers",
+}
 
 __all__ = [
     "BrokerContract",
@@ -43,29 +48,31 @@ __all__ = [
     "ClusterContract",
     "ErrorReporterContract",
     "LiveCluster",
+    "MakeScheduler",
     "NetworkContract",
     "PluginContract",
     "ResultStoreContract",
     "SchedulerContract",
+    "Sent",
 ]
 
 if TYPE_CHECKING:
-    from .brokers import BrokerContract as BrokerContract
-    from .caches import CacheBackendContract as CacheBackendContract
     from .cluster import LiveCluster as LiveCluster
-    from .live import ClusterContract as ClusterContract
-    from .networks import NetworkContract as NetworkContract
-    from .plugin import PluginContract as PluginContract
-    from .reporters import ErrorReporterContract as ErrorReporterContract
-    from .results import ResultStoreContract as ResultStoreContract
-    from .schedulers import SchedulerContract as SchedulerContract
+    from .contracts.brokers import BrokerContract as BrokerContract
+    from .contracts.caches import CacheBackendContract as CacheBackendContract
+    from .contracts.clusters import ClusterContract as ClusterContract
+    from .contracts.networks import NetworkContract as NetworkContract
+    from .contracts.plugin import PluginContract as PluginContract
+    from .contracts.reporters import ErrorReporterContract as ErrorReporterContract
+    from .contracts.results import ResultStoreContract as ResultStoreContract
+    from .contracts.schedulers import MakeScheduler as MakeScheduler
+    from .contracts.schedulers import SchedulerContract as SchedulerContract
+    from .contracts.schedulers import Sent as Sent
 
 if "pytest" in sys.modules:
     # Without this an assert in a contract would fail and not say with which values;
-    # it must come before the import of the modules it names.
-    sys.modules["pytest"].register_assert_rewrite(
-        *(f"{__name__}.{module}" for module in _CONTRACTS.values())
-    )
+    # it must come before the import of the modules below that name.
+    sys.modules["pytest"].register_assert_rewrite(f"{__name__}.contracts")
 
 
 def __getattr__(name: str) -> Any:

@@ -31,7 +31,7 @@ from ..tasks.execute import execute
 from ..tasks.follow_up import decode_value
 from ..tasks.inline import run_one
 from ..tasks.savepoints import kept_usable
-from .waiting import assert_enqueued, enqueued
+from .asserts import assert_enqueued, enqueued
 
 if TYPE_CHECKING:
     from ..brokers.base import Broker

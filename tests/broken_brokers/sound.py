@@ -20,8 +20,8 @@ from qcore.brokers.tools import as_package
 from qcore.errors import BrokerUnavailable, ConfigError
 from qcore.findings import Finding, ok
 from qcore.testing import BrokerContract
-from qcore.testing.brokers.case import Connect
-from qcore.testing.restarts import RestartService
+from qcore.testing.contracts.brokers.case import Connect
+from qcore.testing.contracts.restarts import RestartService
 
 CANARY = "hunter2-canary"
 

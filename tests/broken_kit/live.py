@@ -13,7 +13,7 @@ from qcore import Delivery
 from qcore.errors import BrokerUnavailable
 from qcore.runtime import current
 from qcore.testing import ClusterContract
-from qcore.testing.restarts import RestartService
+from qcore.testing.contracts.restarts import RestartService
 from qcore_orm.broker import OrmBroker
 
 

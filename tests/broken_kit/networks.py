@@ -17,7 +17,7 @@ from qcore.brokers.memory import MemoryBroker
 from qcore.brokers.tools import send_parts
 from qcore.errors import BrokerUnavailable, NoReply
 from qcore.testing import NetworkContract
-from qcore.testing.networks import MakeBroker
+from qcore.testing.contracts.networks import MakeBroker
 
 
 class Service(socketserver.ThreadingTCPServer):

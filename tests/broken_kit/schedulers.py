@@ -13,9 +13,9 @@ import pytest
 from broken_kit.common import cases
 
 from qcore.conf import Conf
+from qcore.conf.names import queue_fault
 from qcore.envelope import Task, new_id
 from qcore.errors import EnqueueError, StoreUnavailable
-from qcore.names import queue_fault
 from qcore.schedules.base import Scheduler
 from qcore.testing import SchedulerContract
 

@@ -10,7 +10,7 @@ from qcore import Conf
 from qcore.brokers import memory
 from qcore.brokers.memory import MemoryBroker
 from qcore.testing import BrokerContract
-from qcore.testing.brokers.case import Connect
+from qcore.testing.contracts.brokers.case import Connect
 
 
 class FakeClock:

@@ -7,7 +7,7 @@ from django.utils.safestring import mark_safe
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qcore.names import LABEL, QUEUE, label_fault, near_queue, plain, queue_fault
+from qcore.conf.names import LABEL, QUEUE, label_fault, near_queue, plain, queue_fault
 
 
 class Unspeakable:

@@ -12,8 +12,9 @@ import pytest
 from qcore import Conf
 from qcore.brokers.memory import MemoryBroker
 from qcore.errors import BrokerUnavailable
-from qcore.testing import restarts, speed
-from qcore.testing.restarts import restart
+from qcore.testing import speed
+from qcore.testing.contracts import restarts
+from qcore.testing.contracts.restarts import restart
 
 
 class Service:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qcore.conf.names import quoted
 from qcore.errors import ConfigError
-from qcore.names import quoted
 from qcore.schedules import rules
 from qcore.schedules.rules import (
     LABELS,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from qcore.runtime import current
-from qcore.testing.samples import MakeResult, result_maker
+from qcore.testing.contracts.samples import MakeResult, result_maker
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from servers.redis import RedisServer
 
     from qcore.caches.base import CacheBackend
-    from qcore.testing.caches import MakeCache
+    from qcore.testing.contracts.caches import MakeCache
 
 #: Where no Redis listens.
 NOBODY = "redis://127.0.0.1:1"

@@ -11,7 +11,7 @@ from django.db.backends.signals import connection_created
 from django.test import override_settings
 
 from qcore.cluster import connections
-from qcore.session import changes_session
+from qcore.cluster.session_state import changes_session
 from qcore.testing.database import connected
 
 POSTGRES, POSTGIS = (

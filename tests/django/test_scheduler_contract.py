@@ -15,7 +15,7 @@ from qcore.schedules.orm import OrmScheduler
 from qcore.testing import SchedulerContract
 
 if TYPE_CHECKING:
-    from qcore.testing.schedulers import MakeScheduler, Sent
+    from qcore.testing.contracts.schedulers import MakeScheduler, Sent
 
 SETTINGS = {"name": "tests", "broker_class": "qcore.brokers.memory.MemoryBroker"}
 

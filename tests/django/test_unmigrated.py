@@ -6,9 +6,9 @@ import pytest
 from django.contrib.messages import get_messages
 from django.db import OperationalError, ProgrammingError, connection, transaction
 
-from qcore import unmigrated
 from qcore.errors import StoreError
 from qcore.models import Quarantine, Schedule, Task
+from qcore.models.tables import migrate_advice
 from qcore.runtime import current
 from qcore.tasks import async_task, count_group, delete_group, fetch, result, schedule
 
@@ -82,7 +82,7 @@ def test_the_admin_says_migrate(bare, admin_client, page, address):
     ],
 )
 def test_what_an_error_means(error, is_missing):
-    told = unmigrated.advice(error, "default")
+    told = migrate_advice(error, "default")
     assert told.endswith(MIGRATE) is is_missing
     assert bool(told) is is_missing
 
@@ -90,4 +90,4 @@ def test_what_an_error_means(error, is_missing):
 def test_the_cause_counts():
     error = StoreError("cannot read")
     error.__cause__ = OperationalError("no such table: qcore_task")
-    assert unmigrated.advice(error, "other").endswith("--database=other")
+    assert migrate_advice(error, "other").endswith("--database=other")

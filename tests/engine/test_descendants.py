@@ -11,7 +11,7 @@ from chores.ledger import wait_for
 
 from qcore.engine.system import descendants
 from qcore.processes import processes
-from qcore.testing.forking import in_child
+from qcore.testing.contracts.forking import in_child
 
 pytestmark = pytest.mark.skipif(not descendants.IS_KNOWN, reason="only Linux tells")
 

@@ -25,8 +25,8 @@ from qcore.engine.wire.messages import READY, RUN, Reply, pack_reply
 from qcore.envelope import Options, Outcome
 from qcore.errors import BrokerUnavailable, StoreError
 from qcore.results.memory import MemoryStore
-from qcore.testing.lives import Life, walk
-from qcore.testing.machine import run
+from qcore.testing.contracts.machine import run
+from qcore.testing.contracts.stateful import Life, walk
 
 #: Seconds; a tick is a round of the keeper, as in a cluster.
 LEASE, TICK = 20.0, 5.0

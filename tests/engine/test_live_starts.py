@@ -12,8 +12,8 @@ import pytest
 from chores.ledger import wait_for
 from faults.test_container import UNSHARE, can_unshare
 
-from qcore import patches
 from qcore.cli.bootstrap import handle_signals, open_streams
+from qcore.cluster import patches
 from qcore.engine.system import stacks
 from qcore.errors import ConfigError
 from qcore.tasks import async_task, fetch, result

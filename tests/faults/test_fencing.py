@@ -25,7 +25,7 @@ def pause(pids):
 def test_what_a_stopped_cluster_ran_is_taken_over(on_redis, ledger, key, stopped):
     first = on_redis.start(workers=1)
     # the first run would outlast the test: if it is not stopped, that is seen
-    sleep = "qcore.testing.chores.sleep_once"
+    sleep = "qcore.testing.contracts.clusters.tasks.sleep_once"
     task_id = async_task(sleep, key, 600, cluster=on_redis.queue, timeout=None)
     ledger.wait(key, "began")
     frozen = [first.dispatcher]

@@ -14,9 +14,8 @@ from django.test import override_settings
 from qcore import Conf, Task
 from qcore.errors import ConfigError, StoreUnavailable
 from qcore.runtime import current
-from qcore.testing import SchedulerContract
+from qcore.testing import MakeScheduler, SchedulerContract, Sent
 from qcore.testing.outages import Outage, moved_away
-from qcore.testing.schedulers import MakeScheduler, Sent
 from qcore_example import qcore_settings
 from qcore_example.scheduler import ExampleScheduler
 

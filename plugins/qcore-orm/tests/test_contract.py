@@ -11,7 +11,7 @@ from django.db import connections
 
 from qcore import Conf
 from qcore.brokers.base import Broker
-from qcore.testing.brokers import BrokerContract
+from qcore.testing.contracts.brokers import BrokerContract
 from qcore_orm.broker import OrmBroker
 
 ROW = {"payload": b"x", "visible": 0, "claimed": False, "attempts": 0}

@@ -10,7 +10,7 @@ import pytest
 import rollbar
 
 from qcore.testing import ErrorReporterContract, PluginContract
-from qcore.testing.reporters import DESCRIBED
+from qcore.testing.contracts.reporters import DESCRIBED
 
 if TYPE_CHECKING:
     from servers.sink import Sink

@@ -9,7 +9,7 @@ import pytest
 from servers.bugsink import BugsinkServer
 from shared_fixtures import run_server
 
-from qcore.testing.failures import make_report, raised, raised_elsewhere
+from qcore.testing.contracts.failures import make_report, raised, raised_elsewhere
 
 if TYPE_CHECKING:
     from qcore_sentry.reporter import SentryReporter

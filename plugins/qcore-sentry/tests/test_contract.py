@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from qcore.testing import ErrorReporterContract, PluginContract
-from qcore.testing.reporters import DESCRIBED
+from qcore.testing.contracts.reporters import DESCRIBED
 
 if TYPE_CHECKING:
     from servers.sink import Sink

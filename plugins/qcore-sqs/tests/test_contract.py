@@ -13,8 +13,8 @@ from shared_fixtures import run_server
 from qcore.brokers.base import Broker
 from qcore.conf import Conf
 from qcore.testing import BrokerContract, PluginContract
-from qcore.testing.brokers.case import LONG
-from qcore.testing.restarts import RestartService
+from qcore.testing.contracts.brokers.case import LONG
+from qcore.testing.contracts.restarts import RestartService
 from qcore_sqs.broker import SQSBroker
 
 SECRET = "s3cret-of-the-contract"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from qcore.testing.brokers.faults import FaultsContract
+from qcore.testing.contracts.brokers.faults import FaultsContract
 from qcore_sqs.broker import SQSBroker
 
 if TYPE_CHECKING:
