@@ -55,6 +55,22 @@ class Task(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False)
     depth: int = 0  # how many tasks in a row were enqueued by a task
     links: int = 0  # how many links of a chain its body carries after itself
     link: int = 0  # its own place in that chain, from 0
+    # What follows is the ledger's. A package without any of it has the bytes that 2.0
+    # gave it: see `signing`.
+    gen: int = 0  # how often the task was sent again, as a new package
+    relayed: bool = False  # it came through the outbox, which may send it twice
+    needs: tuple[str, ...] = ()  # plugins that must be asked before it runs
+    priority: int = 0  # -100 to 100; a higher one goes first
+    expires: float | None = None  # not started by then, it never is; epoch seconds
+    headers: dict[str, str] | None = None  # for others, such as the context of a trace
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether a cluster that ignores what is the ledger's would do something wrong.
+
+        It would run an old package beside the new one, or what must not run (any more).
+        """
+        return self.gen > 0 or bool(self.needs) or self.expires is not None
 
     @property
     def follows_up(self) -> bool:
@@ -68,7 +84,12 @@ class Task(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False)
         A cluster may have died sending one, or a caller sends again what may have been
         sent.
         """
-        return self.link > 0 or self.slot is not None or self.options.own_id is True
+        return (
+            self.relayed
+            or self.link > 0
+            or self.slot is not None
+            or self.options.own_id is True
+        )
 
 
 class Delivery(msgspec.Struct, frozen=True, gc=False):

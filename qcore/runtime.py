@@ -10,15 +10,16 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from .conf import Conf
 from .conf.names import near_queue
 from .errors import ConfigError
 from .masking import mask_url
 from .plugins.choice import Choice, choose
+from .plugins.provider import Provider
 from .plugins.registry import Registry
 from .printable import printable
 from .signing import Signer, size_limit
@@ -46,8 +47,33 @@ _LEFT_OUT = "reporters left out"
 #: The result store of what is cached, over the cache backend that is selected.
 _CACHED = "cache"
 
+#: The outbox, of a higher layer than this one.
+_OUTBOX = Provider("outbox", "qcore.ledger.outbox:Outbox")
+
 #: The kinds of which a project has exactly one.
 ONE_OF = ("broker", "cache backend", "scheduler", "result store")
+
+
+class OutboxLike(Protocol):
+    """What a sender asks of the outbox; see ``qcore.ledger.outbox``."""
+
+    database: str
+
+    @property
+    def is_usable(self) -> bool: ...
+    @property
+    def is_in_transaction(self) -> bool: ...
+    def write(
+        self,
+        entries: Sequence[tuple[str, str, bytes, int]],
+        *,
+        delay: float = 0,
+        token: str | None = None,
+    ) -> None: ...
+    def delete_tasks(self, token: str, task_ids: Sequence[str]) -> None: ...
+    def put_off_tasks(
+        self, token: str, task_ids: Sequence[str], seconds: float
+    ) -> None: ...
 
 
 class Current:
@@ -132,6 +158,29 @@ class Current:
         """This thread's scheduler."""
         scheduler: Scheduler = self._mine("scheduler", partial(self.make, "scheduler"))
         return scheduler
+
+    @property
+    def outbox(self) -> OutboxLike | None:
+        """This thread's outbox; None where the project has no ledger to keep it in.
+
+        Raises:
+            ConfigError: the ledger is in no database that can have it.
+        """
+        outbox: OutboxLike | None = self._mine("outbox", self._make_outbox)
+        return outbox
+
+    def _make_outbox(self) -> OutboxLike | None:
+        from django.apps import apps
+
+        if not apps.is_installed("qcore"):
+            return None
+        try:
+            outbox: OutboxLike = _OUTBOX.load()(self.conf)
+        except ConfigError:
+            if self.conf.ledger is not None:
+                raise
+            return None  # the results are in a database of another kind
+        return outbox
 
     @property
     def reporters(self) -> list[ErrorReporter]:

@@ -37,8 +37,23 @@ LEAST_LIMIT = 16 * 1024 * 1024
 #: Bytes of a package besides its arguments, for which ``max_payload`` is the limit.
 _AROUND = 1024 * 1024
 
+#: The version of packages that a cluster without the ledger must not run. This release
+#: writes them, so that nobody takes them for plain ones, and does not read them yet.
+BOUND = 2
+#: Fields of a task that every package has. The others are left out where they say
+#: nothing, and so a plain task has the bytes that release 2.0 gave it.
+PLAIN_FIELDS = Task.__struct_fields__.index("gen")
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Task).decode
+
+#: MessagePack of what a plain task says in the other fields: nothing, as one byte each.
+_NOTHING = _encode(
+    [field.default for field in msgspec.structs.fields(Task)[PLAIN_FIELDS:]]
+)[1:]
+#: The beginning of an array of 16 to 65,535 elements: a mark, and two bytes of length.
+_ARRAY = b"\xdc"
+_PLAIN_ARRAY = _ARRAY + PLAIN_FIELDS.to_bytes(2, "big")
 
 
 def derive_key(secret: str, site: str) -> bytes:
@@ -119,18 +134,25 @@ class Signer:
             EnqueueError: no cluster would take it, for its size.
         """
         payload = _encode(task)
+        head = b"qc\x01\x00"
+        if not (task.relayed or task.gen or task.needs or task.priority) and (
+            task.expires is None and task.headers is None
+        ):
+            # an array may end early: a field that is missing has its default
+            payload = _PLAIN_ARRAY + payload[len(_PLAIN_ARRAY) : -len(_NOTHING)]
+        elif task.is_bound:
+            head = b"qc\x02\x00"
         if len(payload) > self._max_size - _START:
             raise EnqueueError(
                 f"cannot send {task.func}: its package has {len(payload):,} bytes, and"
                 f" clusters read up to {self._max_size:,}. Store the data and pass its"
                 " key, or raise Q_CLUSTER['max_payload']."
             )
-        head = b"qc\x01\x00"
         # what is larger could not be inflated where it is read
         if self._compress and len(payload) <= self._max_size:
             smaller = zlib.compress(payload, 6)
             if len(smaller) < len(payload):
-                payload, head = smaller, b"qc\x01\x01"
+                payload, head = smaller, head[:3] + b"\x01"
         return head + mac_of(head + payload, self._macs[0]) + payload
 
     def verify(self, package: bytes, queue: str | None = None) -> Task:

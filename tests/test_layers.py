@@ -37,7 +37,7 @@ LAYERS: dict[int, tuple[str, str]] = {
     2: ("processes, clocks, sockets", "engine"),
     3: (
         "Django adapters",
-        """models migrations results.orm results.pruning results.sql results.quarantine results.acknowledged
+        """models migrations ledger results.orm results.pruning results.sql results.quarantine results.acknowledged
         results.cache caches.django caches.raw schedules.orm schedules.firing
         schedules.outbox schedules.outlook plugins.builtin error_pages""",
     ),

@@ -191,6 +191,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         "When a task called inside a transaction is sent to a broker outside of that "
         "database."
     )] = "on_commit"
+    outbox: Annotated[bool | None, about("tasks",
+        "Send tasks through the outbox, a table of the database `ledger`, for brokers "
+        "outside of that database. None does so for a task that is called inside a "
+        "transaction of that database, and for a delay that the broker cannot keep.",
+        "True, False or None"
+    )] = None
+    ledger: Annotated[Text | None, about("tasks",
+        "Alias of the database that has the outbox. None takes that of the results.",
+        "the alias of a database or None"
+    )] = None
     # --- broker ---
     queue_limit: Annotated[Positive, about("broker",
         "Tasks that one cluster holds in memory besides those that run; the broker may "

@@ -62,6 +62,8 @@ def required() -> dict[str, set[str]]:
             continue
         found.setdefault(alias, set()).add(app.label)
         if app.label == "qcore":
+            if (ledger := current.conf.ledger) is not None:
+                found.setdefault(ledger, set()).add("qcore")
             for model in app.get_models():
                 found.setdefault(router.db_for_write(model), set()).add("qcore")
     return found

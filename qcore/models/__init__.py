@@ -1,8 +1,9 @@
-"""Tables of the core: results, schedules with their slots, and the quarantine."""
+"""Tables of the core: results, schedules with their slots, the ledger, and the quarantine."""
 
 from __future__ import annotations
 
 from ..results.moments import moment
+from .ledger import OutboxRow, Ticket
 from .quarantine import Quarantine
 from .schedules import Schedule, ScheduleSlot
 from .tasks import FAILED, SHORT, SUCCEEDED, Failure, Success, Task
@@ -12,10 +13,12 @@ __all__ = [
     "SHORT",
     "SUCCEEDED",
     "Failure",
+    "OutboxRow",
     "Quarantine",
     "Schedule",
     "ScheduleSlot",
     "Success",
     "Task",
+    "Ticket",
     "moment",
 ]

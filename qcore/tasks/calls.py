@@ -206,4 +206,6 @@ def next_link(task: Task) -> Task | None:
         body=get_serializer(task.content).dumps(body),
         links=len(rest),
         link=task.link + 1,
+        gen=0,
+        relayed=False,
     )

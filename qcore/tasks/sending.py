@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING
 from ..errors import BrokerError
 from ..runtime import current
 from .loops import refuse_broker_in_loop
+from .outgoing import Outgoing, can_delay, named, outbox_of, relayed
 
 if TYPE_CHECKING:
     from ..brokers.base import Broker
     from ..envelope import Task
 
 logger = logging.getLogger("qcore.sending")
-
-#: Tasks that a log line names.
-_NAMED = 10
 
 
 def send(
@@ -35,7 +33,11 @@ def send(
     Inside a transaction of the database that the broker itself writes to, they join
     it. Inside any other one they are sent when it commits, and never if it
     rolls back; ``commit="now"`` sends them at once all the same. If they cannot be sent
-    then, that is logged: the commit stands, and what else waits for it is still done.
+    then, the commit stands, and what else waits for it is still done. Where the
+    transaction is of the ledger's database, the tasks are in the outbox by then, and a
+    cluster sends what the sender could not; else that is logged, and they are lost.
+
+    A delay that the broker cannot keep is kept by the outbox.
 
     Args:
         tasks: all of them for the same queue.
@@ -57,14 +59,18 @@ def send(
     if _get_running_loop() is not None:
         refuse_broker_in_loop(given, call, variant)
     broker = given or current.broker(queue)
+    alias = None
+    if (commit or current.conf.commit) == "on_commit":
+        alias = _open_transaction(broker)
+    if (alias is not None or delay or current.conf.outbox) and _send_through_outbox(
+        tasks, broker, alias, delay, own=given is None
+    ):
+        return
     sign = current.signer.sign
     packages = [sign(task) for task in tasks]
     broker.check_size(packages)
     if delay:
         broker.check_delay(delay)
-    alias = None
-    if (commit or current.conf.commit) == "on_commit":
-        alias = _open_transaction(broker)
     if alias is None:
         _deliver(broker, packages, tasks, delay)
         return
@@ -78,7 +84,7 @@ def send(
         except Exception as error:
             logger.error(
                 "not sent after the commit of database %r: %s (%s)",
-                alias, _named(tasks), type(error).__name__,
+                alias, named(tasks), type(error).__name__,
             )  # fmt: skip
             raise
 
@@ -87,10 +93,51 @@ def send(
     transaction.on_commit(deliver, using=alias, robust=True)
 
 
-def _named(tasks: Sequence[Task]) -> str:
-    names = ", ".join(f"{task.func} id={task.id}" for task in tasks[:_NAMED])
-    left = len(tasks) - _NAMED
-    return f"{names} and {left:,} more" if left > 0 else names
+def _send_through_outbox(
+    tasks: Sequence[Task],
+    broker: Broker,
+    alias: str | None,
+    delay: float,
+    *,
+    own: bool,
+) -> bool:
+    """Send tasks through the outbox if they should and can; return whether they were.
+
+    Args:
+        tasks: all of one queue.
+        broker: where they go.
+        alias: of the database whose commit must be waited for; None: of none.
+        delay: seconds before they may run.
+        own: whether the broker is the project's own.
+    """
+    outbox = outbox_of(broker, own=own)
+    if outbox is None or alias not in {None, outbox.database}:
+        return False
+    is_too_long = bool(delay) and not can_delay(broker, delay)
+    if alias is None and not (is_too_long or current.conf.outbox):
+        return False
+    if alias is None and outbox.is_in_transaction:
+        return False  # commit="now": a row would wait for the commit
+    from django.db import transaction
+
+    queue, tasks = tasks[0].queue, relayed(tasks)
+    packages = [current.signer.sign(task) for task in tasks]
+    broker.check_size(packages)
+    outgoing = Outgoing(outbox, tasks, packages, delay)
+    if is_too_long:
+        outgoing.leave()
+        return True
+    outgoing.write()
+
+    def deliver(packages: Sequence[bytes], tasks: Sequence[Task]) -> None:
+        # looked up anew: settings may have changed since
+        _deliver(current.broker(queue), packages, tasks, delay)
+
+    if alias is None:
+        outgoing.send(deliver)
+    else:
+        transaction.on_commit(lambda: outgoing.send(deliver), using=alias, robust=True)
+    return True
 
 
 def _deliver(

@@ -61,6 +61,8 @@ CASES: dict[str, tuple[Any, list[Any], list[Any]]] = {
     "signing_keys": (None, [None, ["a", "b"]], [[], "key", [""], [1]]),
     "allowed_tasks": (None, [None, [], ["shop.tasks"]], ["shop", [""], [1]]),
     "commit": ("on_commit", ["on_commit", "now"], ["later", True, None]),
+    "outbox": (None, [None, True, False], ["always", 1]),
+    "ledger": (None, [None, "default"], ["", 1, True]),
     "queue_limit": (cpu_count() ** 2, [1, 500], [0, -1, "9", 1.0, True]),
     "bulk": (1, [1, 100], NOT_COUNT),
     "poll": (0.2, [0.01, 1], [*NOT_SECONDS, None]),

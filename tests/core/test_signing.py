@@ -22,7 +22,17 @@ from qcore.errors import (
     NewerPackage,
     PackageError,
 )
-from qcore.signing import Signer, derive_key, keyed, mac_of, peek, size_limit
+from qcore.signing import (
+    BOUND,
+    VERSION,
+    Signer,
+    derive_key,
+    keyed,
+    mac_of,
+    peek,
+    size_limit,
+)
+from qcore.tasks.calls import next_link
 
 #: Packages of every release so far, one per file; they stay here for ever.
 RELEASES = Path(__file__).parent / "packages"
@@ -68,6 +78,31 @@ tasks = st.builds(
     depth=st.integers(0, 1000),
     links=st.integers(0, 100),
     link=st.integers(0, 100),
+)
+#: What the ledger says of a task, for ``structs.replace``; a plain one says none of it.
+of_the_ledger = st.fixed_dictionaries(
+    {},
+    optional={
+        "gen": st.integers(0, 2**31),
+        "relayed": st.booleans(),
+        "needs": st.lists(st.text(max_size=20), max_size=3).map(tuple),
+        "priority": st.integers(-100, 100),
+        "expires": st.none() | st.floats(0, 4e9),
+        "headers": st.none()
+        | st.dictionaries(st.text(max_size=9), st.text(max_size=9)),
+    },
+)
+#: A task as release 2.0 knows it.
+Task20 = msgspec.defstruct(
+    "Task20",
+    [
+        (field.name, field.type, field.default)
+        if field.default is not msgspec.NODEFAULT
+        else (field.name, field.type)
+        for field in msgspec.structs.fields(Task)[:16]
+    ],
+    array_like=True,
+    kw_only=True,
 )
 
 
@@ -294,3 +329,58 @@ def test_the_fields_stand_where_they_always_stood():
         "id", "name", "func", "queue", "created", "content", "body", "group", "hook",
         "options", "iter_index", "iter_count", "slot", "depth", "links", "link",
     )  # fmt: skip
+
+
+# -- what the ledger says of a task ----------------------------------------------------------
+@given(task=tasks, more=of_the_ledger, compress=st.booleans())
+def test_what_the_ledger_says_arrives(task, more, compress):
+    """All of it; and nobody who would ignore it takes such a package for a plain one."""
+    task = msgspec.structs.replace(task, **more)
+    signer = Signer([SECRET], "site", compress=compress)
+    package = signer.sign(task)
+    assert peek(package) == task
+    if task.gen or task.needs or task.expires is not None:
+        assert package[2] == BOUND
+        with pytest.raises(NewerPackage, match="has version 2"):
+            signer.verify(package)
+    else:
+        assert package[2] == VERSION
+        assert signer.verify(package) == task
+
+
+@given(task=tasks)
+def test_a_plain_package_has_the_bytes_of_2_0(task):
+    values = {name: getattr(task, name) for name in Task20.__struct_fields__}
+    payload = msgspec.msgpack.encode(Task20(**values))
+    assert Signer([SECRET], "site").sign(task)[36:] == payload
+
+
+@pytest.mark.fault("G9")
+@given(
+    task=tasks,
+    relayed=st.booleans(),
+    priority=st.integers(-100, 100),
+    headers=st.none() | st.dictionaries(st.text(max_size=9), st.text(max_size=9)),
+)
+def test_2_0_reads_what_only_adds_to_a_plain_task(task, relayed, priority, headers):
+    """A package through the outbox runs on a cluster that is not updated yet."""
+    sent = msgspec.structs.replace(
+        task, relayed=relayed, priority=priority, headers=headers
+    )
+    package = Signer([SECRET], "site").sign(sent)
+    assert package[2] == VERSION
+    read = msgspec.msgpack.Decoder(Task20).decode(package[36:])
+    for name in Task20.__struct_fields__:
+        assert getattr(read, name) == getattr(task, name)
+
+
+def test_what_came_through_the_outbox_may_have_come_twice():
+    assert not make().may_be_doubled
+    assert make(relayed=True).may_be_doubled
+
+
+def test_a_link_begins_anew():
+    body = b'[["a"],{},[["shop.sent",[],{}]]]'
+    link = next_link(make(body=body, links=1, gen=3, relayed=True, priority=7))
+    assert link is not None
+    assert (link.gen, link.relayed, link.priority) == (0, False, 7)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from django.core.management import call_command
-from django.db import connection
+from django.db import connection, connections
 from django.db.migrations.recorder import MigrationRecorder
 from support.cli_project import clean_environment, write_project
 
@@ -99,7 +99,7 @@ def test_replaced_migrations_count_as_applied(db, monkeypatch):
     monkeypatch.setattr(
         tables,
         "_migrations",
-        lambda label: iter([("0001_squashed", {"0001_initial"})]),
+        lambda label: iter([("0001_squashed", {"0001_initial", "0002_ledger"})]),
     )
     state = tables.examine("default", "qcore")
     assert (state.unapplied, state.newer) == ((), ())
@@ -108,6 +108,15 @@ def test_replaced_migrations_count_as_applied(db, monkeypatch):
 def test_what_is_required_follows_the_routers(settings):
     settings.Q_CLUSTER = {"name": "shop", "orm": "default"}
     assert tables.required() == {"default": {"qcore", "qcore_orm"}}
+
+
+def test_the_database_of_the_ledger_needs_the_tables_too(settings, monkeypatch):
+    settings.Q_CLUSTER = {"name": "shop", "orm": "default", "ledger": "tasks"}
+    monkeypatch.setitem(connections.settings, "tasks", connections.settings["default"])
+    assert tables.required() == {
+        "default": {"qcore", "qcore_orm"},
+        "tasks": {"qcore"},
+    }
 
 
 @pytest.mark.django_db
