@@ -38,6 +38,7 @@ FOLDERS = {
     "tests/documents": "what reads the pages of the manual and types their examples",
     "tests/engine": "the engine, without and with real processes",
     "tests/faults": "the table of faults, its tests, and the soak",
+    "tests/ledger": "the outbox and its relay",
     "tests/support": "what several folders of tests share",
     "tests/servers": "private servers: Redis, PostgreSQL, MariaDB, SQS and others",
     "tests/typing": "what type checkers must accept and refuse",

@@ -21,9 +21,9 @@ from ..brokers.tools import pack
 from ..envelope import new_id
 from ..errors import BrokerError, BrokerUnavailable, StoreError
 from ..masking import mask_url
+from ..models.tables import migrate_advice
 from ..runtime import current
 from ..signing import peek
-from ..unmigrated import advice
 from .outbox import TERM, Claimed, Outbox
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Relay:
         except Error as error:
             self._outbox.close_if_unusable()
             database = self._outbox.database
-            migrate = advice(error, database)
+            migrate = migrate_advice(error, database)
             raise StoreError(
                 f"cannot send what is in the outbox of database {database!r}:"
                 f" {type(error).__name__}: {error}{migrate and f'. {migrate}'}"

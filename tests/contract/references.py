@@ -26,7 +26,30 @@ _SQS = "plugins/qcore-sqs/tests"
 _MONGO = "plugins/qcore-mongo/tests"
 _ORM = "plugins/qcore-orm/tests"
 
+_OUTBOX = "tests/ledger/test_sending.py"
+
 REFERENCES: dict[str, dict[str, tuple[str, ...]]] = {
+    "outbox": {
+        "Send tasks through the outbox": (
+            (
+                f"{_OUTBOX}::TestAlways::"
+                "test_a_broker_that_is_away_keeps_nobody_from_sending"
+            ),
+        ),
+        "for a task that is called inside a transaction of that database": (
+            f"{_OUTBOX}::TestInATransaction",
+            f"{_OUTBOX}::TestWhereItIsNotUsed",
+            f"{_OUTBOX}::TestDelays::test_a_delay_that_the_broker_cannot_keep",
+        ),
+    },
+    "ledger": {
+        "Alias of the database that has the outbox": (
+            f"{_OUTBOX}::TestInATransaction::test_the_database_can_be_another_one",
+        ),
+        "None takes that of the results": (
+            f"{_OUTBOX}::TestInATransaction::test_the_database_is_that_of_the_results",
+        ),
+    },
     "result_store": {
         "Result store: the name of one": (
             "tests/django/test_selection.py::TestSelected",

@@ -41,6 +41,8 @@ def elsewhere(tmp_path, transactional_db):
         "NAME": str(tmp_path / "elsewhere.sqlite3"),
         "OPTIONS": {},
     }
+    # by hand: the database of a test's own is none that pytest-django has prepared
+    connections[alias].connect()
     with connections[alias].schema_editor() as editor:
         editor.create_model(OutboxRow)
         editor.create_model(Ticket)

@@ -225,6 +225,7 @@ class TestRelay:
         relay.tick()
         assert [task.id for task in enqueued()] == ids_of(entries)
 
+    @pytest.mark.fault("C14")
     def test_a_package_that_is_refused_for_good_stops_no_other(
         self, outbox, relay, ahead, monkeypatch, caplog
     ):
@@ -244,6 +245,7 @@ class TestRelay:
             waits.append(round(outbox.next_due("tests")))
         assert waits == [4, 8, 16, 32]
 
+    @pytest.mark.fault("C14")
     def test_a_call_that_fails_for_one_as_if_the_service_were_away(
         self, outbox, relay, ahead, monkeypatch
     ):
@@ -272,6 +274,7 @@ class TestRelay:
         relay.tick()
         assert left() == []
 
+    @pytest.mark.fault("C13")
     def test_never_deletes_before_it_has_sent(self, outbox, relay, monkeypatch):
         outbox.write([entry()])
         seen = []
@@ -286,6 +289,7 @@ class TestRelay:
         assert len(seen[0]) == 1
         assert left() == []
 
+    @pytest.mark.fault("C13")
     def test_a_database_that_goes_away_between_send_and_delete(
         self, outbox, relay, monkeypatch, ahead
     ):
@@ -330,6 +334,7 @@ class TestRelay:
         relay.tick()
         assert (len(enqueued()), left()) == (1, [])
 
+    @pytest.mark.fault("C13")
     @pytest.mark.skipif(
         connection.vendor == "sqlite", reason="one connection, in memory, for a test"
     )

@@ -27,7 +27,6 @@ def rows():
 
 
 class TestInATransaction:
-    @pytest.mark.sentence("outbox", "for a task that is called inside a transaction of")
     def test_sent_on_commit_and_nothing_is_left(self, outside):
         with transaction.atomic():
             task_id = async_task("chores.kind.add", 1)
@@ -54,7 +53,7 @@ class TestInATransaction:
         assert [task.id for task in enqueued()] == [kept]
         assert rows() == []
 
-    @pytest.mark.fault("C20")
+    @pytest.mark.fault("C12")
     def test_a_hook_of_somebody_else_that_raises_loses_nothing(self, outside, relay):
         """Django calls no further hook: the relay sends it when the claim has ended."""
         with pytest.raises(ZeroDivisionError), transaction.atomic():
@@ -71,7 +70,7 @@ class TestInATransaction:
     @pytest.mark.parametrize(
         "error", [BrokerUnavailable("away"), BrokerError("no"), ValueError("odd")]
     )
-    @pytest.mark.fault("C20")
+    @pytest.mark.fault("C12")
     def test_a_broker_that_fails_then(self, outside, relay, error, caplog):
         OutsideBroker.errors[:] = [error]
         with transaction.atomic():
@@ -139,11 +138,9 @@ class TestInATransaction:
         assert [task.id for task in tasks] == [task_id] * 2
         assert all(task.may_be_doubled for task in tasks)
 
-    @pytest.mark.sentence("ledger", "None takes that of the results.")
     def test_the_database_is_that_of_the_results(self, outside):
         assert current.outbox.database == current.store().database == "default"
 
-    @pytest.mark.sentence("ledger", "Alias of the database that has the outbox.")
     def test_the_database_can_be_another_one(self, outside, elsewhere):
         """What is committed there is in the outbox; other commits are waited for."""
         with settings(ledger=elsewhere):
@@ -255,7 +252,6 @@ class TestDelays:
 
 
 class TestAlways:
-    @pytest.mark.sentence("outbox", "Send tasks through the outbox")
     def test_a_broker_that_is_away_keeps_nobody_from_sending(self, outside):
         with settings(outbox=True):
             OutsideBroker.errors[:] = [BrokerUnavailable("away")]
