@@ -15,7 +15,7 @@ from support.bare_environment import PLUGINS, ROOT, Environment
 
 #: What pip fetches for nearly every line that a page shows: the requirements of the core,
 #: and what builds a package.
-USUAL = ["Django>=5.2", "pluggy", "msgspec", "cronsim", "hatchling"]
+USUAL = ["Django>=5.2", "pluggy", "msgspec", "cronsim", "hatchling", "editables"]
 
 
 @pytest.fixture

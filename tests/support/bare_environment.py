@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import tomllib
 import venv
@@ -36,7 +35,9 @@ class Environment:
         """Make an environment with what another one has installed, compiled as it is there."""
         venv.create(folder, symlinks=True)
         for lib in other.glob("lib/python*/site-packages"):
-            shutil.copytree(lib, folder / lib.relative_to(other), dirs_exist_ok=True)
+            # with its times: what was compiled is compiled
+            into = str((folder / lib.relative_to(other)).parent)
+            subprocess.run(["cp", "-R", "-p", str(lib), into], check=True)
         for program in (other / "bin").iterdir():
             copy = folder / "bin" / program.name
             if not copy.exists() and not program.is_symlink():
