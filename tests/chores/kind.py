@@ -13,7 +13,7 @@ from django.utils import timezone, translation
 from qcore.tasks import aenqueue, aresult, async_task
 from qcore.tasks.build import Running
 
-from .ledger import Ledger, note
+from .ledger import LET_GO, Ledger, note
 
 
 def add(left: float, right: float = 0) -> float:
@@ -42,6 +42,16 @@ def nap(key: str, seconds: float) -> str:
     """Sleep, with an entry before and after."""
     note(key, "began")
     time.sleep(seconds)
+    note(key, "ended")
+    return key
+
+
+def hold(key: str) -> str:
+    """Run until the test says ``let_go(key)``, with an entry before and after."""
+    note(key, "began")
+    ledger = Ledger.of_this_process()
+    while not ledger.entries(key, LET_GO):
+        time.sleep(0.02)
     note(key, "ended")
     return key
 

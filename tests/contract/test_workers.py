@@ -11,7 +11,7 @@ import types
 from pathlib import Path
 
 import pytest
-from chores.ledger import wait_for
+from chores.ledger import let_go, wait_for
 from contract.document import examples
 from django.test import override_settings
 
@@ -49,10 +49,11 @@ def test_projects_of_two_names_share_a_broker(start, settings):
 def test_as_many_workers_as_are_set_work_at_once(start, ledger, key):
     cluster = start(queue="three", workers=3)
     for _ in range(3):
-        async_task("chores.kind.nap", key, 1.0, cluster="three")
+        async_task("chores.kind.hold", key, cluster="three")
     began = ledger.wait(key, "began", 3)
     assert {entry.pid for entry in began} == set(cluster.workers)
     assert ledger.entries(key, "ended") == []
+    let_go(key)
 
 
 @sentence("workers", "Defaults to CPU count of the current host")

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from chores.ledger import wait_for
+from chores.ledger import let_go, wait_for
 from django.test import override_settings
 
 from qcore import status
@@ -96,15 +96,16 @@ def test_the_status_shows_what_runs(cluster, ledger, key):
 
 @pytest.mark.fault("I4")
 def test_no_argument_is_in_the_list_of_processes(cluster, ledger):
-    task_id = async_task("chores.kind.nap", "canary", 1.0, task_name="canary's name")
+    task_id = async_task("chores.kind.hold", "canary", task_name="canary's name")
     (began,) = ledger.wait("canary", "began")
     own = (cluster.sentinel, cluster.dispatcher, *cluster.workers)
     shown = {pid: title(pid) for pid in own}
+    let_go("canary")
     assert not [line for line in shown.values() if "canary" in line]
     pytest.importorskip("setproctitle")
     where = f"qcore[{cluster.conf.name}]"
     assert shown[began.pid].startswith(f"{where} worker ")
-    assert shown[began.pid].endswith(f": chores.kind.nap {task_id}")
+    assert shown[began.pid].endswith(f": chores.kind.hold {task_id}")
     assert {f"{where} sentinel", f"{where} dispatcher"} < set(shown.values())
 
 

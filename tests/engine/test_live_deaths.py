@@ -9,7 +9,7 @@ import time
 
 import pytest
 from chores.cluster_log import own_log
-from chores.ledger import wait_for
+from chores.ledger import let_go, wait_for
 from django.conf import settings
 
 from qcore.processes import processes
@@ -38,7 +38,7 @@ def child_of(ledger, key):
 def test_a_killed_worker_is_noticed_at_once_and_its_task_runs_again(
     cluster, ledger, key
 ):
-    task_id = async_task("chores.kind.nap", key, 0.7)
+    task_id = async_task("chores.kind.hold", key)
     (first,) = ledger.wait(key, "began")
     at = time.monotonic()
     cluster.kill_worker(first.pid)
@@ -47,6 +47,7 @@ def test_a_killed_worker_is_noticed_at_once_and_its_task_runs_again(
         "noticed and dealt to somebody else within a second"
     )
     assert second.pid != first.pid
+    let_go(key)
     record = wait_for(lambda: (r := fetch(task_id)) and r.success and r)
     assert record.attempt_count == 2
     cluster.wait_for(cluster.is_complete, what="the dead worker is replaced")

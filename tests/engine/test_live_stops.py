@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from chores.ledger import wait_for
+from chores.ledger import let_go, wait_for
 
 from qcore.processes import processes
 from qcore.runtime import current
@@ -118,19 +118,22 @@ def test_sigquit_means_now(start, ledger, key):
 def test_signals_to_the_whole_group_are_the_sentinels_affair(start, ledger, key):
     """A terminal and a service manager signal every process; tasks end all the same."""
     cluster = start(queue=Q, shutdown_grace=5)
-    send("kind.nap", key, 0.5)
+    send("kind.hold", key)
     ledger.wait(key, "began")
     for process in cluster.survivors():
         os.kill(process.pid, signal.SIGTERM)
+    let_go(key)
     assert cluster.wait(5) == 0
     assert len(ledger.entries(key, "ended")) == 1
 
 
 def test_the_hook_of_the_last_task_is_called_before_the_end(start, ledger, key):
     cluster = start(queue=Q, shutdown_grace=5, workers=1)
-    send("kind.nap", key, 0.3, hook="chores.kind.hook", group=key, task_name="n")
+    send("kind.hold", key, hook="chores.kind.hook", group=key, task_name="n")
     ledger.wait(key, "began")
-    assert cluster.stop() == 0
+    cluster.signal(signal.SIGTERM)
+    let_go(key)
+    assert cluster.wait() == 0
     assert len(ledger.entries(key, "success n")) == 1
     broker = current.broker(Q)
     assert (broker.queue_size(), broker.lock_size()) == (0, 0)
@@ -139,10 +142,13 @@ def test_the_hook_of_the_last_task_is_called_before_the_end(start, ledger, key):
 def test_a_follow_up_is_given_back_when_no_worker_is_left(start, ledger, key):
     """With recycle=1 the worker of the last task is gone before its hook is due."""
     cluster = start(queue=Q, shutdown_grace=20, workers=1, recycle=1)
-    send("kind.nap", key, 0.5, hook="chores.kind.hook", group=key, task_name="n")
+    send("kind.hold", key, hook="chores.kind.hook", group=key, task_name="n")
     ledger.wait(key, "began")
     at = time.monotonic()
-    assert cluster.stop() == 0
+    cluster.signal(signal.SIGTERM)
+    cluster.wait_for(lambda: (s := cluster.snapshot) and s.state == "stopping")
+    let_go(key)
+    assert cluster.wait() == 0
     assert in_time(time.monotonic() - at, 5)
     assert current.broker(Q).queue_size() == 1
     start(queue=Q, workers=1)
@@ -153,13 +159,14 @@ def test_a_follow_up_is_given_back_when_no_worker_is_left(start, ledger, key):
 @pytest.mark.fault("A4")
 def test_nobody_outlives_the_sentinel(start, ledger, key):
     cluster = start(queue=Q, retry=1)
-    task_id = send("kind.nap", key, 1.5)
+    task_id = send("kind.hold", key)
     send("rude.have_child", f"{key} child")
     ledger.wait(key, "began")
     wait_for(lambda: ledger.entries(f"{key} child"))
     cluster.kill_sentinel()
     wait_for(lambda: not cluster.survivors(), 2, "end of all processes")
     assert cluster.exit_code == -signal.SIGKILL
+    let_go(key)
     start(queue=Q, retry=10)
     ledger.wait(key, "ended")
     assert result(task_id, wait=60_000) == key
@@ -197,12 +204,13 @@ def test_nothing_is_lost_with_a_whole_cluster(start, ledger, key):
 def test_a_dispatcher_that_dies_is_replaced_with_its_workers(start, ledger, key):
     cluster = start(queue=Q, retry=1)
     before = cluster.workers
-    task_id = send("kind.nap", key, 0.7)
+    task_id = send("kind.hold", key)
     (began,) = ledger.wait(key, "began")
     dead = cluster.kill_dispatcher()
     cluster.wait_for(lambda: not {*cluster.workers} & {*before}, 2, "workers end")
     cluster.wait_for(cluster.is_complete, what="all are replaced")
     assert cluster.dispatcher != dead
+    let_go(key)
     assert result(task_id, wait=60_000) == key
     assert ledger.entries(key, "began")[1].pid != began.pid
     assert cluster.stop() == 0
@@ -212,11 +220,12 @@ def test_a_dispatcher_that_dies_is_replaced_with_its_workers(start, ledger, key)
 def test_hup_replaces_workers_after_their_task(start, ledger, key):
     cluster = start(queue=Q)
     before = set(cluster.workers)
-    task_id = send("kind.nap", key, 0.5)
+    task_id = send("kind.hold", key)
     (began,) = ledger.wait(key, "began")
     cluster.signal(signal.SIGHUP)
     cluster.wait_for(lambda: "replacing all workers" in cluster.log)
     cluster.signal(signal.SIGHUP)
+    let_go(key)
     assert result(task_id, wait=60_000) == key
     assert ledger.entries(key, "ended")[0].pid == began.pid, "it was left in peace"
     cluster.wait_for(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from chores.cluster_log import own_log
-from chores.ledger import wait_for
+from chores.ledger import let_go, wait_for
 from django.test import override_settings
 from faults.evidence import history_of, send_naps
 from faults.judge import check_history
@@ -189,9 +189,10 @@ def test_an_acknowledgement_that_was_lost_is_made_up_for(
 ):
     """The result is stored and the way to the broker is cut: nothing runs again."""
     cluster = on_redis.start(redis={"port": through.port}, workers=1)
-    task_id = async_task("chores.kind.nap", key, 0.4, cluster=on_redis.queue)
+    task_id = async_task("chores.kind.hold", key, cluster=on_redis.queue)
     ledger.wait(key, "began")
     through.fault("refuse")
+    let_go(key)
     assert result(task_id, wait=60_000) == key
     assert current.broker(on_redis.queue).lock_size() == 1
     through.fault("pass")

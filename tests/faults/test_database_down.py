@@ -7,7 +7,7 @@ import time
 
 import pytest
 from chores.cluster_log import own_log
-from chores.ledger import wait_for
+from chores.ledger import let_go, wait_for
 from django.conf import settings
 from django.db import connection, transaction
 from faults.evidence import history_of, ports_of, send_naps
@@ -47,10 +47,11 @@ def test_a_result_waits_for_a_store_that_is_down(results_on_postgres, ledger, ke
     place = results_on_postgres
     cluster = place.start()
     before = {cluster.dispatcher, *cluster.workers}
-    task_id = async_task("chores.kind.nap", key, 0.3, cluster=place.queue)
+    task_id = async_task("chores.kind.hold", key, cluster=place.queue)
     ledger.wait(key, "began")
     reconnect()
     place.server.stop()
+    let_go(key)
     try:
         ledger.wait(key, "ended")
         cluster.wait_for(lambda: "cannot store results" in cluster.log)
@@ -72,10 +73,11 @@ def test_what_could_not_be_stored_before_a_stop_is_delivered_again(
     """Nothing that is not stored is acknowledged."""
     place = results_on_postgres
     cluster = place.start(shutdown_grace=0.2)
-    task_id = async_task("chores.kind.nap", key, 0.2, cluster=place.queue)
+    task_id = async_task("chores.kind.hold", key, cluster=place.queue)
     ledger.wait(key, "began")
     reconnect()
     place.server.stop()
+    let_go(key)
     try:
         cluster.wait_for(lambda: "cannot store results" in cluster.log)
         cluster.stop()
@@ -314,10 +316,11 @@ def test_an_acknowledgement_waits_for_a_row_that_somebody_has_locked(
 ):
     """An administrator looks at the queue in a transaction and goes for a coffee."""
     cluster = on_postgres.start()
-    task_id = async_task("chores.kind.nap", key, 0.3, cluster=on_postgres.queue)
+    task_id = async_task("chores.kind.hold", key, cluster=on_postgres.queue)
     ledger.wait(key, "began")
     with transaction.atomic():
         run("SELECT * FROM qcore_orm_ormq FOR UPDATE")
+        let_go(key)
         ledger.wait(key, "ended")
         wait_for(lambda: run("SELECT 1 FROM pg_locks WHERE NOT granted"))
     await_result(task_id, key)
@@ -334,9 +337,10 @@ def test_an_acknowledgement_that_was_lost_is_made_up_for(
     through = fault_proxy(on_postgres.server.port)
     both = {"default": direct, "queue": direct | {"PORT": through.port}}
     cluster = on_postgres.start(django={"DATABASES": both}, orm="queue", workers=1)
-    task_id = async_task("chores.kind.nap", key, 0.4, cluster=on_postgres.queue)
+    task_id = async_task("chores.kind.hold", key, cluster=on_postgres.queue)
     ledger.wait(key, "began")
     through.fault("refuse")
+    let_go(key)
     assert fetch(task_id, wait=60_000).success
     assert current.broker(on_postgres.queue).lock_size() == 1
     through.fault("pass")

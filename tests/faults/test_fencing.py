@@ -7,6 +7,7 @@ import signal
 import time
 
 import pytest
+from chores.ledger import let_go
 from faults.place import LEASE
 
 from qcore.tasks import async_task, fetch, result
@@ -54,9 +55,10 @@ def test_what_a_stopped_cluster_ran_is_taken_over(on_redis, ledger, key, stopped
 def test_a_result_that_comes_after_the_lease_is_refused(on_redis, ledger, key):
     """The worker ends while its dispatcher is stopped; another runs the task already."""
     first = on_redis.start(workers=1)
-    task_id = async_task("chores.kind.nap", key, 0.5, cluster=on_redis.queue)
+    task_id = async_task("chores.kind.hold", key, cluster=on_redis.queue)
     ledger.wait(key, "began")
     pause([first.dispatcher])
+    let_go(key)
     ledger.wait(key, "ended")
     second = on_redis.start(workers=1)
     ledger.wait(key, "began", 2)

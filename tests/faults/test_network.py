@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from chores.cluster_log import own_log
-from chores.ledger import wait_for
+from chores.ledger import let_go, wait_for
 from django.db import connections
 from django.test import override_settings
 from faults.namespaces import island
@@ -222,7 +222,7 @@ def heal(broker):
 def test_a_host_that_sleeps_wakes_up_without_harm(each, line, ledger, key):
     """Every process stands still for longer than a lease, as under a closed lid."""
     first = line.place.start(workers=1)
-    task_id = async_task("chores.kind.nap", key, 0.5, cluster=line.place.queue)
+    task_id = async_task("chores.kind.hold", key, cluster=line.place.queue)
     ledger.wait(key, "began")
     sleeping = [process.pid for process in first.survivors()]
     dispatcher = first.dispatcher
@@ -232,6 +232,7 @@ def test_a_host_that_sleeps_wakes_up_without_harm(each, line, ledger, key):
     ledger.wait(key, "began", 2)
     for pid in sleeping:
         os.kill(pid, signal.SIGCONT)
+    let_go(key)
     first.wait_for(lambda: "its end is not recorded" in first.log)
     assert result(task_id, wait=60_000) == key
     assert fetch(task_id).attempt_count == 2

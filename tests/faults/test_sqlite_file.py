@@ -11,7 +11,7 @@ import time
 
 import pytest
 from chores.cluster_log import own_log
-from chores.ledger import wait_for
+from chores.ledger import let_go, wait_for
 from django.db import connections, transaction
 from django.test import override_settings
 from faults.evidence import history_of, send_naps
@@ -47,10 +47,11 @@ def test_a_result_waits_for_a_file_that_is_locked(database, redis_server, ledger
     with override_settings(Q_CLUSTER=where):
         cluster = place.start()
         try:
-            task_id = async_task("chores.kind.nap", key, 0.1, cluster=place.queue)
+            task_id = async_task("chores.kind.hold", key, cluster=place.queue)
             ledger.wait(key, "began")
             other = sqlite3.connect(database)
             other.execute("BEGIN EXCLUSIVE")
+            let_go(key)
             cluster.wait_for(lambda: "cannot store results" in cluster.log)
             # longer than a lease: it is renewed while the result waits
             (ended,) = ledger.wait(key, "ended")
@@ -115,9 +116,10 @@ def test_a_disk_that_is_full_is_told_and_waited_for(
     ):
         cluster = place.start()
         try:
-            task_id = async_task("chores.kind.nap", key, 0.2, cluster=place.queue)
+            task_id = async_task("chores.kind.hold", key, cluster=place.queue)
             ledger.wait(key, "began")
             fill(ballast)
+            let_go(key)
             with pytest.raises(BrokerError, match="disk is full"):
                 for _ in range(200):  # there may be free pages in the file
                     async_task("chores.kind.echo", "x" * 20_000, cluster="full")
