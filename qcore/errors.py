@@ -184,6 +184,13 @@ class StoreUnavailable(StoreError):
     """The database or cache cannot be reached now; the same call may succeed later."""
 
 
+class StoreBusy(StoreUnavailable):
+    """Somebody else holds a lock on what is to be written, or a time limit was over.
+
+    The same call may succeed later, however often it has failed.
+    """
+
+
 class StoreRefused(StoreError):
     """The store can never take this value; the same call always fails."""
 

@@ -22,6 +22,7 @@ from .plugins.choice import Choice, choose
 from .plugins.provider import Provider
 from .plugins.registry import Registry
 from .printable import printable
+from .results.routed import CACHE, DATABASE, RoutedStore
 from .signing import Signer, size_limit
 
 if TYPE_CHECKING:
@@ -148,6 +149,17 @@ class Current:
         return store
 
     @property
+    def results(self) -> ResultStore:
+        """This thread's store for all results: each goes where its task says."""
+        store: ResultStore = self._mine("results", self._make_routed)
+        return store
+
+    def _make_routed(self) -> ResultStore:
+        return RoutedStore(
+            self.conf, {DATABASE: self.store, CACHE: partial(self.store, True)}
+        )
+
+    @property
     def cache(self) -> CacheBackend:
         """This thread's cache backend."""
         cache: CacheBackend = self._mine("cache", partial(self.make, "cache backend"))
@@ -189,6 +201,10 @@ class Current:
         It is logged once, also for the processes that are forked later.
         """
         return self._mine("reporters", self._make_reporters)
+
+    def load_reporters(self) -> None:
+        """Make this thread's error reporters now: what is wrong with one is logged."""
+        self._mine("reporters", self._make_reporters)
 
     def choice(self, kind: str) -> Choice:
         """Return what the settings select of a kind, for all threads; see `choose`.

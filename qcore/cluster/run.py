@@ -51,7 +51,7 @@ def run(conf: Conf | None = None, *, run_once: bool = False) -> int:
     current.load()  # a missing or broken plugin is told before any fork
     # Before it, too: what is wrong with a reporter is told once, and its driver, which
     # may take a second to load, is there when the dispatcher has to report a death.
-    current.reporters  # noqa: B018
+    current.load_reporters()
     _prepare(conf)
     patches.refuse()  # once more: modules of tasks have been imported
     sentinel = Sentinel(services(conf), uuid.uuid4().hex, run_once=run_once)
@@ -73,7 +73,7 @@ def services(conf: Conf) -> Services:
         conf=conf,
         version=__version__,
         make_broker=lambda: current.broker(conf.queue),
-        make_store=current.store,
+        make_store=lambda: current.results,
         make_scheduler=lambda: current.scheduler,
         verify=lambda package: current.signer.verify(package, conf.queue),
         sign=current.signer.sign,

@@ -65,7 +65,7 @@ class Services:
     conf: Conf
     version: str
     make_broker: Callable[[], Broker]
-    make_store: Callable[[bool], ResultStore]  # argument: the one in the cache?
+    make_store: Callable[[], ResultStore]  # one, which routes results by their tasks
     make_scheduler: Callable[[], Scheduler]
     verify: Callable[[bytes], Task]  # raises PackageError
     sign: Callable[[Task], bytes]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ..brokers.base import Broker
     from ..conf import Conf
-    from ..envelope import Result
+    from ..envelope import Result, Task
 
 
 class Record(Protocol):
@@ -62,6 +62,19 @@ class ResultStore:
 
     def __init__(self, conf: Conf) -> None:
         self.conf = conf
+
+    # -- its parts -------------------------------------------------------------
+    def route(self, task: Task) -> str:
+        """Return the name of the part that keeps the results of a task.
+
+        Results of one part are stored together, and wait together while that part is
+        away. The default is for a store without parts. Raises nothing.
+        """
+        return ""
+
+    def part(self, route: str) -> ResultStore:
+        """Return the store that is the part of this name; a store without parts is it."""
+        return self
 
     # -- for the recorder ----------------------------------------------------
     def save(self, results: Sequence[Result]) -> None:

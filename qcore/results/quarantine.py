@@ -56,7 +56,7 @@ class QuarantineTable:
         try:
             self._create(queue, package, reason, detail)
         except (Error, TypeError, ValueError, OverflowError) as error:
-            if class_of(error) is StoreUnavailable:
+            if issubclass(class_of(error), StoreUnavailable):
                 raise
             queue, reason, detail = map(_ascii, (queue, reason, detail))
             self._create(queue, package[:SHOWN], reason, detail, size=len(package))

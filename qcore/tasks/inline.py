@@ -14,7 +14,7 @@ from typing import Any
 from ..envelope import Attempt, Outcome, Result, Task
 from ..errors import QcoreError
 from ..results.base import ResultStore
-from ..results.routing import is_cached, is_saved
+from ..results.routed import is_saved
 from ..runtime import current
 from ..serializers import get_serializer
 from .calls import next_link
@@ -70,7 +70,7 @@ def store_value(task: Task, value: Any) -> None:
 
 
 def _save(result: Result) -> ResultStore:
-    store = current.store(is_cached(result.task, current.conf))
+    store = current.results.part(current.results.route(result.task))
     store.save([result])
     # there is no delivery that could come again
     store.acknowledged([result.task.id])

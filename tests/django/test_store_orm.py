@@ -15,7 +15,13 @@ from django.test.utils import CaptureQueriesContext
 from qcore.brokers.memory import MemoryBroker
 from qcore.conf import Conf
 from qcore.envelope import Options, Outcome, new_id
-from qcore.errors import ConfigError, StoreError, StoreRefused, StoreUnavailable
+from qcore.errors import (
+    ConfigError,
+    StoreBusy,
+    StoreError,
+    StoreRefused,
+    StoreUnavailable,
+)
 from qcore.models import Failure, Success, Task
 from qcore.results import orm, pruning, sql
 from qcore.results.failures import class_of
@@ -447,14 +453,21 @@ def driver_error(**attributes):
         (driver_error(sqlstate="22P05"), StoreRefused),  # not in LATIN1
         (driver_error(sqlstate="23502"), StoreRefused),
         (driver_error(sqlstate="P0001"), StoreError),  # by a trigger
-        (driver_error(sqlstate="57014"), StoreError),  # statement_timeout
+        (driver_error(sqlstate="57014"), StoreBusy),  # statement_timeout
+        (driver_error(pgcode="55P03"), StoreBusy),  # lock_timeout, NOWAIT
+        (driver_error(sqlstate="40P01"), StoreBusy),  # a deadlock
+        (driver_error(sqlstate="57P01"), StoreUnavailable),  # shut down
+        (OperationalError(1205, "lock wait timeout exceeded"), StoreBusy),
+        (OperationalError(1213, "deadlock found"), StoreBusy),
+        (OperationalError(1969, "max_statement_time exceeded"), StoreBusy),
+        (OperationalError(1047, "WSREP has not yet prepared"), StoreUnavailable),
         (OperationalError(2003, "can't connect"), StoreUnavailable),
         (OperationalError(1114, "the table is full"), StoreUnavailable),
         (OperationalError(2006, "server has gone away"), StoreError),
         (OperationalError(1153, "packet bigger than"), StoreRefused),
         (OperationalError(1644, "by a trigger"), StoreError),
         (DataError(1366, "incorrect string value"), StoreRefused),
-        (driver_error(sqlite_errorname="SQLITE_BUSY_SNAPSHOT"), StoreUnavailable),
+        (driver_error(sqlite_errorname="SQLITE_BUSY_SNAPSHOT"), StoreBusy),
         (driver_error(sqlite_errorname="SQLITE_FULL"), StoreUnavailable),
         (driver_error(sqlite_errorname="SQLITE_TOOBIG"), StoreRefused),
         (driver_error(sqlite_errorname="SQLITE_CONSTRAINT_NOTNULL"), StoreRefused),

@@ -6,25 +6,28 @@ import contextlib
 import dataclasses
 import threading
 import time
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 from chores.ledger import wait_for
 from support.fake_services import Broken, FakeServices, begun
 
-from qcore.engine.dispatcher import batches
-from qcore.engine.dispatcher import recorder as module
+from qcore.engine.dispatcher import batches, deliveries, postponed, recorder
 from qcore.engine.dispatcher.job import Job
 from qcore.engine.dispatcher.lifecycle import WITH_THE_RECORDER
+from qcore.engine.dispatcher.outages import Outage
 from qcore.engine.dispatcher.recorder import Recorder
 from qcore.envelope import Attempt, Delivery, Options, Outcome, new_id
 from qcore.errors import (
     BrokerError,
     BrokerUnavailable,
+    StoreBusy,
     StoreError,
     StoreRefused,
     StoreUnavailable,
 )
+from qcore.results.memory import MemoryStore
 
 F, C = Outcome.FAILURE, Outcome.CRASH
 
@@ -32,12 +35,8 @@ F, C = Outcome.FAILURE, Outcome.CRASH
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """Try again at once."""
-    monkeypatch.setattr(
-        module, "Outage", lambda who, shared: real(who, shared, first=0.001)
-    )
-
-
-real = module.Outage
+    for module in (deliveries, postponed):
+        monkeypatch.setattr(module, "Outage", partial(Outage, first=0.001))
 
 
 class Desk:
@@ -306,9 +305,7 @@ def test_names_that_are_refused_are_stored_without_what_is_special(desk):
 def test_a_store_that_takes_nothing_is_waited_for(desk, error):
     """Its ping fails as well, so the result is not to blame, and nothing replaces it."""
     jobs = [desk.fakes.ended() for _ in range(8)]
-    only = {False: desk.fakes.store}  # nobody asks the cache, which may be there
-    desk.fakes.services = dataclasses.replace(desk.fakes.services, make_store=only.get)
-    desk.recorder = desk.another()
+    desk.fakes.cached = None  # nobody asks the cache, which may be there
     desk.fakes.failures["save"] = [error] * 20
     desk.fakes.failures["ping"] = [StoreError("still away")] * 20
     for job in jobs:
@@ -489,7 +486,8 @@ def test_a_recorder_whose_broker_cannot_be_made_tries_again(desk):
             raise tries.pop()
         return desk.fakes.broker
 
-    desk.recorder._services = dataclasses.replace(desk.fakes.services, make_broker=make)
+    services = dataclasses.replace(desk.fakes.services, make_broker=make)
+    desk.recorder = Recorder(services, desk.fakes.shared, desk.fakes.ready)
     job = desk.fakes.ended()
     desk.recorder.record(job)
     desk.run()
@@ -497,7 +495,7 @@ def test_a_recorder_whose_broker_cannot_be_made_tries_again(desk):
     assert desk.fakes.claimed == 0
 
 
-def test_a_cache_that_is_away_does_not_hold_up_the_database(request):
+def test_a_cache_that_is_away_does_not_hold_up_the_database(request, monkeypatch):
     desk = Desk(request.node.name)
     cache = FakeServices(f"cache {request.node.name}").store
     away = [StoreUnavailable("the cache is away")] * 3
@@ -508,12 +506,12 @@ def test_a_cache_that_is_away_does_not_hold_up_the_database(request):
         return type(cache).save(cache, results)
 
     order = []
-    stores = {False: desk.fakes.store, True: SimpleNamespace(save=save)}
+    desk.fakes.cached = cache
+    monkeypatch.setattr(cache, "save", save)
     desk.recorder._services = dataclasses.replace(
-        desk.fakes.services, make_store=lambda cached: stores[cached],
+        desk.fakes.services,
         notify=lambda _, results: order.extend(r.task.id for r in results),
-    )  # fmt: skip
-    desk.recorder._writer._services = desk.recorder._services
+    )
     cached = desk.fakes.ended(options=Options(cached=True))
     plain = [desk.fakes.ended() for _ in range(2)]
     for job in (plain[0], cached, plain[1]):
@@ -524,6 +522,151 @@ def test_a_cache_that_is_away_does_not_hold_up_the_database(request):
     desk.recorder.close()
     thread.join(20)
     assert order == [job.task.id for job in (*plain, cached)]
+    assert desk.fakes.claimed == 0
+
+
+class Away:
+    """A part of the store that fails until it is told to be there."""
+
+    def __init__(self, name, error):
+        self.store = FakeServices(f"{name} away").store
+        self.error = error
+        self.asked = []
+        for call in ("save", "crashes", "collate", "ping"):
+            setattr(self.store, call, partial(self._call, call))
+
+    def _call(self, name, *args):
+        self.asked.append(name)
+        if self.error is not None:
+            raise self.error
+        return getattr(type(self.store), name)(self.store, *args)
+
+
+@contextlib.contextmanager
+def running(desk):
+    """Let the recorder run while something is done, and end it."""
+    thread = threading.Thread(target=desk.recorder.run)
+    thread.start()
+    yield
+    desk.recorder.close()
+    thread.join(20)
+    assert not thread.is_alive()
+
+
+@pytest.fixture
+def pauses_without_end(monkeypatch):
+    """Nothing that waits for a store is tried again before the recorder is closed."""
+    for module in (deliveries, postponed):
+        monkeypatch.setattr(module, "Outage", partial(Outage, first=3600, longest=3600))
+
+
+def a_failed_call(desk, **fields):
+    return desk.fakes.ended(C, b"WorkerDied: no", **fields)
+
+
+def an_iter(desk, **fields):
+    return desk.fakes.ended(group=new_id(), iter_index=0, iter_count=1, **fields)
+
+
+@pytest.mark.fault("E1")
+@pytest.mark.usefixtures("pauses_without_end")
+@pytest.mark.parametrize("away", ["cache", "database"])
+@pytest.mark.parametrize("ended", [FakeServices.ended, a_failed_call, an_iter])
+@pytest.mark.parametrize("error", [StoreUnavailable("away"), StoreError("what?")])
+def test_a_store_that_is_away_delays_no_result_for_the_other(desk, away, ended, error):
+    """Whatever it is asked for: to store, to count crashes, to join an iter."""
+    part = Away(desk.fakes.queue, error)
+    setattr(desk.fakes, "cached" if away == "cache" else "store", part.store)
+    held = {"options": Options(cached=away == "cache")}
+    other = {"options": Options(cached=away != "cache")}
+    if ended is an_iter:  # its call is stored, and the list is not
+        part.store.save = partial(MemoryStore.save, part.store)
+    maker = desk.fakes if ended is FakeServices.ended else desk
+    waiting = ended(maker, **held)
+    desk.recorder.record(waiting)
+    with running(desk):
+        wait_for(lambda: part.asked and len(desk.recorder._postponed) == 1)
+        following = [desk.fakes.ended(**other) for _ in range(3)]
+        for job in following:
+            desk.recorder.record(job)
+            wait_for(lambda job=job: job not in desk.fakes.shared.held)
+        assert waiting in desk.fakes.shared.held
+        part.error = None
+    assert desk.fakes.shared.held == set()
+    task = waiting.task
+    assert desk.fakes.store.fetch(task.group or task.id) is not None
+    assert all(desk.stored(job).result == 7 for job in following)
+    assert desk.fakes.shared.problems == {}
+
+
+def test_a_database_that_is_away_is_not_asked_for_what_the_cache_keeps(desk):
+    """Its transaction with the broker is for its own results only."""
+    desk.fakes.cached = FakeServices(f"{desk.fakes.queue} cache").store
+
+    @contextlib.contextmanager
+    def joined(_broker):
+        raise StoreUnavailable("no database")
+        yield
+
+    desk.fakes.store.joined = joined
+    job = desk.fakes.ended(value=b"9", options=Options(cached=True))
+    desk.recorder.record(job)
+    desk.run()
+    assert desk.stored(job).result == 9
+    assert desk.fakes.claimed == 0
+
+
+@pytest.mark.fault("E18")
+@pytest.mark.parametrize("what", ["a result", "a list"])
+def test_a_lock_is_never_a_refusal(desk, monkeypatch, what):
+    """However often it is said, while the store takes all others, it passes."""
+    locked = (
+        an_iter(desk, value=b"9") if what == "a list" else desk.fakes.ended(value=b"9")
+    )
+    others = [desk.fakes.ended() for _ in range(9)]
+    store, tries = desk.fakes.store, []
+
+    def lock(call, its, *args):
+        if its:
+            tries.append(call)
+            if len(tries) <= 40:
+                raise StoreBusy("canceling statement due to lock timeout")
+        return call(*args)
+
+    save, collate = store.save, store.collate
+    if what == "a result":
+        id = locked.task.id
+        store.save = lambda rs: lock(save, id in {r.task.id for r in rs}, rs)
+    else:
+        store.collate = lambda *args: lock(collate, True, *args)
+    for job in (*others[:5], locked, *others[5:]):
+        desk.recorder.record(job)
+    with running(desk):
+        wait_for(lambda: desk.fakes.claimed == 0)
+    assert len(tries) > 40
+    record = store.fetch(locked.task.group or locked.task.id)
+    assert record.result == ([9] if what == "a list" else 9)
+    assert all(desk.stored(job).result == 7 for job in others)
+    assert desk.fakes.shared.problems == {}
+
+
+@pytest.mark.usefixtures("pauses_without_end")
+def test_what_is_postponed_is_waiting_and_holds_up_claims(desk, monkeypatch):
+    """Its results are in memory, so no more is claimed than there is room for."""
+    monkeypatch.setattr(recorder, "MOST", 2)
+    part = Away(desk.fakes.queue, StoreUnavailable("away"))
+    desk.fakes.cached = part.store
+    cached = {"options": Options(cached=True)}
+    jobs = [desk.fakes.ended(**cached) for _ in range(3)]
+    for job in jobs:
+        desk.recorder.record(job)
+    with running(desk):
+        wait_for(lambda: "save" in part.asked and len(desk.recorder._postponed) == 3)
+        assert desk.recorder.is_behind()
+        wakes = desk.fakes.ready.wakes
+        part.error = None
+    assert desk.fakes.ready.wakes == wakes + 1
+    assert not desk.recorder.is_behind()
     assert desk.fakes.claimed == 0
 
 
@@ -709,8 +852,7 @@ def test_backlog(desk):
 
 
 def test_who_waits_for_the_backlog_is_told_when_it_is_gone(desk, monkeypatch):
-    monkeypatch.setattr(batches, "_MOST", 2)
-    desk.recorder = desk.another()
+    monkeypatch.setattr(recorder, "MOST", 2)
     for _ in range(2):
         desk.recorder.record(desk.fakes.ended())
     assert not desk.recorder.is_behind()

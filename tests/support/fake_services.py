@@ -12,7 +12,9 @@ from qcore.engine.dispatcher.state import SharedState
 from qcore.engine.services import Services
 from qcore.envelope import Attempt, Outcome, Task, new_id
 from qcore.errors import QcoreError, StoreError, StoreRefused, StoreUnavailable
+from qcore.results.base import ResultStore
 from qcore.results.memory import MemoryStore
+from qcore.results.routed import CACHE, DATABASE, RoutedStore
 from qcore.signing import Signer
 
 
@@ -34,16 +36,24 @@ class FakeServices:
         self.notified: list[tuple[str, dict[str, Any]]] = []
         self.broker = _Broker(self)
         self.store = _Store(self)
+        self.cached: ResultStore | None = self.store  # where cached results go
+        self.results = RoutedStore(
+            self.conf, {DATABASE: lambda: self.store, CACHE: self._make_cached}
+        )
         self.services = Services(
             conf=self.conf,
             version="2",
             make_broker=lambda: self.broker,
-            make_store=lambda _cached: self.store,
+            make_store=lambda: self.results,
             make_scheduler=lambda: None,  # type: ignore[arg-type, return-value]
             verify=lambda package: self.signer.verify(package, queue),
             sign=self.signer.sign,
             notify=lambda hook, **given: self.notified.append((hook, given)),
         )
+
+    def _make_cached(self) -> ResultStore:
+        assert self.cached is not None, "nobody is to ask the cache"
+        return self.cached
 
     def did(self, what: str) -> None:
         """Note a call, and raise what was put there for it."""

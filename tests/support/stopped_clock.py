@@ -50,4 +50,5 @@ def stop_time(monkeypatch: pytest.MonkeyPatch) -> StoppedClock:
     monkeypatch.setattr("qcore.engine.dispatcher.loop.selectors", impatient)
     monkeypatch.setattr("qcore.engine.dispatcher.pusher._WAIT", 0)
     monkeypatch.setattr(Outage, "wait_out", lambda self, error: None)
+    monkeypatch.setattr(Outage, "failed", lambda self, error: 0.0)
     return clock

@@ -13,14 +13,10 @@ from collections.abc import Callable
 from enum import StrEnum
 
 from .job import Job
-from .ready import ReadyQueue
 from .state import SharedState
 
 #: Results in one batch at most; more gain nothing and make one statement large.
-_BATCH = 500
-#: Results that may wait before no more packages are claimed: two batches keep the
-#: recorder busy while more are fetched. Each takes 2 kB, in pages that stay with us.
-_MOST = 2 * _BATCH
+BATCH = 500
 #: Seconds that a single result waits for others, where the last batch was so recent. Each
 #: batch is a transaction with a write to the disk: with four workers and tasks of 10 ms
 #: there were 0.7 for each task, and are 0.3; its CPU fell by a quarter, PostgreSQL's by 40 %.
@@ -43,13 +39,10 @@ class RecordQueue:
 
     Args:
         shared: what the threads share.
-        ready: wakes the loop when the queue has been too long and is no more.
     """
 
-    def __init__(self, shared: SharedState, ready: ReadyQueue) -> None:
+    def __init__(self, shared: SharedState) -> None:
         self._shared = shared
-        self._ready = ready
-        self._is_watched = False
         self._inbox: queue.SimpleQueue[tuple[Work, Job] | None] = queue.SimpleQueue()
         self._ended_at = 0.0  # monotonic: of the last batch
         #: called once when nothing has come for a moment
@@ -61,37 +54,27 @@ class RecordQueue:
         """Return how many jobs wait."""
         return self._inbox.qsize()
 
-    def put(self, what: Work, job: Job) -> None:
+    def put(self, work: Work, job: Job) -> None:
         """Have something done with a job."""
-        self._inbox.put((what, job))
+        self._inbox.put((work, job))
 
     def close(self) -> None:
         """Let the batch that is taken next be the last."""
         self._inbox.put(None)
 
-    def is_too_long(self) -> bool:
-        """Whether jobs come faster than they are recorded; the loop is woken at the end."""
-        # before the look: else the batch that ends the queue could come in between
-        self._is_watched = True
-        self._is_watched = len(self) > _MOST
-        return self._is_watched
-
     # -- for the recorder ----------------------------------------------------------------
-    def take(self) -> list[tuple[Work, Job]]:
-        """Wait for a job, and return it with those that have come, too."""
-        batch = self._gather()
-        if self._is_watched and len(self) <= _MOST:
-            self._is_watched = False
-            self._ready.wake()
-        return batch
+    def take(self, until: float | None = None) -> list[tuple[Work, Job]]:
+        """Wait for a job, and return it with those that have come, too.
 
-    def done(self) -> None:
-        """Note that what was taken last is recorded."""
-        self._ended_at = time.monotonic()
-
-    def _gather(self) -> list[tuple[Work, Job]]:
+        Args:
+            until: the moment after which it returns without any, on the monotonic clock;
+                None waits for ever.
+        """
         batch: list[tuple[Work, Job]] = []
-        item = self._next()
+        try:
+            item = self._next(until)
+        except queue.Empty:
+            return batch
         if item is not None and self._may_wait(*item):
             time.sleep(_LINGER)
         while True:
@@ -99,31 +82,41 @@ class RecordQueue:
                 self.is_closed = True
                 return batch
             batch.append(item)
-            if len(batch) >= _BATCH:
+            if len(batch) >= BATCH:
                 return batch
             try:
                 item = self._inbox.get_nowait()
             except queue.Empty:
                 return batch
 
-    def _next(self) -> tuple[Work, Job] | None:
-        """Wait for an item; see to what is left undone when none comes for a moment."""
+    def done(self) -> None:
+        """Note that what was taken last is recorded."""
+        self._ended_at = time.monotonic()
+
+    def _next(self, until: float | None) -> tuple[Work, Job] | None:
+        """Wait for an item; see to what is left undone when none comes for a moment.
+
+        Raises:
+            queue.Empty: there was none until then.
+        """
         if self.when_idle is not None:
             try:
                 return self._inbox.get(timeout=_IDLE)
             except queue.Empty:
                 self.when_idle()
                 self.when_idle = None
-        return self._inbox.get()
+        if until is None:
+            return self._inbox.get()
+        return self._inbox.get(timeout=max(0.0, until - time.monotonic()))
 
-    def _may_wait(self, what: Work, job: Job) -> bool:
+    def _may_wait(self, work: Work, job: Job) -> bool:
         """Whether others are about to follow, and nobody waits for this one to be first.
 
         With one task at a time, each sent when the result of the last one has come,
         nothing would follow; and what follows up on a task must not be late.
         """
         return (
-            what is Work.RECORD
+            work is Work.RECORD
             and not job.task.follows_up
             and len(self._shared.held) > 1
             and self._inbox.empty()

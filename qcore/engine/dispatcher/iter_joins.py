@@ -3,85 +3,136 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ...envelope import Task
-from ...errors import StoreUnavailable
-from ...results import routing
+from ...errors import StoreBusy, StoreUnavailable
 from ..services import Services
+from .batches import Work
 from .fallback import failure_of, reason
-from .outages import Outage
-from .result_writer import DOUBTS, ResultWriter
+from .job import Job
+from .lifecycle import JobState
+from .postponed import Postponed
+from .refusals import Refusals
+from .result_writer import DOUBTS
+from .retries import Decision
 from .state import SharedState
 
 logger = logging.getLogger("qcore.recorder")
+
+
+@dataclass(slots=True)
+class _Doubt:
+    """What the store has said of one list so far."""
+
+    count: int = 0  # how often, one after the other, that it may be the list
+    passes: bool = False  # whether it said so of itself: "away"
 
 
 class IterJoins:
     """Joins iters, each by itself: one that cannot be stored as a whole stops no other.
 
     Args:
-        parts: what the cluster is made of.
-        tally: what the threads share.
-        patience: waits while the store is away.
-        storing: knows whether an error passes.
+        services: what the cluster is made of.
+        shared: what the threads share.
+        postponed: keeps jobs whose iters cannot be joined now.
+        refusals: judges what a store raises.
     """
 
     def __init__(
         self,
         services: Services,
         shared: SharedState,
-        outage: Outage,
-        writer: ResultWriter,
+        postponed: Postponed,
+        refusals: Refusals,
     ) -> None:
         self._services = services
         self._shared = shared
-        self._outage = outage
-        self._writer = writer
+        self._postponed = postponed
+        self._refusals = refusals
+        self._doubts: dict[str, _Doubt] = {}
 
-    def join(self, tasks: Iterable[Task], *, wait: bool) -> set[str]:
-        """Join the iters that these calls belong to, as far as all their calls have ended.
-
-        Args:
-            tasks: calls of iters.
-            wait: for a store that is away; a stop ends that.
+    def join(self, jobs: Sequence[Job]) -> Sequence[Job]:
+        """Join the iters of which these jobs may have been the last calls.
 
         Returns:
-            The groups of those that could not be joined now.
+            The jobs that may be settled now. The others wait until their store is back; or
+            they are left to their leases, where a stop would wait for that, or where their
+            result was stored earlier: one that comes again is recognised, and brings its
+            iter here once more.
         """
-        calls = {task.group: task for task in tasks if task.group is not None}
-        return {
-            group for group, task in calls.items() if not self._join(task, group, wait)
-        }
+        if all(job.task.iter_count is None for job in jobs):
+            return jobs  # nearly always
+        calls: dict[str, list[Job]] = {}
+        ready = []
+        for job in jobs:
+            if job.task.group is not None and _ends_a_call(job):
+                calls.setdefault(job.task.group, []).append(job)
+            else:
+                ready.append(job)
+        for group, ended in calls.items():
+            if self._join(group, ended):
+                self._doubts.pop(group, None)
+                self._postponed.forget([group])
+                ready += ended
+        return ready
 
-    def _join(self, task: Task, group: str, wait: bool) -> bool:
-        cached = bool(routing.is_cached(task, self._services.conf))
-        doubts, last = 0, False
+    def _join(self, group: str, jobs: Sequence[Job]) -> bool:
+        """Join an iter as far as all its calls have ended; return whether it was possible."""
+        store, task = self._services.make_store(), jobs[0].task
+        route = store.route(task)
+        if self._postponed.is_away(route):
+            self._postponed.add(route, Work.FINISH, self._worth_a_wait(jobs))
+            return False
+        doubt = self._doubts.setdefault(group, _Doubt())
         while True:
             try:
-                self._services.make_store(cached).collate(group, task.iter_count or 0)
+                store.part(route).collate(group, task.iter_count or 0)
             except Exception as error:  # noqa: BLE001 - stores are plugins
-                passes = isinstance(error, StoreUnavailable)
-                suspected = self._writer.may_be_refusal(error, [cached])
-                if not suspected or passes is not last:
-                    doubts = 0  # the store may be coming back
-                doubts, last = doubts + suspected, passes
-                if doubts > (DOUBTS if passes else 1):
-                    if self._give_up(task, group, cached, error):
+                suspected = self._suspect(doubt, error, route)
+                if doubt.count > (DOUBTS if doubt.passes else 1):
+                    if self._give_up(task, group, route, error):
                         return True
-                    doubts = 0
-                if passes or not suspected:
-                    if not wait or self._shared.stopping.is_set():
-                        logger.warning(
-                            "results of async_iter cannot be joined now: %s", error
-                        )
-                        return False
-                    self._outage.wait_out(error)
+                    doubt.count = 0
+                if suspected and not doubt.passes:
+                    continue
+                waiting = self._worth_a_wait(jobs)
+                if not waiting:
+                    logger.warning("an async_iter cannot be joined now: %s", error)
+                elif suspected:
+                    self._postponed.add_alone(group, Work.FINISH, waiting, error)
+                else:
+                    self._postponed.failed(route, error)
+                    self._postponed.add(route, Work.FINISH, waiting)
+                return False
             else:
-                self._outage.over()
+                self._postponed.works(route)
                 return True
 
-    def _give_up(self, task: Task, group: str, cached: bool, error: Exception) -> bool:
+    def _worth_a_wait(self, jobs: Sequence[Job]) -> list[Job]:
+        """Return the jobs that may wait for their store; leave the others to their lease."""
+        if self._shared.stopping.is_set():
+            waiting = []
+        else:
+            waiting = [job for job in jobs if job.result is not None]
+        for job in jobs:
+            if job not in waiting:
+                self._shared.settle(job, JobState.LEFT)
+        return waiting
+
+    def _suspect(self, doubt: _Doubt, error: Exception, route: str) -> bool:
+        """Whether it may be this list that the store does not take; count how often."""
+        passes = isinstance(error, StoreUnavailable)
+        suspected = self._refusals.may_be_refusal(error, route)
+        if not suspected or passes is not doubt.passes:
+            doubt.count = 0  # the store may be coming back
+        if suspected and not isinstance(error, StoreBusy):
+            doubt.count += 1
+        doubt.passes = passes
+        return suspected
+
+    def _give_up(self, task: Task, group: str, route: str, error: Exception) -> bool:
         """Store a failure in the place of a list that no store takes; keep its parts.
 
         Returns:
@@ -92,8 +143,8 @@ class IterJoins:
             f"StoreError: {task.iter_count:,} results cannot be stored as one list:"
             f" {reason(error)}\n\nEach result is stored on its own in the group {group}."
         )
-        store = self._services.make_store(cached)
         try:
+            store = self._services.make_store().part(route)
             store.save([failure_of(task, group, text)])
             store.separate(group)
         except StoreUnavailable:
@@ -101,3 +152,8 @@ class IterJoins:
         except Exception:  # the calls are stored, and nobody is held up by their list
             logger.exception("the failure of iter %s cannot be stored", group)
         return True
+
+
+def _ends_a_call(job: Job) -> bool:
+    """Whether a job was a call of an iter that will not be run again."""
+    return job.task.iter_count is not None and job.decision in (None, Decision.DONE)

@@ -27,14 +27,21 @@ class Outage:
 
     Args:
         who: the thread's name, for the log and the status.
-        tally: where the problem is shown while it lasts.
+        shared: where the problem is shown while it lasts.
+        what: is away, where the thread works with several services.
         first, longest: seconds that a pause has at least, and at most.
     """
 
     def __init__(
-        self, who: str, shared: SharedState, *, first: float = 0.2, longest: float = 5.0
+        self,
+        who: str,
+        shared: SharedState,
+        *,
+        what: str = "",
+        first: float = 0.2,
+        longest: float = 5.0,
     ) -> None:
-        self._who = who
+        self._problem = f"{who} {what}" if what else who
         self._logger = logging.getLogger(f"qcore.{who}")
         self._shared = shared
         self._first, self._longest = first, longest
@@ -47,6 +54,15 @@ class Outage:
         A stop ends the pause that is under way and shortens those that follow. It never
         skips them all: tries without a pause use up a processor and fill the log.
         """
+        is_stopping = self._stopping.is_set()
+        pause = self.failed(error)
+        if is_stopping:
+            time.sleep(pause)
+        else:
+            self._stopping.wait(pause)
+
+    def failed(self, error: BaseException) -> float:
+        """Log a failed try; return the seconds until the next one."""
         now = time.monotonic()
         if self._since is None:
             self._since = now
@@ -54,16 +70,13 @@ class Outage:
         longest = min(self._longest, _HURRIED) if is_stopping else self._longest
         pause = min(max(self._first, (now - self._since) * _SHARE), longest)
         reason = mask_url(str(error))  # drivers like to say the whole URL
-        self._shared.report_problem(self._who, reason)
+        self._shared.report_problem(self._problem, reason)
         reason = reason.rstrip(".")  # for the sentence goes on
         self._logger.warning("%s; trying again in %.1f s", reason, pause)
-        if is_stopping:
-            time.sleep(pause)
-        else:
-            self._stopping.wait(pause)
+        return pause
 
     def over(self) -> None:
         """Note that a try has worked."""
-        if self._shared.clear_problem(self._who):
+        if self._shared.clear_problem(self._problem):
             self._logger.info("working again")
             self._since = None

@@ -163,7 +163,7 @@ class Pusher:
             "quarantined a package of %d bytes: %s: %s",
             len(package), type(error).__name__, error,
         )  # fmt: skip
-        self._services.make_store(False).quarantine(
+        self._services.make_store().quarantine(
             broker.queue, package, type(error).__name__, str(error)
         )
         broker.fail(delivery.receipt)

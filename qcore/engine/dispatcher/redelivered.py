@@ -12,14 +12,14 @@ import time
 from collections.abc import Iterable, Sequence
 
 from ...envelope import Attempt, Outcome, choose
-from ...errors import PackageError, StoreError, StoreRefused, StoreUnavailable
+from ...errors import PackageError, StoreRefused
 from ...results.base import ResultStore
-from ...results.routing import is_cached
 from ..services import Services
 from .guard import Guard
 from .handover import Handover
 from .job import Job
 from .lifecycle import JobState
+from .refusals import Refusals
 from .state import SharedState
 from .suspects import Suspects
 
@@ -57,6 +57,7 @@ class Redelivered:
         self._handover = handover
         self._suspects = suspects
         self._guard = Guard("pusher", shared)
+        self._refusals = Refusals(services)
         self._waiting: list[Job] = []
         self._again_at, self._pause = 0.0, _FIRST
 
@@ -80,7 +81,12 @@ class Redelivered:
             return []
         asked = [*self._still_ours(now), *jobs]
         self._waiting = []
-        ready, unknown = self._ask(asked)
+        ready: list[Job] = []
+        unknown: list[Job] = []
+        for route, its in self._by_route(asked).items():
+            one, other = self._ask(route, its)  # a store that is away delays no other's
+            ready += one
+            unknown += other
         if unknown:
             self._waiting = unknown
             self._again_at = now + self._pause
@@ -99,38 +105,32 @@ class Redelivered:
                 ours.append(job)
         return ours
 
-    def _ask(self, jobs: Sequence[Job]) -> tuple[list[Job], list[Job]]:
-        """Return the jobs that may be dealt, and those of which nothing is known."""
+    def _by_route(self, jobs: Sequence[Job]) -> dict[str, list[Job]]:
+        store = self._services.make_store()
+        routes: dict[str, list[Job]] = {}
+        for job in jobs:
+            routes.setdefault(store.route(job.task), []).append(job)
+        return routes
+
+    def _ask(self, route: str, jobs: Sequence[Job]) -> tuple[list[Job], list[Job]]:
+        """Return the jobs that may be run, and those of which nothing is known."""
         left = jobs
         try:
-            left = self._drop_finished(jobs)
+            left = self._drop_finished(route, jobs)
             return self._suspects.sift(left), []
         except Exception as error:  # noqa: BLE001 - stores are plugins
             # Those that are handed over already are not asked for again: two workers
             # would do what follows of one job.
             if not left:
                 return [], []
-            if len(left) == 1 or not self._may_be_one(left, error):
+            if len(left) == 1 or not self._refusals.is_refusal(error, route):
                 return self._alone(left, error)
         ready, unknown = [], []
         for job in left:
-            one, other = self._ask([job])
+            one, other = self._ask(route, [job])
             ready += one
             unknown += other
         return ready, unknown
-
-    def _may_be_one(self, jobs: Sequence[Job], error: Exception) -> bool:
-        """Whether an error may be of one of several jobs, and not of the store."""
-        if isinstance(error, StoreUnavailable):
-            return False
-        if not isinstance(error, StoreError):
-            return True
-        try:
-            for cached in {self._is_cached(job) for job in jobs}:
-                self._services.make_store(cached).ping()
-        except Exception:  # noqa: BLE001 - it is away, and says so in its own way
-            return False
-        return True
 
     def _alone(
         self, jobs: Sequence[Job], error: Exception
@@ -149,22 +149,16 @@ class Redelivered:
         self._shared.report_problem("store", f"{what}: {type(error).__name__}")
         return list(jobs)
 
-    def _drop_finished(self, jobs: Sequence[Job]) -> list[Job]:
+    def _drop_finished(self, route: str, jobs: Sequence[Job]) -> list[Job]:
         """Hand over those jobs whose end is stored already; return the others.
 
         Their first acknowledgement was lost; they need another one, not another run.
         """
-        ends: dict[str, Attempt] = {}
-        for cached in (False, True):
-            asked = [job for job in jobs if self._is_cached(job) == cached]
-            ends |= self._stored_ends(asked, self._services.make_store(cached))
+        ends = self._stored_ends(jobs, self._services.make_store().part(route))
         for job in jobs:
             if (end := ends.get(job.task.id)) is not None:
                 self._handover.give_finished(job, end)
         return [job for job in jobs if job.task.id not in ends]
-
-    def _is_cached(self, job: Job) -> bool:
-        return bool(is_cached(job.task, self._conf))
 
     def _stored_ends(
         self, jobs: Sequence[Job], store: ResultStore

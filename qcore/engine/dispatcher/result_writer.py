@@ -1,36 +1,42 @@
 """Runs in: the recorder. Stores batches; a result that the store refuses stops no other.
 
-An error passes, and then all is tried again until it works; or it never passes, because of
-one result that the store can never take. Where the error does not tell which of the two it
-is, the store is asked whether it takes a small result. If it does, the batch is halved
-until the culprit is alone. A note takes the place of its value then.
+An error passes, and then all of that store is tried again until it works; or it never
+passes, because of one result that the store can never take. Where the error does not tell
+which of the two it is, the store is asked whether it takes a small result. If it does, the
+batch is halved until the culprit is alone. A note takes the place of its value then.
 
 Even "cannot be reached" is no proof. Redis closes the connection over which a value comes
 that is too large for it, and the driver says what it says of a server that is away. So a
 result that fails alone, again and again, while the store answers, is doubted in the end.
 Where a small failure of the *same task* is stored, the value is to blame: with a cache of
-several servers, another one may have answered.
+several servers, another one may have answered. A lock is no such doubt: who waits for one
+waits for somebody else.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
+from ...envelope import Result
 from ...errors import (
-    PackageError,
-    QcoreError,
-    SerializeError,
-    StoreError,
+    BrokerError,
+    BrokerUnavailable,
+    StoreBusy,
     StoreRefused,
     StoreUnavailable,
 )
-from ...results import routing
+from ...results.routed import is_saved
 from ..services import Services
+from .batches import Work
+from .deliveries import Deliveries
 from .fallback import probe, use_fallback
 from .job import Job
-from .outages import Outage
+from .lifecycle import JobState
+from .postponed import Postponed
+from .refusals import Refusals
+from .state import SharedState
 
 logger = logging.getLogger("qcore.recorder")
 
@@ -43,73 +49,100 @@ class ResultWriter:
     """The way from ended jobs to stored results.
 
     Args:
-        parts: what the cluster is made of.
-        patience: waits while the store is away.
-        save: stores jobs, all of them or none.
-        later: puts jobs behind all that wait; for a cache that is away.
-        leave: forgets a job that cannot be stored in any form.
+        services: what the cluster is made of.
+        shared: what the threads share.
+        deliveries: acknowledges what is done with, in one transaction where there is one.
+        postponed: keeps what a store does not take now.
+        refusals: judges what a store raises.
     """
 
     def __init__(
         self,
         services: Services,
-        outage: Outage,
-        save: Callable[[Sequence[Job]], None],
-        later: Callable[[Job], None],
-        leave: Callable[[Job], None],
+        shared: SharedState,
+        deliveries: Deliveries,
+        postponed: Postponed,
+        refusals: Refusals,
     ) -> None:
         self._services = services
-        self._outage = outage
-        self._save = save
-        self._later = later
-        self._leave = leave
-        self._has_rested = False  # in this batch
+        self._conf = services.conf
+        self._shared = shared
+        self._deliveries = deliveries
+        self._postponed = postponed
+        self._refusals = refusals
 
-    def store(self, jobs: Sequence[Job]) -> Iterator[Sequence[Job]]:
-        """Store jobs in their order, and yield each part of them that is stored."""
+    def store(self, route: str, jobs: Sequence[Job]) -> Iterator[Sequence[Job]]:
+        """Store jobs of one route in their order, and yield each part that is stored.
+
+        What needs nothing more is acknowledged, too. What the store does not take now is
+        postponed.
+        """
         waiting = deque([jobs])
-        self._has_rested = False
         while waiting:
             part = waiting.popleft()
+            if self._postponed.is_away(route):
+                self._postponed.add(route, Work.RECORD, part)
+                continue
             try:
-                self._save(part)
+                self._save(route, part)
             except Exception as error:  # noqa: BLE001 - stores are plugins
-                waiting.extendleft(reversed(self._after(part, error)))
+                waiting.extendleft(reversed(self._after(route, part, error)))
             else:
-                self._outage.over()
+                self._deliveries.works()
+                self._postponed.works(route)
+                self._postponed.forget(job.task.id for job in part)
                 yield part
 
-    def is_refusal(self, error: Exception, cached: Sequence[bool]) -> bool:
-        """Whether trying again is useless: the store takes others, and not this.
+    def confirm(self, jobs: Sequence[Job], undone: Sequence[Job]) -> None:
+        """Tell the store whose deliveries are gone: of all jobs but those undone."""
+        if undone:
+            left = set(undone)
+            jobs = [job for job in jobs if job not in left]
+        try:
+            self._services.make_store().acknowledged([job.task.id for job in jobs])
+        except Exception as error:  # noqa: BLE001 - they are stored, and that counts
+            logger.warning("what is acknowledged is not noted: %s", error)
 
-        Args:
-            error: by a store, or by a broker in its transaction.
-            cached: which stores are meant, see ``Parts.make_store``.
-        """
-        if isinstance(error, StoreRefused | SerializeError | PackageError):
-            return True
-        if isinstance(error, StoreUnavailable):
-            return False
-        if isinstance(error, QcoreError) and not isinstance(error, StoreError):
-            return False  # the broker is away, or a setting is wrong
-        return self._answers(cached)
+    # -- storing -------------------------------------------------------------------------
+    def _save(self, route: str, jobs: Sequence[Job]) -> None:
+        """Store results and acknowledge, in this order or in one transaction."""
+        results = [job.result for job in jobs if job.result is not None]
+        done = [job for job in jobs if not needs_more(job)]
+        undone: Sequence[Job] = ()
+        try:
+            self._commit(route, results, done)
+        except BrokerUnavailable:
+            raise
+        except BrokerError as error:
+            # of one receipt perhaps; no result waits for that
+            logger.warning("results are stored without acknowledgements: %s", error)
+            self._commit(route, results, ())
+            undone = self._deliveries.acknowledge_each(done)
+        self.confirm(done, undone)
 
-    def may_be_refusal(self, error: Exception, cached: Sequence[bool]) -> bool:
-        """The same, of a store that says that it is away and answers: it may be."""
-        if isinstance(error, StoreUnavailable):
-            return self._answers(cached)
-        return self.is_refusal(error, cached)
+    def _commit(
+        self, route: str, results: Sequence[Result], done: Sequence[Job]
+    ) -> None:
+        store = self._services.make_store().part(route)
+        kept = [result for result in results if is_saved(result, self._conf)]
+        with store.joined(self._deliveries.broker):
+            if kept:
+                store.save(kept)
+            self._deliveries.acknowledge_now(done)
 
     # -- after a failure -----------------------------------------------------------------
-    def _after(self, part: Sequence[Job], error: Exception) -> list[Sequence[Job]]:
+    def _after(
+        self, route: str, part: Sequence[Job], error: Exception
+    ) -> list[Sequence[Job]]:
         """Return what is to be tried next in the place of a part that was not stored."""
-        cached, database = self._split(part)
-        stores = [of for of, its in ((False, database), (True, cached)) if its]
-        passes = isinstance(error, StoreUnavailable)
-        if not self.may_be_refusal(error, stores):
+        if isinstance(error, BrokerError):
+            self._deliveries.wait_out(error)
+            return [part]
+        if not self._refusals.may_be_refusal(error, route):
             for job in part:
                 job.doubted, job.cuts = False, 0  # a store may be coming back next
-            return self._wait(part, database, cached, error)
+            self._postponed.failed(route, error)
+            return [part]
         if len(part) > 1:
             logger.warning(
                 "the store refuses %d results together; each half is tried alone: %s",
@@ -119,72 +152,57 @@ class ResultWriter:
             half = len(part) // 2
             return [part[:half], part[half:]]
         (job,) = part
-        if passes and not self._is_to_blame(job, error, cached=bool(cached)):
-            return self._wait(part, database, cached, error)
-        if not passes:
-            job.cuts = 0
-            if not isinstance(error, StoreRefused) and not job.doubted:
-                # The store may have come back between the failure and the question.
-                job.doubted = True
-                return [part]
-        if not use_fallback(job, error):
-            logger.error(
-                "no result of %s can be stored; its delivery is left to its lease",
-                job.task.id,
-            )
-            self._leave(job)
+        if self._is_to_be_tried_again(route, job, error):
             return []
-        job.cuts = 0  # for the note is another value
-        return [part]
+        if not isinstance(error, StoreUnavailable | StoreRefused) and not job.doubted:
+            # The store may have come back between the failure and the question.
+            job.doubted, job.cuts = True, 0
+            return [part]
+        return self._note_in_place(job, error)
 
-    def _is_to_blame(self, job: Job, error: Exception, *, cached: bool) -> bool:
+    def _is_to_be_tried_again(self, route: str, job: Job, error: Exception) -> bool:
+        """Whether a job that its store does not take is postponed: what it says passes."""
+        if not isinstance(error, StoreUnavailable):
+            return False
+        job.doubted = False  # the store is coming back, perhaps
+        if not isinstance(error, StoreBusy) and self._is_to_blame(route, job, error):
+            return False
+        self._postponed.add_alone(job.task.id, Work.RECORD, [job], error)
+        return True
+
+    def _is_to_blame(self, route: str, job: Job, error: Exception) -> bool:
         """Whether a store that says it is away takes the task, and not this result."""
-        job.doubted = False  # it is coming back, perhaps
         job.cuts += 1
         if job.cuts == DOUBTS:
             try:
-                self._services.make_store(cached).save([probe(job, error)])
+                self._services.make_store().part(route).save([probe(job, error)])
             except Exception as again:  # noqa: BLE001 - stores are plugins
                 logger.debug("the store takes nothing of %s: %s", job.task.id, again)
                 job.cuts = 0
         # the store may have come back just before the probe: the result is tried after it
         return job.cuts > DOUBTS
 
-    def _wait(
-        self,
-        part: Sequence[Job],
-        database: Sequence[Job],
-        cached: Sequence[Job],
-        error: Exception,
-    ) -> list[Sequence[Job]]:
-        """Wait for a store that is away; the other one is not kept waiting."""
-        if database and cached:
-            return [database, cached]
-        if not cached or not isinstance(error, StoreError):
-            self._outage.wait_out(error)
-            return [part]
-        if not self._has_rested:  # once for a batch whose results fail one by one
-            self._outage.wait_out(error)
-            self._has_rested = True
-        for job in cached:
-            self._later(job)
+    def _note_in_place(self, job: Job, error: Exception) -> list[Sequence[Job]]:
+        """Put a note in the place of a result that is refused; return what is to be tried."""
+        job.cuts = 0  # for the note is another value
+        if use_fallback(job, error):
+            return [[job]]
+        logger.error(
+            "no result of %s can be stored; its delivery is left to its lease",
+            job.task.id,
+        )
+        self._postponed.forget([job.task.id])
+        self._shared.settle(job, JobState.LEFT)
         return []
 
-    def _split(self, part: Sequence[Job]) -> tuple[list[Job], list[Job]]:
-        """Return the jobs for the cache and those for the database."""
-        cached: list[Job] = []
-        database: list[Job] = []
-        for job in part:
-            is_cached = routing.is_cached(job.task, self._services.conf)
-            (cached if is_cached else database).append(job)
-        return cached, database
 
-    def _answers(self, cached: Sequence[bool]) -> bool:
-        """Whether these stores take a small result, now."""
-        try:
-            for of in cached:
-                self._services.make_store(of).ping()
-        except Exception as error:  # noqa: BLE001 - stores are plugins
-            logger.debug("the store takes nothing: %s", error)
-            return False
-        return True
+def needs_more(job: Job) -> bool:
+    """Whether acknowledging is not the only thing left to do for a job that is stored.
+
+    A call of an ``async_iter`` may be the last one, and then the joined result
+    must be stored before the delivery goes: nothing else would bring it about.
+    """
+    assert job.result is not None
+    task = job.task
+    is_iter = task.iter_count is not None
+    return is_iter or not job.result.success or task.follows_up

@@ -19,7 +19,6 @@ from ...brokers.base import Broker
 from ...envelope import Attempt, Outcome, Task
 from ...errors import StoreRefused, StoreUnavailable
 from ...results.base import ResultStore
-from ...results.routing import is_cached
 from ..services import ReportFailure, Services
 from .fallback import bare
 from .handover import Handover
@@ -254,7 +253,8 @@ class Suspects:
         return ended
 
     def _store(self, job: Job) -> ResultStore:
-        return self._services.make_store(bool(is_cached(job.task, self._services.conf)))
+        store = self._services.make_store()
+        return store.part(store.route(job.task))
 
 
 def is_mark(outcome: str, text: str) -> bool:

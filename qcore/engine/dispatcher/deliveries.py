@@ -1,0 +1,157 @@
+"""Runs in: the recorder. Its side of the broker: acknowledges, gives back and sends.
+
+What the broker refuses together it is asked for one by one: a single bad receipt is no
+reason to leave all others, which would come back together and be left again. What stays
+undone is safe: the lease ends, the package is delivered again, and a stored success is
+recognised.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from ...brokers.base import Broker
+from ...errors import BrokerError, BrokerUnavailable, QcoreError
+from ..services import Services
+from .guard import close
+from .job import Job
+from .lifecycle import JobState
+from .outages import Outage
+from .state import SharedState
+
+logger = logging.getLogger("qcore.recorder")
+
+#: Jobs of which the broker refuses each, one by one, to be asked for no more of them.
+_FEW = 3
+#: Seconds for which a stop waits until the pusher has left the broker: a little longer than
+#: one of its calls may wait there.
+_CLAIM = 1.5
+
+
+class Deliveries:
+    """What the recorder tells the broker of deliveries, waiting while it is away.
+
+    Args:
+        services: what the cluster is made of.
+        shared: what the threads share.
+    """
+
+    def __init__(self, services: Services, shared: SharedState) -> None:
+        self._services = services
+        self._shared = shared
+        self._outage = Outage("recorder", shared)
+        self.broker: Broker
+
+    def open(self) -> None:
+        """Make this thread's broker; what cannot be made is tried again."""
+        while True:
+            try:
+                self.broker = self._services.make_broker()
+            except Exception as error:  # noqa: BLE001 - it is a stranger's code
+                self._outage.wait_out(error)
+            else:
+                return
+
+    def close(self) -> None:
+        """Let the broker's connections go."""
+        close(self.broker, "recorder")
+
+    # -- once, in the transaction of the store perhaps -------------------------------------
+    def acknowledge_now(self, jobs: Sequence[Job]) -> None:
+        """Acknowledge deliveries.
+
+        Raises:
+            BrokerError: they are not acknowledged, or perhaps some of them; whatever the
+                broker raises is told as such, or it would be taken for the store's.
+        """
+        try:
+            self._acknowledge(jobs)
+        except QcoreError:
+            raise
+        except Exception as error:
+            raise BrokerError(f"{type(error).__name__}: {error}") from error
+
+    def wait_out(self, error: Exception) -> None:
+        """Wait for a broker that has failed in such a transaction."""
+        self._outage.wait_out(error)
+
+    def works(self) -> None:
+        """Note that such a transaction has worked."""
+        self._outage.over()
+
+    # -- until the broker has answered ---------------------------------------------------
+    def acknowledge(self, jobs: Sequence[Job]) -> list[Job]:
+        """Acknowledge deliveries; return those that the broker refuses."""
+        return self._until_answered(self._acknowledge, jobs)
+
+    def acknowledge_each(self, jobs: Sequence[Job]) -> list[Job]:
+        """The same, one by one: some of them were refused together."""
+        return self._each(self._acknowledge, jobs)
+
+    def send_next(self, jobs: Sequence[Job]) -> list[Job]:
+        """Send the next links of chains; return the jobs whose links could not be sent."""
+        return self._until_answered(self._send, jobs)
+
+    def give_back(self, jobs: Sequence[Job]) -> None:
+        """Return deliveries to the broker and settle them; else their leases do it."""
+        left = set(jobs)
+        if jobs and self.broker.supports_release:
+            if self._shared.stopping.is_set():
+                # else it could claim them once more, and each claim counts as an attempt
+                self._shared.claims_ended.wait(_CLAIM)
+            for job in jobs:
+                # our own pusher may be the next who claims it, before it is settled
+                job.lost = True
+            left = set(self._until_answered(self._release, jobs))
+        for job in jobs:
+            exit = JobState.LEFT if job in left else JobState.RELEASED
+            self._shared.settle(job, exit)
+
+    def _acknowledge(self, jobs: Sequence[Job]) -> None:
+        if jobs:
+            self.broker.acknowledge_many([job.receipt for job in jobs])
+
+    def _release(self, jobs: Sequence[Job]) -> None:
+        self.broker.release([job.receipt for job in jobs])
+
+    def _send(self, jobs: Sequence[Job]) -> None:
+        packages = [job.next_package for job in jobs if job.next_package is not None]
+        self.broker.enqueue_many(packages)
+
+    def _until_answered(
+        self, call: Callable[[Sequence[Job]], None], jobs: Sequence[Job]
+    ) -> list[Job]:
+        """Call until the broker answers; at a stop, only until it refuses once more.
+
+        Returns:
+            The jobs for which it has not done what it was asked for.
+        """
+        while jobs:
+            try:
+                call(jobs)
+            except BrokerUnavailable as error:
+                self._outage.wait_out(error)
+                if self._shared.stopping.is_set():
+                    return list(jobs)
+            except Exception as error:
+                foreseen = isinstance(error, QcoreError)
+                kind = "" if foreseen else f"{type(error).__name__}: "
+                trace = None if foreseen else error
+                logger.error("the broker refused: %s%s", kind, error, exc_info=trace)
+                return self._each(call, jobs) if len(jobs) > 1 else list(jobs)
+            else:
+                self._outage.over()
+                break
+        return []
+
+    def _each(
+        self, call: Callable[[Sequence[Job]], None], jobs: Sequence[Job]
+    ) -> list[Job]:
+        """Ask for each by itself; return those that the broker refuses."""
+        undone: list[Job] = []
+        for place, job in enumerate(jobs):
+            undone += self._until_answered(call, [job])
+            if len(undone) == place + 1 == _FEW:  # it is not one of them, then
+                return list(jobs)
+        return undone
