@@ -15,7 +15,6 @@ environment with nox in ``.nox/``. To ``nox`` and ``uvx nox`` it is an ordinary 
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -88,6 +87,7 @@ beside_run: list[subprocess.Popen[bytes]] = []  # none or one
 INSTALL_TESTS = [
     "tests/test_install.py",
     "tests/test_plugin_path.py",
+    "tests/test_release.py",
     "tests/test_stranger.py",
     "tests/test_tutorial.py",
     "tests/test_typed.py",
@@ -449,7 +449,7 @@ def install(session: nox.Session) -> None:
     wanted = ("pytest>", "pytest-xdist>", "psutil>")
     words = [words for words in group("test") if words.startswith(wanted)]
     # uv's environments have no pip of their own; hatchling builds our wheels
-    session.install("pip", "hatchling", *words)
+    session.install("pip", "hatchling", *words, *group("release"))
     # Without our pytest settings, which want Django and qcore in this environment:
     # it has neither, so that what is installed is what is seen.
     bare = ["-q", "--no-header", "-c", os.devnull, f"--rootdir={HERE}"]
@@ -520,21 +520,15 @@ def build(session: nox.Session) -> None:
 @nox.session(python=False)
 def bump(session: nox.Session) -> None:
     """Give all distributions one new version: ``-s bump -- 2.1.0``."""
-    version = session.posargs[0] if len(session.posargs) == 1 else ""
-    if not re.fullmatch(r"2\.\d+\.\d+", version):
-        # A pre-release would lose to the foreign qcore 1.x of the public index, and
-        # the major number also stands in every requirement on ourselves.
-        session.error("expected one final version of 2.x: -s bump -- 2.1.0")
-    line = re.compile(r'^(version|__version__) = ".*"$', re.MULTILINE)
-    projects = ("pyproject.toml", *(f"plugins/{p}/pyproject.toml" for p in PLUGINS))
-    for name in (*projects, "qcore/__init__.py"):
-        path = HERE / name
-        new = rf'\1 = "{version}"'
-        text, changes = line.subn(new, path.read_text(), count=1)
-        if changes != 1:
-            session.error(f"{name} has no line: version = ...")
-        path.write_text(text)
-        session.log(f"{name}: {version}")
+    words = [str(HERE / ".ci" / "versions.py"), *session.posargs]
+    session.run(sys.executable, *words, external=True)
+
+
+@nox.session
+def release(session: nox.Session) -> None:
+    """Check, build and tag a release: ``-s release -- 2.1.0 [--dry-run]``."""
+    session.install(*group("release"))
+    session.run("python", ".ci/release.py", *session.posargs)
 
 
 if __name__ == "__main__":
