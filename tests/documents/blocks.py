@@ -38,10 +38,12 @@ class Block:
 
 
 def pages() -> list[Path]:
-    """Return the README, that of the plugins, and the pages of the manual."""
+    """Return the README, those of folders, and the pages of the manual."""
     found = (ROOT / "docs").rglob("*.md")
     manual = sorted(page for page in found if "_build" not in page.parts)
-    return [ROOT / "README.md", ROOT / "plugins" / "README.md", *manual]
+    ours = [ROOT / name / "README.md" for name in ("", "plugins", "tests")]
+    ours += [ROOT / ".github" / name for name in ("CONTRIBUTING.md", "SECURITY.md")]
+    return [*ours, *manual]
 
 
 def name_of(page: Path) -> str:
