@@ -66,7 +66,6 @@ PARTS: dict[str, Callable[[], str]] = {
     "map": repository.top,
     "map-core": repository.core,
     "map-docs": repository.manual,
-    "map-tests": repository.tests,
     "plugins": plugins.table,
     "plugins-index": plugins.index,
     "schedule-types": schedules.types,

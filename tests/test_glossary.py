@@ -23,13 +23,11 @@ WORDS = """
 
 #: Files of the engine whose name is a part, or a form, of their word.
 FORMS = {
-    "hung": "hung worker",
     "pool": "worker pool",
     "prefetched": "prefetch",
     "redelivered": "redelivery",
     "retries": "retry policy",
     "scheduling": "scheduler",
-    "statuses": "status",
 }
 
 #: What had another name before the engine got the words of its field.
@@ -91,6 +89,7 @@ def test_every_file_of_the_engine_is_a_word(name: str) -> None:
 
 def test_every_form_leads_to_a_word() -> None:
     assert set(FORMS.values()) <= set(words())
+    assert set(FORMS) <= set(engine_names())
 
 
 def test_every_word_is_in_use() -> None:

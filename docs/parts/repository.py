@@ -26,22 +26,6 @@ FOLDERS = {
     "docs/tutorial": "lessons that are typed from top to bottom",
     "qcore/management": "Django's commands: `manage.py qcluster` and the like",
     "qcore/migrations": "the migrations of the tables of the core",
-    "tests/bench": "the comparison with other queues",
-    "tests/broken_brokers": "brokers with one fault each, which the contracts must find",
-    "tests/broken_kit": "plugins of the other kinds with one fault each",
-    "tests/chores": "the tasks that tests send",
-    "tests/cli": "the command line",
-    "tests/contract": "each sentence of the documented settings",
-    "tests/core": "what needs no database: settings, packages, serializers, plugins, brokers",
-    "tests/django": "what needs Django and a database",
-    "tests/doctor": "`qcore doctor`",
-    "tests/documents": "what reads the pages of the manual and types their examples",
-    "tests/engine": "the engine, without and with real processes",
-    "tests/faults": "the table of faults, its tests, and the soak",
-    "tests/ledger": "the outbox and its relay",
-    "tests/support": "what several folders of tests share",
-    "tests/servers": "private servers: Redis, PostgreSQL, MariaDB, SQS and others",
-    "tests/typing": "what type checkers must accept and refuse",
 }  # fmt: skip
 
 #: What a build or a tool leaves, and what Python finds by itself.
@@ -69,11 +53,6 @@ def core() -> str:
         path for path in (ROOT / "qcore").glob("*.py") if not path.name.startswith("__")
     ]
     return _table([*_folders(ROOT / "qcore"), *modules])
-
-
-def tests() -> str:
-    """Return the folders of ``tests``."""
-    return _table(_folders(ROOT / "tests"))
 
 
 def manual() -> str:
