@@ -7,11 +7,10 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from contextlib import contextmanager
 from typing import ClassVar
 
 import pytest
-from broken_kit.common import cases
+from broken_kit.common import Outages, cases
 
 from qcore.caches.base import CacheBackend
 from qcore.conf import Conf
@@ -237,25 +236,13 @@ class HasManyLines(Sound):
         return "one\ntwo"
 
 
-class Case(CacheBackendContract):
+class Case(Outages, CacheBackendContract):
     kind: ClassVar[type[Sound]]
     patience = 0.5
 
     @pytest.fixture
     def unreachable(self):
         return self.kind(Conf.from_dict({}), is_away=True)
-
-    @pytest.fixture
-    def outage(self):
-        @contextmanager
-        def outage():
-            Sound.away = True
-            try:
-                yield
-            finally:
-                Sound.away = False
-
-        return outage
 
     @pytest.fixture
     def make_cache(self):

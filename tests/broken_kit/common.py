@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, ClassVar
 
 import pytest
 
@@ -16,6 +18,26 @@ class Hurry:
     def _hurry(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(speed, "MOST", 1.0)
         monkeypatch.setattr(speed, "TRIES", 1)
+
+
+class Outages:
+    """Parts that are away while the class attribute ``away`` of the sound one is true."""
+
+    kind: ClassVar[type[Any]]
+
+    @pytest.fixture
+    def outage(self) -> Callable[[], AbstractContextManager[None]]:
+        sound = next(k for k in reversed(self.kind.__mro__) if "away" in vars(k))
+
+        @contextmanager
+        def outage() -> Iterator[None]:
+            sound.away = True
+            try:
+                yield
+            finally:
+                sound.away = False
+
+        return outage
 
 
 def cases(names: dict[str, Any], sound: type, case: type) -> dict[str, type]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import datetime as dt
 import os
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
 from typing import ClassVar
 
 import msgspec
 import pytest
-from broken_kit.common import cases
+from broken_kit.common import Outages, cases
 
 from qcore.conf import Conf
 from qcore.envelope import Result
@@ -349,21 +348,9 @@ class JoinsOnePage(Sound):
         return super().collate(group, count) if count <= 1000 else False
 
 
-class Case(ResultStoreContract):
+class Case(Outages, ResultStoreContract):
     kind: ClassVar[type[Sound]]
     crosses_processes = True
-
-    @pytest.fixture
-    def outage(self):
-        @contextmanager
-        def outage():
-            Sound.away = True
-            try:
-                yield
-            finally:
-                Sound.away = False
-
-        return outage
 
     @pytest.fixture
     def store(self) -> Iterator[Sound]:

@@ -6,11 +6,10 @@ import datetime as dt
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import pytest
-from broken_kit.common import cases
+from broken_kit.common import Outages, cases
 
 from qcore.conf import Conf
 from qcore.conf.names import queue_fault
@@ -229,20 +228,8 @@ class ForgetsWhenClosed(Sound):
         self.rows.clear()
 
 
-class Case(SchedulerContract):
+class Case(Outages, SchedulerContract):
     kind: ClassVar[type[Sound]]
-
-    @pytest.fixture
-    def outage(self):
-        @contextmanager
-        def outage():
-            Sound.away = True
-            try:
-                yield
-            finally:
-                Sound.away = False
-
-        return outage
 
     @pytest.fixture
     def make_scheduler(self) -> Iterator[Callable[[], Scheduler]]:
