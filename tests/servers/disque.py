@@ -13,6 +13,8 @@ from pathlib import Path
 from .base import LoopbackServer
 
 PROGRAM = Path(__file__).parent / "disque_server"
+#: Of a server that asks for one; no log may show it.
+PASSWORD = "s3cret-of-disque"
 
 
 class DisqueServer(LoopbackServer):

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 import pytest
 import redis
+from servers.disque import PASSWORD, DisqueServer
+from shared_fixtures import run_server
 
-import qcore_disque
-from qcore.conf import Conf
+from qcore.testing.brokers import opened_brokers
+from qcore_disque import qcore_settings
 from qcore_disque.broker import DisqueBroker
-
-if TYPE_CHECKING:
-    from servers.disque import DisqueServer
 
 #: ``open_broker(*nodes, queue="", **settings)`` returns a broker, on a new queue
 #: unless one is named.
@@ -24,18 +21,22 @@ Open = Callable[..., DisqueBroker]
 @pytest.fixture
 def open_broker() -> Iterator[Open]:
     """Open brokers and close them after the test."""
-    opened: list[DisqueBroker] = []
+    with opened_brokers(DisqueBroker, qcore_settings()) as open_broker:
 
-    def open_one(*nodes: str, queue: str = "", **settings: object) -> DisqueBroker:
-        options = {"disque_nodes": list(nodes), **settings}
-        name = queue or f"disque-{secrets.token_hex(6)}"
-        conf = Conf.from_dict(options, settings=qcore_disque.qcore_settings())
-        opened.append(DisqueBroker(conf, name))
-        return opened[-1]
+        def open_one(*nodes: str, queue: str = "", **settings: object) -> DisqueBroker:
+            return open_broker({"disque_nodes": list(nodes), **settings}, queue)
 
-    yield open_one
-    for one in opened:
-        one.close()
+        yield open_one
+
+
+@pytest.fixture(scope="module")
+def durable_server() -> Iterator[DisqueServer]:
+    """A node with a password that keeps its jobs over a restart."""
+
+    def make() -> DisqueServer:
+        return DisqueServer("--requirepass", PASSWORD, appendonly=True)
+
+    yield from run_server("disque", make)
 
 
 @pytest.fixture

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
-from servers.disque import DisqueServer
+from servers.disque import PASSWORD, DisqueServer
 
 from qcore.testing import ClusterContract
-
-PASSWORD = "s3cret-of-disque"
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[DisqueServer]:
-    """A node with a password that keeps its jobs over a restart."""
-    server = DisqueServer("--requirepass", PASSWORD, appendonly=True)
-    server.start()
-    yield server
-    server.close()
 
 
 class TestCluster(ClusterContract):
@@ -28,9 +17,9 @@ class TestCluster(ClusterContract):
     secret = PASSWORD
 
     @pytest.fixture
-    def q_cluster(self, node: DisqueServer) -> dict[str, object]:
-        return {"disque_nodes": [node.address], "disque_auth": PASSWORD}
+    def q_cluster(self, durable_server: DisqueServer) -> dict[str, object]:
+        return {"disque_nodes": [durable_server.address], "disque_auth": PASSWORD}
 
     @pytest.fixture
-    def restart_service(self, node: DisqueServer) -> Callable[[bool], None]:
-        return node.restart
+    def restart_service(self, durable_server: DisqueServer) -> Callable[[bool], None]:
+        return durable_server.restart

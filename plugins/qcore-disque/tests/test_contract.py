@@ -13,7 +13,7 @@ from functools import partial
 import pytest
 import redis
 from servers.base import free_port
-from servers.disque import DisqueServer
+from servers.disque import PASSWORD, DisqueServer
 
 from qcore.brokers.base import Broker
 from qcore.conf import Conf
@@ -21,7 +21,6 @@ from qcore.testing import BrokerContract, PluginContract
 from qcore_disque.broker import DisqueBroker
 
 REAL_NODES = os.environ.get("QCORE_DISQUE_NODES")
-PASSWORD = "s3cret-of-disque"
 #: What somebody may add to a queue.
 BODIES = {
     "an empty body": b"",
@@ -30,15 +29,6 @@ BODIES = {
     "a mark of many digits": b"\x00qcore-attempts:" + b"9" * 5000 + b"\nx",
 }
 Make = Callable[..., Broker]
-
-
-@pytest.fixture(scope="module")
-def durable_server() -> Iterator[DisqueServer]:
-    """A node with a password that keeps its jobs over a restart."""
-    server = DisqueServer("--requirepass", PASSWORD, appendonly=True)
-    server.start()
-    yield server
-    server.close()
 
 
 @pytest.fixture(scope="module")

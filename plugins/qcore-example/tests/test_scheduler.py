@@ -6,9 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import django
 import pytest
-from django.conf import settings
 from django.test import override_settings
 
 from qcore import Conf, Task
@@ -16,12 +14,11 @@ from qcore.errors import ConfigError, StoreUnavailable
 from qcore.runtime import current
 from qcore.testing import MakeScheduler, SchedulerContract, Sent
 from qcore.testing.outages import Outage, moved_away
+from qcore.testing.project import configure
 from qcore_example import qcore_settings
 from qcore_example.scheduler import ExampleScheduler
 
-if not settings.configured:
-    settings.configure(SECRET_KEY="of tests alone", USE_TZ=True, CACHES={})
-    django.setup()
+configure()
 
 
 def make(path: object) -> ExampleScheduler:

@@ -5,17 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from django.conf import settings
 
 from qcore import Conf
 from qcore.errors import ConfigError, StoreUnavailable
 from qcore.testing import ResultStoreContract
 from qcore.testing.outages import Outage, moved_away
+from qcore.testing.project import configure
 from qcore_example import qcore_settings
 from qcore_example.store import ExampleStore
 
-if not settings.configured:
-    settings.configure(SECRET_KEY="of tests alone", USE_TZ=True)
+configure()
 
 
 def make(path: object) -> ExampleStore:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from servers.ironmq_quick import PACE, QuickBroker
 from servers.ironmq_script import ScriptedIronMQ
 
 from qcore.conf import Conf
+from qcore.testing.brokers import opened_brokers
 from qcore_ironmq.broker import IronMQBroker
 
 #: ``open_broker(setting, **settings)`` returns a broker on a new queue; ``setting`` is
@@ -55,19 +55,14 @@ def open_broker(
     broker_class: type[IronMQBroker], options: dict[str, object]
 ) -> Iterator[Open]:
     """Open brokers and close them after the test."""
-    opened: list[IronMQBroker] = []
+    with opened_brokers(broker_class) as open_broker:
 
-    def open_one(
-        setting: object = None, queue: str = "", **settings: object
-    ) -> IronMQBroker:
-        conf = Conf.from_dict({"iron_mq": setting or options, **settings})
-        name = queue or f"ironmq-{secrets.token_hex(6)}"
-        opened.append(broker_class(conf, name))
-        return opened[-1]
+        def open_one(
+            setting: object = None, queue: str = "", **settings: object
+        ) -> IronMQBroker:
+            return open_broker({"iron_mq": setting or options, **settings}, queue)
 
-    yield open_one
-    for one in opened:
-        one.close()
+        yield open_one
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from servers.ironmq import TOKEN, IronMQServer
 from servers.ironmq_quick import PACE
+from shared_fixtures import run_server
 
 from qcore.testing import ClusterContract, LiveCluster
 from qcore_ironmq.client import Client, Service
@@ -15,10 +16,7 @@ from qcore_ironmq.client import Client, Service
 @pytest.fixture(scope="module")
 def server() -> Iterator[IronMQServer]:
     """A server whose clock is quick, though the others of a run are the real one."""
-    service = IronMQServer(PACE)
-    service.start()
-    yield service
-    service.close()
+    yield from run_server("ironmq", lambda: IronMQServer(PACE))
 
 
 class TestCluster(ClusterContract):

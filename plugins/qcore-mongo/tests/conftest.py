@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pymongo
 import pytest
 
-from qcore.conf import Conf
+from qcore.testing.brokers import opened_brokers
 from qcore_mongo.broker import MongoBroker
 
 if TYPE_CHECKING:
@@ -24,19 +23,15 @@ Client = pymongo.MongoClient[dict[str, Any]]
 @pytest.fixture
 def open_broker() -> Iterator[Open]:
     """Open brokers and close them after the test."""
-    opened: list[MongoBroker] = []
+    with opened_brokers(MongoBroker) as open_broker:
 
-    def open_one(
-        setting: object = None, queue: str = "", **settings: object
-    ) -> MongoBroker:
-        options = {**settings} if setting is None else {"mongo": setting, **settings}
-        name = queue or f"mongo-{secrets.token_hex(6)}"
-        opened.append(MongoBroker(Conf.from_dict(options), name))
-        return opened[-1]
+        def open_one(
+            setting: object = None, queue: str = "", **settings: object
+        ) -> MongoBroker:
+            given = {} if setting is None else {"mongo": setting}
+            return open_broker({**given, **settings}, queue)
 
-    yield open_one
-    for one in opened:
-        one.close()
+        yield open_one
 
 
 @pytest.fixture

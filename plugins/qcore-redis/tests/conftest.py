@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 import redis
 
-from qcore.conf import Conf
+from qcore.testing.brokers import opened_brokers
 from qcore_redis.broker import RedisBroker
 
 if TYPE_CHECKING:
@@ -23,19 +22,15 @@ Open = Callable[..., RedisBroker]
 @pytest.fixture
 def open_broker() -> Iterator[Open]:
     """Open brokers and close them after the test."""
-    opened: list[RedisBroker] = []
+    with opened_brokers(RedisBroker) as open_broker:
 
-    def open_one(
-        setting: object = None, queue: str = "", **settings: object
-    ) -> RedisBroker:
-        options = {**settings} if setting is None else {"redis": setting, **settings}
-        name = queue or f"redis-{secrets.token_hex(6)}"
-        opened.append(RedisBroker(Conf.from_dict(options), name))
-        return opened[-1]
+        def open_one(
+            setting: object = None, queue: str = "", **settings: object
+        ) -> RedisBroker:
+            given = {} if setting is None else {"redis": setting}
+            return open_broker({**given, **settings}, queue)
 
-    yield open_one
-    for one in opened:
-        one.close()
+        yield open_one
 
 
 @pytest.fixture

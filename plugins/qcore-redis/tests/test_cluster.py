@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from servers.redis import RedisServer
+from shared_fixtures import run_server
 
 from qcore.testing import ClusterContract
 
@@ -15,10 +16,11 @@ PASSWORD = "s3cret-of-redis"
 @pytest.fixture(scope="module")
 def durable_server() -> Iterator[RedisServer]:
     """A server with a password that keeps its data over a restart."""
-    server = RedisServer("--requirepass", PASSWORD, appendonly=True)
-    server.start()
-    yield server
-    server.close()
+
+    def make() -> RedisServer:
+        return RedisServer("--requirepass", PASSWORD, appendonly=True)
+
+    yield from run_server("redis", make)
 
 
 class TestCluster(ClusterContract):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from servers.sqs import REGION
 
-from qcore.conf import Conf
+from qcore.testing.brokers import opened_brokers
 from qcore_sqs.broker import SQSBroker
 
 KEYS = {"aws_access_key_id": "AKIATESTS", "aws_secret_access_key": "s3cret-of-sqs"}
@@ -39,18 +38,14 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture
 def open_broker() -> Iterator[Open]:
     """Open brokers and close them after the test."""
-    opened: list[SQSBroker] = []
+    with opened_brokers(SQSBroker) as open_broker:
 
-    def open_one(
-        url: str,
-        queue: str = "",
-        sqs: dict[str, object] | None = None,
-        **settings: object,
-    ) -> SQSBroker:
-        conf = Conf.from_dict({"sqs": options(url, **(sqs or {})), **settings})
-        opened.append(SQSBroker(conf, queue or f"sqs-{secrets.token_hex(6)}"))
-        return opened[-1]
+        def open_one(
+            url: str,
+            queue: str = "",
+            sqs: dict[str, object] | None = None,
+            **settings: object,
+        ) -> SQSBroker:
+            return open_broker({"sqs": options(url, **(sqs or {})), **settings}, queue)
 
-    yield open_one
-    for one in opened:
-        one.close()
+        yield open_one

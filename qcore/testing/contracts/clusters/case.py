@@ -30,12 +30,11 @@ NAP = "qcore.testing.contracts.clusters.tasks.nap"
 _QUICK = {"workers": 2, "guard_cycle": 0.1, "poll": 0.02, "grace": 0.5}
 _NO_SETTINGS = """\
 ClusterContract starts clusters of a Django project, and these tests have no settings.
-Put a settings module beside them, with "qcore" in INSTALLED_APPS, and name it in
-pyproject.toml:
+Name a settings module in pyproject.toml: the one of qcore.testing, or another one with
+"qcore" in INSTALLED_APPS:
 
     [tool.pytest.ini_options]
-    DJANGO_SETTINGS_MODULE = "settings"
-    pythonpath = ["tests"]
+    DJANGO_SETTINGS_MODULE = "qcore.testing.project"
 """
 _MIGRATED = pytest.StashKey[Path]()
 
