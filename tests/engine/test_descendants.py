@@ -57,11 +57,13 @@ def test_what_has_left_the_group_is_ended_and_nobody_else():
         descendants.adopt_orphans()
         near = subprocess.Popen(["sleep", "77"])
         far = subprocess.Popen(["sleep", "77"], start_new_session=True)
-        wait_for(lambda: [s.pid for s in descendants.strays(os.getpid())] == [far.pid])
-        assert descendants.describe(descendants.strays(os.getpid())[0]).endswith(
+        wait_for(
+            lambda: [s.pid for s in descendants.outside_group(os.getpid())] == [far.pid]
+        )
+        assert descendants.describe(descendants.outside_group(os.getpid())[0]).endswith(
             "(sleep)"
         )
-        descendants.end_strays(os.getpid())
+        descendants.end_outside_group(os.getpid())
         assert far.wait() == -9
         assert near.poll() is None
         near.kill()

@@ -28,7 +28,7 @@ from qcore.results.memory import MemoryStore
 from qcore.testing.contracts.machine import run
 from qcore.testing.contracts.stateful import Life, walk
 
-#: Seconds; a tick is a round of the keeper, as in a cluster.
+#: Seconds; a tick is a round of the renewal, as in a cluster.
 LEASE, TICK = 20.0, 5.0
 CLUSTER = {
     "retry": LEASE, "renew": True, "timeout": 12.0, "grace": 1.0, "queue_limit": 2,
@@ -42,7 +42,7 @@ TROUBLES = {
 #: Rounds in which everything has come to its end once no more harm is done.
 ROUNDS = 400
 
-#: What may come over a worker's link that it has not said.
+#: What may come over a worker's channel that it has not said.
 BABBLE = {
     "noise": b"\xc1 no message", "another order": pack_reply(Reply(None, 1, 1, order=99)),
     "the first word": pack_reply(READY),
@@ -218,7 +218,7 @@ class Clusters(Life):
             assert queue.visible[id] <= self.clock.at, "it waits for its lease"
 
     def glimpse(self, pick):
-        """A worker reads its tray, and is interrupted before it looks at its link."""
+        """A worker reads its prefetch queue, and is interrupted before it looks at its channel."""
         dispatcher, worker = self.worker(pick)
         if worker:
             dispatcher.glimpse(worker)
@@ -230,7 +230,7 @@ class Clusters(Life):
             dispatcher.cut(worker)
 
     def babble(self, pick, what):
-        """A task, or what it has left, writes on its worker's link."""
+        """A task, or what it has left, writes on its worker's channel."""
         dispatcher, worker = self.worker(pick)
         if worker:
             dispatcher.babble(worker, BABBLE[what])

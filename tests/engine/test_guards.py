@@ -300,7 +300,7 @@ def test_what_waits_for_the_store_is_given_back_at_a_stop(fakes):
     assert pushed.ids == [task.id], "to the loop, which gives back what comes then"
 
 
-# -- keeper ------------------------------------------------------------------------------
+# -- renewal ------------------------------------------------------------------------------
 @pytest.mark.fault("A17")
 @pytest.mark.parametrize("error", [TypeError("what?"), BrokerError("invalid receipt")])
 def test_a_receipt_that_cannot_be_renewed_costs_no_other_lease(
@@ -349,7 +349,7 @@ def test_a_renewal_whose_broker_cannot_be_made_tries_again(fakes):
         wait_for(lambda: fakes.shared.renewing)
 
 
-# -- timer and herald ----------------------------------------------------------------------
+# -- scheduler and status ----------------------------------------------------------------------
 @pytest.mark.fault("A17")
 def test_a_scheduler_that_raises_anything_ticks_again(fakes):
     ticks = []
@@ -398,9 +398,9 @@ def test_a_cache_that_raises_anything_costs_only_the_status(where, caplog):
         said.append(1)
 
     publisher = StatusPublisher(take, publish, 0.005, threading.Event(), nothing)
-    herald_module = "qcore.engine.dispatcher.status._is_same"
+    status_function = "qcore.engine.dispatcher.status._is_same"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(herald_module, lambda *_: False)
+        patch.setattr(status_function, lambda *_: False)
         with Running(publisher.run, publisher.close):
             wait_for(lambda: len(said) > 2)
     assert caplog.text.count("status is not published: ConnectionError: away") == 1
@@ -585,7 +585,7 @@ def test_a_time_out_may_be_longer_than_an_alarm(seconds):
 # -- what threads share ----------------------------------------------------------------------
 @pytest.mark.fault("A20")
 def test_settling_a_job_leaves_the_copy_that_was_claimed_meanwhile(fakes):
-    """Loop and recorder settle, and the loop deals a copy: none undoes the other's."""
+    """Loop and recorder settle, and the loop assigns a copy: none undoes the other's."""
     job = fakes.claim()
     copy = fakes.claim()
     other = fakes.shared
@@ -623,7 +623,7 @@ def test_two_threads_may_settle_the_same_job(fakes):
 
 @pytest.mark.fault("A20")
 def test_the_loop_looks_at_what_it_shares_while_nobody_else_assigns(fakes, monkeypatch):
-    """The pusher deals in its place: sets and heaps changed under its eyes before."""
+    """The pusher assigns in its place: sets and heaps changed under its eyes before."""
     clock = stop_time(monkeypatch)
     it = Stepped("shared", clock, lambda note: None, workers=1)
     try:

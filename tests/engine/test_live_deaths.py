@@ -44,7 +44,7 @@ def test_a_killed_worker_is_noticed_at_once_and_its_task_runs_again(
     cluster.kill_worker(first.pid)
     second = ledger.wait(key, "began", 2)[1]
     assert in_time(second.at - at, 1), (
-        "noticed and dealt to somebody else within a second"
+        "noticed and assigned to somebody else within a second"
     )
     assert second.pid != first.pid
     let_go(key)
@@ -210,7 +210,7 @@ def test_a_kill_that_comes_late_hits_nobody_else(start, ledger, key):
 
 
 def test_a_death_is_noticed_though_a_fork_of_the_worker_lives_on(start, ledger, key):
-    """The fork has the worker's end of the link, so that link does not close."""
+    """The fork has the worker's end of the channel, so this channel does not close."""
     cluster = start(queue="forks", workers=2, daemonize_workers=False)
     async_task("chores.rude.have_fork", key, cluster="forks")
     child = child_of(ledger, key)
@@ -249,7 +249,7 @@ def test_workers_that_die_in_their_start_are_replaced_ever_later(start, ledger, 
         seen = cluster.wait_for(lambda: cluster.snapshot and cluster.snapshot.problem)
         assert seen == "workers die in their start: exit code 1; see the log"
         assert cluster.snapshot.state == "paused"
-        assert fetch(task_id) is None, "no task is dealt to such a worker"
+        assert fetch(task_id) is None, "no task is assigned to such a worker"
         assert cluster.stop() == 0
         assert current.broker("dying").queue_size() == 1
     finally:

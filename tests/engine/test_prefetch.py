@@ -31,7 +31,7 @@ class Workers:
     """Two workers, which are this test, and what waits for them."""
 
     def __init__(self, name):
-        self.fakes = FakeServices(f"trays {name}")
+        self.fakes = FakeServices(f"prefetch {name}")
         self.selector = selectors.DefaultSelector()
         self.pool = WorkerPool(self.selector)
         self.ready = ReadyQueue()
@@ -41,10 +41,10 @@ class Workers:
 
     def hire(self, pid):
         ours, theirs = socket.socketpair()
-        lay_end, take_end = make_pair()
+        put_end, take_end = make_pair()
         # as after a fork: the worker has a descriptor of its own
         own = take_end.dup()
-        worker = WorkerHandle(pid, pid, Channel(ours), PrefetchQueue(lay_end, take_end))
+        worker = WorkerHandle(pid, pid, Channel(ours), PrefetchQueue(put_end, take_end))
         self.intakes[pid] = OrderReader(theirs, [own])
         self.ends[pid] = (theirs, own)
         self.pool.add(worker)
@@ -199,7 +199,7 @@ def test_a_worker_may_take_one_between_two_that_are_taken_back(workers, ended):
     assert not workers.pool.idle
 
 
-def test_an_older_order_on_the_link_comes_before_one_that_was_seen_on_the_tray(
+def test_an_older_order_on_the_channel_comes_before_a_prefetched_one(
     workers,
 ):
     """The worker sees a packet; before it reads, that is taken back and replaced."""
@@ -211,7 +211,7 @@ def test_an_older_order_on_the_link_comes_before_one_that_was_seen_on_the_tray(
     assigned_at = []
 
     class Late:
-        """A tray that is read late."""
+        """A prefetch queue that is read late."""
 
         def recv(self, size):
             if not assigned_at:
@@ -251,9 +251,9 @@ def test_only_workers_with_place_are_offered_more(workers):
     assert workers.prefetched.open(2) == [busy, full]
 
 
-def test_a_large_order_and_a_full_tray_are_refused():
-    lay_end, take_end = make_pair()
-    prefetch = PrefetchQueue(lay_end, take_end)
+def test_a_large_order_and_a_full_prefetch_queue_are_refused():
+    put_end, take_end = make_pair()
+    prefetch = PrefetchQueue(put_end, take_end)
     assert not prefetch.put(bytes(40_000))
     ahead = 0
     while prefetch.put(pack_run(bytes(10_000), 1, ahead + 1)):
@@ -263,7 +263,7 @@ def test_a_large_order_and_a_full_tray_are_refused():
     assert not prefetch.put(b"closed")
 
 
-def test_a_system_without_packets_has_no_trays(monkeypatch):
+def test_a_system_without_packets_has_no_prefetch_queues(monkeypatch):
     def refuse(*_):
         raise OSError("protocol not supported")
 
@@ -271,11 +271,11 @@ def test_a_system_without_packets_has_no_trays(monkeypatch):
     assert make_pair() == ()
 
 
-def test_a_worker_is_woken_by_link_and_by_tray(workers):
+def test_a_worker_is_woken_by_channel_and_by_prefetch_queue(workers):
     worker = workers.hire(1)
     for send in (
-        lambda: worker.prefetch.put(b"from the tray"),
-        lambda: write_frame(worker.channel.sock, b"from the link"),
+        lambda: worker.prefetch.put(b"from the prefetch queue"),
+        lambda: write_frame(worker.channel.sock, b"from the channel"),
     ):
         timer = threading.Timer(0.02, send)
         timer.start()
@@ -309,14 +309,14 @@ def test_what_is_long_depends_on_how_long_tasks_take(rate, depth, long):
 
 
 @pytest.mark.parametrize("word", [b"the last word", None])
-def test_a_tray_that_is_closed_leaves_the_word_to_the_link(word):
+def test_a_prefetch_queue_that_is_closed_leaves_the_word_to_the_channel(word):
     """A dispatcher that ends closes the one a moment before the other."""
     ours, theirs = socket.socketpair()
-    lay_end, take_end = make_pair()
-    prefetch = PrefetchQueue(lay_end, take_end)
+    put_end, take_end = make_pair()
+    prefetch = PrefetchQueue(put_end, take_end)
     intake = OrderReader(theirs, [take_end])
     prefetch.put(b"an order")
-    lay_end.close()
+    put_end.close()
     assert intake.take() == b"an order"
 
     def speak():
@@ -343,7 +343,7 @@ def test_the_loop_rests_while_nobody_misses_it():
     assert throughput.rest(0, 2) == 0
 
 
-def test_the_tray_that_has_the_fewest_counts(workers):
+def test_the_worker_with_the_fewest_prefetched_orders_counts(workers):
     first, second = workers.hire(1), workers.hire(2)
     for worker in (first, second):
         workers.assign(worker)

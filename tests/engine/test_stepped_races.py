@@ -16,11 +16,11 @@ from qcore.envelope import Outcome
 from qcore.results.memory import MemoryStore
 
 GRACE, TIMEOUT, LEASE = 1.0, 12.0, 60.0
-#: Seconds in which a task turns out to be long, and a tray is looked at twice.
+#: Seconds in which a task turns out to be long, and a prefetch queue is looked at twice.
 LONG = 0.2
 _queues = itertools.count(1)
 
-needs_trays = pytest.mark.skipif(
+needs_prefetch = pytest.mark.skipif(
     sys.platform != "linux", reason="other systems have no packets on local sockets"
 )
 
@@ -47,7 +47,7 @@ class Life:
         return [self.it.fakes.send().id for _ in range(count)]
 
     def round(self):
-        """Hear what is said, claim, deal, record."""
+        """Hear what is said, claim, assign, record."""
         self.it.turn()
         self.it.push()
         self.it.turn()
@@ -92,24 +92,24 @@ def begin(monkeypatch):
 
 
 def strand(life):
-    """Have a worker read its tray late: it gets what lies there behind its next order.
+    """Have a worker read its prefetch queue late: it gets what lies there behind its next order.
 
     Returns the ids of that order, and of what it has read too early.
     """
     first, second, third = life.send(3)
-    life.round()  # the first is dealt, the others are laid out
+    life.round()  # the first is assigned, the others are laid ahead
     life.it.begin(life.worker)
     life.it.end(life.worker, Outcome.SUCCESS)
     life.it.turn()  # it is thought to be at the second
     life.clock.advance(LONG)
-    life.it.turn()  # taken back, dealt on the link, and the third laid out once more
+    life.it.turn()  # taken back, sent on the channel, and the third laid ahead once more
     life.it.glimpse(life.worker)
     assert life.worker.seen is not None
     assert life.begun() == {first: 1}
     return second, third
 
 
-@needs_trays
+@needs_prefetch
 @pytest.mark.fault("B27")
 def test_the_time_out_holds_for_a_task_whose_worker_has_read_too_far(begin):
     life = begin()
@@ -125,7 +125,7 @@ def test_the_time_out_holds_for_a_task_whose_worker_has_read_too_far(begin):
     assert life.begun()[behind] == 1
 
 
-@needs_trays
+@needs_prefetch
 @pytest.mark.fault("B27")
 def test_the_time_out_holds_where_the_worker_stands_still_between_two_reads(begin):
     life = begin()
@@ -140,7 +140,7 @@ def test_the_time_out_holds_where_the_worker_stands_still_between_two_reads(begi
     assert life.begun()[behind] == 1
 
 
-@needs_trays
+@needs_prefetch
 @pytest.mark.fault("B27")
 @pytest.mark.parametrize("looks", [1, 2], ids=["once", "and looked in between"])
 def test_what_was_read_too_early_is_not_stranded_behind_a_long_task(begin, looks):
@@ -158,7 +158,7 @@ def test_what_was_read_too_early_is_not_stranded_behind_a_long_task(begin, looks
     assert life.begun() == {**life.begun(), long: 1, behind: 1}
 
 
-@needs_trays
+@needs_prefetch
 @pytest.mark.fault("B27")
 def test_the_loop_does_not_spin_while_an_order_is_missing(begin):
     life = begin(timeout=None)
@@ -169,10 +169,10 @@ def test_the_loop_does_not_spin_while_an_order_is_missing(begin):
     assert life.it.loop._outage() > 0.01
 
 
-@needs_trays
+@needs_prefetch
 @pytest.mark.fault("B27")
 def test_a_worker_that_dies_having_read_too_far_loses_nothing(begin):
-    """Its link is closed and its tray with it: the loop does not touch that again."""
+    """Its channel is closed and its prefetch queue with it: the loop does not touch that again."""
     life = begin()
     killed, behind = strand(life)
     life.it.begin(life.worker)
@@ -184,7 +184,9 @@ def test_a_worker_that_dies_having_read_too_far_loses_nothing(begin):
 
 
 @pytest.mark.fault("B26")
-def test_a_task_that_closes_its_link_runs_nowhere_else_until_its_worker_is_dead(begin):
+def test_a_task_that_closes_its_channel_runs_nowhere_else_until_its_worker_is_dead(
+    begin,
+):
     life = begin(timeout=None, workers=2, max_crashes=2)
     (id,) = life.send(1)
     life.round()
@@ -207,7 +209,7 @@ def test_a_task_that_closes_its_link_runs_nowhere_else_until_its_worker_is_dead(
 
 
 @pytest.mark.fault("B26")
-def test_the_time_out_of_a_task_that_closed_its_link_is_that_of_any_task(begin):
+def test_the_time_out_of_a_task_that_closed_its_channel_is_that_of_any_task(begin):
     life = begin(timeout=0.1, grace=0.1, ack_failures=True)
     (id,) = life.send(1)
     life.round()
@@ -225,7 +227,7 @@ def test_the_time_out_of_a_task_that_closed_its_link_is_that_of_any_task(begin):
     [b"\xc1 no message", pack_reply(Reply(None, 1, 1, order=99)), pack_reply(READY)],
     ids=["noise", "another order", "the first word again"],
 )
-def test_who_writes_on_a_link_costs_one_worker_and_its_task(begin, frame, busy):
+def test_who_writes_on_a_channel_costs_one_worker_and_its_task(begin, frame, busy):
     life = begin(workers=2)
     suspect, other = life.it.workers
     ids = life.send(2)

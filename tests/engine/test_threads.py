@@ -1,4 +1,4 @@
-"""The other threads of the dispatcher: pusher, keeper, timer, herald."""
+"""The other threads of the dispatcher: pusher, renewal, scheduler, status."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ class Pushed:
 
     def __init__(self, fakes, capacity=100):
         self.fakes = fakes
-        receiver, room = Receiver(), Capacity(capacity)
+        receiver, claims = Receiver(), Capacity(capacity)
         self.given, self.finished = receiver.given, receiver.finished
         self.pusher = Pusher(
             fakes.services,
-            room,
+            claims,
             fakes.shared,
-            Handover(fakes.shared, room, receiver),
+            Handover(fakes.shared, claims, receiver),
             fakes.services.report,
         )
 
@@ -146,7 +146,7 @@ def test_a_package_that_no_cluster_can_read_is_put_aside_in_the_end(fakes, monke
 
 @pytest.mark.fault("D8")
 def test_a_copy_of_what_is_in_our_hands_is_left_to_its_lease(fakes):
-    """It would pass the look into the store, and be dealt when the first has ended."""
+    """It would pass the look into the store, and be assigned when the first has ended."""
     pushed = Pushed(fakes)
     task = fakes.send()
     pushed.once()
@@ -221,7 +221,7 @@ def test_a_broker_that_is_away_is_waited_for(fakes):
     assert not thread.is_alive()
 
 
-# -- keeper ------------------------------------------------------------------------------
+# -- renewal ------------------------------------------------------------------------------
 def test_leases_are_renewed_before_they_end(request):
     lease = stretched(0.4)
     fakes = FakeServices(request.node.name, retry=lease)
@@ -272,7 +272,7 @@ def test_no_lease_is_renewed_where_the_project_sets_it(request):
     assert fakes.calls == []
 
 
-def test_a_keeper_that_fails_goes_on(request):
+def test_a_renewal_that_fails_goes_on(request):
     fakes = FakeServices(request.node.name, retry=stretched(0.4))
     job = fakes.claim()
     job.lease_end = 0.0
@@ -325,9 +325,9 @@ def test_the_timer_ticks_as_the_scheduler_asks(fakes, monkeypatch):
     assert fakes.shared.problems == {}
 
 
-# -- herald ------------------------------------------------------------------------------
+# -- status ------------------------------------------------------------------------------
 class Stage:
-    """A herald, what it says, and how long each word of it counts."""
+    """A publisher, what it says, and how long each word of it counts."""
 
     def __init__(self, cycle=0.005, failures=()):
         self.done = 0
@@ -369,7 +369,7 @@ def snapshot(**fields):
     return Snapshot(**(usual | {"started": 0.0, "at": 0.0, "workers": []} | fields))
 
 
-def test_a_herald_publishes_while_something_changes_and_once_more_at_the_end():
+def test_a_publisher_publishes_while_something_changes_and_once_more_at_the_end():
     with Stage() as stage:
 
         def grown():
@@ -383,7 +383,7 @@ def test_a_herald_publishes_while_something_changes_and_once_more_at_the_end():
     assert stage.said[-1][0] == stage.done, "the last word is of the end"
 
 
-def test_a_herald_with_nothing_new_to_say_sleeps():
+def test_a_publisher_with_nothing_new_to_say_sleeps():
     with Stage() as stage:
         # the second one says how long the third may take
         wait_for(lambda: len(stage.said) == 2)
@@ -397,7 +397,7 @@ def test_a_herald_with_nothing_new_to_say_sleeps():
         wait_for(lambda: stage.rests == 2)
 
 
-def test_a_herald_does_not_sleep_for_ever(monkeypatch):
+def test_a_publisher_does_not_sleep_for_ever(monkeypatch):
     monkeypatch.setattr(status_module, "PAUSE", 0.02)
     with Stage() as stage:
         wait_for(lambda: len(stage.said) > 4)
@@ -405,7 +405,7 @@ def test_a_herald_does_not_sleep_for_ever(monkeypatch):
     assert stage.rests == 1, "once until something happens"
 
 
-def test_a_herald_that_fails_says_so_once(caplog):
+def test_a_publisher_that_fails_says_so_once(caplog):
     with Stage(failures=[Broken("down")] * 3) as stage:
         wait_for(lambda: stage.said)
     assert not stage.failures, "it was tried again in each round"

@@ -1,6 +1,6 @@
 """A dispatcher that is driven step by step; the test is its workers and its sentinel.
 
-Loop, pusher, recorder and keeper are the real ones, wired by the real ``Dispatcher``.
+Loop, pusher, recorder and renewal are the real ones, wired by the real ``Dispatcher``.
 They have no threads: each does one round when it is told to.
 """
 
@@ -50,7 +50,7 @@ _pids = itertools.count(100_001)
 
 
 class Worker:
-    """The other end of a worker's link: it does what it is told, when it is told."""
+    """The other end of a worker's channel: it does what it is told, when it is told."""
 
     def __init__(
         self, end: socket.socket, prefetch: socket.socket | None, index: int
@@ -65,14 +65,14 @@ class Worker:
         self.current: Order | None = None
         self.told_to_stop = False
         self.paused = False  # by SIGSTOP: it reads nothing and answers nothing
-        self.cut = False  # its task has closed the link
+        self.cut = False  # its task has closed the channel
         self.seen: bytes | None = (
-            None  # from the tray; the link was not looked at since
+            None  # from the prefetch queue; the channel was not looked at since
         )
         self.channel.send(pack_reply(READY))
 
     def read(self) -> None:
-        """Take the next order, where one has come: from the link, else from the tray."""
+        """Take the next order, where one has come: from the channel, else from the prefetch queue."""
         self.orders.extend(map(unpack_order, self.channel.receive()))
         if self.seen is None and not self.orders:
             self.glimpse()
@@ -84,12 +84,12 @@ class Worker:
                 self.prefetch.send(seen)
 
     def glimpse(self) -> None:
-        """Take a packet from the tray, and be interrupted before the link is looked at."""
+        """Take a packet from the prefetch queue, and be interrupted before the channel is looked at."""
         if self.prefetch is None or self.seen is not None:
             return
         try:
             self.seen = self.prefetch.recv(1 << 16) or None
-        except OSError:  # there is none, or the tray is closed
+        except OSError:  # there is none, or the queue is closed
             return
 
     def close(self) -> None:
@@ -100,7 +100,7 @@ class Worker:
 
 
 class Stepped:
-    """One dispatcher with its crew.
+    """One dispatcher with its workers.
 
     Args:
         queue: shared with other dispatchers of the test.
@@ -168,7 +168,7 @@ class Stepped:
 
         self.recorder.record = watched  # type: ignore[method-assign]
 
-    def _look_for_strays(self) -> None:
+    def _look_for_lost_leases(self) -> None:
         """Nothing runs without a lease, once the loop has looked."""
         leases = {(j.task.id, j.attempt): j.lease_end for j in self.shared.held}
         for worker in self.workers:
@@ -191,7 +191,7 @@ class Stepped:
         for message in map(unpack_control, self._heard()):
             if isinstance(message, Kill):
                 self._obey(message)
-        self._look_for_strays()
+        self._look_for_lost_leases()
 
     def record(self) -> None:
         """Record all that waits to be recorded."""
@@ -295,7 +295,7 @@ class Stepped:
         ended = None
         if order.kind == RUN:
             events = {Outcome.SUCCESS: ENDED, Outcome.STOPPED: CRASHED}
-            # what it has done by then, nobody will hear where the link is closed
+            # what it has done by then, nobody will hear where the channel is closed
             event = CRASHED if worker.cut else events.get(outcome, FAILED)
             self._tell(worker, event, order)
             content = "json" if outcome == Outcome.SUCCESS else "text"
@@ -313,7 +313,7 @@ class Stepped:
             self._leave(worker)
 
     def glimpse(self, worker: Worker) -> None:
-        """Let a worker that has nothing to do read its tray, and no further."""
+        """Let a worker that has nothing to do read its prefetch queue, and no further."""
         idle = worker.current is None and not worker.paused and not worker.told_to_stop
         if idle and not worker.orders and not worker.cut:
             worker.glimpse()
@@ -325,7 +325,7 @@ class Stepped:
             worker.close()
 
     def babble(self, worker: Worker, frame: bytes) -> None:
-        """Let something in a worker's process write on its link."""
+        """Let something in a worker's process write on its channel."""
         if not worker.cut:
             try:
                 worker.channel.send(frame)

@@ -41,7 +41,7 @@ class _Impatient(selectors.DefaultSelector):
 
 
 def stop_time(monkeypatch: pytest.MonkeyPatch) -> StoppedClock:
-    """Stop the clocks of qcore; its loop, its pusher and its patience wait no more."""
+    """Stop the clocks of qcore; its loop, its pusher and its outages wait no more."""
     clock = StoppedClock()
     for name, module in list(sys.modules.items()):
         if name.startswith("qcore.") and getattr(module, "time", None) is time:

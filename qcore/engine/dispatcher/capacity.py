@@ -1,4 +1,4 @@
-"""Runs in: pusher and loop. How many more jobs this cluster has room for."""
+"""Runs in: pusher and loop. How many more jobs this cluster may claim."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 
 
 class Capacity:
-    """Counts what waits in memory, and lets the pusher sleep until there is room.
+    """Counts what waits in memory, and lets the pusher sleep until more may come.
 
     Args:
         limit: jobs that may wait for a worker (setting ``queue_limit``).
@@ -27,7 +27,7 @@ class Capacity:
         return self._limit + self._idle - self._waiting - self._arriving
 
     def _is_worth_it(self) -> bool:
-        """Whether to claim now: a worker is idle, or half of the room is free.
+        """Whether to claim now: a worker is idle, or half of the capacity is free.
 
         So the pusher claims batches, and not a single package whenever one has gone.
         """
@@ -35,7 +35,7 @@ class Capacity:
         return free > 0 and (self._idle > 0 or free >= max(1, self._limit // 2))
 
     def wait(self, timeout: float) -> int:
-        """Return how many jobs there is room for, waiting up to ``timeout`` seconds."""
+        """Return how many jobs may be claimed, waiting up to ``timeout`` seconds."""
         with self._changed:
             if not self._is_worth_it():
                 self._sleeping = True
@@ -59,7 +59,7 @@ class Capacity:
                 self._changed.notify()
 
     def close(self) -> None:
-        """Have no room any more."""
+        """Have no capacity any more."""
         with self._changed:
             self._closed = True
             self._changed.notify()

@@ -26,7 +26,7 @@ class Guard:
 
     Args:
         who: the thread's name, for the log and the status.
-        tally: where the problem is shown while it lasts.
+        shared: where the problem is shown while it lasts.
     """
 
     def __init__(self, who: str, shared: SharedState) -> None:

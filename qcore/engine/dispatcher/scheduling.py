@@ -1,4 +1,4 @@
-"""Runs in: the timer, a thread of the dispatcher. Lets the scheduler tick."""
+"""Runs in: scheduler, a thread of the dispatcher. Lets the scheduler tick."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ class WorkerStarts:
     """Knows which workers have come up, and tells when none does.
 
     Args:
-        tally: where the problem is shown while it lasts.
+        shared: where the problem is shown while it lasts.
     """
 
     def __init__(self, shared: SharedState) -> None:

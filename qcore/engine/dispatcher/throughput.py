@@ -9,7 +9,7 @@ _WINDOW = 0.02
 _AHEAD = 0.05
 #: Jobs that may wait at most, however fast they end.
 _MOST = 1000
-#: Seconds of work that may lie on the tray of a worker: long against the time that the
+#: Seconds of work that may lie ahead for a worker: long against the time that the
 #: loop takes for a round, short enough to be no loss should the worker be slow.
 _LYING = 0.004
 #: Jobs that may lie there at most.
@@ -53,7 +53,7 @@ class Throughput:
         return min(_MOST, int(self._rate * _AHEAD))
 
     def depth(self, workers: int) -> int:
-        """Return how many jobs may lie on the tray of each worker; 0 for long tasks."""
+        """Return how many jobs may lie ahead for each worker; 0 for long tasks."""
         each = self._rate / max(1, workers)
         return min(_DEEPEST, max(int(each * _LYING), int(each * _SHORT > 1)))
 
@@ -66,7 +66,7 @@ class Throughput:
         """Return for how many seconds nobody misses the loop.
 
         Args:
-            laid: jobs on the tray that has the fewest.
+            ahead: jobs ahead for the worker that has the fewest.
             workers: how many they are.
         """
         if not ahead or ahead * workers < self._rate * 2 * _REST:

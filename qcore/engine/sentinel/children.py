@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from ..services import Services
 from ..system import stacks
-from ..system.descendants import adopt_orphans, end_strays
+from ..system.descendants import adopt_orphans, end_outside_group
 from ..system.process import die_with_parent, leave_to_sentinel
 
 logger = logging.getLogger("qcore.sentinel")
@@ -115,7 +115,7 @@ class Children:
         return dead
 
     def _reap_strangers(self) -> None:
-        """Reap what tasks have left behind; in a container it becomes ours to bury."""
+        """Reap what tasks have left behind; in a container they become ours."""
         look = os.WEXITED | os.WNOHANG | os.WNOWAIT
         while self._children:
             ended = os.waitid(os.P_ALL, 0, look)
@@ -146,7 +146,7 @@ class Children:
         child.killed = True
         if self._services.conf.daemonize_workers:
             try:
-                end_strays(child.pid)
+                end_outside_group(child.pid)
             except OSError as error:  # no descriptor is left to look for them
                 logger.warning(
                     "processes that worker %d has left cannot be found: %s",

@@ -57,7 +57,7 @@ class Sentinel:
     """The supervisor of one cluster.
 
     Args:
-        parts: what the cluster is made of.
+        services: what the cluster is made of.
         cluster: its id.
         run_once: end when the queue is empty.
     """
@@ -242,7 +242,10 @@ class Sentinel:
             if self._due[place] > now or (place and self._control is None):
                 continue
             try:
-                self._fork_dispatcher() if place == 0 else self._fork_worker(place)
+                if place == 0:
+                    self._fork_dispatcher()
+                else:
+                    self._fork_worker(place)
             except OSError as error:
                 self._put_off(now, error)
                 return
@@ -299,7 +302,7 @@ class Sentinel:
 
         try:
             pid = self._children.fork(index, work)
-            # both ends of the tray: the loop can take back what the worker has not begun
+            # both ends of the prefetch queue: the loop can take back what the worker has not begun
             fds = [end.fileno() for end in (ours, *prefetch)]
             self._tell(WorkerStarted(pid, index, len(fds)), fds)
         finally:
@@ -310,7 +313,7 @@ class Sentinel:
     def _record_death(self, child: Child, status: int) -> None:
         in_order = status == 0
         if child.index == 0:
-            self._bury_dispatcher(status)
+            self._record_death_of_dispatcher(status)
         else:
             self._tell(WorkerExited(child.pid, status))
             if not in_order:
@@ -323,7 +326,7 @@ class Sentinel:
             self._due[child.index] = now + delay
             self._restarts += 1
 
-    def _bury_dispatcher(self, status: int) -> None:
+    def _record_death_of_dispatcher(self, status: int) -> None:
         """Without a dispatcher nobody knows what the workers do: end them as well."""
         self._is_ready = False
         if self._control is not None:

@@ -40,7 +40,7 @@ def has_children() -> bool:
     return True
 
 
-def strays(pid: int) -> list[Process]:
+def outside_group(pid: int) -> list[Process]:
     """Return the descendants of a worker that a kill of its group does not reach."""
     if not IS_KNOWN:
         return []
@@ -55,21 +55,21 @@ def strays(pid: int) -> list[Process]:
     return [process for process in family if process.group != pid and process.lives]
 
 
-def strays_of_this_process() -> list[Process]:
+def outside_group_of_this_process() -> list[Process]:
     """Return the descendants of this worker that left its group."""
-    return strays(os.getpid())
+    return outside_group(os.getpid())
 
 
-def end_strays(pid: int) -> None:
+def end_outside_group(pid: int) -> None:
     """Kill what has left the group of a worker that lives, and name it in the log."""
     # Held before they are looked for again: a number that was given to somebody else
     # between the two looks is not in the family, and is left alone.
-    held = {stray.pid: fd for stray in strays(pid) if (fd := _hold(stray.pid)) >= 0}
+    held = {one.pid: fd for one in outside_group(pid) if (fd := _hold(one.pid)) >= 0}
     try:
-        for stray in strays(pid) if held else []:
-            if stray.pid in held:
-                logger.warning("ending %s, left by worker %d", describe(stray), pid)
-                _signal(held[stray.pid])
+        for one in outside_group(pid) if held else []:
+            if one.pid in held:
+                logger.warning("ending %s, left by worker %d", describe(one), pid)
+                _signal(held[one.pid])
     finally:
         for fd in held.values():
             os.close(fd)

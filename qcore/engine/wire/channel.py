@@ -18,11 +18,11 @@ _CHUNK = 32 * 1024
 
 
 class ChannelClosed(Exception):
-    """The process at the other end has closed the link, or died."""
+    """The process at the other end has closed the socket, or died."""
 
 
 class Channel:
-    """One end of a link that never blocks; for an event loop.
+    """One end of a socket that never blocks; for an event loop.
 
     File descriptors travel with a frame: they are queued in the order in which they
     were sent.
@@ -41,7 +41,7 @@ class Channel:
         """Send a frame as far as the socket takes it; return whether all has left.
 
         Raises:
-            Closed: nobody is at the other end.
+            ChannelClosed: nobody is at the other end.
         """
         frame = _LENGTH.pack(len(payload)) + payload
         if self._out and not self.flush():
@@ -100,7 +100,7 @@ class Channel:
         """Return the complete frames that have come; ``[]`` when none has yet.
 
         Raises:
-            Closed: nobody is at the other end, and no complete frame is left.
+            ChannelClosed: nobody is at the other end, and no complete frame is left.
         """
         try:
             data = self.sock.recv(_CHUNK)
@@ -113,7 +113,7 @@ class Channel:
     def last_words(self) -> list[bytes]:
         """Return the frames that a process which has died left behind.
 
-        Its link may still be open: a process that it forked has the other end, too.
+        Its socket may still be open: a process that it forked has the other end, too.
         """
         frames: list[bytes] = []
         while True:

@@ -106,11 +106,11 @@ def unpack_reply(frame: bytes) -> Reply:
 
 # -- sentinel <-> dispatcher -----------------------------------------------------------
 class WorkerStarted(msgspec.Struct, frozen=True, tag=True):
-    """A worker has been forked; its link and both ends of its tray come with this frame."""
+    """A worker has been forked; its socket and both ends of its prefetch queue come with this frame."""
 
     pid: int
     index: int
-    fds: int  # how many: without a tray only one
+    fds: int  # how many: without a prefetch queue only one
 
 
 class WorkerExited(msgspec.Struct, frozen=True, tag=True):

@@ -1,7 +1,7 @@
 """Runs in: a worker. Whether it is fit for another task, after what the last one left.
 
 Most of what a task leaves behind can be undone, and is: here the handlers of signals, and
-connections in `Parts.tidy`; context variables are the task's own. What cannot ends the
+connections in `Services.tidy`; context variables are the task's own. What cannot ends the
 worker in order, and a fresh one takes its place: memory that ran out, a thread that runs on,
 a standard stream that was closed. Each is named in the log with the task.
 """
@@ -44,7 +44,7 @@ class Cleanup:
         self._left: dict[threading.Thread, float] = {}  # since when, monotonic
         self._handlers = {number: signal.getsignal(number) for number in _SIGNALS}
         self._handlers_at = 0.0
-        self._strays: set[int] = set()
+        self._named: set[int] = set()
         self._family_at = 0.0
 
     def after(self, task: Task, error: BaseException | None) -> str | None:
@@ -101,12 +101,12 @@ class Cleanup:
             return
         self._family_at = now + _FAMILY_EVERY
         descendants.reap_orphans()
-        for stray in descendants.strays_of_this_process():
-            if stray.pid not in self._strays:
-                self._strays.add(stray.pid)
+        for left in descendants.outside_group_of_this_process():
+            if left.pid not in self._named:
+                self._named.add(left.pid)
                 logger.warning(
                     "%s id=%s left %s in a group of its own",
-                    task.func, task.id, descendants.describe(stray),
+                    task.func, task.id, descendants.describe(left),
                 )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from ...tasks.execute import execute
 from ...tasks.follow_up import run_hook
 from ...tasks.forks import end_if_forked
 from ..services import Services
-from ..system.descendants import end_strays, has_children
+from ..system.descendants import end_outside_group, has_children
 from ..system.process import bind, rss_kb, set_title
 from ..wire.channel import write_frame
 from ..wire.messages import (
@@ -45,9 +45,9 @@ class Worker:
     """One worker process.
 
     Args:
-        parts: what the cluster is made of.
+        services: what the cluster is made of.
         sock: to the dispatcher; its end is the end of this process.
-        tray: this worker's end of its tray, where it has one.
+        prefetch: this worker's end of its prefetch queue, where it has one.
         index: the worker's place, from 1.
     """
 
@@ -60,7 +60,7 @@ class Worker:
     ) -> None:
         self._services = services
         self._sock = sock
-        self._intake = OrderReader(sock, prefetch)
+        self._orders = OrderReader(sock, prefetch)
         self._index = index
         self._pid = os.getpid()
         self._origin = f"{socket.gethostname()}:{self._pid}"
@@ -82,13 +82,13 @@ class Worker:
         self._serve()
         # to look for them, all processes of the host are read: 2 ms at least
         if conf.daemonize_workers and has_children():
-            end_strays(os.getpid())
+            end_outside_group(os.getpid())
         self._services.notify("qcore_process_stopping", role="worker", conf=conf)
 
     def _serve(self) -> None:
         try:
             write_frame(self._sock, pack_reply(READY))
-            while (frame := self._intake.take()) is not None:
+            while (frame := self._orders.take()) is not None:
                 order = unpack_order(frame)
                 if order.kind == END:
                     return
@@ -181,6 +181,6 @@ class Worker:
         set_title(f"qcore[{self._services.conf.name}] worker {self._index}: {what}")
 
     def _on_stop(self, _signum: int, _frame: FrameType | None) -> None:
-        # an idle worker is told by its link, so there is nothing to stop then
+        # an idle worker is told by its socket, so there is nothing to stop then
         if self._busy:
             raise TaskStopped("the cluster has to stop; the task will run again")
