@@ -56,32 +56,59 @@ def to_bytes(text: str, content: str) -> bytes:
 
 
 def load(text: str, content: str, accept: Collection[str]) -> object:
-    """Return the value that is stored as ``text``.
+    """Return the value that is stored as ``text``; see ``load_bytes``.
 
     Args:
         text: as ``to_text`` returned it.
+        content: its serializer, ``text`` or ``joined``.
+        accept: serializers that may be used.
+    """
+    require_accepted(content, accept)
+    return load_bytes(to_bytes(text, content), content, accept)
+
+
+def load_bytes(data: bytes, content: str, accept: Collection[str]) -> object:
+    """Return a serialised value as what it was.
+
+    Args:
+        data: the value.
         content: its serializer, ``text`` or ``joined``.
         accept: serializers that may be used: ``conf.accept_content``.
 
     Raises:
         StoreError: the project does not accept this serializer.
-        BadPackage: the text is damaged.
+        BadPackage: the value is damaged.
     """
     if content == TEXT:
-        return text
+        return data.decode(errors="replace")
     if content == JOINED:
-        return [load(part, kind, accept) for kind, part in _split_parts(text)]
-    if content != JSON and content not in accept:
+        return [load(part, kind, accept) for kind, part in _split_parts(data)]
+    require_accepted(content, accept)
+    return get_serializer(content).loads(data)
+
+
+def require_accepted(content: str, accept: Collection[str]) -> None:
+    """Refuse a serializer that may run code, unless the project accepts it.
+
+    Raises:
+        StoreError: it does not.
+    """
+    if content not in _PLAIN and content not in accept:
         raise StoreError(
             f"the stored value is {content!r}, this project accepts"
             f" {', '.join(accept)}. Add it to Q_CLUSTER['accept_content'] to read it."
         )
-    return get_serializer(content).loads(to_bytes(text, content))
 
 
 def load_call(text: str, content: str, accept: Collection[str]) -> list[Any]:
     """Return the stored call: a list of args, kwargs and what else its body held."""
-    call = cast("list[Any]", load(text, content, accept))
+    require_accepted(content, accept)
+    return call_of(to_bytes(text, content), content, accept)
+
+
+def call_of(body: bytes, content: str, accept: Collection[str]) -> list[Any]:
+    """Return the call of a task's body; of a joined ``async_iter``, the calls as one."""
+    call = cast("list[Any]", load_bytes(body, content, accept))
     return [[part[0] for part in call], {}] if content == JOINED else call
 
 
@@ -132,7 +159,7 @@ def join_payloads(payloads: Sequence[Stored]) -> Stored:
         return JOINED, _encode(payloads).decode()
 
 
-def _split_parts(text: str) -> list[Stored]:
+def _split_parts(text: str | bytes) -> list[Stored]:
     try:
         return _parts(text)
     except msgspec.DecodeError as error:

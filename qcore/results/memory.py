@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 
-from . import content as contents
 from .base import ResultStore
-from .moments import moment
+from .finished import FinishedTask
 from .rows import NAME, Row, clip, collapse, is_ended_call, join, merge, stored_value
 from .tally import Tally
 
@@ -18,48 +17,6 @@ if TYPE_CHECKING:
     import datetime as dt
 
     from ..envelope import Result
-
-
-class MemoryRecord:
-    """A stored result, with the attributes of the model ``Task``."""
-
-    def __init__(self, row: Row, accept: Sequence[str]) -> None:
-        self.id = row.id
-        self.name = row.name
-        self.func = row.func
-        self.hook = row.hook
-        self.group = row.group
-        self.cluster = row.cluster
-        self.success = row.success
-        self.outcome = row.outcome
-        self.attempt_count = row.attempt_count
-        self.enqueued = moment(row.enqueued)
-        self.started = moment(row.started)
-        self.stopped = moment(row.stopped)
-        self._row = row
-        self._accept = accept
-
-    @property
-    def args(self) -> tuple[Any, ...]:
-        """Positional arguments; of a joined ``async_iter``, those of all its calls."""
-        return tuple(self._call()[0])
-
-    @property
-    def kwargs(self) -> dict[str, Any]:
-        """Keyword arguments."""
-        return cast("dict[str, Any]", self._call()[1])
-
-    @property
-    def result(self) -> Any:
-        """The return value, or the text of the error."""
-        return contents.load(self._row.value, self._row.value_content, self._accept)
-
-    def time_taken(self) -> float:
-        """Return the seconds that the last attempt ran."""
-        return (self.stopped - self.started).total_seconds()
-
-    def _call(self) -> list[Any]:
-        return contents.load_call(self._row.payload, self._row.content, self._accept)
 
 
 class MemoryStore(ResultStore):
@@ -115,14 +72,14 @@ class MemoryStore(ResultStore):
         """Answer: memory is always there."""
 
     # -- for the API -----------------------------------------------------------
-    def fetch(self, key: str) -> MemoryRecord | None:
+    def fetch(self, key: str) -> FinishedTask | None:
         with self._lock:
             row = self._find(key)
         return None if row is None else self._record(row)
 
     def fetch_group(  # type: ignore[override]
         self, group: str, failures: bool
-    ) -> list[MemoryRecord]:
+    ) -> list[FinishedTask]:
         with self._lock:
             rows = [row for row in self._members(group) if row.success or failures]
         return [self._record(row) for row in rows]
@@ -172,5 +129,5 @@ class MemoryStore(ResultStore):
         label = clip(group, NAME)
         return [row for row in self._rows.values() if row.group == label]
 
-    def _record(self, row: Row) -> MemoryRecord:
-        return MemoryRecord(row, self.conf.accept_content)
+    def _record(self, row: Row) -> FinishedTask:
+        return FinishedTask.of_row(row, self.conf.accept_content)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from ..envelope import Options, Outcome, Result
+from ..envelope import Options, Outcome, Result, Task
 from ..errors import BadPackage
 from .content import TEXT, join_payloads, join_values, storable, to_bytes, to_text
 
@@ -96,6 +96,39 @@ def row_of(result: Result) -> Row:
         links=task.links,
         iter_index=task.iter_index,
         iter_count=task.iter_count if result.final else None,
+    )
+
+
+def result_of(row: Row) -> Result:
+    """Return the result that a row was made of, as far as the row tells.
+
+    Raises:
+        BadPackage: somebody has damaged the row.
+    """
+    task = Task(
+        id=row.id,
+        name=row.name,
+        func=row.func,
+        queue=row.cluster or "",
+        created=row.enqueued,
+        content=row.content,
+        body=to_bytes(row.payload, row.content),
+        group=row.group,
+        hook=row.hook,
+        options=options_from(row.options),
+        iter_index=row.iter_index,
+        iter_count=row.iter_count,
+        links=row.links,
+    )
+    return Result(
+        task=task,
+        outcome=row.outcome,
+        value=to_bytes(row.value, row.value_content),
+        content=row.value_content,
+        started=row.started,
+        stopped=row.stopped,
+        attempt=row.attempt_count,
+        final=row.iter_index is None or row.iter_count is not None,
     )
 
 

@@ -25,10 +25,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import PackageError
+from ..results.content import load_bytes
 from ..runtime import current
 from ..tasks.calls import build, next_link, split_options
 from ..tasks.execute import execute
-from ..tasks.follow_up import decode_value
 from ..tasks.inline import run_one
 from ..tasks.savepoints import kept_usable
 from .asserts import assert_enqueued, enqueued
@@ -129,4 +129,4 @@ def perform(func: Callable[..., Any] | str, *args: Any, **kwargs: Any) -> Any:
         attempt, error = execute(task, 1, f"{socket.gethostname()}:{os.getpid()}")
     if error is not None:
         raise error
-    return decode_value(attempt.content, attempt.value)
+    return load_bytes(attempt.value, attempt.content, current.conf.accept_content)

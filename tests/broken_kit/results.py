@@ -12,9 +12,10 @@ import pytest
 from broken_kit.common import Outages, cases
 
 from qcore.conf import Conf
-from qcore.envelope import Result
+from qcore.envelope import Outcome, Result
 from qcore.errors import StoreRefused, StoreUnavailable
-from qcore.results.memory import MemoryRecord, MemoryStore
+from qcore.results.finished import FinishedTask
+from qcore.results.memory import MemoryStore
 from qcore.results.probe import probe
 from qcore.results.rows import collapse
 from qcore.results.tally import Tally
@@ -35,7 +36,7 @@ class Sound(MemoryStore):
         self.check()
         super().save(results)
 
-    def fetch(self, key: str) -> MemoryRecord | None:
+    def fetch(self, key: str) -> FinishedTask | None:
         self.check()
         return super().fetch(key)
 
@@ -46,7 +47,7 @@ class Sound(MemoryStore):
 class ForgetsTheHook(Sound):
     caught_by = "test_a_result_comes_back_with_its_call"
 
-    def fetch(self, key: str) -> MemoryRecord | None:
+    def fetch(self, key: str) -> FinishedTask | None:
         record = super().fetch(key)
         if record is not None:
             record.hook = None
@@ -72,7 +73,7 @@ class FindsWhatIsNotThere(Sound):
 class TakesNoneForNothing(Sound):
     caught_by = "test_a_falsy_result_is_a_result"
 
-    def fetch(self, key: str) -> MemoryRecord | None:
+    def fetch(self, key: str) -> FinishedTask | None:
         record = super().fetch(key)
         return record if record and (record.result or not record.success) else None
 
@@ -136,7 +137,7 @@ class CountsADeathTwice(Sound):
 class FindsTheOldest(Sound):
     caught_by = "test_a_name_finds_the_newest"
 
-    def fetch(self, key: str) -> MemoryRecord | None:
+    def fetch(self, key: str) -> FinishedTask | None:
         named = [row for row in self._rows.values() if row.name == key]
         return self._record(named[0]) if named else super().fetch(key)
 
@@ -144,7 +145,7 @@ class FindsTheOldest(Sound):
 class TurnsGroupsAround(Sound):
     caught_by = "test_a_group_is_read_oldest_first"
 
-    def fetch_group(self, group: str, failures: bool) -> list[MemoryRecord]:  # type: ignore[override]
+    def fetch_group(self, group: str, failures: bool) -> list[FinishedTask]:  # type: ignore[override]
         return super().fetch_group(group, failures)[::-1]
 
 
@@ -181,7 +182,7 @@ class DeletesTheTasksToo(Sound):
 class ForgetsLongNames(Sound):
     caught_by = "test_a_long_name_is_clipped_and_still_found"
 
-    def fetch(self, key: str) -> MemoryRecord | None:
+    def fetch(self, key: str) -> FinishedTask | None:
         return super().fetch(key) if len(key) <= 100 else None
 
 
@@ -330,7 +331,9 @@ class JoinsToASuccess(Sound):
         done = super().collate(group, count)
         if group in self._rows:
             row = self._rows[group]
-            self._rows[group] = msgspec.structs.replace(row, success=True)
+            self._rows[group] = msgspec.structs.replace(
+                row, success=True, outcome=Outcome.SUCCESS
+            )
         return done
 
 

@@ -10,11 +10,14 @@ import msgspec
 import pytest
 from chores import kind
 from django.test import override_settings
+from hypothesis import given
+from hypothesis import strategies as st
 
 from qcore.conf import Conf
 from qcore.envelope import UNSET
 from qcore.errors import EnqueueError
 from qcore.runtime import current
+from qcore.serializers import get_serializer
 from qcore.signals import pre_enqueue
 from qcore.tasks import (
     async_chain,
@@ -35,6 +38,15 @@ from qcore.tasks.calls import (
 )
 from qcore.tasks.execute import decode
 from qcore.testing.drain import enqueued
+
+#: What JSON has, and what it has with tags.
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text() | st.binary() | st.dates(),
+    lambda inner: (
+        st.lists(inner) | st.tuples(inner) | st.dictionaries(st.text(), inner)
+    ),
+    max_leaves=8,
+)
 
 
 # -- options -----------------------------------------------------------------------------
@@ -316,3 +328,24 @@ def test_as_a_keyword_task_id_is_one_of_the_function(qcore_queue):
 def test_many_tasks_take_no_id(qcore_queue):
     with pytest.raises(EnqueueError, match="unknown option 'task_id'"):
         async_task_many("chores.kind.add", [[1]], q_options={"task_id": "a" * 32})
+
+
+@given(
+    calls=st.lists(st.tuples(VALUES, st.dictionaries(st.text(), VALUES)), min_size=2)
+)
+def test_links_are_passed_on_as_they_are(calls):
+    """The values of a chain are not decoded on their way, and arrive as they were."""
+    loads, dumps = get_serializer("json").loads, get_serializer("json").dumps
+    named = enumerate(calls)
+    first, *rest = [[f"shop.task_{n}", [arg], kwargs] for n, (arg, kwargs) in named]
+    task = build("chores.kind.add", (4,))
+    task = msgspec.structs.replace(
+        task, body=dumps([first[1], first[2], rest]), links=len(rest)
+    )
+    for n, (arg, kwargs) in enumerate(calls[1:], 1):
+        task = next_link(task)
+        call = loads(task.body)
+        assert (task.func, task.link) == (f"shop.task_{n}", n)
+        assert call[:2] == [[arg], kwargs]
+        assert len(call[2] if len(call) > 2 else []) == task.links == len(calls) - 1 - n
+    assert next_link(task) is None

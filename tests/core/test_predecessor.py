@@ -86,7 +86,7 @@ ATTRIBUTES = {
     " stopped success attempt_count get_result get_result_group get_group_count"
     " delete_group get_task get_task_group group_result group_count group_delete"
     " time_taken short_result",
-    "qcore.tasks.follow_up:HookedTask": "args kwargs result time_taken",
+    "qcore.results.finished:FinishedTask": "args kwargs result time_taken",
     "qcore.models:Schedule": "name func hook args kwargs schedule_type minutes repeats"
     " next_run cron task cluster intended_date_kwarg success last_run"
     " calculate_next_run ONCE MINUTES HOURLY DAILY WEEKLY BIWEEKLY MONTHLY BIMONTHLY"

@@ -85,7 +85,7 @@ class TestSelected:
         assert result(later) is None
         drain()
         assert [result(at_once), result(later)] == [4.0, 5.0]
-        assert type(fetch(later)).__name__ == "MemoryRecord"
+        assert type(fetch(later)).__name__ == "FinishedTask"
         assert not Task.objects.exists()
 
     def test_cached_results_are_in_the_cache(self, db):

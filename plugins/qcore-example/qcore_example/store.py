@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from qcore import ResultStore
-from qcore.results.memory import MemoryRecord
+from qcore.results.finished import FinishedTask
 from qcore.results.rows import (
     FIELDS,
     NAME,
@@ -87,14 +87,14 @@ class ExampleStore(ResultStore):
                 _put(database, Row(**{**_fields(row), **alone}))
 
     # -- for the API -------------------------------------------------------------
-    def fetch(self, key: str) -> MemoryRecord | None:
+    def fetch(self, key: str) -> FinishedTask | None:
         with self._database.transaction() as database:
             row = _find(database, key)
         return None if row is None else self._record(row)
 
     def fetch_group(  # type: ignore[override]
         self, group: str, failures: bool
-    ) -> list[MemoryRecord]:
+    ) -> list[FinishedTask]:
         with self._database.transaction() as database:
             rows = _labelled(database, group, of_iter=False)
         return [self._record(row) for row in rows if row.success or failures]
@@ -129,8 +129,8 @@ class ExampleStore(ResultStore):
         taken = succeeded[1] + failed[1] if since is not None else None
         return Tally(succeeded[0], failed[0], taken)
 
-    def _record(self, row: Row) -> MemoryRecord:
-        return MemoryRecord(row, self.conf.accept_content)
+    def _record(self, row: Row) -> FinishedTask:
+        return FinishedTask.of_row(row, self.conf.accept_content)
 
 
 # -- rows ----------------------------------------------------------------------------
