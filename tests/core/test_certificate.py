@@ -58,13 +58,17 @@ class TestForgetful(BrokerContract):
 SOME = "info or counts or delay_holds or order_is_kept or unknown or ping or author"
 
 
+#: Other plugins of pytest take longer to start than these tests to run.
+LEAN = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+
+
 def certify(folder: Path, *words: str) -> tuple[subprocess.CompletedProcess[str], Any]:
     """Run the tests of a folder; return the run and the certificate, if there is one."""
     plugin = ["-p", "qcore.testing.certificate", "--certificate=certificate.json"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", *plugin, *words],
         cwd=folder,
-        env=clean_environment(),
+        env=clean_environment(**LEAN),
         capture_output=True,
         text=True,
         timeout=280,
@@ -173,7 +177,7 @@ def test_a_class_of_no_plugin_is_certified_without_one(tmp_path):
 def test_several_processes_are_refused(tmp_path):
     pytest.importorskip("xdist")
     (tmp_path / "test_suites.py").write_text(SUITES)
-    done, certificate = certify(tmp_path, "-n", "2")
+    done, certificate = certify(tmp_path, "-p", "xdist", "-n", "2")
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
     assert "in one process: -n 0" in done.stderr
     assert certificate is None
@@ -183,7 +187,11 @@ def test_without_the_option_it_writes_nothing(tmp_path):
     (tmp_path / "test_one.py").write_text("def test_one(): pass")
     words = [sys.executable, "-m", "pytest", "-q", "-p", "qcore.testing.certificate"]
     done = subprocess.run(
-        words, cwd=tmp_path, env=clean_environment(), capture_output=True, check=False
+        words,
+        cwd=tmp_path,
+        env=clean_environment(**LEAN),
+        capture_output=True,
+        check=False,
     )
     assert done.returncode == 0
     assert not (tmp_path / "certificate.json").exists()

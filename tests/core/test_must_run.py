@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from support.contract_runs import lean_pytest
 
 pytestmark = pytest.mark.once
 
-ROOT = Path(__file__).resolve().parents[2]
 SKIPPED = "import pytest\n\ndef test_one():\n    pytest.skip('no server')\n"
 PASSED = "\n\ndef test_two():\n    assert True\n"
 
 
 def run(source: str, folder: Path, *words: str) -> int:
-    """Run the tests in ``source`` with the settings of this repository."""
+    """Run the tests in ``source`` with our options of pytest."""
     (folder / "test_it.py").write_text(source)
-    bare = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    place = ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), str(folder)]
-    done = subprocess.run([*bare, *place, *words], capture_output=True, check=False)
-    return done.returncode
+    return lean_pytest(folder, str(folder), *words).returncode
 
 
 def test_only_skipped_tests_fail_the_run(tmp_path: Path) -> None:
@@ -29,7 +24,7 @@ def test_only_skipped_tests_fail_the_run(tmp_path: Path) -> None:
 
 
 def test_only_skipped_tests_fail_a_run_in_two_processes_too(tmp_path: Path) -> None:
-    code = run(SKIPPED, tmp_path, "--must-run", "-n", "2")
+    code = run(SKIPPED, tmp_path, "--must-run", "-p", "xdist", "-n", "2")
     assert code == pytest.ExitCode.NO_TESTS_COLLECTED
 
 

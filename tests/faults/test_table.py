@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from collections import Counter
 
 import pytest
@@ -21,6 +19,7 @@ from faults.table import (
     table,
     write_record,
 )
+from support.contract_runs import lean_pytest
 
 pytestmark = pytest.mark.once
 
@@ -144,15 +143,12 @@ def test_has_no_row(): pass
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("processes", ["0", "2"])
+@pytest.mark.parametrize("processes", [(), ("-p", "xdist", "-n", "2")], ids=len)
 def test_a_run_is_written_down(tmp_path, processes):
     """What passes, fails, breaks and is skipped, in a pytest of its own."""
     (tmp_path / "test_cases.py").write_text(CASES)
     path = tmp_path / "record.json"
-    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    words += ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT)]
-    words += ["-n", processes, f"--faults-report={path}", str(tmp_path)]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    done = lean_pytest(ROOT, *processes, f"--faults-report={path}", str(tmp_path))
     assert done.returncode == pytest.ExitCode.TESTS_FAILED, done.stdout + done.stderr
     shown = {
         (row, test.partition("::")[2]): (one.passed, one.services)

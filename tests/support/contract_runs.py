@@ -16,6 +16,30 @@ TESTS = Path(__file__).resolve().parents[1]
 Outcomes = dict[tuple[str, str], set[str]]
 
 
+def lean_pytest(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run pytest with our options, and none of the plugins that make it slow to start.
+
+    Args:
+        folder: the root of the run.
+        words: of the command line; ``-p xdist`` brings that plugin back.
+    """
+    ours = ["-o", f"pythonpath={TESTS}", "-p", "shared_fixtures"]
+    bare = ["-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(folder)]
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", *bare, *ours, *words],
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def _environment() -> dict[str, str]:
+    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    environment.pop("PYTEST_ADDOPTS", None)
+    return environment
+
+
 def judge(
     folder: Path, chosen: Mapping[str, Sequence[str]], reports: Path, *words: str
 ) -> Outcomes:
@@ -52,12 +76,10 @@ def _start(folder: Path, report: Path, tests: list[str]) -> subprocess.Popen[str
     words += ["-c", os.devnull, "--rootdir", str(folder), "-o", f"pythonpath={TESTS}"]
     words += ["--import-mode=importlib", "-o", "junit_family=xunit1"]
     words += [f"--junitxml={report}", *tests]
-    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    environment.pop("PYTEST_ADDOPTS", None)
     return subprocess.Popen(
         words,
         cwd=folder,
-        env=environment,
+        env=_environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
