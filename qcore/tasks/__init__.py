@@ -35,15 +35,7 @@ from .async_variants import (
     aqueue_size,
     aschedule,
 )
-from .compose import (
-    AsyncTask,
-    Chain,
-    Iter,
-    async_chain,
-    async_iter,
-    enqueue_chain,
-    enqueue_iter,
-)
+from .chains import Chain, async_chain, enqueue_chain
 from .enqueueing import (
     async_task,
     async_task_many,
@@ -52,6 +44,7 @@ from .enqueueing import (
     queue_size,
     schedule,
 )
+from .iters import Iter, async_iter, enqueue_iter
 from .lookup import (
     count_group,
     count_group_cached,
@@ -68,6 +61,7 @@ from .lookup import (
     result_group,
     result_group_cached,
 )
+from .one import AsyncTask
 
 __all__ = [
     "AsyncTask",

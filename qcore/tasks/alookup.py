@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from . import lookup
 from .loops import in_thread
-from .waiting import UNSET_CACHED, Cached, Wait, await_for, check_count
+from .waiting import (
+    UNSET_CACHED,
+    Cached,
+    Wait,
+    await_for,
+    check_count,
+    chosen_store,
+    warn_of_pruning,
+)
 
 if TYPE_CHECKING:
     from ..results.base import Record
@@ -57,6 +65,7 @@ async def afetch_group(
         return True if count is None or len(found) >= count else None
 
     if count is not None:
+        await in_thread(lambda: warn_of_pruning(chosen_store(cached), count))
         await await_for(ask, wait)
     return await in_thread(lookup.fetch_group, group_id, failures, 0, None, cached)
 

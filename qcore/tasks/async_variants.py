@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar
 
-from . import compose, enqueueing, lookup
+from . import chains, enqueueing, iters, lookup
 from .loops import in_thread
 
 P = ParamSpec("P")
@@ -36,8 +36,8 @@ def async_variant(
 # -- sending -----------------------------------------------------------------------------
 aenqueue = async_variant(enqueueing.async_task, "aenqueue")
 aenqueue_many = async_variant(enqueueing.async_task_many, "aenqueue_many")
-aenqueue_iter = async_variant(compose.async_iter, "aenqueue_iter")
-aenqueue_chain = async_variant(compose.async_chain, "aenqueue_chain")
+aenqueue_iter = async_variant(iters.async_iter, "aenqueue_iter")
+aenqueue_chain = async_variant(chains.async_chain, "aenqueue_chain")
 aschedule = async_variant(enqueueing.schedule, "aschedule")
 aqueue_size = async_variant(enqueueing.queue_size, "aqueue_size")
 

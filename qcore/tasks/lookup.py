@@ -13,6 +13,7 @@ from .waiting import (
     chosen_store,
     is_possible,
     wait_for,
+    warn_of_pruning,
 )
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ def _fetch_group(
     if not is_possible(group_id, "the label of a group"):
         return []
     if count is not None:
+        warn_of_pruning(store, count)
         wait_for(lambda: _finished(store.fetch_group(group_id, True), count), wait)
     return store.fetch_group(group_id, failures)
 

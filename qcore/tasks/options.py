@@ -95,6 +95,11 @@ def unknown_option(name: object) -> str:
     )
 
 
+def given(**options: Any) -> dict[str, Any]:
+    """Return the options that say something: those that are not None."""
+    return {key: value for key, value in options.items() if value is not None}
+
+
 # -- one check for each kind of option -----------------------------------------------
 def _bool(value: Any) -> bool:
     if not isinstance(value, bool):

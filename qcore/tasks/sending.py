@@ -55,10 +55,10 @@ def send(
     """
     if not tasks:
         return
-    given, queue = broker, tasks[0].queue
+    given = broker
     if _get_running_loop() is not None:
         refuse_broker_in_loop(given, call, variant)
-    broker = given or current.broker(queue)
+    broker = given or current.broker(tasks[0].queue)
     alias = None
     if (commit or current.conf.commit) == "on_commit":
         alias = _open_transaction(broker)
@@ -73,13 +73,32 @@ def send(
         broker.check_delay(delay)
     if alias is None:
         _deliver(broker, packages, tasks, delay)
-        return
+    else:
+        _deliver_on_commit(alias, given, packages, tasks, delay)
+
+
+def _deliver_on_commit(
+    alias: str,
+    given: Broker | None,
+    packages: Sequence[bytes],
+    tasks: Sequence[Task],
+    delay: float,
+) -> None:
+    """Send packages when a transaction commits that the outbox has no part in.
+
+    Args:
+        alias: of the database of the transaction.
+        given: the broker that the caller named, if any.
+        packages: what is sent.
+        tasks: the tasks of the packages, all of one queue.
+        delay: seconds before they may run.
+    """
     from django.db import transaction
 
     def deliver() -> None:
         try:
             # the project's own is looked up anew: settings may have changed since
-            own = given or current.broker(queue)
+            own = given or current.broker(tasks[0].queue)
             _deliver(own, packages, tasks, delay)
         except Exception as error:
             logger.error(

@@ -81,6 +81,22 @@ def check_count(count: object) -> None:
         )
 
 
+def warn_of_pruning(store: ResultStore, count: int) -> None:
+    """Say once that a store may not keep as many successes as somebody waits for.
+
+    How many tasks a group has is known to whoever waits for it, and to nobody else. So
+    the oldest results of a group may be pruned before its last task has ended.
+    """
+    limit = current.conf.save_limit
+    if store.database is not None and 0 < limit < count:
+        current.tell(
+            f"{count:,} tasks of a group are waited for, and save_limit keeps"
+            f" {limit:,} successes: the first results may be gone before the last one is"
+            " there. Raise Q_CLUSTER['save_limit'], or use async_iter, whose calls are"
+            " kept until they are joined."
+        )
+
+
 def pauses() -> Iterator[float]:
     """Yield the seconds between two questions, without end."""
     pause = _FIRST

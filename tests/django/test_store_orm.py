@@ -12,6 +12,7 @@ from django.db import DataError, Error, OperationalError, connection, transactio
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
+from qcore import tasks
 from qcore.brokers.memory import MemoryBroker
 from qcore.conf import Conf
 from qcore.envelope import Options, Outcome, new_id
@@ -581,3 +582,16 @@ def test_a_deadlock_is_tried_again_but_not_for_ever(transactional_db, make):
 def test_the_store_of_this_process_is_this_one(db):
     assert type(current.store()) is OrmStore
     assert current.store().database == "default"
+
+
+@pytest.mark.parametrize(("count", "told"), [(2, 0), (3, 1)])
+def test_a_count_that_the_limit_cannot_keep_is_told_once(db, caplog, count, told):
+    """Only who waits knows how many tasks a group has."""
+    with override_settings(
+        Q_CLUSTER={"name": "tests", "orm": "default", "save_limit": 2}
+    ):
+        current.told.clear()
+        for _ in range(2):
+            assert tasks.fetch_group("g", count=count) == []
+        assert tasks.fetch_group("g", count=99, cached=True) == []
+    assert caplog.text.count("save_limit keeps 2 successes") == told
