@@ -72,6 +72,9 @@ class Broker:
     )
     supports_stats: ClassVar[bool] = False  # can it carry status snapshots?
 
+    #: Whether a broker with ``supports_counts`` knows ``lock_size``, too. False where the
+    #: service counts what waits, and does not tell how many packages are claimed.
+    counts_claimed: ClassVar[bool] = True
     #: Whether a call waits for a service; False where all happens in this process.
     blocks: ClassVar[bool] = True
     #: Bytes that one package may have; None where the service sets no limit.
@@ -185,12 +188,26 @@ class Broker:
         raise self._unsupported("delete a single package")
 
     def queue_size(self) -> int:
-        """Return how many packages wait to be claimed."""
+        """Return how many packages wait to be claimed.
+
+        Raises:
+            Unsupported: ``supports_counts`` is off.
+        """
         raise self._unsupported("count its packages")
 
     def lock_size(self) -> int:
-        """Return how many packages are claimed and not yet acknowledged."""
-        raise self._unsupported("count its packages")
+        """Return how many packages are claimed and not yet acknowledged.
+
+        Raises:
+            Unsupported: ``supports_counts`` or ``counts_claimed`` is off.
+        """
+        raise self._unsupported("count its claimed packages")
+
+    def sizes(self) -> tuple[int | None, int | None]:
+        """Return ``queue_size`` and ``lock_size``; None for what the broker cannot count."""
+        if not self.supports_counts:
+            return None, None
+        return self.queue_size(), self.lock_size() if self.counts_claimed else None
 
     def oldest_waiting(self) -> float | None:
         """Return for how many seconds the longest waiting package could have been claimed.

@@ -28,10 +28,10 @@ def broker() -> Iterator[Finding]:
 
 
 def _queue(service: Broker) -> str:
-    parts = ["this broker cannot count"]
-    if service.supports_counts:
-        waiting, claimed = service.queue_size(), service.lock_size()
-        parts = [f"{number(waiting)} waiting", f"{number(claimed)} claimed"]
+    waiting, claimed = service.sizes()
+    parts = [] if waiting is None else [f"{number(waiting)} waiting"]
+    parts += [] if claimed is None else [f"{number(claimed)} claimed"]
+    parts = parts or ["this broker cannot count"]
     oldest = service.oldest_waiting()
     if oldest is not None:
         parts.append(f"the oldest for {seconds(oldest)}")

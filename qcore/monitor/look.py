@@ -92,15 +92,15 @@ class Watcher:
         """
         conf, broker = current.conf, current.broker()
         clusters = snapshots()
-        counts = broker.supports_counts
+        waiting, claimed = broker.sizes()
         return View(
             at=time.time(),
             project=conf.name,
             queue=conf.queue,
             broker=broker.info(),
             route=route(),
-            waiting=broker.queue_size() if counts else None,
-            claimed=broker.lock_size() if counts else None,
+            waiting=waiting,
+            claimed=claimed,
             oldest=broker.oldest_waiting(),
             clusters=clusters,
             rates=self._rates(clusters),

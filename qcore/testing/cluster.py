@@ -250,7 +250,7 @@ class LiveCluster:
     def wait_idle(self, timeout: float = 20.0) -> None:
         """Wait until its queue has nothing that waits, and nothing that is claimed.
 
-        A failed task that is to be tried again stays claimed until then.
+        Where the broker cannot count what is claimed, only what waits is asked for. A failed task that is to be tried again stays claimed until then.
 
         Raises:
             Unsupported: the broker cannot count.
@@ -258,7 +258,7 @@ class LiveCluster:
         broker = current.broker(self.conf.queue)
 
         def is_idle() -> bool:
-            return not broker.queue_size() and not broker.lock_size()
+            return not broker.queue_size() and not broker.sizes()[1]
 
         self.wait_for(is_idle, timeout, "the queue is empty")
 

@@ -329,6 +329,11 @@ class DelaysInSilence(Sound):
     supports_delay = False
 
 
+class CountsClaimedInSilence(Sound):
+    caught_by = "test_off_means_refused"
+    counts_claimed = False
+
+
 class CarriesStatsInSilence(Sound):
     caught_by = "test_off_means_refused"
     supports_stats = False

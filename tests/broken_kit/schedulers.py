@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from qcore.envelope import Task, new_id
 from qcore.errors import EnqueueError, StoreUnavailable
 from qcore.schedules.base import Scheduler
 from qcore.testing import SchedulerContract
+from qcore.testing.clock import StepClock, stepped_clock
 
 
 def now() -> dt.datetime:
@@ -204,6 +206,33 @@ class TicksWhenPrepared(Sound):
         return 0.2
 
 
+class BeginsAnewWhenTheClockGoesBack(Sound):
+    caught_by = "test_a_clock_that_is_set_sends_no_slot_twice"
+
+    def __init__(self, conf: Conf) -> None:
+        super().__init__(conf)
+        self.ticked = now()
+
+    def tick(self) -> float:
+        if now() < self.ticked:
+            for row in self.rows:
+                row["at"] = now()
+        self.ticked = now()
+        return super().tick()
+
+
+class BelongsToItsParent(Sound):
+    caught_by = "test_a_closed_scheduler_works_on_both_sides_of_a_fork"
+
+    def __init__(self, conf: Conf) -> None:
+        super().__init__(conf)
+        self.pid = os.getpid()
+
+    def check(self) -> None:
+        if self.pid != os.getpid():
+            raise StoreUnavailable("this connection belongs to another process")
+
+
 class NeverConnectsAgain(Sound):
     caught_by = "test_a_scheduler_works_again_after_an_outage"
     lost = False
@@ -230,6 +259,12 @@ class ForgetsWhenClosed(Sound):
 
 class Case(Outages, SchedulerContract):
     kind: ClassVar[type[Sound]]
+    crosses_processes = True
+
+    @pytest.fixture
+    def step_clock(self) -> Iterator[StepClock]:
+        with stepped_clock() as step:
+            yield step
 
     @pytest.fixture
     def make_scheduler(self) -> Iterator[Callable[[], Scheduler]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from django.db import connection
@@ -13,9 +13,10 @@ from qcore.models import Schedule
 from qcore.runtime import current
 from qcore.schedules.orm import OrmScheduler
 from qcore.testing import SchedulerContract
+from qcore.testing.clock import StepClock, stepped_clock
 
 if TYPE_CHECKING:
-    from qcore.testing.contracts.schedulers import MakeScheduler, Sent
+    from qcore.testing.contracts.schedulers import MakeScheduler
 
 SETTINGS = {"name": "tests", "broker_class": "qcore.brokers.memory.MemoryBroker"}
 
@@ -23,6 +24,7 @@ SETTINGS = {"name": "tests", "broker_class": "qcore.brokers.memory.MemoryBroker"
 class TestOrmScheduler(SchedulerContract):
     # SQLite in memory is shared by the threads of a process, and locked as a whole
     crosses_threads = connection.vendor != "sqlite"
+    crosses_processes = connection.vendor != "sqlite"
 
     @pytest.fixture
     def make_scheduler(self, transactional_db: None) -> Iterator[MakeScheduler]:
@@ -30,14 +32,9 @@ class TestOrmScheduler(SchedulerContract):
             yield lambda: OrmScheduler(current.conf)
 
     @pytest.fixture
-    def sent(self) -> Sent:
-        def sent() -> list[Any]:
-            broker = current.broker()
-            found = broker.dequeue(1000)
-            broker.acknowledge_many([one.receipt for one in found])
-            return [current.signer.verify(one.package, broker.queue) for one in found]
-
-        return sent
+    def step_clock(self) -> Iterator[StepClock]:
+        with stepped_clock() as step:
+            yield step
 
     @pytest.fixture
     def spoil(self) -> Callable[[Schedule], None]:

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from django.test import override_settings
 
-from qcore import Conf, Task
+from qcore import Conf
 from qcore.errors import ConfigError, StoreUnavailable
 from qcore.runtime import current
-from qcore.testing import MakeScheduler, SchedulerContract, Sent
+from qcore.testing import MakeScheduler, SchedulerContract
+from qcore.testing.clock import StepClock, stepped_clock
 from qcore.testing.outages import Outage, moved_away
 from qcore.testing.project import configure
 from qcore_example import qcore_settings
@@ -27,6 +28,8 @@ def make(path: object) -> ExampleScheduler:
 
 
 class TestScheduler(SchedulerContract):
+    crosses_processes = True
+
     @pytest.fixture
     def make_scheduler(self, tmp_path: Path) -> Iterator[MakeScheduler]:
         # its tasks go to a queue in the memory of this process
@@ -35,14 +38,9 @@ class TestScheduler(SchedulerContract):
             yield lambda: make(str(tmp_path))
 
     @pytest.fixture
-    def sent(self) -> Sent:
-        def sent() -> list[Task]:
-            broker = current.broker()
-            found = broker.dequeue(1000)
-            broker.acknowledge_many([one.receipt for one in found])
-            return [current.signer.verify(one.package, broker.queue) for one in found]
-
-        return sent
+    def step_clock(self) -> Iterator[StepClock]:
+        with stepped_clock() as step:
+            yield step
 
     @pytest.fixture
     def spoil(self, tmp_path: Path) -> Callable[[int], None]:

@@ -1,6 +1,6 @@
 """The contract of a scheduler, as tests that a plugin inherits.
 
-Write two fixtures and, where schedules can be spoilt, one more::
+Write one fixture and, where tasks go elsewhere or schedules can be spoilt, more::
 
     class TestMongoScheduler(SchedulerContract):
         @pytest.fixture
@@ -8,7 +8,7 @@ Write two fixtures and, where schedules can be spoilt, one more::
             return lambda: MongoScheduler(Conf.from_dict({"mongo": server.options}))
 
         @pytest.fixture
-        def sent(self):  # the tasks that were sent since it was called last
+        def sent(self):  # the tasks sent since it was called last, if not to the project's
             return lambda: [...]
 
         @pytest.fixture
@@ -30,9 +30,12 @@ import pytest
 
 from ...envelope import Task
 from ...errors import BrokerError, EnqueueError, StoreError
+from ...runtime import current
 from ...schedules.base import Scheduler
+from ..clock import StepClock
 from ..outages import Outage
 from ..speed import Patience, stretched
+from .forking import in_child
 
 MakeScheduler = Callable[[], Scheduler]
 Sent = Callable[[], list[Task]]
@@ -45,11 +48,23 @@ def at(seconds: float) -> dt.datetime:
     return dt.datetime.now(dt.UTC) + dt.timedelta(seconds=seconds)
 
 
+def taken() -> list[Task]:
+    """Take all tasks out of the project's queue."""
+    broker = current.broker()
+    found = []
+    while claimed := broker.dequeue(broker.max_batch):
+        found += [current.signer.verify(one.package, broker.queue) for one in claimed]
+        broker.acknowledge_many([one.receipt for one in claimed])
+    return found
+
+
 class SchedulerContract:
     """Everything that qcore relies on a scheduler for."""
 
     #: Whether two threads may each have a scheduler on the same schedules.
     crosses_threads: ClassVar[bool] = True
+    #: Whether other processes can reach the service of these tests; True asks for forks.
+    crosses_processes: ClassVar[bool] = False
 
     # -- fixtures --------------------------------------------------------------
     @pytest.fixture
@@ -62,11 +77,11 @@ class SchedulerContract:
 
     @pytest.fixture
     def sent(self) -> Sent:
-        """Return a callable that returns the tasks sent since it was called last."""
-        raise NotImplementedError(
-            f"{type(self).__name__} must define the fixture sent;"
-            " see qcore.testing.contracts.schedulers"
-        )
+        """Return a callable that returns the tasks sent since it was called last.
+
+        This one takes the tasks out of the project's own queue.
+        """
+        return taken
 
     @pytest.fixture
     def spoil(self) -> Callable[[Any], None]:
@@ -77,6 +92,17 @@ class SchedulerContract:
     def outage(self) -> Outage | None:
         """Return a callable whose context takes the service away; None skips its test."""
         return None
+
+    @pytest.fixture
+    def step_clock(self) -> StepClock:
+        """Return a callable that sets the clock of the scheduler forth or, below 0, back.
+
+        ``qcore.testing.clock`` has one for a scheduler that reads the clock of Python.
+        """
+        pytest.skip("the plugin's tests give no step_clock")
+
+    def after_fork(self) -> None:
+        """Drop inherited connections; runs in a forked child before it uses the scheduler."""
 
     @pytest.fixture
     def scheduler(self, make_scheduler: MakeScheduler) -> Scheduler:
@@ -154,6 +180,25 @@ class SchedulerContract:
         for _ in range(3):
             scheduler.tick()
         assert len(sent()) == 2
+
+    def test_a_clock_that_is_set_sends_no_slot_twice(
+        self, scheduler: Scheduler, sent: Sent, step_clock: StepClock
+    ) -> None:
+        """A slot that was sent stays sent when its time comes again."""
+        scheduler.schedule(
+            FUNC, (4,), schedule_type="I", minutes=5, next_run=at(-1), repeats=-1
+        )
+        scheduler.tick()
+        (first,) = sent()
+        step_clock(-600)
+        for _ in range(3):
+            scheduler.tick()
+        assert sent() == []
+        step_clock(600 + 300)  # of two slots the first is sent already
+        for _ in range(3):
+            scheduler.tick()
+        (second,) = sent()
+        assert (second.slot or 0) - (first.slot or 0) == pytest.approx(300)
 
     # -- once ----------------------------------------------------------------------
     def test_two_clusters_send_it_once(
@@ -263,6 +308,32 @@ class SchedulerContract:
         for number in range(3):
             scheduler.schedule(FUNC, (number,), next_run=at(3600))
         assert scheduler.count() == 3
+
+    def test_a_closed_scheduler_works_on_both_sides_of_a_fork(
+        self, scheduler: Scheduler, sent: Sent
+    ) -> None:
+        """A child and its parent each connect anew, and send what they have scheduled."""
+        if not self.crosses_processes:
+            pytest.skip("what it is tested on belongs to one process")
+        scheduler.schedule(FUNC, (1,), next_run=at(-1))
+        scheduler.tick()
+        assert len(sent()) == 1
+        scheduler.close()
+
+        def work() -> None:
+            self.after_fork()
+            for number in range(5):
+                scheduler.schedule(FUNC, (number,), next_run=at(-1))
+                scheduler.tick()
+                assert len(sent()) == 1
+            scheduler.close()
+
+        assert in_child(work) == 0, "the child failed; see its traceback above"
+        scheduler.schedule(FUNC, (2,), next_run=at(-1))
+        for _ in range(3):
+            scheduler.tick()
+        assert len(sent()) == 1
+        scheduler.close()
 
     def test_close_twice(self, scheduler: Scheduler, sent: Sent) -> None:
         """``close`` may be called again, and the next call connects anew."""

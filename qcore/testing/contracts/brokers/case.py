@@ -130,6 +130,19 @@ class BrokerCase:
         return connect(retry=LONG)
 
     # -- helpers ---------------------------------------------------------------
+    def sizes(self, broker: Broker) -> tuple[int, int | None]:
+        """Return what waits and what is claimed; None where the latter is not counted."""
+        return (
+            broker.queue_size(),
+            broker.lock_size() if broker.counts_claimed else None,
+        )
+
+    def counted(
+        self, broker: Broker, waiting: int, claimed: int
+    ) -> tuple[int, int | None]:
+        """Return the `sizes` that a broker must tell."""
+        return waiting, claimed if broker.counts_claimed else None
+
     @property
     def term(self) -> float:
         """Seconds of a short lease in the test that runs."""

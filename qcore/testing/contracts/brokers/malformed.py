@@ -50,7 +50,8 @@ class MalformedContract(BrokerCase):
         self.assert_quiet(broker, 1.5 * self.term)
         if broker.supports_counts:
             patience = Patience(self.patience)
-            while (sizes := (broker.queue_size(), broker.lock_size())) != (0, 0):
+            nothing = self.counted(broker, 0, 0)
+            while (sizes := self.sizes(broker)) != nothing:
                 assert not patience.is_over(), f"{sizes} are left of nothing"
                 self._work_off(broker, set())
 

@@ -39,7 +39,7 @@ class ReceiptsContract(BrokerCase):
         broker.acknowledge_many([])
         broker.acknowledge_many([delivery.receipt for delivery in held])
         if broker.supports_counts:
-            assert (broker.queue_size(), broker.lock_size()) == (0, 0)
+            assert self.sizes(broker) == self.counted(broker, 0, 0)
         if broker.supports_release:
             # had one been kept, it would come now
             broker.release([delivery.receipt for delivery in held])

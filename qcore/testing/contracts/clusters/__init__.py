@@ -142,7 +142,7 @@ class ClusterContract(LiveCase):
         if self.has("counts"):
             broker, left = current.broker(), len(ids) - ended
             cluster.wait_for(
-                lambda: (broker.queue_size(), broker.lock_size()) == (left, 0),
+                lambda: broker.sizes() in ((left, 0), (left, None)),
                 what=f"{left} wait and none is claimed",
             )
         second = start_cluster(retry=self.long_term)
