@@ -1,16 +1,16 @@
 """qcore: a distributed task queue for Django in which the queue is a plug-in.
 
-A map of the package, from the bottom up; imports only ever point down it::
+A map of the package, from the bottom up; a module imports only from its own line and from
+the lines above it::
 
-    errors  findings  masking  printable  logs  names  conf  envelope
-    serializers  signing  hookspecs
-    plugins  current  signals  tasks  compose                            the API
-    brokers  results  caches  reporters  schedules                       the contracts
-    engine                                                               the processes
-    models  plugins.builtin  connections                                 Django adapters
-    cluster  child  cli  apps  admin  checks  doctor  management  monitor
-    demo  bench                                                          composition
+    errors findings masking printable logs processes                     words
+    conf envelope serializers signing hookspecs
+    plugins runtime signals status tasks                                 the API
+    brokers results caches reporters schedules                           the contracts
     testing                                                              the author's kit
+    engine                                                               the processes
+    models ledger error_pages                                            Django adapters
+    cluster cli apps admin checks doctor management monitor demo bench   composition
 
 Plugin authors need five names, and users need ``qcore.tasks``::
 

@@ -98,6 +98,13 @@ def test_every_word_is_in_use() -> None:
     assert [one for one in words() if not re.search(rf"\b{one}", text)] == []
 
 
+def test_the_engine_has_no_word_of_before() -> None:
+    files = [*ENGINE.rglob("*.py")]
+    assert len(files) > 40
+    used = {file.name: OLD.search(file.read_text()) for file in files}
+    assert {name: found[0] for name, found in used.items() if found} == {}
+
+
 @pytest.mark.parametrize("page", pages(), ids=name_of)
 def test_no_page_has_a_word_of_before(page: Path) -> None:
     if name_of(page) not in HISTORY:

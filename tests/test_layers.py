@@ -205,6 +205,15 @@ def show() -> str:
     return "\n".join(lines)
 
 
+def test_the_map_in_the_docstring_of_the_package_has_every_module() -> None:
+    text = (ROOT / "qcore" / "__init__.py").read_text()
+    shown = text.partition("::\n\n")[2].partition("\n\n")[0]
+    shown = {word for line in shown.splitlines() for word in line.split("   ")[1:]}
+    words = {name for part in shown for name in part.split() if part.strip()}
+    modules = {name.partition(".")[0] for name in core_modules() if name}
+    assert modules - words == {"__main__", "migrations"}
+
+
 def test_every_module_has_a_layer() -> None:
     print(f"\n{show()}")
     strangers = [name for name in core_modules() if name and layer_of(name) is None]

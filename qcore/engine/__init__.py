@@ -11,7 +11,7 @@
       status      thread: publishes status snapshots
     worker      N processes; each runs one task at a time
 
-Every worker has a private socket to the dispatcher; nothing is shared, so that any
-process can be killed at any moment without hurting another. No module here imports
-Django or a broker: what they need is handed to them as ``Services``.
+Every worker has a private socket to the dispatcher. The processes share no lock and no
+queue, so any process can be killed at any moment without hurting another. No module of
+the engine imports Django or a broker: the engine is handed ``Services``.
 """

@@ -1,4 +1,4 @@
-"""Services: everything that the engine is given by whoever starts it."""
+"""Services: everything that the engine is given when it starts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..status import Snapshot
 
 
 def nothing(*_: Any, **__: Any) -> None:
-    """Do nothing; the default of every optional service."""
+    """Do nothing. The default of every optional service."""
 
 
 class Notify(Protocol):
@@ -57,7 +57,7 @@ class ReportFailure(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """What a cluster is put together from.
+    """What a cluster is made of.
 
     Brokers, stores and schedulers are made by the thread that uses them.
     """

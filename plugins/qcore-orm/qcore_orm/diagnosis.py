@@ -5,7 +5,7 @@ from __future__ import annotations
 from qcore.findings import Finding, ok, warning
 
 #: Connections of a cluster besides one for each worker, as pg_stat_activity shows
-#: them: pusher, its listener, recorder, keeper, timer and herald.
+#: them: pusher, its listener, recorder, renewal, scheduler and status.
 OF_A_DISPATCHER = 6
 #: Seconds after which a transaction hinders the database more than a report explains.
 LONG_TRANSACTION = 300

@@ -1,4 +1,4 @@
-"""Runs statements on Django's connection of this thread, and deals with what goes wrong."""
+"""Runs statements on Django's connection of this thread, and handles their errors."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ class Assignment:
                 workers.append(worker)
 
     def _order(self, worker: WorkerHandle, job: Job) -> bytes | None:
-        """Return the order to do a job; one that cannot be put into words has failed."""
+        """Return the order to do a job; a job whose order cannot be written has failed."""
         try:
             return worker.order_for(job)
         except Exception as error:
@@ -93,7 +93,7 @@ class Assignment:
             return None
 
     def withdraw(self, *, follow_ups: bool) -> Iterator[Job]:
-        """Yield what is not to be assigned any more.
+        """Yield the jobs that are not to be assigned any more.
 
         Args:
             follow_ups: also the jobs whose task has ended.
@@ -115,16 +115,20 @@ class Assignment:
     def _exit(self, job: Job, now: float) -> JobState | None:
         """Return why a job may not begin; None where it may.
 
-        Its delivery has to be ours, and no copy of one that runs already.
+        Its delivery must be ours, and the same task must not run here already.
         """
         if job.ended is not None:
             return JobState.LOST if self._leases.has_lost(job, now) else None
         if job.lost or job.lease_end <= now:
-            # somebody else has it, or will in a moment: two would run
-            logger.info("%s waited longer than its lease; left", job.task.id)
+            # another cluster has the task, or gets it soon: it would run twice
+            logger.info(
+                "%s waited longer than its lease; it is left to the broker", job.task.id
+            )
             return JobState.LOST
         other = self._shared.active.get(job.task.id)
         if other is None or other is job or other.lost or other.lease_end <= now:
             return None
-        logger.info("%s was delivered twice; one of them is left", job.task.id)
+        logger.info(
+            "%s was delivered twice; this delivery is left to its lease", job.task.id
+        )
         return JobState.LEFT

@@ -1,8 +1,8 @@
-"""Runs in: loop and recorder. What waits to be recorded, and how it is taken in batches.
+"""Runs in: loop and recorder. The jobs that wait to be recorded, taken in batches.
 
-All that waits is taken at once: an idle cluster records single results without delay, and
-under load the batches grow by themselves. In between, where one result follows another
-while other tasks run, the recorder waits for a few of them.
+The recorder takes all jobs that wait. So an idle cluster records single results without
+delay, and under load the batches grow. While other tasks run and results come one by one,
+the recorder waits a moment for a few of them.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class RecordQueue:
         return self._inbox.qsize()
 
     def put(self, work: Work, job: Job) -> None:
-        """Have something done with a job."""
+        """Put a job, with the work that the recorder does for it."""
         self._inbox.put((work, job))
 
     def close(self) -> None:
@@ -64,7 +64,7 @@ class RecordQueue:
 
     # -- for the recorder ----------------------------------------------------------------
     def take(self, until: float | None = None) -> list[tuple[Work, Job]]:
-        """Wait for a job, and return it with those that have come, too.
+        """Wait for a job; return it with all others that have come.
 
         Args:
             until: the moment after which it returns without any, on the monotonic clock;
@@ -94,7 +94,7 @@ class RecordQueue:
         self._ended_at = time.monotonic()
 
     def _next(self, until: float | None) -> tuple[Work, Job] | None:
-        """Wait for an item; see to what is left undone when none comes for a moment.
+        """Wait for an item; do postponed work when none comes for a moment.
 
         Raises:
             queue.Empty: there was none until then.
@@ -110,10 +110,10 @@ class RecordQueue:
         return self._inbox.get(timeout=max(0.0, until - time.monotonic()))
 
     def _may_wait(self, work: Work, job: Job) -> bool:
-        """Whether others are about to follow, and nobody waits for this one to be first.
+        """Whether other results will follow soon, and nobody waits for this result.
 
-        With one task at a time, each sent when the result of the last one has come,
-        nothing would follow; and what follows up on a task must not be late.
+        A caller may send each task after the result of the last one: then no other result
+        follows. A follow-up must not be late either.
         """
         return (
             work is Work.RECORD

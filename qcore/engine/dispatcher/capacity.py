@@ -29,7 +29,7 @@ class Capacity:
     def _is_worth_it(self) -> bool:
         """Whether to claim now: a worker is idle, or half of the capacity is free.
 
-        So the pusher claims batches, and not a single package whenever one has gone.
+        So the pusher claims batches, and not one package after each task that has ended.
         """
         free = self._free()
         return free > 0 and (self._idle > 0 or free >= max(1, self._limit // 2))
@@ -49,7 +49,7 @@ class Capacity:
             self._arriving += count
 
     def update(self, arrived: int, waiting: int, idle: int, limit: int) -> None:
-        """Note what the loop has now; it says so once in each round."""
+        """Note how many jobs the loop has; the loop says so once in each round."""
         with self._changed:
             self._arriving -= arrived
             self._waiting = waiting
@@ -59,7 +59,7 @@ class Capacity:
                 self._changed.notify()
 
     def close(self) -> None:
-        """Have no capacity any more."""
+        """Claim nothing any more."""
         with self._changed:
             self._closed = True
             self._changed.notify()

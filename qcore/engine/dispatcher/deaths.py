@@ -1,10 +1,10 @@
 """Runs in: the dispatcher's loop. Workers that have gone, and what becomes of their jobs.
 
-The dispatcher hears of a death twice: the worker's socket closes, and the sentinel says
-what waitpid gave it. Where the socket is closed first, the worker waits here for the word
-of the sentinel: until its process is known dead, its task may be running, and nobody else
-may have the task. A process that does not end is killed, for a task can close the socket,
-too.
+The dispatcher learns of a death in two ways: the socket of the worker closes, and the
+sentinel sends the status from waitpid. If the socket closes first, the worker waits here
+for the message of the sentinel. Until the process is known to be dead, its task may still
+run, and no other worker may get the task. A task can close the socket, too; so a process
+that does not end is killed.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class _Gone:
 
 
 class Deaths:
-    """Records, gives back or puts back what a dead worker was doing.
+    """Records, gives back or puts back the jobs of a dead worker.
 
     Args:
         shared: what the threads share.
@@ -81,11 +81,11 @@ class Deaths:
         self._gone[worker.pid] = _Gone(worker, time.monotonic() + wait)
 
     def next(self) -> float | None:
-        """Return when the next one is to be killed, on the monotonic clock."""
+        """Return when the next process is to be killed, on the monotonic clock."""
         return min((gone.kill_at for gone in self._gone.values()), default=None)
 
     def undead(self, now: float) -> list[WorkerHandle]:
-        """Return the workers that have gone and should be dead by now; each ever again."""
+        """Return the workers that should be dead by now; each again until it is dead."""
         late = [gone for gone in self._gone.values() if gone.kill_at <= now]
         for gone in late:
             gone.kill_at = now + _AGAIN
@@ -96,7 +96,7 @@ class Deaths:
         """Say what becomes of the jobs of a process that has been reaped.
 
         Args:
-            pid: of a worker that has gone; others are nobody's affair.
+            pid: of the process. A pid that is not of a worker that has gone is passed over.
             status: what waitpid gave.
         """
         gone = self._gone.pop(pid, None)
@@ -126,7 +126,7 @@ class Deaths:
             self._record(worker, job, how)
 
     def drop(self, job: Job) -> None:
-        """Forget a job whose lease was lost: whoever has it says how it ended."""
+        """Forget a job whose lease was lost: the cluster that has it records its end."""
         logger.warning("the lease of %s was lost; its end is not recorded", job.task.id)
         self._shared.settle(job, JobState.LOST)
 

@@ -1,9 +1,9 @@
-"""Runs in: the recorder. Its side of the broker: acknowledges, gives back and sends.
+"""Runs in: the recorder. Tells the broker: acknowledges, gives back and sends.
 
-What the broker refuses together it is asked for one by one: a single bad receipt is no
-reason to leave all others, which would come back together and be left again. What stays
-undone is safe: the lease ends, the package is delivered again, and a stored success is
-recognised.
+If the broker refuses several receipts together, the recorder asks for each of them alone:
+one bad receipt must not keep all others from being acknowledged. A delivery that stays
+unacknowledged is safe: its lease ends, the package is delivered again, and the stored
+success is recognised.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _CLAIM = 1.5
 
 
 class Deliveries:
-    """What the recorder tells the broker of deliveries, waiting while it is away.
+    """Tells the broker what becomes of deliveries; waits while the broker is away.
 
     Args:
         services: what the cluster is made of.
@@ -44,7 +44,7 @@ class Deliveries:
         self.broker: Broker
 
     def open(self) -> None:
-        """Make this thread's broker; what cannot be made is tried again."""
+        """Make the broker of this thread; try again until that works."""
         while True:
             try:
                 self.broker = self._services.make_broker()
@@ -54,7 +54,7 @@ class Deliveries:
                 return
 
     def close(self) -> None:
-        """Let the broker's connections go."""
+        """Close the connections of the broker."""
         close(self.broker, "recorder")
 
     # -- once, in the transaction of the store perhaps -------------------------------------
@@ -86,7 +86,7 @@ class Deliveries:
         return self._until_answered(self._acknowledge, jobs)
 
     def acknowledge_each(self, jobs: Sequence[Job]) -> list[Job]:
-        """The same, one by one: some of them were refused together."""
+        """Acknowledge each delivery by itself: the broker has refused them together."""
         return self._each(self._acknowledge, jobs)
 
     def send_next(self, jobs: Sequence[Job]) -> list[Job]:
@@ -94,7 +94,7 @@ class Deliveries:
         return self._until_answered(self._send, jobs)
 
     def give_back(self, jobs: Sequence[Job]) -> None:
-        """Return deliveries to the broker and settle them; else their leases do it."""
+        """Release deliveries; those that the broker does not take are left to their leases."""
         left = set(jobs)
         if jobs and self.broker.supports_release:
             if self._shared.stopping.is_set():
@@ -148,7 +148,7 @@ class Deliveries:
     def _each(
         self, call: Callable[[Sequence[Job]], None], jobs: Sequence[Job]
     ) -> list[Job]:
-        """Ask for each by itself; return those that the broker refuses."""
+        """Ask for each job by itself; return the jobs that the broker refuses."""
         undone: list[Job] = []
         for place, job in enumerate(jobs):
             undone += self._until_answered(call, [job])

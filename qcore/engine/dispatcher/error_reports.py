@@ -1,8 +1,8 @@
 """Runs in: the reporter, a thread of the dispatcher. Tells error reporters of deaths.
 
-A worker reports the failures of its tasks itself; of its own death only the dispatcher
-can tell. A reporter is a stranger's code, and may wait for a network: the loop does not
-wait for it.
+A worker reports the failures of its tasks. Only the dispatcher can report the death of a
+worker. A reporter is a plugin and may wait for a network, so the loop does not wait for
+it: a thread of its own calls the reporters.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _Failure = tuple[Task, int, str, str, str, BaseException | None]
 
 
 class ErrorReports:
-    """Reports on their way to the error reporters.
+    """The reports that wait for the error reporters.
 
     Args:
         report: tells all reporters of one failure.
@@ -62,7 +62,7 @@ class ErrorReports:
                 )
 
     def run(self) -> None:
-        """Report until closed, and what has come until then."""
+        """Report until closed; then report what is left."""
         while not (self._closed.is_set() and self._waiting.empty()):
             failure = self._waiting.get()
             if failure is None:
@@ -85,6 +85,6 @@ class ErrorReports:
             return  # it is awake
 
     def tell_left(self) -> None:
-        """Say in the log what a stop leaves unreported."""
+        """Log the failures that a stop leaves unreported."""
         if left := self._waiting.qsize():
             logger.error("the cluster stops, and %d reports were not sent", left)

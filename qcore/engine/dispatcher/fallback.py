@@ -26,7 +26,7 @@ _LAST_MOMENT = 32_503_680_000
 
 
 def use_fallback(job: Job, error: Exception) -> bool:
-    """Put something that a store takes in the place of a job's result.
+    """Replace the result of a job by a note that a store takes.
 
     First a failure whose text says why the value is not there. If that is refused, too,
     one that says nothing of task and reason (whatever was refused may stand there), has
@@ -73,7 +73,7 @@ def failure_of(task: Task, id: str, text: str) -> Result:
 def reason(error: BaseException) -> str:
     """Return why a store has refused something: one line of ASCII, and not all of it.
 
-    Databases like to say the whole row that they refuse, in further lines.
+    The further lines are cut off: many databases repeat the whole refused row there.
     """
     return _ascii(f"{type(error).__name__}: {first_line(str(error))}")[:_REASON]
 
@@ -94,7 +94,7 @@ def _note(job: Job, error: Exception) -> Attempt:
 
 
 def bare(task: Task) -> Task:
-    """Return what is left of a task: who it was, without arguments and options."""
+    """Return a task without arguments, and with names that every store takes."""
     return msgspec.structs.replace(
         task,
         name=_ascii(task.name),

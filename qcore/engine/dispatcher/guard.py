@@ -1,10 +1,10 @@
-"""Runs in: the dispatcher's threads. What keeps one of them going, whatever is raised.
+"""Runs in: the dispatcher's threads. Keeps a thread going, whatever is raised in it.
 
-Brokers, stores, caches, schedulers and reporters may be a stranger's code. An error of
-theirs costs the round in which it was raised, and not the dispatcher with every task that
-runs: it is logged, shown in the status while it lasts, and waited out.
-That holds for ``sys.exit`` and ``CancelledError`` too, which are no ``Exception``: here
-they would end one thread, and with it everything.
+Brokers, stores, caches, schedulers and reporters may be plugins of strangers. An error in
+one of them costs one round of one thread, and not the dispatcher with all running tasks.
+The thread logs the error, shows it in the status while it lasts, and waits.
+``sys.exit`` and ``CancelledError`` are no ``Exception``, but count as errors here: they
+would end the thread, and with it the dispatcher.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .state import SharedState
 
 
 class Guard:
-    """Bears the errors of one thread.
+    """Handles the unforeseen errors of one thread.
 
     Args:
         who: the thread's name, for the log and the status.
@@ -35,14 +35,14 @@ class Guard:
         self._told: str | None = None  # the last error whose traceback is in the log
 
     def wait_out(self, error: BaseException) -> None:
-        """Log what a round has raised, and wait before the next one.
+        """Log the error of a round, and wait before the next round.
 
         An error that nobody has foreseen is logged with its traceback, once.
         """
         self._outage.wait_out(error if self._is_foreseen(error) else _named(error))
 
     def note(self, what: str, error: BaseException) -> None:
-        """Log what one item has raised, and wait for nothing."""
+        """Log the error of one item; do not wait."""
         if self._is_foreseen(error):
             self._logger.warning("%s: %s", what, error)
         else:
@@ -64,7 +64,7 @@ class Guard:
 
 
 def close(what: Broker | Scheduler | None, who: str) -> None:
-    """Close a connection at the end of a thread; one that is broken already is closed.
+    """Close a connection at the end of a thread; a broken connection counts as closed.
 
     Args:
         what: is closed; None where it was never made.
@@ -80,7 +80,7 @@ def close(what: Broker | Scheduler | None, who: str) -> None:
 
 
 def pause(event: threading.Event, seconds: float) -> bool:
-    """Wait for an event as long as a lock can; return whether it is set."""
+    """Wait for an event, as long as a lock can wait at most; return whether it is set."""
     return event.wait(min(max(0.0, seconds), LONGEST_WAIT))
 
 

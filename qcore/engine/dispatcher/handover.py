@@ -1,4 +1,4 @@
-"""Runs in: the pusher. The way of claimed jobs to the loop."""
+"""Runs in: the pusher. Hands claimed jobs to the loop."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from .state import SharedState
 
 
 class JobReceiver(Protocol):
-    """Who takes claimed jobs: the loop."""
+    """What takes claimed jobs: the loop."""
 
     def receive(self, jobs: Sequence[Job]) -> None:
         """Take jobs that are to be done."""
 
     def receive_finished(self, job: Job, end: Attempt) -> None:
-        """Take a job that an earlier attempt has finished, and how that ended."""
+        """Take a job whose task an earlier attempt has finished, with that end."""
 
 
 class Handover:
-    """Hands claimed jobs over, and keeps account of them.
+    """Hands claimed jobs to the loop, and counts them.
 
     Args:
         shared: what the threads share.
@@ -45,5 +45,5 @@ class Handover:
             self._receiver.receive(jobs)
 
     def give_finished(self, job: Job, end: Attempt) -> None:
-        """Hand a job over whose end is stored already, and that end."""
+        """Hand over a job whose end is stored already, with that end."""
         self._receiver.receive_finished(job, end)

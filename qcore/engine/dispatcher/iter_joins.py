@@ -24,14 +24,14 @@ logger = logging.getLogger("qcore.recorder")
 
 @dataclass(slots=True)
 class _Doubt:
-    """What the store has said of one list so far."""
+    """What the store has answered about one list so far."""
 
     count: int = 0  # how often, one after the other, that it may be the list
     passes: bool = False  # whether it said so of itself: "away"
 
 
 class IterJoins:
-    """Joins iters, each by itself: one that cannot be stored as a whole stops no other.
+    """Joins each iter by itself: an iter that cannot be stored stops no other.
 
     Args:
         services: what the cluster is made of.
@@ -57,10 +57,9 @@ class IterJoins:
         """Join the iters of which these jobs may have been the last calls.
 
         Returns:
-            The jobs that may be settled now. The others wait until their store is back; or
-            they are left to their leases, where a stop would wait for that, or where their
-            result was stored earlier: one that comes again is recognised, and brings its
-            iter here once more.
+            The jobs that may be settled now. The others wait until their store is back. At
+            a stop, or if their result was stored earlier, they are left to their leases:
+            the task is delivered again and recognised, and its iter is joined then.
         """
         if all(job.task.iter_count is None for job in jobs):
             return jobs  # nearly always
@@ -111,7 +110,7 @@ class IterJoins:
                 return True
 
     def _worth_a_wait(self, jobs: Sequence[Job]) -> list[Job]:
-        """Return the jobs that may wait for their store; leave the others to their lease."""
+        """Return the jobs that wait for their store; leave the others to their leases."""
         if self._shared.stopping.is_set():
             waiting = []
         else:
@@ -122,7 +121,7 @@ class IterJoins:
         return waiting
 
     def _suspect(self, doubt: _Doubt, error: Exception, route: str) -> bool:
-        """Whether it may be this list that the store does not take; count how often."""
+        """Whether the store may refuse just this list; count how often it has failed."""
         passes = isinstance(error, StoreUnavailable)
         suspected = self._refusals.may_be_refusal(error, route)
         if not suspected or passes is not doubt.passes:
@@ -133,10 +132,10 @@ class IterJoins:
         return suspected
 
     def _give_up(self, task: Task, group: str, route: str, error: Exception) -> bool:
-        """Store a failure in the place of a list that no store takes; keep its parts.
+        """Store a failure in the place of a refused list; keep the single results.
 
         Returns:
-            False where the store takes not even that, and may be away.
+            False if the store does not take the failure either: it may be away.
         """
         logger.error("the results of iter %s cannot be joined: %s", group, error)
         text = (

@@ -33,7 +33,7 @@ class Job:
 
     A job belongs to one thread after the other: pusher, loop, recorder, and perhaps
     the loop and the recorder once more for its follow-up. The thread that renews leases
-    changes ``lease_end`` and ``lost``, and nothing else; what is lost stays lost.
+    changes only ``lease_end`` and ``lost``. A lost job stays lost.
     """
 
     task: Task
@@ -59,7 +59,7 @@ class Job:
         self.lease_end = self.delivery.lease_end
 
     def move(self, state: JobState) -> None:
-        """Note where the job stands now; for the owner of that place, see ``OWNERS``."""
+        """Note where the job stands now. The owner of that place calls this; see ``OWNERS``."""
         if state not in AFTER[self.state]:
             report_illegal(self.task.id, self.state, state)
         self.state = state
@@ -75,7 +75,7 @@ class Job:
         return self.delivery.attempt
 
     def order(self) -> bytes:
-        """Return what a worker is told: to run it, or to do what follows its end."""
+        """Return the order for a worker: to run the task, or to do its follow-up."""
         if self.ended is None:
             return pack_run(self.delivery.package, self.attempt, self.number)
         return pack_follow_up(
@@ -102,7 +102,7 @@ class Job:
         )
 
     def ended_by_death(self, how: str) -> Attempt:
-        """Take note, and return, that its worker died under it."""
+        """Keep, and return, the end of this attempt: its worker has died."""
         if self.killed is KillReason.TIMEOUT:
             outcome = Outcome.TIMEOUT
             text = f"TaskTimeout: it did not end by itself after its timeout; {how}"

@@ -1,9 +1,9 @@
-"""Runs in: the dispatcher's loop. Keeps what is no longer ours from going on.
+"""Runs in: the dispatcher's loop. Finds the jobs that no longer belong to this cluster.
 
-Where leases are renewed, a lease that ends is lost: the broker has said so, or it could
-not be reached until the end. Another cluster may run the task by then, so ours is
-stopped and its end is not recorded. Where the project sets the lease (``retry``) and
-nothing renews it, a task may outlive it, as documented, and nothing here applies.
+If leases are renewed, a lease that ends is lost: the broker has refused to renew it, or
+could not be reached. Another cluster may run the task by then. So the task is stopped, and
+its end is not recorded. If the project sets a fixed lease (``retry``), a task may outlive
+its lease, as documented, and this module does nothing.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from .state import SharedState
 class Leases:
     """Finds the jobs of workers whose lease was lost.
 
-    A look at the workers is due when the soonest known lease ends, and at once after
-    ``alarm``: assigning a job costs two comparisons.
+    The loop looks at the workers when the earliest known lease ends, and at once after
+    ``alarm``. So the assignment of a job costs two comparisons.
 
     Args:
         shared: what the threads share.
@@ -32,7 +32,7 @@ class Leases:
         self._alarmed = False
 
     def alarm(self) -> None:
-        """Have the loop look for a job that was marked as lost; for any thread."""
+        """Let the loop look for a job that was marked as lost; any thread may call this."""
         self._alarmed = True
         self._ready.wake()
 
@@ -48,13 +48,13 @@ class Leases:
         return self._at if self._shared.renewing else None
 
     def has_lost(self, job: Job, now: float) -> bool:
-        """Whether a job is not ours any more; it never is again."""
+        """Whether a job was lost; a lost job never comes back to this attempt."""
         if self._shared.renewing and job.lease_end <= now:
             job.lost = True
         return job.lost
 
     def lost_jobs(self, pool: WorkerPool, now: float) -> list[tuple[WorkerHandle, Job]]:
-        """Return, once, the workers with a job that was lost, and which job."""
+        """Return the workers whose job was lost, with the job; each job once."""
         at = self.next()
         if not self._alarmed and (at is None or now < at):
             return []

@@ -1,8 +1,8 @@
 """Runs in: the dispatcher. The states of a job, and the transitions between them.
 
-A job stands in exactly one place, and its state names this place. Whoever owns the place
-makes the transition into it, and nobody else does. A test reads the table below, checks
-every transition that happens against it, and the manual draws the table.
+A job stands in exactly one place, and its state names this place. Only the owner of the
+place makes the transition into it. A test reads the table below and checks every
+transition against it. The manual draws the table.
 """
 
 from __future__ import annotations
@@ -102,8 +102,8 @@ WITH_THE_RECORDER = (JobState.ENDED, JobState.STORED, JobState.RETURNING)
 def report_illegal(task_id: str, source: JobState, target: JobState) -> None:
     """Log a transition that is not in the table.
 
-    It is a fault of qcore, and no reason to lose what runs: the job goes on, and at worst
-    its lease brings the task back.
+    Such a transition is a fault of qcore. It must not stop running tasks: the job goes on,
+    and at worst its lease ends and the broker delivers the task again.
     """
     logger.error(
         "%s went from %s to %s, which is not foreseen; please report this",

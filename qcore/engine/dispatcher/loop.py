@@ -1,7 +1,7 @@
 """Runs in: the dispatcher, its main thread. Assigns jobs to workers, keeps their time.
 
-The loop owns the workers and every job that waits or runs. It never blocks but in
-``select``, and while it does, the pusher may assign jobs in its place.
+The loop owns the workers and every job that waits or runs. It blocks only in ``select``.
+While it does, the pusher may assign jobs in its place.
 """
 
 from __future__ import annotations
@@ -146,11 +146,11 @@ class Loop:
             self._assign()
 
     def _assign_now(self) -> None:
-        """Assign what has come in, in the thread of whoever has brought it.
+        """Assign the jobs that have come in, in the thread that has brought them.
 
-        So an idle worker has its job without another thread being woken first and given
-        the interpreter: that took longer than all else between claim and task. The loop
-        has to be woken afterwards, for it does not know yet when the job's time is up.
+        So an idle worker gets its job before another thread has to wake up and get the
+        interpreter. That took longer than everything else between claim and task. The loop
+        is woken afterwards, because it must learn the deadline of the job.
         """
         if not self._turn.acquire(blocking=False):
             return  # it is awake, and does it
@@ -199,7 +199,7 @@ class Loop:
         return min(max(0.0, min(due) - time.monotonic()), LONGEST_WAIT)
 
     def _take_in(self) -> int:
-        """Sort what has come in: follow-ups first, they are nearly done."""
+        """Sort the jobs that have come in: follow-ups first, because they are nearly done."""
         arrived = 0
         for job in self._ready.arrivals():
             if job.ended is not None:
@@ -225,7 +225,7 @@ class Loop:
             self._interrupt(signal.SIGKILL)
 
     def _stop_overdue(self, overdue: Overdue) -> None:
-        """Have a worker stopped for its job, where it is at this job still."""
+        """Stop a worker for its job, if it still does this job."""
         worker, job, reason, number = overdue
         self._catch_up(worker)
         if worker.job is not job:
@@ -250,17 +250,17 @@ class Loop:
         self._conclude_all(worker, frames)
 
     def _catch_up(self, worker: WorkerHandle) -> None:
-        """Know for sure what a worker is doing, before something is done to it.
+        """Find out what a worker is doing, before it is stopped.
 
-        What it has taken from its prefetch queue it has begun, and then it has said before
-        how the job before that has ended; else it does that job still.
+        If the worker has taken an order from its prefetch queue, it has begun that job, and
+        has replied to the job before. Otherwise it still does the job before.
         """
         self._prefetched.recall(worker)
         if worker.ahead and worker in self.pool:
             self._conclude_all(worker, worker.channel.last_words())
 
     def _remove_dead(self, pid: int, status: int) -> None:
-        """Remove a worker that has been reaped, and see to its jobs."""
+        """Remove a worker that has been reaped, and decide what becomes of its jobs."""
         worker = self.pool.get(pid)
         if worker is not None:
             self._conclude_all(worker, worker.channel.last_words())
@@ -269,7 +269,7 @@ class Loop:
         self._deaths.died(pid, status)
 
     def _lose(self, worker: WorkerHandle, *, at_once: bool = False) -> None:
-        """Remove a worker of which nothing more is heard."""
+        """Remove a worker whose socket has closed."""
         self._prefetched.remove(worker)
         self.pool.remove(worker)
         lost = worker.job is not None and self._leases.has_lost(
@@ -278,7 +278,7 @@ class Loop:
         self._deaths.gone(worker, at_once=at_once or lost)
 
     def _end_gone(self, worker: WorkerHandle) -> None:
-        """Kill a worker that has gone and whose process goes on."""
+        """Kill a worker whose socket has closed and whose process lives on."""
         if worker.job is not None:
             logger.warning(
                 "worker %d has closed its connection to the dispatcher; killed",
@@ -296,7 +296,7 @@ class Loop:
             self._handle_reply(worker, reply)
 
     def _handle_reply(self, worker: WorkerHandle, reply: Reply) -> None:
-        """Take a worker's reply, and make it idle again."""
+        """Handle the reply of a worker, and make the worker idle again."""
         job = worker.job
         if job is None:
             self.pool.come_up(worker)
@@ -360,19 +360,19 @@ class Loop:
 
     # -- stopping ------------------------------------------------------------------------
     def _stop(self, grace: float) -> None:
-        """Claim no more, give back what has not begun, let the rest end for a while."""
+        """Claim no more, give back the jobs that have not begun, let the others end."""
         self._shared.stopping.set()
         self._capacity.close()
         self._give_back_ready(follow_ups=False)
         self._shutdown.begin(time.monotonic(), grace)
 
     def _give_back_ready(self, *, follow_ups: bool) -> None:
-        """Give back what waits for a worker; follow-ups may go on unless they are meant."""
+        """Give back the jobs that wait for a worker; follow-ups go on unless asked for."""
         for job in self._assignment.withdraw(follow_ups=follow_ups):
             self._recorder.give_back(job)
 
     def _interrupt(self, number: int) -> None:
-        """End what still runs; it is given back and will run again."""
+        """Signal the workers of the jobs that still run; these jobs are given back."""
         for worker in self.pool.busy():
             self._catch_up(worker)
             if worker.job is None:

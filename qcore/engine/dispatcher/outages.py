@@ -1,7 +1,7 @@
-"""Runs in: the dispatcher's threads. Trying again, with one line in the log per try.
+"""Runs in: the dispatcher's threads. Waits between tries while a service is away.
 
-The pause is a part of the time that the trouble has lasted. So work goes on soon after a
-short outage, and the log of a long one stays short.
+Each failed try is one line in the log. The pause grows with the time that the outage has
+lasted. So work goes on soon after a short outage, and the log of a long outage is short.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SHARE = 0.25
 
 
 class Outage:
-    """Waits ever longer between tries, and says why, for one thread.
+    """Waits longer and longer between the tries of one thread, and says why.
 
     Args:
         who: the thread's name, for the log and the status.

@@ -1,4 +1,4 @@
-"""Runs in: the dispatcher's loop. The workers, as the dispatcher sees them."""
+"""Runs in: the dispatcher's loop. The worker pool, as the dispatcher sees it."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ class WorkerHandle:
         return job.order()
 
     def understand(self, frame: bytes) -> Reply | None:
-        """Return what this worker says; None where it can only come of a task.
+        """Return the message of this worker; None if a task must have written it.
 
-        A task can write on its worker's socket, or leave a child behind which does. No
-        result may be stored for another task, and no other task suffer.
+        A task can write into the socket of its worker, and so can a child that it leaves
+        behind. Such bytes must not become the result of another task.
         """
         expected = self.job.number if self.job is not None else READY.order
         try:
@@ -123,8 +123,8 @@ class WorkerPool:
     def order(self, worker: WorkerHandle, frame: bytes) -> bool:
         """Send an order; return False if the worker has gone meanwhile.
 
-        What the socket does not take at once is sent when it can: a worker that was
-        stopped in mid-frame cannot hold the loop up.
+        The bytes that the socket does not take now are sent later: a worker that was
+        stopped in the middle of a frame does not block the loop.
         """
         try:
             if not worker.channel.send(frame):
@@ -156,12 +156,12 @@ class WorkerPool:
         self._begun.append((worker, job))
 
     def take_begun(self) -> list[tuple[WorkerHandle, Job]]:
-        """Return, once, which worker has begun which job, in this order."""
+        """Return which worker has begun which job, in order; each once."""
         begun, self._begun = self._begun, []
         return begun
 
     def free(self, worker: WorkerHandle) -> None:
-        """Note that a worker has done its job, and goes on with what lies ahead for it."""
+        """Note that a worker has done its job; it goes on with its next prefetched job."""
         if worker.ahead:
             self.begin(worker, worker.ahead.popleft(), unsure=True)
             return
@@ -179,12 +179,12 @@ class WorkerPool:
             self.idle.append(worker)
 
     def end_all(self) -> None:
-        """Have every worker end after what it is doing."""
+        """Let every worker end after its job."""
         for worker in self:
             self.end(worker)
 
     def end(self, worker: WorkerHandle) -> None:
-        """Have a worker end after what it is doing; saying it twice is harmless."""
+        """Let a worker end after its job; a second call is harmless."""
         if not worker.ending:
             worker.ending = True
             if worker in self.idle:
@@ -202,10 +202,10 @@ class WorkerPool:
 
 
 def _measure(worker: WorkerHandle) -> None:
-    """Note the memory of a worker that does not tell it now, where it can be seen.
+    """Measure the memory of a worker that does not report it now, where the system tells.
 
-    It is in mid-task, or has ended none yet and is measured once. Should it be killed for
-    want of memory, this is all that is known of it.
+    Such a worker is in the middle of a task, or has not ended a task yet. If the kernel
+    kills it because memory ran out, this figure is all that is known.
     """
     try:
         worker.rss = rss_kb_of(worker.pid) or worker.rss

@@ -1,8 +1,8 @@
-"""Runs in: the recorder. Jobs that a store does not take now: nobody else waits for them.
+"""Runs in: the recorder. Keeps the jobs that a store does not take now.
 
-Each store of a cluster has its own pauses: a cache that is away holds up no result for the
-database, nor the other way round. A result that is not taken while its store takes others
-waits alone.
+Each store of a cluster has its own pauses: a cache that is away does not delay results for
+the database, and a database that is away does not delay results for the cache. A result
+that its store refuses while it takes others waits alone.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .state import SharedState
 
 @dataclass(slots=True)
 class _Wait:
-    """Jobs that wait for the same thing, and when it is tried again."""
+    """Jobs that wait for one store or one row, with the time of the next try."""
 
     outage: Outage
     again_at: float | None = None  # monotonic; None: now
@@ -48,7 +48,7 @@ class Postponed:
 
     # -- all jobs of a route -------------------------------------------------------------
     def failed(self, route: str, error: Exception) -> None:
-        """Log that the store of a route is away; it is not asked until a pause is over."""
+        """Log that the store of a route is away; do not ask it before a pause is over."""
         self._route(route).failed(error)
 
     def works(self, route: str) -> None:
@@ -75,7 +75,7 @@ class Postponed:
     def add_alone(
         self, id: str, work: Work, jobs: Iterable[Job], error: Exception
     ) -> None:
-        """Let jobs wait for one row, with pauses of its own: their store takes others.
+        """Let jobs wait for one row with pauses of its own, while their store takes others.
 
         Args:
             id: of the row: of a task, or of an ``async_iter``.
@@ -122,7 +122,7 @@ class Postponed:
         return due
 
     def hasten(self) -> None:
-        """Have everything tried now, once: the cluster stops."""
+        """Try everything once now: the cluster stops."""
         for wait in self._waits():
             wait.again_at = None
 

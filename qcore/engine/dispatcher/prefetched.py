@@ -58,7 +58,7 @@ class Prefetched:
         return True
 
     def next(self) -> list[float]:
-        """Return when what lies behind a task is to be taken back, monotonic."""
+        """Return when the orders behind a task are to be taken back, monotonic."""
         return [
             self._due(worker, worker.job)
             for worker in self._used
@@ -66,11 +66,11 @@ class Prefetched:
         ]
 
     def _due(self, worker: WorkerHandle, job: Job) -> float:
-        """Return when what lies behind a job is taken back; anew, where some was missing."""
+        """Return when the orders behind a job are taken back, or looked for again."""
         return max(job.assigned_at + self._long, worker.asked and worker.asked + _AGAIN)
 
     def keep(self, now: float, long: float) -> None:
-        """Take back what lies behind a long task, or while another worker is idle.
+        """Take back the orders behind a long task, or all while another worker is idle.
 
         Args:
             now: monotonic.
@@ -86,10 +86,10 @@ class Prefetched:
                 self._used.discard(worker)
 
     def recall(self, worker: WorkerHandle) -> None:
-        """Take back what a worker has not begun.
+        """Take back the orders that a worker has not begun.
 
-        Where the job that it was thought to do is among that, the worker is idle, or at
-        the next one.
+        If the job that the worker was thought to do is among them, the worker is idle, or
+        does the next job.
         """
         if worker not in self._used or worker.prefetch is None:
             return
@@ -107,11 +107,11 @@ class Prefetched:
             self._used.discard(worker)
 
     def remove(self, worker: WorkerHandle) -> None:
-        """Forget a worker that has gone, once what lay ahead for it is taken back."""
+        """Forget a worker that has gone, after its orders are taken back."""
         self.recall(worker)
         self._used.discard(worker)
 
     def recall_all(self) -> None:
-        """Take back what nobody has begun."""
+        """Take back every order that no worker has begun."""
         for worker in list(self._used):
             self.recall(worker)

@@ -91,7 +91,7 @@ class Dispatcher:
         """Dispatch until told to stop, then end in order.
 
         Raises:
-            SystemExit: with 1 where the order could not be kept.
+            SystemExit: with 1 if the end was not in order.
         """
         sys.setswitchinterval(_SWITCH)
         share_one_arena()
@@ -135,7 +135,7 @@ class Dispatcher:
         return threads
 
     def _guarded(self, name: str, run: Callable[[], None]) -> None:
-        """Run a thread; if it dies, so does the dispatcher, and the sentinel starts anew."""
+        """Run a thread. If it dies, the dispatcher dies, and the sentinel starts a new one."""
         try:
             run()
         except BaseException:
@@ -165,7 +165,7 @@ class Dispatcher:
             raise SystemExit(1)
 
     def _end_everything(self) -> None:
-        """The sentinel is gone: no worker may outlive it, and nobody else will see to that."""
+        """Kill every worker: the sentinel is gone, and no worker may outlive it."""
         logger.critical("the sentinel has gone; ending its workers")
         for worker in self._loop.pool:
             try:

@@ -62,7 +62,7 @@ class Pusher:
         self._redelivered = Redelivered(services, shared, handover, self._suspects)
 
     def run(self) -> None:
-        """Claim until the cluster stops; whatever is raised is waited out."""
+        """Claim until the cluster stops; wait after every error."""
         self._shared.claims_ended.clear()
         broker: Broker | None = None
         while not self._shared.stopping.is_set():
@@ -115,7 +115,7 @@ class Pusher:
     def _verify(
         self, deliveries: Sequence[Delivery]
     ) -> tuple[list[Job], list[tuple[Delivery, Exception]]]:
-        """Return the jobs, and the deliveries that cannot be one with the reason."""
+        """Return the jobs, and the bad deliveries, each with the reason."""
         jobs = []
         bad: list[tuple[Delivery, Exception]] = []
         for delivery in deliveries:
@@ -134,7 +134,7 @@ class Pusher:
         return jobs, bad
 
     def _corrected(self, delivery: Delivery) -> Delivery:
-        """Return a delivery whose numbers a broker cannot mean with such as it can."""
+        """Return a delivery with possible numbers in the place of impossible ones."""
         attempt = min(max(delivery.attempt, 1), _MOST_ATTEMPTS)
         lease_end = delivery.lease_end
         if not lease_end > 0:
@@ -149,13 +149,13 @@ class Pusher:
         if not isinstance(error, NewerPackage) or delivery.attempt > _NEWER_TIMES:
             self._quarantine(broker, delivery, error)
             return
-        logger.warning("%s It is given back.", error)
+        logger.warning("%s The package is given back.", error)
         # a broker that cannot delay would give it to us again at once: its lease does it
         if broker.supports_release and broker.supports_delay:
             broker.release([delivery.receipt], delay=_NEWER_DELAY)
 
     def _quarantine(self, broker: Broker, delivery: Delivery, error: Exception) -> None:
-        """Put a package aside, where a person can look at it; then remove it."""
+        """Keep a package in the quarantine for a person to look at; then remove it."""
         package = delivery.package
         if not isinstance(package, bytes):  # a broker's bug; its text is all there is
             package = repr(package).encode(errors="replace")
@@ -173,8 +173,9 @@ class Pusher:
     def _drop_copies(self, jobs: list[Job]) -> list[Job]:
         """Return the jobs without further deliveries of tasks that this cluster holds.
 
-        Before the store is asked: the first delivery may end while the copy waits for
-        a worker. Once it is settled it is stored, and `Redelivered` knows it.
+        This comes before the question to the store: the first delivery may end while its
+        copy waits for a worker. After it is settled it is stored, and `Redelivered` finds
+        the stored end.
         """
         now = time.monotonic()
         ours = {
@@ -185,7 +186,10 @@ class Pusher:
         kept = []
         for job in jobs:
             if job.task.id in ours:
-                logger.info("%s was delivered twice; one of them is left", job.task.id)
+                logger.info(
+                    "%s was delivered twice; this delivery is left to its lease",
+                    job.task.id,
+                )
                 continue
             ours.add(job.task.id)
             kept.append(job)

@@ -31,7 +31,7 @@ class ReadyQueue:
         self.wake()
 
     def add(self, jobs: Iterable[Job]) -> None:
-        """Hand several jobs over; the loop is to be woken afterwards."""
+        """Hand several jobs over. The caller wakes the loop afterwards."""
         for job in jobs:
             job.move(JobState.READY)
             self._arrivals.append(job)
@@ -49,11 +49,11 @@ class ReadyQueue:
         return self._end.fileno()
 
     def drain(self) -> None:
-        """Forget that the loop was to be woken: it is awake."""
+        """Read the wake-ups: the loop is awake."""
         self._end.recv(4096)
 
     def arrivals(self) -> list[Job]:
-        """Return the jobs that have come and are not in the order yet."""
+        """Return the jobs that have come and have no place in the order yet."""
         taken = []
         while self._arrivals:
             taken.append(self._arrivals.popleft())
@@ -64,7 +64,7 @@ class ReadyQueue:
         self._jobs.append(job)
 
     def prepend(self, job: Job) -> None:
-        """Put an arrival, or a job that was taken in vain, in front of all others."""
+        """Put an arrival, or a job that was not assigned after all, in front."""
         self._jobs.appendleft(job)
 
     def put_back(self, jobs: Sequence[Job]) -> None:
@@ -74,7 +74,7 @@ class ReadyQueue:
             self._jobs.appendleft(job)
 
     def take(self) -> Job | None:
-        """Return the first job, or None; it is assigned or put in front again at once."""
+        """Return the first job, or None. The caller assigns it, or puts it back at once."""
         return self._jobs.popleft() if self._jobs else None
 
     def withdraw(self, *, follow_ups: bool) -> Iterator[Job]:

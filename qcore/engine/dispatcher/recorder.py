@@ -72,7 +72,7 @@ class Recorder:
         self._waiting.put(Work.FINISH, job)
 
     def give_back(self, job: Job) -> None:
-        """Return a job to the broker, for whoever wants it next."""
+        """Release a job, so that any cluster can claim it."""
         job.move(JobState.RETURNING)
         self._waiting.put(Work.GIVE_BACK, job)
 
@@ -118,7 +118,7 @@ class Recorder:
         self._shared.changed()
 
     def _wake_loop(self) -> None:
-        """Wake the loop where it waits for this moment: it may have more claimed."""
+        """Wake the loop if it waits for the recorder: it may let the pusher claim more."""
         if self._is_watched and len(self._waiting) + len(self._postponed) <= MOST:
             self._is_watched = False
             self._ready.wake()
@@ -151,10 +151,10 @@ class Recorder:
                 yield route, its[start : start + BATCH]
 
     def _handle_replies(self, route: str, jobs: Sequence[Job]) -> bool:
-        """Say how jobs have ended, and what becomes of their deliveries.
+        """Log how jobs have ended, and decide what becomes of their deliveries.
 
         Returns:
-            False where that cannot be said yet, because their store is away.
+            False if that cannot be decided yet, because their store is away.
         """
         for job in jobs:
             assert job.ended is not None
@@ -191,7 +191,7 @@ class Recorder:
             return job.attempt
 
     def _go_on(self, jobs: Sequence[Job]) -> None:
-        """Do what is to be done for jobs whose results are stored."""
+        """Do the next step for jobs whose results are stored."""
         results = [job.result for job in jobs if job.result is not None]
         self._count(results)
         log_results(results)
@@ -220,7 +220,7 @@ class Recorder:
 
     # -- settling ------------------------------------------------------------------------
     def _continue(self, jobs: Sequence[Job]) -> None:
-        """Do what stored results ask for: first their hook, else what was decided."""
+        """Do the follow-up of stored results; after that, what was decided for them."""
         done = []
         for job in jobs:
             if job.task.hook is not None:
@@ -255,8 +255,8 @@ class Recorder:
     def _send_following(self, jobs: Sequence[Job]) -> Sequence[Job]:
         """Send next links; return the jobs that may be acknowledged now.
 
-        Where a link could not be sent, its predecessor keeps its delivery: it comes
-        back after its lease, and its follow-up is done again.
+        If a link could not be sent, the delivery of its predecessor stays unacknowledged.
+        It is delivered again when its lease ends, and the follow-up is done again.
         """
         following = [job for job in jobs if job.next_package is not None]
         unsent = set(self._deliveries.send_next(following))

@@ -1,8 +1,9 @@
-"""Runs in: the pusher. Deliveries that may be of a task which has ended already.
+"""Runs in: the pusher. Asks whether the task of a repeated delivery has ended already.
 
-An acknowledgement that was lost brings a task back whose success is stored. The store is
-asked before such a delivery is dealt. While it does not answer, the delivery waits here,
-with its lease renewed, and everything else goes on.
+After a lost acknowledgement, the broker delivers a task again whose success is stored. So
+the pusher asks the store before such a delivery becomes a job for the loop. While the
+store does not answer, the delivery waits here, its lease is renewed, and all other
+deliveries go on.
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ _FIRST, _LONGEST = 0.5, 15.0
 
 
 def may_be_finished(job: Job) -> bool:
-    """Whether an earlier delivery, or a twin, may have ended this task."""
+    """Whether an earlier delivery, or a copy, may have ended this task."""
     return job.attempt > 1 or job.task.may_be_doubled
 
 
 class Redelivered:
-    """Asks the store about deliveries, and keeps those of which it cannot tell.
+    """Asks the store about deliveries, and keeps those without an answer.
 
     Args:
         services: what the cluster is made of.
@@ -62,16 +63,16 @@ class Redelivered:
         self._again_at, self._pause = 0.0, _FIRST
 
     def __len__(self) -> int:
-        """Return how many deliveries wait for the store's word."""
+        """Return how many deliveries wait for an answer of the store."""
         return len(self._waiting)
 
     def take(self) -> list[Job]:
-        """Return what waits here, to be given back."""
+        """Return the jobs that wait here, to be given back."""
         taken, self._waiting = self._waiting, []
         return taken
 
     def sort(self, jobs: Sequence[Job]) -> list[Job]:
-        """Return those jobs that may be dealt; the others are finished, or wait.
+        """Return the jobs that may be run; the others are finished, or wait.
 
         Args:
             jobs: new ones, which may have been finished.
@@ -135,7 +136,7 @@ class Redelivered:
     def _alone(
         self, jobs: Sequence[Job], error: Exception
     ) -> tuple[list[Job], list[Job]]:
-        """Return what becomes of jobs whose question is not answered."""
+        """Return what may run, and what is not known, of jobs that the store cannot tell."""
         if len(jobs) == 1 and isinstance(error, StoreRefused | PackageError):
             # no result has ever been stored that cannot be asked for
             what = f"{jobs[0].task.id} runs, for its store can have no end of it"
@@ -150,9 +151,9 @@ class Redelivered:
         return list(jobs)
 
     def _drop_finished(self, route: str, jobs: Sequence[Job]) -> list[Job]:
-        """Hand over those jobs whose end is stored already; return the others.
+        """Hand over the jobs whose end is stored already; return the others.
 
-        Their first acknowledgement was lost; they need another one, not another run.
+        Their first acknowledgement was lost. They need another one, and not another run.
         """
         ends = self._stored_ends(jobs, self._services.make_store().part(route))
         for job in jobs:
@@ -163,7 +164,7 @@ class Redelivered:
     def _stored_ends(
         self, jobs: Sequence[Job], store: ResultStore
     ) -> dict[str, Attempt]:
-        """Return the ends of those tasks that will not be run again, by their ids."""
+        """Return the stored ends of tasks that will not run again, by their ids."""
         if not jobs:
             return {}
         created = {job.task.id: job.task.created for job in jobs}

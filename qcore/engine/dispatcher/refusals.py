@@ -1,7 +1,8 @@
-"""Runs in: recorder and pusher. Whether what a store raises passes, or never will.
+"""Runs in: recorder and pusher. Whether an error of a store passes, or is a refusal.
 
-Classes tell, where they do. Where they do not, the store is asked whether it takes a small
-result: a store that does, and refuses a certain one again and again, never takes that one.
+The class of most errors tells. For the others, the store is asked whether it takes a small
+result. If it does, and refuses one certain result again and again, it will never take that
+result.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Refusals:
         self._services = services
 
     def is_refusal(self, error: Exception, route: str) -> bool:
-        """Whether trying again is useless: the store takes others, and not this.
+        """Whether trying again is useless: the store takes other results, and not this.
 
         Args:
             error: by a store, or by a broker in its transaction.
@@ -47,9 +48,9 @@ class Refusals:
         return self.answers(route)
 
     def may_be_refusal(self, error: Exception, route: str) -> bool:
-        """The same, of a store that says that it is away and answers: it may be.
+        """Whether an error "away" may be a refusal, because the store answers.
 
-        Of a lock it never is: it says itself that it passes.
+        A lock is never a refusal: it passes.
         """
         if isinstance(error, StoreUnavailable):
             return self.answers(route)

@@ -1,7 +1,7 @@
 """Runs in: renewal, a thread of the dispatcher. Renews leases before they end.
 
-It has a broker, and so a connection, of its own: a slow claim or a long batch in another
-thread must not cost a lease.
+The thread has its own broker, and so its own connection: a slow claim or a long batch of
+another thread must not cost a lease.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class LeaseRenewal:
         self._guard = Guard("renewal", shared)
 
     def run(self) -> None:
-        """Renew until everything is settled; the cluster stops this thread last."""
+        """Renew until every delivery is settled. The cluster stops this thread last."""
         if not self._services.conf.renews or (broker := self._make_broker()) is None:
             return
         if not broker.supports_extend:
@@ -108,7 +108,7 @@ class LeaseRenewal:
                 job.lease_end = now + broker.lease
 
     def _lose(self, job: Job) -> None:
-        """Note that the broker has given a delivery to somebody else, or ended it."""
+        """Mark a job as lost: the broker has given its delivery away, or removed it."""
         if job not in self._shared.held:
             return  # settled while we asked
         job.lost = True

@@ -1,16 +1,16 @@
 """Runs in: the recorder. Stores batches; a result that the store refuses stops no other.
 
-An error passes, and then all of that store is tried again until it works; or it never
-passes, because of one result that the store can never take. Where the error does not tell
-which of the two it is, the store is asked whether it takes a small result. If it does, the
-batch is halved until the culprit is alone. A note takes the place of its value then.
+An error of a store is one of two kinds. Either it passes: then the whole batch is tried
+again until that works. Or it is a refusal: the store will never take one of the results.
+If the error does not tell its kind, the store is asked whether it takes a small result. If
+it does, the batch is halved until the culprit is alone, and a note replaces its value.
 
-Even "cannot be reached" is no proof. Redis closes the connection over which a value comes
-that is too large for it, and the driver says what it says of a server that is away. So a
-result that fails alone, again and again, while the store answers, is doubted in the end.
-Where a small failure of the *same task* is stored, the value is to blame: with a cache of
-several servers, another one may have answered. A lock is no such doubt: who waits for one
-waits for somebody else.
+The error "cannot be reached" is no proof that the store is away. Redis closes a connection
+that sends a value above its limit, and the driver then says the same as for a server that
+is away. So a result that fails alone, again and again, while the store answers, comes under
+suspicion. If the store takes a small failure of the *same task*, the value is to blame.
+(The same task, because a cache may have several servers, and another server may have
+answered.) An error about a lock is never a refusal.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ class ResultWriter:
     def store(self, route: str, jobs: Sequence[Job]) -> Iterator[Sequence[Job]]:
         """Store jobs of one route in their order, and yield each part that is stored.
 
-        What needs nothing more is acknowledged, too. What the store does not take now is
-        postponed.
+        Jobs that need nothing more are acknowledged, too. Jobs that the store does not
+        take now are postponed.
         """
         waiting = deque([jobs])
         while waiting:
@@ -94,14 +94,16 @@ class ResultWriter:
                 yield part
 
     def confirm(self, jobs: Sequence[Job], undone: Sequence[Job]) -> None:
-        """Tell the store whose deliveries are gone: of all jobs but those undone."""
+        """Tell the store which deliveries are acknowledged: those of all jobs but ``undone``."""
         if undone:
             left = set(undone)
             jobs = [job for job in jobs if job not in left]
         try:
             self._services.make_store().acknowledged([job.task.id for job in jobs])
         except Exception as error:  # noqa: BLE001 - they are stored, and that counts
-            logger.warning("what is acknowledged is not noted: %s", error)
+            logger.warning(
+                "the store was not told which deliveries are acknowledged: %s", error
+            )
 
     # -- storing -------------------------------------------------------------------------
     def _save(self, route: str, jobs: Sequence[Job]) -> None:
@@ -134,7 +136,7 @@ class ResultWriter:
     def _after(
         self, route: str, part: Sequence[Job], error: Exception
     ) -> list[Sequence[Job]]:
-        """Return what is to be tried next in the place of a part that was not stored."""
+        """Return the parts to try next in the place of a part that was not stored."""
         if isinstance(error, BrokerError):
             self._deliveries.wait_out(error)
             return [part]
@@ -183,7 +185,7 @@ class ResultWriter:
         return job.cuts > DOUBTS
 
     def _note_in_place(self, job: Job, error: Exception) -> list[Sequence[Job]]:
-        """Put a note in the place of a result that is refused; return what is to be tried."""
+        """Replace a refused result by a note; return what is to be tried."""
         job.cuts = 0  # for the note is another value
         if use_fallback(job, error):
             return [[job]]
@@ -199,8 +201,8 @@ class ResultWriter:
 def needs_more(job: Job) -> bool:
     """Whether acknowledging is not the only thing left to do for a job that is stored.
 
-    A call of an ``async_iter`` may be the last one, and then the joined result
-    must be stored before the delivery goes: nothing else would bring it about.
+    A call of an ``async_iter`` may be the last call. Then the joined result must be stored
+    before the delivery is acknowledged, because nothing else would store it.
     """
     assert job.result is not None
     task = job.task

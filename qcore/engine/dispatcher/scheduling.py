@@ -1,4 +1,4 @@
-"""Runs in: scheduler, a thread of the dispatcher. Lets the scheduler tick."""
+"""Runs in: scheduler, a thread of the dispatcher. Lets the scheduler fire schedules."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ AFTER_SOFT = 2.0
 
 
 class Shutdown:
-    """When, in the course of a stop, tasks are interrupted, killed and given up.
+    """When a stop interrupts tasks, kills their workers, and waits no longer.
 
     Times are on the monotonic clock; all of them are None before a stop has begun.
     """
@@ -28,11 +28,11 @@ class Shutdown:
             self._soft_at, self._kill_at = None, now
 
     def next(self) -> list[float]:
-        """Return the moments that are still to come."""
+        """Return the moments of the stop that are still to come."""
         return [at for at in (self._soft_at, self._kill_at) if at is not None]
 
     def is_soft_due(self, now: float) -> bool:
-        """Whether running tasks are to be interrupted now; true once."""
+        """Whether running tasks are to be interrupted now; True once."""
         if self._soft_at is None or now < self._soft_at:
             return False
         self._soft_at = None
@@ -40,7 +40,7 @@ class Shutdown:
         return True
 
     def is_kill_due(self, now: float) -> bool:
-        """Whether what still runs is to be killed now; true once."""
+        """Whether the workers that still run tasks are to be killed now; True once."""
         if self._kill_at is None or now < self._kill_at:
             return False
         self._kill_at = None
@@ -48,5 +48,5 @@ class Shutdown:
         return True
 
     def is_late(self, now: float) -> bool:
-        """Whether nothing, not even the recorder, is waited for any longer."""
+        """Whether the stop waits no longer, not even for the recorder."""
         return self._give_up_at is not None and now >= self._give_up_at

@@ -11,7 +11,7 @@ _WHO = "workers"
 
 
 class WorkerStarts:
-    """Knows which workers have come up, and tells when none does.
+    """Knows which workers have come up, and reports a problem when none does.
 
     Args:
         shared: where the problem is shown while it lasts.

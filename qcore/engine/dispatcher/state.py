@@ -1,4 +1,4 @@
-"""Runs in: the dispatcher. What all of its threads know and count together."""
+"""Runs in: the dispatcher. The state that its threads share, with the counters."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ class SharedState:
     news: threading.Event = field(default_factory=threading.Event)
 
     def changed(self) -> None:
-        """Have the status published, for something has changed."""
+        """Let the status be published: something has changed."""
         if not self.news.is_set():
             self.news.set()
 
     def report_problem(self, who: str, why: str) -> None:
-        """Show what keeps a thread from working; ``why`` is one line, without secrets here."""
+        """Show why a thread cannot work. ``why`` is one line; secrets in it are masked."""
         self.problems[who] = mask_url(why)
         self.changed()
 
     def clear_problem(self, who: str) -> bool:
-        """Show it no more; return whether there was anything."""
+        """Show the problem of a thread no more; return whether there was one."""
         if self.problems.pop(who, None) is None:
             return False
         self.changed()

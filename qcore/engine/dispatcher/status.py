@@ -85,7 +85,8 @@ class ClusterStatus:
 class StatusPublisher:
     """Publishes a snapshot in each round that has something new, and a last one.
 
-    While nothing happens it sleeps, for a round costs an idle cluster more than all else.
+    While nothing happens the thread sleeps: in an idle cluster a round costs more than
+    everything else.
 
     Args:
         take: takes a snapshot.
@@ -136,7 +137,7 @@ class StatusPublisher:
         self._news.set()
 
     def _once(self) -> bool:
-        """Publish what is so now; return whether it was so in the round before."""
+        """Publish a snapshot; return whether it is the same as in the round before."""
         try:
             snapshot = self._take()
             quiet = self._last is not None and _is_same(snapshot, self._last)
@@ -149,7 +150,7 @@ class StatusPublisher:
         return quiet
 
     def _fail(self, error: BaseException) -> None:
-        """Say once, not twice a second, that nobody sees what this cluster does."""
+        """Log once, and not in each round, that the status cannot be published."""
         if not self._failing:
             foreseen = isinstance(error, QcoreError)
             kind = "" if foreseen else f"{type(error).__name__}: "

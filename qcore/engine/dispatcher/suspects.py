@@ -1,11 +1,11 @@
 """Runs in: the pusher. Tasks that may have killed their whole cluster.
 
-A worker's death is recorded by its dispatcher. Where the kernel kills all processes of a
-cluster, nobody records anything: the broker counts one delivery more, and that is all.
-Such a count has harmless causes, too: a stop, a host that went down, a task that shared
-its cluster with a killer. So nothing is concluded from counts alone. A task with as many
-deliveries unaccounted for as may be runs *alone*, and that is stored before it begins. If
-the cluster has died once more, the store says so at the next delivery, and it is the end.
+The dispatcher records the death of a worker. If the kernel kills all processes of a
+cluster, nobody records it: the only trace is that the broker counts one delivery more. Such
+a count has harmless causes, too: a stop, a host that went down, a task that shared its
+cluster with a killer. So the count alone convicts no task. A task that has used up the
+deliveries that may stay without a result runs *alone*, and a mark is stored before it
+begins. If the cluster dies once more, the next delivery finds the mark, and the task ends.
 """
 
 from __future__ import annotations
@@ -75,9 +75,9 @@ class Suspects:
 
     # -- who is one ----------------------------------------------------------------------
     def sift(self, jobs: Sequence[Job]) -> list[Job]:
-        """Return the jobs that may be dealt like any other.
+        """Return the jobs that may run like any other.
 
-        Suspects are kept, and those that are proved guilty are ended.
+        Suspects are kept. A suspect that has killed its cluster while it ran alone ends.
 
         Raises:
             QcoreError: the store does not answer; nothing is kept, ended or returned.
@@ -169,7 +169,7 @@ class Suspects:
         self._handover.give([job])
 
     def _put_off(self, broker: Broker) -> None:
-        """Let others try, where this cluster does not become empty."""
+        """Give suspects to other clusters, if this cluster does not become empty."""
         jobs = list(self._waiting)
         self._waiting.clear()
         may_release = broker.supports_release and broker.supports_delay
@@ -188,7 +188,7 @@ class Suspects:
         return taken
 
     def stop(self) -> None:
-        """Take the mark of the task that runs alone away: the cluster stops under it.
+        """Remove the mark of the task that runs alone: the cluster stops during its run.
 
         Raises:
             Exception: the store does not take that.
@@ -196,7 +196,7 @@ class Suspects:
         self._acquit("the cluster stopped while the task ran alone")
 
     def _acquit(self, why: str) -> None:
-        """Take the mark of the one that runs alone away, unless it has ended."""
+        """Remove the mark of the task that runs alone, unless the task has ended."""
         job = self._alone
         if job is not None and job.result is None:
             self._mark(
@@ -204,7 +204,7 @@ class Suspects:
             )
 
     def _mark(self, job: Job, outcome: str, text: str) -> None:
-        """Store what is known of a task that has not ended; it is not its end.
+        """Store the mark of a task that is about to run alone; the mark is not its end.
 
         A store that refuses the task (its arguments are too large, perhaps) takes what
         the recorder would put in its place. If it refuses that, too, no mark is stored,

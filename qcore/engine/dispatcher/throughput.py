@@ -1,4 +1,4 @@
-"""Runs in: the dispatcher's loop. How fast tasks end here, to know how far to look ahead."""
+"""Runs in: the dispatcher's loop. How fast tasks end, and so how many to have ready."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _REST = 0.001
 class Throughput:
     """The recent rate of ended tasks.
 
-    The documented default of ``queue_limit``, the square of the number of workers, is
-    right for tasks that take a while. With tasks of a millisecond it would make a
-    round trip for every handful of them, so that default grows to what the cluster
-    is about to run anyway. A ``queue_limit`` that is set is kept to the letter.
+    The documented default of ``queue_limit`` is the square of the number of workers. It is
+    right for tasks that take a while. With tasks of a millisecond it would cost a round
+    trip for every few tasks. So the default grows to the number of tasks that the cluster
+    is about to run anyway. A ``queue_limit`` that the project sets never grows.
     """
 
     def __init__(self, now: float) -> None:
@@ -49,7 +49,7 @@ class Throughput:
             self._since, self._ended = now, 0
 
     def ahead(self) -> int:
-        """Return how many jobs are what the next moments need."""
+        """Return how many jobs the cluster needs for the next moments."""
         return min(_MOST, int(self._rate * _AHEAD))
 
     def depth(self, workers: int) -> int:
@@ -58,12 +58,12 @@ class Throughput:
         return min(_DEEPEST, max(int(each * _LYING), int(each * _SHORT > 1)))
 
     def long(self, workers: int) -> float:
-        """Return the seconds after which a task is long: what lies behind it goes on."""
+        """Return the seconds after which a task is long, so orders behind it move on."""
         each = max(self._rate / max(1, workers), 1 / _SHORT)
         return max(_LONG, _LONGER / each)
 
     def rest(self, ahead: int, workers: int) -> float:
-        """Return for how many seconds nobody misses the loop.
+        """Return for how many seconds the loop may rest.
 
         Args:
             ahead: jobs ahead for the worker that has the fewest.

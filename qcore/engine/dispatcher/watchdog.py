@@ -1,7 +1,7 @@
 """Runs in: the dispatcher's loop. Which worker has to be killed, and when.
 
-There are three reasons: a job is over its time, its lease was lost, or its worker does
-not read its order.
+There are three reasons: a job has run past its deadline, the lease of a job was lost, or
+a worker does not read its order.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class Deadlines:
         return self._heap[0][0] if self._heap else None
 
     def passed(self, now: float) -> list[tuple[WorkerHandle, Job]]:
-        """Return, once, the jobs that still run and whose limit has passed."""
+        """Return the jobs that still run and whose limit has passed; each once."""
         found = []
         while (when := self.next()) is not None and when <= now:
             _, _, worker, job = heapq.heappop(self._heap)
@@ -117,9 +117,9 @@ class Deadlines:
 class HungWorkers:
     """Finds the workers that have left an order unread for long.
 
-    A worker that was stopped (SIGSTOP, a debugger, a frozen control group) exists, and
-    its socket is open; only the order stays unread. The kernel tells so without a word of
-    the worker, which would cost every task a system call and the loop a wake-up.
+    A stopped worker (SIGSTOP, a debugger, a frozen control group) exists, and its socket is
+    open. Only its order stays unread. The kernel tells how much is unread, so the worker
+    need not confirm its order, which would cost a system call and a wake-up per task.
     """
 
     def __init__(self, longest: float = _LONGEST) -> None:
@@ -137,7 +137,7 @@ class HungWorkers:
         return self._at
 
     def found(self, pool: WorkerPool, now: float) -> list[tuple[WorkerHandle, Job]]:
-        """Return the workers whose order is old and unread, and its job."""
+        """Return the workers whose order is old and unread, with the job of the order."""
         if self._at is None or now < self._at:
             return []
         silent = []

@@ -1,7 +1,7 @@
 """Runs in: the sentinel. Its children: forked, signalled and reaped here and nowhere else.
 
-Only who reaps a process knows that its pid is still its own, so a signal can never
-reach a stranger that was given the number of a dead worker.
+Only the process that reaps a child knows that the pid still belongs to the child. So a
+signal never reaches a stranger that was given the number of a dead worker.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class Children:
         return dead
 
     def _reap_strangers(self) -> None:
-        """Reap what tasks have left behind; in a container they become ours."""
+        """Reap processes that tasks have left behind: in a container we are their parent."""
         look = os.WEXITED | os.WNOHANG | os.WNOWAIT
         while self._children:
             ended = os.waitid(os.P_ALL, 0, look)
@@ -156,7 +156,7 @@ class Children:
         _signal_group(child.pid, signal.SIGKILL)
 
     def kill_all(self) -> None:
-        """Leave nothing behind, whatever the reason for leaving."""
+        """Kill every child; called before the sentinel ends, for whatever reason."""
         self.signal_all(signal.SIGKILL)
         for pid in list(self._children):
             os.waitpid(pid, 0)
@@ -164,7 +164,7 @@ class Children:
 
 
 def _become(role: str, parent: int) -> None:
-    """Shed what belongs to the sentinel, in the child."""
+    """Undo, in the child, what belongs to the sentinel alone."""
     signal.set_wakeup_fd(-1)
     for number in HANDLED:
         signal.signal(number, signal.SIG_DFL)

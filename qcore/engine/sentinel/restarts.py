@@ -10,8 +10,8 @@ _FIRST_DELAY, _LONGEST_DELAY = 0.1, 30.0
 class RestartDelay:
     """How long to wait before a process in one place is replaced.
 
-    A process that ends in order, or dies after it has come up, is replaced at once: a
-    task may kill its worker, and the other tasks must not wait for that.
+    A process that ends in order, or that dies after it has come up, is replaced at once:
+    a task may have killed its worker, and the other tasks must not wait for that.
     """
 
     def __init__(self) -> None:

@@ -1,8 +1,8 @@
 """Runs in: the main process. Forks, reaps and kills; it does nothing else.
 
-One thread, no queue, no database, no user code: there is little here that could hang
-or die. All the knowledge is in the dispatcher; all the power over processes is here,
-because only who reaps a process knows that its pid is still its own.
+The sentinel has one thread and no queue, no database and no user code, so little can hang
+or fail. The dispatcher decides; the sentinel acts on processes, because only the process
+that reaps a child knows that the pid still belongs to the child.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
 
 
 class Sentinel:
-    """The supervisor of one cluster.
+    """The main process of one cluster.
 
     Args:
         services: what the cluster is made of.
@@ -179,12 +179,13 @@ class Sentinel:
             time.sleep(_STACKS_PAUSE)
 
     def _stop(self, grace: float) -> None:
-        """Begin to stop; a second time means now."""
+        """Begin to stop; at the second call, stop at once."""
         if self._stopping_until is not None:
             grace = 0
         if grace:
             logger.info(
-                "stopping, up to %g s for the running tasks; told again: at once", grace
+                "stopping: running tasks have up to %g s; a second signal stops at once",
+                grace,
             )
         else:
             logger.info("stopping at once")
@@ -193,7 +194,7 @@ class Sentinel:
         self._tell(Stop(grace))
 
     def _listen(self) -> None:
-        """Do what the dispatcher asks for."""
+        """Carry out what the dispatcher asks for."""
         if self._control is None:
             return
         try:
@@ -254,9 +255,9 @@ class Sentinel:
                 del self._due[place]
 
     def _put_off(self, now: float, error: OSError) -> None:
-        """Wait ever longer for the system to have another process or descriptor for us.
+        """Postpone a fork that the system has refused, each time for longer.
 
-        The processes that are there go on meanwhile.
+        The processes that exist go on meanwhile.
         """
         logger.error("cannot fork: %s; trying again in %g s", error, self._fork_pause)
         later = now + self._fork_pause
@@ -327,13 +328,15 @@ class Sentinel:
             self._restarts += 1
 
     def _record_death_of_dispatcher(self, status: int) -> None:
-        """Without a dispatcher nobody knows what the workers do: end them as well."""
+        """End the workers too: without a dispatcher nobody knows what they do."""
         self._is_ready = False
         if self._control is not None:
             self._control.close()
             self._control = None
         if self._stopping_until is None:
-            logger.error("the dispatcher died: %s; starting anew", how_it_died(status))
+            logger.error(
+                "the dispatcher died: %s; a new one is started", how_it_died(status)
+            )
             self._children.signal_all(signal.SIGKILL)
         else:
             self._exit = EXIT_OK if status == 0 else EXIT_FAILURE
@@ -342,8 +345,8 @@ class Sentinel:
 def readable(sources: Sequence[int], pause: float) -> list[int]:
     """Return the descriptors of which something can be read, waiting ``pause`` seconds.
 
-    Not by ``select``, which takes no number over 1,023: a project that has opened many
-    files before its cluster starts has larger ones.
+    ``select`` would not do, because it takes no descriptor above 1,023. A project that has
+    opened many files before its cluster starts has higher numbers.
     """
     poll = select.poll()
     for source in sources:

@@ -1,9 +1,9 @@
 """Runs in: workers and the sentinel. What a worker's tasks have started, and left.
 
-A kill of a worker reaches its process group. A daemon is no longer in it: it has made a
-session of its own, and its parent has ended. Where the system has subreapers (Linux),
-such an orphan falls to its worker and not to init, so that a worker's descendants are
-known for as long as it lives. Elsewhere nothing here finds anything.
+A kill of a worker reaches its process group. A daemon has left this group: it has made a
+session of its own, and its parent has ended. On Linux a worker is a subreaper: such an
+orphan becomes a child of the worker and not of init, so the descendants of a worker are
+known as long as the worker lives. On other systems this module finds nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ IS_KNOWN = sys.platform == "linux"
 
 
 def adopt_orphans() -> None:
-    """Have what tasks leave without a parent become a child of this worker."""
+    """Let processes that lose their parent become children of this worker (Linux)."""
     if IS_KNOWN:
         become_subreaper()
 
@@ -61,7 +61,7 @@ def outside_group_of_this_process() -> list[Process]:
 
 
 def end_outside_group(pid: int) -> None:
-    """Kill what has left the group of a worker that lives, and name it in the log."""
+    """Kill the descendants that have left the group of a living worker, and log them."""
     # Held before they are looked for again: a number that was given to somebody else
     # between the two looks is not in the family, and is left alone.
     held = {one.pid: fd for one in outside_group(pid) if (fd := _hold(one.pid)) >= 0}
@@ -87,7 +87,7 @@ def _signal(pidfd: int) -> None:
     try:
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
     except OSError as error:
-        logger.debug("it has ended, or is somebody else's: %s", error)
+        logger.debug("a process has ended, or belongs to another user: %s", error)
 
 
 def describe(process: Process) -> str:
@@ -102,8 +102,8 @@ def describe(process: Process) -> str:
 def reap_orphans() -> None:
     """Reap children that have ended and that nobody in this process waits for.
 
-    Orphans would be reaped by init; we have taken that place. What Python has started
-    itself it may still ask for.
+    Init would reap orphans, but this process has taken the place of init. Children that
+    Python has started are left alone: Python may still ask for their status.
     """
     if (module := sys.modules.get("multiprocessing")) is not None:
         module.active_children()  # reaps its own

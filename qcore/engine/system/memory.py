@@ -22,9 +22,9 @@ _SAID_BY_PEOPLE = ("MALLOC_", "GLIBC_TUNABLES")
 def settle() -> None:
     """Prepare the memory of this process for being shared with children.
 
-    What is in it now never changes again: it is kept from the collector of each child,
-    which would touch, and so copy, its pages. What is free is given back, so that a
-    child does not copy a page for the hole that is in it.
+    The objects of now hardly change again. They are hidden from the garbage collector of
+    each child, because the collector would write to their pages and so copy them. Free
+    pages are given back, so that no child copies a page for a hole in it.
     """
     gc.collect()
     give_back()
@@ -32,7 +32,7 @@ def settle() -> None:
 
 
 def give_back() -> None:
-    """Give the pages in which nothing is left back to the system.
+    """Give empty pages back to the system.
 
     Ten thousand tasks left 3 MiB of them in a dispatcher, and half of that comes back.
     """
@@ -41,15 +41,15 @@ def give_back() -> None:
 
 
 def unsettle() -> None:
-    """Let the collector see again what has been kept from it."""
+    """Show the collector the objects that ``settle`` has hidden."""
     gc.unfreeze()
 
 
 def share_one_arena() -> None:
     """Have the threads of this process, which are yet to start, share one heap.
 
-    By itself glibc gives each of them one, and what one thread makes and another frees
-    leaves holes. In 20 minutes with arguments of 200 kB, the RSS of a dispatcher went
+    By default glibc gives each thread a heap. Memory that one thread takes and another
+    frees leaves holes. In 20 minutes with arguments of 200 kB, the RSS of a dispatcher went
     from 75.9 MB to 79.6 MB, and with this it stays at 73 MB. The threads do not wait
     for each other, since Python's lock lets one of them work at a time.
 

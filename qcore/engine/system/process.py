@@ -42,8 +42,8 @@ def become_subreaper() -> None:
 def leave_to_sentinel(number: int) -> None:
     """Ignore a signal that a terminal or a service manager sends to the whole cluster.
 
-    By a handler and not by SIG_IGN, which programs started by a task would inherit;
-    and a process forked by a task behaves as if the handler were not there.
+    The process gets a handler and not SIG_IGN, because programs that a task starts would
+    inherit SIG_IGN. A process that a task forks behaves as if there were no handler.
     """
     owner = os.getpid()
 

@@ -1,7 +1,7 @@
 """Runs in: every process. Where its stacks are written, when it crashes or is asked.
 
-To standard error, which a project may have closed, or have replaced by something that is
-no file. Then they are written nowhere, and everything else works.
+The stacks go to standard error. If the project has closed standard error, or replaced it
+by an object that is no file, no stacks are written, and everything else works.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ logger = logging.getLogger("qcore.cluster")
 def _where() -> int | None:
     """Return the descriptor of standard error, where there is one.
 
-    The number 2 by itself says nothing: where standard error is closed, it is that of
-    whatever was opened next, perhaps of a database.
+    The number 2 alone proves nothing. After standard error is closed, the next descriptor
+    that is opened gets this number, perhaps that of a database.
     """
     for stream in (sys.stderr, sys.__stderr__):
         try:

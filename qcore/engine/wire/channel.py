@@ -38,7 +38,7 @@ class Channel:
         self._out = bytearray()
 
     def send(self, payload: bytes, fds: Sequence[int] = ()) -> bool:
-        """Send a frame as far as the socket takes it; return whether all has left.
+        """Send as much of a frame as the socket takes; return whether all has left.
 
         Raises:
             ChannelClosed: nobody is at the other end.
@@ -61,7 +61,7 @@ class Channel:
         return True
 
     def is_unread(self) -> bool:
-        """Whether the other end has not read all that was sent, as far as can be told."""
+        """Whether the other end has unread bytes; False where the system does not tell."""
         if self._out:
             return True
         unread = array.array("i", [0])
@@ -77,7 +77,7 @@ class Channel:
         return bool(self._out)
 
     def flush(self) -> bool:
-        """Send more of what is left over; return whether all has left now."""
+        """Send more of what is left over; return whether nothing is left now."""
         sent = self._write(self._out)
         del self._out[:sent]
         return not self._out
@@ -160,8 +160,8 @@ class Channel:
     def take_sockets(self, count: int) -> list[socket.socket]:
         """Return the ``count`` descriptors that came with a frame, as sockets.
 
-        Returns ``[]`` where fewer came: the kernel drops those for which this process
-        has no number left.
+        Returns ``[]`` if fewer descriptors came: the kernel drops a descriptor when this
+        process has no number left for it.
         """
         if len(self.fds) < count:
             while self.fds:

@@ -36,7 +36,7 @@ def pack_follow_up(
     *,
     hook: bool = True,
 ) -> bytes:
-    """Return the order to do what follows a stored result; without ``hook``, the rest."""
+    """Return the order for the follow-up of a stored result, with or without its hook."""
     frame = _encode(ended)
     head = _HEAD.pack(FOLLOW_UP if hook else LINK, number, attempt)
     return head + _SIZE.pack(len(frame)) + frame + package
@@ -75,7 +75,7 @@ PACKED_END = _HEAD.pack(END, 0, 0)
 
 # -- worker -> dispatcher ------------------------------------------------------------
 class Reply(msgspec.Struct, frozen=True, array_like=True):
-    """What a worker says when it has done what it was told."""
+    """What a worker sends when it has carried out an order."""
 
     ended: Attempt | None  # None after a follow-up
     done: int  # tasks since the worker started
@@ -137,7 +137,7 @@ class ReplaceWorkers(msgspec.Struct, frozen=True, tag=True):
 
 
 class Kill(msgspec.Struct, frozen=True, tag=True):
-    """Send a signal to a worker; only the sentinel knows which pids are still ours."""
+    """Send a signal to a worker. Only the sentinel knows which pids are still ours."""
 
     pid: int
     signal: int

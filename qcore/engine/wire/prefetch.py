@@ -1,16 +1,17 @@
 """Runs in: the dispatcher's loop, and workers. Orders laid ahead for a busy worker.
 
-A worker that ends a short task finds its next order here, and need not wait for the loop
-to be woken, to read its reply and to send one. Nothing is stranded here behind a task
-that turns out to be long: what the worker has not begun can be taken back. Each order
-is one packet, and the kernel gives a packet to one reader only, be it the worker or the
-loop, which holds the worker's end as well; so neither has to ask the other, and either
-may be killed at any moment. The worker may take a packet between two that the loop takes
-back, so each has a number, and the loop knows which of them it has got. A packet that the
-worker has read and may not begin yet goes back the same way: the worker keeps nothing.
+A worker that ends a short task finds its next order here. It does not wait until the loop
+wakes, reads the reply and sends an order. No order is stuck behind a task that turns out
+to be long: the loop takes back the orders that the worker has not begun.
 
-Systems whose local sockets have no packets (macOS) have no prefetch queues: there a worker gets
-its next order when its reply has been read.
+Each order is one packet. The loop holds the worker's end of the socket as well, and the
+kernel gives a packet to one reader only. So worker and loop need not ask each other, and
+each may be killed at any moment. The worker may take a packet between two packets that
+the loop takes back. Therefore every order has a number, which tells the loop what it has
+got. A worker that has read a packet and may not begin it yet sends it back the same way.
+
+Some systems (macOS) have no local sockets with packets, and so no prefetch queues. There
+a worker gets its next order after the loop has read its reply.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class PrefetchQueue:
         self._take_end = take_end
 
     def put(self, order: bytes) -> bool:
-        """Lay an order ahead; return False where it is too large, or too many lie there."""
+        """Lay an order ahead; return False if it is too large or the queue is full."""
         if len(order) > _LARGEST:
             return False
         try:
@@ -63,9 +64,9 @@ class PrefetchQueue:
         return True
 
     def take_back(self) -> set[int]:
-        """Remove all that the worker has not taken; return the numbers of these orders.
+        """Remove all orders that the worker has not taken; return their numbers.
 
-        What the worker has taken and given back is among them.
+        Orders that the worker has taken and given back are among them.
         """
         return _numbers(self._take_end) | _numbers(self._put_end)
 
@@ -92,12 +93,12 @@ def _numbers(end: socket.socket) -> set[int]:
 class OrderReader:
     """Where a worker's orders come from.
 
-    What is on the channel was sent while the worker had nothing to do, so it is older than
-    anything in the prefetch queue, and is done first. That holds also where the worker has
-    seen a packet that the loop took back before it was read, sent on the channel, and
-    replaced by another one: so the channel is looked at once more after a packet. If
-    something is there, the packet goes back to the loop, which assigns it anew: behind a
-    long task it would be stranded here.
+    An order on the channel was sent while the worker had nothing to do. So it is older
+    than the orders in the prefetch queue, and is done first. The loop may take a packet
+    back, send its order on the channel, and put another packet in its place, all before
+    the worker reads. So the reader looks at the channel once more after it has read a
+    packet. If an order is there, the packet goes back to the loop, which assigns it anew:
+    behind a long task the packet would be stuck.
 
     Args:
         channel: to the dispatcher.

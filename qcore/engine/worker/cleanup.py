@@ -1,9 +1,10 @@
 """Runs in: a worker. Whether it is fit for another task, after what the last one left.
 
-Most of what a task leaves behind can be undone, and is: here the handlers of signals, and
-connections in `Services.tidy`; context variables are the task's own. What cannot ends the
-worker in order, and a fresh one takes its place: memory that ran out, a thread that runs on,
-a standard stream that was closed. Each is named in the log with the task.
+The worker undoes most of what a task leaves behind: this module restores the handlers of
+signals, `Services.tidy` cleans connections, and context variables end with the task. Three
+things cannot be undone: memory that ran out, a thread that runs on, and a standard stream
+that was closed. Then the worker ends in order, and a new worker takes its place. The log
+names each of them with the task.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class Cleanup:
         self._family_at = 0.0
 
     def after(self, task: Task, error: BaseException | None) -> str | None:
-        """Look at what a task has left, and name it in the log.
+        """Look for what a task has left behind, and log it.
 
         Args:
             task: that has ended.
@@ -124,9 +125,9 @@ def is_out_of_memory(error: BaseException | None) -> bool:
 def is_in_waiting(thread: threading.Thread) -> bool:
     """Whether a thread may outlive tasks.
 
-    One that is a daemon says so itself: libraries that send in the background start such.
-    One of an executor that waits for work does nothing: asgiref keeps one for all
-    coroutines that call blocking code.
+    A daemon thread may: libraries that send in the background start daemon threads. A
+    thread of an executor that waits for work may, because it does nothing: asgiref keeps
+    such a thread for coroutines that call blocking code.
     """
     if thread.daemon or thread.ident is None:
         return True

@@ -1,4 +1,4 @@
-"""Runs in: a worker. Takes an order, runs it, says how it ended; one at a time."""
+"""Runs in: a worker. Takes one order at a time, runs it, and replies how it ended."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Worker:
         self._retire_reason: str | None = None
 
     def run(self) -> None:
-        """Work until the dispatcher goes away, says so, or a limit is reached."""
+        """Work until the dispatcher closes the socket, or this worker has to retire."""
         conf = self._services.conf
         signal.signal(SOFT_STOP, self._on_stop)
         bind(self._index - 1, conf.affinity)
@@ -141,8 +141,8 @@ class Worker:
     def _next_package(self, task: Task, ended: Attempt) -> bytes | None:
         """Return the package of the next link of a chain, after a success.
 
-        The package goes home with the result of the task, so that the chain does not
-        depend on the hook.
+        The package goes to the dispatcher with the result of the task, so the chain does
+        not depend on the hook.
         """
         if not task.links or ended.outcome != Outcome.SUCCESS:
             return None

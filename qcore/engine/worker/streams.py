@@ -1,8 +1,8 @@
 """Runs in: a worker. Standard output and error, as they were when the worker started.
 
-They are those of the cluster, and a task may close them. The number of a closed
-descriptor goes to whatever is opened next, perhaps a connection to the database, and
-then a line of the log is written into that.
+The streams belong to the cluster, and a task may close them. The next descriptor that is
+opened gets the number of the closed one. If that is a connection to the database, the next
+line of the log is written into this connection.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class StandardStreams:
                 self._kept[number] = os.dup(number), identity
 
     def restore(self) -> str | None:
-        """Open again what was closed; return what happened, or None if nothing did."""
+        """Open closed streams again; return what was closed, or None if nothing was."""
         if self._are_whole():
             return None
         for number, (copy, identity) in self._kept.items():
