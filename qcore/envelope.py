@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Hashable
+from enum import StrEnum
 from typing import Any
 
 import msgspec
@@ -108,7 +109,7 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
     lease_end: float
 
 
-class Outcome:
+class Outcome(StrEnum):
     """How an attempt ended; the values are stored and shown."""
 
     SUCCESS = "success"
