@@ -179,6 +179,16 @@ class Signer:
             )
         return task
 
+    def key_of(self, package: bytes) -> int | None:
+        """Return which of our keys has signed a package: 0 is the first; None: none."""
+        return self._key_of(package[:_HEAD] + package[_START:], package[_HEAD:_START])
+
+    def _key_of(self, message: bytes, mac: bytes) -> int | None:
+        for place, own in enumerate(self._macs):
+            if hmac.compare_digest(mac_of(message, own), mac):
+                return place
+        return None
+
     def read(self, package: bytes) -> Task:
         """Return what a package says, whoever has signed it.
 
@@ -212,9 +222,8 @@ class Signer:
             raise BadPackage(f"it holds no task: {error}") from error
 
     def _check_mac(self, message: bytes, mac: bytes) -> None:
-        for own in self._macs:
-            if hmac.compare_digest(mac_of(message, own), mac):
-                return
+        if self._key_of(message, mac) is not None:
+            return
         raise BadSignature(
             "the package was signed with an unknown key, or changed. Is SECRET_KEY the"
             " same in web and cluster, and Q_CLUSTER['name'] too? Old keys go into"

@@ -7,6 +7,8 @@ import os
 import socket
 import sys
 import uuid
+from functools import partial
+from typing import TYPE_CHECKING
 
 from .. import __version__, status
 from ..conf import Conf
@@ -19,6 +21,9 @@ from ..status import publish
 from ..tasks.execute import report
 from . import connections, patches
 from .preload import preload
+
+if TYPE_CHECKING:
+    from ..ledger.relay import Relay
 
 logger = logging.getLogger("qcore.cluster")
 
@@ -62,6 +67,7 @@ def _prepare(conf: Conf) -> None:
     """Do before any fork what can be done once: then it is in memory once, too."""
     if conf.scheduler:
         current.scheduler.prepare()
+    _make_relay(conf)  # tells what is wrong with it, and loads it once
     if conf.preload:
         preload()
 
@@ -75,6 +81,7 @@ def services(conf: Conf) -> Services:
         make_broker=lambda: current.broker(conf.queue),
         make_store=lambda: current.results,
         make_scheduler=lambda: current.scheduler,
+        make_relay=partial(_make_relay, conf),
         verify=lambda package: current.signer.verify(package, conf.queue),
         sign=current.signer.sign,
         broker_name=current.choice("broker").name,
@@ -88,6 +95,15 @@ def services(conf: Conf) -> Services:
         tidy=tidy.after,
         before_exit=_before_exit,
     )
+
+
+def _make_relay(conf: Conf) -> Relay | None:
+    """Return what sends what is due in the outbox; None where there is no outbox."""
+    if current.outbox is None:
+        return None
+    from ..ledger.relay import Relay  # its tables need Django to be set up
+
+    return Relay(conf)
 
 
 class BrokerInfo:

@@ -17,6 +17,7 @@ from ..runtime import current
 from . import services, setup
 from .clusters import clusters
 from .databases import databases
+from .ledger import ledger
 from .report import Report, Section
 
 logger = logging.getLogger("qcore.doctor")
@@ -26,6 +27,7 @@ SECTIONS: dict[str, Callable[[], Iterable[Finding]]] = {
     "plugins": setup.plugins,
     "broker": services.broker,
     "databases": databases,
+    "ledger": ledger,
     "cache": services.cache,
     "clusters": clusters,
 }

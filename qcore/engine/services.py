@@ -55,6 +55,21 @@ class ReportFailure(Protocol):
         """
 
 
+class Ticking(Protocol):
+    """What a thread calls again and again, such as the relay of the outbox."""
+
+    def tick(self) -> float:
+        """Do what is due; return the seconds until the next call."""
+
+    def close(self) -> None:
+        """Let the connections of the thread go."""
+
+
+def no_relay() -> Ticking | None:
+    """Return None: there is no outbox."""
+    return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """What a cluster is made of.
@@ -69,6 +84,7 @@ class Services:
     make_scheduler: Callable[[], Scheduler]
     verify: Callable[[bytes], Task]  # raises PackageError
     sign: Callable[[Task], bytes]
+    make_relay: Callable[[], Ticking | None] = no_relay
     broker_name: str = "?"  # its class, for people
     broker_info: Callable[[], str] = str  # name and version of the service, cached
     publish: Callable[[Snapshot, float], None] = nothing  # until the next one: seconds

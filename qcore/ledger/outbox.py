@@ -75,6 +75,7 @@ class Outbox:
 
     def __init__(self, conf: Conf) -> None:
         self.database = database_of(conf)
+        self._seen_on: BaseDatabaseWrapper | None = None  # its tables were seen there
         now(self._connection)
 
     @property
@@ -84,7 +85,10 @@ class Outbox:
     @property
     def is_ready(self) -> bool:
         """Whether its tables are there."""
-        return is_ready(self.database)
+        connection = self._connection
+        if self._seen_on is not connection and is_ready(self.database):
+            self._seen_on = connection
+        return self._seen_on is connection
 
     @property
     def is_usable(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ from ..models import OutboxRow, Task, Ticket
 
 if TYPE_CHECKING:
     from ..conf import Conf
+
+logger = logging.getLogger("qcore.outbox")
 
 #: Seconds until tables that were not there are looked for again.
 _AGAIN = 30.0
@@ -62,6 +65,12 @@ def is_ready(alias: str) -> bool:
     if seen > time.monotonic():
         return seen == float("inf")
     found = set(connection.introspection.table_names()) >= _TABLES
+    if not found and key not in _looked:
+        logger.warning(
+            "the tables of the outbox are missing in the database %r, so tasks are sent"
+            " without it. Run: python manage.py migrate --database=%s",
+            alias, alias,
+        )  # fmt: skip
     _looked[key] = float("inf") if found else time.monotonic() + _AGAIN
     return found
 

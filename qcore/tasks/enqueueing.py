@@ -38,8 +38,8 @@ def async_task(func: Function, *args: Any, **kwargs: Any) -> str:
               (bool), ``save`` (bool), ``cached`` (bool or seconds): this task's own
               say over the setting;
             - ``cluster`` (str): the queue to send to;
-            - ``delay`` (seconds or timedelta): not before this long, where the broker
-              can;
+            - ``delay`` (seconds or timedelta): not before this long; the outbox keeps a
+              delay that the broker cannot;
             - ``commit`` ("on_commit" or "now"): see the setting ``commit``;
             - ``sync`` (bool): run it here and now; the setting of that name makes
               every call do so;

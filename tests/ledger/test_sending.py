@@ -187,18 +187,23 @@ class TestWhereItIsNotUsed:
         (task,) = enqueued()
         assert not task.relayed
 
-    def test_without_its_tables_tasks_are_sent_as_in_2_0(self, outside, monkeypatch):
+    def test_without_its_tables_tasks_are_sent_as_in_2_0(
+        self, outside, monkeypatch, caplog
+    ):
         monkeypatch.setattr(place, "_TABLES", {"qcore_nowhere"})
         place.forget()
+        current.reset()
         try:
             with transaction.atomic():
                 async_task("chores.kind.add", 1)
-            (task,) = enqueued()
-            assert not task.relayed
+                async_task("chores.kind.add", 2)
+            assert [task.relayed for task in enqueued()] == [False, False]
+            assert caplog.text.count("manage.py migrate --database=default") == 1
             with pytest.raises(Unsupported):
                 async_task("chores.kind.add", 1, delay=86_400)
         finally:
             place.forget()
+            current.reset()
 
 
 class TestDelays:

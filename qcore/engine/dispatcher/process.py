@@ -22,6 +22,7 @@ from .loop import Loop
 from .pusher import Pusher
 from .ready import ReadyQueue
 from .recorder import Recorder
+from .relaying import Relaying
 from .renewal import LeaseRenewal
 from .scheduling import Scheduling
 from .state import SharedState
@@ -122,6 +123,7 @@ class Dispatcher:
             "renewal": renewal.run,
             "status": self._publisher.run,
             "reporter": self._reports.run,
+            "relay": Relaying(self._services, self._shared).run,
         }
         if self._conf.scheduler:
             work["scheduler"] = Scheduling(self._services, self._shared).run
