@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
-import os
 import threading
 import time
 from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
 import pytest
-from broken_kit.common import Outages, cases
+from broken_kit.common import (
+    KeepsItsConnection,
+    LosesItsConnection,
+    Outages,
+    Service,
+    cases,
+)
 
 from qcore.caches.base import CacheBackend
 from qcore.conf import Conf
@@ -18,21 +23,21 @@ from qcore.errors import StoreUnavailable
 from qcore.testing import CacheBackendContract
 
 
-class Sound(CacheBackend):
+class Sound(Service, CacheBackend):
     """A dictionary of this process. Each subclass has one fault."""
 
     caught_by: ClassVar[str] = ""
     shared = False
     _held: ClassVar[dict[str, tuple[bytes, float]]] = {}
     _lock: ClassVar = threading.RLock()
-    away: ClassVar[bool] = False
 
     def __init__(self, conf: Conf, *, is_away: bool = False) -> None:
         super().__init__(conf)
         self.is_away = is_away
 
     def name(self, key: str) -> str:
-        if self.is_away or self.away:
+        self.check()
+        if self.is_away:
             raise StoreUnavailable("the service is away")
         return key
 
@@ -166,15 +171,8 @@ class HidesThatItIsAway(Sound):
             return {}
 
 
-class NeverConnectsAgain(Sound):
+class NeverConnectsAgain(LosesItsConnection, Sound):
     caught_by = "test_it_works_again_after_an_outage"
-    lost = False
-
-    def name(self, key: str) -> str:
-        self.lost = self.lost or self.away
-        if self.lost:
-            raise StoreUnavailable("connection lost")
-        return super().name(key)
 
 
 class RaisesOfItsDriverWhenAway(Sound):
@@ -186,17 +184,8 @@ class RaisesOfItsDriverWhenAway(Sound):
         return super().name(key)
 
 
-class BelongsToItsParent(Sound):
+class BelongsToItsParent(KeepsItsConnection, Sound):
     caught_by = "test_what_was_closed_works_on_both_sides_of_a_fork"
-
-    def __init__(self, conf: Conf, *, is_away: bool = False) -> None:
-        super().__init__(conf, is_away=is_away)
-        self.pid = os.getpid()
-
-    def name(self, key: str) -> str:
-        if self.pid != os.getpid():
-            raise StoreUnavailable("this connection belongs to another process")
-        return super().name(key)
 
 
 class AddsAlways(Sound):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, ClassVar
 
 import pytest
 
+from qcore.errors import StoreUnavailable
 from qcore.testing import speed
 
 
@@ -20,6 +22,40 @@ class Hurry:
         monkeypatch.setattr(speed, "TRIES", 1)
 
 
+class Service:
+    """A part without a fault: it is away while the class attribute ``away`` is true."""
+
+    away: ClassVar[bool] = False
+
+    def check(self) -> None:
+        if self.away:
+            raise StoreUnavailable("the service is away")
+
+
+class LosesItsConnection(Service):
+    """A part that never connects again after an outage."""
+
+    lost = False
+
+    def check(self) -> None:
+        self.lost = self.lost or self.away
+        if self.lost:
+            raise StoreUnavailable("connection lost")
+
+
+class KeepsItsConnection(Service):
+    """A part that uses the connection of its parent in a forked child."""
+
+    def __init__(self, *words: Any, **options: Any) -> None:
+        super().__init__(*words, **options)
+        self.pid = os.getpid()
+
+    def check(self) -> None:
+        super().check()
+        if self.pid != os.getpid():
+            raise StoreUnavailable("this connection belongs to another process")
+
+
 class Outages:
     """Parts that are away while the class attribute ``away`` of the sound one is true."""
 
@@ -27,15 +63,13 @@ class Outages:
 
     @pytest.fixture
     def outage(self) -> Callable[[], AbstractContextManager[None]]:
-        sound = next(k for k in reversed(self.kind.__mro__) if "away" in vars(k))
-
         @contextmanager
         def outage() -> Iterator[None]:
-            sound.away = True
+            self.kind.away = True
             try:
                 yield
             finally:
-                sound.away = False
+                self.kind.away = False
 
         return outage
 

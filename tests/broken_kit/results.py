@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 from collections.abc import Collection, Iterator, Sequence
 from typing import ClassVar
 
 import msgspec
 import pytest
-from broken_kit.common import Outages, cases
+from broken_kit.common import (
+    KeepsItsConnection,
+    LosesItsConnection,
+    Outages,
+    Service,
+    cases,
+)
 
 from qcore.conf import Conf
 from qcore.envelope import Outcome, Result
-from qcore.errors import StoreRefused, StoreUnavailable
+from qcore.errors import StoreRefused
 from qcore.results.finished import FinishedTask
 from qcore.results.memory import MemoryStore
 from qcore.results.probe import probe
@@ -22,15 +27,10 @@ from qcore.results.tally import Tally
 from qcore.testing import ResultStoreContract
 
 
-class Sound(MemoryStore):
+class Sound(Service, MemoryStore):
     """Has no fault. Each subclass has one."""
 
     caught_by: ClassVar[str] = ""
-    away: ClassVar[bool] = False
-
-    def check(self) -> None:
-        if self.away:
-            raise StoreUnavailable("the service is away")
 
     def save(self, results: Sequence[Result]) -> None:
         self.check()
@@ -244,26 +244,12 @@ class LeavesItsProbe(Sound):
         self.save([probe()])
 
 
-class NeverConnectsAgain(Sound):
+class NeverConnectsAgain(LosesItsConnection, Sound):
     caught_by = "test_a_store_works_again_after_an_outage"
-    lost = False
-
-    def check(self) -> None:
-        self.lost = self.lost or self.away
-        if self.lost:
-            raise StoreUnavailable("connection lost")
 
 
-class BelongsToItsParent(Sound):
+class BelongsToItsParent(KeepsItsConnection, Sound):
     caught_by = "test_a_closed_store_works_on_both_sides_of_a_fork"
-
-    def __init__(self, conf: Conf) -> None:
-        super().__init__(conf)
-        self.pid = os.getpid()
-
-    def check(self) -> None:
-        if self.pid != os.getpid():
-            raise StoreUnavailable("this connection belongs to another process")
 
 
 class CountsWhatWaits(Sound):

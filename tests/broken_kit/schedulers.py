@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import pytest
-from broken_kit.common import Outages, cases
+from broken_kit.common import (
+    KeepsItsConnection,
+    LosesItsConnection,
+    Outages,
+    Service,
+    cases,
+)
 
 from qcore.conf import Conf
 from qcore.conf.names import queue_fault
 from qcore.envelope import Task, new_id
-from qcore.errors import EnqueueError, StoreUnavailable
+from qcore.errors import EnqueueError
 from qcore.schedules.base import Scheduler
 from qcore.testing import SchedulerContract
 from qcore.testing.clock import StepClock, stepped_clock
@@ -25,7 +30,7 @@ def now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
-class Sound(Scheduler):
+class Sound(Service, Scheduler):
     """A list of this process: once, or every so many minutes. No fault."""
 
     caught_by: ClassVar[str] = ""
@@ -33,11 +38,6 @@ class Sound(Scheduler):
     sent: ClassVar[list[Task]] = []
     lock: ClassVar = threading.RLock()
     supports_counts = True
-    away: ClassVar[bool] = False
-
-    def check(self) -> None:
-        if self.away:
-            raise StoreUnavailable("the service is away")
 
     def schedule(
         self, func: Callable[..., Any] | str, args: tuple[Any, ...], **options: Any
@@ -221,26 +221,12 @@ class BeginsAnewWhenTheClockGoesBack(Sound):
         return super().tick()
 
 
-class BelongsToItsParent(Sound):
+class BelongsToItsParent(KeepsItsConnection, Sound):
     caught_by = "test_a_closed_scheduler_works_on_both_sides_of_a_fork"
 
-    def __init__(self, conf: Conf) -> None:
-        super().__init__(conf)
-        self.pid = os.getpid()
 
-    def check(self) -> None:
-        if self.pid != os.getpid():
-            raise StoreUnavailable("this connection belongs to another process")
-
-
-class NeverConnectsAgain(Sound):
+class NeverConnectsAgain(LosesItsConnection, Sound):
     caught_by = "test_a_scheduler_works_again_after_an_outage"
-    lost = False
-
-    def check(self) -> None:
-        self.lost = self.lost or self.away
-        if self.lost:
-            raise StoreUnavailable("connection lost")
 
 
 class CountsWhatIsDue(Sound):
