@@ -23,73 +23,91 @@ from ..plugins.registry import Registry
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _LONGEST = 40  # letters; longer ones break the lines of the templates
 
-_SHARED = {
+#: Files of every plugin: path in the plugin -> template; None is an empty file.
+_COMMON = {
     "pyproject.toml": "pyproject.toml-tpl",
     "tests/test_plugin.py": "plugin.py-tpl",
     "{module}/py.typed": None,
 }
-_DATABASE = {"{module}/database.py": "database.py-tpl"}
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
     """One kind of plugin that can be written."""
 
+    name: str  # of the kind, of its module and of the folder of its templates
     provides: str  # the kind of provider, as the registry calls it
-    folder: str  # of its templates; also the name of its module
-    class_suffix: str
-    description: str
-    summary: str
-    shared: dict[
-        str, str
-    ]  # path in the plugin -> template, which other kinds have, too
+    noun: str
+    does: str  # what the example does, after "that"
+    in_database: bool = False  # keeps what it has in an SQLite file
+
+    @property
+    def class_suffix(self) -> str:
+        """The end of the name of its class: ``"Broker"``."""
+        return self.name.title()
+
+    @property
+    def description(self) -> str:
+        """What the distribution says of itself."""
+        return f"{self.noun} for qcore that {self.does}"
+
+    @property
+    def summary(self) -> str:
+        """What the module and the README say of themselves."""
+        return f"{self.noun} that {self.does}."
 
     def template(self, name: str) -> str:
         """Return the path of one of its templates."""
-        return f"{self.folder}/{name}-tpl"
+        return f"{self.name}/{name}-tpl"
+
+    def files(self, *, is_first: bool) -> dict[str, str]:
+        """Return its files: path in the plugin -> template.
+
+        Args:
+            is_first: whether it is the first or the only kind of the plugin.
+        """
+        test = "test_contract" if is_first else f"test_{self.name}"
+        found = {
+            f"{{module}}/{self.name}.py": self.template(f"{self.name}.py"),
+            f"tests/{test}.py": self.template("contract.py"),
+        }
+        if self.in_database:
+            found["{module}/database.py"] = "database.py-tpl"
+        return found
 
 
 KINDS = {
-    "broker": Kind(
-        provides="broker",
-        folder="broker",
-        class_suffix="Broker",
-        description="A small broker for qcore that keeps its queue in a folder",
-        summary="A small broker that keeps its queue in a folder.",
-        shared={},
-    ),
-    "reporter": Kind(
-        provides="error reporter",
-        folder="reporter",
-        class_suffix="Reporter",
-        description="An error reporter for qcore that appends failures to a file",
-        summary="An error reporter that appends the failures of tasks to a file.",
-        shared={},
-    ),
-    "cache": Kind(
-        provides="cache backend",
-        folder="cache",
-        class_suffix="Cache",
-        description="A cache backend for qcore that keeps values in a file",
-        summary="A cache backend that keeps values in a file.",
-        shared=_DATABASE,
-    ),
-    "scheduler": Kind(
-        provides="scheduler",
-        folder="scheduler",
-        class_suffix="Scheduler",
-        description="A scheduler for qcore that keeps schedules in a file",
-        summary="A scheduler that keeps schedules in a file.",
-        shared=_DATABASE,
-    ),
-    "store": Kind(
-        provides="result store",
-        folder="store",
-        class_suffix="Store",
-        description="A result store for qcore that keeps results in a file",
-        summary="A result store that keeps results in a file.",
-        shared=_DATABASE,
-    ),
+    kind.name: kind
+    for kind in (
+        Kind("broker", "broker", "A small broker", "keeps its queue in a folder"),
+        Kind(
+            "reporter",
+            "error reporter",
+            "An error reporter",
+            "appends the failures of tasks to a file",
+        ),
+        Kind(
+            "cache",
+            "cache backend",
+            "A cache backend",
+            "keeps values in a file",
+            in_database=True,
+        ),
+        Kind(
+            "scheduler",
+            "scheduler",
+            "A scheduler",
+            "keeps schedules in a file",
+            in_database=True,
+        ),
+        Kind(
+            "store",
+            "result store",
+            "A result store",
+            "keeps results in a file",
+            in_database=True,
+        ),
+    )
 }
 _SEVERAL = "A small plugin for qcore: {}, in files"
 
@@ -130,17 +148,11 @@ class Plan:
         """Return the text of each file by its path below the folder of the plugin."""
         found = {
             path.format(module=self._words()["module"]): self._fill(source)
-            for path, source in _SHARED.items()
+            for path, source in _COMMON.items()
         }
-        for place, name in enumerate(self.kinds):
-            kind = KINDS[name]
-            test = "test_contract" if place == 0 else f"test_{name}"
-            sources = {
-                f"{{module}}/{name}.py": kind.template(f"{name}.py"),
-                f"tests/{test}.py": kind.template("contract.py"),
-                **kind.shared,
-            }
-            for path, source in sources.items():
+        for name in self.kinds:
+            files = KINDS[name].files(is_first=name == self.kinds[0])
+            for path, source in files.items():
                 found[path.format(**self._words())] = self._fill(source, name)
         found["README.md"] = self._readme()
         found[f"{self._words()['module']}/__init__.py"] = self._init()
