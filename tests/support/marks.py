@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 LIVE_FIXTURES = {
     *("_start", "start", "cluster", "start_cluster", "live_project", "project"),
     *("on_redis", "on_postgres", "results_on_postgres", "each", "place"),
-    *("qcore", "outcomes", "bare", "furnished"),
+    *("qcore", "outcomes", "bare", "furnished", "repository", "clone"),
 }
 #: Who asks for one of these gets a server; and who asks for a name that ends with _server.
 SERVICE_FIXTURES = {
