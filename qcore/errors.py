@@ -27,6 +27,7 @@
     │   └── WorkerDied            recorded for a task whose worker process died
     └── StoreError                results cannot be saved or read
         ├── StoreUnavailable      the store cannot be reached, now; trying again may help
+        │   └── StoreBusy         a lock, or a time limit of a statement; trying again helps
         └── StoreRefused          the store can never take this value
 
 Messages say what happened, what was expected, and what to type.

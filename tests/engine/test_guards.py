@@ -33,7 +33,7 @@ from qcore.engine.dispatcher.status import StatusPublisher
 from qcore.engine.services import nothing
 from qcore.engine.system.process import LONGEST_WAIT
 from qcore.engine.wire.messages import pack_run
-from qcore.envelope import Attempt, Outcome
+from qcore.envelope import Attempt, Options, Outcome
 from qcore.errors import BrokerError, StoreError, StoreRefused, StoreUnavailable
 from qcore.tasks.timeouts import soft_timeout
 
@@ -289,6 +289,38 @@ def test_a_store_that_is_away_holds_up_only_what_it_must_tell_of(fakes, monkeypa
         pushed.once()
     assert pushed.ids == [fresh.id, waiting.id]
     assert lost.id not in {job.task.id for job in fakes.shared.held}
+
+
+@pytest.mark.fault("A17")
+@pytest.mark.parametrize("away", ["cached", "store"])
+def test_a_store_that_is_away_holds_up_no_delivery_of_the_other(
+    fakes, monkeypatch, away
+):
+    clock = stop_time(monkeypatch)
+    fakes.cached = FakeServices(f"{fakes.queue} cached").store
+    pushed = Pushed(fakes)
+    of_database = fakes.send()
+    of_cache = fakes.send(options=Options(cached=True))
+    deliveries = MemoryBroker.dequeue(fakes.broker, 2)
+    MemoryBroker.release(fakes.broker, [one.receipt for one in deliveries])
+    store = getattr(fakes, away)
+    finished, failures = store.finished, [StoreUnavailable("away")]
+
+    def unreachable(ids):
+        if failures:
+            raise failures[0]
+        return finished(ids)
+
+    monkeypatch.setattr(store, "finished", unreachable)
+    pushed.once()
+    first, second = of_database, of_cache
+    if away == "store":
+        first, second = second, first
+    assert pushed.ids == [first.id]
+    failures.clear()
+    clock.advance(5)
+    pushed.once()
+    assert pushed.ids == [first.id, second.id]
 
 
 def test_what_waits_for_the_store_is_given_back_at_a_stop(fakes):
