@@ -23,6 +23,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 FRAGMENT = "docs/changes/+one.fixed.md"
 
+pytestmark = pytest.mark.live  # git, and what builds distributions
+
 
 @pytest.fixture(scope="module")
 def ci() -> Iterator[dict[str, ModuleType]]:
