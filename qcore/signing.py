@@ -54,6 +54,8 @@ _NOTHING = _encode(
 #: The beginning of an array of 16 to 65,535 elements: a mark, and two bytes of length.
 _ARRAY = b"\xdc"
 _PLAIN_ARRAY = _ARRAY + PLAIN_FIELDS.to_bytes(2, "big")
+#: What of the MessagePack of a plain task follows that, without the rest.
+_PLAIN = slice(len(_PLAIN_ARRAY), -len(_NOTHING))
 
 
 def derive_key(secret: str, site: str) -> bytes:
@@ -139,7 +141,7 @@ class Signer:
             task.expires is None and task.headers is None
         ):
             # an array may end early: a field that is missing has its default
-            payload = _PLAIN_ARRAY + payload[len(_PLAIN_ARRAY) : -len(_NOTHING)]
+            payload = _PLAIN_ARRAY + payload[_PLAIN]
         elif task.is_bound:
             head = b"qc\x02\x00"
         if len(payload) > self._max_size - _START:
