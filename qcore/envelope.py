@@ -119,6 +119,10 @@ class Outcome(StrEnum):
     STOPPED = "stopped"  # the cluster stopped first; never stored, given back
 
 
+#: Read once, for every task comes by: Python 3.11 takes 0.2 µs for a member of an enumeration.
+_SUCCESS = Outcome.SUCCESS
+
+
 class Attempt(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """How one execution ended, as it travels from a worker to the dispatcher.
 
@@ -191,7 +195,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     @property
     def success(self) -> bool:
         """Whether the task returned."""
-        return self.outcome == Outcome.SUCCESS
+        return self.outcome == _SUCCESS
 
 
 def new_id() -> str:

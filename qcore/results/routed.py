@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ..envelope import Outcome, choose
+from ..envelope import choose
 from .base import ResultStore
 from .tally import Tally
 
@@ -34,7 +34,7 @@ def is_saved(result: Result, conf: Conf) -> bool:
     from what is stored.
     """
     task = result.task
-    if result.outcome != Outcome.SUCCESS or task.iter_count is not None:
+    if not result.success or task.iter_count is not None:
         return True
     return bool(choose(task.options.save, conf.save_limit >= 0))
 

@@ -43,6 +43,9 @@ logger = logging.getLogger("qcore.worker")
 #: traceback begins with the caller and ends with the culprit.
 MAX_ERROR = 64 * 1024
 
+#: Read once, for every task comes by: Python 3.11 takes 0.2 µs for a member of an enumeration.
+_SUCCESS = Outcome.SUCCESS
+
 
 def execute(
     task: Task, attempt: int, origin: str
@@ -63,7 +66,7 @@ def execute(
         content, encoded = _encode(value)
     except BaseException as error:  # noqa: BLE001 - tasks may raise anything at all
         return _failed(task, attempt, origin, started, error), error
-    return Attempt(Outcome.SUCCESS, encoded, content, started, time.time()), None
+    return Attempt(_SUCCESS, encoded, content, started, time.time()), None
 
 
 def _failed(

@@ -34,6 +34,10 @@ class Work(StrEnum):
     GIVE_BACK = "give back"  # return its delivery to the broker
 
 
+#: Read once, for every task comes by: Python 3.11 takes 0.2 µs for a member of an enumeration.
+_RECORD = Work.RECORD
+
+
 class RecordQueue:
     """Jobs on their way to the recorder, each with what is to be done with it.
 
@@ -116,7 +120,7 @@ class RecordQueue:
         follows. A follow-up must not be late either.
         """
         return (
-            work is Work.RECORD
+            work is _RECORD
             and not job.task.follows_up
             and len(self._shared.held) > 1
             and self._inbox.empty()

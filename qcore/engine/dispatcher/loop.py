@@ -51,6 +51,9 @@ from .watchdog import Overdue, Watchdog
 
 logger = logging.getLogger("qcore.dispatcher")
 
+#: Read once, for every task comes by: Python 3.11 takes 0.2 µs for a member of an enumeration.
+_STOPPED = Outcome.STOPPED
+
 
 class Loop:
     """The dispatcher's loop.
@@ -313,7 +316,7 @@ class Loop:
         elif reply.ended is None:
             job.next_package = job.next_package or reply.next_package
             self._recorder.finish(job)
-        elif reply.ended.outcome == Outcome.STOPPED:
+        elif reply.ended.outcome == _STOPPED:
             self._recorder.give_back(job)
         else:
             job.ended = reply.ended

@@ -21,6 +21,9 @@ from .lifecycle import JobState
 
 logger = logging.getLogger("qcore.dispatcher")
 
+#: Read once, for every task comes by: Python 3.11 takes 0.2 µs for a member of an enumeration.
+_RUNNING = JobState.RUNNING
+
 READ = selectors.EVENT_READ
 BOTH = selectors.EVENT_READ | selectors.EVENT_WRITE
 
@@ -150,7 +153,7 @@ class WorkerPool:
             job: what it does from now on.
             unsure: its order may lie in the prefetch queue still.
         """
-        job.move(JobState.RUNNING)
+        job.move(_RUNNING)
         job.assigned_at = time.monotonic()
         worker.job, worker.unsure = job, unsure
         self._begun.append((worker, job))

@@ -14,6 +14,8 @@ from .ready import ReadyQueue
 #: worker has begun that and will say so, or is about to give it back: it is seldom looked
 #: at twice.
 _AGAIN = 0.05
+#: Read once, for every task comes by: Python 3.11 takes 0.2 µs for a member of an enumeration.
+_PREFETCHED = JobState.PREFETCHED
 
 
 class Prefetched:
@@ -52,7 +54,7 @@ class Prefetched:
         """Lay a job ahead for a busy worker; return whether its order had place."""
         if worker.prefetch is None or not worker.prefetch.put(order):
             return False
-        job.move(JobState.PREFETCHED)
+        job.move(_PREFETCHED)
         worker.ahead.append(job)
         self._used.add(worker)
         return True

@@ -9,6 +9,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from .job import Job
 from .lifecycle import JobState
 
+#: Read once, for every task comes by: Python 3.11 takes 0.2 µs for a member of an enumeration.
+_READY = JobState.READY
+
 
 class ReadyQueue:
     """The jobs that wait for a worker, and a socket that wakes the loop.
@@ -33,7 +36,7 @@ class ReadyQueue:
     def add(self, jobs: Iterable[Job]) -> None:
         """Hand several jobs over. The caller wakes the loop afterwards."""
         for job in jobs:
-            job.move(JobState.READY)
+            job.move(_READY)
             self._arrivals.append(job)
 
     def wake(self) -> None:
@@ -70,7 +73,7 @@ class ReadyQueue:
     def put_back(self, jobs: Sequence[Job]) -> None:
         """Put jobs that a worker had, in their order, in front of all others."""
         for job in reversed(jobs):
-            job.move(JobState.READY)
+            job.move(_READY)
             self._jobs.appendleft(job)
 
     def take(self) -> Job | None:

@@ -28,6 +28,10 @@ logger = logging.getLogger("qcore.recorder")
 #: recorder busy while more are fetched. Each takes 2 kB, in pages that stay with us.
 MOST = 2 * BATCH
 
+#: Read once, for every task comes by: Python 3.11 takes 0.2 µs for a member of an enumeration.
+_ENDED, _STORED, _SETTLED = JobState.ENDED, JobState.STORED, JobState.SETTLED
+_RECORD, _FINISH, _GIVE_BACK = Work.RECORD, Work.FINISH, Work.GIVE_BACK
+
 
 class Recorder:
     """The way from the loop back to broker and store.
@@ -63,18 +67,18 @@ class Recorder:
     # -- for other threads -------------------------------------------------------------
     def record(self, job: Job) -> None:
         """Store the end of a job and settle it."""
-        job.move(JobState.ENDED)
-        self._waiting.put(Work.RECORD, job)
+        job.move(_ENDED)
+        self._waiting.put(_RECORD, job)
 
     def finish(self, job: Job) -> None:
         """Settle a job whose success is stored and whose follow-up is done."""
-        job.move(JobState.STORED)
-        self._waiting.put(Work.FINISH, job)
+        job.move(_STORED)
+        self._waiting.put(_FINISH, job)
 
     def give_back(self, job: Job) -> None:
         """Release a job, so that any cluster can claim it."""
         job.move(JobState.RETURNING)
-        self._waiting.put(Work.GIVE_BACK, job)
+        self._waiting.put(_GIVE_BACK, job)
 
     def close(self) -> None:
         """End once everything before this call is recorded."""
@@ -106,11 +110,9 @@ class Recorder:
         self._wake_loop()
         if due := self._postponed.take_due():
             batch = [*due, *batch]
-        self._record([job for work, job in batch if work is Work.RECORD])
-        self._settle([job for work, job in batch if work is Work.FINISH])
-        self._deliveries.give_back(
-            [job for work, job in batch if work is Work.GIVE_BACK]
-        )
+        self._record([job for work, job in batch if work is _RECORD])
+        self._settle([job for work, job in batch if work is _FINISH])
+        self._deliveries.give_back([job for work, job in batch if work is _GIVE_BACK])
         self._waiting.done()
         self._wake_loop()  # once more: what was postponed is stored, perhaps
         if self._services.make_store().is_untidy:
@@ -133,11 +135,11 @@ class Recorder:
     def _record(self, jobs: Sequence[Job]) -> None:
         for route, part in self._parts(jobs):
             if self._postponed.is_away(route) or not self._handle_replies(route, part):
-                self._postponed.add(route, Work.RECORD, part)
+                self._postponed.add(route, _RECORD, part)
                 continue
             for stored in self._writer.store(route, part):
                 for job in stored:
-                    job.move(JobState.STORED)
+                    job.move(_STORED)
                 self._go_on(stored)
 
     def _parts(self, jobs: Iterable[Job]) -> Iterator[tuple[str, Sequence[Job]]]:
@@ -200,7 +202,7 @@ class Recorder:
             if needs_more(job):
                 further.append(job)
             else:
-                self._shared.settle(job, JobState.SETTLED)
+                self._shared.settle(job, _SETTLED)
         self._continue(further)
         self._announce(results)
 
@@ -250,7 +252,7 @@ class Recorder:
         for job in [*left, *undone]:
             self._shared.settle(job, JobState.LEFT)
         for job in done:
-            self._shared.settle(job, JobState.SETTLED)
+            self._shared.settle(job, _SETTLED)
 
     def _send_following(self, jobs: Sequence[Job]) -> Sequence[Job]:
         """Send next links; return the jobs that may be acknowledged now.
