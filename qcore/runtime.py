@@ -102,12 +102,17 @@ class Current:
         Raises:
             ConfigError: Q_CLUSTER is wrong; the message says where.
         """
-        return self._one("conf", self._read)
+        # each task asks several times: without the call of `_one`, in half the time
+        conf: Conf | None = self._made.get("conf")
+        return self._one("conf", self._read) if conf is None else conf
 
     @property
     def signer(self) -> Signer:
         """What signs and verifies packages."""
-        return self._one("signer", lambda: make_signer(self.conf))
+        signer: Signer | None = self._made.get("signer")
+        if signer is None:
+            signer = self._one("signer", lambda: make_signer(self.conf))
+        return signer
 
     def _read(self) -> Conf:
         self._watch()

@@ -85,12 +85,13 @@ def _failed(
 # -- calling -----------------------------------------------------------------------
 def _call(task: Task) -> Any:
     args, kwargs = decode(task)
-    if not is_allowed(task.func, current.conf):
+    conf = current.conf
+    if not is_allowed(task.func, conf):
         raise TaskNotFound(
             f"{task.func!r} is not admitted by Q_CLUSTER['allowed_tasks'] of this cluster."
         )
     function = resolve(task.func)
-    seconds = choose(task.options.timeout, current.conf.timeout)
+    seconds = choose(task.options.timeout, conf.timeout)
     outer, Running.depth = Running.depth, task.depth
     try:
         return current.registry.first(
