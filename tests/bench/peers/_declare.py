@@ -10,7 +10,7 @@ import work
 
 
 def declare(module: str, decorate: Callable[[Any], Any]) -> dict[str, Any]:
-    """Put a decorated twin of each task into a module, and return them by kind."""
+    """Put a decorated copy of each task into a module, and return them by kind."""
     made = {}
     for kind, function in work.KINDS.items():
         made[kind] = decorate(_named(function, module, kind))
