@@ -27,6 +27,7 @@ FORMS = {
     "prefetched": "prefetch",
     "redelivered": "redelivery",
     "retries": "retry policy",
+    "relaying": "relay",
     "scheduling": "scheduler",
 }
 
