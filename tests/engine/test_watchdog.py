@@ -137,6 +137,18 @@ def test_what_the_broker_gave_away_is_stopped_at_once(scene):
     assert scene.kills == [(1, SOFT_STOP)]
 
 
+def test_what_was_given_away_before_its_worker_began_it_is_stopped_at_once(scene):
+    """Its order lay ahead when the alarm came, and the look found nothing running."""
+    worker, job = scene.assign(1)
+    heed(scene)
+    scene.leases.alarm()
+    scene.keep(1.0)
+    job.lost = True
+    scene.watchdog.begin(worker, job)
+    scene.keep(2.0)
+    assert scene.kills == [(1, SOFT_STOP)]
+
+
 def test_a_renewed_lease_moves_the_next_look(scene):
     _, job = scene.assign(1)
     heed(scene)
