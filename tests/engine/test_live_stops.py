@@ -85,7 +85,7 @@ def test_a_second_signal_means_now(start, ledger, key):
     send("kind.nap", key, 60)
     ledger.wait(key, "began")
     cluster.signal(signal.SIGTERM)
-    cluster.wait_for(lambda: "stopping, up to 60 s" in cluster.log)
+    cluster.wait_for(lambda: "running tasks have up to 60 s" in cluster.log)
     at = time.monotonic()
     cluster.signal(signal.SIGINT)
     assert cluster.wait(5) == 0
