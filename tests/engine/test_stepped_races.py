@@ -11,6 +11,7 @@ from faults.judge import BEGAN, CRASHED
 from support.stepped import Stepped
 from support.stopped_clock import stop_time
 
+from qcore.engine.dispatcher.throughput import Throughput
 from qcore.engine.wire.messages import READY, Reply, pack_reply
 from qcore.envelope import Outcome
 from qcore.results.memory import MemoryStore
@@ -244,3 +245,28 @@ def test_who_writes_on_a_channel_costs_one_worker_and_its_task(begin, frame, bus
     life.finish()
     assert all(MemoryStore._rows[id].success for id in ids)
     assert sorted(life.begun().values()) == ([1, 2] if busy else [1, 1])
+
+
+@needs_prefetch
+@pytest.mark.fault("B27")
+def test_what_lies_behind_an_order_that_was_given_back_waits_for_it(begin, monkeypatch):
+    """A worker does its orders in the sequence in which they were given to it.
+
+    Its answers are matched with the loop's list of what lies ahead. A worker that did the
+    next order and left out the one that it had given back would be taken for broken.
+    """
+    monkeypatch.setattr(Throughput, "depth", lambda self, workers: 8)
+    life = begin(queue_limit=16)
+    ids = life.send(6)
+    life.round()
+    life.it.begin(life.worker)
+    life.it.end(life.worker, Outcome.SUCCESS)
+    life.it.turn()
+    life.clock.advance(LONG)
+    life.it.turn()  # taken back, sent on the channel, and the others laid ahead once more
+    life.it.glimpse(life.worker)
+    assert life.worker.seen is not None
+    worker = life.worker
+    life.finish()
+    assert life.it.workers == [worker], "nobody was killed"
+    assert life.begun() == dict.fromkeys(ids, 1)

@@ -292,7 +292,8 @@ class Loop:
 
     def _conclude_all(self, worker: WorkerHandle, frames: Sequence[bytes]) -> None:
         for frame in frames:
-            if (reply := worker.understand(frame)) is None:
+            reply = worker.understand(frame)
+            if reply is None or not self._prefetched.answers(worker, reply):
                 # what it does is not known any more: its socket is as good as closed
                 self._lose(worker, at_once=True)
                 return

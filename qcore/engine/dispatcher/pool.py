@@ -55,26 +55,20 @@ class WorkerHandle:
         return job.order()
 
     def understand(self, frame: bytes) -> Reply | None:
-        """Return the message of this worker; None if a task must have written it.
-
-        A task can write into the socket of its worker, and so can a child that it leaves
-        behind. Such bytes must not become the result of another task.
-        """
-        expected = self.job.number if self.job is not None else READY.order
+        """Return the message of this worker; None if it cannot be read."""
         try:
-            reply = unpack_reply(frame)
+            return unpack_reply(frame)
         except msgspec.MsgspecError as error:
             logger.error(
                 "worker %d has sent a message that cannot be read: %s", self.pid, error
             )
             return None
-        if reply.order != expected or (self.job is None and self.ready):
-            logger.error(
-                "worker %d answers order %d and has order %d; the answer is ignored",
-                self.pid, reply.order, expected,
-            )  # fmt: skip
-            return None
-        return reply
+
+    def expects(self, reply: Reply) -> bool:
+        """Return whether a reply is the end of this worker's job, or its first word."""
+        if self.job is None:
+            return not self.ready and reply.order == READY.order
+        return reply.order == self.job.number
 
 
 class WorkerPool:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 
+from ..wire.messages import Reply
 from .job import Job
 from .lifecycle import JobState
 from .pool import WorkerHandle, WorkerPool
 from .ready import ReadyQueue
+
+logger = logging.getLogger("qcore.dispatcher")
 
 #: Seconds until a prefetch queue is looked at again in which something was missing. Its
 #: worker has begun that and will say so, or is about to give it back: it is seldom looked
@@ -107,6 +111,25 @@ class Prefetched:
         worker.asked = time.monotonic() if worker.ahead else 0.0
         if not worker.ahead:
             self._used.discard(worker)
+
+    def answers(self, worker: WorkerHandle, reply: Reply) -> bool:
+        """Return whether a reply is the end of the job that the worker does.
+
+        A worker may have given an order back and done one of those behind it. So the orders
+        that it has not begun are taken back before its reply counts as wrong. A wrong reply
+        comes from a task: it can write into the socket of its worker, and so can a child
+        that it leaves behind. Such bytes must not become the result of another task.
+        """
+        if worker.expects(reply):
+            return True
+        self.recall(worker)
+        if worker.expects(reply):
+            return True
+        logger.error(
+            "worker %d answers order %d and has order %s; the answer is ignored",
+            worker.pid, reply.order, worker.job and worker.job.number,
+        )  # fmt: skip
+        return False
 
     def remove(self, worker: WorkerHandle) -> None:
         """Forget a worker that has gone, after its orders are taken back."""

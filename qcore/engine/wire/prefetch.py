@@ -98,7 +98,8 @@ class OrderReader:
     back, send its order on the channel, and put another packet in its place, all before
     the worker reads. So the reader looks at the channel once more after it has read a
     packet. If an order is there, the packet goes back to the loop, which assigns it anew:
-    behind a long task the packet would be stuck.
+    behind a long task the packet would be stuck. The worker may then do the next packet
+    before the loop has seen that one is back: ``Prefetched.answers`` knows that.
 
     Args:
         channel: to the dispatcher.
