@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +14,16 @@ from .tasks import noop
 
 #: Tasks of one batch: that many arguments are built before any of them is sent.
 BATCH = 1000
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C back until the ids of sent tasks are noted, or their results would stay."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Sent:
@@ -27,15 +40,16 @@ class Sent:
     def one(self) -> int:
         """Send a task and return its number."""
         number = len(self.ids)
-        self.ids.append(async_task(noop, number, **self._options))
+        with _uninterrupted():
+            self.ids.append(async_task(noop, number, **self._options))
         return number
 
     def many(self, count: int) -> None:
         """Send a batch."""
         first = len(self.ids)
-        self.ids += async_task_many(
-            noop, [(number,) for number in range(first, first + count)], **self._options
-        )
+        arguments = [(number,) for number in range(first, first + count)]
+        with _uninterrupted():
+            self.ids += async_task_many(noop, arguments, **self._options)
 
 
 @dataclass(frozen=True, slots=True)

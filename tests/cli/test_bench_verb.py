@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 from support.cli_project import SETTINGS, clean_environment, write_project
 from support.json_schemas import validate
 
-from qcore.bench import ground
+from qcore.bench import ground, sending
 from qcore.bench.report import Report
 from qcore.bench.runner import PARTS
 from qcore.bench.sending import Sending
@@ -105,6 +106,20 @@ def test_interrupted_it_leaves_nothing(used_project):
     assert not family & {p.pid for p in processes() if p.lives}
     assert left(project) == before
     assert not list(project.glob("qcore-bench-*"))
+
+
+def test_a_task_that_was_sent_is_noted_before_an_interruption(monkeypatch):
+    """Or nobody would know whose result to remove."""
+
+    def send(*words, **options):
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+        return "its id"
+
+    monkeypatch.setattr(sending, "async_task", send)
+    sent = sending.Sent({})
+    with pytest.raises(KeyboardInterrupt):
+        sent.one()
+    assert sent.ids == ["its id"]
 
 
 @pytest.mark.once
