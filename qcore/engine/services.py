@@ -89,9 +89,8 @@ class Services:
     broker_info: Callable[[], str] = str  # name and version of the service, cached
     publish: Callable[[Snapshot, float], None] = nothing  # until the next one: seconds
     notify: Notify = nothing
-    running: Callable[[], Collection[str]] = (
-        frozenset  # ids of tasks, in living clusters
-    )
+    #: the ids of tasks in living clusters
+    running: Callable[[], Collection[str]] = frozenset
     report: ReportFailure = nothing  # of a worker's death
     before_fork: Callable[[], None] = nothing  # in the sentinel: let connections go
     after_fork: Callable[[str], None] = nothing  # in the child, with its role

@@ -140,11 +140,6 @@ def choose(registry: Registry, conf: Conf, kind: str) -> Choice:
     return Choice(registry, of, name, because)
 
 
-def chosen_class(registry: Registry, conf: Conf, kind: str) -> Any:
-    """Return the class of what the settings select; see `choose` and `Choice.load`."""
-    return choose(registry, conf, kind).load()
-
-
 def never_selected(kind: str, provider: Provider) -> str | None:
     """Return why no settings can select a provider; None where some can."""
     of = KINDS[kind]

@@ -10,7 +10,7 @@ from support.fake_plugins import FakePlugins, provide
 from qcore import CacheBackend, Conf, Provider, ResultStore, Scheduler
 from qcore.errors import ConfigError, PluginBroken, PluginConflict, PluginMissing
 from qcore.plugins import KINDS, Registry
-from qcore.plugins.choice import choose, chosen_class, never_selected
+from qcore.plugins.choice import choose, never_selected
 
 
 class ACache(CacheBackend):
@@ -90,7 +90,7 @@ def test_the_key_of_the_kind_takes_a_name(fakes: FakePlugins, kind: str) -> None
     key, default, made = NAMED[kind]
     add(fakes, kind, "acme")
     registry = Registry()
-    assert chosen_class(registry, conf(registry, **{key: "acme"}), kind) is made
+    assert choose(registry, conf(registry, **{key: "acme"}), kind).load() is made
     choice = choose(registry, conf(registry, **{key: default}), kind)
     assert (choice.name, choice.because) == (default, key)
 
@@ -100,7 +100,7 @@ def test_the_key_of_the_kind_takes_a_path(fakes: FakePlugins, kind: str) -> None
     key, _, made = NAMED[kind]
     registry = Registry()
     settings = conf(registry, **{key: f"{HERE}.{made.__name__}"})
-    assert chosen_class(registry, settings, kind) is made
+    assert choose(registry, settings, kind).load() is made
 
 
 @each_kind
@@ -148,7 +148,7 @@ def test_a_path_that_leads_to_none(
     key = NAMED[kind][0]
     registry = Registry()
     with pytest.raises(ConfigError) as raised:
-        chosen_class(registry, conf(registry, **{key: path}), kind)
+        choose(registry, conf(registry, **{key: path}), kind).load()
     assert str(raised.value).startswith(
         f"Q_CLUSTER[{key!r}] is {path!r}, which {words}"
     )
@@ -185,7 +185,7 @@ def test_a_provider_of_another_kind(fakes: FakePlugins, kind: str) -> None:
     fakes.add("acme", **provide(kind, Provider("acme", "pathlib:Path", ("acme",))))
     registry = Registry()
     with pytest.raises(PluginBroken) as raised:
-        chosen_class(registry, conf(registry, acme={}), kind)
+        choose(registry, conf(registry, acme={}), kind).load()
     assert str(raised.value) == (
         f"the {kind} 'acme' of qcore-acme 2.0.0 is 'pathlib:Path', which is not a"
         f" subclass of {KINDS[kind].public_base}"

@@ -11,7 +11,7 @@ from qcore import Broker, Conf
 from qcore.brokers.memory import MemoryBroker
 from qcore.errors import ConfigError, PluginBroken, PluginConflict, PluginMissing
 from qcore.plugins import Registry
-from qcore.plugins.choice import choose, chosen_class
+from qcore.plugins.choice import choose
 from qcore.plugins.known import KNOWN, how_to_install
 
 
@@ -20,7 +20,7 @@ def broker_name(registry: Registry, conf: Conf) -> str:
 
 
 def broker_class(registry: Registry, conf: Conf) -> Any:
-    return chosen_class(registry, conf, "broker")
+    return choose(registry, conf, "broker").load()
 
 
 @pytest.fixture

@@ -588,7 +588,7 @@ def test_no_wait_of_the_loop_is_longer_than_the_system_takes(monkeypatch, second
         it.stop(seconds)
         it.turn()
         it.shared.stopping.clear()  # which is looked at often
-        wait = it.loop._outage()
+        wait = it.loop._time_left()
     finally:
         it.lose()
     assert 0 < wait <= LONGEST_WAIT
@@ -660,11 +660,11 @@ def test_the_loop_looks_at_what_it_shares_while_nobody_else_assigns(fakes, monke
     it = Stepped("shared", clock, lambda note: None, workers=1)
     try:
         looked = []
-        outage = it.loop._outage
+        time_left = it.loop._time_left
         monkeypatch.setattr(
             it.loop,
-            "_outage",
-            lambda: looked.append(it.loop._turn.locked()) or outage(),
+            "_time_left",
+            lambda: looked.append(it.loop._turn.locked()) or time_left(),
         )
         it.turn()
         assert looked == [True]

@@ -208,27 +208,25 @@ def test_an_older_order_on_the_channel_comes_before_a_prefetched_one(
     workers.assign(worker)
     workers.taken(worker)
     workers.put(worker)
-    assigned_at = []
+    jobs = []
 
     class Late:
         """A prefetch queue that is read late."""
 
         def recv(self, size):
-            if not assigned_at:
+            if not jobs:
                 workers.prefetched.recall(worker)
                 assert workers.free(worker) is None
-                assigned_at.extend([workers.assign(worker), workers.put(worker)])
+                jobs.extend([workers.assign(worker), workers.put(worker)])
             return prefetch.recv(size)
 
         def send(self, packet):
             prefetch.send(packet)
 
     prefetch, intake._prefetch = intake._prefetch, Late()
-    assert workers.taken(worker) == assigned_at[0].delivery.package
+    assert workers.taken(worker) == jobs[0].delivery.package
     workers.prefetched.recall(worker)
-    assert next(iter(workers.ready)) is assigned_at[1], (
-        "it is not stranded behind the other"
-    )
+    assert next(iter(workers.ready)) is jobs[1], "it is not stranded behind the other"
     assert not worker.ahead
 
 

@@ -167,7 +167,7 @@ def test_the_loop_does_not_spin_while_an_order_is_missing(begin):
     life.worker.paused = True
     life.clock.advance(LONG)
     life.it.turn()
-    assert life.it.loop._outage() > 0.01
+    assert life.it.loop._time_left() > 0.01
 
 
 @needs_prefetch

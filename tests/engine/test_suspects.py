@@ -45,7 +45,7 @@ class Clusters:
         self.fakes = FakeServices(self.queue, **self.settings)
         receiver, capacity = Receiver(), Capacity(100)
         receiver.receive_finished = self.finish
-        self.given, self.assigned_at = receiver.given, []
+        self.given, self.received = receiver.given, []
         services = dataclasses.replace(
             self.fakes.services, running=lambda: self.elsewhere
         )
@@ -70,10 +70,8 @@ class Clusters:
         self.given.clear()
         self.pusher._once(self.fakes.broker)
         self.record()
-        self.assigned_at += self.given
-        beside = {
-            job.task.id for job in self.assigned_at if job in self.fakes.shared.held
-        }
+        self.received += self.given
+        beside = {job.task.id for job in self.received if job in self.fakes.shared.held}
         self.begun += [(job.task.id, beside) for job in self.given]
         return [job.task.id for job in self.given]
 
@@ -93,7 +91,7 @@ class Clusters:
         self.recorder.record(job)
         self.record()
 
-    def ended_by_death(self):
+    def die(self):
         """All processes are killed at once; the leases end, and another one starts."""
         self.start()
         self.clock.advance(LEASE + 1)
@@ -126,7 +124,7 @@ def test_a_task_that_kills_its_cluster_each_time_is_given_up(begin, most, begins
     (killer,) = it.send()
     for _ in range(begins + 3):
         if it.claim():
-            it.ended_by_death()
+            it.die()
     assert it.count(killer) == begins
     row = MemoryStore._rows[killer]
     assert row.outcome == Outcome.CRASH
@@ -145,7 +143,7 @@ def test_who_dies_beside_a_killer_is_not_blamed(begin, most):
     for _ in range(60):
         begun = it.claim()
         if killer in begun:
-            it.ended_by_death()
+            it.die()
             continue
         for job in list(it.given):
             it.end(job)
@@ -199,7 +197,7 @@ def test_where_nobody_can_tell_what_others_run_nobody_is_blamed(begin):
     (id,) = it.send()
     for _ in range(6):
         assert it.claim() == [id]
-        it.ended_by_death()
+        it.die()
 
 
 @pytest.mark.fault("A24")
@@ -226,7 +224,7 @@ def test_a_broker_that_does_not_count_makes_no_suspects(begin, monkeypatch):
     monkeypatch.setattr(MemoryBroker, "dequeue", uncounted)
     for _ in range(5):
         assert it.claim() == [id]
-        it.ended_by_death()
+        it.die()
     assert "finished" not in it.fakes.calls
 
 
@@ -234,7 +232,7 @@ def suspect(it):
     """Bring a task under suspicion; return its id."""
     (id,) = it.send()
     assert it.claim() == [id]
-    it.ended_by_death()
+    it.die()
     return id
 
 
@@ -359,7 +357,7 @@ def test_a_suspect_does_not_wait_for_a_long_one_that_was_alone(begin):
     it = begin(max_crashes=1)
     first, second = it.send(2)
     it.claim()
-    it.ended_by_death()
+    it.die()
     it.claim()
     begun = it.claim()
     assert begun in ([first], [second])
@@ -385,7 +383,7 @@ def test_a_mark_is_not_the_end_of_a_call_of_an_iter(begin):
     assert sorted(it.claim()) == sorted(calls)
     first, second = it.given
     it.end(first)
-    it.ended_by_death()
+    it.die()
     it.claim()
     assert it.claim() == [second.task.id]
     assert not it.fakes.store.collate(group, 2), "it may still succeed"
@@ -398,7 +396,7 @@ def test_a_store_that_is_away_at_a_stop_keeps_no_suspect(begin):
     it = begin(max_crashes=1)
     first, second = it.send(2)
     it.claim()
-    it.ended_by_death()
+    it.die()
     it.claim()
     assert it.claim() in ([first], [second])
     it.fakes.failures["save"] = [StoreError("away")] * 9

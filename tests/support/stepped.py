@@ -257,7 +257,7 @@ class Stepped:
     def lose(self) -> None:
         """Kill it, and with it its workers."""
         for worker in self.workers:
-            self._ended_by_death(worker)
+            self._die(worker)
         self.workers.clear()
         for worker in self.loop.pool:
             self.loop.pool.remove(worker)
@@ -334,7 +334,7 @@ class Stepped:
 
     def crash(self, worker: Worker) -> None:
         """Kill a worker; another one takes its place."""
-        self._ended_by_death(worker)
+        self._die(worker)
         self._record_death(worker, signal.SIGKILL)
 
     def task_of(self, order: Order) -> Task:
@@ -345,7 +345,7 @@ class Stepped:
         worker.close()
         self._record_death(worker, 0)
 
-    def _ended_by_death(self, worker: Worker) -> None:
+    def _die(self, worker: Worker) -> None:
         if worker.current is not None and worker.current.kind == RUN:
             self._tell(worker, CRASHED)
         worker.current = None

@@ -40,19 +40,10 @@ class ErrorReports:
         self._closed = threading.Event()
         self.dropped = 0
 
-    def put(
-        self,
-        task: Task,
-        attempt: int,
-        outcome: str,
-        text: str,
-        origin: str,
-        error: BaseException | None,
-        /,
-    ) -> None:
+    def put(self, *failure: *_Failure) -> None:
         """Have a failure reported, see ``ReportFailure``; returns at once."""
         try:
-            self._waiting.put_nowait((task, attempt, outcome, text, origin, error))
+            self._waiting.put_nowait(failure)
         except queue.Full:
             self.dropped += 1
             if self.dropped == 1 or self.dropped % 100 == 0:

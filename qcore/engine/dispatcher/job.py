@@ -47,9 +47,8 @@ class Job:
     result: Result | None = None
     decision: Decision | None = None  # what becomes of its delivery, once it has ended
     notes: int = 0  # how often a note had to take the place of its result
-    doubted: bool = (
-        False  # its result was refused just now, for a reason that may have passed
-    )
+    #: whether its result was refused just now, for a reason that may have passed
+    doubted: bool = False
     cuts: int = 0  # how often, one after the other, a store said of it alone "away"
     killed: KillReason | None = None  # why its worker was, or is about to be
     follow_up_crashes: int = 0

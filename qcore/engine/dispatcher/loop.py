@@ -132,8 +132,8 @@ class Loop:
         if rest := self._throughput.rest(self._prefetched.fewest(), len(self.pool)):
             time.sleep(rest)
         with self._turn:  # the pusher may be assigning
-            outage = self._outage()
-        found = self._selector.select(outage)
+            timeout = self._time_left()
+        found = self._selector.select(timeout)
         with self._turn:
             for key, events in found:
                 if key.fileobj is self._ready:
@@ -191,7 +191,8 @@ class Loop:
         waiting = len(self._ready) + len(self._prefetched)
         self._capacity.update(arrived, waiting, idle, limit)
 
-    def _outage(self) -> float | None:
+    def _time_left(self) -> float | None:
+        """Return the seconds until something is due; None where nothing is."""
         due = self._watchdog.next() + self._shutdown.next() + self._prefetched.next()
         if (moment := self._deaths.next()) is not None:
             due.append(moment)
@@ -391,9 +392,8 @@ class Loop:
         """Return whether the cluster has stopped, and nothing is left to do."""
         if self._shared.stopping.is_set():
             if self._shutdown.is_late(time.monotonic()):
-                return not self._shared.count(
-                    *WITH_THE_LOOP
-                )  # the recorder may be late
+                # the recorder may be late
+                return not self._shared.count(*WITH_THE_LOOP)
             return not self._shared.held
         idle = not self._shared.held and self._shared.queue_empty.is_set()
         if self._run_once and idle:

@@ -109,8 +109,8 @@ class Pusher:
         for delivery, error in bad:
             try:
                 self._set_aside(broker, delivery, error)
-            except Exception as report_problem:  # noqa: BLE001 - its lease brings it back
-                self._guard.note("a bad package is left to its lease", report_problem)
+            except Exception as problem:  # noqa: BLE001 - its lease brings it back
+                self._guard.note("a bad package is left to its lease", problem)
 
     def _verify(
         self, deliveries: Sequence[Delivery]

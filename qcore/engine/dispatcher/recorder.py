@@ -52,9 +52,8 @@ class Recorder:
         self._conf = services.conf
         self._shared = shared
         self._ready = ready
-        self._is_watched = (
-            False  # whether the loop is to be woken when it is not behind
-        )
+        # whether the loop is to be woken when the recorder is not behind any more
+        self._is_watched = False
         self._waiting = RecordQueue(shared)
         self._postponed = Postponed(shared)
         self._refusals = Refusals(services)
@@ -134,7 +133,7 @@ class Recorder:
     # -- storing ---------------------------------------------------------------------------
     def _record(self, jobs: Sequence[Job]) -> None:
         for route, part in self._parts(jobs):
-            if self._postponed.is_away(route) or not self._handle_replies(route, part):
+            if self._postponed.is_away(route) or not self._decide(route, part):
                 self._postponed.add(route, _RECORD, part)
                 continue
             for stored in self._writer.store(route, part):
@@ -152,7 +151,7 @@ class Recorder:
             for start in range(0, len(its), BATCH):
                 yield route, its[start : start + BATCH]
 
-    def _handle_replies(self, route: str, jobs: Sequence[Job]) -> bool:
+    def _decide(self, route: str, jobs: Sequence[Job]) -> bool:
         """Log how jobs have ended, and decide what becomes of their deliveries.
 
         Returns:

@@ -65,9 +65,8 @@ class Suspects:
         self._drain_until = 0.0  # monotonic
         self._alone: Job | None = None
         self._claims_from = 0.0  # monotonic
-        self._doubted: Job | None = (
-            None  # its mark was refused once, perhaps in passing
-        )
+        # the job whose mark was refused once, perhaps in passing
+        self._doubted: Job | None = None
 
     def __len__(self) -> int:
         """Return how many suspects wait for their turn."""
