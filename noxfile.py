@@ -93,7 +93,7 @@ INSTALL_TESTS = [
     "tests/test_typed.py",
 ]
 
-DATABASE_TESTS = ["tests/django", "plugins/qcore-orm/tests"]
+DATABASE_TESTS = ["tests/django", "tests/ledger", "plugins/qcore-orm/tests"]
 # What another Django or Python could break; services and their plugins are not in it.
 DJANGO_TESTS = [
     *("tests/core", "tests/django", "tests/engine", "tests/cli"),
@@ -391,7 +391,7 @@ def tests_django6(session: nox.Session) -> None:
 def databases(session: nox.Session) -> None:
     """Run every test that uses a database on PostgreSQL and on MariaDB.
 
-    Not a default: ``tests`` runs what depends on the database on all three.
+    Not a default: ``tests`` runs the outbox on all three, and the rest of these on SQLite.
     """
     session.install(*checkout(*PLUGINS), *group("test"))
     absent = absent_servers()
