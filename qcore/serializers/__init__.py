@@ -7,9 +7,10 @@ it. ``pickle`` is the opt-in for arbitrary objects.
 
 The types of ``json`` are None, bool, int, float, str, bytes, bytearray, list, tuple,
 set, frozenset, dict (with keys of any hashable type of this list), datetime, date,
-time, timedelta, Decimal and UUID. Exactly these: a subclass would come back as its
-base, so it is refused. A ``ZoneInfo`` is kept by its key, any other tzinfo as its
-offset from UTC.
+time, timedelta, Decimal and UUID. A value of a subclass comes back as a value of the base:
+a SafeString as str, a named tuple as tuple, a member of TextChoices or IntegerChoices as str
+or int. A lazy text is written in the language of the sender. A ``ZoneInfo`` is kept by its
+key, any other tzinfo as its offset from UTC.
 """
 
 from __future__ import annotations

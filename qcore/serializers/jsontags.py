@@ -17,6 +17,7 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from .plainer import plainer
 from .refusals import Refused, TooDeep
 
 # A container inside a container, at most this often. Far above honest data, and low
@@ -73,8 +74,17 @@ def tag(value: object, depth: int = 0) -> object:
         return value
     tagger = _TAGGERS.get(kind)
     if tagger is None:
-        raise Refused(value)
+        return _tag_plainer(value, depth)
     return tagger(value, depth)
+
+
+def _tag_plainer(value: object, depth: int) -> object:
+    """Return the tree of a value of a subclass; a refusal names what was given."""
+    plain = plainer(value)
+    try:
+        return tag(plain, depth)
+    except Refused as refused:
+        raise Refused(value if refused.culprit is plain else refused.culprit) from None
 
 
 def _tagged(tag: str, payload: object) -> dict[str, object]:
@@ -123,7 +133,7 @@ def _tag_dict(value: dict[object, object], depth: int) -> object:
 
 
 def _tag_clock(value: dt.datetime | dt.time, _depth: int) -> object:
-    zone = value.tzinfo.key if type(value.tzinfo) is ZoneInfo else None
+    zone = value.tzinfo.key if isinstance(value.tzinfo, ZoneInfo) else None
     if zone is not None:
         value = value.replace(tzinfo=None)
     elif value.tzinfo is not None and value.utcoffset() is None:

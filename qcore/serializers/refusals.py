@@ -13,7 +13,7 @@ import os
 import types
 from collections import deque
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 from ..errors import SerializeError
 
@@ -59,15 +59,20 @@ def path_to(culprit: object, value: object) -> str:
 
 
 def _children(node: object) -> Iterator[tuple[str, object]]:
-    kind = type(node)
-    if isinstance(node, dict) and kind is dict:
-        for key, child in node.items():
+    kind = type(node)  # isinstance would ask the object, and make what is lazy
+    if issubclass(kind, dict):
+        for key, child in dict.items(cast("dict[object, object]", node)):
             yield f"[key {_short(key)}]", key
             yield f"[{_short(key)}]", child
-    elif isinstance(node, (list, tuple)) and kind in (list, tuple):
-        yield from ((f"[{index}]", child) for index, child in enumerate(node))
-    elif isinstance(node, (set, frozenset)) and kind in (set, frozenset):
-        yield from ((f"[member {_short(child)}]", child) for child in node)
+        return
+    for base in (list, tuple):
+        if issubclass(kind, base):
+            members = base.__iter__(cast("Any", node))
+            yield from ((f"[{index}]", child) for index, child in enumerate(members))
+    for unordered in (set, frozenset):
+        if issubclass(kind, unordered):
+            members = unordered.__iter__(cast("Any", node))
+            yield from ((f"[member {_short(child)}]", child) for child in members)
 
 
 def _short(value: Any) -> str:
@@ -82,29 +87,71 @@ def hint_for(culprit: object) -> str:
     """Return what to pass instead of ``culprit``, for the types people try."""
     kind = type(culprit)
     # Asked of the type: asking the object could run a query or a property.
-    if isinstance(culprit, enum.Enum):
+    if issubclass(kind, enum.Enum):
         return "pass its .value"
     if hasattr(kind, "_meta") and hasattr(kind, "pk"):
         return "pass its .pk: the row may change before the task runs"
     if hasattr(kind, "values_list") and hasattr(kind, "iterator"):
         return "pass list(queryset.values_list('pk', flat=True))"
-    if kind.__name__ == "__proxy__":
-        return "pass str(x): a lazy translation is text in the language of the moment"
-    return _hint_for_base(culprit) or _hint_for_machinery(culprit) or _PICKLE
+    if kind.__module__ == "django.utils.functional":
+        return _hint_for_lazy(culprit)
+    return (
+        _hint_for_science(kind)
+        or _hint_for_base(culprit)
+        or _hint_for_machinery(culprit)
+        or _PICKLE
+    )
+
+
+def _hint_for_lazy(culprit: Any) -> str:
+    """Hint at what is behind a lazy object of Django, such as ``request.user``."""
+    try:
+        behind = type(culprit._wrapped)  # noqa: SLF001 - asking it would make it
+    except Exception:  # noqa: BLE001 - it has none, or it cannot be had now
+        behind = object
+    if hasattr(behind, "_meta") and hasattr(behind, "pk"):
+        return "pass its .pk: the row may change before the task runs"
+    return "pass what it stands for: it is made when it is first used"
+
+
+#: Class of numpy or pandas -> what to pass. The other scalars of numpy have ``item``.
+_SCIENCE = {
+    "numpy": {
+        "ndarray": "pass x.tolist()",
+        "datetime64": "pass x.astype('datetime64[us]').item()",
+        "timedelta64": "pass x.astype('timedelta64[us]').item()",
+    },
+    "pandas": {
+        "Timestamp": "pass x.to_pydatetime(), which has no nanoseconds",
+        "Timedelta": "pass x.to_pytimedelta(), which has no nanoseconds",
+        "NaTType": "pass None",
+        "NAType": "pass None",
+        "DataFrame": "pass x.to_dict('records'), or where the data is stored",
+        "Series": "pass x.tolist(), or where the data is stored",
+    },
+}
+
+
+def _hint_for_science(kind: type) -> str:
+    """Hint at the plain value of what numpy and pandas reckon with, or return ``""``."""
+    package = kind.__module__.partition(".")[0]
+    known = _SCIENCE.get(package, {}).get(kind.__name__)
+    if known is not None:
+        return known
+    if package == "numpy" and hasattr(kind, "item"):
+        return "pass x.item(), the number of Python"
+    if package in _SCIENCE and hasattr(kind, "tolist"):
+        return "pass x.tolist()"
+    return ""
 
 
 def _hint_for_base(culprit: object) -> str:
     """Hint at the plain type for an instance of a subclass, or return ``""``."""
-    if isinstance(culprit, str):
-        # str(x) of a SafeString is that SafeString again; a slice is not.
-        return "pass x[:], which is a plain str"
-    if isinstance(culprit, tuple) and hasattr(culprit, "_fields"):
-        return "pass tuple(x) or x._asdict()"
     if isinstance(culprit, os.PathLike):
         return "pass str(path)"
     for base in type(culprit).__mro__[1:]:
         if base in (int, float, bytes, list, tuple, set, frozenset, dict):
-            return f"pass {base.__name__}(x): a subclass would come back as its base"
+            return f"pass {base.__name__}(x)"
         if base.__module__ in ("datetime", "decimal", "uuid"):
             return f"pass a plain {base.__name__}"
     return ""
