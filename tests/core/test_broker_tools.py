@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from qcore.brokers import tools
@@ -105,7 +107,7 @@ def test_a_call_that_was_not_done_is_tried_again(
     failures: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr("time.sleep", pauses.append)
+    monkeypatch.setattr(tools, "time", SimpleNamespace(sleep=pauses.append))
     answers = [BrokerUnavailable("busy")] * failures + ["done"]
 
     def work() -> str:
@@ -122,7 +124,7 @@ def test_the_third_failure_is_raised_and_another_error_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr("time.sleep", pauses.append)
+    monkeypatch.setattr(tools, "time", SimpleNamespace(sleep=pauses.append))
 
     def busy() -> None:
         raise BrokerUnavailable("busy")

@@ -93,7 +93,7 @@ class Running:
 
     def __exit__(self, *error):
         self.end()
-        self.thread.join(10)
+        self.thread.join(60)
         assert not self.thread.is_alive()
 
 
@@ -105,8 +105,7 @@ def test_a_claim_that_raises_anything_is_one_try(fakes, error, caplog):
     fakes.failures["dequeue"] = [error, error]
     task = fakes.send()
     with Running(pushed.pusher.run, fakes.shared.stopping.set):
-        wait_for(lambda: "pusher" in fakes.shared.problems)
-        shown = fakes.shared.problems["pusher"]
+        shown = wait_for(lambda: fakes.problems_of("pusher"))[0]
         wait_for(lambda: pushed.ids == [task.id])
         wait_for(lambda: fakes.shared.problems == {})
     assert type(error).__name__ in shown
@@ -328,7 +327,7 @@ def test_what_waits_for_the_store_is_given_back_at_a_stop(fakes):
     (task,) = redeliver(fakes, 1)
     fakes.failures["finished"] = [StoreError("away")] * 1000
     with Running(pushed.pusher.run, fakes.shared.stopping.set):
-        wait_for(lambda: "store" in fakes.shared.problems)
+        wait_for(lambda: fakes.problems_of("store"))
     assert pushed.ids == [task.id], "to the loop, which gives back what comes then"
 
 
@@ -649,7 +648,7 @@ def test_two_threads_may_settle_the_same_job(fakes):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert (shared.held, shared.active) == (set(), {})
 
 
@@ -700,5 +699,5 @@ def test_broken_is_foreseen(fakes, caplog):
     pushed = Pushed(fakes)
     fakes.failures["dequeue"] = [Broken("away")]
     with Running(pushed.pusher.run, fakes.shared.stopping.set):
-        wait_for(lambda: "pusher" in fakes.shared.problems)
+        wait_for(lambda: fakes.problems_of("pusher"))
     assert "Traceback" not in caplog.text

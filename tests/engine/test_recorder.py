@@ -56,7 +56,7 @@ class Desk:
         self.recorder.close()
         thread = threading.Thread(target=self.recorder.run)
         thread.start()
-        thread.join(20)
+        thread.join(60)
         assert not thread.is_alive()
 
     def stored(self, job):
@@ -88,7 +88,7 @@ def linger(desk, monkeypatch, job, meanwhile):
     thread.start()
     wait_for(lambda: desk.counts != (0, 0, 0))
     desk.recorder.close()
-    thread.join(20)
+    thread.join(60)
     assert not thread.is_alive()
     return bool(waited)
 
@@ -360,7 +360,7 @@ def test_a_cached_result_that_cuts_its_connection_is_found(request):
     thread.start()
     wait_for(lambda: desk.fakes.claimed == 0)
     desk.recorder.close()
-    thread.join(20)
+    thread.join(60)
     assert [desk.stored(job).success for job in jobs] == [n != 7 for n in range(20)]
     assert "the result cannot be stored" in desk.stored(jobs[7]).result
 
@@ -520,7 +520,7 @@ def test_a_cache_that_is_away_does_not_hold_up_the_database(request, monkeypatch
     thread.start()
     wait_for(lambda: len(order) == 3)
     desk.recorder.close()
-    thread.join(20)
+    thread.join(60)
     assert order == [job.task.id for job in (*plain, cached)]
     assert desk.fakes.claimed == 0
 
@@ -547,9 +547,11 @@ def running(desk):
     """Let the recorder run while something is done, and end it."""
     thread = threading.Thread(target=desk.recorder.run)
     thread.start()
-    yield
-    desk.recorder.close()
-    thread.join(20)
+    try:
+        yield
+    finally:
+        desk.recorder.close()
+        thread.join(60)
     assert not thread.is_alive()
 
 

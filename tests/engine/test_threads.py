@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import queue
 import threading
-import time
+from contextlib import contextmanager
 
 import pytest
 from chores.ledger import wait_for
 from support.fake_services import Broken, FakeServices, Receiver
 from support.later_packages import of_a_later_release
+from support.stopped_clock import stop_time
 
 from qcore.engine.dispatcher import pusher as pusher_module
+from qcore.engine.dispatcher import renewal as renewal_module
 from qcore.engine.dispatcher import scheduling as scheduling_module
 from qcore.engine.dispatcher import status as status_module
 from qcore.engine.dispatcher.capacity import Capacity
@@ -25,7 +28,6 @@ from qcore.envelope import Options, Outcome, Result
 from qcore.errors import BrokerUnavailable
 from qcore.signing import Signer
 from qcore.status import PAUSE, Snapshot
-from qcore.testing.speed import stretched
 
 
 @pytest.fixture
@@ -217,33 +219,69 @@ def test_a_broker_that_is_away_is_waited_for(fakes):
     thread.start()
     wait_for(lambda: pushed.given)
     fakes.shared.stopping.set()
-    thread.join(5)
+    thread.join(60)
     assert not thread.is_alive()
 
 
 # -- renewal ------------------------------------------------------------------------------
-def test_leases_are_renewed_before_they_end(request):
-    lease = stretched(0.4)
-    fakes = FakeServices(request.node.name, retry=lease)
-    job = fakes.claim()
-    first = job.lease_end
+class Rounds:
+    """The rounds of a renewal, which the test lets begin one by one."""
+
+    def __init__(self, monkeypatch):
+        self.asked = []  # the seconds of each pause
+        self._begin = queue.Queue()
+        monkeypatch.setattr(renewal_module, "pause", self._pause)
+
+    def _pause(self, event, seconds):
+        self.asked.append(seconds)
+        self._begin.get()
+        return event.is_set()
+
+    def begin(self):
+        """Let the next round begin, and wait until it has ended."""
+        number = len(wait_for(lambda: self.asked))
+        self._begin.put(None)
+        wait_for(lambda: len(self.asked) > number)
+
+    def end(self, fakes):
+        fakes.shared.ended.set()
+        self._begin.put(None)
+
+
+@contextmanager
+def renewing(fakes, monkeypatch):
+    """Let a renewal run, and begin its rounds."""
+    rounds = Rounds(monkeypatch)
     thread = threading.Thread(
         target=LeaseRenewal(
             fakes.services, fakes.shared, Leases(fakes.shared, fakes.ready)
         ).run
     )
     thread.start()
-    wait_for(lambda: time.monotonic() > first + lease)
-    assert fakes.claimed == 1
-    assert job.lease_end > first + 0.75 * lease
-    assert not job.lost
-    fakes.shared.ended.set()
-    thread.join(5)
+    try:
+        yield rounds
+    finally:
+        rounds.end(fakes)
+        thread.join(60)
     assert not thread.is_alive()
 
 
+def test_leases_are_renewed_before_they_end(fakes, monkeypatch):
+    clock = stop_time(monkeypatch)
+    job = fakes.claim()
+    lease = fakes.conf.retry
+    with renewing(fakes, monkeypatch) as rounds:
+        for _ in range(8):
+            clock.advance(lease / 4)
+            rounds.begin()
+            assert job.lease_end == clock.at + lease
+            assert fakes.claimed == 1
+    assert not job.lost
+    assert set(rounds.asked) == {lease / 4}, "three rounds may fail before it ends"
+
+
 def test_a_lease_that_was_lost_is_marked(request):
-    fakes = FakeServices(request.node.name, retry=0.2)
+    fakes = FakeServices(request.node.name)
     kept, lost, settled = fakes.claim(), fakes.claim(), fakes.claim()
     fakes.broker.acknowledge_many([lost.receipt, settled.receipt])
     fakes.shared.settle(settled, JobState.LOST)
@@ -272,22 +310,17 @@ def test_no_lease_is_renewed_where_the_project_sets_it(request):
     assert fakes.calls == []
 
 
-def test_a_renewal_that_fails_goes_on(request):
-    fakes = FakeServices(request.node.name, retry=stretched(0.4))
+def test_a_renewal_that_fails_goes_on(fakes, monkeypatch):
+    clock = stop_time(monkeypatch)
     job = fakes.claim()
-    job.lease_end = 0.0
     fakes.failures["extend"] = [BrokerUnavailable("away")]
-    thread = threading.Thread(
-        target=LeaseRenewal(
-            fakes.services, fakes.shared, Leases(fakes.shared, fakes.ready)
-        ).run
-    )
-    thread.start()
-    wait_for(lambda: "renewal" in fakes.shared.problems)
-    wait_for(lambda: "renewal" not in fakes.shared.problems)
-    fakes.shared.ended.set()
-    thread.join(5)
-    assert job.lease_end > 0
+    with renewing(fakes, monkeypatch) as rounds:
+        clock.advance(fakes.conf.retry / 4)
+        rounds.begin()
+        assert fakes.shared.problems == {"renewal": "away"}
+        rounds.begin()
+        assert fakes.shared.problems == {}
+    assert job.lease_end == clock.at + fakes.conf.retry
 
 
 # -- timer -------------------------------------------------------------------------------
@@ -320,22 +353,36 @@ def test_the_timer_ticks_as_the_scheduler_asks(fakes, monkeypatch):
     thread.start()
     wait_for(lambda: clockwork.ticks >= 4)
     fakes.shared.stopping.set()
-    thread.join(5)
+    thread.join(60)
     assert clockwork.closed
     assert fakes.shared.problems == {}
 
 
 # -- status ------------------------------------------------------------------------------
+class News(threading.Event):
+    """Wakes a publisher; its sleep ends by nothing else, unless it may by itself."""
+
+    def __init__(self, may_end):
+        super().__init__()
+        self.sleeps = []  # the seconds that each of them may take
+        self.may_end = may_end
+
+    def wait(self, timeout=None):
+        self.sleeps.append(timeout)
+        return super().wait(timeout if self.may_end else None)
+
+
 class Stage:
     """A publisher, what it says, and how long each word of it counts."""
 
-    def __init__(self, cycle=0.005, failures=()):
+    def __init__(self, cycle=0.005, failures=(), sleeps_end=False):
         self.done = 0
         self.growing = 0  # publications in which something new happens
         self.failures = list(failures)
         self.said = []  # (succeeded, seconds until the next one)
         self.taken = self.rests = 0
-        self.news = threading.Event()
+        self.news = News(sleeps_end)
+        self.sleeps = self.news.sleeps
         self.publisher = StatusPublisher(
             self.take, self.publish, cycle, self.news, self.rest
         )
@@ -347,7 +394,7 @@ class Stage:
 
     def __exit__(self, *error):
         self.publisher.close()
-        self.thread.join(5)
+        self.thread.join(60)
         assert not self.thread.is_alive()
 
     def take(self):
@@ -393,20 +440,19 @@ def test_the_last_word_of_a_publisher_is_of_the_end():
 def test_a_publisher_with_nothing_new_to_say_sleeps():
     with Stage() as stage:
         # the second one says how long the third may take
-        wait_for(lambda: len(stage.said) == 2)
+        wait_for(lambda: stage.sleeps == [PAUSE])
         assert stage.said == [(0, 0.005), (0, PAUSE)]
-        time.sleep(0.1)
-        assert stage.taken == 2, "it looks at nothing meanwhile"
-        assert stage.rests == 1
+        assert (stage.taken, stage.rests) == (2, 1)
         stage.done = 1
         stage.news.set()
-        wait_for(lambda: (1, 0.005) in stage.said)
-        wait_for(lambda: stage.rests == 2)
+        wait_for(lambda: len(stage.sleeps) == 2)
+        assert stage.said[2:] == [(1, 0.005), (1, PAUSE)]
+        assert (stage.taken, stage.rests) == (4, 2), "it looks at nothing meanwhile"
 
 
 def test_a_publisher_does_not_sleep_for_ever(monkeypatch):
     monkeypatch.setattr(status_module, "PAUSE", 0.02)
-    with Stage() as stage:
+    with Stage(sleeps_end=True) as stage:
         wait_for(lambda: len(stage.said) > 4)
     assert {pause for _, pause in stage.said[1:-1]} == {0.02}
     assert stage.rests == 1, "once until something happens"

@@ -29,7 +29,7 @@ class FakeServices:
         self.conf = Conf(**({"retry": 30.0, "renew": True} | settings))
         self.signer = Signer(["secret"], self.conf.name)
         self.queue = queue
-        self.shared = SharedState()
+        self.shared = _Shared()
         self.ready = FakeReadyQueue()
         self.failures: dict[str, list[Exception]] = {}
         self.calls: list[str] = []
@@ -107,6 +107,14 @@ class FakeServices:
         job.ended = Attempt(outcome, value, content, 1.0, 2.0)
         return job
 
+    def problems_of(self, who: str) -> list[str]:
+        """Return every problem that a thread had so far, those that are over as well.
+
+        A thread tries again soon: a problem may come and go between two looks at
+        ``shared.problems``.
+        """
+        return [why for thread, why in self.shared.every_problem if thread == who]
+
     @property
     def waiting(self) -> int:
         """How many packages could be claimed."""
@@ -159,6 +167,18 @@ class Receiver:
     def receive_finished(self, job: Job, end: Attempt) -> None:
         job.move(JobState.STORED)
         self.finished.append((job, end))
+
+
+class _Shared(SharedState):
+    """Remembers every problem that was shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.every_problem: list[tuple[str, str]] = []
+
+    def report_problem(self, who: str, why: str) -> None:
+        super().report_problem(who, why)
+        self.every_problem.append((who, self.problems.get(who, why)))
 
 
 class _Broker(MemoryBroker):

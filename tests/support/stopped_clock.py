@@ -41,10 +41,14 @@ class _Impatient(selectors.DefaultSelector):
 
 
 def stop_time(monkeypatch: pytest.MonkeyPatch) -> StoppedClock:
-    """Stop the clocks of qcore; its loop, its pusher and its outages wait no more."""
+    """Stop the clocks of qcore; its loop, its pusher and its outages wait no more.
+
+    The clocks of the kit go on: a test that waits for a thread is patient, not endless.
+    """
     clock = StoppedClock()
     for name, module in list(sys.modules.items()):
-        if name.startswith("qcore.") and getattr(module, "time", None) is time:
+        is_ours = name.startswith("qcore.") and not name.startswith("qcore.testing.")
+        if is_ours and getattr(module, "time", None) is time:
             monkeypatch.setattr(module, "time", clock)
     impatient = SimpleNamespace(**vars(selectors) | {"DefaultSelector": _Impatient})
     monkeypatch.setattr("qcore.engine.dispatcher.loop.selectors", impatient)

@@ -83,7 +83,7 @@ def test_renewing_while_acknowledging(open_broker: Open) -> None:
     assert half_done.wait(30)
     for start in range(0, 60, 20):
         broker.acknowledge_many(held[start : start + 20])
-    thread.join(30)
+    thread.join(60)
     assert problems == []
     broker.release(held)  # had one been kept, it would come now
     assert broker.dequeue(100) == []

@@ -262,8 +262,8 @@ def test_an_acknowledgement_waits_for_a_renewal(script: ScriptedIronMQ) -> None:
     sent_early = len(script.seen) > 1
     script.say(200, {"reservation_id": "new"})
     script.speak()
-    renewing.join(10)
-    ending.join(10)
+    renewing.join(60)
+    ending.join(60)
     keeper.close()
     recorder.close()
     assert not sent_early

@@ -143,8 +143,8 @@ def test_a_locked_file_is_waited_for(impatient):
     impatient.enqueue(b"through")
     assert free.is_set()
     assert [one.package for one in impatient.dequeue()] == [b"through"]
-    thread.join(10)
-    timer.join(10)
+    thread.join(60)
+    timer.join(60)
 
 
 # -- connections -------------------------------------------------------------------

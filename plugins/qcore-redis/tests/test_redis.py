@@ -74,7 +74,7 @@ def test_purge_under_a_waiting_reader(
     writer = open_broker(setting, reader.queue)
     writer.purge_queue()
     writer.enqueue(b"package")
-    thread.join(15)
+    thread.join(60)
     assert [delivery.package for delivery in found] == [b"package"]
 
 

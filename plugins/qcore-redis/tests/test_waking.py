@@ -42,7 +42,7 @@ class Reader:
 
     def packages(self) -> list[bytes]:
         """Return what it has got, waiting for it."""
-        self._thread.join(30)
+        self._thread.join(60)
         return [delivery.package for delivery in self.found]
 
 
