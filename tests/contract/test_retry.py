@@ -1,7 +1,7 @@
 """retry: the documented example in its own numbers, as it stands.
 
 It takes 28 seconds and says the same on every Python, so it runs on one of them
-(``once``). A tenth of it is in tests/engine/test_live_deliveries.py, for each.
+(``once``).
 """
 
 from __future__ import annotations

@@ -5,11 +5,10 @@ Bad packages are in tests/faults/test_each_broker.py.
 
 from __future__ import annotations
 
-import itertools
 import time
 
 import pytest
-from chores.ledger import wait_for
+from chores.ledger import let_go, wait_for
 
 from qcore.envelope import Outcome, Result
 from qcore.models import Quarantine
@@ -17,12 +16,14 @@ from qcore.runtime import current
 from qcore.signing import Signer
 from qcore.tasks import async_iter, async_task, fetch, result
 from qcore.tasks.calls import build
-from qcore.testing.speed import in_time, stretched
 
 pytestmark = pytest.mark.once
 
-#: Seconds; the lease is not renewed, since a project that sets it wants it so.
-RETRY = 0.5
+#: Seconds; the lease is not renewed, since a project that sets it wants it so. What waits
+#: longer than that for a busy machine is not begun, and counts as an attempt.
+RETRY = 1.5
+#: Seconds of a lease that is renewed four times while it lasts.
+RENEWED = 2.0
 
 
 @pytest.fixture(scope="module")
@@ -81,35 +82,19 @@ def test_the_settings_ack_failures_and_their_exception(start, ledger, key):
     assert len(ledger.entries(kept)) == 3
 
 
-def test_the_documented_example_of_retry(cluster, ledger, key):
-    """Four workers, a task of 22 s, retry 5: called five times. Here a tenth of it."""
-    task_id = async_task("chores.kind.nap", key, 2.2)
-    assert result(task_id, wait=60_000) == key
-    cluster.wait_idle()
-    began = ledger.wait(key, "began", 5)
-    assert len(began) == 5
-    assert len(ledger.wait(key, "ended", 5)) == 5
-    gaps = [b.at - a.at for a, b in itertools.pairwise(began[:4])]
-    assert all(gap > RETRY * 0.9 and in_time(gap, RETRY * 2) for gap in gaps)
-    assert began[4].at >= ledger.entries(key, "ended")[0].at, "it had to wait"
-
-
 @pytest.mark.fault("B6")
 def test_a_renewed_lease_runs_it_once(start, ledger, key):
     """Nor does it need the worker, which may have no breath to spare."""
-    lease = stretched(RETRY)
-    cluster = start(queue="renewed", retry=lease, renew=True, workers=4)
-    limit = 60 * lease  # a slow machine's long task must not meet the default of 30 s
+    cluster = start(queue="renewed", retry=RENEWED, renew=True, workers=4)
     task_id = async_task(
-        "chores.kind.nap", key, 4.4 * lease, cluster="renewed", timeout=limit
+        "chores.kind.nap", key, 2.4 * RENEWED, cluster="renewed", timeout=120
     )
     breathless = async_task(
         "chores.rude.hold_interpreter", f"{key} breathless", cluster="renewed",
-        timeout=3 * lease, max_attempts=1,
+        timeout=2.2 * RENEWED, max_attempts=1,
     )  # fmt: skip
-    milliseconds = 60_000 + int(1000 * limit)
-    assert result(task_id, wait=milliseconds) == key
-    record = fetch(breathless, wait=milliseconds)
+    assert result(task_id, wait=120_000) == key
+    record = fetch(breathless, wait=120_000)
     assert (record.outcome, record.attempt_count) == ("timeout", 1)
     cluster.wait_idle()
     for own in (key, f"{key} breathless"):
@@ -117,9 +102,15 @@ def test_a_renewed_lease_runs_it_once(start, ledger, key):
 
 
 def test_what_waits_for_a_worker_is_renewed_too(start, ledger, key):
-    cluster = start(queue="waiting", retry=RETRY, renew=True, workers=1)
+    cluster = start(queue="waiting", retry=RENEWED, renew=True, workers=1)
     for _ in range(4):
-        async_task("chores.kind.nap", key, 0.4, cluster="waiting")
+        async_task("chores.kind.hold", key, cluster="waiting")
+    (first,) = ledger.wait(key, "began")
+    broker = current.broker("waiting")
+    cluster.wait_for(lambda: broker.lock_size() > 1, what="more than one is claimed")
+    over = first.at + 1.5 * RENEWED
+    cluster.wait_for(lambda: time.monotonic() > over, what="a lease is over")
+    let_go(key)
     ledger.wait(key, "ended", 4)
     cluster.wait_idle()
     assert len(ledger.entries(key, "began")) == 4
