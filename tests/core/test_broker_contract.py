@@ -51,7 +51,8 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
 def test_the_contract_catches(broken: type[Sound], outcomes: Outcomes) -> None:
     """The named test fails for the broken broker, and passes for the sound one."""
     assert "failure" in outcomes[f"Test{broken.__name__}", broken.caught_by]
-    assert outcomes["TestSound", broken.caught_by] == {"passed"}
+    sound = "TestSound", broken.caught_by
+    assert outcomes[sound] == {"passed"}, outcomes.text(*sound)
 
 
 def test_every_broken_broker_is_judged_by_the_public_contract() -> None:

@@ -42,7 +42,8 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
 def test_the_contract_catches(broken: type[live.Sound], outcomes: Outcomes) -> None:
     """The named test fails on the broken broker, and passes on the sound one."""
     assert "failure" in outcomes[f"Test{broken.__name__}", broken.caught_by]
-    assert outcomes["TestSound", broken.caught_by] == {"passed"}
+    sound = "TestSound", broken.caught_by
+    assert outcomes[sound] == {"passed"}, outcomes.text(*sound)
 
 
 def test_every_test_of_the_contract_catches_something() -> None:

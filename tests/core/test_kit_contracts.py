@@ -56,7 +56,8 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
 def test_the_contract_catches(module, broken, outcomes: Outcomes) -> None:
     """The named test fails for the broken part, and passes for the sound one."""
     assert "failure" in outcomes[f"Test{broken.__name__}", broken.caught_by]
-    assert outcomes["TestSound", broken.caught_by] == {"passed"}
+    sound = "TestSound", broken.caught_by
+    assert outcomes[sound] == {"passed"}, outcomes.text(*sound)
 
 
 @pytest.mark.parametrize("module", CONTRACTS, ids=file_of)

@@ -12,8 +12,23 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).resolve().parents[1]
-# Class and test, without parameters, to the set of its outcomes.
-Outcomes = dict[tuple[str, str], set[str]]
+
+
+class Outcomes(dict[tuple[str, str], set[str]]):
+    """Class and test, without parameters, to the set of its outcomes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._texts: dict[tuple[str, str], list[str]] = {}
+
+    def add(self, key: tuple[str, str], outcome: str, text: str) -> None:
+        """Note one more outcome, with what pytest says of it."""
+        self.setdefault(key, set()).add(outcome)
+        self._texts.setdefault(key, []).append(text)
+
+    def text(self, *key: str) -> str:
+        """Return what pytest said of a test that should have passed."""
+        return "\n".join(self._texts.get((key[0], key[1]), []))
 
 
 def lean_pytest(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -58,7 +73,7 @@ def judge(
         )
         for file, tests in chosen.items()
     ]
-    found: Outcomes = {}
+    found = Outcomes()
     try:
         for run, file in runs:
             output, _ = run.communicate(timeout=500)
@@ -90,5 +105,6 @@ def _collect(report: Path, found: Outcomes) -> None:
     for case in ET.parse(report).iter("testcase"):
         name = case.attrib["name"].partition("[")[0]
         kind = case.attrib["classname"].rpartition(".")[2]
-        outcome = next((e.tag for e in case if e.tag != "properties"), "passed")
-        found.setdefault((kind, name), set()).add(outcome)
+        told = next((e for e in case if e.tag != "properties"), None)
+        outcome, text = ("passed", "") if told is None else (told.tag, told.text or "")
+        found.add((kind, name), outcome, text)
