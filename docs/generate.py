@@ -34,6 +34,7 @@ from parts import (
     hooks,
     interface,
     lifecycle,
+    options,
     plugins,
     repository,
     schedules,
@@ -73,6 +74,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "settings": configuration.reference,
     "settings-index": configuration.index,
     "snapshot": shapes.snapshot,
+    "task-options": options.table,
     "tasks": interface.tasks,
     "testing": interface.testing,
 }

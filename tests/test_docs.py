@@ -29,7 +29,7 @@ from qcore.cli import VERBS, parser
 from qcore.conf import fields
 from qcore.envelope import Outcome
 from qcore.schedules.columns import CHECKS as SCHEDULE_OPTIONS
-from qcore.tasks.calls import OPTIONS
+from qcore.tasks.options import OPTIONS
 
 DOCS = ROOT / "docs"
 #: The kinds of pages, each a folder.

@@ -15,7 +15,7 @@ from ..conf.names import label_fault, plain, queue_fault
 from ..errors import EnqueueError
 from ..results.rows import NAME
 from ..tasks.functions import path_of
-from ..tasks.options import Fault, Wrong, held
+from ..tasks.option import Fault, Wrong, held
 from .rules import is_type, unknown_type
 
 #: Databases count in 32 bits.

@@ -26,7 +26,7 @@ from ..serializers import get_serializer
 from ..tasks.admission import is_allowed
 from ..tasks.calls import build, split_options
 from ..tasks.functions import check_call, path_of, resolve
-from ..tasks.options import check_options
+from ..tasks.options import AT_CALL_ONLY, check_options
 from . import rules
 from .datetimes import shown, zone_of
 
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("qcore.scheduler")
 
 _json = get_serializer("json")
-
-#: Options of ``q_options`` that make no sense for what is sent later, by a cluster.
-_IGNORED = frozenset({"broker", "commit", "sync"})
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,13 +112,14 @@ class Entry:
             EnqueueError: it cannot be sent as it is.
         """
         args, kwargs = self.call()
-        kwargs, options = split_options(kwargs)
-        options = {k: v for k, v in options.items() if k not in _IGNORED}
+        kwargs, options = split_options(kwargs, self.func)
+        options = {k: v for k, v in options.items() if k not in AT_CALL_ONLY}
         if self.intended_date_kwarg:
             kwargs = {**kwargs, self.intended_date_kwarg: shown(slot).isoformat()}
         if self.hook:
             options["hook"] = self.hook
         if self.cluster:
+            options.pop("queue", None)
             options["cluster"] = self.cluster
         options["group"] = options.get("group") or self.label
         seconds = slot.timestamp()
@@ -195,12 +193,12 @@ class Entry:
             )
 
     def _check_options(self, conf: Conf) -> None:
-        _, options = split_options(_decode_kwargs(self.kwargs))
+        _, options = split_options(_decode_kwargs(self.kwargs), self.func)
         self._check_hook(conf, check_options(options).get("hook"))
 
     def _check_call(self) -> None:
         args, kwargs = self.call()
-        kwargs, _ = split_options(kwargs)
+        kwargs, _ = split_options(kwargs, self.func)
         if self.intended_date_kwarg:
             kwargs = {**kwargs, self.intended_date_kwarg: ""}
         check_call(self.func, args, kwargs)

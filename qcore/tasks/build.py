@@ -20,11 +20,8 @@ from ..runtime import current
 from ..serializers import get_serializer
 from .admission import is_allowed
 from .functions import target_of
-from .options import check_id, check_options
+from .options import OWN_FIELDS, TASK_FIELDS, check_id, check_options
 from .signatures import check_arguments
-
-#: Options that travel with the task as its own say over a setting.
-TRAVELLING = frozenset(Options.__struct_fields__)
 
 #: A task that is enqueued by a task that ... this many times over is refused:
 #: it would never end by itself.
@@ -47,7 +44,7 @@ class Builder:
 
     Args:
         func: a function of a module, or its dotted path.
-        options: see ``calls.OPTIONS``.
+        options: see ``options.TaskOptions``.
 
     Raises:
         EnqueueError: the function has no path, or an option is wrong.
@@ -64,14 +61,15 @@ class Builder:
                 f" {', '.join(conf.allowed_tasks or ())}."
             )
         self._options = _travelling(options) if options else NO_OPTIONS
-        self._hook = options.get("hook")
-        if self._hook is not None and not is_allowed(self._hook, conf):
+        hook = options.get("hook")
+        if hook is not None and not is_allowed(hook, conf):
             raise EnqueueError(
-                f"cannot send {self.path} with the hook {self._hook}:"
+                f"cannot send {self.path} with the hook {hook}:"
                 " Q_CLUSTER['allowed_tasks'] admits only"
                 f" {', '.join(conf.allowed_tasks or ())}."
             )
-        self._group = options.get("group")
+        #: Fields of the Task that options fill.
+        self._fields = {key: options[key] for key in options.keys() & TASK_FIELDS}
         self._name = options.get("task_name")
         self._queue = _queue(self.path, options, conf)
         self._depth = _depth(self.path)
@@ -113,14 +111,13 @@ class Builder:
             created=time.time(),
             content=self._content,
             body=self._body(args, kwargs, chain),
-            group=self._group,
-            hook=self._hook,
             options=own,
             slot=slot,
             iter_index=iter_index,
             iter_count=iter_count,
             depth=self._depth,
             links=len(chain),
+            **self._fields,
         )
 
     def _body(
@@ -157,7 +154,7 @@ def _queue(path: str, options: dict[str, Any], conf: Conf) -> str:
 
 
 def _travelling(options: dict[str, Any]) -> Options:
-    own = {key: options[key] for key in options.keys() & TRAVELLING}
+    own = {key: options[key] for key in options.keys() & OWN_FIELDS}
     return Options(**own) if own else NO_OPTIONS
 
 

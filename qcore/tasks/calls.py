@@ -13,29 +13,40 @@ import msgspec
 from ..envelope import Task, new_ids, task_name
 from ..errors import EnqueueError
 from ..serializers import get_serializer
-from .advice import OPTIONS
 from .build import Builder, Link
-from .options import unknown_option
+from .functions import takes_keyword
+from .options import OPTIONS, YIELDING, unknown_option
 
 
 def split_options(
-    kwargs: dict[str, Any], *, with_id: bool = False
+    kwargs: dict[str, Any],
+    func: Callable[..., Any] | str | None = None,
+    *,
+    with_id: bool = False,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Split keywords into those for the function and those about the task.
 
     An option may stand among the keywords or in ``q_options``. What stands in both is
     an option there and an argument here, so that a function can have a keyword of
-    that name. The dictionaries passed in are not changed. With ``with_id``, the options
-    may hold a ``task_id``; as a keyword that is always one for the function.
+    that name. A keyword whose option yields is an argument, too, where the function
+    takes it. The dictionaries passed in are not changed.
+
+    Args:
+        kwargs: the keywords of a call.
+        func: a function of a module, or its dotted path; None: no function is to have
+            any of the keywords.
+        with_id: whether the options may hold a ``task_id``; as a keyword that is always
+            one for the function.
 
     Raises:
         EnqueueError: ``q_options`` holds an unknown option.
     """
     given = kwargs.get("q_options")
+    names = kwargs.keys() & OPTIONS
     if given is None:
-        options = {key: kwargs[key] for key in kwargs.keys() & OPTIONS}
-        if not options and "q_options" not in kwargs:
-            return kwargs, options
+        if not names and "q_options" not in kwargs:
+            return kwargs, {}
+        given = {}
     else:
         if not isinstance(given, dict):
             raise EnqueueError(
@@ -44,10 +55,27 @@ def split_options(
         for key in given:
             if key not in OPTIONS and not (with_id and key == "task_id"):
                 raise EnqueueError(f"q_options: {unknown_option(key)}")
-        options = {key: kwargs[key] for key in kwargs.keys() & OPTIONS} | given
-    taken = OPTIONS - given.keys() if given else OPTIONS
+    if func is not None and (doubtful := names & YIELDING):
+        names -= {word for word in doubtful if takes_keyword(func, word)}
+    options = {key: kwargs[key] for key in names} | given
+    taken = names - given.keys()
     rest = {k: v for k, v in kwargs.items() if k not in taken and k != "q_options"}
     return rest, options
+
+
+def settled(kwargs: dict[str, Any], func: Callable[..., Any] | str) -> dict[str, Any]:
+    """Return keywords that mean the same wherever they are split later.
+
+    Options that yield go into ``q_options`` unless the function takes them: who splits
+    the keywords later may not have loaded the function, and could not tell.
+    """
+    doubtful = kwargs.keys() & YIELDING
+    words = {word for word in doubtful if not takes_keyword(func, word)}
+    given = kwargs.get("q_options") or {}
+    if not words or not isinstance(given, dict):
+        return kwargs
+    rest = {key: value for key, value in kwargs.items() if key not in words}
+    return rest | {"q_options": {word: kwargs[word] for word in words} | given}
 
 
 def build(
@@ -75,7 +103,7 @@ def build(
         iter_index: its place among ``iter_count`` calls of one ``async_iter``.
         iter_count: how many they are.
         announced: receivers of ``pre_enqueue`` are not to be asked (again).
-        options: see ``OPTIONS``.
+        options: see ``options.TaskOptions``.
 
     Raises:
         EnqueueError: the function has no path, or an argument cannot be sent.
@@ -109,7 +137,7 @@ def build_many(
         calls: the positional arguments of each.
         kwargs: keyword arguments, the same for all.
         iter_id: they are the calls of one ``async_iter``, whose id this is.
-        options: see ``OPTIONS``.
+        options: see ``options.TaskOptions``.
 
     Raises:
         EnqueueError: the function has no path, or an argument cannot be sent.

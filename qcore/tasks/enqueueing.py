@@ -9,12 +9,11 @@ from ..conf.names import shown
 from ..envelope import Task
 from ..errors import EnqueueError
 from ..runtime import current
-from .advice import instead_of
 from .build import Builder
 from .calls import announce, build_many, split_options
 from .inline import run_inline
 from .loops import refuse_broker_in_loop, refuse_in_loop
-from .options import check_options
+from .options import check_options, instead_of
 from .sending import send
 
 if TYPE_CHECKING:
@@ -37,7 +36,8 @@ def async_task(func: Function, *args: Any, **kwargs: Any) -> str:
             - ``timeout`` (seconds or None), ``max_attempts`` (int), ``ack_failure``
               (bool), ``save`` (bool), ``cached`` (bool or seconds): this task's own
               say over the setting;
-            - ``cluster`` (str): the queue to send to;
+            - ``cluster`` (str): the queue to send to; also ``queue``, unless the function
+              takes a keyword of that name;
             - ``delay`` (seconds or timedelta): not before this long; the outbox keeps a
               delay that the broker cannot;
             - ``commit`` ("on_commit" or "now"): see the setting ``commit``;
@@ -58,7 +58,7 @@ def async_task(func: Function, *args: Any, **kwargs: Any) -> str:
         NoReply: the task may be stored or not; ``error.task_ids`` has its id.
         BrokerUnavailable: the queue cannot be reached; nothing was sent.
     """
-    kwargs, options = split_options(kwargs, with_id=True)
+    kwargs, options = split_options(kwargs, func, with_id=True)
     task_id = options.pop("task_id", None)
     # receivers may change where it goes, so they are asked before that is read
     func, call_args, kwargs, options = announce(func, args, kwargs, options)

@@ -18,7 +18,7 @@ from typing import Any
 from ..conf.names import plain, quoted
 from ..errors import EnqueueError, TaskNotFound, did_you_mean
 from .naming import alias_of, describe, is_double, refuse_main
-from .signatures import KEPT, check_arguments
+from .signatures import KEPT, check_arguments, has_keyword
 
 
 # -- from a function to its path ------------------------------------------------------
@@ -241,6 +241,17 @@ def _has_submodule(package: str, name: str) -> bool:
         return importlib.util.find_spec(f"{package}.{name}") is not None
     except (ImportError, ValueError):
         return False
+
+
+def takes_keyword(function: Callable[..., Any] | str, word: str) -> bool:
+    """Whether a function can be called with a keyword; yes, where that cannot be told.
+
+    Args:
+        function: a function, or its dotted path, whose module is not imported for it.
+        word: the keyword.
+    """
+    found = loaded(function) if isinstance(function, str) else function
+    return not callable(found) or has_keyword(found, word)
 
 
 # -- arguments ---------------------------------------------------------------------------

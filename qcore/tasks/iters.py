@@ -41,7 +41,7 @@ def async_iter(func: Function, args_iter: Iterable[Any], **kwargs: Any) -> str:
     Raises:
         EnqueueError: a call cannot be sent; none was.
     """
-    kwargs, options = split_options(kwargs)
+    kwargs, options = split_options(kwargs, func)
     calls = as_calls(args_iter)
     group = new_id()
     options = Builder(func, options | {"group": group}).options

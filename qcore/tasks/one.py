@@ -21,7 +21,7 @@ class AsyncTask:
     def __init__(self, func: Function, *args: Any, **kwargs: Any) -> None:
         self.func = func
         self.args = args
-        self.kwargs, self._options = split_options(dict(kwargs))
+        self.kwargs, self._options = split_options(dict(kwargs), func)
         self.id: str | None = None
         self.started = False
 

@@ -2,76 +2,248 @@
 
 A wrong option that travels would be found by a cluster, which can only set the whole
 package aside, long after the caller has got an id.
+
+``TaskOptions`` is the one list of them. An entry is the name, the type for a type checker
+and an ``Option`` with the rest; calls, ``q_options``, schedules, chains, the decorator,
+the advice for a wrong word and the manual follow from it. An option that travels needs
+its field in ``envelope``, too.
 """
 
-from __future__ import annotations
+# Without the import of annotations: the entries are read when the class is made.
 
 import datetime as dt
-import math
 import re
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, TypedDict, get_type_hints
 
 from ..brokers.base import Broker
-from ..conf.names import label_fault, plain, queue_fault, shown
-from ..errors import EnqueueError
-from .advice import OPTIONS, instead_of
-from .functions import path_of
+from ..conf.names import shown
+from ..errors import EnqueueError, did_you_mean
+from . import option_checks as checks
+from .option import Option, held
 
-#: Seconds, nearly 32 years: the longest time that an option may name. Clocks, caches
-#: and services all reckon with it; of memcached it is the limit.
-LONGEST = 1_000_000_000
-#: Deliveries; databases and services count in 32 bits.
-MOST_ATTEMPTS = 2**31 - 1
+Seconds = float | dt.timedelta
+Function = Callable[..., Any] | str
 
+_DELAY = "'delay' (seconds or a timedelta)"
+_ATTEMPTS = "'max_attempts' (all deliveries, the first included)"
+_TIMEOUT = "'timeout' (seconds)"
+_HOOK = "'hook' (called for failures, too)"
+_QUEUE = "'cluster' (the name of the queue)"
+
+
+class TaskOptions(TypedDict, total=False):
+    """The options of a task, of which all may be missing."""
+
+    task_name: Annotated[
+        str | None,
+        Option(
+            check=checks.label,
+            help="a name to find the result by; of two, the newest is found",
+            words={"name": "'task_name'"},
+        ),
+    ]
+    group: Annotated[
+        str | None,
+        Option(
+            check=checks.label,
+            help="a label shared with other tasks",
+            travels="task",
+            words={"label": "'group'"},
+        ),
+    ]
+    hook: Annotated[
+        Function | None,
+        Option(
+            check=checks.function,
+            help="a function or path, called with the finished task",
+            travels="task",
+            words=dict.fromkeys(("link", "callback", "on_success"), _HOOK),
+        ),
+    ]
+    timeout: Annotated[
+        Seconds | None,
+        Option(
+            check=checks.timeout,
+            help="seconds (or a timedelta) that it may run; None sets no limit",
+            travels="options",
+            none_counts=True,
+            words=dict.fromkeys(
+                ("time_limit", "soft_time_limit", "time_out"), _TIMEOUT
+            ),
+        ),
+    ]
+    max_attempts: Annotated[
+        int,
+        Option(
+            check=checks.attempts,
+            help="deliveries before it is given up; 0 sets no limit",
+            travels="options",
+            none_counts=True,  # it might say "no limit", so it is refused
+            words={
+                "retries": _ATTEMPTS,
+                "max_retries": _ATTEMPTS,
+                "retry": (
+                    "'max_attempts'; the setting 'retry' is the time between attempts"
+                ),
+            },
+        ),
+    ]
+    ack_failure: Annotated[
+        bool | None,
+        Option(
+            check=checks.boolean,
+            help="True: not tried again when it fails",
+            travels="options",
+        ),
+    ]
+    save: Annotated[
+        bool | None,
+        Option(
+            check=checks.boolean,
+            help="whether a success is stored",
+            travels="options",
+            words={"ignore_result": "'save': save=False"},
+        ),
+    ]
+    cached: Annotated[
+        bool | Seconds | None,
+        Option(
+            check=checks.cached,
+            help="keep the result in the cache: True, or seconds",
+            travels="options",
+        ),
+    ]
+    cluster: Annotated[
+        str | None,
+        Option(
+            check=checks.queue,
+            help="the queue to send to",
+            words={
+                "queue_name": _QUEUE,
+                "priority": "'cluster': urgent tasks get a queue and workers of their own",
+            },
+        ),
+    ]
+    queue: Annotated[
+        str | None,
+        Option(
+            check=checks.queue,
+            help="another name of `cluster`",
+            yields=True,
+            alias_of="cluster",
+        ),
+    ]
+    delay: Annotated[
+        Seconds | None,
+        Option(
+            check=checks.delay,
+            help=(
+                "seconds or a timedelta before it may start; the"
+                " [outbox](../explanation/outbox.md) keeps what the broker cannot"
+            ),
+            words={
+                "countdown": _DELAY,
+                "delayed": _DELAY,
+                "eta": (
+                    "'delay': delay=eta - timezone.now(), or schedule(..., next_run=eta)"
+                ),
+                "run_after": (
+                    "'delay': delay=run_after - timezone.now(), or schedule(...,"
+                    " next_run=run_after)"
+                ),
+            },
+        ),
+    ]
+    commit: Annotated[
+        Literal["on_commit", "now"] | None,
+        Option(
+            check=checks.commit,
+            help='`"on_commit"` or `"now"`, see below',
+            at_call_only=True,
+        ),
+    ]
+    sync: Annotated[
+        bool | None,
+        Option(
+            check=checks.boolean,
+            help="True: run it here and now",
+            at_call_only=True,
+        ),
+    ]
+    broker: Annotated[
+        Broker | None,
+        Option(
+            check=checks.broker,
+            help="a broker object to send it through, to the queue of that broker",
+            at_call_only=True,
+        ),
+    ]
+
+
+#: Every option by its name.
+TABLE: Mapping[str, Option] = {
+    name: next(part for part in hint.__metadata__ if isinstance(part, Option))
+    for name, hint in get_type_hints(TaskOptions, include_extras=True).items()
+}
+
+#: Keywords of ``async_task`` that are about the task and not for the function.
+OPTIONS = frozenset(TABLE)
+#: Those of them that are for the function after all, where it takes them.
+YIELDING = frozenset(name for name, option in TABLE.items() if option.yields)
+#: Fields of ``envelope.Options`` and of ``envelope.Task`` that options fill.
+OWN_FIELDS = frozenset(k for k, option in TABLE.items() if option.travels == "options")
+TASK_FIELDS = frozenset(k for k, option in TABLE.items() if option.travels == "task")
+#: Options that a schedule ignores, for a cluster sends its tasks.
+AT_CALL_ONLY = frozenset(k for k, option in TABLE.items() if option.at_call_only)
+
+#: Words of other queues, and mistakes that no spelling is near to: what to say of each.
+ELSEWHERE: Mapping[str, str] = {
+    "expires": "qcore has no such option; look at the time in the task",
+} | {
+    word: meant
+    for option in TABLE.values()
+    for word, meant in option.words.items()
+    if word not in TABLE
+}
 
 _ID = re.compile("[0-9a-f]{32}")
 
 
-class Wrong(Exception):
-    """An option is wrong; says what was expected."""
-
-
-class Fault(Exception):
-    """An option is wrong; says all of it: ``is empty, expected a text``."""
-
-
-def check_options(options: dict[str, Any]) -> dict[str, Any]:
+def check_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return options as they are used: plain values, without those that say nothing.
 
-    ``None`` says "as usual", except for ``timeout``, where it sets no limit.
+    ``None`` says "as usual", except for ``timeout``, where it sets no limit. An option
+    that was given by another name of it comes out under its own.
 
     Raises:
-        EnqueueError: one of them is unknown, or has a wrong type or range.
+        EnqueueError: one of them is unknown, or has a wrong type or range, or stands under
+            two names with two values.
     """
-    checked = {}
+    checked: dict[str, Any] = {}
     for name, value in options.items():
-        check = CHECKS.get(name)
-        if check is None:
+        option = TABLE.get(name)
+        if option is None:
             raise EnqueueError(unknown_option(name))
-        if value is None and name not in _NONE_SAYS_SOMETHING:
+        if value is None and not option.none_counts:
             continue
-        plain_value = held(name, value, check)
-        if plain_value is not None or name == "timeout":
-            checked[name] = plain_value
+        plain_value = held(name, value, option.check)
+        if plain_value is None and not option.none_counts:
+            continue
+        own = option.alias_of or name
+        if own in checked and checked[own] != plain_value:
+            raise EnqueueError(_told_twice(own, checked[own], plain_value))
+        checked[own] = plain_value
     return checked
 
 
-def held(name: str, value: Any, check: Callable[[Any], Any]) -> Any:
-    """Return what ``check`` makes of the value of an option.
-
-    Raises:
-        EnqueueError: it has a wrong type or range; names the option.
-    """
-    try:
-        return check(value)
-    except Wrong as wrong:
-        told = f"is {shown(value)}, expected {wrong}"
-        raise EnqueueError(f"option {name!r} {told}.") from None
-    except Fault as fault:
-        raise EnqueueError(f"option {name!r} {fault}.") from None
-    except EnqueueError as error:
-        raise EnqueueError(f"option {name!r}: {error}") from error
+def _told_twice(own: str, first: object, second: object) -> str:
+    names = [own, *(k for k, option in TABLE.items() if option.alias_of == own)]
+    told = sorted((repr(first), repr(second)))  # a set of keywords has no order
+    return (
+        f"the options {' and '.join(map(repr, names))} are one, and say two things:"
+        f" {' and '.join(told)}. Leave one of them out."
+    )
 
 
 def check_id(task_id: object) -> None:
@@ -95,120 +267,14 @@ def unknown_option(name: object) -> str:
     )
 
 
+def instead_of(word: str) -> str:
+    """Return `` - did you mean 'timeout' (seconds)?`` or the like, or ``""``."""
+    known = ELSEWHERE.get(word)
+    if known is None:
+        return did_you_mean(word, OPTIONS)
+    return f" - did you mean {known}?" if known[0] == "'" else f" - {known}"
+
+
 def given(**options: Any) -> dict[str, Any]:
     """Return the options that say something: those that are not None."""
     return {key: value for key, value in options.items() if value is not None}
-
-
-# -- one check for each kind of option -----------------------------------------------
-def _bool(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise Wrong("True or False")
-    return value
-
-
-def _seconds(value: Any) -> float:
-    """Return seconds of a number or a timedelta, as a plain int or float."""
-    if isinstance(value, dt.timedelta):
-        value = value.total_seconds()
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise Wrong("")
-    if not math.isfinite(value) or value > LONGEST:
-        raise Wrong("")
-    return int(value) if isinstance(value, int) else float(value)
-
-
-_MOST = f"(at most {LONGEST:,})"
-_TIMEOUT = f"seconds > 0 {_MOST}, a timedelta, or None for no limit"
-_CACHED = f"True, False, seconds >= 0 {_MOST} or a timedelta"
-_DELAY = f"seconds >= 0 {_MOST} or a timedelta"
-_MOMENT = (
-    "seconds or a timedelta from now. For a moment, call it run_after: pass"
-    " delay=run_after - timezone.now(), or use schedule(..., next_run=run_after)"
-)
-
-
-def _timeout(value: Any) -> float | None:
-    if type(value) is int and 0 < value <= LONGEST:
-        return value
-    if value is None:
-        return None
-    seconds = _at_least(value, 0, _TIMEOUT)
-    if seconds == 0:
-        raise Wrong(_TIMEOUT)
-    return seconds
-
-
-def _cached(value: Any) -> float | bool:
-    if isinstance(value, bool):
-        return value
-    return _at_least(value, 0, _CACHED) or False
-
-
-def _delay(value: Any) -> float:
-    if isinstance(value, dt.date):  # or a datetime, which is one
-        raise Wrong(_MOMENT)
-    return _at_least(value, 0, _DELAY)
-
-
-def _at_least(value: Any, least: float, expected: str) -> float:
-    try:
-        seconds = _seconds(value)
-    except (Wrong, OverflowError):
-        raise Wrong(expected) from None
-    if seconds < least:
-        raise Wrong(expected)
-    return seconds
-
-
-def _attempts(value: Any) -> int:
-    is_int = isinstance(value, int) and not isinstance(value, bool)
-    if not is_int or not 0 <= value <= MOST_ATTEMPTS:
-        raise Wrong("a whole number >= 0 (0 sets no limit)")
-    return int(value)
-
-
-def _commit(value: Any) -> str:
-    if not isinstance(value, str) or value not in ("on_commit", "now"):
-        raise Wrong("'on_commit' or 'now'")
-    return plain(value)
-
-
-def _broker(value: Any) -> Broker:
-    if not isinstance(value, Broker):
-        raise Wrong("a broker object; the setting chooses the project's own")
-    return value
-
-
-def _label(value: Any) -> str | None:
-    return _name(value, label_fault)
-
-
-def _cluster(value: Any) -> str | None:
-    return _name(value, queue_fault)
-
-
-def _name(value: Any, fault: Callable[[object], str]) -> str | None:
-    if isinstance(value, str) and not value:
-        return None  # as if it were left out
-    if found := fault(value):
-        raise Fault(found)
-    return plain(value)
-
-
-CHECKS: dict[str, Callable[[Any], Any]] = {
-    "ack_failure": _bool,
-    "broker": _broker,
-    "cached": _cached,
-    "cluster": _cluster,
-    "commit": _commit,
-    "delay": _delay,
-    "group": _label,
-    "hook": path_of,
-    "max_attempts": _attempts,
-    "save": _bool,
-    "sync": _bool,
-    "task_name": _label,
-    "timeout": _timeout,
-}
-_NONE_SAYS_SOMETHING = frozenset({"max_attempts", "timeout"})

@@ -10,7 +10,7 @@ from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
 from ..errors import EnqueueError
-from .advice import instead_of
+from .options import instead_of
 
 #: Callables of these types are told apart by identity, so what was found out about one
 #: may be kept under it. A stranger's object may be equal to another.
@@ -58,6 +58,28 @@ def _range(function: Callable[..., Any]) -> tuple[int, int]:
             most = min(most + 1, sys.maxsize)
     return least, most
 
+
+def has_keyword(function: Callable[..., Any], word: str) -> bool:
+    """Whether a function can be called with a keyword; yes, where that cannot be told."""
+    kept = type(function) in KEPT
+    signature = _kept_signature(function) if kept else signature_of(function)
+    if signature is None:
+        return True
+    parameter = signature.parameters.get(word)
+    if parameter is not None and parameter.kind not in _NO_KEYWORD:
+        return True
+    kinds = {parameter.kind for parameter in signature.parameters.values()}
+    return inspect.Parameter.VAR_KEYWORD in kinds
+
+
+#: Kinds of parameters whose name is not for callers.
+_NO_KEYWORD = frozenset(
+    {
+        inspect.Parameter.POSITIONAL_ONLY,
+        inspect.Parameter.VAR_POSITIONAL,
+        inspect.Parameter.VAR_KEYWORD,
+    }
+)
 
 _kept_signature = functools.lru_cache(maxsize=1024)(signature_of)
 _kept_range = functools.lru_cache(maxsize=1024)(_range)

@@ -122,7 +122,7 @@ def perform(func: Callable[..., Any] | str, *args: Any, **kwargs: Any) -> Any:
         EnqueueError: the call cannot be sent.
         Exception: what the function raised.
     """
-    kwargs, options = split_options(kwargs)
+    kwargs, options = split_options(kwargs, func)
     task = build(func, args, kwargs, **options)
     task = current.signer.verify(current.signer.sign(task), task.queue)
     with kept_usable():

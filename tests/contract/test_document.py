@@ -22,7 +22,7 @@ from contract.evidence import (
 from support.declared import TABLE, from_dict
 
 from qcore.tasks import async_task
-from qcore.tasks.calls import OPTIONS
+from qcore.tasks.options import OPTIONS
 
 sentence = pytest.mark.sentence
 

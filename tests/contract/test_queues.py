@@ -22,14 +22,16 @@ ALTERNATIVES = {
 
 
 @option("cluster")
+@option("queue")
 @sentence(
     "ALT_CLUSTERS", "Settings that replace these where Q_CLUSTER_NAME selects them"
 )
 def test_a_name_on_the_command_line_selects_queue_and_settings(start):
     cluster = start(queue="slow", ALT_CLUSTERS=ALTERNATIVES, timeout=20, grace=0.2)
     assert len(cluster.workers) == 1
-    task_id = async_task("chores.kind.doze", 20, cluster="slow")
-    assert fetch(task_id, wait=60_000).outcome == "timeout"
+    for word in ("cluster", "queue"):
+        task_id = async_task("chores.kind.doze", 20, q_options={word: "slow"})
+        assert fetch(task_id, wait=60_000).outcome == "timeout"
 
 
 @sentence("cluster_name", "The variable Q_CLUSTER_NAME overrides it.")

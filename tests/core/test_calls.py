@@ -106,6 +106,7 @@ def test_every_option_is_known_to_async_task(qcore_queue):
     said = {
         "ack_failure": True, "broker": None, "cached": 60, "cluster": None,
         "commit": "now", "delay": 0, "group": "g", "hook": kind.hook,
+            "queue": None,
         "max_attempts": 2, "save": True, "sync": False, "task_name": "n", "timeout": 5,
     }  # fmt: skip
     assert said.keys() == OPTIONS

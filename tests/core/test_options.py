@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import enum
 import math
+import re
 import uuid
 
 import msgspec
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from qcore.brokers.memory import MemoryBroker
 from qcore.conf import Conf
-from qcore.envelope import UNSET
+from qcore.envelope import UNSET, Options, Task
 from qcore.errors import EnqueueError, QcoreError
 from qcore.runtime import current, make_signer
 from qcore.signals import pre_enqueue
@@ -30,9 +31,17 @@ from qcore.tasks import (
     async_task_many,
     queue_size,
 )
-from qcore.tasks.advice import OPTIONS
 from qcore.tasks.calls import build
-from qcore.tasks.options import CHECKS, LONGEST, check_options
+from qcore.tasks.execute import decode
+from qcore.tasks.option_checks import LONGEST
+from qcore.tasks.options import (
+    ELSEWHERE,
+    OPTIONS,
+    OWN_FIELDS,
+    TABLE,
+    TASK_FIELDS,
+    check_options,
+)
 from qcore.testing.drain import enqueued
 
 INF, NAN = math.inf, math.nan
@@ -47,6 +56,7 @@ WRONG = {
     "delay": ["2", -1, INF, NAN, True, TOMORROW, TOMORROW.date(), LONGEST + 1],
     "group": [5, b"g", "a\0b", "\udfff", "x" * 1001, True, ["g"]],
     "hook": [5, "no dots", "chores.kind.ad", lambda task: task],
+    "queue": [5, b"q", "a\0b", "x" * 256, True],
     "max_attempts": [1.5, -1, True, None, "3", 2**31, INF],
     "save": [1, "no"],
     "sync": [1, "yes"],
@@ -55,8 +65,25 @@ WRONG = {
 }
 
 
-def test_every_option_has_a_check_and_a_wrong_value():
-    assert OPTIONS == CHECKS.keys() == WRONG.keys()
+def test_every_option_has_a_wrong_value():
+    assert TABLE.keys() == WRONG.keys()
+
+
+def test_what_travels_has_its_field():
+    assert set(Options.__struct_fields__) >= OWN_FIELDS
+    assert set(Task.__struct_fields__) >= TASK_FIELDS
+
+
+def test_a_word_of_another_queue_is_no_option_and_leads_to_one():
+    assert not ELSEWHERE.keys() & TABLE.keys()
+    for told in ELSEWHERE.values():
+        meant = re.match("'([a-z_]+)'", told)
+        assert meant is None or meant[1] in TABLE
+
+
+def test_an_alias_leads_to_an_option_that_is_none():
+    for option in TABLE.values():
+        assert not option.alias_of or not TABLE[option.alias_of].alias_of
 
 
 @pytest.mark.parametrize(
@@ -127,6 +154,7 @@ class Size(enum.IntEnum):
         ({"timeout": Size.LARGE, "group": Colour.RED}, {"timeout": 3, "group": "red"}),
         ({"task_name": mark_safe("mail")}, {"task_name": "mail"}),
         ({"hook": kind.hook}, {"hook": "chores.kind.hook"}),
+        ({"queue": "mail"}, {"cluster": "mail"}),
         (dict.fromkeys(OPTIONS - {"max_attempts", "timeout"}), {}),
         ({"group": "", "task_name": "", "cluster": ""}, {}),
         ({"timeout": 1, "max_attempts": 0, "delay": 0}, None),
@@ -188,7 +216,7 @@ def test_an_option_is_refused_by_name_or_comes_out_as_it_went_in(qcore_queue, op
         ("eta", "'delay': delay=eta - timezone.now"),
         ("priority", "'cluster': urgent tasks get a queue"),
         ("retries", "'max_attempts'"),
-        ("queue", "'cluster'"),
+        ("queue_name", "'cluster'"),
         ("expires", "no such option"),
     ],
 )
@@ -203,6 +231,40 @@ def test_an_option_of_another_queue_is_told_what_is_meant(qcore_queue, word, mea
     for call in calls:
         with pytest.raises(EnqueueError, match=f"{word}.*{meant}"):
             call()
+    assert queue_size() == 0
+
+
+# -- the queue, by two names -----------------------------------------------------------------
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: async_task("chores.kind.add", 1, queue="mail"),
+        lambda: async_task(kind.add, 1, queue="mail", cluster="mail"),
+        lambda: async_task(kind.takes_anything, q_options={"queue": "mail"}),
+        lambda: async_task_many(kind.add, [(1,)], queue="mail"),
+        lambda: async_iter(kind.add, [1], queue="mail"),
+        lambda: async_chain([kind.add_nothing], queue="mail"),
+        lambda: AsyncTask(kind.add, 1, queue="mail").run(),
+    ],
+)
+def test_queue_is_another_name_of_cluster(qcore_queue, call):
+    call()
+    assert len(enqueued("mail")) == 1
+
+
+@pytest.mark.parametrize(
+    "path", ["chores.kind.takes_anything", "not_installed.tasks.f", kind.takes_anything]
+)
+def test_an_option_that_yields_is_the_functions_where_it_may_take_it(qcore_queue, path):
+    """Where the function cannot be looked at, its own keyword still arrives."""
+    async_task(path, queue="mail")
+    assert decode(enqueued()[0]) == ([], {"queue": "mail"})
+
+
+def test_two_names_that_say_two_things(qcore_queue):
+    told = "'cluster' and 'queue' are one, and say two things: 'mail' and 'reports'"
+    with pytest.raises(EnqueueError, match=told):
+        async_task("chores.kind.add", 1, cluster="reports", queue="mail")
     assert queue_size() == 0
 
 
