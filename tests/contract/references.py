@@ -10,6 +10,7 @@ _LIMITS = "tests/engine/test_process.py"
 _CLUSTERS = "tests/engine/test_live_clusters.py"
 _DEATHS = "tests/engine/test_live_deaths.py"
 _DELIVERIES = "tests/engine/test_live_deliveries.py"
+_RETRY = "tests/contract/test_retry.py"
 _STOPS = "tests/engine/test_live_stops.py"
 _SIGNING = "tests/core/test_signing.py"
 _CALLS = "tests/core/test_calls.py"
@@ -134,10 +135,10 @@ REFERENCES: dict[str, dict[str, tuple[str, ...]]] = {
             "tests/core/test_advice.py::test_contradiction_is_told",
         ),
         "If this does not hold, i.e. the retry value is less than timeout or less": (
-            f"{_DELIVERIES}::test_the_documented_example_of_retry",
+            f"{_RETRY}::test_the_example_as_it_stands",
         ),
         "So in this example, ``time.sleep`` was called 5 times.": (
-            f"{_DELIVERIES}::test_the_documented_example_of_retry",
+            f"{_RETRY}::test_the_example_as_it_stands",
             f"{_DELIVERIES}::test_a_renewed_lease_runs_it_once",
         ),
     },

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from types import SimpleNamespace
 
 import chores.kind  # noqa: F401 - the calls of modules that are loaded are checked
 import pytest
@@ -260,7 +261,10 @@ def test_cached():
 
 # -- waiting -----------------------------------------------------------------------------
 def test_no_wait_asks_once(monkeypatch):
-    monkeypatch.setattr(waits.time, "sleep", lambda _: pytest.fail("it slept"))
+    clock = SimpleNamespace(
+        monotonic=time.monotonic, sleep=lambda _: pytest.fail("it slept")
+    )
+    monkeypatch.setattr(waits, "time", clock)
     assert result("nothing") is None
 
 
