@@ -20,6 +20,7 @@ from . import (
     cluster,
     demo,
     doctor,
+    health,
     info,
     memory,
     monitor,
@@ -48,6 +49,7 @@ VERBS: dict[str, Verb] = {
     "cluster": cluster,
     "monitor": monitor,
     "info": info,
+    "health": health,
     "memory": memory,
     "doctor": doctor,
     "quarantine": quarantine,
@@ -58,7 +60,7 @@ VERBS: dict[str, Verb] = {
 }
 
 #: Verbs that do without the settings of a project.
-_WITHOUT_SETTINGS = {"plugins", "plugin", "demo"}
+_WITHOUT_SETTINGS = {"health", "plugins", "plugin", "demo"}
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):

@@ -10,16 +10,16 @@ import uuid
 from functools import partial
 from typing import TYPE_CHECKING
 
-from .. import __version__, status
+from .. import __version__, health, status
 from ..conf import Conf
 from ..engine.sentinel.sentinel import Sentinel
 from ..engine.services import Services
 from ..errors import BrokerError, ConfigError
 from ..runtime import current
 from ..signals import SENDER, post_execute, post_spawn
-from ..status import publish
 from ..tasks.execute import report
 from . import connections, patches
+from .health_file import HealthFile, responds
 from .preload import preload
 
 if TYPE_CHECKING:
@@ -60,7 +60,10 @@ def run(conf: Conf | None = None, *, run_once: bool = False) -> int:
     _prepare(conf)
     patches.refuse()  # once more: modules of tasks have been imported
     sentinel = Sentinel(services(conf), uuid.uuid4().hex, run_once=run_once)
-    return sentinel.run()
+    try:
+        return sentinel.run()
+    finally:
+        health.remove(os.getpid())
 
 
 def _prepare(conf: Conf) -> None:
@@ -86,10 +89,11 @@ def services(conf: Conf) -> Services:
         sign=current.signer.sign,
         broker_name=current.choice("broker").name,
         broker_info=BrokerInfo(),
-        publish=publish,
+        publish=HealthFile(),
         notify=_notify,
         running=running_elsewhere,
         report=report,
+        responds=partial(responds, os.getpid()),
         before_fork=_before_fork,
         after_fork=lambda role: _after_fork(role, conf),
         tidy=tidy.after,

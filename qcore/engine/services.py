@@ -18,6 +18,11 @@ def nothing(*_: Any, **__: Any) -> None:
     """Do nothing. The default of every optional service."""
 
 
+def always() -> bool:
+    """Return True."""
+    return True
+
+
 class Notify(Protocol):
     """Calls the observers of a hook; never raises an ``Exception``."""
 
@@ -92,6 +97,8 @@ class Services:
     #: the ids of tasks in living clusters
     running: Callable[[], Collection[str]] = frozenset
     report: ReportFailure = nothing  # of a worker's death
+    #: in the sentinel: whether the dispatcher still says something
+    responds: Callable[[], bool] = always
     before_fork: Callable[[], None] = nothing  # in the sentinel: let connections go
     after_fork: Callable[[str], None] = nothing  # in the child, with its role
     tidy: Callable[[Task], None] = nothing  # in a worker, after each task

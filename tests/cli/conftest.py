@@ -53,7 +53,7 @@ def live_project(project: Path) -> Iterator[Path]:
     process = subprocess.Popen(
         words,
         cwd=project,
-        env=clean_environment(),
+        env=clean_environment(QCORE_RUN_DIR=str(project / "run")),
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=subprocess.STDOUT,

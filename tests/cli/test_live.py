@@ -76,6 +76,19 @@ def test_info_as_json_and_as_text(qcore, live_project):
     assert "1 cluster, 2 workers, 0 restarts" in shown
 
 
+def test_a_probe_sees_the_cluster(qcore, live_project):
+    run = {"QCORE_RUN_DIR": str(live_project / "run")}
+    done = qcore(live_project, "health", "--ready", **run)
+    assert done.returncode == 0, done.stderr
+    assert "queue shop" in done.stdout
+    document = json.loads(qcore(live_project, "health", "--json", **run).stdout)
+    validate(document)
+    (cluster,) = document["clusters"]
+    assert (cluster["ready"], cluster["workers"]) == (2, 2)
+    elsewhere = {"QCORE_RUN_DIR": str(live_project / "elsewhere")}
+    assert qcore(live_project, "health", **elsewhere).returncode == 3
+
+
 def test_info_ids(qcore, live_project):
     (cluster,) = json.loads(qcore(live_project, "info", "--json").stdout)["clusters"]
     assert qcore(live_project, "info", "--ids").stdout == f"{cluster['cluster']}\n"

@@ -21,6 +21,7 @@ from ..services import Services
 from ..system import stacks
 from ..system.memory import settle, unsettle
 from ..system.process import LONGEST_WAIT, how_it_died, set_title
+from ..system.service_manager import ServiceManager
 from ..wire.channel import Channel, ChannelClosed
 from ..wire.messages import (
     Control,
@@ -81,6 +82,9 @@ class Sentinel:
         self._is_ready = False  # and has said so
         told, cycle = services.conf.explicit, services.conf.guard_cycle
         self._rest = cycle if "guard_cycle" in told else max(cycle, _REST)
+        self._manager = ServiceManager()
+        if self._manager.cycle is not None:
+            self._rest = min(self._rest, self._manager.cycle)
         self._started = time.time()
         self._restarts = 0
 
@@ -108,12 +112,15 @@ class Sentinel:
                     self._record_death(child, status)
                 if told:
                     self._listen()
+                if self._manager.is_due() and self._services.responds():
+                    self._manager.tell(WATCHDOG="1")
             self._services.notify(
                 "qcore_process_stopping", role="sentinel", conf=self._services.conf
             )
             logger.info("cluster %s stopped", self._services.conf.name)
         finally:
             self._children.kill_all()
+            self._manager.close()
             if self._control is not None:
                 self._control.close()
             for number, handler in handlers.items():
@@ -182,6 +189,7 @@ class Sentinel:
         """Begin to stop; at the second call, stop at once."""
         if self._stopping_until is not None:
             grace = 0
+        self._manager.tell(STOPPING="1")
         if grace:
             logger.info(
                 "stopping: running tasks have up to %g s; a second signal stops at once",
@@ -226,6 +234,7 @@ class Sentinel:
             conf.name, conf.queue, ready, "" if ready == 1 else "s",
             self._services.broker_name,
         )  # fmt: skip
+        self._manager.tell(READY="1", STATUS=f"queue {conf.queue}, {ready} workers")
 
     def _tell(self, message: Control, fds: Sequence[int] = ()) -> None:
         if self._control is None:
