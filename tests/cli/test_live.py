@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,6 +19,7 @@ from support.terminal import Terminal
 
 from qcore import __version__
 from qcore.status import Snapshot, publish, snapshots
+from qcore.testing.speed import stretched
 
 pytestmark = pytest.mark.once
 
@@ -87,6 +90,34 @@ def test_a_probe_sees_the_cluster(qcore, live_project):
     assert (cluster["ready"], cluster["workers"]) == (2, 2)
     elsewhere = {"QCORE_RUN_DIR": str(live_project / "elsewhere")}
     assert qcore(live_project, "health", **elsewhere).returncode == 3
+
+
+def test_systemd_is_told_of_a_whole_life(project):
+    env = {"QCORE_RUN_DIR": str(project / "run"), "WATCHDOG_USEC": "1000000"}
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(project / "notify"))
+        systemd.settimeout(stretched(60))
+        process = subprocess.Popen(
+            [sys.executable, "-m", "qcore", "cluster"],
+            cwd=project,
+            env=clean_environment(NOTIFY_SOCKET=str(project / "notify"), **env),
+            stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            told = {systemd.recv(4096)}
+            while not any(words.startswith(b"READY=1") for words in told):
+                told.add(systemd.recv(4096))
+            assert b"READY=1\nSTATUS=queue shop, 2 workers" in told
+            while b"WATCHDOG=1" not in told:
+                told.add(systemd.recv(4096))
+            process.send_signal(signal.SIGTERM)
+            while b"STOPPING=1" not in told:
+                told.add(systemd.recv(4096))
+            assert process.wait(stretched(60)) == 0
+        finally:
+            process.kill()
+            process.wait()
 
 
 def test_info_ids(qcore, live_project):

@@ -36,6 +36,14 @@ def test_words_arrive_as_lines(systemd):
     manager.close()
 
 
+def test_a_manager_that_reads_nothing_stops_nobody(systemd, caplog):
+    manager = ServiceManager()
+    while not caplog.records:
+        manager.tell(WATCHDOG="1")
+    assert "systemd is not told WATCHDOG=1" in caplog.text
+    manager.close()
+
+
 def test_what_a_task_starts_is_no_service(systemd):
     ServiceManager()
     assert "NOTIFY_SOCKET" not in os.environ

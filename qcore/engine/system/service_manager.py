@@ -42,7 +42,8 @@ class ServiceManager:
             )
         lines = "\n".join(f"{name}={value}" for name, value in words.items())
         try:
-            self._socket.sendto(lines.encode(), self._address)
+            # a manager that reads nothing must not make the sentinel wait
+            self._socket.sendto(lines.encode(), socket.MSG_DONTWAIT, self._address)
         except OSError as error:
             logger.warning("systemd is not told %s: %s", lines, error)
 
