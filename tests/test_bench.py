@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from qcore.bench import writer
+
 BENCH = Path(__file__).parent / "bench" / "bench.py"
 PEERS = sorted(
     path.stem.replace("_", "-") for path in BENCH.parent.glob("peers/[a-z]*.py")
@@ -130,3 +132,24 @@ def test_ratios_are_those_of_turns_in_one_round(table):
     assert "| huey      | 50 [1..100]" in lines
     # 300 / 100 and 100 / 50; the third round has no pair
     assert "| qcore / huey | 2.50 [2.00..3.00] |" in lines
+
+
+def test_both_benches_write_the_same_table_each_in_its_way():
+    table = writer.Table(["WHAT", "RATE"], [["drain", "9"], ["none", ""]], right={1})
+    blocks = ["A sentence of seven words, or so.", table, "The end."]
+    assert writer.as_text(blocks, 20) == [
+        "A sentence of seven", "words, or so.", "",
+        "  WHAT   RATE", "  drain     9", "  none", "", "The end.",
+    ]  # fmt: skip
+    assert writer.as_markdown(blocks) == [
+        "A sentence of seven words, or so.", "",
+        "| WHAT  | RATE |", "|-------|-----:|", "| drain |    9 |", "| none  |      |",
+        "", "The end.",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("values", "text"), [([], "-"), ([7.0], "7"), ([9.1, 7.0, 1000], "9 [7..1,000]")]
+)
+def test_a_spread_is_a_median_between_its_ends(values, text):
+    assert writer.spread(values) == text

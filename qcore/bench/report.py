@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from textwrap import wrap
 from typing import Any
 
 from .. import __version__
-from ..monitor.text import number, plural, rate, seconds, size, table
+from ..monitor.text import number, plural, rate, seconds, size
 from .sending import Sending
 from .working import Drain, Latency, Memory
+from .writer import Block, Table, as_text
 
 SCHEMA = "qcore.bench/1"
 _HEADING = ("MEASURED", "FIGURE", "OF")
@@ -54,18 +54,15 @@ class Report:
 
     def render(self, width: int) -> list[str]:
         """Return it as lines of text."""
+        return as_text(self._blocks(), width)
+
+    def _blocks(self) -> Iterator[Block]:
         workers = plural(self.workers, "worker")
         machine = f"{workers} on {plural(self.processors, 'processor')}"
-        head = f"{self.broker}, {machine}; results in {self.results}"
-        rows = [_HEADING, *self._rows()]
-        lines = [
-            *wrap(head, width),
-            "",
-            *table(rows, right={1}, flexible=2, width=width),
-        ]
-        for sentence in (*self.unfinished, *self.notes):
-            lines += ["", *wrap(sentence, width)]
-        return lines
+        yield f"{self.broker}, {machine}; results in {self.results}"
+        yield Table(_HEADING, list(self._rows()), right={1}, flexible=2)
+        yield from self.unfinished
+        yield from self.notes
 
     def _rows(self) -> Iterator[tuple[str, str, str]]:
         if self.start is not None:

@@ -113,25 +113,30 @@ class LiveCluster:
         command = [sys.executable, "-m", "qcore", "cluster", "--settings", module]
         command += ["--name", self._queue] if self._queue else []
         command += ["--run-once"] if self._run_once else []
-        with self._log_path.open("ab") as log:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=self._folder,
-                env={
-                    **os.environ,
-                    "PYTHONPATH": os.pathsep.join(path),
-                    **self._environ,
-                },
-                start_new_session=True,
-            )
+        self._process = self._spawn(command, path)
         if self._guard is not None:  # of the one before, whose number may be used again
             self._guard.dismiss()
         self._guard = OrphanGuard(self.sentinel, self._folder)
         if wait and not self._run_once:
             self.wait_for(self.is_complete, START_SECONDS, "it is complete")
+
+    def _spawn(self, command: list[str], path: list[str]) -> subprocess.Popen[bytes]:
+        """Start the sentinel, which leads a session of its own."""
+        with self._log_path.open("ab") as log:
+            return subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=self._folder,
+                env=self._environment(path),
+                start_new_session=True,
+            )
+
+    def _environment(self, path: list[str]) -> dict[str, str]:
+        """Return its environment, with the folders of its modules."""
+        found = {"PYTHONPATH": os.pathsep.join(path)}
+        return {**os.environ, **found, **self._environ}
 
     def is_complete(self) -> bool:
         """Whether dispatcher and all workers are there.
@@ -142,7 +147,10 @@ class LiveCluster:
         code = self.exit_code
         if code is not None:
             raise AssertionError(f"the cluster ended with {code}\n{self.log}")
-        return self._dispatchers() != [] and len(self.workers) == self.conf.workers
+        groups = [(p.pid, p.group) for p in self._children()]
+        workers = sum(pid == group for pid, group in groups)
+        has_dispatcher = any(group == self.sentinel for _, group in groups)
+        return has_dispatcher and workers == self.conf.workers
 
     def stop(self, timeout: float = 40.0) -> int:
         """Send SIGTERM and return the exit code.

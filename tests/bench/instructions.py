@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 #: Calls of a step: first as many as fill its caches, then so many more.
@@ -23,8 +23,8 @@ _WARM, _MORE = 50, 200
 _PATIENCE = 900
 
 
-def render() -> Iterator[str]:
-    """Yield the table.
+def render() -> list[str]:
+    """Return the lines of a table.
 
     Raises:
         LookupError: valgrind is not installed.
@@ -34,6 +34,8 @@ def render() -> Iterator[str]:
         raise LookupError(
             "valgrind counts instructions. Type: apt-get install valgrind"
         )
+    from qcore.bench.writer import Table, as_markdown
+
     with tempfile.TemporaryDirectory(prefix="qcore-bench-") as name:
         counts = Path(name) / "counts"
         counts.mkdir()
@@ -47,12 +49,12 @@ def render() -> Iterator[str]:
             timeout=_PATIENCE,
             check=True,
         )
-        yield "| where | step | instructions |"
-        yield "| --- | --- | ---: |"
+        rows = []
         for line in (Path(name) / "forks").read_text().splitlines():
             where, what, few, many = line.split("\t")
             executed = _total(counts / many) - _total(counts / few)
-            yield f"| {where} | {what} | {executed / _MORE:,.0f} |"
+            rows.append([where, what, f"{executed / _MORE:,.0f}"])
+    return as_markdown([Table(["where", "step", "instructions"], rows, right={2})])
 
 
 def _total(path: Path) -> int:

@@ -7,7 +7,6 @@ import json
 import os
 import pickle
 import sqlite3
-import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from stores import Store, open_store
+
+from qcore.bench.writer import Table, as_markdown, spread
 
 #: Seconds that each limit is measured in each round.
 _SECONDS = 0.7
@@ -37,8 +38,8 @@ _CLAIM = """
 _FINISH = "update q set status = 2 where id = any(%s)"
 
 
-def render(rounds: int) -> Iterator[str]:
-    """Yield a table of medians with their spread."""
+def render(rounds: int) -> list[str]:
+    """Return a table of medians with their spread."""
     found: dict[str, list[float]] = {}
     for _ in range(rounds):
         with tempfile.TemporaryDirectory(prefix="qcore-bench-") as name:
@@ -46,10 +47,8 @@ def render(rounds: int) -> Iterator[str]:
             with open_store("redis", Path(name)) as store:
                 for what, figure in _all(store):
                     found.setdefault(what, []).append(figure)
-    wide = max(map(len, found))
-    for what, figures in found.items():
-        low, middle, high = min(figures), statistics.median(figures), max(figures)
-        yield f"{what:<{wide}} {middle:>12,.1f}  [{low:,.1f}..{high:,.1f}]"
+    rows = [[what, spread(figures, 1)] for what, figures in found.items()]
+    return as_markdown([Table(["what", "median [lowest..highest]"], rows, right={1})])
 
 
 def _all(store: Store) -> Iterator[tuple[str, float]]:

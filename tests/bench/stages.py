@@ -26,19 +26,21 @@ class Stage(NamedTuple):
     microseconds: float
 
 
-def render(rounds: int) -> Iterator[str]:
-    """Yield the table, for a terminal and for the manual alike."""
+def render(rounds: int) -> list[str]:
+    """Return the lines of a table, for a terminal and for the manual alike."""
     from stores import open_store
+
+    from qcore.bench.writer import Table, as_markdown
 
     with tempfile.TemporaryDirectory(prefix="qcore-bench-") as name:
         Path(name).chmod(0o755)  # for the user that PostgreSQL runs as
         with open_store("redis", Path(name)) as store:
             assert store.postgres is not None
             set_up(store.folder, store.postgres.database())
-            yield "| where | step | µs for each task |"
-            yield "| --- | --- | ---: |"
-            for stage in _stages(store.redis.url(), max(5, rounds)):  # type: ignore[union-attr]
-                yield f"| {stage.where} | {stage.what} | {stage.microseconds:.1f} |"
+            stages = _stages(store.redis.url(), max(5, rounds))  # type: ignore[union-attr]
+            rows = [(s.where, s.what, f"{s.microseconds:.1f}") for s in stages]
+    heading = ["where", "step", "µs for each task"]
+    return as_markdown([Table(heading, rows, right={2})])
 
 
 def _best(work: Callable[[], Any], rounds: int, *, times: int = 100) -> float:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterator, Sequence
 
 from measurements.base import Figure, Figures, Measurement
+
+from qcore.bench.writer import Block, Table, as_markdown, spread
 
 #: contender -> its figures of each round, None for a round in which it failed.
 Rounds = dict[str, list[Figures | None]]
 
 
-def render(measurement: Measurement, rounds: Rounds, store: str) -> Iterator[str]:
-    """Yield the lines of a table: figures down, contenders across would be too wide."""
+def render(measurement: Measurement, rounds: Rounds, store: str) -> list[str]:
+    """Return the lines of a table: figures down, contenders across would be too wide."""
+    return as_markdown(_blocks(measurement, rounds, store))
+
+
+def _blocks(measurement: Measurement, rounds: Rounds, store: str) -> Iterator[Block]:
     count = max(len(rows) for rows in rounds.values())
     yield f"## {measurement.name} on {store}"
-    yield ""
     yield f"Median [lowest..highest] of {count} rounds."
-    yield ""
-    yield from _markdown(
+    yield Table(
         ["contender", *(f"{f.name} ({f.unit})" for f in measurement.figures)],
         [
             [name, *(_cell(f, _values(rows, f.name)) for f in measurement.figures)]
@@ -28,10 +31,8 @@ def render(measurement: Measurement, rounds: Rounds, store: str) -> Iterator[str
     compared = [figure.name for figure in measurement.figures if figure.compared]
     ratios = list(_ratios(measurement, rounds)) if compared else []
     if ratios:
-        yield ""
         yield f"{next(iter(rounds))} divided by each other, turns of the same round:"
-        yield ""
-        yield from _markdown(["", *compared], ratios)
+        yield Table(["", *compared], ratios)
 
 
 def _ratios(measurement: Measurement, rounds: Rounds) -> Iterator[list[str]]:
@@ -64,21 +65,4 @@ def _values(rows: Sequence[Figures | None], name: str) -> list[float]:
 
 
 def _cell(figure: Figure, values: list[float]) -> str:
-    if not values:
-        return "-"
-    low, middle, high = (
-        f"{value:,.{figure.digits}f}"
-        for value in (min(values), statistics.median(values), max(values))
-    )
-    return middle if low == high else f"{middle} [{low}..{high}]"
-
-
-def _markdown(heading: list[str], rows: list[list[str]]) -> Iterator[str]:
-    """Yield a table that reads well as text, too."""
-    table = [heading, *rows]
-    widths = [max(len(row[n]) for row in table) for n in range(len(heading))]
-    for number, row in enumerate(table):
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        yield f"| {' | '.join(cells)} |"
-        if number == 0:
-            yield f"|{'|'.join('-' * (width + 2) for width in widths)}|"
+    return spread(values, figure.digits)

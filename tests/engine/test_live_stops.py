@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from chores.ledger import let_go, wait_for
+from support.quick_starts import parents
 
 from qcore.processes import processes
 from qcore.runtime import current
@@ -261,7 +262,7 @@ def test_run_once_ends_when_nothing_is_left(start, ledger, key):
 
 def test_no_process_of_these_tests_is_left(database):
     """Each test has looked for its own; this looks for what none of them knew."""
-    children = [p.pid for p in processes() if p.lives and p.parent == os.getpid()]
+    children = [p.pid for p in processes() if p.lives and p.parent in parents()]
     # servers that other tests of this process have started go on, by design
     marks = ("qcore[", "-m qcore", "qcore cluster")
     clusters = [pid for pid in children if any(m in _command(pid) for m in marks)]
