@@ -5,9 +5,10 @@ start hundreds of clusters. So one process for each pytest loads it once, and th
 what `LiveCluster` asks for: ``python -m qcore cluster`` with its own settings, folder,
 environment, session and log.
 
-A pytest plugin; ``-p no:support.quick_starts`` starts each cluster as users do, and so does
-``LiveCluster`` by itself where a test gives it an environment or another Python. What the
-start of a process does is tested that way in tests/engine/test_live_starts.py.
+A pytest plugin; ``-p no:support.quick_starts`` starts each cluster as users do. So does
+``LiveCluster`` where a fork would not be the same: where a test gives it an environment,
+another Python or a ``sitecustomize``, or has limited what its own process may use. What
+the start of a process does is tested that way in tests/engine/test_live_starts.py.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import atexit
 import importlib
 import os
+import resource
 import runpy
 import signal
 import socket
@@ -78,6 +80,7 @@ class Loaded:
             )
         self._channel = Connection(ours.detach())
         self.of = os.getpid()
+        self.limits = _limits()  # its own as well, and those of its forks
         self.cpu = 0.0  # seconds, of clusters that have ended
         atexit.register(self.close)
 
@@ -144,6 +147,21 @@ class Fork:
             os.kill(self.pid, signal.SIGKILL)
 
 
+def _limits() -> object:
+    """Return what children of this process inherit and a fork of another one does not."""
+    names = [name for name in dir(resource) if name.startswith("RLIMIT_")]
+    limits = [resource.getrlimit(getattr(resource, name)) for name in names]
+    affinity = getattr(os, "sched_getaffinity", lambda _pid: None)(0)
+    return limits, affinity, os.getpriority(os.PRIO_PROCESS, 0)
+
+
+def _has_customize(path: Sequence[str]) -> bool:
+    """Whether Python imports something at its start that this one has not imported."""
+    imported = getattr(sys.modules.get("sitecustomize"), "__file__", None)
+    files = [Path(folder, "sitecustomize.py") for folder in path]
+    return any(file.exists() and str(file) != imported for file in files)
+
+
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Have all clusters of the kit started so."""
     from qcore.testing.cluster import LiveCluster
@@ -151,7 +169,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     as_users_do, python = LiveCluster._spawn, sys.executable
 
     def spawn(self: LiveCluster, command: list[str], path: list[str]) -> Any:
-        if self._environ or sys.executable != python:
+        is_special = self._environ or sys.executable != python or _has_customize(path)
+        if is_special or Loaded.here().limits != _limits():
             return as_users_do(self, command, path)
         words = command[command.index("qcore") :]
         env = self._environment(path)
