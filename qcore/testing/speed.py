@@ -21,6 +21,8 @@ _TURNS = 1_000_000
 _CALM = 0.020
 #: A machine that is slower than this is not waited for.
 MOST = 20.0
+#: From this slowness on, a service may be silent for longer than a caller waits.
+_BUSY = 2.0
 #: How often something is tried that the machine may have been too slow for.
 TRIES = 6
 
@@ -87,8 +89,11 @@ def begun_again_when_late(
 ) -> Callable[..., None]:
     """Begin a test again, with times twice as long, each time that it was `TooLate`.
 
-    The test multiplies its times by the attribute ``stretch`` of its class. What the test asserts is never tried again: a failure is a failure.
+    The test multiplies its times by the attribute ``stretch`` of its class. What the test
+    asserts is never tried again: a failure is a failure. A service that does not answer in
+    time counts as late where the machine is busy.
     """
+    from ..errors import BrokerUnavailable  # servers of tests load this file alone
 
     @functools.wraps(test)
     def patiently(self: Any, *args: P.args, **kwargs: P.kwargs) -> None:
@@ -97,7 +102,11 @@ def begun_again_when_late(
             try:
                 return test(self, *args, **kwargs)
             except TooLate as fact:
-                last = fact
+                last: Exception = fact
+            except BrokerUnavailable as error:
+                if slowness() < _BUSY:
+                    raise
+                last = error
         raise AssertionError(
             f"{last}, {TRIES} times, with times of up to {self.stretch:g} times the usual"
             " ones. Give the machine less to do, or the class a longer `lease`."

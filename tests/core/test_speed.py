@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from qcore.errors import NoReply
 from qcore.testing import speed
 from qcore.testing.speed import (
     Patience,
@@ -94,6 +95,12 @@ class Case:
         must_precede(time.monotonic() - 1)
 
     @begun_again_when_late
+    def test_silence_once(self):
+        self.seen.append(self.stretch)
+        if len(self.seen) == 1:
+            raise NoReply("timed out")
+
+    @begun_again_when_late
     def test_broken(self):
         self.seen.append(self.stretch)
         raise AssertionError("a broken promise")
@@ -103,6 +110,18 @@ def test_a_late_test_begins_again_with_longer_times():
     case = Case()
     case.test_late_twice()
     assert case.seen == [1.0, 2.0, 4.0]
+
+
+@pytest.mark.parametrize("slowness", [1.0, 6.0])
+def test_a_silent_service_is_late_only_where_the_machine_is_busy(clock, slowness):
+    case, clock.slowness = Case(), slowness
+    if slowness == 1:
+        with pytest.raises(NoReply):
+            case.test_silence_once()
+        assert case.seen == [1.0]
+    else:
+        case.test_silence_once()
+        assert case.seen == [1.0, 2.0]
 
 
 def test_a_failure_is_never_tried_again():

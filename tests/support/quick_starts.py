@@ -14,7 +14,7 @@ the start of a process does is tested that way in tests/engine/test_live_starts.
 from __future__ import annotations
 
 import atexit
-import importlib
+import importlib.util
 import os
 import resource
 import runpy
@@ -221,6 +221,9 @@ def main() -> None:
     del sys.path[0]  # the folder of this file, which Python has put there
     for name in LOADED:
         importlib.import_module(name)
+    if importlib.util.find_spec("setproctitle"):
+        # it looks for its place beside the environment, before that moves
+        importlib.import_module("setproctitle").getproctitle()
     try:
         name, *words = serve(Connection(int(sys.argv[1])))
     except EOFError:
