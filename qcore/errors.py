@@ -25,10 +25,12 @@
     │   ├── TaskTimeout           raised inside a task when its time is up
     │   ├── TaskStopped           raised inside a task when its cluster must stop
     │   └── WorkerDied            recorded for a task whose worker process died
-    └── StoreError                results cannot be saved or read
-        ├── StoreUnavailable      the store cannot be reached, now; trying again may help
-        │   └── StoreBusy         a lock, or a time limit of a statement; trying again helps
-        └── StoreRefused          the store can never take this value
+    ├── StoreError                results cannot be saved or read
+    │   ├── StoreUnavailable      the store cannot be reached, now; trying again may help
+    │   │   └── StoreBusy         a lock, or a time limit of a statement; trying again helps
+    │   └── StoreRefused          the store can never take this value
+    └── LedgerError               the ledger's database does not take or tell something, now
+        └── LedgerBusy            another transaction goes first; trying again helps
 
 Messages say what happened, what was expected, and what to type.
 """
@@ -194,6 +196,14 @@ class StoreBusy(StoreUnavailable):
 
 class StoreRefused(StoreError):
     """The store can never take this value; the same call always fails."""
+
+
+class LedgerError(QcoreError):
+    """The database of the ledger does not take or tell something; nothing was changed."""
+
+
+class LedgerBusy(LedgerError):
+    """Another transaction of the ledger's database goes first; trying again helps."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -37,8 +37,8 @@ LEAST_LIMIT = 16 * 1024 * 1024
 #: Bytes of a package besides its arguments, for which ``max_payload`` is the limit.
 _AROUND = 1024 * 1024
 
-#: The version of packages that a cluster without the ledger must not run. This release
-#: writes them, so that nobody takes them for plain ones, and does not read them yet.
+#: The version of packages that a cluster without the ledger must not run: release 2.0
+#: gives them back, and does not take them for plain ones.
 BOUND = 2
 #: Fields of a task that every package has. The others are left out where they say
 #: nothing, and so a plain task has the bytes that release 2.0 gave it.
@@ -244,9 +244,9 @@ class Signer:
 
 
 def _require_known(package: bytes) -> None:
-    if package[2] > VERSION:
+    if package[2] > BOUND:
         raise NewerPackage(
-            f"the package has version {package[2]}, this qcore reads up to {VERSION}."
+            f"the package has version {package[2]}, this qcore reads up to {BOUND}."
             " Upgrade this cluster."
         )
 

@@ -24,6 +24,7 @@ from .preload import preload
 
 if TYPE_CHECKING:
     from ..ledger.relay import Relay
+    from ..ledger.settlement import Ledger
 
 logger = logging.getLogger("qcore.cluster")
 
@@ -71,6 +72,7 @@ def _prepare(conf: Conf) -> None:
     if conf.scheduler:
         current.scheduler.prepare()
     _make_relay(conf)  # tells what is wrong with it, and loads it once
+    _make_ledger(conf)
     if conf.preload:
         preload()
 
@@ -85,6 +87,7 @@ def services(conf: Conf) -> Services:
         make_store=lambda: current.results,
         make_scheduler=lambda: current.scheduler,
         make_relay=partial(_make_relay, conf),
+        make_ledger=partial(_make_ledger, conf),
         verify=lambda package: current.signer.verify(package, conf.queue),
         sign=current.signer.sign,
         broker_name=current.choice("broker").name,
@@ -108,6 +111,15 @@ def _make_relay(conf: Conf) -> Relay | None:
     from ..ledger.relay import Relay  # its tables need Django to be set up
 
     return Relay(conf)
+
+
+def _make_ledger(conf: Conf) -> Ledger | None:
+    """Return the ledger for the calling thread; None where there is none."""
+    if current.outbox is None:
+        return None
+    from ..ledger.settlement import Ledger  # its tables need Django to be set up
+
+    return Ledger(conf)
 
 
 class BrokerInfo:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,6 +12,7 @@ from ..conf import Conf
 from ..envelope import Task
 from ..results.base import ResultStore
 from ..schedules.base import Scheduler
+from ..settled import Settlement, TicketState
 from ..status import Snapshot
 
 
@@ -75,6 +77,50 @@ def no_relay() -> Ticking | None:
     return None
 
 
+class LedgerLike(Protocol):
+    """What the engine asks of the ledger, for one thread; see ``ledger.settlement``.
+
+    Each method but ``close`` raises ``LedgerError`` where the database does not answer.
+    """
+
+    @property
+    def database(self) -> str:
+        """Its alias."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether its tables are there."""
+
+    def look_up(self, ids: Collection[str]) -> dict[str, TicketState]:
+        """Return what the tickets of tasks say; a task without one is missing."""
+
+    def ping(self) -> None:
+        """Check that it can be written to."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Return a transaction of its database."""
+
+    def settle(self, settlements: Sequence[Settlement], token: str) -> list[bool]:
+        """Write settlements down; return for each whether it holds."""
+
+    def sent(self, token: str, task_ids: Sequence[str]) -> None:
+        """Delete the rows of followers that were sent."""
+
+    def leave(self, token: str, task_ids: Sequence[str]) -> None:
+        """Leave the rows of followers to the relay."""
+
+    def forget(self, task_ids: Sequence[str]) -> None:
+        """Delete the tickets of tasks of which no package is left."""
+
+    def close(self) -> None:
+        """Let the connection of the thread go."""
+
+
+def no_ledger() -> LedgerLike | None:
+    """Return None: there is no ledger."""
+    return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """What a cluster is made of.
@@ -90,6 +136,7 @@ class Services:
     verify: Callable[[bytes], Task]  # raises PackageError
     sign: Callable[[Task], bytes]
     make_relay: Callable[[], Ticking | None] = no_relay
+    make_ledger: Callable[[], LedgerLike | None] = no_ledger
     broker_name: str = "?"  # its class, for people
     broker_info: Callable[[], str] = str  # name and version of the service, cached
     publish: Callable[[Snapshot, float], None] = nothing  # until the next one: seconds

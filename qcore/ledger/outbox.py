@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
     from ..conf import Conf
+    from ..settled import Follower
 
 logger = logging.getLogger("qcore.outbox")
 
@@ -122,23 +123,45 @@ class Outbox:
             delay: seconds before the relay may claim them.
             token: of a sender that has claimed them for so long; None: nobody has.
         """
+        self._insert([(entry, delay, token) for entry in entries])
+
+    def write_followers(self, followers: Sequence[Follower], token: str) -> None:
+        """Add the packages that follow from results, in the transaction that is open.
+
+        Args:
+            followers: what is to be sent. What has a delay is left to the relay. The others
+                are claimed by ``token``, whose owner sends them after the commit.
+            token: of that sender.
+        """
+        self._insert(
+            [
+                (
+                    (one.queue, one.task_id, one.package, one.gen),
+                    one.delay or TERM,
+                    None if one.delay else token,
+                )
+                for one in followers
+            ]
+        )
+
+    def _insert(self, rows: Sequence[tuple[Entry, float, str | None]]) -> None:
+        """Add rows, each with its delay in seconds and the token of its holder."""
         parts = list(
-            pack(entries, count=_ROWS, size=_BYTES, measure=lambda entry: len(entry[2]))
+            pack(rows, count=_ROWS, size=_BYTES, measure=lambda row: len(row[0][2]))
         )
         moment = now(self._connection)
-        claimed = "NULL" if token is None else moment
-        row = f"({moment} + %s, %s, %s, %s, %s, %s, {claimed}, 0)"
 
         def insert() -> None:
             for part in parts:
+                marks, values = [], []
+                for (queue, task_id, package, gen), delay, token in part:
+                    claimed = "NULL" if token is None else moment
+                    marks.append(f"({moment} + %s, %s, %s, %s, %s, %s, {claimed}, 0)")
+                    values += [delay, queue, task_id, gen, package, token]
                 self._execute(
                     f"INSERT INTO {_TABLE} (due, queue, task_id, gen, package, held_by,"
-                    f" claimed, tries) VALUES {', '.join([row] * len(part))}",
-                    [
-                        value
-                        for queue, task_id, package, gen in part
-                        for value in (delay, queue, task_id, gen, package, token)
-                    ],
+                    f" claimed, tries) VALUES {', '.join(marks)}",
+                    values,
                 )
 
         self._run(insert, atomic=len(parts) > 1)

@@ -8,7 +8,10 @@ import pytest
 from support.other_database import on_sqlite_only, run_on
 
 HERE = Path(__file__).parent
-FILES = ["test_outbox.py", "test_sending.py", "test_doctor.py"]
+FILES = [
+    "test_outbox.py", "test_sending.py", "test_doctor.py", "test_tickets.py",
+    "test_settling.py",
+]  # fmt: skip
 
 
 @pytest.mark.service

@@ -158,6 +158,7 @@ class Receiver:
     def __init__(self) -> None:
         self.given: list[Job] = []
         self.finished: list[tuple[Job, Attempt]] = []
+        self.dropped: list[Job] = []
 
     def receive(self, jobs: list[Job]) -> None:
         for job in jobs:
@@ -167,6 +168,10 @@ class Receiver:
     def receive_finished(self, job: Job, end: Attempt) -> None:
         job.move(JobState.STORED)
         self.finished.append((job, end))
+
+    def receive_dropped(self, job: Job) -> None:
+        job.move(JobState.STORED)
+        self.dropped.append(job)
 
 
 class _Shared(SharedState):

@@ -158,6 +158,10 @@ class Stepped:
         """Take what an earlier attempt has finished to the loop."""
         self.loop.receive_finished(job, end)
 
+    def receive_dropped(self, job: Job) -> None:
+        """Take what is only acknowledged to the loop."""
+        self.loop.receive_dropped(job)
+
     def _watch_recorder(self) -> None:
         record = self.recorder.record
 

@@ -128,6 +128,8 @@ class Assignment:
         other = self._shared.active.get(job.task.id)
         if other is None or other is job or other.lost or other.lease_end <= now:
             return None
+        if other.task.gen < job.task.gen:
+            return None  # another cluster has sent the task again: that package counts
         logger.info(
             "%s was delivered twice; this delivery is left to its lease", job.task.id
         )

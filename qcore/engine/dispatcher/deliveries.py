@@ -72,6 +72,19 @@ class Deliveries:
         except Exception as error:
             raise BrokerError(f"{type(error).__name__}: {error}") from error
 
+    def send_now(self, jobs: Sequence[Job]) -> None:
+        """Send the next links of chains.
+
+        Raises:
+            BrokerError: as ``acknowledge_now``.
+        """
+        try:
+            self._send(jobs)
+        except QcoreError:
+            raise
+        except Exception as error:
+            raise BrokerError(f"{type(error).__name__}: {error}") from error
+
     def wait_out(self, error: Exception) -> None:
         """Wait for a broker that has failed in such a transaction."""
         self._outage.wait_out(error)

@@ -20,6 +20,9 @@ class JobReceiver(Protocol):
     def receive_finished(self, job: Job, end: Attempt) -> None:
         """Take a job whose task an earlier attempt has finished, with that end."""
 
+    def receive_dropped(self, job: Job) -> None:
+        """Take a job of which only the delivery is to be acknowledged."""
+
 
 class Handover:
     """Hands claimed jobs to the loop, and counts them.
@@ -47,3 +50,7 @@ class Handover:
     def give_finished(self, job: Job, end: Attempt) -> None:
         """Hand over a job whose end is stored already, with that end."""
         self._receiver.receive_finished(job, end)
+
+    def drop(self, job: Job) -> None:
+        """Hand over a job that is not done: its delivery is acknowledged."""
+        self._receiver.receive_dropped(job)

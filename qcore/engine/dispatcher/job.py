@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ...envelope import Attempt, Delivery, Outcome, Result, Task
+from ...settled import TicketState
 from ..wire.messages import pack_follow_up, pack_run
 from .lifecycle import AFTER, JobState, report_illegal
 from .retries import Decision
@@ -25,6 +26,16 @@ class KillReason(StrEnum):
     LOST = "lost"  # the lease of the job was lost
     HUNG = "hung"  # the worker did not read its order
     CLOSED = "closed"  # the worker's socket was closed, or written on, by its task
+
+
+@dataclass(slots=True)
+class LedgerPart:
+    """What a job has to do with the ledger; a plain one has none."""
+
+    ticket: TicketState | None = None  # as it was at the claim; None: there was none
+    #: what holds the row of its next link in the outbox, until that is sent
+    token: str | None = None
+    written_at: float = 0.0  # monotonic: when that row was written
 
 
 @dataclass(slots=True, eq=False)
@@ -53,6 +64,9 @@ class Job:
     killed: KillReason | None = None  # why its worker was, or is about to be
     follow_up_crashes: int = 0
     next_package: bytes | None = None  # the next link of its chain
+    ledger: LedgerPart | None = None
+    #: whether its result is stored, and its delivery is still to be acknowledged
+    is_open: bool = False
 
     def __post_init__(self) -> None:
         self.lease_end = self.delivery.lease_end
@@ -70,8 +84,22 @@ class Job:
 
     @property
     def attempt(self) -> int:
-        """Which delivery of the task this is, from 1."""
-        return self.delivery.attempt
+        """Which attempt at the task this is, from 1: with those of its earlier packages."""
+        earlier = 0
+        if self.ledger is not None and self.ledger.ticket is not None:
+            earlier = self.ledger.ticket.runs
+        return self.delivery.attempt + earlier
+
+    @property
+    def has_ticket(self) -> bool:
+        """Whether its task has a ticket, or gets one at the latest with its end."""
+        task = self.task
+        return (
+            task.relayed
+            or task.gen > 0
+            or bool(task.needs)
+            or (self.ledger is not None and self.ledger.ticket is not None)
+        )
 
     def order(self) -> bytes:
         """Return the order for a worker: to run the task, or to do its follow-up."""

@@ -43,6 +43,7 @@ from .pool import WorkerHandle, WorkerPool
 from .prefetched import Prefetched
 from .ready import ReadyQueue
 from .recorder import Recorder
+from .retries import Decision
 from .shutdown import Shutdown
 from .startups import WorkerStarts
 from .state import SharedState
@@ -121,6 +122,11 @@ class Loop:
             self._ready.put(job)
         else:
             self._recorder.finish(job)
+
+    def receive_dropped(self, job: Job) -> None:
+        """Take a job of a package that is not valid any more."""
+        job.decision = Decision.SUPERSEDED
+        self._recorder.finish(job)
 
     # -- one round ---------------------------------------------------------------------
     def round(self) -> None:

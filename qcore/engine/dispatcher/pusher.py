@@ -179,18 +179,18 @@ class Pusher:
         """
         now = time.monotonic()
         ours = {
-            job.task.id
+            (job.task.id, job.task.gen)
             for job in list(self._shared.held)
             if not job.lost and job.lease_end > now
         }
         kept = []
         for job in jobs:
-            if job.task.id in ours:
+            if (job.task.id, job.task.gen) in ours:
                 logger.info(
                     "%s was delivered twice; this delivery is left to its lease",
                     job.task.id,
                 )
                 continue
-            ours.add(job.task.id)
+            ours.add((job.task.id, job.task.gen))
             kept.append(job)
         return kept

@@ -18,8 +18,9 @@ from .postponed import Postponed
 from .ready import ReadyQueue
 from .refusals import Refusals
 from .result_log import log_results
-from .result_writer import ResultWriter, needs_more
+from .result_writer import ResultWriter
 from .retries import Decision, decide
+from .settling import Settling, needs_more
 from .state import SharedState
 
 logger = logging.getLogger("qcore.recorder")
@@ -31,6 +32,9 @@ MOST = 2 * BATCH
 #: Read once, for every task comes by: Python 3.11 takes 0.2 µs for a member of an enumeration.
 _ENDED, _STORED, _SETTLED = JobState.ENDED, JobState.STORED, JobState.SETTLED
 _RECORD, _FINISH, _GIVE_BACK = Work.RECORD, Work.FINISH, Work.GIVE_BACK
+
+#: The decisions after which a delivery is acknowledged.
+_ENDS = (None, Decision.DONE, Decision.SUPERSEDED)
 
 
 class Recorder:
@@ -58,9 +62,11 @@ class Recorder:
         self._postponed = Postponed(shared)
         self._refusals = Refusals(services)
         self._deliveries = Deliveries(services, shared)
+        self._settling = Settling(services, self._deliveries)
         self._writer = ResultWriter(
-            services, shared, self._deliveries, self._postponed, self._refusals
-        )
+            services, shared, self._deliveries, self._postponed, self._refusals,
+            self._settling,
+        )  # fmt: skip
         self._joins = IterJoins(services, shared, self._postponed, self._refusals)
 
     # -- for other threads -------------------------------------------------------------
@@ -136,10 +142,34 @@ class Recorder:
             if self._postponed.is_away(route) or not self._decide(route, part):
                 self._postponed.add(route, _RECORD, part)
                 continue
-            for stored in self._writer.store(route, part):
-                for job in stored:
-                    job.move(_STORED)
-                self._go_on(stored)
+            plain, own = self._settling.parted(part)
+            self._store(route, plain, settle=False)
+            self._store(route, own, settle=True)
+
+    def _store(self, route: str, jobs: Sequence[Job], *, settle: bool) -> None:
+        if not jobs:
+            return
+        for stored in self._writer.store(route, jobs, settle=settle):
+            for job in stored:
+                job.move(_STORED)
+            self._go_on(self._without_superseded(stored) if settle else stored)
+
+    def _without_superseded(self, jobs: Sequence[Job]) -> list[Job]:
+        """Settle the jobs whose end does not count; return the others."""
+        left = []
+        for job in jobs:
+            if job.decision is not Decision.SUPERSEDED:
+                left.append(job)
+                continue
+            logger.info(
+                "%s has ended or was sent again meanwhile; this end is dropped",
+                job.task.id,
+            )
+            if job.is_open:
+                self._settle([job])
+            else:
+                self._shared.settle(job, _SETTLED)
+        return left
 
     def _parts(self, jobs: Iterable[Job]) -> Iterator[tuple[str, Sequence[Job]]]:
         """Yield jobs whose results are stored together, with their route."""
@@ -198,7 +228,7 @@ class Recorder:
         log_results(results)
         further = []
         for job in jobs:
-            if needs_more(job):
+            if job.is_open or needs_more(job):
                 further.append(job)
             else:
                 self._shared.settle(job, _SETTLED)
@@ -239,7 +269,7 @@ class Recorder:
         again: list[Job] = []
         left: list[Job] = []
         for job in jobs:
-            if job.decision in (None, Decision.DONE):
+            if job.decision in _ENDS:
                 done.append(job)
             elif job.decision is Decision.AT_ONCE:
                 again.append(job)
@@ -247,6 +277,7 @@ class Recorder:
                 left.append(job)
         undone = self._deliveries.acknowledge(done)
         self._writer.confirm(done, undone)
+        self._settling.acknowledged([job for job in done if job not in undone])
         self._deliveries.give_back(again)
         for job in [*left, *undone]:
             self._shared.settle(job, JobState.LEFT)
@@ -256,11 +287,22 @@ class Recorder:
     def _send_following(self, jobs: Sequence[Job]) -> Sequence[Job]:
         """Send next links; return the jobs that may be acknowledged now.
 
-        If a link could not be sent, the delivery of its predecessor stays unacknowledged.
-        It is delivered again when its lease ends, and the follow-up is done again.
+        If a link could not be sent and is no row of the outbox, the delivery of its
+        predecessor stays unacknowledged. It is delivered again when its lease ends, and the
+        follow-up is done again.
         """
-        following = [job for job in jobs if job.next_package is not None]
+        following = [
+            job
+            for job in jobs
+            if job.next_package is not None and not self._settling.is_left_to_relay(job)
+        ]
+        if not following:
+            return jobs  # nearly always
         unsent = set(self._deliveries.send_next(following))
-        for job in unsent:
+        self._settling.followed(
+            [job for job in following if job not in unsent], list(unsent)
+        )
+        lost = {job for job in unsent if job.ledger is None or job.ledger.token is None}
+        for job in lost:
             self._shared.settle(job, JobState.LEFT)
-        return [job for job in jobs if job not in unsent]
+        return [job for job in jobs if job not in lost]

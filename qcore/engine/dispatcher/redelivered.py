@@ -15,9 +15,11 @@ from collections.abc import Iterable, Sequence
 from ...envelope import Attempt, Outcome, choose
 from ...errors import PackageError, StoreRefused
 from ...results.base import ResultStore
+from ...serializers import get_serializer
 from ..services import Services
 from .guard import Guard
 from .handover import Handover
+from .identity import Identity, final_outcome
 from .job import Job
 from .lifecycle import JobState
 from .refusals import Refusals
@@ -32,7 +34,8 @@ _FIRST, _LONGEST = 0.5, 15.0
 
 def may_be_finished(job: Job) -> bool:
     """Whether an earlier delivery, or a copy, may have ended this task."""
-    return job.attempt > 1 or job.task.may_be_doubled
+    task = job.task
+    return job.attempt > 1 or task.may_be_doubled or task.gen > 0 or bool(task.needs)
 
 
 class Redelivered:
@@ -59,6 +62,7 @@ class Redelivered:
         self._suspects = suspects
         self._guard = Guard("pusher", shared)
         self._refusals = Refusals(services)
+        self._identity = Identity(services, handover)
         self._waiting: list[Job] = []
         self._again_at, self._pause = 0.0, _FIRST
 
@@ -83,7 +87,7 @@ class Redelivered:
         asked = [*self._still_ours(now), *jobs]
         self._waiting = []
         ready: list[Job] = []
-        unknown: list[Job] = []
+        asked, unknown = self._identify(asked)
         for route, its in self._by_route(asked).items():
             one, other = self._ask(route, its)  # a store that is away delays no other's
             ready += one
@@ -96,6 +100,19 @@ class Redelivered:
             self._pause = _FIRST
             self._shared.clear_problem("store")
         return ready
+
+    def _identify(self, jobs: list[Job]) -> tuple[list[Job], list[Job]]:
+        """Return the jobs that go on, and those whose tickets nobody can tell."""
+        try:
+            going, unknown = self._identity.sift(jobs)
+        except Exception as error:  # noqa: BLE001 - a setting, or a bug; not of one job
+            return [], self._cannot_tell(jobs, error)
+        if unknown:
+            what = f"the ledger cannot say of {len(unknown)} tasks whether they may run"
+            self._shared.report_problem("ledger", what)
+        else:
+            self._shared.clear_problem("ledger")
+        return going, unknown
 
     def _still_ours(self, now: float) -> list[Job]:
         ours = []
@@ -173,6 +190,10 @@ class Redelivered:
             for id, (content, value) in store.finished(created.keys()).items()
         }
         for job in jobs:
+            final = final_outcome(job)
+            if final is not None and job.task.id not in ends:
+                ends[job.task.id] = _end_by_ticket(job, final, store)
+                continue
             limit = choose(job.task.options.max_attempts, self._conf.max_attempts)
             # seldom: after the last attempt there is no other unless something was lost
             if not limit or job.attempt <= limit or job.task.id in ends:
@@ -183,6 +204,20 @@ class Redelivered:
                 text = str(found.result)
                 ends[job.task.id] = Attempt.failed(found.outcome, text, at, at)
         return ends
+
+
+def _end_by_ticket(job: Job, outcome: str, store: ResultStore) -> Attempt:
+    """Return the end of a task that its ticket tells: the value is stored, or it is lost.
+
+    A success need not be stored, and anything may have been deleted since.
+    """
+    at = job.task.created
+    if outcome == Outcome.SUCCESS:
+        nothing = get_serializer(job.task.content).dumps(None)
+        return Attempt(Outcome.SUCCESS, nothing, job.task.content, at, at)
+    found = store.fetch(job.task.id)
+    text = str(found.result) if found is not None else f"the task ended as {outcome}"
+    return Attempt.failed(outcome, text, at, at)
 
 
 def parted(jobs: Iterable[Job]) -> tuple[list[Job], list[Job]]:

@@ -18,11 +18,13 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from ...envelope import Result
 from ...errors import (
     BrokerError,
     BrokerUnavailable,
+    LedgerError,
     StoreBusy,
     StoreRefused,
     StoreUnavailable,
@@ -36,6 +38,7 @@ from .job import Job
 from .lifecycle import JobState
 from .postponed import Postponed
 from .refusals import Refusals
+from .settling import Settling, needs_more
 from .state import SharedState
 
 logger = logging.getLogger("qcore.recorder")
@@ -54,6 +57,7 @@ class ResultWriter:
         deliveries: acknowledges what is done with, in one transaction where there is one.
         postponed: keeps what a store does not take now.
         refusals: judges what a store raises.
+        settling: stores and settles the jobs that use the ledger.
     """
 
     def __init__(
@@ -63,6 +67,7 @@ class ResultWriter:
         deliveries: Deliveries,
         postponed: Postponed,
         refusals: Refusals,
+        settling: Settling,
     ) -> None:
         self._services = services
         self._conf = services.conf
@@ -70,26 +75,37 @@ class ResultWriter:
         self._deliveries = deliveries
         self._postponed = postponed
         self._refusals = refusals
+        self._settling = settling
 
-    def store(self, route: str, jobs: Sequence[Job]) -> Iterator[Sequence[Job]]:
+    def store(
+        self, route: str, jobs: Sequence[Job], *, settle: bool = False
+    ) -> Iterator[Sequence[Job]]:
         """Store jobs of one route in their order, and yield each part that is stored.
 
         Jobs that need nothing more are acknowledged, too. Jobs that the store does not
         take now are postponed.
+
+        Args:
+            route: of the store.
+            jobs: all with the same ``settle``.
+            settle: whether they are settled in the ledger, too. They wait apart from the
+                others while one of the two is away.
         """
+        wait = _with_ledger(route) if settle else route
+        save = self._settle if settle else self._save
         waiting = deque([jobs])
         while waiting:
             part = waiting.popleft()
-            if self._postponed.is_away(route):
-                self._postponed.add(route, Work.RECORD, part)
+            if self._postponed.is_away(wait):
+                self._postponed.add(wait, Work.RECORD, part)
                 continue
             try:
-                self._save(route, part)
+                save(route, part)
             except Exception as error:  # noqa: BLE001 - stores are plugins
-                waiting.extendleft(reversed(self._after(route, part, error)))
+                waiting.extendleft(reversed(self._after(route, wait, part, error)))
             else:
                 self._deliveries.works()
-                self._postponed.works(route)
+                self._postponed.works(wait)
                 self._postponed.forget(job.task.id for job in part)
                 yield part
 
@@ -122,6 +138,24 @@ class ResultWriter:
             undone = self._deliveries.acknowledge_each(done)
         self.confirm(done, undone)
 
+    def _settle(self, route: str, jobs: Sequence[Job]) -> None:
+        """Store results and settle their jobs in the ledger."""
+        store = self._services.make_store().part(route)
+        commit = partial(self._settling.commit, store, jobs, self._is_kept)
+        try:
+            done = commit()
+        except BrokerUnavailable:
+            raise
+        except BrokerError as error:
+            # of one receipt perhaps: each is asked for by itself, afterwards
+            logger.warning("results are stored without acknowledgements: %s", error)
+            done = commit(acknowledge=False)
+        if done:
+            self.confirm(done, ())
+
+    def _is_kept(self, result: Result) -> bool:
+        return is_saved(result, self._conf)
+
     def _commit(
         self, route: str, results: Sequence[Result], done: Sequence[Job]
     ) -> None:
@@ -134,16 +168,25 @@ class ResultWriter:
 
     # -- after a failure -----------------------------------------------------------------
     def _after(
-        self, route: str, part: Sequence[Job], error: Exception
+        self, route: str, wait: str, part: Sequence[Job], error: Exception
     ) -> list[Sequence[Job]]:
-        """Return the parts to try next in the place of a part that was not stored."""
+        """Return the parts to try next in the place of a part that was not stored.
+
+        Args:
+            route: of the store.
+            wait: where the jobs wait while store or ledger is away.
+            part: of the jobs.
+            error: what has failed.
+        """
         if isinstance(error, BrokerError):
             self._deliveries.wait_out(error)
             return [part]
+        if isinstance(error, LedgerError):
+            return self._after_ledger(wait, part, error)
         if not self._refusals.may_be_refusal(error, route):
             for job in part:
                 job.doubted, job.cuts = False, 0  # a store may be coming back next
-            self._postponed.failed(route, error)
+            self._postponed.failed(wait, error)
             return [part]
         if len(part) > 1:
             logger.warning(
@@ -161,6 +204,24 @@ class ResultWriter:
             job.doubted, job.cuts = True, 0
             return [part]
         return self._note_in_place(job, error)
+
+    def _after_ledger(
+        self, wait: str, part: Sequence[Job], error: LedgerError
+    ) -> list[Sequence[Job]]:
+        """Return the parts to try next: a job that the ledger refuses stops no other.
+
+        No note helps such a job. It stays unacknowledged, its lease is renewed, and the
+        job is tried again after pauses of its own.
+        """
+        if not self._settling.door.answers():
+            self._postponed.failed(wait, error)
+            return [part]
+        if len(part) > 1:
+            half = len(part) // 2
+            return [part[:half], part[half:]]
+        (job,) = part
+        self._postponed.add_alone(job.task.id, Work.RECORD, [job], error)
+        return []
 
     def _is_to_be_tried_again(self, route: str, job: Job, error: Exception) -> bool:
         """Whether a job that its store does not take is postponed: what it says passes."""
@@ -198,13 +259,6 @@ class ResultWriter:
         return []
 
 
-def needs_more(job: Job) -> bool:
-    """Whether acknowledging is not the only thing left to do for a job that is stored.
-
-    A call of an ``async_iter`` may be the last call. Then the joined result must be stored
-    before the delivery is acknowledged, because nothing else would store it.
-    """
-    assert job.result is not None
-    task = job.task
-    is_iter = task.iter_count is not None
-    return is_iter or not job.result.success or task.follows_up
+def _with_ledger(route: str) -> str:
+    """Return the name under which the jobs of a route wait that need the ledger, too."""
+    return f"{route} with the ledger"

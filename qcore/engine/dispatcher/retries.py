@@ -14,6 +14,7 @@ class Decision(Enum):
     DONE = "done"  # acknowledge it
     AT_ONCE = "at once"  # give it back, to be tried again now
     LATER = "later"  # leave it, to be presented again after its lease
+    SUPERSEDED = "superseded"  # acknowledge it: another package of the task counts
 
 
 def decide(result: Result, crashes: int, conf: Conf) -> Decision:

@@ -81,7 +81,7 @@ class Suspects:
         Raises:
             QcoreError: the store does not answer; nothing is kept, ended or returned.
         """
-        if all(job.attempt <= self._most for job in jobs):
+        if all(job.delivery.attempt <= self._most for job in jobs):
             return list(jobs)  # nearly always
         judged = [(job, self._decide(job)) for job in jobs]
         for job, decision in judged:
@@ -94,13 +94,16 @@ class Suspects:
         return [job for job, decision in judged if decision == "clear"]
 
     def _decide(self, job: Job) -> str:
-        if job.attempt <= self._most:
+        if job.delivery.attempt <= self._most:
             return "clear"
         found = self._store(job).fetch(job.task.id)
         if found is not None and found.id != job.task.id:  # of a task of that name
             found = None
         marked = found is not None and is_mark(found.outcome, str(found.result))
-        recorded = found.attempt_count if found is not None else 0
+        # attempts of earlier packages have ended: else the task was not sent again
+        recorded = job.attempt - job.delivery.attempt
+        if found is not None:
+            recorded = max(recorded, found.attempt_count)
         if not marked and job.attempt - 1 - recorded < self._most:
             return "clear"
         if self._is_running(job):

@@ -1,0 +1,46 @@
+"""Runs in: recorder and pusher. The ledger of one thread, where the project has one."""
+
+from __future__ import annotations
+
+from ...errors import LedgerError
+from ..services import LedgerLike, Services
+
+
+class LedgerDoor:
+    """Makes the ledger of a thread on first use, and looks whether its tables are there.
+
+    Args:
+        services: what the cluster is made of.
+    """
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._is_made = False
+        self._ledger: LedgerLike | None = None
+
+    def ledger(self) -> LedgerLike | None:
+        """Return the ledger; None where there is none, or where its tables are missing.
+
+        A ledger whose database does not answer is returned all the same: whoever needs the
+        ledger must wait for it.
+        """
+        if not self._is_made:
+            self._ledger = self._services.make_ledger()
+            self._is_made = True
+        if self._ledger is None:
+            return None
+        try:
+            return self._ledger if self._ledger.is_ready else None
+        except LedgerError:
+            return self._ledger
+
+    def answers(self) -> bool:
+        """Whether the ledger takes a ticket, now."""
+        ledger = self.ledger()
+        if ledger is None:
+            return False
+        try:
+            ledger.ping()
+        except LedgerError:
+            return False
+        return True

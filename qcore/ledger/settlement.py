@@ -1,0 +1,201 @@
+"""The ledger as the engine uses it: looks tickets up, and settles what has ended.
+
+``settle`` runs inside ``transaction``, together with whatever else is to be committed with
+it. It writes tickets and the packages that follow; what a settlement that is void would
+have written, nobody writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from django.db import transaction
+from django.db.utils import Error
+
+from ..errors import LedgerBusy, LedgerError, QcoreError
+from ..masking import mask_url
+from ..models.tables import migrate_advice
+from ..results.sql import is_deadlock
+from ..settled import Settlement, TicketState
+from .outbox import Outbox
+from .tickets import Tickets
+
+if TYPE_CHECKING:
+    from ..conf import Conf
+
+#: What drivers raise, besides Django's errors, while they turn values into a statement.
+_RAISED = (Error, TypeError, ValueError, OverflowError, OSError)
+
+
+class Ledger:
+    """The ledger of a project, for one thread.
+
+    Args:
+        conf: the project's settings.
+
+    Raises:
+        ConfigError: the database of the ledger is of a kind that it does not work on.
+    """
+
+    def __init__(self, conf: Conf) -> None:
+        self._outbox = Outbox(conf)
+        self.database = self._outbox.database
+        self._tickets = Tickets(self.database)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether its tables are there.
+
+        Raises:
+            LedgerError: its database cannot be asked.
+        """
+        with self._errors("find the tables"):
+            return self._outbox.is_ready
+
+    def look_up(self, ids: Collection[str]) -> dict[str, TicketState]:
+        """Return what the tickets of tasks say; a task without one is missing.
+
+        Raises:
+            LedgerError: its database cannot be asked.
+        """
+        with self._errors("look tickets up"):
+            return self._tickets.look_up(ids)
+
+    def ping(self) -> None:
+        """Check that tickets can be written now; nothing is changed.
+
+        Raises:
+            LedgerError: they cannot.
+        """
+        with self._errors("write a ticket"), transaction.atomic(self.database):
+            self._tickets.insert({"": TicketState()})
+            transaction.set_rollback(True, self.database)
+
+    # -- settling ------------------------------------------------------------------
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Return a transaction of the ledger's database.
+
+        Raises:
+            LedgerBusy: another one goes first; all of it is undone.
+            LedgerError: it could not be committed.
+        """
+        # what else is raised is of the caller's own statements
+        with self._errors("settle tasks", (Error,)):
+            try:
+                with transaction.atomic(self.database):
+                    yield
+            except QcoreError:
+                self._outbox.close_if_unusable()
+                raise
+
+    def settle(self, settlements: Sequence[Settlement], token: str) -> list[bool]:
+        """Write settlements down, in the transaction that is open.
+
+        Args:
+            settlements: in the order in which the tasks have ended.
+            token: of the caller, who sends after the commit what has no delay.
+
+        Returns:
+            For each of them whether it holds. One that is void, because another package
+            of its task is the valid one or has ended the task, has written nothing.
+        """
+        with self._errors("settle tasks"):
+            holds = self._write_tickets(settlements)
+            followers = [
+                follower
+                for settlement, held in zip(settlements, holds, strict=True)
+                if held
+                for follower in settlement.followers
+            ]
+            if followers:
+                self._outbox.write_followers(followers, token)
+            return holds
+
+    def _write_tickets(self, settlements: Sequence[Settlement]) -> list[bool]:
+        own = [one for one in settlements if one.has_ticket]
+        if not own or self._all_are_first(own):
+            return [True] * len(settlements)
+        states = self._tickets.lock({one.settled.task.id for one in own})
+        changed: dict[str, TicketState] = {}
+        holds = []
+        for one in settlements:
+            if not one.has_ticket:
+                holds.append(True)
+                continue
+            id = one.settled.task.id
+            new = states[id].after(one)
+            holds.append(new is not None)
+            if new is not None and new != states[id]:
+                states[id] = changed[id] = new
+        self._tickets.update(changed)
+        return holds
+
+    def _all_are_first(self, settlements: Sequence[Settlement]) -> bool:
+        """Try to add final tickets for tasks that had none; one statement for them all."""
+        finals = {
+            one.settled.task.id: TicketState(
+                gen=one.settled.gen, final=one.settled.outcome
+            )
+            for one in settlements
+            if one.settled.final and not one.found
+        }
+        if len(finals) < len(settlements):
+            return False
+        with transaction.atomic(self.database):
+            if self._tickets.insert(finals):
+                return True
+            # somebody was first in one of them: which one, the slow way finds out
+            transaction.set_rollback(True, self.database)
+        return False
+
+    # -- afterwards ----------------------------------------------------------------
+    def sent(self, token: str, task_ids: Sequence[str]) -> None:
+        """Delete the rows of followers that their writer has sent.
+
+        Raises:
+            LedgerError: the rows stay until the relay sends them once more.
+        """
+        with self._errors("delete rows of the outbox"):
+            self._outbox.delete_tasks(token, task_ids)
+
+    def leave(self, token: str, task_ids: Sequence[str]) -> None:
+        """Leave the rows of followers to the relay, at once.
+
+        Raises:
+            LedgerError: the relay has them later.
+        """
+        with self._errors("give up rows of the outbox"):
+            self._outbox.put_off_tasks(token, task_ids, 0)
+
+    def forget(self, task_ids: Sequence[str]) -> None:
+        """Delete the tickets of tasks that have ended, of which no package is left.
+
+        Raises:
+            LedgerError: they stay until they are old.
+        """
+        with self._errors("delete tickets"):
+            self._tickets.delete(task_ids)
+
+    def close(self) -> None:
+        """Let this thread's connection go."""
+        self._outbox.close()
+
+    @contextmanager
+    def _errors(
+        self, what: str, raised: tuple[type[Exception], ...] = _RAISED
+    ) -> Iterator[None]:
+        """Raise what the database raises as LedgerError; let a broken connection go."""
+        try:
+            yield
+        except raised as error:
+            self._outbox.close_if_unusable()
+            migrate = migrate_advice(error, self.database)
+            kind = LedgerBusy if is_deadlock(error) else LedgerError
+            raise kind(
+                f"cannot {what} in the ledger, database {self.database!r}:"
+                f" {type(error).__name__}: {mask_url(str(error))}"
+                f"{migrate and f'. {migrate}'}"
+            ) from error

@@ -1,0 +1,157 @@
+"""Tickets: which package of a task is valid, and the one outcome of the task.
+
+Each method is one statement for a batch, or a few. In SQL: through the models, a ticket
+would cost as much as its task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from django.db import connections
+
+from ..brokers.tools import chunks
+from ..models import Ticket
+from ..settled import TicketState
+from .clock import now
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+#: Tickets in one statement. SQLite before 3.32 takes 999 parameters.
+MAX_IDS = 150
+#: Seconds after the end of a task for which its ticket is kept: for so long a package that
+#: an outage has kept back is known for a copy.
+KEPT = 14 * 86400.0
+#: Tickets that one call of ``prune`` deletes at most.
+PRUNED = 1000
+
+_TABLE = Ticket._meta.db_table  # noqa: SLF001 - Django's public name of it
+
+
+class Tickets:
+    """The tickets in a database, for one thread.
+
+    Args:
+        database: its alias.
+    """
+
+    def __init__(self, database: str) -> None:
+        self.database = database
+
+    @property
+    def _connection(self) -> BaseDatabaseWrapper:
+        return connections[self.database]
+
+    # -- looking -------------------------------------------------------------------
+    def look_up(self, ids: Collection[str]) -> dict[str, TicketState]:
+        """Return what the tickets of tasks say; a task without one is missing."""
+        return self._select(ids, "")
+
+    def lock(self, ids: Collection[str]) -> dict[str, TicketState]:
+        """Return what the tickets of tasks say, made where they are missing.
+
+        Nobody else changes them before the end of the transaction, which must be open.
+        The tickets are locked in the order of their ids: so two batches never wait for
+        each other. The INSERT comes first. In SQLite it takes the lock for writing, and
+        elsewhere it waits for another transaction that makes the same ticket.
+        """
+        self._insert(dict.fromkeys(sorted(ids), TicketState()))
+        locks = self._connection.features.has_select_for_update
+        return self._select(ids, "ORDER BY task_id FOR UPDATE" if locks else "")
+
+    def _select(self, ids: Collection[str], tail: str) -> dict[str, TicketState]:
+        found: dict[str, TicketState] = {}
+        for part in chunks(sorted(ids), MAX_IDS):
+            rows = self._execute(
+                "SELECT task_id, gen, starts, runs, final, cancelled"
+                f" FROM {_TABLE} WHERE task_id IN ({_marks(part)}) {tail}",
+                part,
+            )
+            found.update((id, TicketState(*state)) for id, *state in rows)
+        return found
+
+    # -- writing -------------------------------------------------------------------
+    def insert(self, states: Mapping[str, TicketState]) -> bool:
+        """Add tickets; return whether none of them was there.
+
+        Where it returns False, those that were missing are added all the same.
+        """
+        return self._insert(states) == len(states)
+
+    def _insert(self, states: Mapping[str, TicketState]) -> int:
+        ignore, tail = "", "ON CONFLICT (task_id) DO NOTHING"
+        if self._connection.vendor == "mysql":
+            ignore, tail = "IGNORE", ""
+        added = 0
+        for part in chunks(sorted(states), MAX_IDS):
+            row, values = self._rows({id: states[id] for id in part})
+            with self._connection.cursor() as cursor:
+                cursor.execute(
+                    f"INSERT {ignore} INTO {_TABLE} (task_id, gen, starts, runs, final,"
+                    f" ended) VALUES {row} {tail}",
+                    values,
+                )
+                added += cursor.rowcount
+        return added
+
+    def update(self, states: Mapping[str, TicketState]) -> None:
+        """Change tickets that this transaction has locked."""
+        new = "VALUES({0})" if self._connection.vendor == "mysql" else "excluded.{0}"
+        on = (
+            "ON DUPLICATE KEY UPDATE"
+            if self._connection.vendor == "mysql"
+            else "ON CONFLICT (task_id) DO UPDATE SET"
+        )
+        columns = ("gen", "runs", "final", "ended")
+        changes = ", ".join(f"{name} = {new.format(name)}" for name in columns)
+        for part in chunks(sorted(states), MAX_IDS):
+            row, values = self._rows({id: states[id] for id in part})
+            self._execute(
+                f"INSERT INTO {_TABLE} (task_id, gen, starts, runs, final, ended)"
+                f" VALUES {row} {on} {changes}",
+                values,
+            )
+
+    def _rows(self, states: Mapping[str, TicketState]) -> tuple[str, list[Any]]:
+        moment = now(self._connection)
+        rows, values = [], []
+        for id, state in states.items():
+            ended = "NULL" if state.final is None else moment
+            rows.append(f"(%s, %s, %s, %s, %s, {ended})")
+            values += [id, state.gen, state.starts, state.runs, state.final]
+        return ", ".join(rows), values
+
+    # -- deleting ------------------------------------------------------------------
+    def delete(self, ids: Sequence[str]) -> None:
+        """Delete tickets of tasks that have ended, as far as they were never moved."""
+        for part in chunks(sorted(ids), MAX_IDS):
+            self._execute(
+                f"DELETE FROM {_TABLE} WHERE task_id IN ({_marks(part)})"
+                " AND gen = 0 AND final IS NOT NULL",
+                part,
+            )
+
+    def prune(self) -> int:
+        """Delete tickets of tasks that ended ``KEPT`` seconds ago; return how many."""
+        old = self._execute(
+            f"SELECT task_id FROM {_TABLE} WHERE ended <"
+            f" {now(self._connection)} - {KEPT!r} ORDER BY ended LIMIT {PRUNED}",
+            [],
+        )
+        ids = [id for (id,) in old]
+        for part in chunks(sorted(ids), MAX_IDS):
+            self._execute(
+                f"DELETE FROM {_TABLE} WHERE task_id IN ({_marks(part)})", part
+            )
+        return len(ids)
+
+    def _execute(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        with self._connection.cursor() as cursor:
+            cursor.execute(sql, values)
+            return list(cursor.fetchall()) if cursor.description else []
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ", ".join(["%s"] * len(values))

@@ -1,0 +1,91 @@
+"""Settled: what has become of one delivery of a task, and what its ticket says.
+
+The recorder makes a ``Settled`` of each delivery whose task uses the ledger. The ledger
+writes it down in the transaction of the result, before the delivery is acknowledged.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+from .envelope import Outcome, Task
+
+
+class Settled(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What has become of one delivery of a task.
+
+    For a task that has ended, exactly one final ``Settled`` is written down. After a lost
+    acknowledgement the same one may come twice.
+    """
+
+    task: Task
+    outcome: str
+    """One of ``qcore.envelope.Outcome``: how this attempt has ended."""
+    final: bool
+    """Whether the task has ended: it is never run again."""
+    again: float | None = None
+    """Seconds until the task comes again; None where it does not."""
+    unstarted: bool = False
+    """Whether the delivery was given back before the task had begun."""
+
+    @property
+    def gen(self) -> int:
+        """How often the task was sent again, as a new package."""
+        return self.task.gen
+
+
+class Follower(NamedTuple):
+    """A package that is sent because of a result: one row of the outbox."""
+
+    queue: str
+    task_id: str
+    package: bytes
+    gen: int
+    delay: float  # seconds before it is sent
+
+
+class Settlement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A ``Settled`` with what the ledger must write for it."""
+
+    settled: Settled
+    has_ticket: bool = False
+    """Whether the task has, or gets, a ticket. False: only its followers are written."""
+    found: bool = False
+    """Whether the task had a ticket when this delivery was claimed."""
+    runs: int = 0
+    """Attempts of the task that count so far, this one included."""
+    moves: bool = False
+    """Whether the task is sent again as a new package: its gen rises by one."""
+    followers: tuple[Follower, ...] = ()
+
+
+class TicketState(NamedTuple):
+    """What the ticket of a task says; see ``qcore.models.Ticket``."""
+
+    gen: int = 0
+    starts: int = 0
+    runs: int = 0
+    final: str | None = None
+    cancelled: float | None = None
+
+    def after(self, settlement: Settlement) -> TicketState | None:
+        """Return what the ticket says after a settlement; None: the settlement is void.
+
+        The first final outcome wins. A success ends the task whatever its gen: the work is
+        done. Everything else needs the gen of the ticket, because a package of a lower gen
+        is not the valid one any more. What was written before, and comes again because
+        nobody heard of the commit, changes nothing and is not void.
+        """
+        settled = settlement.settled
+        if self.final is not None:
+            same = self.final == settled.outcome and settled.final
+            return self if same else None
+        if settled.outcome != Outcome.SUCCESS and settled.gen != self.gen:
+            return None
+        if settled.final:
+            return self._replace(final=settled.outcome)
+        if settlement.moves:
+            return self._replace(gen=self.gen + 1, runs=settlement.runs)
+        return self

@@ -1,0 +1,282 @@
+"""Tickets: one package of a task is valid, and a task has one final outcome."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from django.db import connection, connections, transaction
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qcore.envelope import Outcome, Task, new_id, new_ids
+from qcore.errors import LedgerError
+from qcore.ledger import clock
+from qcore.ledger import tickets as tickets_module
+from qcore.ledger.settlement import Ledger
+from qcore.ledger.tickets import KEPT, Tickets
+from qcore.models import OutboxRow, Ticket
+from qcore.runtime import current
+from qcore.settled import Follower, Settled, Settlement, TicketState
+
+S, F = Outcome.SUCCESS, Outcome.FAILURE
+
+
+@pytest.fixture
+def tickets(transactional_db):
+    return Tickets("default")
+
+
+@pytest.fixture
+def ledger(transactional_db):
+    return Ledger(current.conf)
+
+
+@pytest.fixture
+def ahead():
+    """Let so many seconds pass for the ledger: ``ahead(30)``."""
+
+    def advance(seconds):
+        clock.Clock.offset += seconds
+
+    yield advance
+    clock.Clock.offset = 0.0
+
+
+def settlement(task_id=None, *, gen=0, outcome=S, final=True, **more):
+    task = Task(
+        id=task_id or new_id(), name="n", func="a.b", queue="tests", created=0.0,
+        content="json", body=b"[[],{}]", gen=gen, relayed=True,
+    )  # fmt: skip
+    settled = Settled(task=task, outcome=outcome, final=final)
+    return Settlement(settled=settled, **({"has_ticket": True} | more))
+
+
+def move(task_id, *, gen=0, runs=1):
+    row = Follower("tests", task_id, b"x", gen + 1, 60.0)
+    return settlement(
+        task_id, gen=gen, outcome=F, final=False, moves=True, runs=runs, followers=(row,)
+    )  # fmt: skip
+
+
+def settle(ledger, *settlements):
+    with ledger.transaction():
+        return ledger.settle(settlements, "token")
+
+
+def states():
+    values = Ticket.objects.values_list("task_id", "gen", "runs", "final")
+    return {id: rest for id, *rest in values}
+
+
+class TestRules:
+    """What a ticket says after a settlement: ``TicketState.after``."""
+
+    def test_the_first_end_wins(self):
+        ended = TicketState().after(settlement(outcome=F))
+        assert ended == TicketState(final=F)
+        assert ended.after(settlement(outcome=S)) is None
+        assert ended.after(settlement(outcome=F, final=False)) is None
+
+    def test_the_same_end_once_more_changes_nothing_and_holds(self):
+        ended = TicketState().after(settlement(outcome=F))
+        assert ended.after(settlement(outcome=F)) == ended
+
+    def test_a_move_raises_the_gen_and_keeps_the_attempts(self):
+        assert TicketState(gen=2, runs=3).after(move("a", gen=2, runs=5)) == (
+            TicketState(gen=3, runs=5)
+        )
+
+    def test_a_move_or_failure_of_another_gen_is_void(self):
+        assert TicketState(gen=2).after(move("a", gen=1)) is None
+        assert TicketState(gen=2).after(settlement(gen=1, outcome=F)) is None
+
+    def test_a_success_ends_the_task_whatever_its_gen(self):
+        assert TicketState(gen=2).after(settlement(gen=0)).final == S
+
+    @given(
+        st.lists(
+            st.tuples(
+                st.sampled_from(["success", "failure", "again", "move"]),
+                st.integers(0, 3),
+            )
+        )
+    )
+    def test_a_gen_only_rises_and_an_end_stays(self, history):
+        state = TicketState()
+        for what, gen in history:
+            one = {
+                "success": settlement(gen=gen),
+                "failure": settlement(gen=gen, outcome=F),
+                "again": settlement(gen=gen, outcome=F, final=False),
+                "move": move("a", gen=gen),
+            }[what]
+            new = state.after(one)
+            if new is None:
+                continue
+            assert new.gen >= state.gen
+            assert state.final in (None, new.final)
+            assert (new.gen, state.final) in (
+                (state.gen, state.final),
+                (state.gen + 1, None),
+            )
+            state = new
+
+
+class TestStatements:
+    def test_a_missing_ticket_is_missing(self, tickets):
+        assert tickets.look_up(["a"]) == {}
+        assert tickets.look_up([]) == {}
+
+    def test_insert_says_whether_all_are_new(self, tickets):
+        assert tickets.insert({"a": TicketState(), "b": TicketState(gen=2, final=S)})
+        assert not tickets.insert({"b": TicketState(), "c": TicketState(runs=4)})
+        assert tickets.look_up("abc") == {
+            "a": TicketState(),
+            "b": TicketState(gen=2, final=S),
+            "c": TicketState(runs=4),
+        }
+
+    def test_lock_makes_what_is_missing(self, tickets):
+        tickets.insert({"a": TicketState(gen=3)})
+        with transaction.atomic():
+            assert tickets.lock({"a", "b"}) == {
+                "a": TicketState(gen=3),
+                "b": TicketState(),
+            }
+
+    def test_update_leaves_the_mark_of_cancelling_and_the_starts(self, tickets):
+        tickets.insert({"a": TicketState(starts=2)})
+        Ticket.objects.update(cancelled=5.0)
+        tickets.update({"a": TicketState(gen=1, runs=2, final=S)})
+        (found,) = Ticket.objects.all()
+        assert (found.gen, found.starts, found.runs, found.final) == (1, 2, 2, S)
+        assert found.cancelled == 5.0
+        assert found.ended > 1e9
+
+    def test_more_than_one_statement_takes(self, tickets, monkeypatch):
+        monkeypatch.setattr(tickets_module, "MAX_IDS", 3)
+        ids = new_ids(8)
+        assert tickets.insert(dict.fromkeys(ids, TicketState()))
+        tickets.update({id: TicketState(runs=n) for n, id in enumerate(ids)})
+        assert [tickets.look_up(ids)[id].runs for id in ids] == list(range(8))
+        tickets.update({id: TicketState(final=S) for id in ids})
+        tickets.delete(ids)
+        assert tickets.look_up(ids) == {}
+
+    def test_delete_keeps_what_was_moved_and_what_has_not_ended(self, tickets):
+        tickets.insert(
+            {"a": TicketState(final=S), "b": TicketState(gen=1, final=S),
+             "c": TicketState()}
+        )  # fmt: skip
+        tickets.delete(["a", "b", "c"])
+        assert states().keys() == {"b", "c"}
+
+    def test_prune_takes_what_ended_two_weeks_ago(self, tickets, ahead, monkeypatch):
+        tickets.insert({"a": TicketState(final=S), "b": TicketState()})
+        ahead(KEPT - 60)
+        tickets.insert({"c": TicketState(final=S)})
+        assert tickets.prune() == 0
+        ahead(120)
+        assert tickets.prune() == 1
+        assert states().keys() == {"b", "c"}
+
+
+class TestSettle:
+    def test_ends_of_tasks_without_tickets_are_one_statement(
+        self, ledger, django_assert_num_queries
+    ):
+        ends = [settlement() for _ in range(5)]
+        with ledger.transaction(), django_assert_num_queries(3):  # and a savepoint
+            assert ledger.settle(ends, "t") == [True] * 5
+        assert list(states().values()) == [[0, 0, S]] * 5
+
+    def test_of_two_ends_the_first_holds(self, ledger):
+        id = new_id()
+        assert settle(ledger, settlement(id, outcome=F)) == [True]
+        assert settle(ledger, settlement(), settlement(id)) == [True, False]
+        assert states()[id] == [0, 0, F]
+
+    def test_two_ends_of_one_task_in_a_batch(self, ledger):
+        id = new_id()
+        ends = [settlement(id), settlement(id, outcome=F), settlement()]
+        assert settle(ledger, *ends) == [True, False, True]
+        assert states()[id] == [0, 0, S]
+
+    def test_a_move_writes_its_package_and_void_ones_write_none(self, ledger):
+        id = new_id()
+        assert settle(ledger, move(id, runs=2)) == [True]
+        assert states() == {id: [1, 2, None]}
+        assert settle(ledger, move(id, runs=9)) == [False]
+        assert states() == {id: [1, 2, None]}
+        (row,) = OutboxRow.objects.all()
+        assert (row.task_id, row.gen, row.held_by) == (id, 1, None)
+        assert row.due > clock_now() + 50
+
+    def test_what_follows_at_once_is_held_by_its_writer(self, ledger):
+        row = Follower("tests", "next", b"x", 0, 0.0)
+        plain = settlement(has_ticket=False, followers=(row,))
+        assert settle(ledger, plain) == [True]
+        assert states() == {}
+        (row,) = OutboxRow.objects.all()
+        assert (row.held_by, row.claimed is not None) == ("token", True)
+        ledger.leave("other", ["next"])
+        assert OutboxRow.objects.get().held_by == "token"
+        ledger.leave("token", ["next"])
+        assert OutboxRow.objects.get().held_by is None
+        ledger.sent("token", ["next"])
+        assert OutboxRow.objects.count() == 1  # it is the relay's now
+
+    def test_a_transaction_that_fails_leaves_nothing(self, ledger):
+        with pytest.raises(ZeroDivisionError), ledger.transaction():
+            ledger.settle([move(new_id())], "t")
+            _ = 1 / 0
+        assert states() == {}
+        assert OutboxRow.objects.count() == 0
+
+    def test_errors_of_the_database_are_told_as_the_ledgers(self, ledger):
+        with pytest.raises(LedgerError, match="cannot settle tasks"):
+            settle(ledger, move("a", runs=2**70))
+        ledger.ping()
+        assert states() == {}
+
+    @pytest.mark.skipif(
+        connection.vendor == "sqlite", reason="one connection, in memory, for a test"
+    )
+    def test_many_who_end_the_same_tasks_at_once(self, ledger):
+        ids = new_ids(40)
+        held, errors = [], []
+
+        def end(outcome):
+            try:
+                own = Ledger(current.conf)
+                ends = [settlement(id, outcome=outcome) for id in ids]
+                for start in range(0, len(ends), 5):
+                    part = ends[start : start + 5]
+                    with own.transaction():
+                        holds = own.settle(part, "t")
+                    held.extend(
+                        (one.settled.task.id, outcome)
+                        for one, hold in zip(part, holds, strict=True)
+                        if hold
+                    )
+            except BaseException as error:  # noqa: BLE001 - told below
+                errors.append(error)
+            finally:
+                connections.close_all()
+
+        outcomes = [F, Outcome.TIMEOUT, S, Outcome.CRASH]
+        threads = [threading.Thread(target=end, args=(one,)) for one in outcomes]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert errors == []
+        assert sorted(held) == sorted((id, rest[2]) for id, rest in states().items())
+        assert len(held) == len(ids)
+
+
+def clock_now():
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {clock.now(connection)}")
+        return float(cursor.fetchone()[0])
