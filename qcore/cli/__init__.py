@@ -19,6 +19,7 @@ from . import (
     bench,
     cluster,
     demo,
+    dev,
     doctor,
     health,
     info,
@@ -47,6 +48,7 @@ class Verb(Protocol):
 
 VERBS: dict[str, Verb] = {
     "cluster": cluster,
+    "dev": dev,
     "monitor": monitor,
     "info": info,
     "health": health,
@@ -59,8 +61,8 @@ VERBS: dict[str, Verb] = {
     "bench": bench,
 }
 
-#: Verbs that do without the settings of a project.
-_WITHOUT_SETTINGS = {"health", "plugins", "plugin", "demo"}
+#: Verbs that do without the settings of a project, or find them by themselves.
+_WITHOUT_SETTINGS = {"dev", "health", "plugins", "plugin", "demo"}
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):

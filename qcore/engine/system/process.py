@@ -21,14 +21,18 @@ LONGEST_WAIT = 3600.0
 libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
-def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when its parent dies (Linux; else nothing).
+def die_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
+    """Have the kernel signal this process when its parent dies (Linux; else nothing).
 
     Elsewhere a worker notices by its socket, at the end of its task.
+
+    Args:
+        parent: the process id of the parent.
+        number: of the signal.
     """
     if libc is None:
         return
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
     if os.getppid() != parent:  # it died before the call
         os._exit(1)
 

@@ -98,8 +98,9 @@ class ClusterContract(LiveCase):
         others = self.send(range(6))
         cluster.kill_dispatcher()
         record = self.wait_success(cluster, nap)
-        assert record.attempt_count == 2
-        assert len(ledger.entries("nap", "began")) == 2
+        # a delivery whose lease ends before a worker is free counts, and begins nothing
+        assert record.attempt_count >= 2
+        assert 2 <= len(ledger.entries("nap", "began")) <= record.attempt_count
         assert len(ledger.entries("nap", "ended")) == 1
         self.assert_ended(cluster, ledger, others)
         self.wait_empty(cluster)
