@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import traceback
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Iterable
@@ -88,12 +89,21 @@ class _Watcher:
         self._options = options
         self._cluster: subprocess.Popen[bytes] | None = None
         self._reloader: BaseReloader | None = None
+        self._loaded = 0.0  # when the project was loaded, seconds since the epoch
         self._broken: set[Path] = set()  # files that could not be imported
 
     def begin(self, sender: BaseReloader, **_: Any) -> None:
-        """Keep the reloader; Django calls this when it begins to watch."""
+        """Keep the reloader; Django calls this, in the main thread, when it begins to watch.
+
+        A file that was mended before that would never be seen to change.
+        """
+        from django.utils.autoreload import trigger_reload
+
         self._reloader = sender
         self._watch_broken()
+        for path in self._broken:
+            if path.is_file() and path.stat().st_mtime > self._loaded:
+                trigger_reload(path)
 
     def serve(self) -> None:
         """Load the project, so that its files are watched, and run a cluster beside.
@@ -101,6 +111,7 @@ class _Watcher:
         Django calls this in a thread, beside the one that watches.
         """
         options = self._options
+        self._loaded = time.time()
         try:
             set_up("dev", options.settings)
             # what Django does not import by itself; a cluster will say what is wrong there
