@@ -12,9 +12,10 @@ the lines above it::
     models ledger error_pages                                            Django adapters
     cluster cli apps admin checks doctor management monitor demo bench   composition
 
-Plugin authors need five names, and users need ``qcore.tasks``::
+Plugin authors need five names, and users need ``task`` and ``qcore.tasks``::
 
     from qcore import Broker, Delivery, Provider, Setting, hookimpl
+    from qcore import task
     from qcore.tasks import async_task, schedule, result
 
 The names below are loaded on first use, so that ``import qcore`` stays light.
@@ -46,6 +47,7 @@ _PUBLIC = {
     "hookimpl": "hookspecs",
     "result": "tasks",
     "schedule": "tasks",
+    "task": "tasks.decorator",
 }
 
 __all__ = [*_PUBLIC, "__version__"]  # noqa: PLE0604 - the keys are strings
@@ -68,6 +70,7 @@ if TYPE_CHECKING:
     from .tasks import async_task_many as async_task_many
     from .tasks import result as result
     from .tasks import schedule as schedule
+    from .tasks.decorator import task as task
 
 
 def __getattr__(name: str) -> Any:

@@ -336,6 +336,11 @@ def test_import_qcore_is_light() -> None:
     assert not loaded_after("import qcore") & heavy
 
 
+@pytest.mark.live
+def test_the_decorator_needs_no_django() -> None:
+    assert "django" not in loaded_after("from qcore import task; task(timeout=3)(len)")
+
+
 @pytest.mark.parametrize("project", PLUGINS, ids=lambda path: path.parent.name)
 def test_importing_a_plugin_does_not_import_its_driver(project: Path) -> None:
     package = project.parent.name.replace("-", "_")

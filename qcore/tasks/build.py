@@ -8,7 +8,7 @@ that a task cost its caller there, more than signing and sending it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -29,8 +29,12 @@ MAX_DEPTH = 1000
 
 NO_OPTIONS = Options()
 
-#: One link of a chain on the wire: dotted path, positional and keyword arguments.
-Link = tuple[str, list[Any], dict[str, Any]]
+#: One link of a chain on the wire: dotted path, positional and keyword arguments, and its
+#: own options. Without options, and with only three parts, it has those of the link before.
+Link = (
+    tuple[str, list[Any], dict[str, Any]]
+    | tuple[str, list[Any], dict[str, Any], dict[str, Any]]
+)
 
 
 class Running:
@@ -52,15 +56,19 @@ class Builder:
 
     def __init__(self, func: Callable[..., Any] | str, options: dict[str, Any]) -> None:
         conf = current.conf
-        self.path, self._function = target_of(func)
-        #: The options, checked.
-        self.options = options = check_options(options) if options else options
+        self.path, self._function, declared = target_of(func)
+        if options:
+            options = check_options(options)
+        if declared:
+            options = {**declared, **options}
+        #: The options of the call over those that the function declares, checked.
+        self.options = options
         if not is_allowed(self.path, conf):
             raise EnqueueError(
                 f"cannot send {self.path}: Q_CLUSTER['allowed_tasks'] admits only"
                 f" {', '.join(conf.allowed_tasks or ())}."
             )
-        self._options = _travelling(options) if options else NO_OPTIONS
+        self._options = travelling(options) if options else NO_OPTIONS
         hook = options.get("hook")
         if hook is not None and not is_allowed(hook, conf):
             raise EnqueueError(
@@ -153,7 +161,8 @@ def _queue(path: str, options: dict[str, Any], conf: Conf) -> str:
     return queue
 
 
-def _travelling(options: dict[str, Any]) -> Options:
+def travelling(options: Mapping[str, Any]) -> Options:
+    """Return what a task itself says, of its options, differently from the settings."""
     own = {key: options[key] for key in options.keys() & OWN_FIELDS}
     return Options(**own) if own else NO_OPTIONS
 

@@ -13,9 +13,9 @@ import msgspec
 from ..envelope import Task, new_ids, task_name
 from ..errors import EnqueueError
 from ..serializers import get_serializer
-from .build import Builder, Link
+from .build import Builder, Link, travelling
 from .functions import takes_keyword
-from .options import OPTIONS, YIELDING, unknown_option
+from .options import OPTIONS, OWN_FIELDS, TASK_FIELDS, YIELDING, unknown_option
 
 
 def split_options(
@@ -221,8 +221,12 @@ def next_link(task: Task) -> Task | None:
     if not task.links:
         return None
     split = _split_json if task.content == "json" else _split
-    path, body, links = split(task)
+    path, body, links, own = split(task)
     task_id = follow_on_id(task.id)
+    changed: dict[str, Any] = {}
+    if own is not None:
+        changed = {key: own.get(key, _DEFAULT[key]) for key in LINK_FIELDS}
+        changed["options"] = travelling(own)
     return msgspec.structs.replace(
         task,
         id=task_id,
@@ -234,32 +238,47 @@ def next_link(task: Task) -> Task | None:
         link=task.link + 1,
         gen=0,
         relayed=False,
+        **changed,
     )
 
 
-def _split_json(task: Task) -> tuple[str, bytes, int]:
-    """Return path and body of the next link, and how many links its body carries.
+#: What a link says of itself on the wire; the group is that of the chain.
+LINK_OPTIONS = (OWN_FIELDS | TASK_FIELDS) - {"group"}
+#: Those of them that are fields of a Task.
+LINK_FIELDS = TASK_FIELDS - {"group"}
+#: Field of a Task -> what it is where nothing is said; the fields without stand first.
+_DEFAULT = dict(
+    zip(Task.__struct_fields__[::-1], Task.__struct_defaults__[::-1], strict=False)
+)
+
+#: Of the next link: path, body, how many links the body carries, options of its own.
+Split = tuple[str, bytes, int, dict[str, Any] | None]
+
+
+def _split_json(task: Task) -> Split:
+    """Split off the next link.
 
     The values of the links are not decoded: each of them is, once, where it runs.
     """
     links = _values(_values(task.body)[2])
-    path, args, kwargs = _values(links[0])
+    path, args, kwargs, *own = _values(links[0])
     rest = links[1:]
     body = [args, kwargs, rest] if rest else [args, kwargs]
-    return _text(path), _json(body), len(rest)
+    return _text(path), _json(body), len(rest), _options(own[0]) if own else None
 
 
-def _split(task: Task) -> tuple[str, bytes, int]:
+def _split(task: Task) -> Split:
     """The same, with a serializer whose values cannot be told apart without decoding."""
     serializer = get_serializer(task.content)
     links: Any = cast("Any", serializer.loads(task.body))[2]
-    path, args, kwargs = links[0]
+    path, args, kwargs, *own = links[0]
     rest = links[1:]
     body = [list(args), kwargs, rest] if rest else [list(args), kwargs]
-    return path, serializer.dumps(body), len(rest)
+    return path, serializer.dumps(body), len(rest), own[0] if own else None
 
 
 #: Of a JSON list its values, each as the text that it is.
 _values = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _text = msgspec.json.Decoder(str).decode
+_options = msgspec.json.Decoder(dict[str, Any]).decode
 _json = msgspec.json.Encoder().encode

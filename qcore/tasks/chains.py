@@ -10,9 +10,9 @@ from ..envelope import new_id
 from ..errors import EnqueueError
 from . import alookup, lookup
 from .build import Link
-from .calls import are_keywords, build, split_options
+from .calls import LINK_OPTIONS, are_keywords, build, split_options
 from .enqueueing import Function, as_args, dispatch
-from .functions import path_of
+from .functions import target_of
 from .loops import in_thread
 from .options import check_options, given, unknown_option
 from .waiting import Cached, Wait
@@ -55,12 +55,35 @@ def async_chain(
     options |= given(group=group, cached=cached, sync=sync, broker=broker)
     options = {"group": new_id()} | check_options(options)
     group = options["group"]
-    for path, args, kwargs in links[1:]:
-        build(path, args, kwargs, announced=True)  # what cannot be sent is told now
-    path, args, kwargs = links[0]
-    task = build(path, args, kwargs, chain=links[1:], **options)
+    for path, args, kwargs, declared in links[1:]:
+        # what cannot be sent is told now
+        build(path, args, kwargs, announced=True, **(declared | options))
+    path, args, kwargs, declared = links[0]
+    following = _on_the_wire(links, options)
+    options = declared | options
+    task = build(path, args, kwargs, chain=following, **options)
     dispatch([task], options, "async_chain", "aenqueue_chain")
     return group
+
+
+#: A link before it is sent: path, arguments, keywords, and options of its own, checked.
+_Own = tuple[str, list[Any], dict[str, Any], dict[str, Any]]
+
+
+def _on_the_wire(links: Sequence[_Own], options: dict[str, Any]) -> list[Link]:
+    """Return the links after the first one, as its task carries them.
+
+    What a function declares holds for its own link, and what the chain was given for all
+    of them. Where no function declares anything, no link needs options of its own.
+    """
+    rest = links[1:]
+    if not any(declared for *_, declared in links):
+        return [(path, args, kwargs) for path, args, kwargs, _ in rest]
+    return [
+        (path, args, kwargs, {k: v for k, v in own.items() if k in LINK_OPTIONS})
+        for path, args, kwargs, declared in rest
+        for own in ({**declared, **options},)
+    ]
 
 
 enqueue_chain = async_chain
@@ -75,19 +98,24 @@ def _links(chain: Iterable[Any]) -> list[Any]:
     return list(chain)
 
 
-def _link(item: Any) -> Link:
+def _link(item: Any) -> _Own:
     if isinstance(item, str) or callable(item):
-        return path_of(item), [], {}
+        return _own(item, [], {})
     if isinstance(item, (tuple, list)) and 1 <= len(item) <= 3:
         func = item[0]
         args = item[1] if len(item) > 1 and item[1] is not None else ()
         kwargs = item[2] if len(item) > 2 and item[2] is not None else {}
         if are_keywords(kwargs):
-            return path_of(func), list(as_args(args)), dict(kwargs)
+            return _own(func, list(as_args(args)), dict(kwargs))
     raise EnqueueError(
         f"a link of a chain is {quoted(item)}; expected a function, its path, or a tuple"
         " (func, args, kwargs)."
     )
+
+
+def _own(func: Function, args: list[Any], kwargs: dict[str, Any]) -> _Own:
+    path, _, declared = target_of(func)
+    return path, args, kwargs, dict(declared)
 
 
 class Chain:

@@ -60,6 +60,17 @@ def async_task(func: Function, *args: Any, **kwargs: Any) -> str:
     """
     kwargs, options = split_options(kwargs, func, with_id=True)
     task_id = options.pop("task_id", None)
+    return enqueue_call(func, args, kwargs, options, task_id)
+
+
+def enqueue_call(
+    func: Function,
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    options: dict[str, Any],
+    task_id: str | None = None,
+) -> str:
+    """Do what ``async_task`` does, with options and keywords of the function apart."""
     # receivers may change where it goes, so they are asked before that is read
     func, call_args, kwargs, options = announce(func, args, kwargs, options)
     builder = Builder(func, options)
@@ -101,7 +112,7 @@ def async_task_many(
             f"async_task_many() takes options only, got the keyword {word!r}"
             f"{instead_of(word)}. Put arguments for the function into args_list."
         )
-    options = check_options(options)
+    options = Builder(func, options).options
     tasks = build_many(func, as_calls(args_list), **options)
     dispatch(tasks, options, "async_task_many", "aenqueue_many")
     return [task.id for task in tasks]

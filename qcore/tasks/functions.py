@@ -11,14 +11,16 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import BuiltinFunctionType, MethodType
 from typing import Any
 
 from ..conf.names import plain, quoted
 from ..errors import EnqueueError, TaskNotFound, did_you_mean
+from . import discovery
 from .naming import alias_of, describe, is_double, refuse_main
 from .signatures import KEPT, check_arguments, has_keyword
+from .unwrap import options_of, unwrap
 
 
 # -- from a function to its path ------------------------------------------------------
@@ -32,12 +34,15 @@ def path_of(function: Callable[..., Any] | str) -> str:
     return target_of(function)[0]
 
 
-def target_of(
-    function: Callable[..., Any] | str,
-) -> tuple[str, Callable[..., Any] | None]:
-    """Return the path of a function, and what that leads to in this process.
+#: The path of a function, the function in this process, and the options declared for it.
+Target = tuple[str, Callable[..., Any] | None, Mapping[str, Any]]
 
-    The second is None where the module of a path is not loaded here.
+
+def target_of(function: Callable[..., Any] | str) -> Target:
+    """Return what is known of a function, or of a task object, before a call is sent.
+
+    The second is None where the module of a path is not loaded here. A module of tasks
+    of an installed app is imported for it, for what its tasks declare.
 
     Raises:
         EnqueueError: see ``path_of``.
@@ -45,18 +50,26 @@ def target_of(
     if isinstance(function, str):
         path = function if type(function) is str else plain(function)
         _refuse_unknown(path)
-        found = loaded(path)
+        held = _held(path)
+        if held is None and discovery.load(_ends(path)[0]):
+            _refuse_unknown.cache_clear()
+            _refuse_unknown(path)
+            held = _held(path)
+        found = unwrap(held)
         if found is not None and not callable(found):
             raise EnqueueError(
                 f"cannot send {path!r}: it is not a function but {type(found).__name__}."
             )
-        return path, found
-    path = _known_path(function) if type(function) in KEPT else describe(function)
-    found = loaded(path)
+        return path, found, options_of(held)
+    own = options_of(function)
+    given: Callable[..., Any] = unwrap(function)
+    path = _known_path(given) if type(given) in KEPT else describe(given)
+    held = _held(path)
+    found = unwrap(held)
     # the path is kept, where it leads to is not: names are given to something else
-    if found is not function and not _is_same(found, function):
-        found = _elsewhere(path, function)
-    return path, found
+    if found is not given and not _is_same(found, given):
+        found = _elsewhere(path, given)
+    return path, found, own or options_of(held)
 
 
 _known_path = functools.lru_cache(maxsize=1024)(describe)
@@ -105,7 +118,12 @@ def _why(function: Callable[..., Any]) -> str:
 
 # -- from a path to its function ------------------------------------------------------
 def loaded(path: str) -> Any:
-    """Return what a path leads to now, or None where its module is not loaded."""
+    """Return the function of a path now, or None where its module is not loaded."""
+    return unwrap(_held(path))
+
+
+def _held(path: str) -> Any:
+    """Return what a path leads to now, which may be a task object."""
     module, name = _ends(path)
     found: Any = sys.modules.get(module)
     if found is not None:
@@ -151,6 +169,7 @@ def resolve(path: str) -> Callable[..., Any]:
             raise TaskNotFound(
                 f"there is no function {path!r}: {_lacks(found, name)}."
             ) from None
+    found = unwrap(found)
     if not callable(found):
         raise TaskNotFound(
             f"{path!r} is not a function but {type(found).__name__}, so it cannot run."
@@ -250,7 +269,8 @@ def takes_keyword(function: Callable[..., Any] | str, word: str) -> bool:
         function: a function, or its dotted path, whose module is not imported for it.
         word: the keyword.
     """
-    found = loaded(function) if isinstance(function, str) else function
+    held = _held(function) if isinstance(function, str) else function
+    found = unwrap(held)
     return not callable(found) or has_keyword(found, word)
 
 

@@ -1,0 +1,153 @@
+"""The decorator: ``qcore.task`` makes a function one that can be sent, with its options.
+
+What is wrong is told when the module is imported, at the line where it is written.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Coroutine
+from typing import Any, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
+
+from ..conf.names import quoted
+from ..errors import EnqueueError
+from .naming import describe
+from .options import TaskOptions, check_options
+from .task_function import TaskFunction
+from .unwrap import unwrap
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Decorator(Protocol):
+    """What ``task(...)`` returns: makes a task function of a function."""
+
+    @overload
+    def __call__(
+        self, func: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> TaskFunction[P, Coroutine[Any, Any, R], R]: ...
+    @overload
+    def __call__(self, func: Callable[P, R], /) -> TaskFunction[P, R, R]: ...
+
+
+@overload
+def task(
+    func: Callable[P, Coroutine[Any, Any, R]], /
+) -> TaskFunction[P, Coroutine[Any, Any, R], R]: ...
+@overload
+def task(func: Callable[P, R], /) -> TaskFunction[P, R, R]: ...
+@overload
+def task(**options: Unpack[TaskOptions]) -> Decorator: ...
+def task(
+    func: Callable[..., Any] | None = None, /, **options: Unpack[TaskOptions]
+) -> Any:
+    """Make a function of a module one that can be sent to a cluster.
+
+    ::
+
+        from qcore import task
+
+        @task(queue="mail", max_attempts=5, timeout=30)
+        def send_receipt(order_id: int) -> str: ...
+
+        send_receipt.enqueue(17)  # to the cluster
+        send_receipt(17)  # here and now
+
+    Args:
+        func: the function, where the decorator is written without brackets.
+        options: of ``async_task``, for all tasks of the function. Whoever sends one may say
+            something else: ``send_receipt.using(timeout=60).enqueue(17)``.
+
+    Returns:
+        A task function, which can be called as the function can.
+
+    Raises:
+        EnqueueError: the function could not be found by a worker, or an option is wrong.
+    """
+    if func is None:
+        checked = check_options(cast("dict[str, Any]", options))
+        return lambda func: _made(func, checked)
+    if options:
+        raise EnqueueError(
+            "task() takes the function alone, or options alone: @task(timeout=30) stands"
+            " above the function."
+        )
+    return _made(func, {})
+
+
+def _made(func: Any, options: dict[str, Any]) -> TaskFunction[Any, Any, Any]:
+    told = _fault(func)
+    if told:
+        raise EnqueueError(f"@task {told}{_place(func)}")
+    return TaskFunction(func, options)
+
+
+def _fault(func: Any) -> str:
+    """Return why no worker could find or run a function, and what to do; or nothing."""
+    if isinstance(func, str):
+        return (
+            f"stands above a function, and was given {quoted(func)}. For a function by its"
+            " path, write async_task(path, ...)."
+        )
+    if isinstance(func, (functools.partial, functools.partialmethod)):
+        return (
+            "cannot be put on a partial: a worker finds a function by its name, and a"
+            " partial has none. Define a function that makes the call."
+        )
+    if unwrap(func) is not func:
+        return "stands twice above one function, or above a task of Django. Remove one."
+    if not callable(func) or isinstance(func, (staticmethod, classmethod)):
+        kind = type(func).__name__
+        return (
+            f"{_NO_METHOD}, and not on a {kind}."
+            if kind.endswith("method")
+            else (f"stands above a function, and was given {quoted(func)}.")
+        )
+    if isinstance(func, type):
+        return (
+            f"cannot be put on a class ({func.__name__}). Define a function that uses the"
+            " class."
+        )
+    return _fault_of_name(func) or _fault_of_kind(func)
+
+
+def _fault_of_name(func: Any) -> str:
+    name = getattr(func, "__qualname__", "")
+    if "<lambda>" in name:
+        return (
+            "cannot be put on a lambda: a worker finds a function by its name, and a lambda"
+            " has none. Write it with def, at the top of a module."
+        )
+    if "<locals>" in name:
+        return (
+            f"cannot be put on {name}, a function inside a function: a worker could not"
+            " import it. Move it to the top of the module, and pass what it uses as"
+            " arguments."
+        )
+    if "." in name or inspect.ismethod(func):
+        return f"{_NO_METHOD}: {name}."
+    if getattr(func, "__module__", None) != "__main__":  # that is told when it is sent
+        describe(func)
+    return ""
+
+
+def _fault_of_kind(func: Any) -> str:
+    name = getattr(func, "__qualname__", "")
+    if inspect.isgeneratorfunction(func) or inspect.isasyncgenfunction(func):
+        return f"cannot be put on {name}, a generator: nothing of it would run. Return a list."
+    return ""
+
+
+_NO_METHOD = (
+    "cannot be put on a method: a worker has no object to call it on. Move it to the top of"
+    " the module, as a function that gets the key of the object"
+)
+
+
+def _place(func: Any) -> str:
+    """Return `` (shop/tasks.py, line 12)``, where that can be told."""
+    inner = getattr(func, "__func__", getattr(func, "func", func))
+    code = getattr(inner, "__code__", None)
+    return f" ({code.co_filename}, line {code.co_firstlineno})" if code else ""
