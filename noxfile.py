@@ -476,6 +476,13 @@ def types(session: nox.Session) -> None:
 
 
 @nox.session
+def pyright(session: nox.Session) -> None:
+    """Check with pyright what a project sees of task functions; by hand, for it is large."""
+    session.install("pyright[nodejs]", *checkout(), *group("test"))
+    session.run("pyright", "tests/typing/decorated.py", *session.posargs)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation; a warning is an error."""
     # the contracts are read from the kit, which imports pytest

@@ -35,7 +35,8 @@ async def rates() -> dict[str, float]:
 def calling() -> None:
     assert_type(add(1, y=2), int)
     assert_type(send_receipt(17, copies=2), str)
-    assert_type(rate("EUR"), Coroutine[Any, Any, float])
+    later = assert_type(rate("EUR"), Coroutine[Any, Any, float])
+    later.close()
     assert_type(add.call(1), int)
     assert_type(rate.call("EUR"), float)
     add("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
