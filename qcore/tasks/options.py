@@ -262,9 +262,9 @@ def check_id(task_id: object) -> None:
 def unknown_option(name: object) -> str:
     """Return the complaint about an option, with what is meant by it, perhaps."""
     near = instead_of(name) if isinstance(name, str) else ""
-    return (
-        f"unknown option {name!r}{near}. Known options: {', '.join(sorted(OPTIONS))}."
-    )
+    end = "" if near.endswith("?") else "."
+    known = ", ".join(sorted(OPTIONS))
+    return f"unknown option {name!r}{near}{end} Known options: {known}."
 
 
 def instead_of(word: str) -> str:
