@@ -35,7 +35,8 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
     reports = tmp_path_factory.mktemp("live")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DJANGO_SETTINGS_MODULE", "settings")
-        return judge(FOLDER, chosen, reports, "-p", "pytest_django.plugin")
+        plugins = ("-p", "pytest_django.plugin", "-p", "support.quick_starts")
+        return judge(FOLDER, chosen, reports, *plugins)
 
 
 @pytest.mark.parametrize("broken", BROKEN, ids=lambda kind: kind.__name__)

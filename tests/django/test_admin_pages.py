@@ -6,6 +6,7 @@ A crawl of pages x parameters x permissions; then what staff may see, wherever i
 from __future__ import annotations
 
 import datetime as dt
+from urllib.parse import urljoin
 
 import pytest
 from django.apps import apps
@@ -131,11 +132,16 @@ def url(model: str, page: str = "changelist", *args: object) -> str:
 def test_no_list_is_an_error_page(model, rows):
     codes = (f"view_{model}", f"change_{model}", f"delete_{model}", "view_args")
     client, looker = staff(*codes), staff(f"view_{model}")
-    wrong = []
+    wrong, shown = [], {}
     for number, parameter in enumerate(PARAMETERS):
         # who may only look has the same filters, and fewer columns
         one = client if number % 5 else looker
-        answer = one.get(f"{url(model)}?{parameter}", follow=True)
+        answer = one.get(f"{url(model)}?{parameter}")
+        if answer.status_code == 302:  # nearly always to ?e=1, which is shown once
+            place = one, urljoin(url(model), answer.url)
+            if place not in shown:
+                shown[place] = one.get(place[1], follow=True)
+            answer = shown[place]
         if answer.status_code not in (200, 400):
             wrong.append((parameter[:60], answer.status_code))
     assert not wrong

@@ -31,7 +31,6 @@ from ..wire.messages import (
     pack_control,
     unpack_control,
 )
-from ..wire.prefetch import PrefetchQueue
 from .assignment import Assignment
 from .capacity import Capacity
 from .deaths import Deaths
@@ -348,20 +347,12 @@ class Loop:
                 self._prefetched.recall_all()
                 self.pool.end_all()
 
-    def _add(self, started_worker: WorkerStarted) -> None:
-        sockets = self._control.take_sockets(started_worker.fds)
-        if not sockets:
-            logger.error(
-                "no descriptor is left for worker %d; replaced", started_worker.pid
-            )
-            self._kill(started_worker.pid, signal.SIGKILL)
-            return
-        channel, *prefetch = sockets
-        worker = WorkerHandle(
-            started_worker.pid, started_worker.index, Channel(channel)
-        )
-        worker.prefetch = PrefetchQueue(*prefetch) if prefetch else None
-        self.pool.add(worker)
+    def _add(self, started: WorkerStarted) -> None:
+        if sockets := self._control.take_sockets(started.fds):
+            self.pool.add(WorkerHandle.of(started.pid, started.index, sockets))
+        else:
+            logger.error("no descriptor is left for worker %d; replaced", started.pid)
+            self._kill(started.pid, signal.SIGKILL)
 
     def _kill(self, pid: int, number: int) -> None:
         self._tell(Kill(pid, number))

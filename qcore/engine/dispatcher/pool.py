@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import selectors
+import socket
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 import msgspec
 
@@ -47,6 +49,13 @@ class WorkerHandle:
     orders: int = 0  # how many it was given
     done: int = 0
     rss: int = 0  # kB
+
+    @classmethod
+    def of(cls, pid: int, index: int, sockets: Sequence[socket.socket]) -> Self:
+        """Return a worker that is connected by a channel, and perhaps a prefetch queue."""
+        channel, *prefetch = sockets
+        queue = PrefetchQueue(*prefetch) if prefetch else None
+        return cls(pid, index, Channel(channel), queue)
 
     def order_for(self, job: Job) -> bytes:
         """Return the order to do a job, which gets the next number of this worker."""

@@ -71,11 +71,6 @@ class Channel:
             return False
         return unread[0] > 0
 
-    @property
-    def is_pending(self) -> bool:
-        """Whether something is left over, for ``flush``."""
-        return bool(self._out)
-
     def flush(self) -> bool:
         """Send more of what is left over; return whether nothing is left now."""
         sent = self._write(self._out)
