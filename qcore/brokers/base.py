@@ -204,7 +204,7 @@ class Broker:
         raise self._unsupported("count its claimed packages")
 
     def sizes(self) -> tuple[int | None, int | None]:
-        """Return ``queue_size`` and ``lock_size``; None for what the broker cannot count."""
+        """Return ``queue_size`` and ``lock_size``; None for a number that the broker cannot count."""
         if not self.supports_counts:
             return None, None
         return self.queue_size(), self.lock_size() if self.counts_claimed else None
@@ -242,7 +242,7 @@ class Broker:
         return None
 
     def diagnose(self) -> list[Finding]:
-        """Return what is right and wrong with the service itself, for ``qcore doctor``.
+        """Return findings about the service, good and bad, for ``qcore doctor``.
 
         Such as: it deletes what it holds when memory is full, it keeps nothing on disk,
         it has too few connections. Make them with ``qcore.findings``: ``ok(fact)``,
@@ -287,7 +287,7 @@ class Broker:
             raise self._unsupported("delay a package")
 
     def info_name(self) -> str:
-        """Return who sets ``max_payload``, for its message, without asking the service."""
+        """Return the name of the service that limits ``max_payload``, without asking the service."""
         return type(self).__name__
 
     def _unsupported(self, what: str) -> Unsupported:

@@ -213,7 +213,7 @@ def base64_room(size: int) -> int:
 
 
 def as_package(found: object) -> bytes:
-    """Return the content of an entry as the bytes of a package, whatever it is.
+    """Return the content of an entry as bytes, also where the entry is no package.
 
     A malformed entry may hold something other than bytes. The broker hands it out all the
     same: the signature check refuses it, and a person finds it in the quarantine.

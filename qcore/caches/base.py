@@ -39,7 +39,7 @@ class CacheBackend:
         return self.get_many([key]).get(key)
 
     def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
-        """Return the values of those keys that have one."""
+        """Return the values of the keys that are there."""
         raise NotImplementedError
 
     def set(self, key: str, value: bytes, ttl: float | None) -> None:
@@ -66,5 +66,5 @@ class CacheBackend:
         """Close the connections, as before a fork; the next call connects again."""
 
     def info(self) -> str:
-        """Return the name of what is behind it, for people."""
+        """Return the name of the service, for people."""
         return type(self).__name__

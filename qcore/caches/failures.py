@@ -1,4 +1,4 @@
-"""What an error of a cache's driver means: it will pass, it never will, or who knows."""
+"""Errors of a cache's driver: passing, permanent or unclear."""
 
 from __future__ import annotations
 

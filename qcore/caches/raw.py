@@ -34,7 +34,7 @@ class BytesSerializer:
         """Take what django-redis passes, and do not need it."""
 
     def dumps(self, value: bytes | int) -> bytes | int:
-        """Return what is to be kept; integers stay what INCR can count."""
+        """Return the bytes to store; integers stay numbers that INCR can count."""
         return value
 
     def loads(self, data: bytes) -> bytes:
@@ -46,7 +46,7 @@ class BytesSerde:
     """The same for pymemcache, whatever flags a value has been stored with."""
 
     def serialize(self, key: object, value: bytes | int) -> tuple[bytes, int]:
-        """Return what is to be kept, and no flags."""
+        """Return the bytes to store, without flags."""
         return (value if isinstance(value, bytes) else b"%d" % value), 0
 
     def deserialize(self, key: object, value: bytes, flags: int) -> bytes:

@@ -55,7 +55,7 @@ class SignedCache:
         return self.get_many([key]).get(key)
 
     def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
-        """Return the values of those keys that have one of ours."""
+        """Return the values of the keys that this project has signed."""
         opened = {
             key: self._open(key, value)
             for key, value in self._cache.get_many(keys).items()
@@ -75,7 +75,7 @@ class SignedCache:
         return self._cache.count(key, ttl)
 
     def counted(self, key: str) -> int:
-        """Return what a counter has come to; 0 for one that is no number."""
+        """Return the value of a counter; 0 where the value is no number."""
         value = self._cache.get(key) or b""
         return int(value) if value.isdigit() else 0
 

@@ -34,7 +34,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         type=whole(1, 86_400),
         default=20,
         metavar="N",
-        help="for each part, at most (default: 20)",
+        help="longest time of each part (default: 20)",
     )
     parser.add_argument(
         "--workers",

@@ -13,7 +13,7 @@ from typing import TextIO
 from .numbers import whole
 from .output import add_json
 
-HELP = "see a cluster at work, on SQLite in a temporary folder"
+HELP = "run a cluster with sample tasks, on SQLite in a temporary folder"
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -12,7 +12,7 @@ from typing import TextIO
 from .exits import OK, UNHEALTHY
 from .output import add_json, write_json, write_lines
 
-HELP = "find out what is wrong, and what to do"
+HELP = "find problems of this project, and say how to solve them"
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -23,10 +23,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of this verb."""
     add_json(parser)
     parser.add_argument(
-        "--config", action="store_true", help="every setting, secrets masked"
+        "--config", action="store_true", help="show every setting; secrets are masked"
     )
     parser.add_argument(
-        "--ids", action="store_true", help="the ids of the running clusters"
+        "--ids", action="store_true", help="show the ids of the running clusters"
     )
 
 

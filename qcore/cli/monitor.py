@@ -24,14 +24,16 @@ def add_arguments(parser: ArgumentParser) -> None:
 def add_watching(parser: ArgumentParser) -> None:
     """Add the arguments of a verb that can go on watching."""
     parser.add_argument(
-        "--run-once", action="store_true", help="show it once, also in a terminal"
+        "--run-once",
+        action="store_true",
+        help="show the clusters once and end, also in a terminal",
     )
     parser.add_argument(
         "--interval",
         type=_interval,
         default=1.0,
         metavar="SECONDS",
-        help="between two looks (default: 1)",
+        help="time between two looks (default: 1)",
     )
 
 

@@ -17,18 +17,18 @@ from typing import TextIO
 from .exits import OK, REFUSED
 from .output import complain, write_lines
 
-HELP = "write a plugin of your own"
+HELP = "write the files of a new plugin"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of this verb."""
     parser.add_argument(
-        "action", choices=["new"], metavar="new", help="the only action there is"
+        "action", choices=["new"], metavar="new", help="write the files of a new plugin"
     )
     parser.add_argument(
         "name",
         metavar="NAME",
-        help="of the plugin; it becomes qcore-NAME, and the key of Q_CLUSTER",
+        help="name of the plugin: the package is qcore-NAME, the key of Q_CLUSTER is NAME",
     )
     parser.add_argument(
         "--kind",
@@ -42,13 +42,13 @@ def add_arguments(parser: ArgumentParser) -> None:
         type=Path,
         default=Path(),
         metavar="DIR",
-        help="where its folder is made; default: here",
+        help="folder that gets the new folder (default: the current folder)",
     )
     parser.add_argument(
         "--version",
         default="0.1.0",
         metavar="NUMBER",
-        help="its version (default: 0.1.0)",
+        help="version of the plugin (default: 0.1.0)",
     )
 
 

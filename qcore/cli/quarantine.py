@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..envelope import Task
     from ..models import Quarantine
 
-HELP = "look at packages that were refused; delete them, or sign them anew"
+HELP = "list refused packages, delete them or sign them again"
 SCHEMA = "qcore.quarantine/1"
 #: Packages that `list` shows unless told otherwise.
 SHOWN = 50
@@ -38,10 +38,14 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="list, show, delete or resign",
     )
     parser.add_argument(
-        "ids", nargs="*", type=int, metavar="ID", help="of packages, as list shows them"
+        "ids",
+        nargs="*",
+        type=int,
+        metavar="ID",
+        help="ids of packages, as 'qcore quarantine list' shows them",
     )
     parser.add_argument(
-        "--all", action="store_true", help="every package, in place of IDs"
+        "--all", action="store_true", help="take every package; then give no ID"
     )
     parser.add_argument(
         "--limit",

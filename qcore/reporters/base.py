@@ -1,4 +1,4 @@
-"""What an error reporter is: somewhere to send the failures of tasks."""
+"""Error reporters: they send the failures of tasks to a service."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What a reporter is told of one failed attempt.
+    """One failed attempt, as a reporter receives it.
 
     ``exception`` is None where the attempt left none: a killed worker. ``args`` and
     ``kwargs`` are None unless the setting ``report_args`` asks for them.

@@ -63,7 +63,7 @@ class Acknowledged:
         return keys
 
     def forget(self) -> None:
-        """Drop what is old enough for everybody."""
+        """Drop the successes that are old enough for every cluster to prune."""
         before = self.young()
         for id in [id for id, (_, at) in self._stored.items() if at < before]:
             del self._stored[id]
@@ -72,7 +72,7 @@ class Acknowledged:
             self._drop(key, before)
 
     def before(self, key: str | None, last: Place) -> list[str]:
-        """Return what may be pruned of the successes before a place.
+        """Return the successes before a place that may be pruned.
 
         The database is to compare once more: those next to the place are among them.
         """
@@ -82,7 +82,7 @@ class Acknowledged:
         return [id for _, id in ready[:end]]
 
     def pruned(self, key: str | None, last: Place) -> None:
-        """Forget what has been pruned before a place."""
+        """Forget the successes before a place: they are pruned."""
         self._drop(key, last[0].timestamp() - _BLUR)
 
     def _drop(self, key: str | None, before: float) -> None:

@@ -130,7 +130,7 @@ class ResultStore:
         """
 
     def finished(self, ids: Collection[str]) -> dict[str, tuple[str, bytes]]:
-        """Return, for those task ids that have a stored success, serializer and value."""
+        """Return serializer and value of each task id that has a stored success."""
         raise NotImplementedError
 
     def crashes(self, ids: Collection[str]) -> dict[str, int]:
@@ -193,7 +193,7 @@ class ResultStore:
 
     # -- for people --------------------------------------------------------------
     def count(self, since: dt.datetime | None = None) -> Tally:
-        """Count what is stored, for ``qcore info``.
+        """Count the stored results, for ``qcore info``.
 
         Args:
             since: count what ended then or later, and add up its seconds; None counts

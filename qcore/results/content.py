@@ -68,7 +68,7 @@ def load(text: str, content: str, accept: Collection[str]) -> object:
 
 
 def load_bytes(data: bytes, content: str, accept: Collection[str]) -> object:
-    """Return a serialised value as what it was.
+    """Return the value that was serialised.
 
     Args:
         data: the value.
@@ -101,7 +101,7 @@ def require_accepted(content: str, accept: Collection[str]) -> None:
 
 
 def load_call(text: str, content: str, accept: Collection[str]) -> list[Any]:
-    """Return the stored call: a list of args, kwargs and what else its body held."""
+    """Return the stored call: a list of args, kwargs and the rest of its body."""
     require_accepted(content, accept)
     return call_of(to_bytes(text, content), content, accept)
 

@@ -1,4 +1,4 @@
-"""What an error of a database means: it will pass, it never will, or who knows.
+"""Errors of a database: passing, permanent or unclear.
 
 It is decided by classes and codes where they tell. Where they do not, ``StoreError`` says
 so, and the recorder finds out: MariaDB answers a statement that is too large with 2006,

@@ -54,7 +54,7 @@ class FinishedTask:
 
     @property
     def args(self) -> tuple[Any, ...]:
-        """Positional arguments; of a joined ``async_iter``, those of all its calls.
+        """Positional arguments; a joined ``async_iter`` has the arguments of all its calls.
 
         Raises:
             StoreError: this project does not accept their serializer.

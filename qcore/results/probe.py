@@ -12,7 +12,7 @@ _TEXT = "a probe, no task: does the store take results?"
 
 
 def probe() -> Result:
-    """Return a result like any other, under an id that nobody has."""
+    """Return an ordinary result with a new id."""
     now = time.time()
     task = Task(
         id=new_id(),

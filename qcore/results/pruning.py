@@ -113,7 +113,7 @@ class Pruner:
         return bool(self._waiting)
 
     def tidy(self) -> None:
-        """Prune what has been acknowledged since the last look."""
+        """Prune the successes that were acknowledged since the last call."""
         self._look({}, keep=False)
 
     def __call__(self, rows: Sequence[Row]) -> None:

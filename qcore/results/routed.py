@@ -91,7 +91,7 @@ class RoutedStore(ResultStore):
 
     # -- for the recorder ----------------------------------------------------
     def save(self, results: Sequence[Result]) -> None:
-        """Store what is to be kept, each result in its store.
+        """Store each result in its own store, unless the task says not to save it.
 
         The batch of each store is stored as a whole or not at all. Whoever wants to know
         which of them was not, saves the results of one route at a time.

@@ -163,7 +163,7 @@ def readable(value: str, content: str) -> tuple[str, bytes]:
 
 
 def merge(old: Row | None, new: Row) -> Row:
-    """Return what is stored after ``new`` comes to ``old``.
+    """Return the row that is stored when ``new`` meets ``old``.
 
     The first success wins, and a failure that comes after that of a later attempt (its
     dispatcher stood still meanwhile) changes nothing. Crashes add up, but the same attempt

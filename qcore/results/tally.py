@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What ``ResultStore.count`` has counted."""
+    """The numbers that ``ResultStore.count`` returns."""
 
     succeeded: int
     """Successes; the calls of an ``async_iter`` that wait to be joined are none."""

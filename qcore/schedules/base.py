@@ -1,4 +1,4 @@
-"""What a scheduler is: it sends the tasks whose time has come."""
+"""Schedulers: they send tasks when they are due."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Scheduler:
         self.conf = conf
 
     def prepare(self) -> None:
-        """Do, before a cluster forks, what its processes can share.
+        """Prepare data that the processes of a cluster can share; called before the forks.
 
         It is called once, on a scheduler that never ticks, in the process that all others
         are forked from. It may read and compile; it starts no thread, and it raises nothing

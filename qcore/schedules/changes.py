@@ -34,7 +34,7 @@ WATCHED = RULE | SHARED
 
 
 def rule_of(columns: Mapping[str, Any]) -> tuple[Any, Any]:
-    """Return the rule that columns make; what its type does not look at is left out."""
+    """Return the rule in these columns, without the columns that its type ignores."""
     kind = columns.get("schedule_type")
     look = {rules.MINUTES: "minutes", rules.CRON: "cron"}.get(kind or "")
     return kind, columns.get(look) if look else None

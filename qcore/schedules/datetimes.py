@@ -57,7 +57,7 @@ def read(moment: dt.datetime) -> dt.datetime:
 
 
 def write(moment: dt.datetime) -> dt.datetime:
-    """Return what a column takes for an instant; a naive one is what it takes already."""
+    """Return an instant in the form of a column; a naive instant stays as it is."""
     if moment.tzinfo is None or _is_aware():
         return moment
     zone = _wall()
@@ -75,7 +75,7 @@ def shown(slot: dt.datetime) -> dt.datetime:
 
 
 def given(moment: dt.datetime, conf: Conf) -> dt.datetime:
-    """Return what a column takes for a moment that somebody wrote.
+    """Return a moment that a person wrote, in the form of a column.
 
     A naive one is the time on the wall in the zone of schedules where ``USE_TZ`` is True.
     """

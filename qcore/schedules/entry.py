@@ -134,7 +134,7 @@ class Entry:
 
     # -- checking ----------------------------------------------------------------
     def problems(self, conf: Conf) -> dict[str, str]:
-        """Return what is wrong by the name of the field; empty when all is well."""
+        """Return the problem of each wrong field, by name; empty where all fields are right."""
         found: dict[str, str] = {}
         self._check_rule(conf, found)
         _note(found, "hook", lambda: self._check_hook(conf, self.hook))

@@ -70,7 +70,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Fired:
-    """What becomes of one schedule that is due."""
+    """The outcome of one due schedule."""
 
     row: Schedule
     slots: Sequence[ScheduleSlot]
@@ -81,11 +81,11 @@ class Fired:
 
     @property
     def is_over(self) -> bool:
-        """Whether the schedule is to be deleted: it has run once and for ever."""
+        """Whether the schedule must be deleted: its only run is over."""
         return self.following is None and self.row.repeats < 0 and not self.repeated
 
     def changes(self) -> dict[str, Any]:
-        """Return what changes in the row."""
+        """Return the columns of the row that change."""
         row, left = self.row, self.row.repeats
         if left > 0:
             left = max(0, left - len(self.slots))
@@ -121,7 +121,7 @@ class Firing:
         self.is_early = False
 
     def fire(self, rows: Sequence[Schedule], now: dt.datetime) -> Error | None:
-        """Fire schedules; what is wrong with one of them is written on it.
+        """Fire schedules, and write the error of a wrong schedule into its row.
 
         Returns:
             An error of the database that may pass, where one schedule was not fired
@@ -339,7 +339,7 @@ class Firing:
 
 
 def mark(slot: dt.datetime) -> dt.datetime:
-    """Return what a column has of a slot: its second, by which it is known.
+    """Return a slot as columns store it: without fractions of a second.
 
     The form of the admin has no fractions of a second, and a slot that comes back from
     it must be the same one.

@@ -58,7 +58,7 @@ LONGEST = 5.0
 
 
 def unsent(slots: QuerySet[ScheduleSlot], now: dt.datetime) -> QuerySet[ScheduleSlot]:
-    """Return those slots that nobody has sent, and that no living cluster is about to."""
+    """Return the slots that are not sent, and that no living cluster is sending."""
     free = Q(claimed=None) | Q(claimed__lt=now - STALE)
     return slots.filter(free, sent=None)
 
@@ -87,7 +87,7 @@ class Outbox:
         current.broker(queue).check_size([package])
 
     def send(self) -> bool:
-        """Send what is there and is not being sent by another cluster.
+        """Send the waiting slots, except the slots that another cluster is sending.
 
         What one queue refuses waits, and keeps no other queue waiting.
 

@@ -34,7 +34,7 @@ _statements: dict[tuple[object, ...], _Statement] = {}
 
 
 class View(NamedTuple):
-    """What one look has seen."""
+    """The schedules at one moment."""
 
     next_run: dt.datetime | None  # of the first schedule that may fire; None: no such
     is_unsent: bool  # whether a slot has fired and is nobody's to send
@@ -65,7 +65,7 @@ class Outlook:
             )
 
     def look(self, now: dt.datetime) -> View:
-        """Return what is ahead at a moment.
+        """Return the next run, and whether a slot is unsent, at a moment.
 
         Raises:
             django.db.Error: the database cannot be asked.

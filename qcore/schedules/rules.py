@@ -104,7 +104,7 @@ def is_type(given: object) -> bool:
 
 
 def unknown_type(given: object) -> str:
-    """Return what to say of a ``schedule_type`` that is none, with all that there are."""
+    """Return the error message for an unknown ``schedule_type``; it lists the known types."""
     known = ", ".join(f"{key!r} ({label})" for key, label in LABELS.items())
     word = given if isinstance(given, str) else quoted(given)
     by_label = {label.lower(): key for key, label in LABELS.items()}
@@ -119,7 +119,7 @@ def unknown_type(given: object) -> str:
 
 
 def infer_type(given: object, cron: object, minutes: object) -> object:
-    """Return the type that is meant: one that is given, or the one of cron or minutes.
+    """Return the given type, else the type that ``cron`` or ``minutes`` implies.
 
     Raises:
         ConfigError: cron and minutes are given, and no type.

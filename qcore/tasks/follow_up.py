@@ -1,4 +1,4 @@
-"""Follow-up: what is done for a task after its result is stored.
+"""Follow-up: hook and next link of a task whose result is stored.
 
 Runs in: a worker, with the delivery still unacknowledged, so that a killed worker
 or cluster repeats it instead of forgetting it.
@@ -22,7 +22,7 @@ logger = logging.getLogger("qcore.worker")
 
 
 def run_hook(result: Result) -> None:
-    """Call the hook of a task with the finished task; what it raises is logged.
+    """Call the hook of a task with the finished task, and log what the hook raises.
 
     It has the cluster's ``timeout`` to itself. ``sys.exit`` and ``CancelledError`` are
     exceptions like all others here: a hook that ended its worker would be called again,

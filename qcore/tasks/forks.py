@@ -19,7 +19,7 @@ logger = logging.getLogger("qcore.worker")
 
 
 def end_if_forked(owner: int, task: Task) -> None:
-    """End this process if it is not the one that has called the task.
+    """End this process if the task has forked it.
 
     To be called in a ``finally``, as near to the call as can be.
 

@@ -118,7 +118,7 @@ def _why(function: Callable[..., Any]) -> str:
 
 # -- from a path to its function ------------------------------------------------------
 def loaded(path: str) -> Any:
-    """Return the function of a path now, or None where its module is not loaded."""
+    """Return the function at a path; None where its module is not loaded."""
     return unwrap(_held(path))
 
 

@@ -24,7 +24,7 @@ from .savepoints import kept_usable
 
 
 def run_inline(task: Task) -> None:
-    """Run a task and its followers, store what came of them.
+    """Run a task and its followers, and store their results.
 
     Raises:
         Exception: what the task raised, after its failure has been stored.

@@ -1,4 +1,4 @@
-"""Look-up: what became of a task or of a group, from the database or the cache."""
+"""Look-up: the results of a task or of a group, from the database or the cache."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # -- one task ------------------------------------------------------------------------
 def result(task_id: str, wait: Wait = 0, cached: Cached = UNSET_CACHED) -> Any:
-    """Return what a task returned, the text of its error, or None while there is neither.
+    """Return the value of a task or the text of its error; None while the task has no result.
 
     Args:
         task_id: its id or its name.

@@ -1,4 +1,4 @@
-"""Naming: the dotted path that a callable has by its own account, or why it has none."""
+"""Naming: the dotted path that a callable states, or the reason why it has none."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..errors import EnqueueError
 
 
 def describe(function: Callable[..., Any]) -> str:
-    """Return the path that a function says it has.
+    """Return the path that a function states in ``__module__`` and ``__qualname__``.
 
     Raises:
         EnqueueError: it is a lambda, a nested function, a bound method and the like.
@@ -51,7 +51,7 @@ def describe(function: Callable[..., Any]) -> str:
 
 
 def refuse_main(module: str, name: str) -> None:
-    """Refuse what is defined in the script that runs.
+    """Refuse a function that is defined in the running script.
 
     Raises:
         EnqueueError: ``module`` is ``__main__``.

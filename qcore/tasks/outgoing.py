@@ -170,7 +170,7 @@ _NAMED = 10
 
 
 def named(tasks: Sequence[Task]) -> str:
-    """Return what a log line says of tasks: function and id of the first of them."""
+    """Return the text of a log line about tasks: function and id of the first task."""
     names = ", ".join(f"{task.func} id={task.id}" for task in tasks[:_NAMED])
     left = len(tasks) - _NAMED
     return f"{names} and {left:,} more" if left > 0 else names

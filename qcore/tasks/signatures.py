@@ -23,7 +23,7 @@ _LruCache = type(functools.lru_cache(lambda: None))
 
 
 def signature_of(function: Callable[..., Any]) -> inspect.Signature | None:
-    """Return the signature of what is called; None where that cannot be told.
+    """Return the signature of a callable; None where Python cannot find it.
 
     It is that of a decorator's wrapper and not of what that wraps: the wrapper may add
     arguments of its own, or take some away. ``lru_cache`` is known to do neither.

@@ -24,7 +24,7 @@ _EARLY = 0.001
 
 
 def out_of_time(seconds: float | None) -> TaskTimeout:
-    """Return what is raised in a block whose time is up."""
+    """Return the exception that ends a block when its time is up."""
     return TaskTimeout(f"the task was stopped after its timeout of {seconds} s")
 
 

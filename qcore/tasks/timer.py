@@ -1,4 +1,4 @@
-"""Timers: what sends this thread a signal when a time is up.
+"""Timers: they send this thread a signal when a time is up.
 
 ``signal.alarm`` and ``signal.setitimer`` share the one timer of a process, so a library
 that uses it takes it away from whoever has set it. Linux has timers that belong to
@@ -97,7 +97,7 @@ class OwnTimer:
 
 
 class SharedTimer:
-    """The timer that a process has; what was set on it goes on when we are done."""
+    """The one timer of a process; an earlier alarm goes on after ours."""
 
     def __init__(self, handler: Handler) -> None:
         self._handler = handler

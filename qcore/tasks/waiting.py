@@ -63,7 +63,7 @@ def is_possible(name: object, what: str) -> bool:
 
 
 def check_wait(wait: object) -> None:
-    """Raise CallError for what is no number of milliseconds."""
+    """Raise CallError unless ``wait`` is a number of milliseconds."""
     is_number = isinstance(wait, (int, float)) and not isinstance(wait, bool)
     if not is_number or not (wait == -1 or 0 <= wait <= LONGEST):  # type: ignore[operator]
         raise CallError(
@@ -72,7 +72,7 @@ def check_wait(wait: object) -> None:
 
 
 def check_count(count: object) -> None:
-    """Raise CallError for what is no number of tasks."""
+    """Raise CallError unless ``count`` is a number of tasks."""
     is_int = isinstance(count, int) and not isinstance(count, bool)
     if count is not None and not (is_int and count >= 0):  # type: ignore[operator]
         raise CallError(
@@ -82,7 +82,7 @@ def check_count(count: object) -> None:
 
 
 def warn_of_pruning(store: ResultStore, count: int) -> None:
-    """Say once that a store may not keep as many successes as somebody waits for.
+    """Warn once: the caller waits for more successes than the store may keep.
 
     How many tasks a group has is known to whoever waits for it, and to nobody else. So
     the oldest results of a group may be pruned before its last task has ended.

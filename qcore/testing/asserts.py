@@ -57,7 +57,7 @@ def assert_enqueued(
     broker: Broker | None = None,
     **options: Any,
 ) -> list[Task]:
-    """Require that a task waits in a queue; what is not given may be anything.
+    """Require that a task waits in a queue; arguments that are not given match any task.
 
     Args:
         func: the function, or its dotted path.

@@ -1,4 +1,4 @@
-"""A pytest plugin that writes down what a plugin was found to keep: its certificate.
+"""A pytest plugin that writes the certificate of a plugin: the promises that it keeps.
 
 ::
 
@@ -63,7 +63,7 @@ _PORTRAIT = "test_info"
 
 @dataclass(slots=True)
 class Suite:
-    """What has become of the tests of one class that inherits a contract."""
+    """The outcomes of one test class that inherits a contract."""
 
     name: str
     contract: type  # of qcore.testing
@@ -89,7 +89,7 @@ class Suite:
         return None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what the certificate says of it."""
+        """Return the entry of this class in the certificate."""
         return {
             "suite": self.name,
             "contract": self.contract.__name__,
@@ -103,7 +103,7 @@ class Suite:
 
 
 class Certifier:
-    """Collects what the tests of contracts say, and writes it at the end.
+    """Collects the outcomes of contract tests, and writes the certificate at the end.
 
     Args:
         path: of the certificate; its folder exists.
@@ -133,7 +133,7 @@ class Certifier:
     def pytest_runtest_makereport(
         self, item: pytest.Function
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Note what has become of a test; setup and teardown count."""
+        """Note the outcome of a test; setup and teardown count."""
         report = yield
         if (suite := self._suite(item)) is not None:
             _note(suite, item.name, report)

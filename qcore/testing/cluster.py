@@ -218,7 +218,7 @@ class LiveCluster:
         return sorted(found, key=lambda process: process.pid)
 
     def survivors(self) -> list[Process]:
-        """Return what still lives of its session, started by tasks or not."""
+        """Return the living processes of its session; tasks may have started some of them."""
         return [p for p in processes() if p.session == self.sentinel and p.lives]
 
     @property
@@ -228,7 +228,7 @@ class LiveCluster:
 
     @property
     def snapshot(self) -> status.Snapshot | None:
-        """What the cluster has last published of itself, if anything."""
+        """The last status that the cluster has published; None before the first."""
         found = (s for s in status.snapshots() if s.sentinel_pid == self.sentinel)
         return next(found, None)
 

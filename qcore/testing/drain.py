@@ -1,4 +1,4 @@
-"""For the tests of a project: run what is queued, here and now, and look at it.
+"""For the tests of a project: run the queued tasks in this process, and inspect the queue.
 
 No cluster is needed. Tasks take the whole way of a package (signed, verified, decoded,
 run with its time-out, stored, hooked, chained), on whatever broker the settings choose;
@@ -46,7 +46,7 @@ MOST = 10_000
 
 @dataclass(slots=True)
 class Counts:
-    """What a ``drain`` has done."""
+    """The numbers of one ``drain``."""
 
     succeeded: int = 0
     failed: int = 0

@@ -1,4 +1,4 @@
-"""What tasks have done, in a file that survives the death of whoever writes it.
+"""The actions of tasks, in a file that survives the death of its writer.
 
 Each line is written with one call, and appended: lines of several processes do not mix.
 

@@ -43,7 +43,7 @@ def slowness() -> float:
 
 
 def stretched(seconds: float) -> float:
-    """Return how long what takes so many seconds on a calm machine may take here now."""
+    """Return the seconds that this machine may need now for ``seconds`` on a calm machine."""
     return seconds * slowness()
 
 
@@ -81,7 +81,7 @@ class Patience:
 
 
 class TooLate(Exception):
-    """The machine was too slow for what a test presumes: the test has proved nothing."""
+    """The machine was too slow for the assumptions of a test: the test has proved nothing."""
 
 
 def begun_again_when_late(
@@ -127,7 +127,7 @@ def must_precede(moment: float, what: str = "its lease") -> None:
 
 
 def quickest(call: Callable[[], object], bound: float) -> float:
-    """Return the seconds that a call takes, of some calls those of the quickest.
+    """Return the seconds of the quickest of some calls.
 
     It is called again while it takes longer than ``bound``, up to six times: whoever
     waits on purpose does so each time, and a machine is busy now and then.

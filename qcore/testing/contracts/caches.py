@@ -61,7 +61,7 @@ class CacheBackendContract:
 
     @pytest.fixture
     def key(self) -> str:
-        """A key that nobody has used, and that others begin with."""
+        """An unused key; other keys begin with it."""
         return f"contract:{secrets.token_hex(6)}"
 
     @pytest.fixture

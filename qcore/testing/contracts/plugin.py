@@ -36,7 +36,7 @@ IMPORTED = "import json, sys, {0}; print(json.dumps([*sys.modules]))"
 
 
 class PluginContract:
-    """What the registry relies on a plugin for, and what its users do."""
+    """The promises of a plugin to the registry and to its users."""
 
     #: Name of the entry point, which is that of the extra too.
     name: ClassVar[str]

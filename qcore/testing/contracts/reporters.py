@@ -101,7 +101,7 @@ class ErrorReporterContract:
 
     @pytest.fixture
     def group_of(self) -> Callable[[str], Hashable]:
-        """Return a callable from what was received to what it is grouped by."""
+        """Return a callable from a received text to the key of its group."""
         pytest.skip("the plugin's tests give no group_of")
 
     @pytest.fixture

@@ -11,7 +11,7 @@ from ..certificate import SCHEMA
 
 
 def problems(certificate: Mapping[str, Any]) -> list[str]:
-    """Return what is not so, or not so any more, in a certificate; ``[]`` if all is.
+    """Return the wrong and the outdated statements of a certificate; ``[]`` if there are none.
 
     Its class must have the capabilities and the batch that are written there, every
     test that the contract has today must be named, and none may have failed.

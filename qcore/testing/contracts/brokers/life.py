@@ -33,7 +33,7 @@ class Clock(Protocol):
     real: bool
 
     def now(self) -> float:
-        """Return what ``lease_end`` of a delivery is compared with."""
+        """Return the moment to compare with the ``lease_end`` of a delivery."""
         ...
 
     def advance(self, seconds: float) -> None:
@@ -143,7 +143,7 @@ class QueueLife(Life):
         self.model.sent(ids, bodies, delay, since, self.clock.now())
 
     def claim(self, limit: int, pick: int) -> None:
-        """Claim what there is."""
+        """Claim all waiting packages."""
         self._claim(self.consumers[pick % 2], limit)
 
     def acknowledge(self, first: int, second: int, pick: int) -> None:

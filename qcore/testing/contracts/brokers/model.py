@@ -71,7 +71,7 @@ class Model:
     packages: dict[bytes, Package] = field(default_factory=dict)
 
     def left(self) -> list[Package]:
-        """Return what is still there."""
+        """Return the packages that are still in the queue."""
         return [package for package in self.packages.values() if not package.gone]
 
     # -- what consumers do; each between two moments -------------------------------------
