@@ -1,8 +1,8 @@
 """Tell whether the clusters of this machine work; for probes, and without Django.
 
-The answer comes from files that the clusters write, so that neither the broker nor a
-database is asked. The variable QCORE_RUN_DIR names their folder; the cluster and the probe
-need the same one.
+The answer comes from files that the clusters write: neither the broker nor a
+database is asked. The variable QCORE_RUN_DIR names the folder of the files; the
+cluster and the probe need the same folder.
 """
 
 from __future__ import annotations

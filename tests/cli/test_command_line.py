@@ -63,7 +63,7 @@ def test_a_wrong_command_line_is_a_usage_error(words, capsys):
     ("words", "expected"),
     [
         (["inof"], "qcore: error: there is no verb 'inof' - did you mean 'info'?"),
-        (["xyz"], "there is no verb 'xyz'. Verbs: cluster, monitor"),
+        (["xyz"], "there is no verb 'xyz'. Verbs: cluster, dev, monitor"),
         (["--verion"], "qcore: error: unrecognized arguments: --verion - did you"),
         (
             ["info", "--jsn"],
