@@ -1,9 +1,9 @@
 """Run a cluster while you develop; a change of a file starts the cluster again.
 
-Django's own reloader watches the files, as it does for runserver. The cluster is
-a process beside it: it stops in order, within the seconds of --grace, before it
-starts again with the new code. A cluster that cannot start waits for the next
-change.
+Django's own reloader watches the files, as it does for runserver. The cluster
+is a process beside it: it stops in order, within the seconds of --grace, before
+it starts again with the new code. A cluster that cannot start waits for the
+next change.
 """
 
 from __future__ import annotations
