@@ -4,7 +4,7 @@ A map of the package, from the bottom up; a module imports only from its own lin
 the lines above it::
 
     errors findings masking printable logs processes health              words
-    conf envelope settled serializers signing hookspecs
+    conf envelope features settled serializers signing hookspecs
     plugins runtime signals status tasks                                 the API
     brokers results caches reporters schedules                           the contracts
     testing                                                              the author's kit
@@ -30,11 +30,16 @@ __version__ = "2.0.0"
 
 # public name -> the module that defines it
 _PUBLIC = {
+    "RUN": "features",
+    "Admission": "features",
     "Broker": "brokers.base",
     "CacheBackend": "caches.base",
+    "Claim": "features",
     "Conf": "conf",
     "Delivery": "envelope",
+    "Drop": "features",
     "ErrorReporter": "reporters.base",
+    "NewTask": "tasks.new_tasks",
     "Provider": "plugins.provider",
     "QcoreError": "errors",
     "Result": "envelope",
@@ -42,6 +47,7 @@ _PUBLIC = {
     "Scheduler": "schedules.base",
     "Setting": "conf.setting",
     "Task": "envelope",
+    "TaskOption": "features",
     "async_task": "tasks",
     "async_task_many": "tasks",
     "hookimpl": "hookspecs",
@@ -61,6 +67,11 @@ if TYPE_CHECKING:
     from .envelope import Result as Result
     from .envelope import Task as Task
     from .errors import QcoreError as QcoreError
+    from .features import RUN as RUN
+    from .features import Admission as Admission
+    from .features import Claim as Claim
+    from .features import Drop as Drop
+    from .features import TaskOption as TaskOption
     from .hookspecs import hookimpl as hookimpl
     from .plugins.provider import Provider as Provider
     from .reporters.base import ErrorReporter as ErrorReporter
@@ -71,6 +82,7 @@ if TYPE_CHECKING:
     from .tasks import result as result
     from .tasks import schedule as schedule
     from .tasks.decorator import task as task
+    from .tasks.new_tasks import NewTask as NewTask
 
 
 def __getattr__(name: str) -> Any:

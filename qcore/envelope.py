@@ -31,6 +31,7 @@ class Options(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     own_id: bool | UnsetType = (
         UNSET  # its caller chose the id, to send it again if need be
     )
+    plugins: dict[str, Any] | UnsetType = UNSET  # options of plugins, by their names
 
 
 class Task(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False):
@@ -116,6 +117,7 @@ class Outcome(StrEnum):
     FAILURE = "failure"  # the task raised
     TIMEOUT = "timeout"
     CRASH = "crash"  # its worker process died
+    REPLACED = "replaced"  # it never ran, for another task has taken its place
     STOPPED = "stopped"  # the cluster stopped first; never stored, given back
 
 

@@ -152,6 +152,24 @@ class NewerPackage(BadPackage):
     """A package was written by a later release; a cluster of that release can run it."""
 
 
+class PluginLacking(PackageError):
+    """A task needs a plugin that this cluster lacks.
+
+    Args:
+        task_id: of the task.
+        plugin: the name of its entry point.
+    """
+
+    def __init__(self, task_id: str, plugin: str) -> None:
+        super().__init__(
+            f"the task {task_id} needs the plugin {plugin!r}, which this cluster lacks."
+            " Install it in the environment of this cluster (`qcore plugins` lists what is"
+            " there)."
+        )
+        self.task_id = task_id
+        self.plugin = plugin
+
+
 class BadSignature(PackageError):
     """A package was signed with none of the keys in use, or was changed on the way."""
 

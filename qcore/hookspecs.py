@@ -8,11 +8,13 @@ A plugin is a module named by an entry point in the group ``qcore``::
     def qcore_brokers():
         return [Provider("sqs", "qcore_sqs.broker:SQSBroker", claims=("sqs",))]
 
-An implementation may take fewer arguments than are listed here. The first six
-hooks describe what a plugin can make and which settings it has; nothing of it is
-imported until it is used. ``qcore_run_task`` wraps every execution, and
-``qcore_run_hook`` every task hook. The rest are observers: each is called alone, an
-exception in one is logged with the plugin's name and changes nothing else.
+An implementation may take fewer arguments than are listed here. The first seven
+hooks describe what a plugin can make, which settings it has and which options of tasks;
+nothing of it is imported until it is used. ``qcore_before_send``, ``qcore_admit`` and
+``qcore_sweep`` are for plugins that decide about tasks: each implementation is called alone,
+with a batch. ``qcore_run_task`` wraps every execution, and ``qcore_run_hook`` every task
+hook. The rest are observers: each is called alone, an exception in one is logged with the
+plugin's name and changes nothing else.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ import pluggy
 if TYPE_CHECKING:
     from .conf import Conf, Setting
     from .envelope import Result, Task
+    from .features import Admission, Claim, TaskOption
     from .plugins import Provider
+    from .tasks.new_tasks import NewTask
 
 PROJECT = "qcore"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -63,6 +67,66 @@ def qcore_settings() -> list[Setting]:  # type: ignore[empty-body]
 
     qcore checks them with its own settings, shows them in ``qcore info --config``, and
     passes them to the plugin in ``conf.options``: the value of the project, or the default.
+    """
+
+
+@hookspec
+def qcore_task_options() -> list[TaskOption]:  # type: ignore[empty-body]
+    """Return the options that this plugin adds to tasks, each a ``qcore.TaskOption``.
+
+    A caller writes such an option into ``q_options``. qcore checks the value where the call
+    is made, and suggests the option for a word that is nearly its name.
+    """
+
+
+@hookspec
+def qcore_before_send(tasks: Sequence[NewTask]) -> None:
+    """Look at new tasks before they are sent, and change them, skip them or refuse them.
+
+    Runs in the sender, once for each new task, whoever sends it: a call, a chain (its
+    next link is sent by a worker), a schedule, "send again" in the admin. A package that
+    is sent again is no new task. All tasks of a batch go to one queue. A plugin that declares
+    options sees the tasks that have one of them; a plugin without options sees every task.
+
+    If a task of the batch has an option of a plugin, the hook runs in a transaction of the
+    ledger's database, and the tasks are sent with the commit of that transaction: what
+    the hook writes to this database (``qcore.runtime.current.ledger``) and the task stand or fall
+    together. The next link of a chain and the slot of a schedule have ids that are derived.
+    After a crash such a task is made again with the same id, and the hook is asked again: it
+    must give the same answer for an id that it has seen.
+
+    An ``EnqueueError`` refuses the whole batch, and the caller gets the error. So does any
+    other exception of a plugin that declares options, or of a database. Any other exception
+    of a plugin without options is logged, and the tasks are sent as if it had not been asked.
+    """
+
+
+@hookspec
+def qcore_admit(claims: Sequence[Claim]) -> Sequence[Admission]:  # type: ignore[empty-body]
+    """Return for each claimed task, in their order, whether it may run: ``RUN`` or ``Drop``.
+
+    Runs in the pusher of a cluster, in one transaction of the ledger's database for each
+    batch. Only the plugins in ``task.needs`` are asked, in that order, and the first answer
+    that is not ``RUN`` is the last. A hook of a task that needs several plugins must
+    therefore expect that a plugin behind it refuses the task.
+
+    If an implementation raises, the transaction is rolled back and each half of the batch is
+    tried alone, until the claim that is the reason is alone. That claim waits, with its
+    lease renewed, and is tried again; ``qcore monitor`` shows the problem.
+    """
+
+
+@hookspec
+def qcore_sweep(now: float) -> float | None:
+    """Do what is due in the tables of this plugin; return the seconds until the next call.
+
+    Runs in the relay of each cluster, whatever queue it serves, so several clusters may
+    sweep at the same time. None means that nothing is known to be due; the hook is called
+    again after a minute at the latest. After an exception the hook is called again after a
+    pause, and nobody else is affected.
+
+    Args:
+        now: seconds since the epoch by the clock of the ledger's database.
     """
 
 

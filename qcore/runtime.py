@@ -50,6 +50,8 @@ _CACHED = "cache"
 
 #: The outbox, of a higher layer than this one.
 _OUTBOX = Provider("outbox", "qcore.ledger.outbox:Outbox")
+#: The ledger as plugins see it.
+_LEDGER = Provider("ledger", "qcore.ledger.face:LedgerFace")
 
 #: The kinds of which a project has exactly one.
 ONE_OF = ("broker", "cache backend", "scheduler", "result store")
@@ -75,6 +77,16 @@ class OutboxLike(Protocol):
     def put_off_tasks(
         self, token: str, task_ids: Sequence[str], seconds: float
     ) -> None: ...
+
+
+class LedgerPlace(Protocol):
+    """What plugins ask of the ledger; see ``qcore.ledger.face``."""
+
+    database: str
+
+    @property
+    def is_ready(self) -> bool: ...
+    def now(self) -> float: ...
 
 
 class Current:
@@ -185,6 +197,25 @@ class Current:
         """
         outbox: OutboxLike | None = self._mine("outbox", self._make_outbox)
         return outbox
+
+    @property
+    def ledger(self) -> LedgerPlace | None:
+        """The ledger, as plugins with tables of their own use it; None: there is none.
+
+        ``ledger.database`` is the alias of its database, where the tables of a feature
+        belong; ``ledger.now()`` is the time by the clock of that database, in seconds since
+        the epoch; ``ledger.is_ready`` says whether its tables are there.
+
+        Raises:
+            ConfigError: as ``outbox``.
+        """
+        outbox = self.outbox
+        if outbox is None:
+            return None
+        ledger: LedgerPlace = self._mine(
+            "ledger", lambda: _LEDGER.load()(outbox.database)
+        )
+        return ledger
 
     def _make_outbox(self) -> OutboxLike | None:
         from django.apps import apps

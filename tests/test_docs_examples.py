@@ -13,11 +13,13 @@ from documents.blocks import Block, blocks, name_of, pages
 from documents.project import DATABASE, Project
 
 README, *MANUAL = pages()
-# the tutorial is typed step by step: tests/test_tutorial.py
+#: Run by tests of their own: tests/test_tutorial.py types the tutorial step by step, and
+#: tests/test_feature_page.py installs the plugin of that page.
+ELSEWHERE = {"docs/tutorial/broker.md", "docs/how-to/write-a-feature.md"}
 WITH_CODE = [
     page
     for page in MANUAL
-    if any(blocks(page, "python")) and name_of(page) != "docs/tutorial/broker.md"
+    if any(blocks(page, "python")) and name_of(page) not in ELSEWHERE
 ]
 
 

@@ -134,6 +134,9 @@ def _plugin(plugin: Plugin) -> dict[str, Any]:
         "kinds": list(plugin.providers),
         "providers": providers,
         "settings": [_setting(setting) for setting in plugin.settings],
+        "task_options": [
+            {"name": option.name, "help": option.help} for option in plugin.options
+        ],
         "install": None,
     }
 
@@ -189,6 +192,7 @@ def _absent(name: str) -> dict[str, Any]:
         "kinds": [],
         "providers": [],
         "settings": [],
+        "task_options": [],
         "install": command_of(name),
     }
 
@@ -199,9 +203,10 @@ def _render(document: dict[str, Any]) -> list[str]:
     rows = [("PLUGIN", "DISTRIBUTION", "STATE", "GIVES")]
     for plugin in document["plugins"]:
         distribution = f"{plugin['distribution']} {plugin['version'] or ''}".strip()
-        gives = [plugin["install"] or ""]
-        if plugin["kinds"]:
-            gives = [_names(kind, plugin["providers"]) for kind in plugin["kinds"]]
+        gives = [_names(kind, plugin["providers"]) for kind in plugin["kinds"]]
+        if options := ", ".join(option["name"] for option in plugin["task_options"]):
+            gives.append(f"task options: {options}")
+        gives = gives or [plugin["install"] or ""]
         rows.append((plugin["name"], distribution, plugin["state"], gives[0]))
         rows += [("", "", "", more) for more in gives[1:]]
     lines = table(rows, indent="")

@@ -176,7 +176,7 @@ def _send(one: Quarantine, task: Task) -> None:
     from ..models import Quarantine
     from ..tasks.sending import send
 
-    send([task], commit="now")
+    send([task], commit="now", new=False)
     # last: a crash before this line leaves a row too many, and not a task too few
     Quarantine.objects.filter(pk=one.pk).delete()
 

@@ -18,13 +18,16 @@ from ..errors import BrokerError, ConfigError
 from ..runtime import current
 from ..signals import SENDER, post_execute, post_spawn
 from ..tasks.execute import report
+from ..tasks.new_tasks import prepare
 from . import connections, patches
 from .health_file import HealthFile, responds
 from .preload import preload
 
 if TYPE_CHECKING:
+    from ..ledger.features import Features
     from ..ledger.relay import Relay
     from ..ledger.settlement import Ledger
+    from ..ledger.sweeps import Sweeps
 
 logger = logging.getLogger("qcore.cluster")
 
@@ -88,6 +91,9 @@ def services(conf: Conf) -> Services:
         make_scheduler=lambda: current.scheduler,
         make_relay=partial(_make_relay, conf),
         make_ledger=partial(_make_ledger, conf),
+        make_sweeps=_make_sweeps,
+        make_features=_make_features,
+        prepare=prepare,
         verify=lambda package: current.signer.verify(package, conf.queue),
         sign=current.signer.sign,
         broker_name=current.choice("broker").name,
@@ -120,6 +126,24 @@ def _make_ledger(conf: Conf) -> Ledger | None:
     from ..ledger.settlement import Ledger  # its tables need Django to be set up
 
     return Ledger(conf)
+
+
+def _make_sweeps() -> Sweeps | None:
+    """Return what lets plugins sweep; None where none of them does, or has a ledger."""
+    hooks = current.registry.features.sweep
+    ledger = current.ledger if hooks else None
+    if ledger is None:
+        return None
+    from ..ledger.sweeps import Sweeps
+
+    return Sweeps(hooks, ledger)
+
+
+def _make_features() -> Features:
+    """Return what asks plugins about the tasks that need them."""
+    from ..ledger.features import Features
+
+    return Features(current.registry.features, current.ledger)
 
 
 class BrokerInfo:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from ..brokers.base import Broker
 from ..conf import Conf
 from ..envelope import Task
+from ..features import Admission, Claim
 from ..results.base import ResultStore
 from ..schedules.base import Scheduler
 from ..settled import Settlement, TicketState
@@ -121,6 +122,31 @@ def no_ledger() -> LedgerLike | None:
     return None
 
 
+def as_made(task: Task) -> Task | None:
+    """Return a new task as it is: no plugin has anything to say of it."""
+    return task
+
+
+class Features(Protocol):
+    """What the plugins decide that tasks need; see ``qcore.ledger.features``."""
+
+    def lacking(self, task: Task) -> str | None:
+        """Return the name of a plugin that a task needs and this cluster lacks."""
+
+    def admit(self, claims: Sequence[Claim]) -> list[Admission]:
+        """Return for each claim whether its task may run.
+
+        Raises:
+            StoreUnavailable: the ledger is away.
+            Exception: one of the claims is the reason, perhaps; nothing is decided.
+        """
+
+
+def no_features() -> Features | None:
+    """Return None: no plugin decides about tasks."""
+    return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """What a cluster is made of.
@@ -137,6 +163,11 @@ class Services:
     sign: Callable[[Task], bytes]
     make_relay: Callable[[], Ticking | None] = no_relay
     make_ledger: Callable[[], LedgerLike | None] = no_ledger
+    #: what plugins do from time to time; the thread of the relay ticks it
+    make_sweeps: Callable[[], Ticking | None] = no_relay
+    #: made by the thread that asks
+    make_features: Callable[[], Features | None] = no_features
+    prepare: Callable[[Task], Task | None] = as_made  # a next link; None: not sent
     broker_name: str = "?"  # its class, for people
     broker_info: Callable[[], str] = str  # name and version of the service, cached
     publish: Callable[[Snapshot, float], None] = nothing  # until the next one: seconds

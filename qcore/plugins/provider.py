@@ -8,6 +8,7 @@ from typing import Any
 
 from ..conf.setting import Setting
 from ..errors import PluginBroken
+from ..features import TaskOption
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class Plugin:
     error: str | None = None
     providers: dict[str, list[Provider]] = field(default_factory=dict)  # by kind
     settings: list[Setting] = field(default_factory=list)
+    options: list[TaskOption] = field(default_factory=list)
 
     @property
     def key(self) -> str:

@@ -24,6 +24,7 @@ import pluggy
 from .. import hookspecs
 from ..conf.setting import Setting
 from ..errors import PluginBroken, PluginConflict, PluginMissing, did_you_mean
+from .features import FeaturePlugins
 from .kinds import KINDS
 from .known import KNOWN, how_to_install
 from .provider import Plugin, Provider
@@ -45,6 +46,8 @@ class Registry:
             kind: {} for kind in KINDS
         }
         self._settings: dict[str, tuple[Setting, Plugin]] = {}
+        #: The plugins that decide about tasks.
+        self.features = FeaturePlugins()
         self._is_traced = os.environ.get("QCORE_TRACE_HOOKS") == "1"
         if self._is_traced:
             self._pm.trace.root.setwriter(sys.stderr.write)
@@ -102,12 +105,14 @@ class Registry:
             self._refuse_unknown_hooks(module, plugin)
             found = {kind: self._describe(module, kind, plugin) for kind in KINDS}
             settings = self._declare(module, plugin)
+            options = self.features.read_options(module, plugin.label)
         except Exception:
             self._pm.unregister(module)
             raise
         if not any(known is plugin for known in self.plugins):
             self.plugins.append(plugin)  # registered by hand
-        plugin.settings = settings
+        plugin.settings, plugin.options = settings, options
+        self.features.add(plugin.name, module, options, self._pm)
         for setting in settings:
             self._settings[setting.name] = (setting, plugin)
         for kind, providers in found.items():

@@ -19,11 +19,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.db import connections, transaction
 from django.db.utils import Error, InterfaceError, OperationalError
+from django.utils import timezone
 
 from ..conf.names import queue_fault
 from ..errors import EnqueueError, QcoreError
 from ..models import Schedule, ScheduleSlot
 from ..runtime import current
+from ..tasks.new_tasks import prepare
 from . import rules
 from .datetimes import instant, read, shown, write
 from .error_text import error_text
@@ -235,14 +237,22 @@ class Firing:
         task = row.entry.task(self._conf, row.pk, slot)
         if fault := queue_fault(task.queue):
             raise EnqueueError(f"the name of its queue {fault}.")
-        package = current.signer.sign(task)
-        self._outbox.check(task.queue, package)
+        prepared = prepare(task)
+        package, sent = b"", None
+        if prepared is None:
+            sent = (
+                timezone.now()
+            )  # by a plugin: the slot has fired, and nothing is sent
+        else:
+            package = current.signer.sign(prepared)
+            self._outbox.check(task.queue, package)
         return ScheduleSlot(
             schedule_id=row.pk,
             slot=mark(slot),
             task_id=task.id,
             queue=task.queue,
             package=package,
+            sent=sent,
         )
 
     # -- the transaction ---------------------------------------------------------

@@ -21,6 +21,7 @@ from ..serializers import get_serializer
 from .admission import is_allowed
 from .functions import target_of
 from .options import OWN_FIELDS, TASK_FIELDS, check_id, check_options
+from .plugin_options import chosen
 from .signatures import check_arguments
 
 #: A task that is enqueued by a task that ... this many times over is refused:
@@ -164,6 +165,8 @@ def _queue(path: str, options: dict[str, Any], conf: Conf) -> str:
 def travelling(options: Mapping[str, Any]) -> Options:
     """Return what a task itself says, of its options, differently from the settings."""
     own = {key: options[key] for key in options.keys() & OWN_FIELDS}
+    if of_plugins := chosen(options):
+        own["plugins"] = of_plugins
     return Options(**own) if own else NO_OPTIONS
 
 

@@ -13,6 +13,7 @@ import msgspec
 from ..envelope import Task, new_ids, task_name
 from ..errors import EnqueueError
 from ..serializers import get_serializer
+from . import plugin_options
 from .build import Builder, Link, travelling
 from .functions import takes_keyword
 from .options import OPTIONS, OWN_FIELDS, TASK_FIELDS, YIELDING, unknown_option
@@ -42,7 +43,10 @@ def split_options(
         EnqueueError: ``q_options`` holds an unknown option.
     """
     given = kwargs.get("q_options")
+    of_plugins = plugin_options.names()
     names = kwargs.keys() & OPTIONS
+    if of_plugins:
+        names |= kwargs.keys() & of_plugins.keys()
     if given is None:
         if not names and "q_options" not in kwargs:
             return kwargs, {}
@@ -53,9 +57,14 @@ def split_options(
                 f"q_options is {type(given).__name__}, expected a dictionary of options."
             )
         for key in given:
-            if key not in OPTIONS and not (with_id and key == "task_id"):
+            if (
+                key not in OPTIONS
+                and not (with_id and key == "task_id")
+                and key not in of_plugins
+            ):
                 raise EnqueueError(f"q_options: {unknown_option(key)}")
-    if func is not None and (doubtful := names & YIELDING):
+    yielding = YIELDING | of_plugins.keys() if of_plugins else YIELDING
+    if func is not None and (doubtful := names & yielding):
         names -= {word for word in doubtful if takes_keyword(func, word)}
     options = {key: kwargs[key] for key in names} | given
     taken = names - given.keys()
@@ -67,15 +76,24 @@ def settled(kwargs: dict[str, Any], func: Callable[..., Any] | str) -> dict[str,
     """Return keywords that mean the same wherever they are split later.
 
     Options that yield go into ``q_options`` unless the function takes them: who splits
-    the keywords later may not have loaded the function, and could not tell.
+    the keywords later may not have loaded the function, and could not tell. Options of
+    plugins become plain data.
+
+    Raises:
+        EnqueueError: a plugin refuses the value of its option.
     """
-    doubtful = kwargs.keys() & YIELDING
+    of_plugins = plugin_options.names()
+    doubtful = kwargs.keys() & (YIELDING | of_plugins.keys())
     words = {word for word in doubtful if not takes_keyword(func, word)}
     given = kwargs.get("q_options") or {}
-    if not words or not isinstance(given, dict):
+    if not isinstance(given, dict) or not (words or given.keys() & of_plugins.keys()):
         return kwargs
     rest = {key: value for key, value in kwargs.items() if key not in words}
-    return rest | {"q_options": {word: kwargs[word] for word in words} | given}
+    options = {word: kwargs[word] for word in words} | given
+    for name in options.keys() & of_plugins.keys():
+        if options[name] is not None:
+            options[name] = plugin_options.read(of_plugins[name], options[name])
+    return rest | {"q_options": options}
 
 
 def build(
@@ -238,6 +256,7 @@ def next_link(task: Task) -> Task | None:
         link=task.link + 1,
         gen=0,
         relayed=False,
+        needs=(),  # plugins are asked anew
         **changed,
     )
 

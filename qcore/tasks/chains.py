@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..conf.names import quoted, shown
 from ..envelope import new_id
 from ..errors import EnqueueError
-from . import alookup, lookup
+from . import alookup, lookup, plugin_options
 from .build import Link
 from .calls import LINK_OPTIONS, are_keywords, build, split_options
 from .enqueueing import Function, as_args, dispatch
@@ -79,8 +79,9 @@ def _on_the_wire(links: Sequence[_Own], options: dict[str, Any]) -> list[Link]:
     rest = links[1:]
     if not any(declared for *_, declared in links):
         return [(path, args, kwargs) for path, args, kwargs, _ in rest]
+    kept = LINK_OPTIONS | plugin_options.names().keys()
     return [
-        (path, args, kwargs, {k: v for k, v in own.items() if k in LINK_OPTIONS})
+        (path, args, kwargs, {k: v for k, v in own.items() if k in kept})
         for path, args, kwargs, declared in rest
         for own in ({**declared, **options},)
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..conf.names import shown
@@ -51,7 +51,8 @@ def async_task(func: Function, *args: Any, **kwargs: Any) -> str:
               is kept.
 
     Returns:
-        The id: 32 hexadecimal digits.
+        The id: 32 hexadecimal digits. It is that of another task where a plugin has
+        found that this one need not be sent.
 
     Raises:
         EnqueueError: the function or an argument cannot be sent, or an option is wrong.
@@ -75,8 +76,8 @@ def enqueue_call(
     func, call_args, kwargs, options = announce(func, args, kwargs, options)
     builder = Builder(func, options)
     task = builder.task(call_args, kwargs, task_id=task_id, own_id=task_id is not None)
-    dispatch([task], builder.options)
-    return task.id
+    skipped = dispatch([task], builder.options)
+    return skipped.get(task.id, task.id) if skipped else task.id
 
 
 #: The modern name of ``async_task``. It is not for ``await``: its variant is ``aenqueue``.
@@ -114,8 +115,8 @@ def async_task_many(
         )
     options = Builder(func, options).options
     tasks = build_many(func, as_calls(args_list), **options)
-    dispatch(tasks, options, "async_task_many", "aenqueue_many")
-    return [task.id for task in tasks]
+    skipped = dispatch(tasks, options, "async_task_many", "aenqueue_many")
+    return [skipped.get(task.id, task.id) for task in tasks]
 
 
 enqueue_many = async_task_many
@@ -147,7 +148,7 @@ def dispatch(
     options: dict[str, Any],
     call: str = "async_task",
     variant: str = "aenqueue",
-) -> None:
+) -> Mapping[str, str]:
     """Send tasks, or run them here where ``sync`` says so.
 
     Args:
@@ -155,13 +156,16 @@ def dispatch(
         options: checked.
         call: who sends them, for the error where that would block an event loop.
         variant: what that is to call instead.
+
+    Returns:
+        Of tasks that a plugin has skipped: their ids, and the ids of those in their place.
     """
     if current.conf.sync or options.get("sync"):
         refuse_in_loop(call, variant)
         for task in tasks:
             run_inline(task)
-        return
-    send(
+        return {}
+    return send(
         tasks,
         broker=options.get("broker"),
         delay=options.get("delay") or 0,

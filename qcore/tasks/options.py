@@ -20,6 +20,7 @@ from ..brokers.base import Broker
 from ..conf.names import shown
 from ..errors import EnqueueError, did_you_mean
 from . import option_checks as checks
+from . import plugin_options
 from .option import Option, held
 
 Seconds = float | dt.timedelta
@@ -224,7 +225,12 @@ def check_options(options: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in options.items():
         option = TABLE.get(name)
         if option is None:
-            raise EnqueueError(unknown_option(name))
+            of_plugin = plugin_options.names().get(name)
+            if of_plugin is None:
+                raise EnqueueError(unknown_option(name))
+            if value is not None:
+                checked[name] = plugin_options.read(of_plugin, value)
+            continue
         if value is None and not option.none_counts:
             continue
         plain_value = held(name, value, option.check)
@@ -263,7 +269,7 @@ def unknown_option(name: object) -> str:
     """Return the complaint about an option, with what is meant by it, perhaps."""
     near = instead_of(name) if isinstance(name, str) else ""
     end = "" if near.endswith("?") else "."
-    known = ", ".join(sorted(OPTIONS))
+    known = ", ".join(sorted({*OPTIONS, *plugin_options.names()}))
     return f"unknown option {name!r}{near}{end} Known options: {known}."
 
 
@@ -271,7 +277,7 @@ def instead_of(word: str) -> str:
     """Return `` - did you mean 'timeout' (seconds)?`` or the like, or ``""``."""
     known = ELSEWHERE.get(word)
     if known is None:
-        return did_you_mean(word, OPTIONS)
+        return did_you_mean(word, {*OPTIONS, *plugin_options.names()})
     return f" - did you mean {known}?" if known[0] == "'" else f" - {known}"
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from asyncio import _get_running_loop
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import BrokerError
 from ..runtime import current
 from .loops import refuse_broker_in_loop
+from .new_tasks import ask, together, uses_features
 from .outgoing import Outgoing, can_delay, named, outbox_of, relayed
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from ..envelope import Task
 
 logger = logging.getLogger("qcore.sending")
+
+_NOTHING: Mapping[str, str] = {}
 
 
 def send(
@@ -27,7 +30,8 @@ def send(
     commit: str | None = None,
     call: str = "async_task",
     variant: str = "aenqueue",
-) -> None:
+    new: bool = True,
+) -> Mapping[str, str]:
     """Send tasks of one queue in one batch.
 
     Inside a transaction of the database that the broker itself writes to, they join
@@ -39,6 +43,9 @@ def send(
 
     A delay that the broker cannot keep is kept by the outbox.
 
+    Plugins are asked about new tasks first. Where a task has an option of a plugin, what
+    plugins write and the sending are one transaction of the ledger's database.
+
     Args:
         tasks: all of them for the same queue.
         broker: None means the project's own.
@@ -46,6 +53,11 @@ def send(
         commit: "on_commit" or "now"; None means the setting.
         call: who sends them, for the error where an event loop would wait.
         variant: what that is to call instead.
+        new: whether plugins are to be asked about the tasks; False where their packages
+            were sent before.
+
+    Returns:
+        Of tasks that a plugin has skipped: their ids, and the ids of those in their place.
 
     Raises:
         CallError: an event loop runs here, and it would wait for the broker.
@@ -54,10 +66,34 @@ def send(
         EnqueueError: a package is over the broker's limit.
     """
     if not tasks:
-        return
-    given = broker
+        return _NOTHING
     if _get_running_loop() is not None:
-        refuse_broker_in_loop(given, call, variant)
+        refuse_broker_in_loop(broker, call, variant)
+    if not (new and current.registry.features.before_send):
+        _send(tasks, broker, delay, commit)
+        return _NOTHING
+    if uses_features(tasks):
+        commit = "on_commit"  # which is at once where no transaction is open but ours
+    with together(tasks):
+        asked = ask(tasks)
+        if left := [one.task for one in asked if one.skipped_for is None]:
+            _send(left, broker, delay, commit)
+    return {
+        one.task.id: one.skipped_for for one in asked if one.skipped_for is not None
+    }
+
+
+def _send(
+    tasks: Sequence[Task], given: Broker | None, delay: float, commit: str | None
+) -> None:
+    """Send tasks about which plugins have been asked.
+
+    Args:
+        tasks: one at least, all of them for the same queue.
+        given: the broker that the caller named, if any.
+        delay: seconds before they may run.
+        commit: "on_commit" or "now"; None means the setting.
+    """
     broker = given or current.broker(tasks[0].queue)
     alias = None
     if (commit or current.conf.commit) == "on_commit":

@@ -29,6 +29,7 @@ _CONTRACTS = {
     "CacheBackendContract": "caches",
     "ClusterContract": "clusters",
     "ErrorReporterContract": "reporters",
+    "FeatureContract": "features",
     "NetworkContract": "networks",
     "PluginContract": "plugin",
     "ResultStoreContract": "results",
@@ -47,6 +48,7 @@ __all__ = [
     "CacheBackendContract",
     "ClusterContract",
     "ErrorReporterContract",
+    "FeatureContract",
     "LiveCluster",
     "MakeScheduler",
     "NetworkContract",
@@ -61,6 +63,7 @@ if TYPE_CHECKING:
     from .contracts.brokers import BrokerContract as BrokerContract
     from .contracts.caches import CacheBackendContract as CacheBackendContract
     from .contracts.clusters import ClusterContract as ClusterContract
+    from .contracts.features import FeatureContract as FeatureContract
     from .contracts.networks import NetworkContract as NetworkContract
     from .contracts.plugin import PluginContract as PluginContract
     from .contracts.reporters import ErrorReporterContract as ErrorReporterContract

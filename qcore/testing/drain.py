@@ -30,6 +30,7 @@ from ..runtime import current
 from ..tasks.calls import build, next_link, split_options
 from ..tasks.execute import execute
 from ..tasks.inline import run_one
+from ..tasks.new_tasks import prepare
 from ..tasks.savepoints import kept_usable
 from .asserts import assert_enqueued, enqueued
 
@@ -97,7 +98,8 @@ def _run(broker: Broker, delivery: Delivery, counts: Counts) -> BaseException | 
         counts.refused += 1
         return refusal
     error = run_one(task, delivery.attempt)
-    if error is None and (following := next_link(task)) is not None:
+    following = next_link(task) if error is None else None
+    if following is not None and (following := prepare(following)) is not None:
         broker.enqueue(current.signer.sign(following))
     broker.acknowledge(delivery.receipt)
     if error is None:

@@ -4,10 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+from support.fake_plugins import FakePlugins
 
+from qcore import TaskOption, hookimpl
 from qcore.brokers.base import CAPABILITIES
 from qcore.cli import main
-from qcore.plugins import KINDS
+from qcore.plugins import KINDS, Registry
 from qcore.plugins.known import KNOWN, command_of
 
 
@@ -28,7 +30,7 @@ def test_the_document_has_its_shape(document):
     assert document["schema"] == "qcore.plugins/1"
     keys = {"name", "distribution", "version", "state", "error", "kinds", "providers"}
     for plugin in document["plugins"]:
-        assert set(plugin) == keys | {"install", "settings"}
+        assert set(plugin) == keys | {"install", "settings", "task_options"}
         assert plugin["state"] in {"ok", "broken", "not installed"}
         assert set(plugin["kinds"]) <= set(KINDS)
         for provider in plugin["providers"]:
@@ -212,3 +214,18 @@ def test_declared_settings_are_listed(document):
     assert one["name"] == "redis"
     assert one["type"] == "dict | str | list | None"
     assert one["secret"] is True
+
+
+def test_options_of_tasks_are_listed(monkeypatch):
+    from qcore.cli.plugins import _plugin, _render
+
+    FakePlugins(monkeypatch).add(
+        "colours",
+        qcore_task_options=hookimpl(lambda: [TaskOption("colour", str, "Its colour.")]),
+    )
+    plugins = [_plugin(plugin) for plugin in Registry().plugins]
+    assert plugins[-1]["task_options"] == [{"name": "colour", "help": "Its colour."}]
+    lines = _render({"plugins": plugins[-1:], "selected": None})
+    assert lines[1].split() == [
+        "colours", "qcore-colours", "2.0.0", "ok", "task", "options:", "colour",
+    ]  # fmt: skip

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from broken_kit import caches, networks, reporters, results, schedulers
+from broken_kit import caches, features, networks, reporters, results, schedulers
 from support.contract_runs import Outcomes, judge
 
 from qcore import testing
@@ -21,6 +21,7 @@ CONTRACTS = {
     caches: testing.CacheBackendContract,
     results: testing.ResultStoreContract,
     schedulers: testing.SchedulerContract,
+    features: testing.FeatureContract,
     networks: testing.NetworkContract,
 }
 BROKEN = [

@@ -159,6 +159,7 @@ class Receiver:
         self.given: list[Job] = []
         self.finished: list[tuple[Job, Attempt]] = []
         self.dropped: list[Job] = []
+        self.ended: list[tuple[Job, Attempt]] = []
 
     def receive(self, jobs: list[Job]) -> None:
         for job in jobs:
@@ -172,6 +173,10 @@ class Receiver:
     def receive_dropped(self, job: Job) -> None:
         job.move(JobState.STORED)
         self.dropped.append(job)
+
+    def receive_ended(self, job: Job, end: Attempt) -> None:
+        job.move(JobState.ENDED)
+        self.ended.append((job, end))
 
 
 class _Shared(SharedState):

@@ -162,6 +162,10 @@ class Stepped:
         """Take what is only acknowledged to the loop."""
         self.loop.receive_dropped(job)
 
+    def receive_ended(self, job: Job, end: Attempt) -> None:
+        """Take what ends without a run to the loop."""
+        self.loop.receive_ended(job, end)
+
     def _watch_recorder(self) -> None:
         record = self.recorder.record
 

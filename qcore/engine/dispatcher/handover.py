@@ -23,6 +23,22 @@ class JobReceiver(Protocol):
     def receive_dropped(self, job: Job) -> None:
         """Take a job of which only the delivery is to be acknowledged."""
 
+    def receive_ended(self, job: Job, end: Attempt) -> None:
+        """Take a job that ends now, without a run: its end is to be stored."""
+
+
+class Onward(Protocol):
+    """What takes jobs on their way from the broker to the loop."""
+
+    def give(self, jobs: Sequence[Job]) -> None:
+        """Take jobs that are to be done."""
+
+    def give_finished(self, job: Job, end: Attempt) -> None:
+        """Take a job whose end is stored already, with that end."""
+
+    def drop(self, job: Job) -> None:
+        """Take a job of which only the delivery is to be acknowledged."""
+
 
 class Handover:
     """Hands claimed jobs to the loop, and counts them.
@@ -54,3 +70,7 @@ class Handover:
     def drop(self, job: Job) -> None:
         """Hand over a job that is not done: its delivery is acknowledged."""
         self._receiver.receive_dropped(job)
+
+    def give_ended(self, job: Job, end: Attempt) -> None:
+        """Hand over a job that ends now, without a run."""
+        self._receiver.receive_ended(job, end)

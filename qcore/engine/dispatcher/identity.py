@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from ...errors import LedgerError
 from ..services import Services
-from .handover import Handover
+from .handover import Onward
 from .job import Job, LedgerPart
 from .ledger_door import LedgerDoor
 
@@ -28,7 +28,7 @@ class Identity:
         handover: takes the deliveries that are only to be acknowledged.
     """
 
-    def __init__(self, services: Services, handover: Handover) -> None:
+    def __init__(self, services: Services, handover: Onward) -> None:
         self._handover = handover
         self._door = LedgerDoor(services)
 

@@ -45,6 +45,7 @@ _S = JobState
 TRANSITIONS = (
     Transition(_S.CLAIMED, _S.READY, "handed to the loop"),
     Transition(_S.CLAIMED, _S.STORED, "its end is stored already"),
+    Transition(_S.CLAIMED, _S.ENDED, "a plugin drops it"),
     Transition(_S.CLAIMED, _S.RELEASED, "put off, to run alone elsewhere"),
     Transition(_S.CLAIMED, _S.LEFT, "put off, and the broker cannot delay"),
     Transition(_S.CLAIMED, _S.LOST, "its lease ended while the store was asked"),

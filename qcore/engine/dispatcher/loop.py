@@ -127,6 +127,11 @@ class Loop:
         job.decision = Decision.SUPERSEDED
         self._recorder.finish(job)
 
+    def receive_ended(self, job: Job, end: Attempt) -> None:
+        """Take a job that ends now, without a run: its end is to be stored."""
+        job.ended = end
+        self._recorder.record(job)
+
     # -- one round ---------------------------------------------------------------------
     def round(self) -> None:
         """Wait for something to do, and do it.

@@ -10,12 +10,14 @@ import msgspec
 
 from ...brokers.base import Broker
 from ...envelope import Delivery
-from ...errors import NewerPackage
+from ...errors import NewerPackage, PluginLacking
 from ..services import ReportFailure, Services
+from .admission import Admissions
 from .capacity import Capacity
 from .guard import Guard, close
 from .handover import Handover
 from .job import Job
+from .plugins import AbsentPlugins
 from .redelivered import Redelivered, may_be_finished, parted
 from .state import SharedState
 from .suspects import Suspects
@@ -58,8 +60,12 @@ class Pusher:
         self._shared = shared
         self._handover = handover
         self._guard = Guard("pusher", shared)
-        self._suspects = Suspects(services, shared, handover, report)
-        self._redelivered = Redelivered(services, shared, handover, self._suspects)
+        self._absent = AbsentPlugins(shared)
+        self._admissions = Admissions(services, shared, handover)
+        self._suspects = Suspects(services, shared, self._admissions, report)
+        self._redelivered = Redelivered(
+            services, shared, self._admissions, self._suspects
+        )
 
     def run(self) -> None:
         """Claim until the cluster stops; wait after every error."""
@@ -77,6 +83,7 @@ class Pusher:
         self._shared.claims_ended.set()
         # first what the loop waits for: the store may be away
         self._handover.give(self._redelivered.take())
+        self._handover.give(self._admissions.take())
         self._handover.give(self._suspects.take())
         try:
             self._suspects.stop()
@@ -85,11 +92,13 @@ class Pusher:
         close(broker, "pusher")
 
     def _once(self, broker: Broker) -> None:
-        self._handover.give(self._redelivered.sort([]))
-        if not self._suspects.may_claim(broker, len(self._redelivered)):
+        self._admissions.give(self._redelivered.sort([]))
+        self._absent.look()
+        waiting = len(self._redelivered) + len(self._admissions)
+        if not self._suspects.may_claim(broker, waiting):
             self._shared.stopping.wait(_LOOK)
             return
-        capacity = self._capacity.wait(_WAIT) - len(self._redelivered)
+        capacity = self._capacity.wait(_WAIT) - waiting
         if capacity <= 0 or self._shared.stopping.is_set():
             return
         limit = min(capacity, self._conf.fetch_limit)
@@ -101,10 +110,10 @@ class Pusher:
         jobs, bad = self._verify(deliveries)
         if any(may_be_finished(job) for job in jobs):
             jobs, others = parted(self._drop_copies(jobs))
-            self._handover.give(jobs)
+            self._admissions.give(jobs)
             self._shared.held.update(others)
             jobs = self._redelivered.sort(others)
-        self._handover.give(jobs)
+        self._admissions.give(jobs)
         # last, so that trouble with the bad ones costs the good ones nothing
         for delivery, error in bad:
             try:
@@ -127,6 +136,8 @@ class Pusher:
                 ):
                     delivery = self._corrected(delivery)  # noqa: PLW2901
                 job = Job(task, delivery)
+                if task.needs and (plugin := self._admissions.lacking(job)) is not None:
+                    raise PluginLacking(task.id, plugin)
             except Exception as error:  # noqa: BLE001 - of one delivery; the others go on
                 bad.append((delivery, error))
             else:
@@ -146,7 +157,13 @@ class Pusher:
         return msgspec.structs.replace(delivery, attempt=attempt, lease_end=lease_end)
 
     def _set_aside(self, broker: Broker, delivery: Delivery, error: Exception) -> None:
-        if not isinstance(error, NewerPackage) or delivery.attempt > _NEWER_TIMES:
+        if isinstance(error, PluginLacking):
+            is_over = self._absent.note(error.task_id, error.plugin)
+        else:
+            is_over = (
+                not isinstance(error, NewerPackage) or delivery.attempt > _NEWER_TIMES
+            )
+        if is_over:
             self._quarantine(broker, delivery, error)
             return
         logger.warning("%s The package is given back.", error)

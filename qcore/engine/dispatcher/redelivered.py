@@ -18,7 +18,7 @@ from ...results.base import ResultStore
 from ...serializers import get_serializer
 from ..services import Services
 from .guard import Guard
-from .handover import Handover
+from .handover import Onward
 from .identity import Identity, final_outcome
 from .job import Job
 from .lifecycle import JobState
@@ -52,7 +52,7 @@ class Redelivered:
         self,
         services: Services,
         shared: SharedState,
-        handover: Handover,
+        handover: Onward,
         suspects: Suspects,
     ) -> None:
         self._services = services

@@ -7,6 +7,9 @@ from enum import Enum
 from ...conf import Conf
 from ...envelope import Outcome, Result, choose
 
+#: Outcomes of tasks that end without a run, for good.
+NEVER_RUN = frozenset({Outcome.REPLACED})
+
 
 class Decision(Enum):
     """What to do with a delivery."""
@@ -26,7 +29,7 @@ def decide(result: Result, crashes: int, conf: Conf) -> Decision:
         conf: the cluster's settings.
     """
     options = result.task.options
-    if result.success:
+    if result.success or result.outcome in NEVER_RUN:
         return Decision.DONE
     limit = choose(options.max_attempts, conf.max_attempts)
     if limit and result.attempt >= limit:

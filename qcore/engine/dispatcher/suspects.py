@@ -21,7 +21,7 @@ from ...errors import StoreRefused, StoreUnavailable
 from ...results.base import ResultStore
 from ..services import ReportFailure, Services
 from .fallback import bare
-from .handover import Handover
+from .handover import Onward
 from .job import Job
 from .lifecycle import JobState
 from .state import SharedState
@@ -53,7 +53,7 @@ class Suspects:
         self,
         services: Services,
         shared: SharedState,
-        handover: Handover,
+        handover: Onward,
         report: ReportFailure,
     ) -> None:
         self._services = services

@@ -12,7 +12,7 @@ from contextvars import copy_context
 from types import FrameType
 
 from ...envelope import Attempt, Outcome, Task
-from ...errors import TaskStopped
+from ...errors import BrokerUnavailable, StoreUnavailable, TaskStopped
 from ...signing import peek
 from ...tasks.calls import next_link
 from ...tasks.execute import execute
@@ -148,9 +148,14 @@ class Worker:
             return None
         try:
             following = next_link(task)
+            if following is not None:
+                following = self._services.prepare(following)
             return None if following is None else self._services.sign(following)
         except TaskStopped:
             raise
+        except (BrokerUnavailable, StoreUnavailable) as error:
+            # what a plugin needs is away: the chain must not end for that
+            raise TaskStopped(f"its next link cannot be made now: {error}") from error
         except Exception:  # the success stands, and the worker with it
             logger.exception(
                 "the chain ends after %s id=%s: its next link cannot be made",

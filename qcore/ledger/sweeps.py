@@ -1,0 +1,78 @@
+"""Sweeps: lets each plugin look at its own tables from time to time (``qcore_sweep``)."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from typing import TYPE_CHECKING, Any
+
+from django.db import connections
+
+from ..masking import mask_url
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from ..runtime import LedgerPlace
+
+logger = logging.getLogger("qcore.relay")
+
+#: Seconds between two sweeps of a plugin at most, and at least.
+LONGEST, SHORTEST = 60.0, 0.05
+#: Seconds after which a plugin that has failed is called again, doubled each time.
+FIRST = 1.0
+
+
+class Sweeps:
+    """The sweeps of all plugins, for one thread.
+
+    Args:
+        hooks: the implementations, by the names of their plugins.
+        ledger: of this thread.
+    """
+
+    def __init__(
+        self, hooks: Mapping[str, Callable[..., Any]], ledger: LedgerPlace
+    ) -> None:
+        self._hooks = hooks
+        self._ledger = ledger
+        self._next = dict.fromkeys(hooks, 0.0)  # on the monotonic clock
+        self._failures = dict.fromkeys(hooks, 0)  # in a row
+
+    def tick(self) -> float:
+        """Call the plugins whose time has come; return the seconds until the next one."""
+        for name, hook in self._hooks.items():
+            if self._next[name] <= time.monotonic():
+                rest = self._sweep(name, hook)
+                self._next[name] = time.monotonic() + rest
+        return max(0.0, min(self._next.values()) - time.monotonic())
+
+    def _sweep(self, name: str, hook: Callable[..., Any]) -> float:
+        try:
+            if not self._ledger.is_ready:
+                return LONGEST
+            found = hook(now=self._ledger.now())
+            rest = LONGEST if found is None else float(found)
+            if math.isnan(rest):
+                raise ValueError("expected seconds until the next call, got nan")
+        except BaseException as error:  # noqa: BLE001 - it must not end the relay
+            return self._failed(name, error)
+        self._failures[name] = 0
+        return min(max(rest, SHORTEST), LONGEST)
+
+    def _failed(self, name: str, error: BaseException) -> float:
+        rest: float = min(FIRST * 2 ** min(self._failures[name], 10), LONGEST)
+        self._failures[name] += 1
+        first = self._failures[name] == 1
+        logger.error(
+            "plugin %s failed in qcore_sweep, and is called again in %.0f s: %s: %s",
+            name, rest, type(error).__name__, mask_url(str(error)),
+            exc_info=error if first else None,
+        )  # fmt: skip
+        connections[self._ledger.database].close_if_unusable_or_obsolete()
+        return rest
+
+    def close(self) -> None:
+        """Let the connection of this thread go."""
+        connections[self._ledger.database].close()

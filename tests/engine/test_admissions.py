@@ -1,0 +1,233 @@
+"""Tasks that need plugins: asked about at their claim, and never stopped by each other."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+
+import pytest
+from support.fake_services import FakeServices, Receiver
+from support.stepped import Stepped
+from support.stopped_clock import stop_time
+
+from qcore import RUN, Drop
+from qcore.engine.dispatcher.capacity import Capacity
+from qcore.engine.dispatcher.handover import Handover
+from qcore.engine.dispatcher.lifecycle import JobState
+from qcore.engine.dispatcher.plugins import PATIENCE, SHOWN
+from qcore.engine.dispatcher.pusher import Pusher
+from qcore.errors import StoreUnavailable
+from qcore.results.memory import MemoryStore
+
+_queues = itertools.count(1)
+
+
+class FakeFeatures:
+    """Answers for plugins: what a test says of each task, in batches as they were asked."""
+
+    def __init__(self):
+        self.installed = {"limits"}
+        self.batches = []
+        self.answers = {}  # id -> an answer, or what is raised
+        self.away = None
+
+    def lacking(self, task):
+        return next((name for name in task.needs if name not in self.installed), None)
+
+    def admit(self, claims):
+        ids = [claim.task.id for claim in claims]
+        self.batches.append(ids)
+        if self.away is not None:
+            raise self.away
+        answers = [self.answers.get(id, RUN) for id in ids]
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+        return answers
+
+
+class Asked:
+    """A pusher with such plugins; the test is its loop."""
+
+    def __init__(self, clock):
+        MemoryStore.clear()
+        self.clock = clock
+        self.fakes = FakeServices(f"admissions {next(_queues)}", retry=60.0)
+        self.shared, self.features = self.fakes.shared, FakeFeatures()
+        self.receiver, capacity = Receiver(), Capacity(100)
+        services = dataclasses.replace(
+            self.fakes.services, make_features=lambda: self.features
+        )
+        self.handover = Handover(self.shared, capacity, self.receiver)
+        self.pusher = Pusher(
+            services, capacity, self.shared, self.handover, services.report
+        )
+
+    def send(self, *needs):
+        return self.fakes.send(needs=needs).id
+
+    def once(self):
+        """One round; return the ids of what may run."""
+        self.receiver.given.clear()
+        self.pusher._once(self.fakes.broker)
+        return [job.task.id for job in self.receiver.given]
+
+    @property
+    def held(self):
+        return {job.task.id for job in self.shared.held}
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    return stop_time(monkeypatch)
+
+
+@pytest.fixture
+def asked(clock):
+    return Asked(clock)
+
+
+def test_plain_tasks_are_asked_about_by_nobody(asked):
+    ids = [asked.send(), asked.send()]
+    assert asked.once() == ids
+    assert asked.features.batches == []
+
+
+def test_a_batch_is_asked_about_together(asked):
+    plain, *ids = asked.send(), asked.send("limits"), asked.send("limits")
+    assert asked.once() == [plain, *ids]
+    assert asked.features.batches == [ids]
+
+
+def test_a_dropped_task_ends_without_a_run(asked):
+    dropped, other = asked.send("limits"), asked.send("limits")
+    asked.features.answers[dropped] = Drop("replaced", "by 17")
+    assert asked.once() == [other]
+    ((job, end),) = asked.receiver.ended
+    assert (job.task.id, end.outcome, end.text) == (
+        dropped,
+        "replaced",
+        "Replaced: by 17",
+    )
+
+
+@pytest.mark.fault("J12")
+def test_a_task_on_which_its_plugin_fails_stops_no_other(asked):
+    plain = asked.send()
+    ids = [asked.send("limits") for _ in range(8)]
+    asked.features.answers[ids[5]] = ValueError("redis://me:secret@there")
+    assert asked.once() == [plain, *ids[:5], *ids[6:]]
+    assert len(asked.features.batches) <= 2 * 3 + 1, "halved, and not one by one"
+    # the culprit waits, is renewed (`held`), and shown
+    assert ids[5] in asked.held
+    (problem,) = asked.shared.problems.values()
+    assert "limits" in problem
+    assert "ValueError" in problem
+    assert "secret" not in problem
+
+
+def test_it_is_asked_about_again_alone(asked):
+    bad = asked.send("limits")
+    asked.features.answers[bad] = KeyError("x")
+    asked.once()
+    assert asked.once() == [], "not before its pause is over"
+    assert len(asked.features.batches) == 1
+    good = asked.send("limits")
+    asked.clock.advance(1)
+    assert asked.once() == [good]
+    assert asked.features.batches[1:] == [[bad], [good]]
+    del asked.features.answers[bad]
+    asked.clock.advance(15)
+    assert asked.once() == [bad]
+    assert asked.shared.problems == {}
+
+
+def test_a_ledger_that_is_away_keeps_only_tasks_waiting_that_need_it(asked):
+    asked.features.away = StoreUnavailable("no answer")
+    ids, plain = [asked.send("limits"), asked.send("limits")], asked.send()
+    assert asked.once() == [plain]
+    assert asked.features.batches == [ids], "it is not halved for that"
+    assert "no answer" in asked.shared.problems["plugins"]
+    asked.features.away = None
+    asked.clock.advance(1)
+    assert asked.once() == ids
+    assert asked.shared.problems == {}
+
+
+def test_new_claims_are_asked_about_while_others_wait(asked):
+    bad = asked.send("limits")
+    asked.features.answers[bad] = SystemExit(3)
+    asked.once()
+    good = asked.send("limits")
+    assert asked.once() == [good]
+    assert {bad, good} <= asked.held
+
+
+def test_a_lease_that_is_lost_meanwhile(asked):
+    bad = asked.send("limits")
+    asked.features.answers[bad] = KeyError("x")
+    asked.once()
+    (job,) = asked.shared.held
+    asked.clock.advance(61)
+    asked.features.answers.clear()
+    asked.once()
+    assert job.state is JobState.LOST
+
+
+def test_a_stop_gives_back_what_waits(asked):
+    bad = asked.send("limits")
+    asked.features.answers[bad] = KeyError("x")
+    asked.once()
+    asked.shared.stopping.set()
+    asked.pusher.run()
+    assert [job.task.id for job in asked.receiver.given] == [bad]
+
+
+# -- a plugin that is not there --------------------------------------------------------------
+@pytest.mark.fault("J13")
+def test_a_task_whose_plugin_is_not_installed_is_given_back(asked):
+    task_id, plain = asked.send("flows"), asked.send()
+    assert asked.once() == [plain]
+    assert asked.held == {plain}
+    (problem,) = asked.shared.problems.values()
+    assert "'flows'" in problem
+    assert asked.once() == [], "it was released with a delay"
+    asked.clock.advance(30)
+    asked.features.installed.add("flows")
+    assert asked.once() == [task_id]
+    asked.clock.advance(SHOWN + 1)
+    asked.once()
+    assert asked.shared.problems == {}
+
+
+@pytest.mark.fault("J13")
+def test_after_ten_minutes_it_is_quarantined(asked):
+    asked.send("flows")
+    for _ in range(int(PATIENCE / 30)):
+        asked.once()
+        asked.clock.advance(30)
+    assert asked.shared.quarantined == 0
+    asked.once()
+    assert asked.shared.quarantined == 1
+    assert asked.fakes.store.aside == [(asked.fakes.queue, "PluginLacking")]
+    assert asked.fakes.waiting == asked.fakes.claimed == 0
+
+
+# -- with the loop and the recorder -----------------------------------------------------------
+def test_the_outcome_of_a_dropped_task_is_stored_once_and_for_all(clock, monkeypatch):
+    MemoryStore.clear()
+    notes = []
+    stepped = Stepped(f"admissions {next(_queues)}", clock, notes.append, workers=1)
+    try:
+        features = FakeFeatures()
+        stepped.pusher._admissions._features = features
+        task = stepped.fakes.send(needs=("limits",))
+        features.answers[task.id] = Drop("replaced", "by 17")
+        stepped.push()
+        stepped.record()
+        found = stepped.fakes.store.fetch(task.id)
+        assert (found.outcome, found.attempt_count) == ("replaced", 1)
+        assert stepped.fakes.waiting == stepped.fakes.claimed == 0
+        assert stepped.shared.held == set()
+    finally:
+        stepped.lose()

@@ -1,0 +1,351 @@
+"""Plugins that decide about tasks, with the ledger: what they write and what is sent."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from chores.outside import OutsideBroker
+from django.db import OperationalError, connection, transaction
+from support.feature_plugins import FeaturePluginsOfATest
+
+from qcore import RUN, Claim, Drop, TaskOption
+from qcore.errors import (
+    BrokerError,
+    BrokerUnavailable,
+    EnqueueError,
+    PluginBroken,
+    StoreUnavailable,
+)
+from qcore.ledger.features import Features
+from qcore.ledger.sweeps import LONGEST, Sweeps
+from qcore.models import OutboxRow, Ticket
+from qcore.runtime import current
+from qcore.tasks import async_task, async_task_many, queue_size
+from qcore.tasks.calls import build
+from qcore.tasks.new_tasks import prepare
+from qcore.testing.drain import drain, enqueued
+
+ONCE = TaskOption("once", str, "A key.")
+OUTSIDE = {"name": "tests", "broker_class": "chores.outside.OutsideBroker"}
+
+
+def keys():
+    """The keys that the plugin has taken: it keeps them in the tickets, for a test."""
+    return sorted(Ticket.objects.exclude(final=None).values_list("final", flat=True))
+
+
+def take(tasks):
+    """Take the key of each task, and skip those whose key is taken by another one."""
+    for new in tasks:
+        if (key := new.options.get("once")) is None:
+            continue
+        owner = Ticket.objects.filter(final=key).first()
+        if owner is None:
+            Ticket.objects.create(task_id=new.task.id, final=key)
+        elif owner.task_id != new.task.id:
+            new.skip(owner.task_id)
+            continue
+        new.need("once")
+
+
+@pytest.fixture
+def plugins(outside, monkeypatch):
+    yield FeaturePluginsOfATest(monkeypatch)
+    Ticket.objects.all().delete()
+    current.reset()
+
+
+@pytest.fixture
+def once(plugins):
+    plugins.add("once", qcore_task_options=lambda: [ONCE], qcore_before_send=take)
+    return plugins
+
+
+class TestBeforeSend:
+    def test_the_key_and_the_row_of_the_outbox_are_one_transaction(self, once):
+        with transaction.atomic():
+            task_id = async_task("chores.kind.add", 1, once="a")
+            assert [row.task_id for row in OutboxRow.objects.all()] == [task_id]
+            assert (keys(), queue_size()) == (["a"], 0)
+        (sent,) = enqueued()
+        assert (sent.id, sent.relayed, sent.needs) == (task_id, True, ("once",))
+        assert OutboxRow.objects.count() == 0
+
+    def test_it_is_sent_at_once_where_no_transaction_is_open(self, once):
+        task_id = async_task("chores.kind.add", 1, once="a", commit="now")
+        assert [task.id for task in enqueued()] == [task_id]
+
+    def test_a_rollback_takes_both_along(self, once):
+        with pytest.raises(ZeroDivisionError), transaction.atomic():
+            async_task("chores.kind.add", 1, once="a")
+            _ = 1 / 0
+        assert (keys(), queue_size(), OutboxRow.objects.count()) == ([], 0, 0)
+
+    def test_the_caller_of_a_skipped_task_gets_the_id_of_the_other(self, once):
+        first = async_task("chores.kind.add", 1, once="a")
+        assert async_task("chores.kind.add", 2, once="a") == first
+        assert [task.id for task in enqueued()] == [first]
+
+    def test_so_it_is_in_a_batch(self, once):
+        first = async_task("chores.kind.add", 1, once="a")
+        ids = async_task_many("chores.kind.add", [(1,), (2,)], q_options={"once": "a"})
+        assert ids == [first, first]
+
+    def test_a_broker_that_is_away_loses_neither(self, once, relay):
+        OutsideBroker.errors[:] = [BrokerUnavailable("away")]
+        task_id = async_task("chores.kind.add", 1, once="a")
+        assert (keys(), queue_size(), OutboxRow.objects.count()) == (["a"], 0, 1)
+        relay.tick()
+        assert [task.id for task in enqueued()] == [task_id]
+
+    def test_the_relay_does_not_ask_again(self, once, relay, monkeypatch):
+        task_id = async_task("chores.kind.add", 1, once="a", delay=100_000)
+        OutboxRow.objects.update(due=0)
+        asked = []
+        monkeypatch.setitem(
+            current.registry.features.before_send,
+            "once",
+            asked.append,
+        )
+        relay.tick()
+        assert [task.id for task in enqueued()] == [task_id]
+        assert asked == []
+
+    def test_an_error_of_the_plugin_on_its_own_option_refuses_the_call(self, plugins):
+        def fail(tasks):
+            take(tasks)
+            raise KeyError("customer")
+
+        plugins.add("once", qcore_task_options=lambda: [ONCE], qcore_before_send=fail)
+        with pytest.raises(EnqueueError, match=r"plugin 'once' failed .* KeyError"):
+            async_task("chores.kind.add", 1, once="a")
+        assert (keys(), queue_size(), OutboxRow.objects.count()) == ([], 0, 0)
+
+    def test_its_database_away_is_worth_another_try(self, plugins):
+        def fail(tasks):
+            raise OperationalError("the server closed the connection")
+
+        plugins.add("once", qcore_task_options=lambda: [ONCE], qcore_before_send=fail)
+        with pytest.raises(BrokerUnavailable, match="closed the connection"):
+            async_task("chores.kind.add", 1, once="a")
+
+    def test_an_error_of_another_plugin_stops_nobody(self, once, caplog):
+        def fail(tasks):
+            raise KeyError("trace")
+
+        once.add("trace", qcore_before_send=fail)
+        task_id = async_task("chores.kind.add", 1, once="a")
+        assert [task.id for task in enqueued()] == [task_id]
+        assert "plugin trace failed in qcore_before_send" in caplog.text
+
+    def test_one_that_spoils_the_transaction_is_told(self, once):
+        def fail(tasks):
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT * FROM no_such_table")
+
+        once.add("trace", qcore_before_send=fail)
+        with pytest.raises((BrokerError, EnqueueError), match="plugin 'trace' failed"):
+            async_task("chores.kind.add", 1, once="a")
+        assert (keys(), queue_size(), OutboxRow.objects.count()) == ([], 0, 0)
+
+    def test_a_plain_task_opens_no_transaction(self, once, django_assert_num_queries):
+        with django_assert_num_queries(0):
+            async_task("chores.kind.add", 1)
+
+    def test_missing_tables_are_told(self, once, monkeypatch):
+        monkeypatch.setattr("qcore.ledger.face.is_ready", lambda alias: False)
+        with pytest.raises(EnqueueError, match=r"option 'once'.*manage\.py migrate"):
+            async_task("chores.kind.add", 1, once="a")
+        assert async_task("chores.kind.add", 1)
+
+    def test_a_task_that_is_made_again_is_the_same(self, once):
+        """As the next link of a chain is, whose maker has died before it was sent."""
+        task = build("chores.kind.add", (1,), task_id="a" * 32, once="a")
+        assert prepare(task) == prepare(task)
+        assert prepare(build("chores.kind.add", (1,), once="a")) is None
+
+    def test_the_next_link_of_a_chain_is_asked_about(self, plugins):
+        seen = []
+        plugins.add("see", qcore_before_send=lambda tasks: seen.append(tasks[0]))
+        from qcore.tasks import async_chain
+
+        async_chain([("chores.kind.add", (1,)), ("chores.kind.add", (2,))])
+        drain()
+        assert [new.call()[0] for new in seen] == [[1], [2]]
+
+    def test_a_schedule_is_asked_about_and_its_slot_has_fired(self, once):
+        from qcore.models import Schedule, ScheduleSlot
+        from qcore.tasks import schedule
+
+        first = async_task("chores.kind.add", 1, once="a")
+        schedule("chores.kind.add", 2, q_options={"once": "a"})
+        current.scheduler.tick()
+        assert [task.id for task in enqueued()] == [first]
+        (slot,) = ScheduleSlot.objects.all()
+        assert slot.sent is not None
+        assert not Schedule.objects.exclude(error="").exists()
+        ScheduleSlot.objects.all().delete()
+
+
+def claim(*needs):
+    task = build("chores.kind.add", (1,))
+    return Claim(msgspec.structs.replace(task, needs=needs), 1, 0.0)
+
+
+class TestAdmit:
+    def features(self):
+        return Features(current.registry.features, current.ledger)
+
+    def test_only_those_that_are_needed_in_their_order(self, plugins):
+        asked = []
+
+        def answer(name, *answers):
+            def qcore_admit(claims):
+                asked.append((name, [claim.task.id for claim in claims]))
+                return [*answers][: len(claims)]
+
+            return qcore_admit
+
+        gone = Drop("replaced", "by another one")
+        plugins.add("one", qcore_admit=answer("one", RUN, gone))
+        plugins.add("two", qcore_admit=answer("two", RUN, RUN))
+        plugins.add("silent", qcore_sweep=lambda now: None)
+        both, refused = claim("one", "two"), claim("silent", "one", "two")
+        third = claim("two")
+        # of the first place: one and silent and two; of the second: two and one ...
+        answers = self.features().admit([both, refused, third])
+        assert answers == [RUN, RUN, RUN]
+        assert asked == [
+            ("one", [both.task.id]),
+            ("two", [third.task.id]),
+            ("two", [both.task.id]),
+            ("one", [refused.task.id]),
+            ("two", [refused.task.id]),
+        ]
+
+    def test_the_first_refusal_is_the_last_word(self, plugins):
+        asked = []
+        gone = Drop("replaced", "by another one")
+        plugins.add("one", qcore_admit=lambda claims: [gone] * len(claims))
+        plugins.add(
+            "two", qcore_admit=lambda claims: [asked.append(one) for one in claims]
+        )
+        assert self.features().admit([claim("one", "two")]) == [gone]
+        assert asked == []
+
+    @pytest.mark.parametrize(
+        ("answers", "said"),
+        [
+            (None, "got NoneType"),
+            ([], "got a list of 0"),
+            (["run"], "an answer must be qcore.RUN or a qcore.Drop, got 'run'"),
+            ([Drop("success", "x")], "cannot be dropped with the outcome 'success'"),
+            ([Drop("gone", "x")], "cannot be dropped with the outcome 'gone'"),
+        ],
+    )
+    def test_what_is_no_answer(self, plugins, answers, said):
+        plugins.add("one", qcore_admit=lambda claims: answers)
+        with pytest.raises(PluginBroken, match=said):
+            self.features().admit([claim("one")])
+
+    def test_an_error_undoes_what_was_written(self, plugins):
+        def fail(claims):
+            Ticket.objects.create(task_id=claims[0].task.id, final="held")
+            raise ValueError("odd")
+
+        plugins.add("one", qcore_admit=fail)
+        with pytest.raises(ValueError, match="odd"):
+            self.features().admit([claim("one")])
+        assert keys() == []
+
+    def test_a_database_that_is_away_is_no_fault_of_a_plugin(self, plugins):
+        def fail(claims):
+            raise OperationalError("gone away")
+
+        plugins.add("one", qcore_admit=fail)
+        with pytest.raises(StoreUnavailable, match="gone away"):
+            self.features().admit([claim("one")])
+
+    def test_a_deadlock_is_tried_again(self, plugins):
+        tries = []
+
+        def fail(claims):
+            tries.append(1)
+            if len(tries) < 3:
+                raise OperationalError(1213, "deadlock found")
+            return [RUN]
+
+        plugins.add("one", qcore_admit=fail)
+        assert self.features().admit([claim("one")]) == [RUN]
+
+    def test_what_is_lacking(self, plugins):
+        plugins.add("one", qcore_sweep=lambda now: None)
+        features = self.features()
+        assert features.lacking(claim("one").task) is None
+        assert features.lacking(claim("one", "limits").task) == "limits"
+
+
+class TestSweep:
+    def test_each_by_its_own_time(self, plugins, monkeypatch):
+        calls = []
+
+        def often(now):
+            calls.append(("often", now))
+            return 5
+
+        plugins.add("often", qcore_sweep=often)
+        plugins.add("seldom", qcore_sweep=lambda: calls.append(("seldom", None)))
+        clock = [100.0]
+        monkeypatch.setattr("qcore.ledger.sweeps.time.monotonic", lambda: clock[0])
+        sweeps = Sweeps(current.registry.features.sweep, current.ledger)
+        assert sweeps.tick() == 5
+        assert [name for name, _ in calls] == ["often", "seldom"]
+        assert abs(calls[0][1] - current.ledger.now()) < 60
+        clock[0] += 4
+        assert sweeps.tick() == 1
+        assert len(calls) == 2
+        clock[0] += 1
+        assert sweeps.tick() == 5
+        assert len(calls) == 3
+        clock[0] += LONGEST - 5
+        sweeps.tick()
+        assert [name for name, _ in calls].count("seldom") == 2
+
+    @pytest.mark.fault("J14")
+    @pytest.mark.parametrize("error", [ValueError("odd"), SystemExit(3)])
+    def test_one_that_fails_keeps_no_other_waiting(self, plugins, error, caplog):
+        calls = []
+
+        def fail(now):
+            calls.append(now)
+            raise error
+
+        plugins.add("bad", qcore_sweep=fail)
+        plugins.add("good", qcore_sweep=lambda now: calls.append(now) or 60)
+        sweeps = Sweeps(current.registry.features.sweep, current.ledger)
+        assert 0 < sweeps.tick() <= 1
+        assert len(calls) == 2
+        assert (
+            "plugin bad failed in qcore_sweep, and is called again in 1 s"
+            in caplog.text
+        )
+
+    def test_nonsense_is_an_error(self, plugins, caplog):
+        plugins.add("odd", qcore_sweep=lambda now: float("nan"))
+        Sweeps(current.registry.features.sweep, current.ledger).tick()
+        assert "plugin odd failed in qcore_sweep" in caplog.text
+
+    def test_nothing_is_called_before_the_tables_are_there(self, plugins, monkeypatch):
+        plugins.add("one", qcore_sweep=lambda now: 1 / 0)
+        monkeypatch.setattr("qcore.ledger.face.is_ready", lambda alias: False)
+        sweeps = Sweeps(current.registry.features.sweep, current.ledger)
+        assert sweeps.tick() > LONGEST - 1
+
+
+def test_a_project_without_plugins_has_no_sweeps(plugins):
+    from qcore.cluster.run import _make_sweeps
+
+    plugins.add("none")
+    assert _make_sweeps() is None
+    plugins.add("one", qcore_sweep=lambda now: None)
+    assert _make_sweeps() is not None
