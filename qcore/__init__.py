@@ -46,6 +46,7 @@ _PUBLIC = {
     "ResultStore": "results.base",
     "Scheduler": "schedules.base",
     "Setting": "conf.setting",
+    "Settled": "settled",
     "Task": "envelope",
     "TaskOption": "features",
     "async_task": "tasks",
@@ -77,6 +78,7 @@ if TYPE_CHECKING:
     from .reporters.base import ErrorReporter as ErrorReporter
     from .results.base import ResultStore as ResultStore
     from .schedules.base import Scheduler as Scheduler
+    from .settled import Settled as Settled
     from .tasks import async_task as async_task
     from .tasks import async_task_many as async_task_many
     from .tasks import result as result

@@ -10,8 +10,8 @@ A plugin is a module named by an entry point in the group ``qcore``::
 
 An implementation may take fewer arguments than are listed here. The first seven
 hooks describe what a plugin can make, which settings it has and which options of tasks;
-nothing of it is imported until it is used. ``qcore_before_send``, ``qcore_admit`` and
-``qcore_sweep`` are for plugins that decide about tasks: each implementation is called alone,
+nothing of it is imported until it is used. ``qcore_before_send``, ``qcore_admit``,
+``qcore_settle`` and ``qcore_sweep`` are for plugins that decide about tasks: each implementation is called alone,
 with a batch. ``qcore_run_task`` wraps every execution, and ``qcore_run_hook`` every task
 hook. The rest are observers: each is called alone, an exception in one is logged with the
 plugin's name and changes nothing else.
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .envelope import Result, Task
     from .features import Admission, Claim, TaskOption
     from .plugins import Provider
+    from .settled import Settled
     from .tasks.new_tasks import NewTask
 
 PROJECT = "qcore"
@@ -113,6 +114,23 @@ def qcore_admit(claims: Sequence[Claim]) -> Sequence[Admission]:  # type: ignore
     If an implementation raises, the transaction is rolled back and each half of the batch is
     tried alone, until the claim that is the reason is alone. That claim waits, with its
     lease renewed, and is tried again; ``qcore monitor`` shows the problem.
+    """
+
+
+@hookspec
+def qcore_settle(settled: Sequence[Settled]) -> None:
+    """Learn what has become of deliveries of tasks that need this plugin, a batch at a time.
+
+    Runs in the recorder of a cluster, in the transaction of the ledger's database that
+    writes down how the tasks have ended, before their deliveries are acknowledged. So what
+    the hook writes to this database is there if, and only if, the task has ended so. After a
+    lost acknowledgement, the same ``Settled`` may come again.
+
+    If an implementation raises, the transaction is rolled back and each half of the batch is
+    tried alone, until the task that is the reason is alone. The delivery of that task stays
+    unacknowledged, with its lease renewed, and is tried again; ``qcore monitor`` shows the
+    problem. If the hook raises for a delivery that is given back, that is logged, and the
+    delivery is given back.
     """
 
 

@@ -125,7 +125,7 @@ def _make_ledger(conf: Conf) -> Ledger | None:
         return None
     from ..ledger.settlement import Ledger  # its tables need Django to be set up
 
-    return Ledger(conf)
+    return Ledger(conf, current.registry.features)
 
 
 def _make_sweeps() -> Sweeps | None:

@@ -13,7 +13,7 @@ from ..envelope import Task
 from ..features import Admission, Claim
 from ..results.base import ResultStore
 from ..schedules.base import Scheduler
-from ..settled import Settlement, TicketState
+from ..settled import Settled, Settlement, TicketState
 from ..status import Snapshot
 
 
@@ -104,6 +104,9 @@ class LedgerLike(Protocol):
     def settle(self, settlements: Sequence[Settlement], token: str) -> list[bool]:
         """Write settlements down; return for each whether it holds."""
 
+    def give_back(self, settled: Sequence[Settled]) -> None:
+        """Tell plugins of deliveries that are given back."""
+
     def sent(self, token: str, task_ids: Sequence[str]) -> None:
         """Delete the rows of followers that were sent."""
 
@@ -137,7 +140,7 @@ class Features(Protocol):
         """Return for each claim whether its task may run.
 
         Raises:
-            StoreUnavailable: the ledger is away.
+            LedgerError: the ledger is away.
             Exception: one of the claims is the reason, perhaps; nothing is decided.
         """
 

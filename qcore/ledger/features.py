@@ -12,7 +12,7 @@ from django.db import connections, transaction
 from django.db.utils import InterfaceError, OperationalError
 
 from ..envelope import Outcome
-from ..errors import PluginBroken, StoreUnavailable
+from ..errors import LedgerError, PluginBroken
 from ..features import RUN, Admission, Claim, Drop
 from ..masking import mask_url
 from ..results.sql import is_deadlock
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..envelope import Task
     from ..plugins.features import FeaturePlugins
     from ..runtime import LedgerPlace
+    from ..settled import Settled
 
 logger = logging.getLogger("qcore.features")
 
@@ -54,18 +55,18 @@ class Features:
         """Return for each claim whether its task may run; all in one transaction.
 
         Raises:
-            StoreUnavailable: the ledger is away; nothing is decided.
+            LedgerError: the ledger is away; nothing is decided.
             PluginBroken: a plugin has answered what is no answer; nothing is decided.
             Exception: what a plugin has raised; nothing is decided.
         """
         ledger = self._ledger
         if ledger is None:
-            raise StoreUnavailable("no database has the tables of the ledger")
+            raise LedgerError("no database has the tables of the ledger")
         tries = _DEADLOCKS
         while True:
             try:
                 if not ledger.is_ready:
-                    raise StoreUnavailable(
+                    raise LedgerError(
                         f"the database {ledger.database!r} lacks the tables of the ledger."
                         " Run: manage.py migrate"
                     )
@@ -75,7 +76,7 @@ class Features:
                 connections[ledger.database].close_if_unusable_or_obsolete()
                 tries -= 1
                 if not tries or not is_deadlock(error):
-                    raise StoreUnavailable(
+                    raise LedgerError(
                         f"the ledger in database {ledger.database!r} does not answer:"
                         f" {type(error).__name__}: {mask_url(str(error))}"
                     ) from error
@@ -107,6 +108,31 @@ class Features:
         """Let the connection of this thread go."""
         if self._ledger is not None:
             connections[self._ledger.database].close()
+
+
+def tell(plugins: FeaturePlugins, settled: Sequence[Settled]) -> None:
+    """Tell plugins what has become of tasks that need them, in the transaction that is open.
+
+    Raises:
+        LedgerError: a plugin has failed; what was written must be undone.
+        django.db.Error: the database does not answer, or another transaction goes first.
+    """
+    told: dict[str, list[Settled]] = {}
+    for one in settled:
+        for name in one.task.needs:
+            if name in plugins.settle:
+                told.setdefault(name, []).append(one)
+    for name, some in told.items():
+        try:
+            plugins.settle[name](settled=some)
+        except (OperationalError, InterfaceError):
+            raise
+        except BaseException as error:
+            # sys.exit in a plugin is not the end of recording
+            raise LedgerError(
+                f"the plugin {name!r} failed in qcore_settle: {type(error).__name__}:"
+                f" {mask_url(str(error))}"
+            ) from error
 
 
 def _answers(

@@ -19,11 +19,14 @@ from ..masking import mask_url
 from ..models.tables import migrate_advice
 from ..results.sql import is_deadlock
 from ..settled import Settlement, TicketState
+from .features import tell
 from .outbox import Outbox
 from .tickets import Tickets
 
 if TYPE_CHECKING:
     from ..conf import Conf
+    from ..plugins.features import FeaturePlugins
+    from ..settled import Settled
 
 #: What drivers raise, besides Django's errors, while they turn values into a statement.
 _RAISED = (Error, TypeError, ValueError, OverflowError, OSError)
@@ -34,13 +37,15 @@ class Ledger:
 
     Args:
         conf: the project's settings.
+        plugins: those that are told what has become of the tasks that need them.
 
     Raises:
         ConfigError: the database of the ledger is of a kind that it does not work on.
     """
 
-    def __init__(self, conf: Conf) -> None:
+    def __init__(self, conf: Conf, plugins: FeaturePlugins | None = None) -> None:
         self._outbox = Outbox(conf)
+        self._plugins = plugins
         self.database = self._outbox.database
         self._tickets = Tickets(self.database)
 
@@ -112,7 +117,21 @@ class Ledger:
             ]
             if followers:
                 self._outbox.write_followers(followers, token)
+            if self._plugins is not None and self._plugins.settle:
+                # last: what plugins lock is locked for a short time
+                pairs = zip(settlements, holds, strict=True)
+                tell(self._plugins, [one.settled for one, held in pairs if held])
             return holds
+
+    def give_back(self, settled: Sequence[Settled]) -> None:
+        """Tell plugins of deliveries that are given back, in a transaction of its own.
+
+        Raises:
+            LedgerError: a plugin has failed, or the database does not answer.
+        """
+        if self._plugins is not None and self._plugins.settle:
+            with self.transaction(), self._errors("settle tasks"):
+                tell(self._plugins, settled)
 
     def _write_tickets(self, settlements: Sequence[Settlement]) -> list[bool]:
         own = [one for one in settlements if one.has_ticket]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pluggy
 
 #: The hooks of which each implementation is called alone, with the plugin's name known.
-HOOKS = ("qcore_before_send", "qcore_admit", "qcore_sweep")
+HOOKS = ("qcore_before_send", "qcore_admit", "qcore_settle", "qcore_sweep")
 
 
 class FeaturePlugins:
@@ -27,6 +27,7 @@ class FeaturePlugins:
         self.names: set[str] = set()
         self.before_send: dict[str, Callable[..., Any]] = {}
         self.admit: dict[str, Callable[..., Any]] = {}
+        self.settle: dict[str, Callable[..., Any]] = {}
         self.sweep: dict[str, Callable[..., Any]] = {}
         #: the options that plugins add to tasks, and the plugin of each
         self.options: dict[str, TaskOption] = {}

@@ -27,7 +27,16 @@ if not settings.configured:  # in the run of their own; else those of the tests
 from django.core.management import call_command
 from django.db import connection, models
 
-from qcore import RUN, Admission, Claim, Drop, NewTask, TaskOption, hookimpl
+from qcore import (
+    RUN,
+    Admission,
+    Claim,
+    Drop,
+    NewTask,
+    Settled,
+    TaskOption,
+    hookimpl,
+)
 from qcore.plugins import Plugin, Registry
 from qcore.runtime import current
 from qcore.testing import FeatureContract
@@ -78,6 +87,14 @@ class Sound:
 
     def start(self, ids: Sequence[str]) -> None:
         Row.objects.filter(task_id__in=ids).update(started=True)
+
+    def settle(self, settled: Sequence[Settled]) -> None:
+        over = [one.task.id for one in settled if one.final]
+        back = [one.task.id for one in settled if not one.final]
+        if over:
+            Row.objects.filter(task_id__in=over).delete()
+        if back:
+            Row.objects.filter(task_id__in=back).update(started=False)
 
     def sweep(self, now: float) -> float | None:
         Row.objects.filter(key="").delete()
@@ -187,6 +204,70 @@ class AnswersOneByOne(Sound):
             super().start([id])
 
 
+class FreesAfterSuccesses(Sound):
+    caught_by = "test_every_end_frees_what_it_holds"
+
+    def settle(self, settled: Sequence[Settled]) -> None:
+        super().settle([one for one in settled if one.outcome == "success"])
+
+
+class CountsEnds(Sound):
+    caught_by = "test_an_end_again_changes_nothing"
+
+    def settle(self, settled: Sequence[Settled]) -> None:
+        count = Row.objects.filter(key="ended").count()
+        Row.objects.create(task_id=f"end {count}", key="ended")
+        super().settle(settled)
+
+
+class EndsOnlyWhatHasBegun(Sound):
+    caught_by = "test_a_task_may_end_before_it_has_begun"
+
+    def settle(self, settled: Sequence[Settled]) -> None:
+        ids = [one.task.id for one in settled if one.final]
+        assert not Row.objects.filter(task_id__in=ids, started=False).exists()
+        super().settle(settled)
+
+
+class RequiresItsRowsAtTheEnd(Sound):
+    caught_by = "test_an_end_of_a_task_without_rows_is_heard"
+
+    def settle(self, settled: Sequence[Settled]) -> None:
+        for one in settled:
+            Row.objects.get(task_id=one.task.id)
+        super().settle(settled)
+
+
+class SettlesOutsideOfTheTransaction(Sound):
+    caught_by = "test_an_end_that_is_rolled_back_leaves_nothing"
+
+    def settle(self, settled: Sequence[Settled]) -> None:
+        self.memory.extend(one.task.id for one in settled)
+        super().settle(settled)
+
+
+class DropsWhatWasGivenBack(Sound):
+    caught_by = "test_what_is_given_back_may_begin_again"
+
+    def settle(self, settled: Sequence[Settled]) -> None:
+        ids = [one.task.id for one in settled]
+        Row.objects.filter(task_id__in=ids).delete()
+
+    def admit(self, claims: Sequence[Claim]) -> list[Admission]:
+        ids = [claim.task.id for claim in claims]
+        found = Row.objects.filter(task_id__in=ids).values_list("task_id", flat=True)
+        there = set(found)
+        return [RUN if id in there else Drop("replaced", "it is gone") for id in ids]
+
+
+class SettlesOneByOne(Sound):
+    caught_by = "test_ends_are_heard_at_the_price_of_a_few"
+
+    def settle(self, settled: Sequence[Settled]) -> None:
+        for one in settled:
+            super().settle([one])
+
+
 class SweepsTooMuch(Sound):
     caught_by = "test_a_sweep_leaves_alone_what_is_in_use"
 
@@ -218,10 +299,19 @@ def module_of(kind: type[Sound]) -> types.ModuleType:
     def qcore_admit(claims: Any) -> Any:
         return part.admit(claims)
 
+    def qcore_settle(settled: Any) -> None:
+        part.settle(settled)
+
     def qcore_sweep(now: float) -> float | None:
         return part.sweep(now)
 
-    hooks = (qcore_task_options, qcore_before_send, qcore_admit, qcore_sweep)
+    hooks = (
+        qcore_task_options,
+        qcore_before_send,
+        qcore_admit,
+        qcore_settle,
+        qcore_sweep,
+    )
     vars(module).update({hook.__name__: hookimpl(hook) for hook in hooks})
     return module
 
@@ -248,6 +338,10 @@ class Case(FeatureContract):
         Row.objects.all().delete()
         yield
         Row.objects.all().delete()
+
+    @pytest.fixture
+    def holds(self) -> Any:
+        return lambda task: Row.objects.filter(task_id=task.id).exists()
 
     @pytest.fixture
     def state(self) -> Any:

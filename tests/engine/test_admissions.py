@@ -16,7 +16,7 @@ from qcore.engine.dispatcher.handover import Handover
 from qcore.engine.dispatcher.lifecycle import JobState
 from qcore.engine.dispatcher.plugins import PATIENCE, SHOWN
 from qcore.engine.dispatcher.pusher import Pusher
-from qcore.errors import StoreUnavailable
+from qcore.errors import LedgerError
 from qcore.results.memory import MemoryStore
 
 _queues = itertools.count(1)
@@ -143,7 +143,7 @@ def test_it_is_asked_about_again_alone(asked):
 
 
 def test_a_ledger_that_is_away_keeps_only_tasks_waiting_that_need_it(asked):
-    asked.features.away = StoreUnavailable("no answer")
+    asked.features.away = LedgerError("no answer")
     ids, plain = [asked.send("limits"), asked.send("limits")], asked.send()
     assert asked.once() == [plain]
     assert asked.features.batches == [ids], "it is not halved for that"

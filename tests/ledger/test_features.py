@@ -13,8 +13,8 @@ from qcore.errors import (
     BrokerError,
     BrokerUnavailable,
     EnqueueError,
+    LedgerError,
     PluginBroken,
-    StoreUnavailable,
 )
 from qcore.ledger.features import Features
 from qcore.ledger.sweeps import LONGEST, Sweeps
@@ -263,7 +263,7 @@ class TestAdmit:
             raise OperationalError("gone away")
 
         plugins.add("one", qcore_admit=fail)
-        with pytest.raises(StoreUnavailable, match="gone away"):
+        with pytest.raises(LedgerError, match="gone away"):
             self.features().admit([claim("one")])
 
     def test_a_deadlock_is_tried_again(self, plugins):

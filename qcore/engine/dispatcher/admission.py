@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 
 from ...envelope import Attempt
-from ...errors import StoreUnavailable
+from ...errors import LedgerError
 from ...features import RUN, Admission, Claim, Drop
 from ...masking import mask_url
 from ..services import Features, Services
@@ -127,7 +127,7 @@ class Admissions:
             claims = [Claim(job.task, job.attempt, job.lease_end) for job in jobs]
             answers = self._asked_features().admit(claims)
         except BaseException as error:  # noqa: BLE001 - plugins are a stranger's code
-            if isinstance(error, StoreUnavailable):
+            if isinstance(error, LedgerError):
                 return [], self._cannot_tell(jobs, error)
             if len(jobs) == 1:
                 self._culprits.update(jobs)
@@ -169,10 +169,10 @@ class Admissions:
         """Return what asks the plugins, made by this thread.
 
         Raises:
-            StoreUnavailable: this cluster has nothing that could ask them.
+            LedgerError: this cluster has nothing that could ask them.
         """
         if self._features is None:
             self._features = self._services.make_features()
         if self._features is None:
-            raise StoreUnavailable("this cluster has no plugins")
+            raise LedgerError("this cluster has no plugins")
         return self._features

@@ -65,6 +65,7 @@ class Job:
     follow_up_crashes: int = 0
     next_package: bytes | None = None  # the next link of its chain
     ledger: LedgerPart | None = None
+    unstarted: bool = False  # it is given back before a worker has begun it
     #: whether its result is stored, and its delivery is still to be acknowledged
     is_open: bool = False
 

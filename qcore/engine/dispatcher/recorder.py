@@ -82,6 +82,7 @@ class Recorder:
 
     def give_back(self, job: Job) -> None:
         """Release a job, so that any cluster can claim it."""
+        job.unstarted = job.state is not JobState.RUNNING
         job.move(JobState.RETURNING)
         self._waiting.put(_GIVE_BACK, job)
 
@@ -117,7 +118,9 @@ class Recorder:
             batch = [*due, *batch]
         self._record([job for work, job in batch if work is _RECORD])
         self._settle([job for work, job in batch if work is _FINISH])
-        self._deliveries.give_back([job for work, job in batch if work is _GIVE_BACK])
+        if returned := [job for work, job in batch if work is _GIVE_BACK]:
+            self._settling.gave_back(returned)
+            self._deliveries.give_back(returned)
         self._waiting.done()
         self._wake_loop()  # once more: what was postponed is stored, perhaps
         if self._services.make_store().is_untidy:

@@ -242,6 +242,34 @@ class Settling:
                     # the claim ends by itself, and what is sent twice has the same id
                     logger.warning("a next link may be sent twice: %s", error)
 
+    def gave_back(self, jobs: Sequence[Job]) -> None:
+        """Tell plugins of jobs that need them and are given back.
+
+        A plugin that fails keeps no job here: the task comes again, and the plugin is asked
+        again then.
+        """
+        settled = [
+            Settled(
+                task=job.task,
+                outcome=Outcome.STOPPED,
+                final=False,
+                again=0.0,
+                unstarted=job.unstarted,
+            )
+            for job in jobs
+            if job.task.needs
+        ]
+        if not settled or (ledger := self.door.ledger()) is None:
+            return
+        for part in (settled, *([one] for one in settled)):
+            try:
+                ledger.give_back(part)
+            except LedgerError as error:
+                logger.warning("plugins were not told of tasks given back: %s", error)
+            else:
+                if part is settled:
+                    return
+
     def acknowledged(self, jobs: Sequence[Job]) -> None:
         """Forget tickets of tasks that have ended, and of which no package is left.
 

@@ -22,16 +22,23 @@ from typing import Any, ClassVar
 import msgspec
 import pytest
 
-from ...envelope import Task
+from ...envelope import Outcome, Task
 from ...errors import EnqueueError
 from ...features import RUN, Admission, Claim, Drop
 from ...plugins.features import FeaturePlugins
 from ...runtime import current
+from ...settled import Settled
 from ...tasks.calls import build
 from ...tasks.new_tasks import NewTask, ask, together
 
 #: What a plugin has written, in a form that can be compared.
 State = Callable[[], object]
+
+#: Whether a task holds something, such as a key, that others could have.
+Holds = Callable[[Task], bool]
+
+#: How a task can end.
+ENDS = sorted(set(Outcome) - {Outcome.STOPPED})
 
 #: Statements that a hook may need more for a large batch than for a small one. A database
 #: takes some hundred values in one statement, so a batch of 40 is one of them.
@@ -80,6 +87,20 @@ def ledger() -> str:
             " tables in the database. Mark them with pytest.mark.django_db."
         )
     return found.database
+
+
+def ended(
+    task: Task,
+    outcome: str = Outcome.SUCCESS,
+    *,
+    final: bool = True,
+    unstarted: bool = False,
+) -> Settled:
+    """Return what a cluster tells of the end of a delivery."""
+    again = None if final else 0.0
+    return Settled(
+        task=task, outcome=outcome, final=final, again=again, unstarted=unstarted
+    )
 
 
 class FeatureContract:
@@ -131,6 +152,14 @@ class FeatureContract:
         managers = [model._default_manager.using(ledger()) for model in models]
         return lambda: [sorted(map(repr, one.values_list())) for one in managers]
 
+    @pytest.fixture
+    def holds(self) -> Holds | None:
+        """Return a callable that says whether a task keeps something from others.
+
+        None, where a feature holds nothing, skips the test of it.
+        """
+        return None
+
     def new_task(self, **more: Any) -> Task:
         """Return a task that uses the feature, and that nobody has been asked about."""
         return build(self.func, self.args, **{**self.options, **more})
@@ -151,7 +180,7 @@ class FeatureContract:
     # -- the options -------------------------------------------------------------
     def test_it_says_what_it_is(self, features: FeaturePlugins) -> None:
         """The plugin implements a hook that decides about tasks, and helps with its options."""
-        hooks = (features.before_send, features.admit, features.sweep)
+        hooks = (features.before_send, features.admit, features.settle, features.sweep)
         assert any(self.name in hook for hook in hooks)
         for option in features.options_of(self.name):
             text = features.options[option].help.strip()
@@ -288,6 +317,90 @@ class FeatureContract:
             tasks = self.sent(count)
             with rolled_back(), counted() as statements:
                 self.admit(features, *tasks)
+            return len(statements)
+
+        assert price(_MANY) <= price(_FEW) + MORE
+
+    # -- ends --------------------------------------------------------------------------
+    def settle(self, features: FeaturePlugins, *settled: Settled) -> None:
+        """Tell the plugin what has become of tasks, in a transaction, as a cluster does."""
+        from django.db import transaction
+
+        if self.name not in features.settle:
+            pytest.skip("it does not listen to the ends of tasks")
+        with transaction.atomic(using=ledger()):
+            features.settle[self.name](settled=list(settled))
+
+    def begun(self, features: FeaturePlugins) -> Task:
+        """Return a task that was sent, and admitted where the plugin is asked."""
+        (task,) = self.sent(1)
+        if self.name in features.admit:
+            self.admit(features, task)
+        return task
+
+    @pytest.mark.parametrize("outcome", ENDS)
+    def test_every_end_frees_what_it_holds(
+        self, features: FeaturePlugins, holds: Holds | None, outcome: str
+    ) -> None:
+        """However a task ends, nobody waits for it any more."""
+        if holds is None:
+            pytest.skip("the plugin's tests do not say what it holds")
+        task = self.begun(features)
+        self.settle(features, ended(task, outcome))
+        assert not holds(task)
+
+    def test_an_end_again_changes_nothing(
+        self, features: FeaturePlugins, state: State
+    ) -> None:
+        """After a lost acknowledgement the same end comes once more."""
+        task = self.begun(features)
+        self.settle(features, ended(task))
+        before = state()
+        self.settle(features, ended(task))
+        assert state() == before
+
+    def test_a_task_may_end_before_it_has_begun(self, features: FeaturePlugins) -> None:
+        """It may be cancelled, expire, or be dropped by another plugin at its claim."""
+        (task,) = self.sent(1)
+        self.settle(features, ended(task, Outcome.REPLACED))
+
+    def test_an_end_of_a_task_without_rows_is_heard(
+        self, features: FeaturePlugins
+    ) -> None:
+        """Else its delivery could never be acknowledged."""
+        with rolled_back():
+            (task,) = self.sent(1)
+        self.settle(features, ended(task))
+
+    def test_an_end_that_is_rolled_back_leaves_nothing(
+        self, features: FeaturePlugins, state: State
+    ) -> None:
+        """Whatever the plugin does at the end of a task is part of the transaction."""
+        task = self.begun(features)
+        before = state()
+        with rolled_back():
+            self.settle(features, ended(task))
+        assert state() == before
+
+    def test_what_is_given_back_may_begin_again(self, features: FeaturePlugins) -> None:
+        """A cluster that stops gives back tasks: those that wait, and those that run."""
+        for unstarted in (True, False):
+            (task,) = self.sent(1)
+            first = self.admit(features, task)
+            back = ended(task, Outcome.STOPPED, final=False, unstarted=unstarted)
+            self.settle(features, back)
+            assert self.admit(features, task) == first
+            self.settle(features, ended(task))
+
+    def test_ends_are_heard_at_the_price_of_a_few(
+        self, features: FeaturePlugins
+    ) -> None:
+        """The statements for a batch of ends do not grow with it."""
+
+        def price(count: int) -> int:
+            ends = [ended(task) for task in self.sent(count)]
+            with rolled_back(), counted() as statements:
+                self.settle(features, *ends)
             return len(statements)
 
         assert price(_MANY) <= price(_FEW) + MORE
