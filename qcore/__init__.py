@@ -4,7 +4,7 @@ A map of the package, from the bottom up; a module imports only from its own lin
 the lines above it::
 
     errors findings masking printable logs processes health              words
-    conf envelope features settled serializers signing hookspecs
+    conf envelope features running settled serializers signing hookspecs
     plugins runtime signals status tasks                                 the API
     brokers results caches reporters schedules                           the contracts
     testing                                                              the author's kit

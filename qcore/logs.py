@@ -9,6 +9,7 @@ import logging
 
 from .masking import mask_url
 from .printable import printable, printable_lines
+from .running import RUNNING
 
 #: Every logger of the core and of the plugins that come with it; a test reads the sources.
 LOGGERS = (
@@ -62,6 +63,36 @@ class PrintableFilter(logging.Filter):
             if shown != trace:
                 record.exc_text = shown  # which formatters then use
         return True
+
+
+class TaskFilter(logging.Filter):
+    """Lets every record through, with the task that it was made in.
+
+    A record gets ``task_id``, ``task_name``, ``queue`` and ``attempt``, which a format can
+    name: ``"%(levelname)s %(task_id)s %(message)s"``. Add the filter to a handler.
+
+    Args:
+        name: of a logger; only its records get the attributes, as in ``logging.Filter``.
+        default: what each of them is for a record that was made outside of a task.
+    """
+
+    def __init__(self, name: str = "", default: str | None = None) -> None:
+        super().__init__(name)
+        self.default = default
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Add the attributes, in place; the values of ``extra`` stay."""
+        running = RUNNING.get() if super().filter(record) else None
+        values: tuple[object, ...] = (self.default,) * len(_ATTRIBUTES)
+        if running is not None:
+            task, attempt, *_ = running
+            values = (task.id, task.name, task.queue, attempt)
+        for name, value in zip(_ATTRIBUTES, values, strict=True):
+            record.__dict__.setdefault(name, value)
+        return True
+
+
+_ATTRIBUTES = ("task_id", "task_name", "queue", "attempt")
 
 
 def _is_plain(record: logging.LogRecord) -> bool:

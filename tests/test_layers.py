@@ -27,7 +27,8 @@ LAYERS: dict[int, tuple[str, str]] = {
     0: (
         "the words: standard library, pluggy, msgspec",
         """errors findings masking printable logs plugins.known plugins.origin
-        processes health conf envelope features serializers settled signing hookspecs""",
+        processes health conf envelope features serializers running settled signing
+        hookspecs""",
     ),
     1: (
         "the public API and the contracts of plugins",

@@ -11,6 +11,7 @@ raises subclasses of ``qcore.errors.QcoreError``::
 
 from __future__ import annotations
 
+from ..running import CurrentTask, current_task
 from .alookup import (
     afetch,
     afetch_cached,
@@ -66,6 +67,7 @@ from .one import AsyncTask
 __all__ = [
     "AsyncTask",
     "Chain",
+    "CurrentTask",
     "Iter",
     "acount_group",
     "acount_group_cached",
@@ -93,6 +95,7 @@ __all__ = [
     "async_task_many",
     "count_group",
     "count_group_cached",
+    "current_task",
     "delete",
     "delete_cached",
     "delete_group",

@@ -28,6 +28,7 @@ from ..errors import (
 from ..masking import mask_arguments
 from ..printable import first_line, shorten
 from ..reporters.base import Report
+from ..running import RUNNING
 from ..runtime import current
 from ..serializers import get_serializer
 from .admission import is_allowed
@@ -61,11 +62,14 @@ def execute(
         The attempt, and the exception that ended it if one did.
     """
     started = time.time()
+    token = RUNNING.set((task, attempt, started, current.conf))
     try:
         value = _call(task)
         content, encoded = _encode(value)
     except BaseException as error:  # noqa: BLE001 - tasks may raise anything at all
         return _failed(task, attempt, origin, started, error), error
+    finally:
+        RUNNING.reset(token)
     return Attempt(_SUCCESS, encoded, content, started, time.time()), None
 
 
