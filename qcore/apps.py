@@ -9,7 +9,7 @@ from django.conf import settings
 from django.utils.functional import lazystr
 
 
-class _Label:
+class Label:
     """The title of the app, read from the settings whenever it is shown."""
 
     def __str__(self) -> str:
@@ -25,7 +25,7 @@ class QcoreConfig(AppConfig):
     name = "qcore"
     label = "qcore"
     default_auto_field = "django.db.models.BigAutoField"
-    verbose_name = lazystr(_Label())
+    verbose_name = lazystr(Label())
 
     def ready(self) -> None:
         """Register the system checks; keep secrets off error pages, escapes off the log."""

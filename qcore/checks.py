@@ -27,7 +27,7 @@ from .errors import (
     did_you_mean,
 )
 from .plugins.choice import never_selected
-from .plugins.known import KNOWN, how_to_install
+from .plugins.known import KNOWN, RIVALS, how_to_install
 from .runtime import ONE_OF, current
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ IDS = {
     "qcore.E006": "Q_CLUSTER names a cache that CACHES does not have.",
     "qcore.E007": "A plugin has a provider that no settings can select.",
     "qcore.E008": "A provider that Q_CLUSTER selects cannot be loaded.",
+    "qcore.E009": "A distribution is installed that overwrites files of a plugin.",
     "qcore.W001": "retry does not exceed timeout: a running task is started again.",
     "qcore.W002": "There is no timeout and leases are not renewed.",
     "qcore.W003": "poll exceeds retry.",
@@ -75,7 +76,12 @@ def check(
     app_configs: Sequence[AppConfig] | None = None, **_: Any
 ) -> list[checks.CheckMessage]:
     """Return what is wrong with the settings and the plugins."""
-    found: list[checks.CheckMessage] = [*_foreign(), *_broken(), *_never_selected()]
+    found: list[checks.CheckMessage] = [
+        *_foreign(),
+        *_rivals(),
+        *_broken(),
+        *_never_selected(),
+    ]
     wrong = [
         checks.Error(
             message,
@@ -123,7 +129,7 @@ def check_route(
 
 def _problems() -> list[str]:
     registry = current.registry
-    options = getattr(settings, ROOT, {})
+    options = registry.adapt(getattr(settings, ROOT, {}))
     return problems(options, registry.claims(), registry.settings())
 
 
@@ -207,7 +213,7 @@ def _no_reporter(name: str, reporters: Iterable[str]) -> PluginMissing:
     published = {
         keys[0].partition(".")[2]: plugin
         for plugin, keys in KNOWN.items()
-        if keys[0].startswith("error_reporter.")
+        if keys and keys[0].startswith("error_reporter.")
     }
     advice = (
         how_to_install(published[name])
@@ -262,6 +268,31 @@ def _foreign() -> Iterator[checks.CheckMessage]:
         " wheelhouse or private index.",
         id="qcore.E005",
     )
+
+
+def _rivals() -> Iterator[checks.CheckMessage]:
+    """Refuse a distribution that has installed its files over those of a plugin."""
+    for name, rivals in RIVALS.items():
+        ours = f"qcore-{name}"
+        if _version_of(ours) is None:
+            continue
+        for rival in rivals:
+            if (version := _version_of(rival)) is not None:
+                yield checks.Error(
+                    f"{rival} {version} and {ours} are both installed, and both install"
+                    f" a package {name.replace('-', '_')!r}: which files are there is a"
+                    " matter of chance.",
+                    hint=f"Run: pip uninstall {rival} {ours}. Then install the plugin"
+                    f" again. {how_to_install(name)}",
+                    id="qcore.E009",
+                )
+
+
+def _version_of(name: str) -> str | None:
+    try:
+        return distribution(name).version
+    except PackageNotFoundError:
+        return None
 
 
 def _is_ours(installed: Distribution) -> bool:

@@ -10,7 +10,8 @@ A plugin is a module named by an entry point in the group ``qcore``::
 
 An implementation may take fewer arguments than are listed here. The first seven
 hooks describe what a plugin can make, which settings it has and which options of tasks;
-nothing of it is imported until it is used. ``qcore_before_send``, ``qcore_admit``,
+nothing of it is imported until it is used. ``qcore_adapt_settings`` translates the settings
+of a project that was written for another queue. ``qcore_before_send``, ``qcore_admit``,
 ``qcore_settle`` and ``qcore_sweep`` are for plugins that decide about tasks: each implementation is called alone,
 with a batch. ``qcore_run_task`` wraps every execution, and ``qcore_run_hook`` every task
 hook. The rest are observers: each is called alone, an exception in one is logged with the
@@ -19,7 +20,7 @@ plugin's name and changes nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -145,6 +146,20 @@ def qcore_sweep(now: float) -> float | None:
 
     Args:
         now: seconds since the epoch by the clock of the ledger's database.
+    """
+
+
+@hookspec
+def qcore_adapt_settings(
+    options: Mapping[str, Any], known: frozenset[str]
+) -> Mapping[str, Any] | None:
+    """Return ``Q_CLUSTER`` as qcore is to read it, for a project written for another queue.
+
+    Called whenever the settings are read, before they are checked. ``options`` is what
+    the project says, or what another plugin has made of it; do not change it. ``known``
+    are the keys of qcore and of all plugins. None changes nothing, and is the answer for
+    every project that is not meant. An exception is logged and changes nothing. What the
+    user should know of a change is told by ``qcore_checks``.
     """
 
 

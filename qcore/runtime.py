@@ -129,7 +129,9 @@ class Current:
     def _read(self) -> Conf:
         self._watch()
         return Conf.from_settings(
-            claimed=self.registry.claims(), settings=self.registry.settings()
+            claimed=self.registry.claims(),
+            settings=self.registry.settings(),
+            adapt=self.registry.adapt,
         )
 
     # -- one for each thread -----------------------------------------------------

@@ -177,7 +177,7 @@ FOREIGN = re.compile(
 OF_OTHERS = {
     "explanation/compare.md",
     "explanation/promises.md",
-    "how-to/from-django-q.md",
+    "how-to/come-from-django-q.md",
     "reference/brokers.md",
     "reference/contract.md",
     "reference/django-q.md",

@@ -74,6 +74,20 @@ EXCEPTIONS = {
     ("testing.*", "pytest"): "the kit for authors is pytest tests and fixtures",
     ("testing.*", "hypothesis"): "one test of the kit asks for it, and skips without",
     ("testing.*", "packaging"): "pytest, which the kit needs, brings it",
+    **{
+        ("django_q", f"qcore.{name}"): "it stands in for these, under django-q's names"
+        for name in (
+            *("admin", "admin.resubmit", "apps", "cli.info", "cli.memory"),
+            *("cli.monitor", "cluster.run", "models", "models.schedules"),
+            *("management.commands.qcluster", "management.commands.qinfo"),
+            *("management.commands.qmemory", "management.commands.qmonitor"),
+            "cli",
+        )
+    },
+    **{
+        ("django_q", name): "used where it is installed, as django-q does"
+        for name in ("croniter", "psutil", "setproctitle")
+    },
     ("qcore_mongo", "bson"): "pymongo brings it",
     ("qcore_orm", "qcore.admin.base"): "its page of the admin is one of the family",
     ("qcore_orm", "psycopg"): "only where Django's database is PostgreSQL",
@@ -293,9 +307,9 @@ def test_modules_do_not_import_each_other_in_a_circle() -> None:
 @pytest.mark.parametrize("project", PLUGINS, ids=lambda path: path.parent.name)
 def test_a_plugin_imports_the_public_layers_and_its_driver(project: Path) -> None:
     needs = tomllib.loads(project.read_text())["project"]["dependencies"]
-    package = project.parent.name.replace("-", "_")
+    package = package_of(project)
     allowed = {import_name(need) for need in needs} | {"qcore", package}
-    if package == "qcore_orm":
+    if package in {"qcore_orm", "django_q"}:
         allowed.add("django")  # the core already requires it
     optional = {target for module, target in EXCEPTIONS if module == package}
     folder = project.parent / package
@@ -310,6 +324,12 @@ def test_a_plugin_imports_the_public_layers_and_its_driver(project: Path) -> Non
             if outside is None and not public:
                 wrong.append(f"{found}, which is not public")
     assert not wrong, "\n".join([f"{project.parent.name}:", *wrong])
+
+
+def package_of(project: Path) -> str:
+    """Return the package of a plugin; that of the drop-in has the name projects know."""
+    name = project.parent.name
+    return "django_q" if name == "qcore-django-q" else name.replace("-", "_")
 
 
 def import_name(requirement: str) -> str:
@@ -344,7 +364,7 @@ def test_the_decorator_needs_no_django() -> None:
 
 @pytest.mark.parametrize("project", PLUGINS, ids=lambda path: path.parent.name)
 def test_importing_a_plugin_does_not_import_its_driver(project: Path) -> None:
-    package = project.parent.name.replace("-", "_")
+    package = package_of(project)
     assert not loaded_after(f"import {package}") & {*DRIVERS, "django"}
 
 

@@ -135,6 +135,8 @@ class ScheduleAdmin(QcoreAdmin):
 
     kind = SCHEDULES
     form = ScheduleForm
+    #: The label of the app whose pages show results: links to a last run lead there.
+    results_app: ClassVar[str] = "qcore"
 
     list_display = (
         "id",
@@ -236,7 +238,7 @@ class ScheduleAdmin(QcoreAdmin):
         if success is None:
             return str(row.task)
         page = "success" if success else "failure"
-        name = f"{self.admin_site.name}:qcore_{page}_change"
+        name = f"{self.admin_site.name}:{self.results_app}_{page}_change"
         try:
             url = reverse(name, args=[row.task])
         except NoReverseMatch:  # a site that has no pages of results

@@ -2,7 +2,7 @@
 
 A verb is a module with ``HELP`` (one line), ``add_arguments(parser)`` and
 ``run(options, out) -> exit code``. Django's commands of ``management`` are made of the
-same functions. Nothing of Django, and no plugin, is imported before a verb runs.
+same functions. Plugins add verbs by the group of entry points ``qcore.verbs``. Nothing of Django, and no plugin, is imported before a verb runs.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol, TextIO
 
 from .. import __version__
@@ -61,6 +61,10 @@ VERBS: dict[str, Verb] = {
     "bench": bench,
 }
 
+#: The group of entry points by which a plugin adds verbs: the name is that of the verb,
+#: the value is a module such as those here.
+GROUP = "qcore.verbs"
+
 #: Verbs that do without the settings of a project, or find them by themselves.
 _WITHOUT_SETTINGS = {"dev", "health", "plugins", "plugin", "demo"}
 
@@ -74,8 +78,31 @@ class _Help(argparse.RawDescriptionHelpFormatter):
             self._action_max_length += self._indent_increment
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the whole command line."""
+def added_verbs() -> dict[str, Verb]:
+    """Return the verbs that plugins add; one that cannot be loaded is told on stderr."""
+    from importlib.metadata import entry_points
+
+    found: dict[str, Verb] = {}
+    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
+        if point.name in VERBS or point.name in found:
+            continue
+        try:
+            verb: Verb = point.load()
+            _ = verb.HELP, verb.add_arguments, verb.run
+        except Exception as error:  # noqa: BLE001 - it is a stranger's code
+            told = f"{type(error).__name__}: {error}"
+            complain(f"qcore: the verb {point.name!r} cannot be loaded: {told}\n")
+        else:
+            found[point.name] = verb
+    return found
+
+
+def parser(added: Mapping[str, Verb] | None = None) -> argparse.ArgumentParser:
+    """Return the parser of the whole command line.
+
+    Args:
+        added: verbs of plugins.
+    """
     plain = argparse.RawDescriptionHelpFormatter
     top = argparse.ArgumentParser(
         prog="qcore",
@@ -85,7 +112,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"qcore {__version__}")
     verbs = top.add_subparsers(title="verbs", dest="verb", metavar="VERB")
-    for name, module in VERBS.items():
+    for name, module in {**VERBS, **(added or {})}.items():
         verb = verbs.add_parser(
             name, help=module.HELP, description=module.__doc__, formatter_class=plain
         )
@@ -103,23 +130,26 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def _parse(argv: Sequence[str]) -> argparse.Namespace:
+def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Mapping[str, Verb]]:
     """Read a command line; what is wrong is told with the usage of the verb in question.
 
     Raises:
         SystemExit: it is wrong, or help was asked for.
     """
-    top = parser()
-    if argv and not argv[0].startswith("-") and argv[0] not in VERBS:
-        near = did_you_mean(argv[0], VERBS) or f". Verbs: {', '.join(VERBS)}."
+    # plugins are asked only where the verb is none of ours, which saves their import
+    added = {} if argv and argv[0] in VERBS else added_verbs()
+    known = {**VERBS, **added}
+    top = parser(added)
+    if argv and not argv[0].startswith("-") and argv[0] not in known:
+        near = did_you_mean(argv[0], known) or f". Verbs: {', '.join(known)}."
         top.error(f"there is no verb {argv[0]!r}{near}")
     options, rest = top.parse_known_args(argv)
     if rest:
         verb = _parser_of(top, options.verb)
-        known = verb._option_string_actions  # noqa: SLF001 - argparse tells it nowhere else
-        near = did_you_mean(rest[0].partition("=")[0], known)
+        words = verb._option_string_actions  # noqa: SLF001 - argparse tells it nowhere else
+        near = did_you_mean(rest[0].partition("=")[0], words)
         verb.error(f"unrecognized arguments: {' '.join(rest)}{near}")
-    return options
+    return options, known
 
 
 def _parser_of(
@@ -136,14 +166,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; see ``exits``."""
     prepare()
     try:
-        options = _parse(sys.argv[1:] if argv is None else argv)
+        options, verbs = _parse(sys.argv[1:] if argv is None else argv)
     except SystemExit as end:  # argparse has printed help, or what is wrong
         return end.code if isinstance(end.code, int) else USAGE
     if options.verb is None:
-        parser().print_help(sys.stderr)
+        parser(added_verbs()).print_help(sys.stderr)
         return USAGE
     try:
-        return _run(options)
+        return _run(options, verbs)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
@@ -158,8 +188,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code_of(error)
 
 
-def _run(options: argparse.Namespace) -> int:
-    verb = VERBS[options.verb]
+def _run(options: argparse.Namespace, verbs: Mapping[str, Verb]) -> int:
+    verb = verbs[options.verb]
     if options.verb in _WITHOUT_SETTINGS:
         return verb.run(options, sys.stdout)
     from .project import set_up, told

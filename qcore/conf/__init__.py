@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -123,11 +123,20 @@ class Conf(Settings, frozen=True, kw_only=True):
 
     @classmethod
     def from_settings(
-        cls, claimed: Collection[str] = (), settings: Sequence[Setting] = ()
+        cls,
+        claimed: Collection[str] = (),
+        settings: Sequence[Setting] = (),
+        adapt: Callable[[Any], Any] | None = None,
     ) -> Conf:
         """Read Django's settings and the environment, now; the result is not cached.
 
         A missing ``Q_CLUSTER`` counts as empty. For ``Raises`` see `from_dict`.
+
+        Args:
+            claimed: see `from_dict`.
+            settings: see `from_dict`.
+            adapt: translates the dictionary before it is checked, as
+                ``Registry.adapt`` does.
         """
         from django.conf import settings as project
         from django.core.exceptions import ImproperlyConfigured
@@ -138,8 +147,9 @@ class Conf(Settings, frozen=True, kw_only=True):
             if not project.configured:
                 raise
             secret_key = ""
+        options = getattr(project, ROOT, {})
         return cls.from_dict(
-            getattr(project, ROOT, {}),
+            options if adapt is None else adapt(options),
             claimed=claimed,
             settings=settings,
             secret_key=secret_key,

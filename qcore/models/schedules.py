@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 from django.core.exceptions import ValidationError
@@ -94,7 +94,10 @@ class Schedule(models.Model):
     CRON = rules.CRON
     TYPE = tuple(rules.LABELS.items())
 
-    name = WordField(max_length=NAME, null=True, blank=True, unique=True)
+    name = WordField(max_length=NAME, null=True, blank=True)
+    #: 0, except where a plugin for projects that came from elsewhere stores another
+    #: schedule of the same name: qcore itself makes each name once.
+    namesake = models.PositiveIntegerField(default=0, db_default=0, editable=False)
     func = WordField(
         "function", max_length=PATH, help_text="dotted path: module.tasks.function"
     )
@@ -146,6 +149,12 @@ class Schedule(models.Model):
         verbose_name = "scheduled task"
         indexes: ClassVar = [
             models.Index(fields=["next_run"], name="qcore_schedule_next")
+        ]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["name", "namesake"],
+                name="qcore_schedule_name",
+            )
         ]
 
     def __str__(self) -> str:
@@ -296,6 +305,15 @@ class Schedule(models.Model):
             cluster=self.cluster or None,
             intended_date_kwarg=self.intended_date_kwarg or None,
         )
+
+    def validate_constraints(self, exclude: Collection[str] | None = None) -> None:
+        """Refuse a name that another schedule has."""
+        try:
+            # no form shows `namesake`, and it is part of what is compared
+            super().validate_constraints(exclude={*(exclude or ())} - {"namesake"})
+        except ValidationError as error:
+            told = "A scheduled task with this name already exists."
+            raise ValidationError({"name": told}) from error
 
     def clean(self) -> None:
         """Refuse what could not be fired; what can be is tried again at once."""

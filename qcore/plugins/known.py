@@ -17,7 +17,12 @@ KNOWN = {
     "disque": ("disque_nodes",),
     "sentry": ("error_reporter.sentry",),
     "rollbar": ("error_reporter.rollbar",),
+    "django-q": (),
 }
+
+#: Plugin -> distributions that install a package of the same name as the plugin does, so
+#: that each overwrites files of the other.
+RIVALS = {"django-q": ("django-q2", "django-q")}
 
 #: Plugin -> further keys of Q_CLUSTER that it reads.
 _FURTHER = {
@@ -34,7 +39,7 @@ KEYS = frozenset(
 )
 
 #: Those that are brokers.
-BROKERS = tuple(name for name, keys in KNOWN.items() if "." not in keys[0])
+BROKERS = tuple(name for name, keys in KNOWN.items() if keys and "." not in keys[0])
 
 #: The broker of a project that selects none, where it is installed: it is documented so.
 DEFAULT_BROKER = "redis"

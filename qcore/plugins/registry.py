@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 from typing import Any
@@ -26,7 +26,7 @@ from ..conf.setting import Setting
 from ..errors import PluginBroken, PluginConflict, PluginMissing, did_you_mean
 from .features import FeaturePlugins
 from .kinds import KINDS
-from .known import KNOWN, how_to_install
+from .known import KEYS, KNOWN, how_to_install
 from .provider import Plugin, Provider
 
 logger = logging.getLogger("qcore.plugins")
@@ -204,6 +204,31 @@ class Registry:
     def settings(self) -> tuple[Setting, ...]:
         """Return the settings that installed plugins declare."""
         return tuple(setting for setting, _ in self._settings.values())
+
+    def adapt(self, options: object) -> object:
+        """Return ``Q_CLUSTER`` as plugins translate it; see ``qcore_adapt_settings``."""
+        if not isinstance(options, Mapping):
+            return options  # the validation says what is wrong with it
+        hooks = self._pm.hook.qcore_adapt_settings.get_hookimpls()
+        for hook in hooks:
+            arguments = {"options": options, "known": self._keys()}
+            try:
+                adapted = _call(hook, arguments)
+            except Exception:
+                logger.exception(
+                    "plugin %s failed in qcore_adapt_settings", hook.plugin_name
+                )
+            else:
+                options = options if adapted is None else adapted
+        return options
+
+    def _keys(self) -> frozenset[str]:
+        """Return every key that may stand at the top of Q_CLUSTER."""
+        from ..conf import fields
+
+        names = {setting.name for setting in (*fields(), *self.settings())}
+        claims = {claim.partition(".")[0] for claim in self.claims()}
+        return frozenset(name for name in names if "." not in name) | claims | KEYS
 
     def claims(self) -> frozenset[str]:
         """Return every key of Q_CLUSTER that some installed plugin claims.

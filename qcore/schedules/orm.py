@@ -127,7 +127,7 @@ class OrmScheduler(Scheduler):
         positional, keywords = encode_call(args, settled(options, func))
         row = Schedule(func=path, args=positional, kwargs=keywords, **columns)
         try:
-            row.full_clean(validate_unique=False)
+            row.full_clean(validate_unique=False, validate_constraints=False)
         except ValidationError as error:
             raise EnqueueError(f"cannot schedule {row.func}: {_told(error)}") from error
         with self._errors("store a schedule"):

@@ -3,12 +3,48 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
 
-from qcore import __version__, errors
+from qcore import __version__, cli, errors
 from qcore.cli import VERBS, exits, main
+
+
+def test_a_plugin_adds_a_verb(monkeypatch, capsys):
+    """Its module is loaded where the verb is none of ours, and not before."""
+    added = types.SimpleNamespace(
+        __doc__="Grow.",
+        HELP="grow",
+        add_arguments=lambda parser: parser.add_argument("--far", type=int),
+        run=lambda options, out: out.write(f"{options.far}\n") and 0,
+    )
+
+    class Point:
+        def __init__(self, name, found):
+            self.name, self.found = name, found
+
+        def load(self):
+            if isinstance(self.found, Exception):
+                raise self.found
+            return self.found
+
+    points = [Point("grow", added), Point("info", None), Point("odd", OSError("gone"))]
+    monkeypatch.setattr(
+        "importlib.metadata.entry_points", lambda group: points if group else []
+    )
+    monkeypatch.setattr(cli, "_WITHOUT_SETTINGS", {"grow", "plugins"})
+    assert cli.main(["grow", "--far", "3"]) == 0
+    out, err = capsys.readouterr()
+    assert out == "3\n"
+    assert "the verb 'odd' cannot be loaded: OSError: gone" in err
+    assert cli.main(["groww"]) == 2
+    assert "did you mean 'grow'" in capsys.readouterr().err
+    assert cli.main(["--help"]) == 0
+    assert "grow" in capsys.readouterr().out
+    assert cli.main(["plugins", "--help"]) == 0
+    assert "cannot be loaded" not in capsys.readouterr().err
 
 
 def test_without_a_verb_it_explains_itself_and_fails(capsys):

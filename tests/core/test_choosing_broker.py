@@ -164,7 +164,7 @@ def test_no_broker_at_all(fakes: FakePlugins) -> None:
         f" INSTALLED_APPS. {how_to_install('orm')}"
     )
     brokers = message.split(": ")[1].partition(".")[0].split(", ")
-    assert set(KNOWN) - {"sentry", "rollbar"} == set(brokers)
+    assert set(KNOWN) - {"sentry", "rollbar", "django-q"} == set(brokers)
 
 
 def test_a_broken_default_is_not_replaced_by_another_broker(fakes: FakePlugins) -> None:

@@ -27,6 +27,34 @@ def loaded(registry: Registry) -> dict[str, str | None]:
 
 
 # -- loading -------------------------------------------------------------------
+def test_a_plugin_translates_the_settings_of_a_project(caplog):
+    seen = []
+
+    class Translator:
+        @hookimpl
+        def qcore_adapt_settings(self, options, known):
+            seen.append(known)
+            return {**options, "workers": options["pool"]}
+
+    class Broken:
+        @hookimpl
+        def qcore_adapt_settings(self, options):
+            raise LookupError("no")
+
+    class Silent:
+        @hookimpl
+        def qcore_adapt_settings(self):
+            return None
+
+    registry = Registry(only=())
+    for one in (Translator(), Broken(), Silent()):
+        registry.register(one, Plugin(type(one).__name__, "acme", "1.0", "acme"))
+    assert registry.adapt({"pool": 3}) == {"pool": 3, "workers": 3}
+    assert {"workers", "orm", "redis"} <= seen[0]
+    assert "acme:Broken failed in qcore_adapt_settings" in caplog.text
+    assert registry.adapt(5) == 5
+
+
 def test_built_ins_come_by_the_same_door(fakes: FakePlugins) -> None:
     registry = Registry()
     (plugin,) = registry.plugins

@@ -213,6 +213,17 @@ def test_a_foreign_qcore_is_refused(
     assert ("qcore.E005" in ids()) == foreign
 
 
+def test_a_rival_of_a_plugin_is_refused(settings, monkeypatch):
+    settings.Q_CLUSTER = {"broker_class": "qcore.brokers.memory.MemoryBroker"}
+    versions = {"qcore-django-q": "2.0.0", "django-q2": "1.11.0"}
+    monkeypatch.setattr(checks, "_version_of", versions.get)
+    (told,) = [one for one in checks.check() if one.id == "qcore.E009"]
+    assert "django-q2 1.11.0 and qcore-django-q" in told.msg
+    assert "pip uninstall django-q2 qcore-django-q" in told.hint
+    del versions["qcore-django-q"]
+    assert "qcore.E009" not in ids()
+
+
 def test_our_own_files_are_not_foreign(settings, monkeypatch):
     settings.Q_CLUSTER = {"broker_class": "qcore.brokers.memory.MemoryBroker"}
     root = Path(checks.__file__).parents[1]

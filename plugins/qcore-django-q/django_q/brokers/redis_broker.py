@@ -1,0 +1,9 @@
+"""The class that django-q has for Redis, by its name."""
+
+from __future__ import annotations
+
+from . import CurrentBroker
+
+
+class Redis(CurrentBroker):
+    """The broker that the project selects; ``broker_class`` may name this class."""

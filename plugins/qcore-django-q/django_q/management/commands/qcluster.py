@@ -1,0 +1,9 @@
+"""``manage.py qcluster``, as a class that projects can inherit from."""
+
+from __future__ import annotations
+
+from qcore.management.commands.qcluster import Command as QcoreCommand
+
+
+class Command(QcoreCommand):
+    """The command of qcore."""

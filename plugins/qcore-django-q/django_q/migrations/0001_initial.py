@@ -1,0 +1,9 @@
+"""A migration of django-q by its name: migrations of projects depend on it."""
+
+from __future__ import annotations
+
+from django.db import migrations
+
+
+class Migration(migrations.Migration):
+    """Changes nothing: the tables are those of qcore."""

@@ -1,0 +1,13 @@
+"""A migration of django-q by its name: migrations of projects depend on it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import migrations
+
+
+class Migration(migrations.Migration):
+    """Changes nothing: the tables are those of qcore."""
+
+    dependencies: ClassVar = [("django_q", "0008_auto_20160224_1026")]
