@@ -206,7 +206,7 @@ def _render(document: dict[str, Any]) -> list[str]:
         gives = [_names(kind, plugin["providers"]) for kind in plugin["kinds"]]
         if options := ", ".join(option["name"] for option in plugin["task_options"]):
             gives.append(f"task options: {options}")
-        gives = gives or [plugin["install"] or ""]
+        gives = gives or [plugin["install"] or "-"]
         rows.append((plugin["name"], distribution, plugin["state"], gives[0]))
         rows += [("", "", "", more) for more in gives[1:]]
     lines = table(rows, indent="")
