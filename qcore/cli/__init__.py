@@ -78,13 +78,33 @@ class _Help(argparse.RawDescriptionHelpFormatter):
             self._action_max_length += self._indent_increment
 
 
-def added_verbs() -> dict[str, Verb]:
-    """Return the verbs that plugins add; one that cannot be loaded is told on stderr."""
+class _Unloaded:
+    """A verb of a plugin that nobody has asked for: its module is not imported."""
+
+    def __init__(self, owner: str) -> None:
+        self.HELP = f"of the plugin {owner}"
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add nothing."""
+
+    def run(self, options: argparse.Namespace, out: TextIO) -> int:
+        """Never called: what is run was loaded."""
+        raise NotImplementedError
+
+
+def added_verbs(wanted: str = "") -> dict[str, Verb]:
+    """Return the verbs that plugins add, and load the one that is wanted.
+
+    One that cannot be loaded is told on stderr and left out.
+    """
     from importlib.metadata import entry_points
 
     found: dict[str, Verb] = {}
     for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
         if point.name in VERBS or point.name in found:
+            continue
+        if point.name != wanted:
+            found[point.name] = _Unloaded(point.dist.name if point.dist else "?")
             continue
         try:
             verb: Verb = point.load()
@@ -136,8 +156,9 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Mapping[str, Verb]]
     Raises:
         SystemExit: it is wrong, or help was asked for.
     """
-    # plugins are asked only where the verb is none of ours, which saves their import
-    added = {} if argv and argv[0] in VERBS else added_verbs()
+    # plugins are asked only where the verb is none of ours
+    wanted = argv[0] if argv else ""
+    added = {} if wanted in VERBS else added_verbs(wanted)
     known = {**VERBS, **added}
     top = parser(added)
     if argv and not argv[0].startswith("-") and argv[0] not in known:
