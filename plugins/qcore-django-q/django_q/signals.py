@@ -44,6 +44,14 @@ class Bridged(Signal):
         signal: Signal = getattr(ours, self._name)
         signal.connect(_FEEDS[self._name], dispatch_uid=f"django_q.{self._name}")
 
+    def disconnect(self, *args: Any, **kwargs: Any) -> bool:
+        """Disconnect a receiver; with the last one, nothing is fed any more."""
+        found = super().disconnect(*args, **kwargs)
+        if not self.receivers:
+            signal: Signal = getattr(ours, self._name)
+            signal.disconnect(dispatch_uid=f"django_q.{self._name}")
+        return found
+
 
 #: In the producer, before signing. ``task``: a dict that a receiver may change.
 pre_enqueue = Bridged("pre_enqueue")

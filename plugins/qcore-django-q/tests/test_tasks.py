@@ -36,6 +36,7 @@ from django_q.tasks import (
     schedule,
 )
 from django_q.worker import worker
+from qcore import signals as ours
 from qcore.testing.drain import drain
 
 pytestmark = pytest.mark.django_db
@@ -136,6 +137,7 @@ def test_the_signals_of_a_worker_have_dictionaries() -> None:
     finally:
         signals.pre_execute.disconnect(before)
         signals.post_execute_in_worker.disconnect(after)
+    assert not (ours.pre_execute.receivers or ours.post_execute_in_worker.receivers)
     assert seen[0][:2] == ("django_q", weigh)
     assert seen[0][2][0].weight == 1
     assert [one for one in seen if len(one) == 2] == [
