@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .reporters.base import ErrorReporter
     from .results.base import ResultStore
     from .schedules.base import Scheduler
+    from .status import Pause
 
 logger = logging.getLogger("qcore.runtime")
 
@@ -52,6 +53,9 @@ _CACHED = "cache"
 _OUTBOX = Provider("outbox", "qcore.ledger.outbox:Outbox")
 #: The ledger as plugins see it.
 _LEDGER = Provider("ledger", "qcore.ledger.face:LedgerFace")
+
+#: What people ask of clusters while they run, of the same layer.
+_CONTROL = Provider("control", "qcore.ledger.control:Control")
 
 #: The kinds of which a project has exactly one.
 ONE_OF = ("broker", "cache backend", "scheduler", "result store")
@@ -87,6 +91,16 @@ class LedgerPlace(Protocol):
     @property
     def is_ready(self) -> bool: ...
     def now(self) -> float: ...
+
+
+class ControlLike(Protocol):
+    """What people ask of clusters while they run; see ``qcore.ledger.control``."""
+
+    database: str
+
+    def pause(self, queue: str, by: str | None, reason: str) -> tuple[Pause, bool]: ...
+    def resume(self, queue: str) -> Pause | None: ...
+    def paused(self) -> list[Pause]: ...
 
 
 class Current:
@@ -197,7 +211,7 @@ class Current:
         Raises:
             ConfigError: the ledger is in no database that can have it.
         """
-        outbox: OutboxLike | None = self._mine("outbox", self._make_outbox)
+        outbox: OutboxLike | None = self._mine("outbox", partial(self._part, _OUTBOX))
         return outbox
 
     @property
@@ -219,18 +233,30 @@ class Current:
         )
         return ledger
 
-    def _make_outbox(self) -> OutboxLike | None:
+    @property
+    def control(self) -> ControlLike | None:
+        """What this thread asks of clusters; None where the project has no ledger.
+
+        Raises:
+            ConfigError: the ledger is in no database that can have it.
+        """
+        control: ControlLike | None = self._mine(
+            "control", partial(self._part, _CONTROL)
+        )
+        return control
+
+    def _part(self, provider: Provider) -> Any:
+        """Return a part of the ledger; None where the project has none."""
         from django.apps import apps
 
         if not apps.is_installed("qcore"):
             return None
         try:
-            outbox: OutboxLike = _OUTBOX.load()(self.conf)
+            return provider.load()(self.conf)
         except ConfigError:
             if self.conf.ledger is not None:
                 raise
             return None  # the results are in a database of another kind
-        return outbox
 
     @property
     def reporters(self) -> list[ErrorReporter]:

@@ -40,6 +40,15 @@ class WorkerStatus(msgspec.Struct, kw_only=True):
     done: int = 0  # tasks since it started
 
 
+class Pause(msgspec.Struct, kw_only=True, frozen=True):
+    """A queue from which no cluster claims, until somebody resumes it."""
+
+    queue: str
+    at: float  # since when, seconds since the epoch
+    by: str | None = None  # who has paused it, as far as that was said
+    reason: str = ""
+
+
 class Snapshot(msgspec.Struct, kw_only=True):
     """One cluster at one moment."""
 
@@ -50,7 +59,7 @@ class Snapshot(msgspec.Struct, kw_only=True):
     host: str
     version: str
     broker: str  # name and version of the service
-    state: str  # "starting", "running", "paused", "stopping" or "stopped"
+    state: str  # "starting", "running", "paused", "degraded", "stopping" or "stopped"
     sentinel_pid: int
     dispatcher_pid: int
     started: float  # seconds since the epoch
@@ -63,7 +72,8 @@ class Snapshot(msgspec.Struct, kw_only=True):
     crashed: int = 0  # of the failed: how many killed their worker
     quarantined: int = 0
     restarts: int = 0  # workers replaced, for whatever reason
-    problem: str | None = None  # what keeps it from working, one line
+    problem: str | None = None  # what keeps it from working, one line: it is degraded
+    pause: Pause | None = None  # of its queue: it claims nothing
     keys: list[str] = []  # fingerprints of the keys it accepts; the first one signs
 
     @property

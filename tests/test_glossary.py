@@ -23,6 +23,7 @@ WORDS = """
 
 #: Files of the engine whose name is a part, or a form, of their word.
 FORMS = {
+    "controlling": "control",
     "pool": "worker pool",
     "prefetched": "prefetch",
     "redelivered": "redelivery",

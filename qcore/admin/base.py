@@ -30,6 +30,7 @@ from django.http import HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 
+from ..errors import StoreError
 from ..models.tables import exists, kept_elsewhere, migrate_advice
 
 if TYPE_CHECKING:
@@ -221,7 +222,7 @@ def _migrated(page: QcoreAdmin, view: Callable[..., Any]) -> Callable[..., Any]:
     def careful(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         try:
             return view(request, *args, **kwargs)
-        except DatabaseError as error:
+        except (DatabaseError, StoreError) as error:
             meta = _meta(page.model)
             database = router.db_for_read(page.model)
             text = migrate_advice(error, database, meta.app_label)

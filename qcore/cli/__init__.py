@@ -25,9 +25,11 @@ from . import (
     info,
     memory,
     monitor,
+    pause,
     plugin,
     plugins,
     quarantine,
+    resume,
 )
 from .bootstrap import prepare
 from .exits import EPILOG, INTERRUPTED, OK, USAGE, code_of
@@ -54,6 +56,8 @@ VERBS: dict[str, Verb] = {
     "health": health,
     "memory": memory,
     "doctor": doctor,
+    "pause": pause,
+    "resume": resume,
     "quarantine": quarantine,
     "plugins": plugins,
     "plugin": plugin,

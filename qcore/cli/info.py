@@ -145,7 +145,7 @@ def _stored() -> dict[str, Any]:
 def render(document: dict[str, Any]) -> list[str]:
     """Return the document of ``--json`` as lines."""
     from ..monitor.look import absence
-    from ..monitor.text import facts, number, plural, rate
+    from ..monitor.text import facts, number, paused, plural, rate
 
     totals, stored, queue = document["totals"], document["stored"], document["queue"]
     running = totals["clusters"] and (
@@ -160,6 +160,10 @@ def render(document: dict[str, Any]) -> list[str]:
     pairs = [
         ("broker", document["broker"]),
         ("queue", _queue(queue)),
+        *[
+            ("paused", f"{pause['queue']}: {paused(pause, document['at'])}")
+            for pause in document["paused"] or ()
+        ],
         ("running", running or absence(document["status_route"])),
         *([("since start", since_start)] if totals["clusters"] else []),
         ("stored", _kept(stored)),

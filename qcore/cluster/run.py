@@ -24,6 +24,7 @@ from .health_file import HealthFile, responds
 from .preload import preload
 
 if TYPE_CHECKING:
+    from ..ledger.control import ControlWatch
     from ..ledger.features import Features
     from ..ledger.relay import Relay
     from ..ledger.settlement import Ledger
@@ -74,8 +75,10 @@ def _prepare(conf: Conf) -> None:
     """Do before any fork what can be done once: then it is in memory once, too."""
     if conf.scheduler:
         current.scheduler.prepare()
-    _make_relay(conf)  # tells what is wrong with it, and loads it once
+    # they tell what is wrong with them, and are loaded once
+    _make_relay(conf)
     _make_ledger(conf)
+    _make_watch(conf)
     if conf.preload:
         preload()
 
@@ -94,6 +97,7 @@ def services(conf: Conf) -> Services:
         make_sweeps=_make_sweeps,
         make_features=_make_features,
         prepare=prepare,
+        make_watch=partial(_make_watch, conf),
         verify=lambda package: current.signer.verify(package, conf.queue),
         sign=current.signer.sign,
         broker_name=current.choice("broker").name,
@@ -144,6 +148,15 @@ def _make_features() -> Features:
     from ..ledger.features import Features
 
     return Features(current.registry.features, current.ledger)
+
+
+def _make_watch(conf: Conf) -> ControlWatch | None:
+    """Return what looks at what people ask; None where there is no ledger."""
+    if current.control is None:
+        return None
+    from ..ledger.control import ControlWatch  # as above
+
+    return ControlWatch(conf)
 
 
 class BrokerInfo:

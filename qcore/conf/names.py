@@ -16,6 +16,8 @@ QUEUE = 255
 #: Characters of the name of a task and of the label of a group. Stores shorten a name
 #: of more than 100 characters and find it again; this bounds what a package carries.
 LABEL = 1000
+#: Characters of the name of somebody who asks for something, and of the reason.
+WHO, REASON = 255, 500
 #: How much of two names is the same where one is a misspelt other: three of four letters.
 _NEAR = 0.75
 _NUMBER = re.compile(r"[-_.:]?\d+")
@@ -33,6 +35,11 @@ def queue_fault(name: object) -> str:
 def label_fault(name: object) -> str:
     """Return what is wrong with the name of a task or a group; ``""`` if nothing is."""
     return _fault(name, LABEL)
+
+
+def note_fault(text: object, longest: int) -> str:
+    """Return what is wrong with a text that people read; ``""`` if nothing is."""
+    return "" if text == "" else _fault(text, longest)
 
 
 def plain(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from ..features import Admission, Claim
 from ..results.base import ResultStore
 from ..schedules.base import Scheduler
 from ..settled import Settled, Settlement, TicketState
-from ..status import Snapshot
+from ..status import Pause, Snapshot
 
 
 def nothing(*_: Any, **__: Any) -> None:
@@ -71,6 +72,24 @@ class Ticking(Protocol):
 
     def close(self) -> None:
         """Let the connections of the thread go."""
+
+
+class Watching(Protocol):
+    """What looks at what people ask of the cluster; for one thread."""
+
+    def look(self) -> Pause | None:
+        """Return the pause of the cluster's queue, or None."""
+
+    def wait(self, stopping: threading.Event, seconds: float) -> None:
+        """Wait until somebody may have asked for something, at most so many seconds."""
+
+    def close(self) -> None:
+        """Let the connections of the thread go."""
+
+
+def no_watch() -> Watching | None:
+    """Return None: nobody can ask anything."""
+    return None
 
 
 def no_relay() -> Ticking | None:
@@ -171,6 +190,7 @@ class Services:
     #: made by the thread that asks
     make_features: Callable[[], Features | None] = no_features
     prepare: Callable[[Task], Task | None] = as_made  # a next link; None: not sent
+    make_watch: Callable[[], Watching | None] = no_watch
     broker_name: str = "?"  # its class, for people
     broker_info: Callable[[], str] = str  # name and version of the service, cached
     publish: Callable[[Snapshot, float], None] = nothing  # until the next one: seconds

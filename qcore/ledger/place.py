@@ -21,7 +21,10 @@ logger = logging.getLogger("qcore.outbox")
 #: Seconds until tables that were not there are looked for again.
 _AGAIN = 30.0
 
-_TABLES = {OutboxRow._meta.db_table, Ticket._meta.db_table}  # noqa: SLF001 - public
+_TABLES = frozenset(
+    model._meta.db_table  # noqa: SLF001 - Django's public name of it
+    for model in (OutboxRow, Ticket)
+)
 
 #: When the tables of a database were found missing, on this machine's monotonic clock;
 #: infinite where they were found. By what the database is, and not by its alias.
@@ -48,28 +51,39 @@ def database_of(conf: Conf) -> str:
     return alias
 
 
-def is_ready(alias: str) -> bool:
-    """Return whether the tables of the ledger are there; looked up once where they are.
+def is_ready(
+    alias: str,
+    tables: frozenset[str] | None = None,
+    loss: str = "tasks are sent without the outbox",
+) -> bool:
+    """Return whether tables of the ledger are there; looked up once where they are.
 
     A statement on a missing table would break the transaction of the caller.
+
+    Args:
+        alias: of the database.
+        tables: their names; None: those of the outbox.
+        loss: what their absence means, for the log.
 
     Raises:
         django.db.Error: the database cannot be asked.
     """
     if not apps.is_installed("qcore"):
         return False
+    wanted = _TABLES if tables is None else tables
     connection = connections[alias]
     names = ("NAME", "HOST", "PORT", "USER")
-    key = (alias, *(str(connection.settings_dict.get(name)) for name in names))
+    place = (str(connection.settings_dict.get(name)) for name in names)
+    key = (alias, *place, *sorted(wanted))
     seen = _looked.get(key, 0.0)
     if seen > time.monotonic():
         return seen == float("inf")
-    found = set(connection.introspection.table_names()) >= _TABLES
+    found = set(connection.introspection.table_names()) >= wanted
     if not found and key not in _looked:
         logger.warning(
-            "the tables of the outbox are missing in the database %r, so tasks are sent"
-            " without it. Run: python manage.py migrate --database=%s",
-            alias, alias,
+            "tables of the ledger are missing in the database %r, so %s. Run: python"
+            " manage.py migrate --database=%s",
+            alias, loss, alias,
         )  # fmt: skip
     _looked[key] = float("inf") if found else time.monotonic() + _AGAIN
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..results.moments import moment
-from .ledger import OutboxRow, Ticket
+from .ledger import OutboxRow, QueuePause, Ticket
 from .quarantine import Quarantine
 from .schedules import Schedule, ScheduleSlot
 from .tasks import FAILED, SHORT, SUCCEEDED, Failure, Success, Task
@@ -15,6 +15,7 @@ __all__ = [
     "Failure",
     "OutboxRow",
     "Quarantine",
+    "QueuePause",
     "Schedule",
     "ScheduleSlot",
     "Success",

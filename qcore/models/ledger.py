@@ -1,4 +1,4 @@
-"""The tables of the ledger: tickets, and the outbox.
+"""The tables of the ledger: tickets, the outbox, and the queues that are paused.
 
 Points in time are seconds since the epoch, as floating-point numbers by the *database's*
 clock (see ``ledger.clock``), so that no two machines have to agree.
@@ -34,8 +34,11 @@ class Ticket(models.Model):
 
     class Meta:
         default_permissions = ()
-        # The sweep reads the head of this index: what has ended, the oldest first.
-        indexes: ClassVar = [models.Index(fields=["ended"], name="qcore_ticket_ended")]
+        # The sweep reads what has ended, the oldest first; a look of the control, whether
+        # one that has not ended is marked.
+        indexes: ClassVar = [
+            models.Index(fields=["ended", "cancelled"], name="qcore_ticket_marks")
+        ]
 
     def __str__(self) -> str:
         return str(self.task_id)
@@ -72,3 +75,22 @@ class OutboxRow(models.Model):
 
     def __str__(self) -> str:
         return f"{self.queue} {self.task_id}"
+
+
+class QueuePause(models.Model):
+    """A queue from which no cluster claims, until somebody resumes it."""
+
+    queue = WordField(max_length=255, primary_key=True)
+    at = models.FloatField()
+    #: Who has paused it, as far as the caller has said so.
+    paused_by = WordField(max_length=255, null=True)
+    reason = WordField(max_length=500, default="", db_default="")
+
+    class Meta:
+        default_permissions = ("view",)
+        verbose_name = "paused queue"
+        permissions: ClassVar = [("control_queue", "Can pause and resume a queue")]
+        ordering: ClassVar = ["queue"]
+
+    def __str__(self) -> str:
+        return str(self.queue)

@@ -53,6 +53,7 @@ class Task(models.Model):
         verbose_name = "task"
         permissions: ClassVar = [
             ("resubmit_task", "Can resubmit a task"),
+            ("cancel_task", "Can cancel a task"),
             ("view_args", "Can view the arguments of a task"),
         ]
         default_permissions = ("view", "delete")

@@ -17,7 +17,17 @@ from ..status import Snapshot
 from .fit import choose, shares
 from .live import FOOTER, watch
 from .look import View
-from .plain import HEADING, busy, empty, headline, queue_line, row, title, totals
+from .plain import (
+    HEADING,
+    busy,
+    empty,
+    headline,
+    paused_lines,
+    queue_line,
+    row,
+    title,
+    totals,
+)
 
 _COLOUR = {"idle": "green", "busy": "yellow", "following up": "cyan", "ending": "dim"}
 # Lines of a cluster besides its workers: two of its frame, the totals, the heading.
@@ -57,6 +67,7 @@ def boxes(view: View, height: int | None = None) -> RenderableType:
         parts.append(Panel(_text(view.problem), title="problem", border_style="red"))
     else:
         parts.append(_text(queue_line(view), no_wrap=True))
+        parts += [_text(line, "yellow", no_wrap=True) for line in paused_lines(view)]
         rows = [len(cluster.workers) for cluster in view.clusters]
         if height is not None:
             around = sum(_AROUND + bool(c.problem) for c in view.clusters)

@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
-from ..errors import ConfigError, PluginError, QcoreError
+from ..errors import ConfigError, PluginError, QcoreError, StoreError
 from ..runtime import current
-from ..status import Snapshot, route, snapshots
+from ..status import Pause, Snapshot, route, snapshots
 
 SCHEMA = "qcore.monitor/1"
 EMPTY = "No cluster is running. Start one: qcore cluster"
@@ -39,6 +39,7 @@ class View:
     oldest: float | None  # seconds that the oldest package has waited to be claimed
     clusters: list[Snapshot]
     rates: dict[str, float] = field(default_factory=dict)  # tasks/s by cluster
+    paused: list[Pause] | None = None  # queues; None where that is not known
     problem: str | None = None  # why the rest is empty
 
     @property
@@ -64,6 +65,7 @@ class View:
                 "claimed": self.claimed,
                 "oldest_seconds": self.oldest,
             },
+            "paused": msgspec.to_builtins(self.paused),
             "status_route": self.route,
             "clusters": [
                 {**msgspec.to_builtins(cluster), "rate": self.rates[cluster.cluster]}
@@ -104,6 +106,7 @@ class Watcher:
             oldest=broker.oldest_waiting(),
             clusters=clusters,
             rates=self._rates(clusters),
+            paused=_paused(),
         )
 
     def look_patiently(self) -> View:
@@ -150,3 +153,12 @@ class Watcher:
             past[cluster.cluster] = seen
         self._past = past
         return rates
+
+
+def _paused() -> list[Pause] | None:
+    """Return which queues are paused; None where the ledger does not say."""
+    try:
+        control = current.control
+        return None if control is None else control.paused()
+    except StoreError:
+        return None  # its tables are missing, or it is away: clusters are seen all the same

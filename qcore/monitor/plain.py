@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import msgspec
+
 from ..printable import printable
 from ..status import Snapshot, WorkerStatus
 from .fit import choose, shares
@@ -14,6 +16,7 @@ from .text import (
     bar,
     clip,
     number,
+    paused,
     plural,
     rate,
     seconds,
@@ -45,6 +48,7 @@ def render(
     if view.problem:
         return [*lines, "", paint(clip(view.problem, width), "red")]
     lines.append(clip(queue_line(view), width))
+    lines += [paint(clip(line, width), "yellow") for line in paused_lines(view)]
     if not view.clusters:
         return [*lines, "", clip(empty(view), width)]
     rows = [len(cluster.workers) for cluster in view.clusters]
@@ -69,6 +73,14 @@ def queue_line(view: View) -> str:
         counts = f"{number(view.waiting)} waiting, {number(view.claimed)} claimed"
     oldest = "" if view.oldest is None else f", the oldest for {seconds(view.oldest)}"
     return f"queue {view.queue}: {counts}{oldest}"
+
+
+def paused_lines(view: View) -> list[str]:
+    """Return a line for each queue that is paused."""
+    return [
+        f"queue {pause.queue}: {paused(msgspec.to_builtins(pause), view.at)}"
+        for pause in view.paused or ()
+    ]
 
 
 def empty(view: View) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Sequence
-from typing import TextIO
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, TextIO
 
 from ..printable import printable
 
@@ -67,6 +67,19 @@ def rate(per_second: float | None) -> str:
 def plural(count: int, noun: str) -> str:
     """Return ``1 worker`` or ``2 workers``."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def paused(pause: Mapping[str, Any], now: float) -> str:
+    """Return who has paused a queue, when and why: ``paused by ann 5 min ago (why)``.
+
+    Args:
+        pause: as ``--json`` writes it.
+        now: seconds since the epoch.
+    """
+    by = f" by {pause['by']}" if pause["by"] else ""
+    ago = seconds(max(0.0, now - pause["at"]))
+    why = f" ({pause['reason']})" if pause["reason"] else ""
+    return f"paused{by} {ago} ago{why}"
 
 
 def clip(text: str, width: int) -> str:

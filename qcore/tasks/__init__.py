@@ -33,10 +33,14 @@ from .async_variants import (
     aenqueue_chain,
     aenqueue_iter,
     aenqueue_many,
+    apause,
+    apaused,
     aqueue_size,
+    aresume,
     aschedule,
 )
 from .chains import Chain, async_chain, enqueue_chain
+from .control import pause, paused, resume
 from .enqueueing import (
     async_task,
     async_task_many,
@@ -83,11 +87,14 @@ __all__ = [
     "afetch_cached",
     "afetch_group",
     "afetch_group_cached",
+    "apause",
+    "apaused",
     "aqueue_size",
     "aresult",
     "aresult_cached",
     "aresult_group",
     "aresult_group_cached",
+    "aresume",
     "aschedule",
     "async_chain",
     "async_iter",
@@ -108,10 +115,13 @@ __all__ = [
     "fetch_cached",
     "fetch_group",
     "fetch_group_cached",
+    "pause",
+    "paused",
     "queue_size",
     "result",
     "result_cached",
     "result_group",
     "result_group_cached",
+    "resume",
     "schedule",
 ]

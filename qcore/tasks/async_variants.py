@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar
 
-from . import chains, enqueueing, iters, lookup
+from . import chains, control, enqueueing, iters, lookup
 from .loops import in_thread
 
 P = ParamSpec("P")
@@ -48,3 +48,8 @@ acount_group = async_variant(lookup.count_group, "acount_group")
 acount_group_cached = async_variant(lookup.count_group_cached, "acount_group_cached")
 adelete_group = async_variant(lookup.delete_group, "adelete_group")
 adelete_group_cached = async_variant(lookup.delete_group_cached, "adelete_group_cached")
+
+# -- control -------------------------------------------------------------------------------
+apause = async_variant(control.pause, "apause")
+aresume = async_variant(control.resume, "aresume")
+apaused = async_variant(control.paused, "apaused")

@@ -22,6 +22,7 @@ from qcore.errors import BrokerUnavailable
 from qcore.models import Failure, Schedule, Success, Task
 from qcore.results.orm import OrmStore
 from qcore.runtime import current
+from qcore.tasks import pause, paused
 from qcore.tasks.execute import decode
 
 pytestmark = pytest.mark.django_db
@@ -574,3 +575,41 @@ def test_saving_a_repaired_schedule_clears_its_error(admin_client):
     admin_client.post(url("schedule", "change", row.pk), form(args="[4]"))
     row.refresh_from_db()
     assert (row.error, row.tries, row.paused) == ("", 0, False)
+
+
+# -- paused queues -----------------------------------------------------------------------
+def test_a_queue_is_paused_and_resumed_by_who_may(client, db):
+    user = User.objects.create_user("ann", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename="control_queue"))
+    client.force_login(user)
+    add = reverse("admin:qcore_queuepause_add")
+    data = {"queue": "mail", "reason": "the provider is down"}
+    assert client.post(add, data).status_code == 302
+    (one,) = paused()
+    assert (one.queue, one.by, one.reason) == ("mail", "ann", data["reason"])
+    assert "already exists" in client.post(add, data).text
+    pause("parcels")
+    page = reverse("admin:qcore_queuepause_changelist")
+    shown = client.get(page).text
+    assert "the provider is down" in shown
+    action = {"action": "resume", "_selected_action": ["mail"]}
+    assert "Resumed: mail." in client.post(page, action, follow=True).text
+    assert [one.queue for one in paused()] == ["parcels"]
+    delete = reverse("admin:qcore_queuepause_delete", args=["parcels"])
+    assert client.post(delete, {"post": "yes"}).status_code == 302
+    assert paused() == []
+
+
+def test_who_may_only_look_pauses_and_resumes_nothing(client, db):
+    pause("mail")
+    user = User.objects.create_user("bob", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename="view_queuepause"))
+    client.force_login(user)
+    page = reverse("admin:qcore_queuepause_changelist")
+    assert "mail" in client.get(page).text
+    add = reverse("admin:qcore_queuepause_add")
+    assert client.post(add, {"queue": "letters"}).status_code == 403
+    delete = reverse("admin:qcore_queuepause_delete", args=["mail"])
+    assert client.post(delete, {"post": "yes"}).status_code == 403
+    client.post(page, {"action": "resume", "_selected_action": ["mail"]})
+    assert [one.queue for one in paused()] == ["mail"]

@@ -23,6 +23,7 @@ from qcore.envelope import Outcome
 from qcore.models import Quarantine, Schedule, Success, Task
 from qcore.results.orm import OrmStore
 from qcore.runtime import current
+from qcore.tasks import pause
 from qcore.tasks.calls import build
 
 pytestmark = pytest.mark.django_db
@@ -38,6 +39,7 @@ MODELS = {
     "failure": "qcore",
     "schedule": "qcore",
     "quarantine": "qcore",
+    "queuepause": "qcore",
     **({"ormq": "qcore_orm"} if HAS_QUEUE else {}),
 }
 
@@ -103,6 +105,8 @@ def rows(make) -> dict[str, object]:
             schedule_type="D",
         ).pk,
     }  # fmt: skip
+    pause("mail", reason="a reason", by="ann")
+    found["queuepause"] = "mail"
     if HAS_QUEUE:
         from qcore_orm.models import OrmQ
 
@@ -114,6 +118,8 @@ def rows(make) -> dict[str, object]:
 
 def staff(*codes: str) -> Client:
     user = User.objects.create_user(f"staff{User.objects.count()}", is_staff=True)
+    if "delete_queuepause" in codes:  # whose row goes when the queue is resumed
+        codes = (*codes, "control_queue")
     user.user_permissions.set(Permission.objects.filter(codename__in=codes))
     client = Client(raise_request_exception=False)
     client.force_login(user)
@@ -268,7 +274,7 @@ def test_who_may_see_arguments_sees_no_secret_among_them(model, rows):
 
 
 @pytest.mark.fault("H11")
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", [m for m in MODELS if m != "queuepause"])
 def test_no_filter_finds_out_what_is_hidden(model, rows):
     """Else a password is found letter by letter, from lists of none and of one."""
     client = staff(f"view_{model}")

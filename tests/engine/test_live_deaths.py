@@ -248,7 +248,7 @@ def test_workers_that_die_in_their_start_are_replaced_ever_later(start, ledger, 
         assert cluster.exit_code is None, "the sentinel stays"
         seen = cluster.wait_for(lambda: cluster.snapshot and cluster.snapshot.problem)
         assert seen == "workers die in their start: exit code 1; see the log"
-        assert cluster.snapshot.state == "paused"
+        assert cluster.snapshot.state == "degraded"
         assert fetch(task_id) is None, "no task is assigned to such a worker"
         assert cluster.stop() == 0
         assert current.broker("dying").queue_size() == 1

@@ -1,4 +1,4 @@
-"""The tests of the outbox, once more on PostgreSQL and on MariaDB."""
+"""The tests of the ledger, once more on PostgreSQL and on MariaDB."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from support.other_database import on_sqlite_only, run_on
 HERE = Path(__file__).parent
 FILES = [
     "test_outbox.py", "test_sending.py", "test_doctor.py", "test_tickets.py",
-    "test_settling.py",
+    "test_settling.py", "test_pauses.py",
 ]  # fmt: skip
 
 

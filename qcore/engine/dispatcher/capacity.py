@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 
 
 class Capacity:
@@ -19,10 +21,13 @@ class Capacity:
         self._waiting = 0
         self._idle = 0
         self._closed = False
+        self._paused_until = 0.0  # monotonic
         self._sleeping = False
 
     def _free(self) -> int:
-        if self._closed:
+        if self._closed or (
+            self._paused_until and time.monotonic() < self._paused_until
+        ):
             return 0
         return self._limit + self._idle - self._waiting - self._arriving
 
@@ -57,6 +62,17 @@ class Capacity:
             self._limit = limit
             if self._sleeping and self._is_worth_it():
                 self._changed.notify()
+
+    def pause(self, seconds: float = math.inf) -> None:
+        """Let nothing be claimed until ``resume``, or until so many seconds are over."""
+        with self._changed:
+            self._paused_until = time.monotonic() + seconds
+
+    def resume(self) -> None:
+        """Let packages be claimed again."""
+        with self._changed:
+            self._paused_until = 0.0
+            self._changed.notify()
 
     def close(self) -> None:
         """Claim nothing any more."""

@@ -110,7 +110,7 @@ class Deliveries:
         """Release deliveries; those that the broker does not take are left to their leases."""
         left = set(jobs)
         if jobs and self.broker.supports_release:
-            if self._shared.stopping.is_set():
+            if self._shared.stopping.is_set() or self._shared.pause is not None:
                 # else it could claim them once more, and each claim counts as an attempt
                 self._shared.claims_ended.wait(_CLAIM)
             for job in jobs:

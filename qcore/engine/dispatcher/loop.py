@@ -179,6 +179,8 @@ class Loop:
             self._shared.stopping.is_set() and not len(self.pool)
         ):
             self._give_back_ready(follow_ups=True)  # nobody is left who could do it
+        elif self._shared.pause is not None:
+            self._give_back_ready(follow_ups=False)
         stopping = self._shared.stopping.is_set()
         workers = len(self.pool)
         depth = 0 if stopping else self._throughput.depth(workers)
@@ -220,7 +222,7 @@ class Loop:
                 self._ready.prepend(job)
                 continue
             arrived += 1
-            if self._shared.stopping.is_set():
+            if self._shared.stopping.is_set() or self._shared.pause is not None:
                 self._recorder.give_back(job)
             else:
                 self._ready.append(job)

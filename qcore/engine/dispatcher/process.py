@@ -15,6 +15,7 @@ from ..system.memory import give_back, share_one_arena
 from ..system.process import set_title
 from ..wire.channel import Channel, ChannelClosed
 from .capacity import Capacity
+from .controlling import Controlling
 from .error_reports import ErrorReports
 from .handover import Handover
 from .leases import Leases
@@ -124,6 +125,9 @@ class Dispatcher:
             "status": self._publisher.run,
             "reporter": self._reports.run,
             "relay": Relaying(self._services, self._shared).run,
+            "control": Controlling(
+                self._services, self._shared, self._capacity, self._ready.wake
+            ).run,
         }
         if self._conf.scheduler:
             work["scheduler"] = Scheduling(self._services, self._shared).run

@@ -59,6 +59,7 @@ class Pusher:
         self._capacity = capacity
         self._shared = shared
         self._handover = handover
+        self._resting = False  # because the queue is paused
         self._guard = Guard("pusher", shared)
         self._absent = AbsentPlugins(shared)
         self._admissions = Admissions(services, shared, handover)
@@ -82,9 +83,7 @@ class Pusher:
                 self._guard.over()
         self._shared.claims_ended.set()
         # first what the loop waits for: the store may be away
-        self._handover.give(self._redelivered.take())
-        self._handover.give(self._admissions.take())
-        self._handover.give(self._suspects.take())
+        self._handover.give(self._taken())
         try:
             self._suspects.stop()
         except Exception as error:  # noqa: BLE001 - the cluster stops all the same
@@ -92,6 +91,10 @@ class Pusher:
         close(broker, "pusher")
 
     def _once(self, broker: Broker) -> None:
+        if self._is_paused():
+            self._handover.give(self._taken())  # the loop gives them back
+            self._capacity.wait(_WAIT)
+            return
         self._admissions.give(self._redelivered.sort([]))
         self._absent.look()
         waiting = len(self._redelivered) + len(self._admissions)
@@ -99,7 +102,7 @@ class Pusher:
             self._shared.stopping.wait(_LOOK)
             return
         capacity = self._capacity.wait(_WAIT) - waiting
-        if capacity <= 0 or self._shared.stopping.is_set():
+        if capacity <= 0 or self._shared.stopping.is_set() or self._is_paused():
             return
         limit = min(capacity, self._conf.fetch_limit)
         deliveries = broker.dequeue(limit, _WAIT)
@@ -120,6 +123,25 @@ class Pusher:
                 self._set_aside(broker, delivery, error)
             except Exception as problem:  # noqa: BLE001 - its lease brings it back
                 self._guard.note("a bad package is left to its lease", problem)
+
+    def _taken(self) -> list[Job]:
+        """Return the jobs that wait in this thread, which are not to begin."""
+        waiting = (self._redelivered, self._admissions, self._suspects)
+        return [job for holder in waiting for job in holder.take()]
+
+    def _is_paused(self) -> bool:
+        """Whether the queue is paused; if so, say that nothing is being claimed."""
+        paused = self._shared.pause is not None
+        if paused is not self._resting:
+            self._resting = paused
+            if paused:
+                self._shared.claims_ended.set()
+            else:
+                self._shared.claims_ended.clear()
+            self._shared.changed()
+        if paused:
+            self._shared.queue_empty.set()  # there is nothing for us
+        return paused
 
     def _verify(
         self, deliveries: Sequence[Delivery]

@@ -6,6 +6,7 @@ import threading
 from dataclasses import dataclass, field
 
 from ...masking import mask_url
+from ...status import Pause
 from .job import Job
 from .lifecycle import JobState
 
@@ -32,6 +33,8 @@ class SharedState:
     active: dict[str, Job] = field(default_factory=dict)
     #: what keeps a thread from working: its name -> one line
     problems: dict[str, str] = field(default_factory=dict)
+    #: of the cluster's queue: nothing is claimed, and nothing begins (control)
+    pause: Pause | None = None
     #: set by the renewal: leases are renewed, so that one which ends is lost
     renewing: bool = False
     stopping: threading.Event = field(default_factory=threading.Event)

@@ -56,7 +56,10 @@ class ClusterStatus:
         state = "stopping" if shared.stopping.is_set() else "running"
         if shared.ended.is_set():
             state = "stopped"
-        elif problems and state == "running":
+        elif state == "running" and problems:
+            state = "degraded"
+        # not before the last claim has returned, which may wait in the broker for a second
+        elif state == "running" and shared.pause and shared.claims_ended.is_set():
             state = "paused"
         return Snapshot(
             cluster=self._cluster,
@@ -79,6 +82,7 @@ class ClusterStatus:
             quarantined=shared.quarantined,
             restarts=shared.restarts,
             problem=problems or None,
+            pause=shared.pause,
         )
 
 
