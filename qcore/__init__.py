@@ -3,7 +3,7 @@
 A map of the package, from the bottom up; a module imports only from its own line and from
 the lines above it::
 
-    errors findings masking printable logs processes health              words
+    clock errors findings masking printable logs processes health        words
     conf envelope features running settled serializers signing hookspecs
     plugins runtime signals status tasks                                 the API
     brokers results caches reporters schedules                           the contracts

@@ -118,6 +118,7 @@ class Outcome(StrEnum):
     TIMEOUT = "timeout"
     CRASH = "crash"  # its worker process died
     REPLACED = "replaced"  # it never ran, for another task has taken its place
+    EXPIRED = "expired"  # it had not started when it had to have started
     STOPPED = "stopped"  # the cluster stopped first; never stored, given back
 
 

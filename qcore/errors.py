@@ -24,6 +24,7 @@
     │   ├── TaskNotFound          the name of the task leads to no function
     │   ├── TaskTimeout           raised inside a task when its time is up
     │   ├── TaskStopped           raised inside a task when its cluster must stop
+    │   ├── TaskExpired           recorded for a task that had not started in time
     │   └── WorkerDied            recorded for a task whose worker process died
     ├── StoreError                results cannot be saved or read
     │   ├── StoreUnavailable      the store cannot be reached, now; trying again may help
@@ -184,6 +185,10 @@ class TaskNotFound(TaskError):
 
 class TaskTimeout(TaskError):
     """Raised inside a task by its worker when its ``timeout`` (seconds) has passed."""
+
+
+class TaskExpired(TaskError):
+    """Recorded as the outcome of a task that had not started by its ``expires``."""
 
 
 class TaskStopped(TaskError):

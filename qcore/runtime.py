@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from .brokers.banded import banded
 from .conf import Conf
 from .conf.names import near_queue
 from .errors import ConfigError
@@ -157,7 +158,8 @@ class Current:
         return self._mine(f"broker {name}", make)
 
     def _make_broker(self, conf: Conf, queue: str) -> Broker:
-        broker: Broker = self.choice("broker").make(conf, queue)
+        make = partial(self.choice("broker").make, conf)
+        broker: Broker = banded(conf, queue, make) if conf.bands else make(queue)
         self.tell(self.choice("broker").doubt)
         self.tell(self.doubt_of(queue))
         return broker

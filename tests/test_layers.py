@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS: dict[int, tuple[str, str]] = {
     0: (
         "the words: standard library, pluggy, msgspec",
-        """errors findings masking printable logs plugins.known plugins.origin
+        """clock errors findings masking printable logs plugins.known plugins.origin
         processes health conf envelope features serializers running settled signing
         hookspecs""",
     ),

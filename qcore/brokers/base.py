@@ -62,6 +62,9 @@ class Broker:
         False  # does dequeue wake at once when a package comes?
     )
     supports_order: ClassVar[bool] = False  # is what was sent first claimed first?
+    supports_priority: ClassVar[bool] = (
+        False  # is a package of a higher priority claimed before the others?
+    )
     supports_delete: ClassVar[bool] = (
         False  # can a waiting package be deleted by its id?
     )
@@ -118,6 +121,25 @@ class Broker:
         """
         raise NotImplementedError(f"{type(self).__name__} must implement enqueue_many")
 
+    def enqueue_with_priority(
+        self, packages: Sequence[bytes], priority: int, *, delay: float = 0
+    ) -> list[str]:
+        """Store several packages that are claimed before those of a lower priority.
+
+        ``enqueue_many`` stores packages of priority 0. Those of one priority are claimed
+        in the order in which they were sent, where the broker has ``supports_order``.
+
+        Args:
+            packages: as for ``enqueue_many``.
+            priority: -100 to 100, the same for all.
+            delay: seconds before they may be claimed.
+
+        Raises:
+            Unsupported: ``supports_priority`` is off.
+            BrokerError: as ``enqueue_many``.
+        """
+        raise self._unsupported("claim packages by their priority")
+
     # -- receiving ---------------------------------------------------------
     def dequeue(self, limit: int = 1, wait: float = 0) -> list[Delivery]:
         """Claim up to ``limit`` packages.
@@ -129,8 +151,9 @@ class Broker:
                 ``supports_blocking`` may return at once.
 
         Returns:
-            Deliveries, oldest first as far as the service keeps order; ``[]``
-            when nothing came in time.
+            Deliveries, the highest priority first where the broker has
+            ``supports_priority``, and the oldest first among equal ones as far as the
+            service keeps order; ``[]`` when nothing came in time.
         """
         raise NotImplementedError(f"{type(self).__name__} must implement dequeue")
 
@@ -306,6 +329,7 @@ CAPABILITIES = (
     "extend",
     "blocking",
     "order",
+    "priority",
     "delete",
     "counts",
     "durable",

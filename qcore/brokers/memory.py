@@ -27,18 +27,25 @@ class _Queue:
         self.changed = threading.Condition()
         self.packages: dict[str, bytes] = {}
         self.attempts: dict[str, int] = {}
-        # (visible from, id); an entry is stale unless `visible` agrees with it
-        self.order: list[tuple[float, str]] = []
+        # of each priority (visible from, id); an entry is stale unless `visible` agrees
+        self.order: dict[int, list[tuple[float, str]]] = {}
         self.visible: dict[str, float] = {}
         self.claimed: set[str] = set()
+        self.priorities: dict[str, int] = {}  # those that are not 0
 
     def show(self, id: str, at: float) -> None:
         self.visible[id] = at
-        heapq.heappush(self.order, (at, id))
+        priority = self.priorities.get(id, 0)
+        heapq.heappush(self.order.setdefault(priority, []), (at, id))
+
+    def next_at(self) -> float | None:
+        """Return the next moment at which something may show; None: nothing does."""
+        return min((heap[0][0] for heap in self.order.values() if heap), default=None)
 
     def drop(self, id: str) -> bool:
         self.attempts.pop(id, None)
         self.visible.pop(id, None)
+        self.priorities.pop(id, None)
         self.claimed.discard(id)
         return self.packages.pop(id, None) is not None
 
@@ -53,6 +60,7 @@ class MemoryBroker(Broker):
     supports_extend = True
     supports_blocking = True
     supports_order = True
+    supports_priority = True
     supports_delete = True
     supports_counts = True
     supports_stats = True
@@ -70,6 +78,11 @@ class MemoryBroker(Broker):
             self._q = self._queues.setdefault(self.queue, _Queue())
 
     def enqueue_many(self, packages: Sequence[bytes], *, delay: float = 0) -> list[str]:
+        return self.enqueue_with_priority(packages, 0, delay=delay)
+
+    def enqueue_with_priority(
+        self, packages: Sequence[bytes], priority: int, *, delay: float = 0
+    ) -> list[str]:
         self.check_size(packages)
         ids = []
         with self._q.changed:
@@ -77,6 +90,8 @@ class MemoryBroker(Broker):
                 id = f"{next(self._ids):012d}"
                 self._q.packages[id] = package
                 self._q.attempts[id] = 0
+                if priority:
+                    self._q.priorities[id] = priority
                 self._q.show(id, time.monotonic() + delay)
                 ids.append(id)
             self._q.changed.notify_all()
@@ -90,14 +105,28 @@ class MemoryBroker(Broker):
                 found = self._claim(limit, now)
                 if found or now >= deadline:
                     return found
-                # the heap's head is the next moment at which something shows
-                wake = self._q.order[0][0] if self._q.order else deadline
-                self._q.changed.wait(max(0.001, min(deadline, wake) - now))
+                wake = self._q.next_at()
+                wake = deadline if wake is None else min(deadline, wake)
+                self._q.changed.wait(max(0.001, wake - now))
 
     def _claim(self, limit: int, now: float) -> list[Delivery]:
         found: list[Delivery] = []
-        while self._q.order and self._q.order[0][0] <= now and len(found) < limit:
-            at, id = heapq.heappop(self._q.order)
+        for priority in sorted(self._q.order, reverse=True):
+            self._claim_of(self._q.order[priority], found, limit, now)
+            if priority and not self._q.order[priority]:
+                del self._q.order[priority]
+        return found
+
+    def _claim_of(
+        self,
+        order: list[tuple[float, str]],
+        found: list[Delivery],
+        limit: int,
+        now: float,
+    ) -> None:
+        """Claim packages of one priority, up to ``limit`` together with those found."""
+        while order and order[0][0] <= now and len(found) < limit:
+            at, id = heapq.heappop(order)
             if self._q.visible.get(id) != at:
                 continue
             self._q.attempts[id] += 1
@@ -106,7 +135,6 @@ class MemoryBroker(Broker):
             attempt = self._q.attempts[id]
             package = self._q.packages[id]
             found.append(Delivery((id, attempt), package, attempt, now + self.lease))
-        return found
 
     def acknowledge_many(self, receipts: Sequence[Hashable]) -> None:
         with self._q.changed:

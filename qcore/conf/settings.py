@@ -197,6 +197,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         "transaction of that database, and for a delay that the broker cannot keep.",
         "True, False or None"
     )] = None
+    bands: Annotated[bool, about("tasks",
+        "Split each queue into five queues of the broker, one for each band of "
+        "priorities, for brokers that know no priorities."
+    )] = False
     ledger: Annotated[Text | None, about("tasks",
         "Alias of the database that has the outbox. None takes that of the results.",
         "the alias of a database or None"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 
+from ..brokers.banded import BandedBroker
+from ..brokers.bands import NAMES, USUAL, queue_of
 from ..brokers.base import Broker
 from ..findings import Finding, error, ok, warning
 from ..monitor.text import number, seconds
@@ -23,8 +25,42 @@ def broker() -> Iterator[Finding]:
     service = current.broker()
     yield judge_round_trip(service.info(), round_trip(service.ping))
     yield ok(f"queue {service.queue}: {_queue(service)}")
+    yield from bands(service)
     yield from judge_clock("the broker", service.clock)
     yield from service.diagnose()
+
+
+def bands(service: Broker) -> Iterator[Finding]:
+    """Yield what waits in the bands of a queue, where there are any, or were.
+
+    With the setting off no cluster claims from the bands, and what was sent to them while
+    it was on would wait for ever.
+    """
+    if isinstance(service, BandedBroker):
+        if service.supports_counts:
+            waiting = service.waiting()
+            told = ", ".join(f"{name} {number(n)}" for name, n in waiting.items())
+            yield ok(f"queue {service.queue}, waiting in its bands: {told}")
+        return
+    if service.supports_priority or not service.supports_counts:
+        return
+    left = {}
+    for band, name in enumerate(NAMES):
+        if band == USUAL:
+            continue
+        one = current.choice("broker").make(current.conf, queue_of(service.queue, band))
+        try:
+            if waiting_there := one.queue_size():
+                left[name] = waiting_there
+        finally:
+            one.close()
+    if left:
+        told = ", ".join(f"{number(n)} in {name}" for name, n in left.items())
+        yield warning(
+            f"tasks wait in bands of the queue {service.queue}, which no cluster claims:"
+            f" {told}",
+            "Set Q_CLUSTER['bands'] to True in a cluster until they have run.",
+        )
 
 
 def _queue(service: Broker) -> str:

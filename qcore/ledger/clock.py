@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..clock import Clock
 from ..errors import ConfigError
 
 if TYPE_CHECKING:
@@ -21,12 +22,6 @@ _NOW = {
     # unlike UNIX_TIMESTAMP(NOW(6)), unambiguous where the clocks are put back
     "mysql": "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) / 1e6)",
 }
-
-
-class Clock:
-    """How far the clock of a test is ahead, in this process."""
-
-    offset: float = 0.0  # seconds
 
 
 def now(connection: BaseDatabaseWrapper) -> str:

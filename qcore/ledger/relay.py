@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from django.db import transaction
 from django.db.utils import Error
 
+from ..brokers.priorities import enqueue_packages
 from ..brokers.tools import pack
 from ..envelope import new_id
 from ..errors import BrokerError, BrokerUnavailable, StoreError
@@ -148,7 +149,7 @@ class Relay:
         """Send rows and delete them, in this order."""
         shared = broker.database == self._outbox.database
         with transaction.atomic(broker.database) if shared else nullcontext():
-            broker.enqueue_many([row.package for row in rows])
+            enqueue_packages(broker, [row.package for row in rows])
             self._outbox.delete(token, [row.id for row in rows])
         registry = current.registry
         if registry.observed("qcore_task_enqueued"):

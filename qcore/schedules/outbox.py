@@ -22,6 +22,7 @@ from django.db.models.functions import Length
 from django.db.utils import Error
 from django.utils import timezone
 
+from ..brokers.priorities import enqueue_packages
 from ..errors import BrokerError, BrokerUnavailable, PayloadTooLarge, QcoreError
 from ..models import Schedule, ScheduleSlot
 from ..runtime import current
@@ -179,7 +180,7 @@ class Outbox:
         # The ORM broker in this very database: sent and noted, or neither.
         shared = broker.database == self._database
         with transaction.atomic(self._database) if shared else nullcontext():
-            broker.enqueue_many([bytes(slot.package) for slot in slots])
+            enqueue_packages(broker, [bytes(slot.package) for slot in slots])
             self._mark(slots)
         registry = current.registry
         if registry.observed("qcore_task_enqueued"):

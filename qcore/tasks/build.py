@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from ..clock import Clock
 from ..conf import Conf
 from ..envelope import Options, Task, new_id, task_name
 from ..errors import EnqueueError, SerializeError
@@ -20,6 +21,7 @@ from ..runtime import current
 from ..serializers import get_serializer
 from .admission import is_allowed
 from .functions import target_of
+from .moments import check_moments, expires_at
 from .options import OWN_FIELDS, TASK_FIELDS, check_id, check_options
 from .plugin_options import chosen
 from .signatures import check_arguments
@@ -79,6 +81,9 @@ class Builder:
             )
         #: Fields of the Task that options fill.
         self._fields = {key: options[key] for key in options.keys() & TASK_FIELDS}
+        self._expires = options.get("expires")
+        if options:
+            check_moments(options)
         self._name = options.get("task_name")
         self._queue = _queue(self.path, options, conf)
         self._depth = _depth(self.path)
@@ -112,12 +117,16 @@ class Builder:
             check_id(task_id)
             own = msgspec.structs.replace(own, own_id=True)
         task_id = task_id or new_id()
+        created = time.time() + Clock.offset
+        fields = self._fields
+        if self._expires is not None:
+            fields = {**fields, "expires": expires_at(self._expires, created)}
         return Task(
             id=task_id,
             name=self._name or task_name(self.path, task_id),
             func=self.path,
             queue=self._queue,
-            created=time.time(),
+            created=created,
             content=self._content,
             body=self._body(args, kwargs, chain),
             options=own,
@@ -126,7 +135,7 @@ class Builder:
             iter_count=iter_count,
             depth=self._depth,
             links=len(chain),
-            **self._fields,
+            **fields,
         )
 
     def _body(

@@ -13,6 +13,7 @@ from .build import Builder
 from .calls import announce, build_many, split_options
 from .inline import run_inline
 from .loops import refuse_broker_in_loop, refuse_in_loop
+from .moments import delay_of
 from .options import check_options, instead_of
 from .sending import send
 
@@ -168,7 +169,7 @@ def dispatch(
     return send(
         tasks,
         broker=options.get("broker"),
-        delay=options.get("delay") or 0,
+        delay=delay_of(options) if options else 0,
         commit=options.get("commit"),
         call=call,
         variant=variant,

@@ -36,6 +36,7 @@ from .build import Running
 from .forks import end_if_forked
 from .functions import resolve
 from .loops import own_thread
+from .moments import expired
 from .timeouts import out_of_time, postpone, soft_timeout
 
 logger = logging.getLogger("qcore.worker")
@@ -61,6 +62,9 @@ def execute(
     Returns:
         The attempt, and the exception that ended it if one did.
     """
+    # it may have lain ahead of a worker that was busy
+    if task.expires is not None and (end := expired(task)) is not None:
+        return end, None
     started = time.time()
     token = RUNNING.set((task, attempt, started, current.conf))
     try:

@@ -37,13 +37,25 @@ def run_inline(task: Task) -> None:
         following = next_link(following)
 
 
-def run_one(task: Task, attempt_count: int = 1) -> BaseException | None:
-    """Run a task and its hook, store its result; return what it raised, if it did."""
+def run_one(
+    task: Task, attempt_count: int = 1, *, end: Attempt | None = None
+) -> BaseException | None:
+    """Run a task and its hook, store its result; return what it raised, if it did.
+
+    Args:
+        task: verified or not.
+        attempt_count: which attempt this is, from 1.
+        end: how it ended without being run, such as of a task that has expired.
+    """
     task = current.signer.verify(current.signer.sign(task), task.queue)
-    with kept_usable():
-        attempt, error = execute(
-            task, attempt_count, f"{socket.gethostname()}:{os.getpid()}"
-        )
+    error: BaseException | None = None
+    if end is not None:
+        attempt = end
+    else:
+        with kept_usable():
+            attempt, error = execute(
+                task, attempt_count, f"{socket.gethostname()}:{os.getpid()}"
+            )
     result = attempt.result(task, attempt_count)
     try:
         if is_saved(result, current.conf):

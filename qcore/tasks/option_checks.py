@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..brokers.base import Broker
+from ..clock import wall
 from ..conf.names import label_fault, plain, queue_fault
 from .option import Fault, Wrong
 
@@ -39,10 +40,18 @@ _MOST = f"(at most {LONGEST:,})"
 _TIMEOUT = f"seconds > 0 {_MOST}, a timedelta, or None for no limit"
 _CACHED = f"True, False, seconds >= 0 {_MOST} or a timedelta"
 _DELAY = f"seconds >= 0 {_MOST} or a timedelta"
-_MOMENT = (
-    "seconds or a timedelta from now. For a moment, call it run_after: pass"
-    " delay=run_after - timezone.now(), or use schedule(..., next_run=run_after)"
+_MOMENT = "seconds or a timedelta from now. A moment is for 'run_after'"
+_NAIVE = (
+    "a datetime with a time zone. django.utils.timezone.make_aware(value) gives it that"
+    " of the project"
 )
+_EXPIRES = f"seconds > 0 {_MOST}, a timedelta, or a datetime with a time zone"
+_RUN_AFTER = (
+    f"a datetime with a time zone, or a timedelta, at most {LONGEST:,} s ahead. Seconds are"
+    " for 'delay'"
+)
+#: As Django has it for its tasks.
+LOWEST_PRIORITY, HIGHEST_PRIORITY = -100, 100
 
 
 def timeout(value: Any) -> float | None:
@@ -66,6 +75,45 @@ def delay(value: Any) -> float:
     if isinstance(value, dt.date):  # or a datetime, which is one
         raise Wrong(_MOMENT)
     return at_least(value, 0, _DELAY)
+
+
+def expires(value: Any) -> float | dt.datetime:
+    if isinstance(value, dt.date):  # or a datetime, which is one
+        return _aware(value, _EXPIRES)
+    seconds = at_least(value, 0, _EXPIRES)
+    if seconds == 0:
+        raise Wrong(_EXPIRES)
+    return seconds
+
+
+def run_after(value: Any) -> dt.timedelta | dt.datetime:
+    if isinstance(value, dt.date):
+        moment = _aware(value, _RUN_AFTER)
+        if moment.timestamp() - wall() > LONGEST:
+            raise Wrong(_RUN_AFTER)
+        return moment
+    if not isinstance(value, dt.timedelta):
+        raise Wrong(_RUN_AFTER)
+    at_least(value, 0, _RUN_AFTER)
+    return value
+
+
+def _aware(value: dt.date, expected: str) -> dt.datetime:
+    if not isinstance(value, dt.datetime):
+        raise Wrong(expected)
+    if value.utcoffset() is None:
+        raise Wrong(_NAIVE)
+    return value
+
+
+def priority(value: Any) -> int:
+    is_int = isinstance(value, int) and not isinstance(value, bool)
+    if not is_int or not LOWEST_PRIORITY <= value <= HIGHEST_PRIORITY:
+        raise Wrong(
+            f"a whole number from {LOWEST_PRIORITY} to {HIGHEST_PRIORITY} (the higher one"
+            " goes first)"
+        )
+    return int(value)
 
 
 def at_least(value: Any, least: float, expected: str) -> float:

@@ -122,7 +122,6 @@ class TaskOptions(TypedDict, total=False):
             help="the queue to send to",
             words={
                 "queue_name": _QUEUE,
-                "priority": "'cluster': urgent tasks get a queue and workers of their own",
             },
         ),
     ]
@@ -146,14 +145,46 @@ class TaskOptions(TypedDict, total=False):
             words={
                 "countdown": _DELAY,
                 "delayed": _DELAY,
-                "eta": (
-                    "'delay': delay=eta - timezone.now(), or schedule(..., next_run=eta)"
-                ),
-                "run_after": (
-                    "'delay': delay=run_after - timezone.now(), or schedule(...,"
-                    " next_run=run_after)"
-                ),
             },
+        ),
+    ]
+    run_after: Annotated[
+        dt.datetime | dt.timedelta | None,
+        Option(
+            check=checks.run_after,
+            help=(
+                "a datetime with a time zone, or a timedelta: it does not start before"
+                " that; `delay` in other words"
+            ),
+            yields=True,
+            words={"eta": "'run_after' (a datetime with a time zone)"},
+        ),
+    ]
+    expires: Annotated[
+        Seconds | dt.datetime | None,
+        Option(
+            check=checks.expires,
+            help=(
+                "seconds or a timedelta from the call, or a datetime with a time zone: a"
+                " task that has not started by then never does, and ends as `expired`"
+            ),
+            yields=True,
+            words=dict.fromkeys(
+                ("expire", "ttl", "expires_at", "expire_at"),
+                "'expires' (seconds, a timedelta or a datetime)",
+            ),
+        ),
+    ]
+    priority: Annotated[
+        int | None,
+        Option(
+            check=checks.priority,
+            help=(
+                "a whole number from -100 to 100, 0 by default; the higher one"
+                " [goes first](../how-to/priorities.md)"
+            ),
+            travels="task",
+            yields=True,
         ),
     ]
     commit: Annotated[
@@ -200,8 +231,6 @@ AT_CALL_ONLY = frozenset(k for k, option in TABLE.items() if option.at_call_only
 
 #: Words of other queues, and mistakes that no spelling is near to: what to say of each.
 ELSEWHERE: Mapping[str, str] = {
-    "expires": "qcore has no such option; look at the time in the task",
-} | {
     word: meant
     for option in TABLE.values()
     for word, meant in option.words.items()

@@ -7,6 +7,7 @@ from asyncio import _get_running_loop
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from ..brokers.priorities import enqueue_by_priority
 from ..errors import BrokerError
 from ..runtime import current
 from .loops import refuse_broker_in_loop
@@ -199,12 +200,14 @@ def _deliver(
     broker: Broker, packages: Sequence[bytes], tasks: Sequence[Task], delay: float
 ) -> None:
     try:
-        if len(packages) == 1:
+        if broker.supports_priority and any(task.priority for task in tasks):
+            tasks = _deliver_by_priority(broker, packages, tasks, delay)
+        elif len(packages) == 1:
             broker.enqueue(packages[0], delay=delay)
         else:
             broker.enqueue_many(packages, delay=delay)
     except BrokerError as error:
-        error.task_ids = tuple(task.id for task in tasks)
+        error.task_ids = error.task_ids or tuple(task.id for task in tasks)
         raise
     registry = current.registry
     if registry.observed("qcore_task_enqueued"):
@@ -213,6 +216,27 @@ def _deliver(
     if logger.isEnabledFor(logging.DEBUG):
         for task in tasks:
             logger.debug("enqueued %s id=%s queue=%s", task.func, task.id, task.queue)
+
+
+def _deliver_by_priority(
+    broker: Broker, packages: Sequence[bytes], tasks: Sequence[Task], delay: float
+) -> Sequence[Task]:
+    """Send packages, those of each priority in one batch; return the tasks as sent.
+
+    Nearly always all have the same: only a receiver of ``pre_enqueue`` can make tasks of
+    one call differ.
+    """
+    pairs = sorted(
+        zip(tasks, packages, strict=True), key=lambda pair: -pair[0].priority
+    )
+    try:
+        enqueue_by_priority(
+            broker, [(task.priority, package) for task, package in pairs], delay=delay
+        )
+    except BrokerError as error:
+        error.task_ids = tuple(task.id for task, _ in pairs)
+        raise
+    return tasks
 
 
 def _open_transaction(broker: Broker) -> str | None:

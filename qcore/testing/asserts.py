@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,10 @@ _ATTRIBUTES: dict[str, Callable[[Task], Any]] = {
     "task_name": lambda task: task.name,
     "timeout": lambda task: task.options.timeout,
     "max_attempts": lambda task: task.options.max_attempts,
+    "priority": lambda task: task.priority,
 }
+#: What else; how it is compared depends on what is given.
+_EXPIRES = "expires"
 
 
 def enqueued(queue: str | None = None, *, broker: Broker | None = None) -> list[Task]:
@@ -66,7 +70,8 @@ def assert_enqueued(
         count: how many such tasks there must be; None means one or more, 0 none.
         queue: None means the project's own.
         broker: instead of the project's.
-        options: any of group, hook, task_name, timeout, max_attempts.
+        options: any of group, hook, task_name, timeout, max_attempts, priority, and
+            expires: a datetime, or seconds (or a timedelta) from the call.
 
     Returns:
         The tasks that fit.
@@ -75,10 +80,10 @@ def assert_enqueued(
         AssertionError: with the tasks that nearly fit, and in what they do not.
     """
     __tracebackhide__ = True  # pytest then shows the line of the test
-    if unknown := options.keys() - _ATTRIBUTES.keys():
+    if unknown := options.keys() - _ATTRIBUTES.keys() - {_EXPIRES}:
         raise TypeError(
             f"assert_enqueued() cannot compare {min(unknown)!r}; expected"
-            f" {', '.join(_ATTRIBUTES)}."
+            f" {', '.join([*_ATTRIBUTES, _EXPIRES])}."
         )
     if callable(options.get("hook")):
         options["hook"] = path_of(options["hook"])
@@ -102,12 +107,24 @@ def _facts(task: Task) -> dict[str, Any]:
 
 
 def _differences(task: Task, wanted: Mapping[str, Any]) -> list[str]:
-    facts = _facts(task)
+    facts = _facts(task) | {_EXPIRES: _expiry(task, wanted.get(_EXPIRES))}
     return [
         f"{name} is {facts[name]!r}"
         for name, value in wanted.items()
         if facts[name] != value
     ]
+
+
+def _expiry(task: Task, wanted: Any) -> Any:
+    """Return when a task expires, in the way that is asked for."""
+    if task.expires is None:
+        return None
+    if isinstance(wanted, dt.datetime):
+        return dt.datetime.fromtimestamp(task.expires, dt.UTC)
+    seconds = round(task.expires - task.created, 3)  # sums of floats are not exact
+    return (
+        dt.timedelta(seconds=seconds) if isinstance(wanted, dt.timedelta) else seconds
+    )
 
 
 def _complaint(

@@ -24,12 +24,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..brokers.priorities import enqueue_by_priority
 from ..errors import PackageError
 from ..results.content import load_bytes
 from ..runtime import current
 from ..tasks.calls import build, next_link, split_options
 from ..tasks.execute import execute
 from ..tasks.inline import run_one
+from ..tasks.moments import expired
 from ..tasks.new_tasks import prepare
 from ..tasks.savepoints import kept_usable
 from .asserts import assert_enqueued, enqueued
@@ -52,6 +54,7 @@ class Counts:
     succeeded: int = 0
     failed: int = 0
     refused: int = 0  # packages that could not be verified
+    expired: int = 0  # tasks that had not started by their ``expires``
 
 
 def drain(
@@ -97,10 +100,16 @@ def _run(broker: Broker, delivery: Delivery, counts: Counts) -> BaseException | 
         broker.fail(delivery.receipt)
         counts.refused += 1
         return refusal
+    if (end := expired(task)) is not None:
+        run_one(task, delivery.attempt, end=end)
+        broker.acknowledge(delivery.receipt)
+        counts.expired += 1
+        return None
     error = run_one(task, delivery.attempt)
     following = next_link(task) if error is None else None
     if following is not None and (following := prepare(following)) is not None:
-        broker.enqueue(current.signer.sign(following))
+        package = current.signer.sign(following)
+        enqueue_by_priority(broker, [(following.priority, package)])
     broker.acknowledge(delivery.receipt)
     if error is None:
         counts.succeeded += 1

@@ -7,7 +7,11 @@ import sys
 import pytest
 from live_fixtures import _migrated, _start, cluster, database, key, ledger, start
 
-__all__ = ["_migrated", "_start", "cluster", "database", "key", "ledger", "start"]
+from qcore.testing.fixtures import qcore_queue
+
+__all__ = [
+    "_migrated", "_start", "cluster", "database", "key", "ledger", "qcore_queue", "start",
+]  # fmt: skip
 
 
 @pytest.fixture

@@ -43,6 +43,15 @@ REFERENCES: dict[str, dict[str, tuple[str, ...]]] = {
             f"{_OUTBOX}::TestDelays::test_a_delay_that_the_broker_cannot_keep",
         ),
     },
+    "bands": {
+        "Split each queue into five queues of the broker": (
+            "tests/core/test_banded.py::test_each_band_is_a_queue_of_the_broker",
+            "tests/core/test_banded.py::test_the_setting_makes_the_bands",
+        ),
+        "for brokers that know no priorities": (
+            "tests/core/test_banded.py::test_a_broker_with_priorities_needs_no_bands",
+        ),
+    },
     "ledger": {
         "Alias of the database that has the outbox": (
             f"{_OUTBOX}::TestInATransaction::test_the_database_can_be_another_one",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from broken_brokers import claiming, leases, malformed, sending, upkeep
+from broken_brokers import claiming, leases, malformed, priorities, sending, upkeep
 from broken_brokers.sound import BrokenCase, Sound
 from support.contract_runs import Outcomes, judge
 
@@ -18,7 +18,7 @@ from qcore.testing import BrokerContract
 
 TESTS = Path(__file__).resolve().parents[1]
 FOLDER = TESTS / "broken_brokers"
-MODULES = (sending, claiming, leases, malformed, upkeep)
+MODULES = (sending, claiming, priorities, leases, malformed, upkeep)
 BROKEN = [
     (module, value)
     for module in MODULES

@@ -62,6 +62,7 @@ CASES: dict[str, tuple[Any, list[Any], list[Any]]] = {
     "allowed_tasks": (None, [None, [], ["shop.tasks"]], ["shop", [""], [1]]),
     "commit": ("on_commit", ["on_commit", "now"], ["later", True, None]),
     "outbox": (None, [None, True, False], ["always", 1]),
+    "bands": (False, [True, False], [None, 1, "yes", 5]),
     "ledger": (None, [None, "default"], ["", 1, True]),
     "queue_limit": (cpu_count() ** 2, [1, 500], [0, -1, "9", 1.0, True]),
     "bulk": (1, [1, 100], NOT_COUNT),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import sys
 
 import psutil
 import pytest
 from chores.ledger import wait_for
 from django.db import connection
+from django.utils import timezone
 
 from qcore.models import Schedule
 from qcore.tasks import async_task, fetch, result
@@ -225,3 +227,13 @@ def test_the_results_table_has_one_row_for_each_task(cluster):
         cursor.execute("SELECT count(*), count(DISTINCT id) FROM qcore_task")
         rows, ids = cursor.fetchone()
     assert rows == ids > 0
+
+
+def test_expired(cluster, ledger, key):
+    """It never begins; that it has ended can be read, and its hook is told."""
+    moment = timezone.now() - dt.timedelta(seconds=1)
+    options = {"expires": moment, "hook": "chores.kind.hook", "group": key}
+    record = ended(async_task("chores.kind.record", key, q_options=options))
+    assert (record.success, record.outcome) == (False, "expired")
+    assert record.result.startswith("TaskExpired: it had not started by ")
+    assert ledger.entries(key, "done") == []

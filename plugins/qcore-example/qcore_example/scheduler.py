@@ -17,6 +17,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from qcore import Scheduler
+from qcore.brokers.priorities import enqueue_packages
 from qcore.errors import ConfigError, EnqueueError, QcoreError
 from qcore.runtime import current
 from qcore.schedules import rules
@@ -167,7 +168,7 @@ class ExampleScheduler(Scheduler):
         with self._database.transaction() as database:
             some = "SELECT id, queue, package FROM outbox LIMIT 100"
             for id, queue, package in database.execute(some).fetchall():
-                current.broker(queue).enqueue(bytes(package))
+                enqueue_packages(current.broker(queue), [bytes(package)])
                 database.execute("DELETE FROM outbox WHERE id = ?", [id])
 
     def _pause(self) -> float:

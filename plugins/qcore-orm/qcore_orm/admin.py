@@ -44,6 +44,7 @@ class QueueAdmin(QcoreAdmin):
         "task_id",
         "name",
         "func",
+        "priority",
         "attempts",
         "visible_from",
         "locked",
@@ -62,6 +63,7 @@ class QueueAdmin(QcoreAdmin):
         "func",
         "group",
         "created",
+        "priority",
         "attempts",
         "visible_from",
         "locked",
@@ -92,6 +94,10 @@ class QueueAdmin(QcoreAdmin):
     def created(self, row: OrmQ) -> str:
         task = row.task
         return "-" if isinstance(task, PackageError) else _moment(task.created)
+
+    @admin.display(description="priority", ordering="-priority_rank")
+    def priority(self, row: OrmQ) -> int:
+        return row.priority
 
     @admin.display(description="visible from", ordering="visible")
     def visible_from(self, row: OrmQ) -> str:

@@ -51,6 +51,7 @@ class OrmBroker(Broker):
     supports_extend = True
     supports_blocking = True
     supports_order = True
+    supports_priority = True
     supports_delete = True
     supports_counts = True
     supports_durable = True
@@ -82,13 +83,20 @@ class OrmBroker(Broker):
 
     # -- sending -----------------------------------------------------------
     def enqueue_many(self, packages: Sequence[bytes], *, delay: float = 0) -> list[str]:
+        return self.enqueue_with_priority(packages, 0, delay=delay)
+
+    def enqueue_with_priority(
+        self, packages: Sequence[bytes], priority: int, *, delay: float = 0
+    ) -> list[str]:
         self.check_size(packages)
         batches = list(pack(packages, count=self.max_batch, size=STATEMENT_BYTES))
         if not batches:
             return []
 
         def insert(cursor: Cursor) -> list[str]:
-            found = [self._sql.insert(cursor, batch, delay) for batch in batches]
+            found = [
+                self._sql.insert(cursor, batch, delay, -priority) for batch in batches
+            ]
             return [str(id) for ids in found for id in ids]
 
         try:

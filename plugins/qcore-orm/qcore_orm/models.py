@@ -36,14 +36,19 @@ class OrmQ(models.Model):
     visible = models.FloatField("visible from")
     claimed = models.BooleanField(default=False)
     attempts = models.IntegerField(default=0)
+    #: The priority with its sign turned. So the index ascends, and what is claimed first
+    #: comes first in it; not every database has indexes that descend.
+    priority_rank = models.SmallIntegerField(default=0, db_default=0)
 
     class Meta:
         verbose_name = "queued task"
         verbose_name_plural = "queued tasks"
-        # The claim reads the head of this index, in its order, and nothing else:
-        # its cost does not grow with the queue.
+        # The claim reads the head of each priority in this index, in its order, and
+        # nothing else: its cost does not grow with the queue.
         indexes = (
-            models.Index(fields=("key", "visible", "id"), name="qcore_orm_claim"),
+            models.Index(
+                fields=("key", "priority_rank", "visible", "id"), name="qcore_orm_claim"
+            ),
         )
 
     def __str__(self) -> str:
@@ -56,6 +61,11 @@ class OrmQ(models.Model):
             return current.signer.verify(bytes(self.payload), self.key)
         except PackageError as error:
             return error
+
+    @property
+    def priority(self) -> int:
+        """-100 to 100; the higher one is claimed first."""
+        return -int(self.priority_rank)
 
     @property
     def task_id(self) -> str | None:

@@ -36,16 +36,22 @@ class MySQLStatements(Statements):
     # Unlike UNIX_TIMESTAMP(NOW(6)), unambiguous where the clocks are put back.
     now = "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) / 1e6)"
     version = "VERSION()"
+    # A fresh table has no statistics to choose it by.
+    by_index = "FORCE INDEX (qcore_orm_claim)"
 
     def insert(
-        self, cursor: Cursor, packages: Sequence[bytes], delay: float
+        self, cursor: Cursor, packages: Sequence[bytes], delay: float, rank: int
     ) -> list[int]:
-        row = f"(%s, %s, {self.now} + %s, 0, 0)"
+        column, mark, more = self.rank_column(rank)
+        row = f"(%s, %s, {self.now} + %s, 0, 0{mark})"
         values = [
-            value for package in packages for value in (self.queue, package, delay)
+            value
+            for package in packages
+            for value in (self.queue, package, delay, *more)
         ]
         cursor.execute(
-            f"INSERT INTO {self.table} ({self.key}, payload, visible, claimed, attempts)"
+            f"INSERT INTO {self.table}"
+            f" ({self.key}, payload, visible, claimed, attempts{column})"
             f" VALUES {', '.join([row] * len(packages))}",
             values,
         )
@@ -58,16 +64,17 @@ class MySQLStatements(Statements):
         step = cursor.fetchone()[0]
         return [first + step * place for place in range(len(packages))]
 
-    def claim(self, cursor: Cursor, limit: int, lease: float) -> list[Claimed]:
+    def claim_rank(
+        self, cursor: Cursor, rank: int, limit: int, lease: float
+    ) -> list[Claimed]:
         with transaction.atomic(using=self.connection.alias):
-            # The index by name: a fresh table has no statistics to choose it by.
             cursor.execute(
                 f"SELECT id, payload, LEAST(GREATEST(attempts, 0), {MOST_ATTEMPTS}) + 1"
                 f" FROM {self.table}"
-                f" FORCE INDEX (qcore_orm_claim) WHERE {self.key} = %s"
+                f" {self.by_index} WHERE {self.key} = %s AND priority_rank = %s"
                 f" AND visible <= {self.now} ORDER BY visible, id LIMIT %s"
                 " FOR UPDATE SKIP LOCKED",
-                [self.queue, limit],
+                [self.queue, rank, limit],
             )
             found = list(cursor.fetchall())
             if found:

@@ -7,11 +7,12 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, cast
 
 from . import diagnosis
 from .notify import Listener
-from .statements import MOST_ATTEMPTS, Claimed, Cursor, Statements
+from .statements import MOST_ATTEMPTS, Claimed, Cursor, Rank, Statements
 from .waiting import Look, Polling, Waiter
 
 if TYPE_CHECKING:
@@ -33,6 +34,10 @@ HEAD_SECONDS, HEAD_SHARE = 1.0, 0.05
 #: younger ones are claimed; a later one is found within HEAD_SECONDS, or when no younger one
 #: is left.
 LATE = 5.0
+#: Seconds for which a rank without packages is looked at beside the others.
+EMPTY_SECONDS = 120.0
+#: Numbers outside of what ranks can be: the column has 16 bits.
+LOWEST_RANK, HIGHEST_RANK = -(2**15) - 1, 2**15
 
 
 class PostgresStatements(Statements):
@@ -49,21 +54,27 @@ class PostgresStatements(Statements):
         digest = hashlib.sha256(queue.encode()).hexdigest()
         self.channel = f"qcore_{digest[:32]}"
         self._psycopg3 = uses_psycopg3()
-        # Nothing waits that became visible before, as far as was known when it was
-        # looked up, which has to be done again at a time of the monotonic clock.
-        self._head = 0.0
-        self._head_until = 0.0
+        # Of each rank: nothing of it waits that became visible before, as far as was
+        # known when it was looked up, which has to be done again at a time of the
+        # monotonic clock. A rank without packages stays known until a time of that clock.
+        self._heads: dict[int, float] = {}
+        self._heads_until = 0.0
+        self._empty_until: dict[int, float] = {}
 
     def insert(
-        self, cursor: Cursor, packages: Sequence[bytes], delay: float
+        self, cursor: Cursor, packages: Sequence[bytes], delay: float, rank: int
     ) -> list[int]:
-        into = f"INSERT INTO {self.table} ({self.key}, payload, visible, claimed, attempts)"
+        column, mark, more = self.rank_column(rank)
+        into = (
+            f"INSERT INTO {self.table}"
+            f" ({self.key}, payload, visible, claimed, attempts{column})"
+        )
         if len(packages) == 1:
             # Without WITH, planning takes 60 µs less of some 350.
             cursor.execute(
-                f"{into} VALUES (%s, %s, {self.now} + %s, false, 0)"
+                f"{into} VALUES (%s, %s, {self.now} + %s, false, 0{mark})"
                 " RETURNING id, pg_notify(%s, '')",
-                [self.queue, packages[0], delay, self.channel],
+                [self.queue, packages[0], delay, *more, self.channel],
             )
             return [cursor.fetchone()[0]]
         # Sorted below the INSERT, so that ids are drawn in the order of the list; told
@@ -73,19 +84,19 @@ class PostgresStatements(Statements):
         # instead of one, a transaction, and a right to the sequence that an INSERT
         # does without.
         cursor.execute(
-            f"WITH added AS ({into} SELECT %s, package, {self.now} + %s, false, 0"
+            f"WITH added AS ({into} SELECT %s, package, {self.now} + %s, false, 0{mark}"
             f" FROM unnest({self._array}::bytea[]) WITH ORDINALITY AS given (package, place)"
             " ORDER BY place RETURNING id),"
             " told AS MATERIALIZED (SELECT pg_notify(%s, ''))"
             " SELECT added.id FROM added, told",
-            [self.queue, delay, list(packages), self.channel],
+            [self.queue, delay, *more, list(packages), self.channel],
         )
         return sorted(id for (id,) in cursor.fetchall())
 
     def claim(self, cursor: Cursor, limit: int, lease: float) -> list[Claimed]:
         # Two shapes here keep the plan flat where the table has just been filled
-        # and never analysed. Rows are compared as (key, visible), for which the
-        # planner expects a ninth of the table: far more than LIMIT, so it reads the
+        # and never analysed. Rows are compared as (key, priority_rank, visible), for which
+        # the planner expects a ninth of the table: far more than LIMIT, so it reads the
         # index in order. `key = … AND visible <= …` makes it expect a 600th, read
         # the whole queue and sort it: 46 ms against 0.5 for 100 of 100,000 rows.
         # And ids come as an array, whose ten expected elements are looked up one by
@@ -93,29 +104,85 @@ class PostgresStatements(Statements):
         # And it begins at the head: the index keeps an entry of each row that was
         # claimed or deleted until VACUUM has come by, which takes a minute at least.
         # Passing 275,000 tasks' entries cost a claim 2.6 ms, as much as 100 rows.
-        is_known = time.monotonic() < self._head_until
+        is_known = time.monotonic() < self._heads_until
         if not is_known:
-            self.ahead(cursor)
-        found = self._claim(cursor, limit, lease)
+            self.ranks(cursor)
+        elif len(self._heads) != 1 and self._has_others(cursor):
+            is_known = False
+            self.ranks(cursor)
+        # With one rank, which is nearly always, its claim asks for others, too.
+        alone = is_known and len(self._heads) == 1
+        found = self._claim_known(cursor, limit, lease, alone=alone)
         # what was committed late lies before the head that was known
         if not found and is_known and self.ahead(cursor) <= 0:
-            return self._claim(cursor, limit, lease)
+            return self._claim_known(cursor, limit, lease)
         return found
 
-    def _claim(self, cursor: Cursor, limit: int, lease: float) -> list[Claimed]:
+    def _claim_known(
+        self, cursor: Cursor, limit: int, lease: float, *, alone: bool = False
+    ) -> list[Claimed]:
+        """Claim of the known ranks; with ``alone``, only if there are no others."""
+        if alone:
+            (rank,) = self._heads
+            return self._claim(cursor, rank, limit, lease, *self._others())
+        return self.claim_ranks(cursor, sorted(self._heads), limit, lease)
+
+    def claim_rank(
+        self, cursor: Cursor, rank: int, limit: int, lease: float
+    ) -> list[Claimed]:
+        return self._claim(cursor, rank, limit, lease, "", [])
+
+    def _claim(
+        self,
+        cursor: Cursor,
+        rank: int,
+        limit: int,
+        lease: float,
+        others: str,
+        values: list[object],
+    ) -> list[Claimed]:
+        """Claim of one rank, unless the statement ``others`` finds something."""
+        condition = f" AND ({others}) IS NULL" if others else ""
+        place = f"({self.key}, priority_rank, visible)"
         cursor.execute(
             f"UPDATE {self.table} SET visible = {self.now} + %s, claimed = true,"
             f" attempts = least(greatest(attempts, 0), {MOST_ATTEMPTS}) + 1"
             " WHERE id = ANY(ARRAY("
-            f"SELECT id FROM {self.table} WHERE ({self.key}, visible) >= (%s, %s)"
-            f" AND ({self.key}, visible) <= (%s, {self.now})"
-            f" ORDER BY {self.key}, visible, id LIMIT %s FOR UPDATE SKIP LOCKED))"
+            f"SELECT id FROM {self.table} WHERE {place} >= (%s, %s, %s)"
+            f" AND {place} <= (%s, %s, {self.now})"
+            f" ORDER BY {self.key}, priority_rank, visible, id LIMIT %s"
+            f" FOR UPDATE SKIP LOCKED)){condition}"
             " RETURNING id, payload, attempts",
-            [lease, self.queue, self._head, self.queue, limit],
-        )
+            [
+                lease, self.queue, rank, self._heads[rank], self.queue, rank, limit,
+                *values,
+            ],
+        )  # fmt: skip
         # psycopg2 gives memoryviews
         found = [(id, bytes(package), n) for id, package, n in cursor.fetchall()]
         return sorted(found)
+
+    def _has_others(self, cursor: Cursor) -> bool:
+        """Whether there are packages of a rank that is not known."""
+        others, values = self._others()
+        cursor.execute(f"SELECT {others}", values)
+        return cursor.fetchone()[0] is not None
+
+    def _others(self) -> tuple[str, list[object]]:
+        """Return an expression that is null unless there are ranks that are not known."""
+        edges = [LOWEST_RANK, *sorted(self._heads), HIGHEST_RANK]
+        gaps = [(low, high) for low, high in pairwise(edges) if high - low > 1]
+        place = f"({self.key}, priority_rank)"
+        # ordered, for the reasons of `claim`
+        found = (
+            f"(SELECT priority_rank FROM {self.table} WHERE {place} > (%s, %s)"
+            f" AND {place} < (%s, %s) ORDER BY {self.key}, priority_rank, visible, id"
+            " LIMIT 1)"
+        )
+        values: list[object] = []
+        for low, high in gaps:
+            values += [self.queue, low, self.queue, high]
+        return f"COALESCE({', '.join([found] * len(gaps))})", values
 
     def put_stat(self, cursor: Cursor, key: str, value: bytes, ttl: float) -> None:
         cursor.execute(
@@ -129,27 +196,60 @@ class PostgresStatements(Statements):
         # for each row, and heard once: what is alike in a transaction is sent once
         return " RETURNING pg_notify(%s, '')", [self.channel]
 
-    def ahead(self, cursor: Cursor) -> float:
-        """Look up where the queue begins, too.
+    def ranks(self, cursor: Cursor) -> list[Rank]:
+        """Look up where each rank begins, too.
 
         What others are claiming is still there to see, so nothing is passed over that
         they may yet give up.
         """
         began = time.monotonic()
+        found: list[Rank] = []
+        heads: dict[int, float] = {}
+        rank, now = LOWEST_RANK, 0.0
+        while True:
+            now, row = self._first_after(cursor, rank)
+            if row is None:
+                break
+            rank, first = row
+            if math.isnan(first):
+                continue  # written by hand, and greater than all moments
+            found.append((rank, float(first - now)))
+            heads[rank] = min(first, now - LATE)
+        ended = time.monotonic()
+        self._keep_empty(heads, now, ended)
+        self._heads = heads
+        # Where a transaction keeps VACUUM away for hours, it may take long.
+        self._heads_until = ended + max(HEAD_SECONDS, (ended - began) / HEAD_SHARE)
+        return found
+
+    def _first_after(
+        self, cursor: Cursor, rank: int
+    ) -> tuple[float, tuple[int, float] | None]:
+        """Return the time, and the rank and moment of the first package behind a rank."""
+        place = f"({self.key}, priority_rank)"
         # compared as in `claim`, and for its reasons
         cursor.execute(
-            f"SELECT {self.now}, (SELECT visible FROM {self.table}"
-            f" WHERE ({self.key}, visible) >= (%s, '-infinity'::float8)"
-            f" AND ({self.key}, visible) <= (%s, 'infinity'::float8)"
-            f" ORDER BY {self.key}, visible, id LIMIT 1)",
-            [self.queue, self.queue],
+            f"SELECT {self.now}, first.priority_rank, first.visible FROM (SELECT 1) AS one"
+            f" LEFT JOIN (SELECT priority_rank, visible FROM {self.table}"
+            f" WHERE {place} > (%s, %s) AND {place} < (%s, %s)"
+            f" ORDER BY {self.key}, priority_rank, visible, id LIMIT 1) AS first ON true",
+            [self.queue, rank, self.queue, HIGHEST_RANK],
         )
-        now, first = cursor.fetchone()
-        self._head = min(now if first is None else first, now - LATE)
-        ended = time.monotonic()
-        # Where a transaction keeps VACUUM away for hours, it may take long.
-        self._head_until = ended + max(HEAD_SECONDS, (ended - began) / HEAD_SHARE)
-        return math.inf if first is None else float(first - now)
+        now, next_rank, first = cursor.fetchone()
+        return now, None if next_rank is None else (next_rank, first)
+
+    def _keep_empty(self, heads: dict[int, float], now: float, at: float) -> None:
+        """Keep ranks whose packages have gone: their entries stay until VACUUM comes.
+
+        A claim begins behind those of a rank that it knows.
+        """
+        for rank in heads:
+            self._empty_until.pop(rank, None)
+        for rank in self._heads.keys() - heads.keys():
+            if at < self._empty_until.setdefault(rank, at + EMPTY_SECONDS):
+                heads[rank] = now - LATE
+            else:
+                del self._empty_until[rank]
 
     def diagnose(self, cursor: Cursor, conf: Conf) -> list[Finding]:
         # Others' transactions are NULL to a user who may not see them. Those that hold

@@ -38,48 +38,54 @@ class SQLiteStatements(Statements):
     _foreign_at = 0.0
 
     def insert(
-        self, cursor: Cursor, packages: Sequence[bytes], delay: float
+        self, cursor: Cursor, packages: Sequence[bytes], delay: float, rank: int
     ) -> list[int]:
         rows = ", ".join(["(%s)"] * len(packages))
+        column, mark, values = self.rank_column(rank)
         cursor.execute(
             f"WITH given (package) AS (VALUES {rows}) INSERT INTO {self.table}"
-            f" ({self.key}, payload, visible, claimed, attempts)"
-            f" SELECT %s, package, {self.now} + %s, 0, 0 FROM given RETURNING id",
-            [*packages, self.queue, delay],
+            f" ({self.key}, payload, visible, claimed, attempts{column})"
+            f" SELECT %s, package, {self.now} + %s, 0, 0{mark} FROM given RETURNING id",
+            [*packages, self.queue, delay, *values],
         )
         return sorted(id for (id,) in cursor.fetchall())
 
     def claim(self, cursor: Cursor, limit: int, lease: float) -> list[Claimed]:
+        # A look comes first: an UPDATE would take the only write lock to find nothing.
+        ranks = self.ranks(cursor)
         if time.monotonic() >= self._foreign_at:
             self._foreign_at = time.monotonic() + FOREIGN_SECONDS
-            self._show_foreign(cursor)
-        # An UPDATE would take the only write lock even to find nothing.
-        if self.ahead(cursor) > 0:
-            return []
+            for rank, _ in ranks:
+                self._show_foreign(cursor, rank)
+        due = [rank for rank, seconds in ranks if seconds <= 0]
+        return self.claim_ranks(cursor, due, limit, lease)
+
+    def claim_rank(
+        self, cursor: Cursor, rank: int, limit: int, lease: float
+    ) -> list[Claimed]:
         cursor.execute(
             f"UPDATE {self.table} SET visible = {self.now} + %s, claimed = 1,"
             f" attempts = min(max(CAST(attempts AS INTEGER), 0), {MOST_ATTEMPTS}) + 1"
             f" WHERE id IN ("
-            f"SELECT id FROM {self.table} WHERE {self.key} = %s"
+            f"SELECT id FROM {self.table} WHERE {self.key} = %s AND priority_rank = %s"
             f" AND visible <= {self.now} ORDER BY visible, id LIMIT %s)"
             # as bytes even where it is a text that is not UTF-8, which cannot be read
             " RETURNING id, CAST(payload AS BLOB), attempts",
-            [lease, self.queue, limit],
+            [lease, self.queue, rank, limit],
         )
         return sorted(cursor.fetchall())
 
-    def _show_foreign(self, cursor: Cursor) -> None:
+    def _show_foreign(self, cursor: Cursor, rank: int) -> None:
         """Show rows whose time is no number: it is greater than all numbers."""
+        where = f"{self.key} = %s AND priority_rank = %s AND visible > 9e999"
         cursor.execute(
-            f"SELECT 1 FROM {self.table} WHERE {self.key} = %s AND visible > 9e999"
-            " LIMIT 1",
-            [self.queue],
+            f"SELECT 1 FROM {self.table} WHERE {where} LIMIT 1", [self.queue, rank]
         )
         if cursor.fetchone():
             cursor.execute(
                 f"UPDATE {self.table} SET visible = {self.now}, claimed = 0"
-                f" WHERE {self.key} = %s AND visible > 9e999",
-                [self.queue],
+                f" WHERE {where}",
+                [self.queue, rank],
             )
 
     def put_stat(self, cursor: Cursor, key: str, value: bytes, ttl: float) -> None:

@@ -31,6 +31,9 @@ MOST_ATTEMPTS = 2_147_483_646
 #: id, package and attempt of a delivery; what others wrote by hand may be of any type.
 Claimed = tuple[int, object, int]
 
+#: A rank that has packages, and the seconds until the first of them is visible.
+Rank = tuple[int, float]
+
 
 class Cursor(Protocol):
     """What statements use of a cursor, Django's or the driver's."""
@@ -56,6 +59,8 @@ class Statements(ABC):
     tick: ClassVar[float] = 0.000_001
     #: SQL for the version of the server.
     version: ClassVar[str]
+    #: SQL that names the claim's index, where a database would not choose it by itself.
+    by_index: ClassVar[str] = ""
 
     def __init__(self, connection: BaseDatabaseWrapper, queue: str) -> None:
         self.connection = connection
@@ -71,13 +76,22 @@ class Statements(ABC):
     # -- what databases say differently ----------------------------------------
     @abstractmethod
     def insert(
-        self, cursor: Cursor, packages: Sequence[bytes], delay: float
+        self, cursor: Cursor, packages: Sequence[bytes], delay: float, rank: int
     ) -> list[int]:
-        """Store packages and return their ids, in the same order."""
+        """Store packages and return their ids, in the same order.
+
+        Args:
+            cursor: a cursor.
+            packages: one or more.
+            delay: seconds before they are visible.
+            rank: their priority with its sign turned.
+        """
 
     @abstractmethod
-    def claim(self, cursor: Cursor, limit: int, lease: float) -> list[Claimed]:
-        """Hide up to ``limit`` visible packages for ``lease`` seconds."""
+    def claim_rank(
+        self, cursor: Cursor, rank: int, limit: int, lease: float
+    ) -> list[Claimed]:
+        """Hide up to ``limit`` visible packages of one rank for ``lease`` seconds."""
 
     @abstractmethod
     def put_stat(self, cursor: Cursor, key: str, value: bytes, ttl: float) -> None:
@@ -118,21 +132,78 @@ class Statements(ABC):
         """Return the condition that ``id`` is one of several, with its parameters."""
         return f"id IN ({', '.join(['%s'] * len(ids))})", list(ids)
 
+    def rank_column(self, rank: int) -> tuple[str, str, list[object]]:
+        """Return column, value and parameter of a rank, for an INSERT.
+
+        A row of the usual rank says nothing of it. So it can be written before the
+        migration that brings the column.
+        """
+        return (", priority_rank", ", %s", [rank]) if rank else ("", "", [])
+
     # -- what all of them understand -------------------------------------------
+    def claim(self, cursor: Cursor, limit: int, lease: float) -> list[Claimed]:
+        """Hide up to ``limit`` visible packages for ``lease`` seconds.
+
+        It takes one look for each rank that there is, and one claim for each that has
+        something visible. One statement over all ranks would have to pass what is delayed
+        in the first of them, however much that is.
+        """
+        due = [rank for rank, seconds in self.ranks(cursor) if seconds <= 0]
+        return self.claim_ranks(cursor, due, limit, lease)
+
+    def claim_ranks(
+        self, cursor: Cursor, ranks: Sequence[int], limit: int, lease: float
+    ) -> list[Claimed]:
+        """Hide up to ``limit`` visible packages of several ranks, in their order."""
+        found: list[Claimed] = []
+        for rank in ranks:
+            left = limit - len(found)
+            if left <= 0:
+                break
+            try:
+                found += self.claim_rank(cursor, rank, left, lease)
+            except Exception:
+                if not found:
+                    raise
+                break  # what is claimed is handed out; the next call meets the error
+        return found
+
+    def ranks(self, cursor: Cursor) -> list[Rank]:
+        """Return each rank with the seconds until a package of it is visible.
+
+        Zero or less: one has been for so long. Nothing is locked. ORDER BY and LIMIT read
+        the head of a rank in the claim's index; MIN would make MariaDB read all of the
+        queue. A statement tells the next rank, too, so that there is one for each rank.
+        """
+        found: list[Rank] = []
+        which = ""
+        values: list[object] = [self.queue]
+        while True:
+            cursor.execute(
+                f"SELECT priority_rank, visible - {self.now},"
+                f" (SELECT other.priority_rank FROM {self.table} AS other {self.by_index}"
+                f" WHERE other.{self.key} = %s"
+                " AND other.priority_rank > mine.priority_rank"
+                " ORDER BY other.priority_rank, other.visible, other.id LIMIT 1)"
+                f" FROM {self.table} AS mine {self.by_index}"
+                f" WHERE {self.key} = %s{which}"
+                " ORDER BY priority_rank, visible, id LIMIT 1",
+                [self.queue, *values],
+            )
+            row = cursor.fetchone()
+            if row is None:
+                return found
+            found.append((row[0], float(row[1])))
+            if row[2] is None:
+                return found
+            which, values = " AND priority_rank >= %s", [self.queue, row[2]]
+
     def ahead(self, cursor: Cursor) -> float:
         """Return the seconds until a package is visible, without locking anything.
 
-        Zero or less: one has been for so long; infinite: there is none at all. ORDER BY
-        and LIMIT read the head of the claim's index; MIN would make MariaDB read all of
-        the queue.
+        Zero or less: one has been for so long; infinite: there is none at all.
         """
-        cursor.execute(
-            f"SELECT visible - {self.now} FROM {self.table} WHERE {self.key} = %s"
-            " ORDER BY visible, id LIMIT 1",
-            [self.queue],
-        )
-        row = cursor.fetchone()
-        return math.inf if row is None else float(row[0])
+        return min((seconds for _, seconds in self.ranks(cursor)), default=math.inf)
 
     def delete(self, cursor: Cursor, ids: Sequence[int]) -> int:
         """Remove packages and return how many there were."""

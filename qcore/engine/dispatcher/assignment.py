@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from ...envelope import Attempt, Outcome
+from ...tasks.moments import expired
 from .job import Job
 from .leases import Leases
 from .lifecycle import JobState
@@ -107,6 +108,11 @@ class Assignment:
             exit = self._exit(job, time.monotonic())
             if exit is None:
                 if job.ended is None:
+                    # it may have expired while it waited here
+                    if job.task.expires is not None and (end := expired(job.task)):
+                        job.ended = end
+                        self._recorder.record(job)
+                        continue
                     self._shared.active[job.task.id] = job
                 return job
             self._shared.settle(job, exit)

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from ...brokers.base import Broker
+from ...brokers.priorities import enqueue_by_priority
 from ...errors import BrokerError, BrokerUnavailable, QcoreError
 from ..services import Services
 from .guard import close
@@ -129,8 +130,13 @@ class Deliveries:
         self.broker.release([job.receipt for job in jobs])
 
     def _send(self, jobs: Sequence[Job]) -> None:
-        packages = [job.next_package for job in jobs if job.next_package is not None]
-        self.broker.enqueue_many(packages)
+        # a link has the priority of its predecessor
+        entries = [
+            (job.task.priority, job.next_package)
+            for job in jobs
+            if job.next_package is not None
+        ]
+        enqueue_by_priority(self.broker, entries)
 
     def _until_answered(
         self, call: Callable[[Sequence[Job]], None], jobs: Sequence[Job]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from ...envelope import Attempt
+from ...tasks.moments import expired
 from .capacity import Capacity
 from .job import Job
 from .state import SharedState
@@ -57,11 +58,23 @@ class Handover:
         self._receiver = receiver
 
     def give(self, jobs: Sequence[Job]) -> None:
-        """Hand jobs over that are to be done."""
+        """Hand jobs over that are to be done; those that have expired, with that end."""
+        if any(job.task.expires is not None for job in jobs):
+            jobs = self._without_expired(jobs)
         if jobs:
             self._shared.held.update(jobs)
             self._capacity.arrive(len(jobs))
             self._receiver.receive(jobs)
+
+    def _without_expired(self, jobs: Sequence[Job]) -> list[Job]:
+        left = []
+        for job in jobs:
+            if (end := expired(job.task)) is None:
+                left.append(job)
+            else:
+                self._shared.held.add(job)
+                self._receiver.receive_ended(job, end)
+        return left
 
     def give_finished(self, job: Job, end: Attempt) -> None:
         """Hand over a job whose end is stored already, with that end."""

@@ -8,7 +8,7 @@ from ...conf import Conf
 from ...envelope import Outcome, Result, choose
 
 #: Outcomes of tasks that end without a run, for good.
-NEVER_RUN = frozenset({Outcome.REPLACED})
+NEVER_RUN = frozenset({Outcome.EXPIRED, Outcome.REPLACED})
 
 
 class Decision(Enum):

@@ -40,6 +40,7 @@ from .flags import FlagsContract
 from .histories import HistoriesContract
 from .leases import LeasesContract
 from .malformed import MalformedContract
+from .priorities import PrioritiesContract
 from .receipts import ReceiptsContract
 from .sending import SendingContract
 from .upkeep import UpkeepContract
@@ -50,6 +51,7 @@ __all__ = ["BrokerContract"]
 class BrokerContract(
     SendingContract,
     ClaimingContract,
+    PrioritiesContract,
     LeasesContract,
     ReceiptsContract,
     ConsumersContract,

@@ -20,6 +20,12 @@ REFUSALS: dict[str, dict[str, Callable[[Broker], object]]] = {
         "enqueue with delay": lambda broker: broker.enqueue(b"later", delay=1),
         "enqueue_many with delay": lambda broker: broker.enqueue_many([b"x"], delay=1),
     },
+    "priority": {
+        "enqueue_with_priority": lambda broker: broker.enqueue_with_priority([b"x"], 1),
+        "enqueue_with_priority of 0": lambda broker: broker.enqueue_with_priority(
+            [b"x"], 0
+        ),
+    },
     "extend": {"extend": lambda broker: broker.extend([])},
     "delete": {"delete": lambda broker: broker.delete("1")},
     "counts": {

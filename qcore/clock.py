@@ -1,0 +1,19 @@
+"""Now, as everything sees it that a test may set ahead: the true time and an offset.
+
+The ledger reads the clock of its database, and adds the same offset; see ``ledger.clock``.
+"""
+
+from __future__ import annotations
+
+import time
+
+
+class Clock:
+    """How far the clock of a test is ahead, in this process."""
+
+    offset: float = 0.0  # seconds
+
+
+def wall() -> float:
+    """Return the time of this machine in seconds since the epoch, with the offset."""
+    return time.time() + Clock.offset
