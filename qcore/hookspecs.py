@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .features import Admission, Claim, TaskOption
     from .plugins import Provider
     from .settled import Settled
+    from .status import Snapshot
     from .tasks.new_tasks import NewTask
 
 PROJECT = "qcore"
@@ -200,6 +201,16 @@ def qcore_task_enqueued(task: Task) -> None:
 @hookspec
 def qcore_results_recorded(results: Sequence[Result]) -> None:
     """Observe, in the dispatcher, that a batch of results is stored."""
+
+
+@hookspec
+def qcore_snapshot_taken(snapshot: Snapshot) -> None:
+    """Observe, in the dispatcher, what the cluster says of itself.
+
+    A cluster says something within ``guard_cycle`` after a change, and every five seconds
+    where nothing changes. Observers are told before the snapshot is published, and also
+    where it cannot be.
+    """
 
 
 @hookspec

@@ -91,11 +91,13 @@ EXCEPTIONS = {
     ("qcore_mongo", "bson"): "pymongo brings it",
     ("qcore_orm", "qcore.admin.base"): "its page of the admin is one of the family",
     ("qcore_orm", "psycopg"): "only where Django's database is PostgreSQL",
+    ("qcore_prometheus", "django"): "its view is a view of Django",
     ("qcore_redis", "django"): "what qcore_checks returns is Django's",
     ("qcore_redis", "django_redis"): "only where Q_CLUSTER names such a connection",
 }
 
 DRIVERS = {"redis", "boto3", "botocore", "pymongo", "iron_mq", "sentry_sdk", "rollbar"}
+DRIVERS |= {"prometheus_client"}
 PLUGINS = sorted(ROOT.glob("plugins/*/pyproject.toml"))
 
 

@@ -102,6 +102,7 @@ def test_a_plugin_has_an_extra_of_its_name(plugin: Path) -> None:
 def test_the_extra_all_holds_every_other_extra_of_a_running_project() -> None:
     extras = dict(project(ROOT)["optional-dependencies"])
     assert extras.pop("testing"), "what the kit needs"
+    assert extras.pop("django-q"), "what takes the place of a foreign package"
     (need,) = extras.pop("all")
     named = re.search(r"\[(.+)\]", need)
     assert named is not None

@@ -20,8 +20,8 @@ from ..signals import SENDER, post_execute, post_spawn
 from ..tasks.execute import report
 from ..tasks.new_tasks import prepare
 from . import connections, patches
-from .health_file import HealthFile, responds
 from .preload import preload
+from .publishing import Publishing, responds
 
 if TYPE_CHECKING:
     from ..ledger.control import ControlWatch
@@ -102,7 +102,7 @@ def services(conf: Conf) -> Services:
         sign=current.signer.sign,
         broker_name=current.choice("broker").name,
         broker_info=BrokerInfo(),
-        publish=HealthFile(),
+        publish=Publishing(),
         notify=_notify,
         running=running_elsewhere,
         report=report,

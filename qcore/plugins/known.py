@@ -18,6 +18,7 @@ KNOWN = {
     "sentry": ("error_reporter.sentry",),
     "rollbar": ("error_reporter.rollbar",),
     "django-q": (),
+    "prometheus": (),
 }
 
 #: Plugin -> distributions that install a package of the same name as the plugin does, so
@@ -28,6 +29,7 @@ RIVALS = {"django-q": ("django-q2", "django-q")}
 _FURTHER = {
     "mongo": ("mongo_db",),
     "disque": ("disque_auth", "disque_replicate"),
+    "prometheus": ("prometheus",),
 }
 
 #: Every key at the top of Q_CLUSTER that a first-party plugin reads, installed or not.

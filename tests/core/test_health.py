@@ -14,8 +14,9 @@ import pytest
 from qcore import health
 from qcore.cli import main
 from qcore.cli.exits import OK, UNHEALTHY
-from qcore.cluster.health_file import HealthFile, responds
+from qcore.cluster.publishing import Publishing, responds
 from qcore.health import HUNG, Health
+from qcore.runtime import current
 from qcore.status import Snapshot, WorkerStatus
 
 HERE = os.getpid()
@@ -201,27 +202,37 @@ def a_snapshot(**fields):
 def published(monkeypatch):
     said = []
     monkeypatch.setattr(
-        "qcore.cluster.health_file.publish", lambda *words: said.append(words)
+        "qcore.cluster.publishing.publish", lambda *words: said.append(words)
     )
     return said
 
 
 def test_a_cluster_writes_what_it_publishes(published):
     snapshot = a_snapshot(problem="away")
-    HealthFile()(snapshot, 5.0)
+    Publishing()(snapshot, 5.0)
     assert published == [(snapshot, 5.0)]
     word = health.last_word(HERE)
     assert (word.workers, word.ready, word.problem) == (2, 1, "away")
     assert responds(HERE)
 
 
+def test_observers_are_told_of_each_snapshot(published, monkeypatch):
+    told = []
+    monkeypatch.setattr(
+        current.registry, "notify", lambda hook, **words: told.append((hook, words))
+    )
+    snapshot = a_snapshot()
+    Publishing()(snapshot, 5.0)
+    assert told == [("qcore_snapshot_taken", {"snapshot": snapshot})]
+
+
 def test_the_file_is_written_though_the_status_cannot_be_published(monkeypatch):
     def fails(*words):
         raise OSError("no cache")
 
-    monkeypatch.setattr("qcore.cluster.health_file.publish", fails)
+    monkeypatch.setattr("qcore.cluster.publishing.publish", fails)
     with pytest.raises(OSError, match="no cache"):
-        HealthFile()(a_snapshot(), 5.0)
+        Publishing()(a_snapshot(), 5.0)
     assert health.last_word(HERE) is not None
 
 
@@ -230,7 +241,7 @@ def test_a_folder_that_cannot_be_written_is_told_once(
 ):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv(health.VARIABLE, str(tmp_path / "file" / "run"))
-    write = HealthFile()
+    write = Publishing()
     write(a_snapshot(), 5.0)
     write(a_snapshot(), 5.0)
     assert len(published) == 2, "the status is published all the same"

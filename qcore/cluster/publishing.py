@@ -1,4 +1,4 @@
-"""What a cluster publishes is written into a file of this machine as well; see ``health``."""
+"""What becomes of a snapshot: a file of this machine, the observers, the other processes."""
 
 from __future__ import annotations
 
@@ -7,23 +7,24 @@ import time
 
 from .. import health
 from ..health import Health
+from ..runtime import current
 from ..status import Snapshot, lifetime, publish
 
 logger = logging.getLogger("qcore.status")
 
 
-class HealthFile:
-    """Publishes snapshots, and writes each into the file of this cluster first.
+class Publishing:
+    """Writes each snapshot into the file of this cluster, tells observers, publishes it.
 
-    The file comes first: a cluster that cannot reach its cache or its broker is there all
-    the same, and a probe must see that.
+    The file comes first (see ``health``): a cluster that cannot reach its cache or its
+    broker is there all the same, and a probe must see that.
     """
 
     def __init__(self) -> None:
         self._is_refused = False  # and that has been told
 
     def __call__(self, snapshot: Snapshot, pause: float) -> None:
-        """Write and publish a snapshot.
+        """Do so with one snapshot.
 
         Args:
             snapshot: of this cluster.
@@ -42,6 +43,7 @@ class HealthFile:
                     error, health.VARIABLE,
                 )  # fmt: skip
             self._is_refused = True
+        current.registry.notify("qcore_snapshot_taken", snapshot=snapshot)
         publish(snapshot, pause)
 
 

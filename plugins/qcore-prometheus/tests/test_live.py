@@ -1,0 +1,32 @@
+"""A cluster that runs tasks exports what became of them."""
+
+from __future__ import annotations
+
+import urllib.request
+from contextlib import closing
+from socket import create_server
+
+import pytest
+from chores.ledger import wait_for
+
+from qcore.tasks import async_task, result
+
+pytestmark = [pytest.mark.live, pytest.mark.once]
+
+
+def test_a_cluster_exports_its_metrics(start, key):
+    with closing(create_server(("127.0.0.1", 0))) as server:
+        port = server.getsockname()[1]
+    start(queue="measured", prometheus={"port": port})
+    task_id = async_task("chores.kind.nap", key, 0, cluster="measured")
+    assert result(task_id, wait=60_000) == key
+
+    def scraped():
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+            return answer.read().decode().splitlines()
+
+    ended = 'function="chores.kind.nap",outcome="success",queue="measured"} 1.0'
+    wait_for(lambda: f"qcore_tasks_ended_total{{{ended}" in scraped(), 60)
+    wait_for(lambda: 'qcore_queue_waiting{queue="measured"} 0.0' in scraped(), 60)
+    slots = [line for line in scraped() if line.startswith("qcore_slots{")]
+    assert [line.rpartition(" ")[2] for line in slots] == ["2.0"]
