@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('qcore', '0002_ledger'),
+        ('qcore', '0003_schedule_namesake'),
     ]
 
     operations = [
