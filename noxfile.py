@@ -391,7 +391,8 @@ def tests_django6(session: nox.Session) -> None:
 def databases(session: nox.Session) -> None:
     """Run every test that uses a database on PostgreSQL and on MariaDB.
 
-    Not a default: ``tests`` runs the outbox on all three, and the rest of these on SQLite.
+    Not a default: ``tests`` runs store, scheduler and outbox on all three, and the rest of
+    these on SQLite.
     """
     session.install(*checkout(*PLUGINS), *group("test"))
     absent = absent_servers()

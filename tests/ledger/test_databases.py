@@ -16,7 +16,7 @@ FILES = [
 
 @pytest.mark.service
 @pytest.mark.once
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.fault("C13")
 @on_sqlite_only
 @pytest.mark.parametrize("database", ["postgres", "mariadb"])
