@@ -203,7 +203,9 @@ def soak_beside(session: nox.Session) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     python = Path(session.bin) / "python"
     pytest = [str(python), "-m", "pytest", "-q", "--no-header"]
+    # its clusters are started as users do: it watches their memory
     words = ["-m", "soak", "-s", "--timeout=0", "--minutes=2", f"--report={folder}"]
+    words += ["-p", "no:support.quick_starts"]
     log = folder / "log.txt"
     with log.open("w") as out:
         run = subprocess.Popen(
@@ -511,7 +513,8 @@ def bench(session: nox.Session) -> None:
 def soak(session: nox.Session) -> None:
     """Run everything at once under faults, for minutes."""
     session.install(*checkout(*PLUGINS), *group("test"))
-    run_tests(session, "-m", "soak", "-s", "--timeout=0", *session.posargs, "tests")
+    words = ["-m", "soak", "-s", "--timeout=0", "-p", "no:support.quick_starts"]
+    run_tests(session, *words, *session.posargs, "tests")
 
 
 @nox.session
