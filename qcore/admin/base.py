@@ -104,7 +104,7 @@ class QcoreAdmin(_Admin):
                 self.message_user(request, text, messages.WARNING)
                 return HttpResponseRedirect(reverse(f"{self.admin_site.name}:index"))
             if request.method == "GET":
-                text = f"{text} What this page shows is from before."
+                text = f"{text} This page shows the data from before the change."
                 self.message_user(request, text, messages.WARNING)
         return super().changelist_view(request, extra_context)
 

@@ -183,7 +183,7 @@ def too_long(broker: Broker, what: str, seconds: float, limit: int) -> Unsupport
     """
     return Unsupported(
         f"{type(broker).__name__} cannot {what} for {seconds:,.0f} s: the limit of"
-        f" {broker.info_name()} is {limit:,} s. Use a schedule for what is due later."
+        f" {broker.info_name()} is {limit:,} s. Use a schedule for a later time."
     )
 
 

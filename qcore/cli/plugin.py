@@ -77,7 +77,7 @@ def run(options: Namespace, out: TextIO) -> int:
             "  pip install -e . pytest",
             "  python -m pytest",
             "",
-            "Then read README.md, which says what to replace by your own service.",
+            "Then read README.md: it says which parts to replace by your own service.",
         ],
     )
     return OK

@@ -144,7 +144,7 @@ def _resign(options: Namespace, out: TextIO) -> int:
         lines = [f"{one.pk}: {_line(task)}" for one, task in tasks]
         complain("".join(f"{line}\n" for line in lines))
     question = (
-        f"Nobody has proved where {'they come' if len(tasks) > 1 else 'it comes'} from."
+        f"It is not proved where {'they come' if len(tasks) > 1 else 'it comes'} from."
         f" Sign {plural(len(tasks), 'package')} with the key in use, and run it?"
     )
     if not _confirms(question, options):
@@ -290,7 +290,7 @@ def _confirms(question: str, options: Namespace) -> bool:
         return True
     if not sys.stdin.isatty():
         raise ConfigError(
-            f"nobody is there to be asked: {question} Add --yes if that is what you want."
+            f"nobody is there to be asked: {question} Add --yes to do it without a question."
         )
     complain(f"{question} Type yes: ")
     sys.stderr.flush()

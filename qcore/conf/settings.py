@@ -92,7 +92,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         none_is_default=True
     )] = msgspec.field(default_factory=cpu_count)
     daemonize_workers: Annotated[bool, about("cluster",
-        "End whatever processes a worker has started when the worker ends. False lets "
+        "End all processes that a worker has started when the worker ends. False lets "
         "them live on, and makes orphans of them if the cluster dies. Tasks may start "
         "processes either way."
     )] = True

@@ -136,7 +136,7 @@ def _quarantine() -> Iterator[Finding]:
         f"{number(kept)} packages are in quarantine; the last at {last.at:%Y-%m-%d %H:%M}"
         f" UTC: {last.reason}{older}",
         "Look at them: qcore quarantine list, or Quarantined packages in the admin."
-        " Then delete them, or sign those anew that are yours: qcore quarantine resign",
+        " Then delete them, or sign your own packages again: qcore quarantine resign",
     )
 
 

@@ -96,7 +96,7 @@ class Relay:
             database = self._outbox.database
             migrate = migrate_advice(error, database)
             raise StoreError(
-                f"cannot send what is in the outbox of database {database!r}:"
+                f"cannot send the packages in the outbox of database {database!r}:"
                 f" {type(error).__name__}: {error}{migrate and f'. {migrate}'}"
             ) from error
 

@@ -186,6 +186,6 @@ def _depth(path: str) -> int:
     if depth > MAX_DEPTH:
         raise EnqueueError(
             f"cannot send {path}: {MAX_DEPTH} tasks in a row were each enqueued by the one"
-            " before; this chain would never end. Use a schedule for what repeats."
+            " before; this chain would never end. Use a schedule for a task that repeats."
         )
     return depth

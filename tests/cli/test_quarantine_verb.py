@@ -119,7 +119,7 @@ def test_a_package_of_a_former_key_is_signed_anew_and_can_run(
     code, text = qcore("resign", str(kept.pk), answer="yes\n", monkeypatch=monkeypatch)
     assert (code, text) == (OK, f"{kept.pk}: sent as {task.id}\n")
     asked = capsys.readouterr().err
-    assert "Nobody has proved where it comes from" in asked
+    assert "It is not proved where it comes from" in asked
     assert f"{kept.pk}: chores.kind.add" in asked
     assert Quarantine.objects.count() == 0
     (delivery,) = current.broker(task.queue).dequeue(1)

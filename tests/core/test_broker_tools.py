@@ -142,7 +142,7 @@ def test_a_delay_that_the_service_refuses_names_the_limit() -> None:
     assert isinstance(error, Unsupported)
     assert str(error) == (
         "MemoryBroker cannot delay a package for 1,234 s: the limit of MemoryBroker is"
-        " 900 s. Use a schedule for what is due later."
+        " 900 s. Use a schedule for a later time."
     )
 
 

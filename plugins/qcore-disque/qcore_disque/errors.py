@@ -14,7 +14,7 @@ _OutOfMemory: Any = getattr(exceptions, "OutOfMemoryError", ())
 _PASSING = {
     "LEAVING": "it is leaving its cluster. Set 'disque_nodes' to other nodes as well",
     "LOADING": "it is still loading its data",
-    "PAUSED": "somebody has paused the queue. Run: PAUSE <queue> none",
+    "PAUSED": "the queue is paused. Run: PAUSE <queue> none",
     "NOREPL": "too few nodes can take the copies of a task: nodes are down, or this node"
     " is leaving its cluster or short of memory. Start the nodes that are down, run CLUSTER"
     " FORGET on the others for a node that will not come back, or set 'disque_replicate'"

@@ -68,7 +68,7 @@ def _is_unsent(error: requests.RequestException) -> bool:
 def not_ironmq(place: str) -> NoReply:
     """Return the error for a reply that is not in the words of IronMQ."""
     return NoReply(
-        f"{place} answers what is not of IronMQ v3. Check 'host' and 'path_prefix' of"
+        f"{place} sends a reply that is not of IronMQ v3. Check 'host' and 'path_prefix' of"
         " Q_CLUSTER['iron_mq'], and proxies."
     )
 

@@ -34,7 +34,11 @@ def qcore_settings() -> list[Setting]:
                     "The token of a project with the scope post_server_item.",
                     secret=True,
                 ),
-                Setting("environment", str | None, "What items are told apart by."),
+                Setting(
+                    "environment",
+                    str | None,
+                    "The fields by which items are told apart.",
+                ),
             ),
             other_keys=True,
             secret=True,

@@ -39,7 +39,11 @@ def qcore_settings() -> list[Setting]:
                     "The address of a project, as Sentry shows it under Client Keys.",
                     secret=True,
                 ),
-                Setting("environment", str | None, "What events are told apart by."),
+                Setting(
+                    "environment",
+                    str | None,
+                    "The fields by which events are told apart.",
+                ),
                 Setting("release", str | None, "The release of the project."),
             ),
             other_keys=True,

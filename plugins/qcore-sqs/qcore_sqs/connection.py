@@ -82,7 +82,7 @@ class Connection:
             raise translate(error, self.place) from error
         except ResponseParserError as error:
             raise NoReply(
-                f"{self.place} answers what is not of SQS. Check 'endpoint_url' of"
+                f"{self.place} sends a reply that is not of SQS. Check 'endpoint_url' of"
                 " Q_CLUSTER['sqs'], and proxies."
             ) from error
         return cast("dict[str, Any]", reply)

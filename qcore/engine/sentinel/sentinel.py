@@ -158,7 +158,9 @@ class Sentinel:
         if not self._children:
             return True
         if time.monotonic() >= self._stopping_until:
-            logger.error("the cluster did not stop in time; killing what is left")
+            logger.error(
+                "the cluster did not stop in time; killing the processes that are left"
+            )
             self._exit = EXIT_FAILURE
             return True
         return False
