@@ -80,9 +80,10 @@ class Builder:
                 f" {', '.join(conf.allowed_tasks or ())}."
             )
         #: Fields of the Task that options fill.
-        self._fields = {key: options[key] for key in options.keys() & TASK_FIELDS}
+        self._fields: dict[str, Any] = {}
         self._expires = options.get("expires")
         if options:
+            self._fields = {key: options[key] for key in options.keys() & TASK_FIELDS}
             check_moments(options)
         self._name = options.get("task_name")
         self._queue = _queue(self.path, options, conf)

@@ -27,8 +27,11 @@ class Wrapper:
 
 def options_of(found: Any) -> Mapping[str, Any]:
     """Return the options that something declares, checked; of most things, none."""
+    kind = type(found)
+    if kind is FunctionType:
+        return _NONE  # nearly always
     # by its true type: a double of a task, as tests make them, says that it is one
-    return found.options if issubclass(type(found), Wrapper) else _NONE
+    return found.options if issubclass(kind, Wrapper) else _NONE
 
 
 _NONE: Mapping[str, Any] = {}
