@@ -48,6 +48,9 @@ IDS = {
     "qcore.E007": "A plugin has a provider that no settings can select.",
     "qcore.E008": "A provider that Q_CLUSTER selects cannot be loaded.",
     "qcore.E009": "A distribution is installed that overwrites files of a plugin.",
+    "qcore.E020": "TASKS uses the backend of qcore, and qcore is not in INSTALLED_APPS.",
+    "qcore.E021": "A name in the QUEUES of TASKS cannot be that of a queue.",
+    "qcore.E022": "No database can keep the results of the tasks of TASKS.",
     "qcore.W001": "retry does not exceed timeout: a running task is started again.",
     "qcore.W002": "There is no timeout and leases are not renewed.",
     "qcore.W003": "poll exceeds retry.",
@@ -66,6 +69,7 @@ IDS = {
     " default broker.",
     "qcore.W016": "The queue of Q_CLUSTER_NAME is in no setting, and its name is like one that"
     " is.",
+    "qcore.W020": "A name in the QUEUES of TASKS is like one that is in the settings.",
     "qcore.I001": "The cache is private to each process, so status goes through the"
     " broker (shown by check --deploy).",
 }

@@ -32,6 +32,9 @@ class Options(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         UNSET  # its caller chose the id, to send it again if need be
     )
     plugins: dict[str, Any] | UnsetType = UNSET  # options of plugins, by their names
+    track: bool | UnsetType = UNSET  # it can be found from its enqueueing on
+    backend: str | UnsetType = UNSET  # its alias in TASKS: it is called as Django calls
+    takes_context: bool | UnsetType = UNSET  # its first argument is Django's context
 
 
 class Task(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False):
@@ -137,6 +140,7 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True, gc=False):
     content: str  # the serializer of `value`; "text" for an error
     started: float  # seconds since the epoch
     stopped: float
+    error: str | None = None  # dotted path of the class of the exception, if any
 
     @classmethod
     def failed(
@@ -145,6 +149,7 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True, gc=False):
         text: str,
         started: float | None = None,
         stopped: float | None = None,
+        error: str | None = None,
     ) -> Attempt:
         """Return an attempt that ended without a value.
 
@@ -153,10 +158,12 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True, gc=False):
             text: of the error; its first line is ``Type: message``.
             started: seconds since the epoch; None means ``stopped``.
             stopped: the same; None means now.
+            error: dotted path of the class of the exception.
         """
         stopped = time.time() if stopped is None else stopped
         started = stopped if started is None else started
-        return cls(outcome, text.encode(errors="replace"), "text", started, stopped)
+        value = text.encode(errors="replace")
+        return cls(outcome, value, "text", started, stopped, error)
 
     @property
     def text(self) -> str:
@@ -180,6 +187,7 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True, gc=False):
             stopped=self.stopped,
             attempt=attempt,
             final=final,
+            error=self.error,
         )
 
 
@@ -194,6 +202,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     stopped: float
     attempt: int
     final: bool = True  # False: a failed attempt, after which the task is run again
+    error: str | None = None  # dotted path of the class of the exception, if any
 
     @property
     def success(self) -> bool:

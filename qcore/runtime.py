@@ -11,6 +11,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -29,10 +30,12 @@ from .signing import Signer, size_limit
 if TYPE_CHECKING:
     from .brokers.base import Broker
     from .caches.base import CacheBackend
+    from .envelope import Result, Task
     from .reporters.base import ErrorReporter
     from .results.base import ResultStore
     from .schedules.base import Scheduler
     from .status import Pause
+    from .tasks.tracking import Entry, TrackedTask
 
 logger = logging.getLogger("qcore.runtime")
 
@@ -57,6 +60,9 @@ _LEDGER = Provider("ledger", "qcore.ledger.face:LedgerFace")
 
 #: What people ask of clusters while they run, of the same layer.
 _CONTROL = Provider("control", "qcore.ledger.control:Control")
+
+#: What keeps tracked tasks, of the same layer.
+_TRACKER = Provider("tracker", "qcore.ledger.tracked:Tracker")
 
 #: The kinds of which a project has exactly one.
 ONE_OF = ("broker", "cache backend", "scheduler", "result store")
@@ -102,6 +108,22 @@ class ControlLike(Protocol):
     def pause(self, queue: str, by: str | None, reason: str) -> tuple[Pause, bool]: ...
     def resume(self, queue: str) -> Pause | None: ...
     def paused(self) -> list[Pause]: ...
+
+
+class TrackerLike(Protocol):
+    """What keeps tracked tasks; see ``qcore.ledger.tracked``."""
+
+    database: str
+
+    @property
+    def is_in_transaction(self) -> bool: ...
+    def transaction(self) -> AbstractContextManager[None]: ...
+    def write(self, entries: Sequence[Entry]) -> None: ...
+    def delete(self, ids: Sequence[str]) -> None: ...
+    def begin(self, task: Task, worker: str, moment: float) -> TrackedTask | None: ...
+    def end(self, results: Sequence[Result]) -> None: ...
+    def again(self, ids: Sequence[str]) -> None: ...
+    def find(self, id: str) -> TrackedTask | None: ...
 
 
 class Current:
@@ -246,6 +268,18 @@ class Current:
             "control", partial(self._part, _CONTROL)
         )
         return control
+
+    @property
+    def tracker(self) -> TrackerLike | None:
+        """What keeps tracked tasks, for this thread; None: there is no ledger for them.
+
+        Raises:
+            ConfigError: the ledger is in no database that can have it.
+        """
+        tracker: TrackerLike | None = self._mine(
+            "tracker", partial(self._part, _TRACKER)
+        )
+        return tracker
 
     def _part(self, provider: Provider) -> Any:
         """Return a part of the ledger; None where the project has none."""

@@ -38,7 +38,7 @@ LAYERS: dict[int, tuple[str, str]] = {
     2: ("processes, clocks, sockets", "engine"),
     3: (
         "Django adapters",
-        """models migrations ledger results.orm results.pruning results.sql results.quarantine results.acknowledged
+        """models migrations ledger backend results.orm results.pruning results.sql results.quarantine results.acknowledged
         results.cache caches.django caches.raw schedules.orm schedules.firing
         schedules.outbox schedules.outlook plugins.builtin error_pages""",
     ),
@@ -53,6 +53,7 @@ LAYER_OF = {name: n for n, (_, names) in LAYERS.items() for name in names.split(
 # Packages that are not ours: which layers may import them.
 FOREIGN = {
     "asgiref": {1},  # Django brings it
+    "django_tasks": {3},  # only where Django has no tasks of its own
     "pluggy": {0, 1},
     "msgspec": {0, 1, 2, 3, 4},
     "cronsim": {1},

@@ -98,6 +98,7 @@ def services(conf: Conf) -> Services:
         make_features=_make_features,
         prepare=prepare,
         make_watch=partial(_make_watch, conf),
+        make_tracker=lambda: current.tracker,
         verify=lambda package: current.signer.verify(package, conf.queue),
         sign=current.signer.sign,
         broker_name=current.choice("broker").name,

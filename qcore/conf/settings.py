@@ -241,6 +241,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     save_limit_per: Annotated[Literal["group", "name", "func"] | None, about("results",
         "Apply `save_limit` to each group, name or function."
     )] = None
+    keep_tracked: Annotated[Seconds, about("results",
+        "Seconds that a tracked task (`track=True`, and every task of `django.tasks`) is kept "
+        "after its end, with its result, whatever `save_limit` says. The default is 14 "
+        "days.",
+        "a number of seconds > 0"
+    )] = 1_209_600
     cache: Annotated[Text, about("results",
         "Alias of the cache for status and cached results.",
         "the alias of a cache"

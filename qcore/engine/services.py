@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from ..brokers.base import Broker
 from ..conf import Conf
-from ..envelope import Task
+from ..envelope import Result, Task
 from ..features import Admission, Claim
 from ..results.base import ResultStore
 from ..schedules.base import Scheduler
@@ -89,6 +89,30 @@ class Watching(Protocol):
 
 def no_watch() -> Watching | None:
     """Return None: nobody can ask anything."""
+    return None
+
+
+class TrackerLike(Protocol):
+    """What the recorder asks of tracked tasks, for one thread; see ``ledger.tracked``.
+
+    Each method but ``transaction`` and ``close`` raises ``StoreError`` where the database
+    does not take it.
+    """
+
+    database: str
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Return a transaction of its database."""
+
+    def end(self, results: Sequence[Result]) -> None:
+        """Note how attempts have ended."""
+
+    def again(self, ids: Sequence[str]) -> None:
+        """Note that tasks wait again, whose attempt was broken off."""
+
+
+def no_tracker() -> TrackerLike | None:
+    """Return None: nothing is tracked."""
     return None
 
 
@@ -191,6 +215,7 @@ class Services:
     make_features: Callable[[], Features | None] = no_features
     prepare: Callable[[Task], Task | None] = as_made  # a next link; None: not sent
     make_watch: Callable[[], Watching | None] = no_watch
+    make_tracker: Callable[[], TrackerLike | None] = no_tracker
     broker_name: str = "?"  # its class, for people
     broker_info: Callable[[], str] = str  # name and version of the service, cached
     publish: Callable[[Snapshot, float], None] = nothing  # until the next one: seconds

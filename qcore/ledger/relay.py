@@ -26,6 +26,7 @@ from ..models.tables import migrate_advice
 from ..runtime import current
 from ..signing import peek
 from .outbox import TERM, Claimed, Outbox
+from .tracked import Tracker
 
 if TYPE_CHECKING:
     from ..brokers.base import Broker
@@ -36,6 +37,8 @@ logger = logging.getLogger("qcore.relay")
 #: Seconds between two looks at the outbox at most. Its own share of that is left to
 #: chance in each look, so that twenty clusters do not ask together.
 LOOK, _SHARE = 2.0, 0.25
+#: Seconds between two looks at the tracked tasks that ended long ago.
+PRUNE = 60.0
 #: Seconds until tables that are not there are looked for again.
 AWAY = 30.0
 #: Rows and bytes that are claimed together ...
@@ -60,6 +63,8 @@ class Relay:
     def __init__(self, conf: Conf) -> None:
         self._conf = conf
         self._outbox = Outbox(conf)
+        self._tracker = Tracker(conf)
+        self._prune_at = 0.0  # monotonic
         self._failures = 0  # of the broker, in a row
 
     def tick(self) -> float:
@@ -75,6 +80,7 @@ class Relay:
         with self._errors():
             if not self._outbox.is_ready:
                 return AWAY
+            self._prune()
             # nearly always this is all that an idle cluster does
             ahead = self._outbox.next_due(self._conf.queue)
             if ahead is not None and ahead <= 0:
@@ -82,6 +88,14 @@ class Relay:
                 return 0.0
             longest = LOOK * (1 - random.uniform(0, _SHARE))  # noqa: S311 - no secret
             return longest if ahead is None else min(longest, ahead)
+
+    def _prune(self) -> None:
+        """Delete tracked tasks that ended long ago, now and then."""
+        now = time.monotonic()
+        if now < self._prune_at:
+            return
+        has_more = self._tracker.prune(self._conf.keep_tracked)
+        self._prune_at = now if has_more else now + PRUNE
 
     def close(self) -> None:
         """Let the connections of this thread go."""

@@ -7,6 +7,7 @@ from .ledger import OutboxRow, QueuePause, Ticket
 from .quarantine import Quarantine
 from .schedules import Schedule, ScheduleSlot
 from .tasks import FAILED, SHORT, SUCCEEDED, Failure, Success, Task
+from .tracked import Tracked
 
 __all__ = [
     "FAILED",
@@ -21,5 +22,6 @@ __all__ = [
     "Success",
     "Task",
     "Ticket",
+    "Tracked",
     "moment",
 ]

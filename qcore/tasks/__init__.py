@@ -38,6 +38,7 @@ from .async_variants import (
     aqueue_size,
     aresume,
     aschedule,
+    astatus,
 )
 from .chains import Chain, async_chain, enqueue_chain
 from .control import pause, paused, resume
@@ -67,12 +68,14 @@ from .lookup import (
     result_group_cached,
 )
 from .one import AsyncTask
+from .state import State, status
 
 __all__ = [
     "AsyncTask",
     "Chain",
     "CurrentTask",
     "Iter",
+    "State",
     "acount_group",
     "acount_group_cached",
     "adelete",
@@ -96,6 +99,7 @@ __all__ = [
     "aresult_group_cached",
     "aresume",
     "aschedule",
+    "astatus",
     "async_chain",
     "async_iter",
     "async_task",
@@ -124,4 +128,5 @@ __all__ = [
     "result_group_cached",
     "resume",
     "schedule",
+    "status",
 ]

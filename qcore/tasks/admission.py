@@ -17,11 +17,15 @@ if TYPE_CHECKING:
     from ..envelope import Task
 
 
+#: Our own task hook, of tasks of ``django.tasks``.
+ANNOUNCE = "qcore.backend.calling.announce"
+
+
 def is_allowed(path: str, conf: Conf) -> bool:
     """Return whether ``allowed_tasks`` admits a path; without the setting, any."""
     if conf.allowed_tasks is None:
         return True
-    return any(
+    return path == ANNOUNCE or any(
         path == prefix or path.startswith(f"{prefix}.") for prefix in conf.allowed_tasks
     )
 

@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar
 
-from . import chains, control, enqueueing, iters, lookup
+from . import chains, control, enqueueing, iters, lookup, state
 from .loops import in_thread
 
 P = ParamSpec("P")
@@ -42,6 +42,7 @@ aschedule = async_variant(enqueueing.schedule, "aschedule")
 aqueue_size = async_variant(enqueueing.queue_size, "aqueue_size")
 
 # -- looking up, at once -------------------------------------------------------------------
+astatus = async_variant(state.status, "astatus")
 adelete = async_variant(lookup.delete, "adelete")
 adelete_cached = async_variant(lookup.delete_cached, "adelete_cached")
 acount_group = async_variant(lookup.count_group, "acount_group")

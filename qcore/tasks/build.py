@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from ..clock import Clock
 from ..conf import Conf
@@ -19,7 +20,7 @@ from ..envelope import Options, Task, new_id, task_name
 from ..errors import EnqueueError, SerializeError
 from ..runtime import current
 from ..serializers import get_serializer
-from .admission import is_allowed
+from .admission import ANNOUNCE, is_allowed
 from .functions import target_of
 from .moments import check_moments, expires_at
 from .options import OWN_FIELDS, TASK_FIELDS, check_id, check_options
@@ -103,23 +104,36 @@ class Builder:
         iter_index: int | None = None,
         iter_count: int | None = None,
         own_id: bool = False,
+        backend: str | None = None,
+        takes_context: bool = False,
+        priority: int = 0,
     ) -> Task:
         """Return the Task of one call; see ``calls.build``.
 
-        With ``own_id`` the caller has chosen the id, and may send the task twice.
+        With ``own_id`` the caller has chosen the id, and may send the task twice. With
+        ``backend``, its alias in TASKS, it is a task of ``django.tasks``.
 
         Raises:
             EnqueueError: the function does not take the arguments, or they cannot be sent.
         """
         if self._function is not None:
-            check_arguments(self.path, self._function, args, kwargs)
+            given = [None, *args] if takes_context else args
+            check_arguments(self.path, self._function, given, kwargs)
         own = self._options
+        fields = self._fields
+        if backend is not None:
+            own = msgspec.structs.replace(
+                own,
+                track=True,
+                backend=backend,
+                takes_context=takes_context or UNSET,
+            )
+            fields = {**fields, "hook": ANNOUNCE, "priority": priority}
         if own_id:
             check_id(task_id)
             own = msgspec.structs.replace(own, own_id=True)
         task_id = task_id or new_id()
         created = time.time() + Clock.offset
-        fields = self._fields
         if self._expires is not None:
             fields = {**fields, "expires": expires_at(self._expires, created)}
         return Task(

@@ -16,6 +16,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
+from msgspec import UNSET
+
 from ..envelope import Attempt, Outcome, Task, choose
 from ..errors import (
     BadPackage,
@@ -26,6 +28,7 @@ from ..errors import (
     TaskTimeout,
 )
 from ..masking import mask_arguments
+from ..plugins.provider import Provider
 from ..printable import first_line, shorten
 from ..reporters.base import Report
 from ..running import RUNNING
@@ -38,12 +41,16 @@ from .functions import resolve
 from .loops import own_thread
 from .moments import expired
 from .timeouts import out_of_time, postpone, soft_timeout
+from .tracking import TrackedTask, begin, path_of_class
 
 logger = logging.getLogger("qcore.worker")
 
 #: Characters of an error's text that are kept: its first and its last half, since a
 #: traceback begins with the caller and ends with the culprit.
 MAX_ERROR = 64 * 1024
+
+#: How tasks of ``django.tasks`` are called, of a higher layer than this one.
+_DJANGO = Provider("django.tasks", "qcore.backend:calling")
 
 #: Read once, for every task comes by: Python 3.11 takes 0.2 µs for a member of an enumeration.
 _SUCCESS = Outcome.SUCCESS
@@ -66,9 +73,10 @@ def execute(
     if task.expires is not None and (end := expired(task)) is not None:
         return end, None
     started = time.time()
+    row = begin(task, origin, started) if task.options.track is True else None
     token = RUNNING.set((task, attempt, started, current.conf))
     try:
-        value = _call(task)
+        value = _call(task, row)
         content, encoded = _encode(value)
     except BaseException as error:  # noqa: BLE001 - tasks may raise anything at all
         return _failed(task, attempt, origin, started, error), error
@@ -87,11 +95,11 @@ def _failed(
     logger.debug("%s %s id=%s attempt=%d: %s", outcome, task.func, task.id, attempt,
                 first_line(text))  # fmt: skip
     report(task, attempt, outcome, text, origin, error)
-    return Attempt.failed(outcome, text, started)
+    return Attempt.failed(outcome, text, started, error=path_of_class(error))
 
 
 # -- calling -----------------------------------------------------------------------
-def _call(task: Task) -> Any:
+def _call(task: Task, row: TrackedTask | None) -> Any:
     args, kwargs = decode(task)
     conf = current.conf
     if not is_allowed(task.func, conf):
@@ -99,14 +107,18 @@ def _call(task: Task) -> Any:
             f"{task.func!r} is not admitted by Q_CLUSTER['allowed_tasks'] of this cluster."
         )
     function = resolve(task.func)
+    is_djangos = task.options.backend is not UNSET
+    if is_djangos:
+        function = _DJANGO.load().prepared(task, function, row)
     seconds = choose(task.options.timeout, conf.timeout)
     outer, Running.depth = Running.depth, task.depth
     try:
-        return current.registry.first(
+        value = current.registry.first(
             "qcore_run_task",
             task=task,
             call=lambda: _timed(task, function, args, kwargs, seconds),
         )
+        return _DJANGO.load().normalised(value) if is_djangos else value
     except SystemExit as error:
         raise TaskError(f"the task called sys.exit({error.code!r})") from error
     finally:

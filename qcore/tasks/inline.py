@@ -21,6 +21,7 @@ from .calls import next_link
 from .execute import execute
 from .follow_up import run_hook
 from .savepoints import kept_usable
+from .tracking import end_inline
 
 
 def run_inline(task: Task) -> None:
@@ -62,6 +63,7 @@ def run_one(
             store = _save(result)
             if task.iter_count is not None and task.group is not None:
                 store.collate(task.group, task.iter_count)
+        end_inline(result)
     except QcoreError as refused:
         if error is None:
             raise

@@ -115,6 +115,18 @@ class TaskOptions(TypedDict, total=False):
             travels="options",
         ),
     ]
+    track: Annotated[
+        bool | None,
+        Option(
+            check=checks.boolean,
+            help=(
+                "True: it can be found from its enqueueing on, and its end is kept by age;"
+                " see [`status`](#the-state-of-a-task)"
+            ),
+            travels="options",
+            yields=True,
+        ),
+    ]
     cluster: Annotated[
         str | None,
         Option(

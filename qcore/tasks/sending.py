@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from asyncio import _get_running_loop
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..brokers.priorities import enqueue_by_priority
@@ -13,6 +14,7 @@ from ..runtime import current
 from .loops import refuse_broker_in_loop
 from .new_tasks import ask, together, uses_features
 from .outgoing import Outgoing, can_delay, named, outbox_of, relayed
+from .tracking import Note, TrackedAs, note_of
 
 if TYPE_CHECKING:
     from ..brokers.base import Broker
@@ -32,6 +34,7 @@ def send(
     call: str = "async_task",
     variant: str = "aenqueue",
     new: bool = True,
+    tracked: TrackedAs | None = None,
 ) -> Mapping[str, str]:
     """Send tasks of one queue in one batch.
 
@@ -56,6 +59,7 @@ def send(
         variant: what that is to call instead.
         new: whether plugins are to be asked about the tasks; False where their packages
             were sent before.
+        tracked: what the caller said of tasks that are tracked.
 
     Returns:
         Of tasks that a plugin has skipped: their ids, and the ids of those in their place.
@@ -71,21 +75,25 @@ def send(
     if _get_running_loop() is not None:
         refuse_broker_in_loop(broker, call, variant)
     if not (new and current.registry.features.before_send):
-        _send(tasks, broker, delay, commit)
+        _send(tasks, broker, delay, commit, tracked)
         return _NOTHING
     if uses_features(tasks):
         commit = "on_commit"  # which is at once where no transaction is open but ours
     with together(tasks):
         asked = ask(tasks)
         if left := [one.task for one in asked if one.skipped_for is None]:
-            _send(left, broker, delay, commit)
+            _send(left, broker, delay, commit, tracked)
     return {
         one.task.id: one.skipped_for for one in asked if one.skipped_for is not None
     }
 
 
 def _send(
-    tasks: Sequence[Task], given: Broker | None, delay: float, commit: str | None
+    tasks: Sequence[Task],
+    given: Broker | None,
+    delay: float,
+    commit: str | None,
+    tracked: TrackedAs | None,
 ) -> None:
     """Send tasks about which plugins have been asked.
 
@@ -94,13 +102,15 @@ def _send(
         given: the broker that the caller named, if any.
         delay: seconds before they may run.
         commit: "on_commit" or "now"; None means the setting.
+        tracked: what the caller said of tasks that are tracked.
     """
     broker = given or current.broker(tasks[0].queue)
+    note = note_of(tasks, delay, tracked)
     alias = None
     if (commit or current.conf.commit) == "on_commit":
         alias = _open_transaction(broker)
     if (alias is not None or delay or current.conf.outbox) and _send_through_outbox(
-        tasks, broker, alias, delay, own=given is None
+        tasks, broker, alias, delay, note, own=given is None
     ):
         return
     sign = current.signer.sign
@@ -108,10 +118,12 @@ def _send(
     broker.check_size(packages)
     if delay:
         broker.check_delay(delay)
-    if alias is None:
+    if alias is not None:
+        _deliver_on_commit(alias, given, packages, tasks, delay, note)
+    elif note is None:
         _deliver(broker, packages, tasks, delay)
     else:
-        _deliver_on_commit(alias, given, packages, tasks, delay)
+        note.with_send(broker, partial(_deliver, broker, packages, tasks, delay))
 
 
 def _deliver_on_commit(
@@ -120,6 +132,7 @@ def _deliver_on_commit(
     packages: Sequence[bytes],
     tasks: Sequence[Task],
     delay: float,
+    note: Note | None,
 ) -> None:
     """Send packages when a transaction commits that the outbox has no part in.
 
@@ -129,6 +142,7 @@ def _deliver_on_commit(
         packages: what is sent.
         tasks: the tasks of the packages, all of one queue.
         delay: seconds before they may run.
+        note: of the tasks, where they are tracked.
     """
     from django.db import transaction
 
@@ -136,7 +150,11 @@ def _deliver_on_commit(
         try:
             # the project's own is looked up anew: settings may have changed since
             own = given or current.broker(tasks[0].queue)
-            _deliver(own, packages, tasks, delay)
+            send_now = partial(_deliver, own, packages, tasks, delay)
+            if note is None:
+                send_now()
+            else:
+                note.with_send(own, send_now)
         except Exception as error:
             logger.error(
                 "not sent after the commit of database %r: %s (%s)",
@@ -154,6 +172,7 @@ def _send_through_outbox(
     broker: Broker,
     alias: str | None,
     delay: float,
+    note: Note | None,
     *,
     own: bool,
 ) -> bool:
@@ -164,6 +183,7 @@ def _send_through_outbox(
         broker: where they go.
         alias: of the database whose commit must be waited for; None: of none.
         delay: seconds before they may run.
+        note: of the tasks, where they are tracked.
         own: whether the broker is the project's own.
     """
     outbox = outbox_of(broker, own=own)
@@ -180,10 +200,13 @@ def _send_through_outbox(
     packages = [current.signer.sign(task) for task in tasks]
     broker.check_size(packages)
     outgoing = Outgoing(outbox, tasks, packages, delay)
+    write = outgoing.leave if is_too_long else outgoing.write
+    if note is None:
+        write()
+    else:
+        note.with_rows(write)
     if is_too_long:
-        outgoing.leave()
         return True
-    outgoing.write()
 
     def deliver(packages: Sequence[bytes], tasks: Sequence[Task]) -> None:
         # looked up anew: settings may have changed since

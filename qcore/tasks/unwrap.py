@@ -12,7 +12,7 @@ from types import FunctionType
 from typing import Any
 
 #: Where Django's Task is: in Django from 6.0 on, and in the backport.
-_FOREIGN = ("django.tasks", "django_tasks")
+_FOREIGN = ("django.tasks.base", "django_tasks.base")
 
 
 class Wrapper:

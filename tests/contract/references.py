@@ -28,6 +28,7 @@ _MONGO = "plugins/qcore-mongo/tests"
 _ORM = "plugins/qcore-orm/tests"
 
 _OUTBOX = "tests/ledger/test_sending.py"
+_TRACKED = "tests/django/test_tracked.py"
 
 REFERENCES: dict[str, dict[str, tuple[str, ...]]] = {
     "outbox": {
@@ -58,6 +59,15 @@ REFERENCES: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         "None takes that of the results": (
             f"{_OUTBOX}::TestInATransaction::test_the_database_is_that_of_the_results",
+        ),
+    },
+    "keep_tracked": {
+        "Seconds that a tracked task": (
+            f"{_TRACKED}::test_it_is_kept_by_age_whatever_save_limit_says",
+            f"{_TRACKED}::test_the_relay_prunes",
+        ),
+        "The default is 14 days": (
+            f"{_TRACKED}::test_it_is_kept_by_age_whatever_save_limit_says",
         ),
     },
     "result_store": {

@@ -108,6 +108,7 @@ def test_every_option_is_known_to_async_task(qcore_queue):
         "commit": "now", "delay": 0, "group": "g", "hook": kind.hook,
             "queue": None,
         "max_attempts": 2, "save": True, "sync": False, "task_name": "n", "timeout": 5,
+            "track": False,
     }  # fmt: skip
     assert said.keys() == OPTIONS
     async_task(kind.add, 1, **said)

@@ -22,6 +22,7 @@ from .result_writer import ResultWriter
 from .retries import Decision, decide
 from .settling import Settling, needs_more
 from .state import SharedState
+from .tracking import Tracking
 
 logger = logging.getLogger("qcore.recorder")
 
@@ -67,6 +68,7 @@ class Recorder:
             services, shared, self._deliveries, self._postponed, self._refusals,
             self._settling,
         )  # fmt: skip
+        self._tracking = Tracking(services)
         self._joins = IterJoins(services, shared, self._postponed, self._refusals)
 
     # -- for other threads -------------------------------------------------------------
@@ -117,9 +119,12 @@ class Recorder:
         if due := self._postponed.take_due():
             batch = [*due, *batch]
         self._record([job for work, job in batch if work is _RECORD])
-        self._settle([job for work, job in batch if work is _FINISH])
+        finished = [job for work, job in batch if work is _FINISH]
+        self._tracking.note_finished(finished)
+        self._settle(finished)
         if returned := [job for work, job in batch if work is _GIVE_BACK]:
             self._settling.gave_back(returned)
+            self._tracking.note_returned(returned)
             self._deliveries.give_back(returned)
         self._waiting.done()
         self._wake_loop()  # once more: what was postponed is stored, perhaps

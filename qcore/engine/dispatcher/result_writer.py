@@ -40,6 +40,7 @@ from .postponed import Postponed
 from .refusals import Refusals
 from .settling import Settling, needs_more
 from .state import SharedState
+from .tracking import NotTracked, Tracking
 
 logger = logging.getLogger("qcore.recorder")
 
@@ -76,6 +77,7 @@ class ResultWriter:
         self._postponed = postponed
         self._refusals = refusals
         self._settling = settling
+        self._tracking = Tracking(services)
 
     def store(
         self, route: str, jobs: Sequence[Job], *, settle: bool = False
@@ -127,14 +129,19 @@ class ResultWriter:
         results = [job.result for job in jobs if job.result is not None]
         done = [job for job in jobs if not needs_more(job)]
         undone: Sequence[Job] = ()
+        tracked = [
+            job.result
+            for job in jobs
+            if job.task.options.track is True and job.result is not None
+        ]
         try:
-            self._commit(route, results, done)
+            self._commit(route, results, tracked, done)
         except BrokerUnavailable:
             raise
         except BrokerError as error:
             # of one receipt perhaps; no result waits for that
             logger.warning("results are stored without acknowledgements: %s", error)
-            self._commit(route, results, ())
+            self._commit(route, results, tracked, ())
             undone = self._deliveries.acknowledge_each(done)
         self.confirm(done, undone)
 
@@ -157,12 +164,18 @@ class ResultWriter:
         return is_saved(result, self._conf)
 
     def _commit(
-        self, route: str, results: Sequence[Result], done: Sequence[Job]
+        self,
+        route: str,
+        results: Sequence[Result],
+        tracked: Sequence[Result],
+        done: Sequence[Job],
     ) -> None:
         store = self._services.make_store().part(route)
         kept = [result for result in results if is_saved(result, self._conf)]
         with store.joined(self._deliveries.broker):
-            if kept:
+            if tracked:
+                self._tracking.save(store, kept, tracked)
+            elif kept:
                 store.save(kept)
             self._deliveries.acknowledge_now(done)
 
@@ -183,6 +196,8 @@ class ResultWriter:
             return [part]
         if isinstance(error, LedgerError):
             return self._after_ledger(wait, part, error)
+        if isinstance(error, NotTracked):
+            return self._without_tracked(part, error)
         if not self._refusals.may_be_refusal(error, route):
             for job in part:
                 job.doubted, job.cuts = False, 0  # a store may be coming back next
@@ -222,6 +237,18 @@ class ResultWriter:
         (job,) = part
         self._postponed.add_alone(job.task.id, Work.RECORD, [job], error)
         return []
+
+    def _without_tracked(
+        self, part: Sequence[Job], error: Exception
+    ) -> list[Sequence[Job]]:
+        """Postpone the tracked jobs of a part, one by one; return the others."""
+        others = []
+        for job in part:
+            if job.task.options.track is True:
+                self._postponed.add_alone(job.task.id, Work.RECORD, [job], error)
+            else:
+                others.append(job)
+        return [others] if others else []
 
     def _is_to_be_tried_again(self, route: str, job: Job, error: Exception) -> bool:
         """Whether a job that its store does not take is postponed: what it says passes."""

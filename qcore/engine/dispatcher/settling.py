@@ -28,6 +28,7 @@ from .deliveries import Deliveries
 from .job import Job, LedgerPart
 from .ledger_door import LedgerDoor
 from .retries import Decision
+from .tracking import Tracking
 
 logger = logging.getLogger("qcore.recorder")
 
@@ -47,6 +48,7 @@ class Settling:
         self._conf = services.conf
         self._deliveries = deliveries
         self.door = LedgerDoor(services)
+        self._tracking = Tracking(services)
 
     def parted(self, jobs: Sequence[Job]) -> tuple[Sequence[Job], Sequence[Job]]:
         """Return the plain jobs, and those that are settled in the ledger."""
@@ -120,6 +122,7 @@ class Settling:
             holding = [job for job, held in zip(jobs, holds, strict=True) if held]
             if joins_store:
                 _save(store, holding, is_kept)
+            self._tracking.end(holding)
             if joins_broker:
                 self._send_now(holding)
                 if acknowledge:

@@ -1,0 +1,15 @@
+"""The backend of ``django.tasks``: Django's own ``@task`` on every broker of qcore.
+
+::
+
+    TASKS = {"default": {"BACKEND": "qcore.backend.QcoreBackend"}}
+
+It needs Django 6, or Django 5.2 with the package ``django-tasks``.
+"""
+
+from __future__ import annotations
+
+from .backend import QcoreBackend
+from .twins import DummyBackend, ImmediateBackend
+
+__all__ = ["DummyBackend", "ImmediateBackend", "QcoreBackend"]

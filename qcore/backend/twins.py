@@ -1,0 +1,39 @@
+"""Twins for the tests of a project: run at once, or only remember; no broker, no table.
+
+::
+
+    TASKS = {"default": {"BACKEND": "qcore.backend.ImmediateBackend", "QUEUES": []}}
+
+They take what ``QcoreBackend`` takes (``run_after``, any priority, its OPTIONS), so that
+only the name of the backend differs between production and tests.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .api import Dummy, Immediate
+from .backend import checked_options, with_moment
+
+
+class _Twin:
+    """What both share with the backend: they refuse the same tasks and the same settings."""
+
+    supports_priority = True
+    supports_defer = True
+    supports_async_task = True
+
+    def __init__(self, alias: str, params: dict[str, Any]) -> None:
+        checked_options(alias, params)
+        super().__init__(alias, params)  # type: ignore[call-arg]
+
+    def validate_task(self, task: Any) -> None:
+        super().validate_task(with_moment(task))  # type: ignore[misc]
+
+
+class ImmediateBackend(_Twin, Immediate):  # type: ignore[misc]
+    """Runs each task at once in the caller; one that should wait does not."""
+
+
+class DummyBackend(_Twin, Dummy):  # type: ignore[misc]
+    """Remembers each task in ``results`` and runs none."""

@@ -1,0 +1,114 @@
+"""Runs in: the recorder. Notes in the ledger how tracked tasks have ended.
+
+Where results and ledger are in one database, result and end are committed together. Else the
+result is stored first, and then the end; both before the acknowledgement. A ledger that is
+away holds up tracked tasks only.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from ...envelope import Result
+from ...errors import StoreError, StoreRefused
+from ...results.base import ResultStore
+from ..services import Services
+from .job import Job
+
+logger = logging.getLogger("qcore.recorder")
+
+
+class NotTracked(StoreError):
+    """Results are stored, and the ends of those that are tracked are not noted."""
+
+
+class Tracking:
+    """The way of tracked tasks into the ledger.
+
+    Args:
+        services: what the cluster is made of.
+    """
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def save(
+        self, store: ResultStore, kept: Sequence[Result], tracked: Sequence[Result]
+    ) -> None:
+        """Store results, and note the ends of those that are tracked.
+
+        Args:
+            store: where the results go.
+            kept: the results that are stored, perhaps none.
+            tracked: the results of tracked tasks.
+
+        Raises:
+            NotTracked: the results are stored; the ledger does not take the ends now.
+            StoreError: nothing is stored, or the ledger will never take one of the ends.
+        """
+        tracker = self._services.make_tracker()
+        if tracker is not None and tracker.database == store.database:
+            with tracker.transaction():
+                if kept:
+                    store.save(kept)
+                tracker.end(tracked)
+            return
+        if kept:
+            store.save(kept)
+        if tracker is None:
+            logger.warning(
+                "%d tracked tasks have ended, and this cluster has no tables for them",
+                len(tracked),
+            )
+            return
+        try:
+            tracker.end(tracked)
+        except StoreRefused:
+            raise
+        except StoreError as error:
+            raise NotTracked(str(error)) from error
+
+    def end(self, jobs: Sequence[Job]) -> None:
+        """Note the ends of jobs, in the transaction of the ledger that is open.
+
+        Raises:
+            StoreError: the ledger does not take them.
+        """
+        results = [
+            job.result
+            for job in jobs
+            if job.task.options.track is True and job.result is not None
+        ]
+        tracker = self._services.make_tracker() if results else None
+        if tracker is not None:
+            tracker.end(results)
+
+    def note_finished(self, jobs: Sequence[Job]) -> None:
+        """Note the ends of jobs whose results were stored by an earlier delivery.
+
+        Jobs that have a result come from their follow-up: their end is noted with it.
+        """
+        results = [
+            job.ended.result(job.task, job.attempt)
+            for job in jobs
+            if job.task.options.track is True and job.ended and job.result is None
+        ]
+        tracker = self._services.make_tracker() if results else None
+        if tracker is None:
+            return
+        try:
+            tracker.end(results)
+        except StoreError as error:
+            logger.warning("ends of tracked tasks are not noted: %s", error)
+
+    def note_returned(self, jobs: Sequence[Job]) -> None:
+        """Note that tracked tasks wait again."""
+        ids = [job.task.id for job in jobs if job.task.options.track is True]
+        tracker = self._services.make_tracker() if ids else None
+        if tracker is None:
+            return
+        try:
+            tracker.again(ids)
+        except StoreError as error:
+            logger.warning("tracked tasks wait again, which is not noted: %s", error)

@@ -1,0 +1,50 @@
+"""Where the ledger has a task whose package is not with the broker."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db import connections
+from django.db.utils import Error
+
+from ..errors import StoreError
+from ..models import OutboxRow
+from .clock import now
+from .place import database_of, is_ready
+
+if TYPE_CHECKING:
+    from ..conf import Conf
+
+_TABLE = OutboxRow._meta.db_table  # noqa: SLF001 - Django's public name of it
+
+
+def place_of(conf: Conf, task_id: str) -> str | None:
+    """Return ``scheduled``, ``waiting`` or ``parked``; None: it is not in the outbox.
+
+    Raises:
+        StoreError: the database cannot be asked.
+    """
+    database = database_of(conf)
+    connection = connections[database]
+    try:
+        if not is_ready(database):
+            return None
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT due - {now(connection)}, held_by FROM {_TABLE}"
+                " WHERE task_id = %s ORDER BY gen DESC, id DESC LIMIT 1",
+                [task_id],
+            )
+            found = cursor.fetchone()
+    except Error as error:
+        raise StoreError(
+            f"cannot ask the outbox of database {database!r}: {type(error).__name__}:"
+            f" {error}"
+        ) from error
+    if found is None:
+        return None
+    due, held_by = found
+    if due is None:
+        return "parked"
+    # one that is being sent is due later: when its sender would have to be taken for dead
+    return "scheduled" if due > 0 and held_by is None else "waiting"

@@ -1,0 +1,131 @@
+"""The state of a task: where it is between its enqueueing and its end, as far as is known."""
+
+from __future__ import annotations
+
+import time
+from enum import StrEnum
+from typing import Any
+
+from ..clock import Clock
+from ..envelope import Outcome
+from ..errors import QcoreError
+from ..plugins.provider import Provider
+from ..results.rows import options_from
+from ..runtime import current
+from .loops import refuse_in_loop
+from .waiting import chosen_store, is_possible
+
+
+class State(StrEnum):
+    """What ``status`` returns; each is a text, too."""
+
+    SCHEDULED = "scheduled"  # it may not run yet
+    WAITING = (
+        "waiting"  # it may run, and no worker has begun it; also between two attempts
+    )
+    PARKED = "parked"  # something holds it back until it is let go
+    RUNNING = "running"
+    SUSPENDED = "suspended"  # it has begun, and waits outside of a worker
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"  # its last attempt failed, and it may be tried again
+    DEAD = "dead"  # it failed for good
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    DISCARDED = "discarded"
+    REPLACED = "replaced"
+    LOST = "lost"
+
+
+#: Words of the ledger -> states. Other outcomes have the same word here.
+_STATES = {
+    str(Outcome.SUCCESS): State.SUCCEEDED,
+    str(Outcome.FAILURE): State.DEAD,
+    str(Outcome.TIMEOUT): State.DEAD,
+    str(Outcome.CRASH): State.DEAD,
+}
+
+#: Of a higher layer than this one.
+_PLACE = Provider("place of a task", "qcore.ledger.finding:place_of")
+
+
+def status(task_id: str) -> State | None:
+    """Return where a task is, or how it has ended.
+
+    Of a tracked task (``track=True``, and every task of ``django.tasks``) that is always
+    known, until its record is deleted for its age. Of another task it is known once a result
+    is stored, while it is in the outbox, and while a cluster says that it runs it.
+
+    Args:
+        task_id: its id; a name will not do.
+
+    Returns:
+        One of ``State``, each of which is a text; None where nobody can know.
+
+    Raises:
+        CallError: the id is no text, or an event loop would wait: see ``astatus``.
+        StoreError: a database or a cache cannot be asked.
+    """
+    refuse_in_loop("status", "astatus")
+    if not is_possible(task_id, "the id of a task"):
+        return None
+    tracker = current.tracker
+    row = None if tracker is None else tracker.find(task_id)
+    if row is None:
+        return _untracked(task_id)
+    if row.finished is not None:
+        return of_outcome(row.state)
+    if row.state == State.RUNNING:
+        return State.RUNNING
+    if _place(task_id) == State.PARKED:
+        return State.PARKED
+    later = row.run_after is not None and row.run_after > time.time() + Clock.offset
+    return State.SCHEDULED if later else State.WAITING
+
+
+def of_outcome(outcome: str) -> State:
+    """Return the state of a task that has ended so, for good."""
+    return _STATES.get(outcome) or State(outcome)
+
+
+def _untracked(task_id: str) -> State | None:
+    record = chosen_store(None, "status").fetch(task_id)
+    if record is not None and record.id == task_id:
+        if record.success:
+            return State.SUCCEEDED
+        return State.DEAD if _is_given_up(record) else State.FAILED
+    return _place(task_id) or _running(task_id)
+
+
+def _is_given_up(record: Any) -> bool:
+    """Whether a failed task has had its last attempt, as far as its record tells."""
+    conf = current.conf
+    options = options_from(getattr(record, "options", "") or "")
+    limit, acknowledged = options.max_attempts, options.ack_failure
+    if not isinstance(limit, int):
+        limit = conf.max_attempts
+    if not isinstance(acknowledged, bool):
+        acknowledged = conf.ack_failures
+    crashed = record.outcome == Outcome.CRASH
+    return bool(limit and record.attempt_count >= limit) or (
+        acknowledged and not crashed
+    )
+
+
+def _place(task_id: str) -> State | None:
+    """Return where the ledger has a task, if it has."""
+    if current.outbox is None:
+        return None
+    place: str | None = _PLACE.load()(current.conf, task_id)
+    return None if place is None else State(place)
+
+
+def _running(task_id: str) -> State | None:
+    """Return whether a cluster says that one of its workers has a task."""
+    from .. import status as clusters
+
+    try:
+        workers = [w for snapshot in clusters.running() for w in snapshot.workers]
+    except QcoreError:
+        return None  # a state that cannot be told is not one
+    found = any(worker.task_id == task_id for worker in workers)
+    return State.RUNNING if found else None

@@ -1,0 +1,428 @@
+"""The backend of ``django.tasks``: on Django 6 its own API, else that of django-tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import os
+from importlib.util import find_spec
+
+import pytest
+
+if not (find_spec("django.tasks") or find_spec("django_tasks") or os.environ.get("CI")):
+    pytest.skip("neither Django 6 nor django-tasks", allow_module_level=True)
+import chores.django_tasks as chores
+from chores.outside import OutsideBroker
+from django.core.checks import Error
+from django.db import transaction
+from django.test import override_settings
+from django.utils import timezone
+
+from qcore.backend.api import (
+    InvalidTask,
+    InvalidTaskBackend,
+    TaskResultDoesNotExist,
+    task_backends,
+    task_enqueued,
+    task_finished,
+    task_started,
+)
+from qcore.errors import EnqueueError
+from qcore.models import Tracked
+from qcore.runtime import current
+from qcore.tasks import async_task, result, status
+from qcore.testing.drain import drain, enqueued
+
+BACKEND = "qcore.backend.QcoreBackend"
+OUTSIDE = {"name": "tests", "broker_class": "chores.outside.OutsideBroker"}
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def tasks(**params):
+    return override_settings(
+        TASKS={"default": {"BACKEND": BACKEND, "QUEUES": []} | params}
+    )
+
+
+@pytest.fixture(autouse=True, params=["a broker of the database", "another broker"])
+def _project(request):
+    """Every test runs with both kinds of brokers."""
+    outside = OUTSIDE if request.param == "another broker" else {}
+    clusters = {"name": "tests", "workers": 2} | (outside or {"orm": "default"})
+    with override_settings(Q_CLUSTER=clusters), tasks():
+        OutsideBroker.errors.clear()
+        current.broker().purge_queue()
+        yield
+        current.broker().purge_queue()
+
+
+@pytest.fixture
+def signals():
+    """What the signals said: name, sender, status and attempts at that time."""
+    said = []
+    receivers = []
+    for name, signal in (
+        ("enqueued", task_enqueued),
+        ("started", task_started),
+        ("finished", task_finished),
+    ):
+
+        def receive(sender, task_result, _name=name, **_):
+            said.append((_name, sender, task_result.status, task_result.attempts))
+
+        signal.connect(receive)
+        receivers.append((signal, receive))
+    yield said
+    for signal, receive in receivers:
+        signal.disconnect(receive)
+
+
+# -- 3: a record from enqueue on -----------------------------------------------------
+def test_ready_running_successful():
+    ready = chores.add.enqueue(2, y=3)
+    assert (ready.status, ready.args, ready.kwargs) == ("READY", [2], {"y": 3})
+    assert chores.add.get_result(ready.id) == ready
+    assert len(ready.id) < 64
+    with pytest.raises(ValueError, match="not finished"):
+        _ = ready.return_value
+    drain()
+    ready.refresh()
+    assert (ready.status, ready.return_value, ready.attempts) == ("SUCCESSFUL", 5, 1)
+    assert ready.enqueued_at <= ready.started_at <= ready.finished_at
+    assert ready.last_attempted_at == ready.started_at
+    assert status(ready.id) == "succeeded"
+
+
+def test_what_is_kept_of_a_task():
+    after = timezone.now() + dt.timedelta(days=1)
+    task = chores.add.using(queue_name="mail", run_after=after)
+    found = chores.add.get_result(task.enqueue(1).id)
+    assert (found.task.queue_name, found.task.run_after) == ("mail", after)
+    assert (found.backend, found.task.backend) == ("default", "default")
+    assert status(found.id) == "scheduled"
+    current.broker("mail").purge_queue()
+
+
+@pytest.mark.parametrize("id", ["0" * 32, "", "x" * 64, "\0", None, 7])
+def test_an_unknown_id_does_not_exist(id):
+    with pytest.raises(TaskResultDoesNotExist):
+        task_backends["default"].get_result(id)
+
+
+def test_the_id_of_another_task_is_a_mismatch():
+    with pytest.raises(Exception, match="does not match"):
+        chores.fail.get_result(chores.add.enqueue(1).id)
+
+
+def test_another_alias_and_a_plain_task_do_not_exist():
+    plain = async_task(chores.add, 1, q_options={"track": True})
+    own = chores.add.enqueue(1)
+    two = {"default": {"BACKEND": BACKEND}, "other": {"BACKEND": BACKEND}}
+    with override_settings(TASKS=two):
+        for alias, id in (("other", own.id), ("default", plain)):
+            with pytest.raises(TaskResultDoesNotExist):
+                task_backends[alias].get_result(id)
+
+
+def test_a_function_that_is_gone_is_named():
+    id = chores.add.enqueue(1).id
+    Tracked.objects.filter(task_id=id).update(func="chores.django_tasks.gone")
+    with pytest.raises(InvalidTask, match=r"chores\.django_tasks\.gone"):
+        task_backends["default"].get_result(id)
+
+
+def test_a_queue_that_is_not_allowed_any_more_hides_no_result():
+    id = chores.add.using(queue_name="mail").enqueue(1).id
+    with tasks(QUEUES=["default"]):
+        assert task_backends["default"].get_result(id).task.queue_name == "mail"
+    current.broker("mail").purge_queue()
+
+
+# -- 2: validated at enqueue again, queues ---------------------------------------------
+def test_a_queue_is_a_queue_of_clusters():
+    task = chores.add.using(queue_name="mail")
+    task.enqueue(1)
+    assert current.broker("mail").queue_size() == 1
+    current.broker("mail").purge_queue()
+    with tasks(QUEUES=["default"]), pytest.raises(InvalidTask, match="mail"):
+        task.enqueue(1)
+
+
+def test_default_is_the_queue_of_the_project():
+    chores.add.enqueue(1)
+    assert current.broker("tests").queue_size() == 1
+
+
+def test_a_task_under_another_name_is_refused_where_a_worker_would_run_another():
+    with pytest.raises(InvalidTask, match="leads to another"):
+        chores.shadowed.enqueue()
+    chores.plain_task.enqueue()
+    drain()
+
+
+def test_arguments_that_do_not_fit_are_refused_at_the_call():
+    with pytest.raises(EnqueueError, match="missing a required argument: 'x'"):
+        chores.add.enqueue()
+    chores.tell.enqueue(1)  # the context is no argument of the call
+    assert Tracked.objects.count() == 1
+
+
+# -- 4: JSON -----------------------------------------------------------------------------
+def test_arguments_are_normalised_as_django_does():
+    found = chores.echo.enqueue((1, b"x"), key={"a": (2,)})
+    assert (found.args, found.kwargs) == ([[1, "x"]], {"key": {"a": [2]}})
+    drain()
+    found.refresh()
+    assert found.return_value == [[[1, "x"]], {"key": {"a": [2]}}]
+
+
+@pytest.mark.parametrize("value", [object(), {1, 2}, dt.date(2026, 1, 1)])
+def test_what_is_not_for_json_is_a_type_error_at_the_call(value):
+    with pytest.raises(TypeError):
+        chores.echo.enqueue(value)
+    assert Tracked.objects.count() == 0
+
+
+def test_a_value_that_is_not_for_json_fails_the_task():
+    good, bad, worse = (chores.give.enqueue(w) for w in ("tuple", "object", "bytes"))
+    drain(raises=False)
+    for found in (good, bad, worse):
+        found.refresh()
+    assert (good.status, good.return_value) == ("SUCCESSFUL", [1, "x"])
+    assert (bad.status, bad.errors[0].exception_class) == ("FAILED", TypeError)
+    assert (worse.status, worse.errors[0].exception_class) == ("FAILED", ValueError)
+
+
+# -- 5, 6: what a task and its errors say ------------------------------------------------
+def test_the_context_and_the_stored_state_while_it_runs():
+    found = chores.tell.enqueue(1, 2)
+    drain()
+    found.refresh()
+    attempt, now, workers, stored, stored_workers, args = found.return_value
+    assert (attempt, now, stored, args) == (1, "RUNNING", "RUNNING", [1, 2])
+    assert workers == stored_workers == found.worker_ids != []
+
+
+def test_an_error_has_its_class_and_its_traceback():
+    found = chores.fail.enqueue("no such order")
+    drain(raises=False)
+    found.refresh()
+    (error,) = found.errors
+    assert found.status == "FAILED"
+    assert error.exception_class is ValueError
+    assert error.traceback.startswith("Traceback (most recent call last)")
+    assert "no such order" in error.traceback
+    with pytest.raises(ValueError, match="failed"):
+        _ = found.return_value
+
+
+def test_system_exit_keeps_its_class():
+    found = chores.leave.enqueue()
+    drain(raises=False)
+    found.refresh()
+    assert found.errors[0].exception_class is SystemExit
+
+
+# -- 7, 8: functions --------------------------------------------------------------------
+def test_a_coroutine_runs():
+    found = chores.add_async.enqueue(2)
+    drain()
+    found.refresh()
+    assert found.return_value == 3
+
+
+def test_a_task_is_unwrapped_by_the_other_api():
+    ids = [async_task(chores.add, 2), async_task("chores.django_tasks.add", 2, 3)]
+    drain()
+    assert [result(id) for id in ids] == [3, 5]
+
+
+def test_keywords_of_the_function_arrive_whatever_they_are_called():
+    names = [
+        "hook",
+        "group",
+        "timeout",
+        "task",
+        "func",
+        "args",
+        "kwargs",
+        "sync",
+        "broker",
+        "cluster",
+        "queue",
+        "track",
+        "name",
+        "q_options",
+    ]
+    found = chores.named.enqueue(**dict.fromkeys(names, 1))
+    drain()
+    found.refresh()
+    assert found.return_value == len(names)
+
+
+# -- 9: signals --------------------------------------------------------------------------
+def test_signals(signals):
+    found = chores.add.enqueue(1)
+    drain()
+    kind = type(task_backends["default"])
+    assert signals == [
+        ("enqueued", kind, "READY", 0),
+        ("started", kind, "RUNNING", 1),
+        ("finished", kind, "SUCCESSFUL", 1),
+    ]
+    signals.clear()
+    chores.fail.enqueue()
+    drain(raises=False)
+    assert [(name, state) for name, _, state, _ in signals] == [
+        ("enqueued", "READY"),
+        ("started", "RUNNING"),
+        ("finished", "FAILED"),
+    ]
+    assert found.id
+
+
+def test_a_receiver_that_raises_stops_nothing(caplog):
+    def receive(**_):
+        raise RuntimeError("of the receiver")
+
+    all_of_them = (task_enqueued, task_started, task_finished)
+    for signal in all_of_them:
+        signal.connect(receive)
+    try:
+        found = chores.add.enqueue(1)
+        drain()
+    finally:
+        for signal in all_of_them:
+            signal.disconnect(receive)
+    found.refresh()
+    assert found.return_value == 2
+    assert caplog.text.count("a receiver of a signal of django.tasks failed") == 3
+
+
+# -- 10: transactions --------------------------------------------------------------------
+def test_a_rollback_unsends_and_a_commit_sends():
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        lost = chores.add.enqueue(1)
+        assert chores.add.get_result(lost.id).status == "READY"
+        _ = 1 / 0
+    with pytest.raises(TaskResultDoesNotExist):
+        chores.add.get_result(lost.id)
+    assert current.broker().queue_size() == 0
+    with transaction.atomic():
+        kept = chores.add.enqueue(1)
+    drain()
+    kept.refresh()
+    assert kept.return_value == 2
+
+
+def test_an_option_sends_at_once():
+    with tasks(OPTIONS={"commit": "now"}), transaction.atomic():
+        chores.add.enqueue(1)
+        assert current.broker().queue_size() == 1
+
+
+# -- 11: event loops and checks ------------------------------------------------------------
+def test_the_async_side():
+    async def work():
+        found = await chores.add.aenqueue(2)
+        again = await chores.add.aget_result(found.id)
+        await found.arefresh()
+        return found, again
+
+    found, again = asyncio.run(work())
+    assert found == again
+    assert found.status == "READY"
+
+
+def test_the_checks_are_clean_and_tell_what_is_wrong():
+    assert task_backends["default"].check() == []
+    with tasks(QUEUES=["x" * 300]):
+        assert [found.id for found in task_backends["default"].check()] == [
+            "qcore.E021"
+        ]
+    with override_settings(INSTALLED_APPS=["django.contrib.contenttypes"]):
+        (found,) = task_backends["default"].check()
+    assert isinstance(found, Error)
+    assert found.id == "qcore.E020"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"max_attemps": 1}, "did you mean 'max_attempts'"),
+        ({"timeout": -1}, "seconds > 0"),
+        ({"queue": "mail"}, "for a single task"),
+        ([], "no dictionary"),
+    ],
+)
+def test_options_that_are_wrong_are_told(options, told):
+    with tasks(OPTIONS=options), pytest.raises(InvalidTaskBackend, match=told):
+        _ = task_backends["default"]
+
+
+# -- 12: run_after, priority -----------------------------------------------------------------
+def test_run_after_may_be_a_timedelta():
+    task = chores.add.using(run_after=dt.timedelta(hours=1))
+    before = timezone.now()
+    found = task.enqueue(1)
+    assert before < found.task.run_after - dt.timedelta(hours=1) <= timezone.now()
+    assert chores.add.get_result(found.id).task.run_after == found.task.run_after
+    drain()
+    found.refresh()
+    assert found.status == "READY"
+
+
+def test_run_after_without_a_zone_is_refused():
+    with pytest.raises(InvalidTask, match="aware"):
+        chores.add.using(run_after=dt.datetime(2030, 1, 1))
+
+
+@pytest.mark.parametrize("priority", [101, -101, 1.5])
+def test_a_priority_out_of_range_is_refused(priority):
+    with pytest.raises(InvalidTask):
+        chores.add.using(priority=priority)
+
+
+def test_a_priority_is_taken_where_the_broker_has_them():
+    kind = current.choice("broker").load()
+    if getattr(kind, "supports_priority", False):
+        assert chores.add.using(priority=7).enqueue(1).task.priority == 7
+    else:
+        with pytest.raises(InvalidTask, match="priority"):
+            chores.add.using(priority=7)
+
+
+# -- attempts, sync, twins -----------------------------------------------------------------
+def test_one_attempt_unless_the_settings_say_otherwise():
+    chores.add.enqueue(1)
+    (sent,) = enqueued()
+    assert sent.options.max_attempts == 1
+    current.broker().purge_queue()
+    with tasks(OPTIONS={"max_attempts": 3}):
+        chores.add.enqueue(1)
+    (sent,) = enqueued()
+    assert sent.options.max_attempts == 3
+
+
+def test_with_sync_it_has_ended_when_it_is_enqueued(signals):
+    settings = current.conf.name
+    with override_settings(
+        Q_CLUSTER={"name": settings, "orm": "default", "sync": True}
+    ):
+        good, bad = chores.add.enqueue(1), chores.fail.enqueue()
+    assert (good.status, good.return_value) == ("SUCCESSFUL", 2)
+    assert bad.status == "FAILED"
+    assert [name for name, *_ in signals] == ["enqueued", "started", "finished"] * 2
+
+
+def test_the_twins_take_what_the_backend_takes():
+    for name in ("ImmediateBackend", "DummyBackend"):
+        with tasks(BACKEND=f"qcore.backend.{name}", OPTIONS={"timeout": 5}):
+            later = chores.add.using(run_after=dt.timedelta(hours=1), priority=5)
+            found = later.enqueue(1)
+            assert found.is_finished == (name == "ImmediateBackend")
+        wrong = tasks(BACKEND=f"qcore.backend.{name}", OPTIONS={"timeuot": 5})
+        with wrong, pytest.raises(InvalidTaskBackend, match="timeout"):
+            _ = task_backends["default"]
+    assert current.broker().queue_size() == 0
