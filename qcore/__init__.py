@@ -4,7 +4,7 @@ A map of the package, from the bottom up; a module imports only from its own lin
 the lines above it::
 
     clock errors findings masking printable logs processes health        words
-    conf envelope features running settled serializers signing hookspecs
+    conf backoff envelope features running settled serializers signing hookspecs
     plugins runtime signals status tasks                                 the API
     brokers results caches reporters schedules                           the contracts
     testing                                                              the author's kit
@@ -32,11 +32,13 @@ __version__ = "2.0.0"
 _PUBLIC = {
     "RUN": "features",
     "Admission": "features",
+    "Backoff": "backoff",
     "Broker": "brokers.base",
     "CacheBackend": "caches.base",
     "Claim": "features",
     "Conf": "conf",
     "Delivery": "envelope",
+    "Discard": "errors",
     "Drop": "features",
     "ErrorReporter": "reporters.base",
     "NewTask": "tasks.new_tasks",
@@ -44,9 +46,11 @@ _PUBLIC = {
     "QcoreError": "errors",
     "Result": "envelope",
     "ResultStore": "results.base",
+    "Retry": "errors",
     "Scheduler": "schedules.base",
     "Setting": "conf.setting",
     "Settled": "settled",
+    "Snooze": "errors",
     "Task": "envelope",
     "TaskOption": "features",
     "async_task": "tasks",
@@ -60,6 +64,7 @@ _PUBLIC = {
 __all__ = [*_PUBLIC, "__version__"]  # noqa: PLE0604 - the keys are strings
 
 if TYPE_CHECKING:
+    from .backoff import Backoff as Backoff
     from .brokers.base import Broker as Broker
     from .caches.base import CacheBackend as CacheBackend
     from .conf import Conf as Conf
@@ -67,7 +72,10 @@ if TYPE_CHECKING:
     from .envelope import Delivery as Delivery
     from .envelope import Result as Result
     from .envelope import Task as Task
+    from .errors import Discard as Discard
     from .errors import QcoreError as QcoreError
+    from .errors import Retry as Retry
+    from .errors import Snooze as Snooze
     from .features import RUN as RUN
     from .features import Admission as Admission
     from .features import Claim as Claim

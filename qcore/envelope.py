@@ -19,6 +19,8 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from .backoff import Backoff
+
 
 class Options(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What one task says differently from the settings; an unset field says nothing."""
@@ -28,6 +30,9 @@ class Options(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     save: bool | UnsetType = UNSET
     cached: bool | float | UnsetType = UNSET  # seconds, True: for ever
     max_attempts: int | UnsetType = UNSET  # 0: no limit
+    backoff: float | str | Backoff | UnsetType = UNSET  # see `backoff`
+    retry_on: tuple[str, ...] = ()  # dotted paths of exception classes; (): all
+    discard_on: tuple[str, ...] = ()
     own_id: bool | UnsetType = (
         UNSET  # its caller chose the id, to send it again if need be
     )
@@ -122,6 +127,8 @@ class Outcome(StrEnum):
     CRASH = "crash"  # its worker process died
     REPLACED = "replaced"  # it never ran, for another task has taken its place
     EXPIRED = "expired"  # it had not started when it had to have started
+    DISCARDED = "discarded"  # it asked for no other attempt, or nobody wants one
+    SNOOZED = "snoozed"  # it asked to be run later; never stored
     STOPPED = "stopped"  # the cluster stopped first; never stored, given back
 
 
@@ -141,6 +148,8 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True, gc=False):
     started: float  # seconds since the epoch
     stopped: float
     error: str | None = None  # dotted path of the class of the exception, if any
+    again: float | None = None  # seconds until the next attempt; None: as is usual
+    how: str = ""  # "retry": asked for by the task; "dead": not for such an error
 
     @classmethod
     def failed(
@@ -150,6 +159,9 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True, gc=False):
         started: float | None = None,
         stopped: float | None = None,
         error: str | None = None,
+        *,
+        again: float | None = None,
+        how: str = "",
     ) -> Attempt:
         """Return an attempt that ended without a value.
 
@@ -159,11 +171,14 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True, gc=False):
             started: seconds since the epoch; None means ``stopped``.
             stopped: the same; None means now.
             error: dotted path of the class of the exception.
+            again: seconds until the next attempt; None: as is usual.
+            how: "retry" where the task has asked for another attempt, "dead" where such an
+                error is no reason for one.
         """
         stopped = time.time() if stopped is None else stopped
         started = stopped if started is None else started
         value = text.encode(errors="replace")
-        return cls(outcome, value, "text", started, stopped, error)
+        return cls(outcome, value, "text", started, stopped, error, again, how)
 
     @property
     def text(self) -> str:

@@ -21,6 +21,9 @@
     │   │   └── NewerPackage      a package of a later release, for a later cluster
     │   └── BadSignature          a package that none of our keys has signed
     ├── TaskError
+    │   ├── Retry                 raised by a task: run me again, in so many seconds
+    │   ├── Snooze                the same; the attempt does not count
+    │   ├── Discard               raised by a task: I am not worth another attempt
     │   ├── TaskNotFound          the name of the task leads to no function
     │   ├── TaskTimeout           raised inside a task when its time is up
     │   ├── TaskStopped           raised inside a task when its cluster must stop
@@ -38,6 +41,7 @@ Messages say what happened, what was expected, and what to type.
 
 from __future__ import annotations
 
+import datetime as dt
 import difflib
 from collections.abc import Iterable
 
@@ -177,6 +181,54 @@ class BadSignature(PackageError):
 
 class TaskError(QcoreError):
     """A task could not be run to its end."""
+
+
+class _Again(TaskError):
+    """What a task raises to be run again; ``after`` is a number of seconds."""
+
+    def __init__(
+        self, why: str = "", *, after: float | dt.timedelta | None = None
+    ) -> None:
+        if isinstance(after, dt.timedelta):
+            after = after.total_seconds()
+        is_number = isinstance(after, (int, float)) and not isinstance(after, bool)
+        if after is not None and not (is_number and 0 <= after <= 1_000_000_000):
+            raise ValueError(
+                f"{type(self).__name__}: after is {after!r}, expected seconds >= 0 (at"
+                " most 1,000,000,000) or a timedelta"
+            )
+        super().__init__(why or "the task has asked for another attempt")
+        self.after = None if after is None else float(after)
+
+
+class Retry(_Again):
+    """Raised by a task: run this task again. The attempt counts for ``max_attempts``.
+
+    Args:
+        why: for the stored result and the log.
+        after: seconds, or a timedelta; None waits as the policy of the task says.
+    """
+
+
+class Snooze(_Again):
+    """Raised by a task: run this task again later. The attempt does not count.
+
+    Args:
+        why: for the log; nothing is stored.
+        after: seconds, or a timedelta.
+    """
+
+    def __init__(self, why: str = "", *, after: float | dt.timedelta) -> None:
+        if after is None:
+            raise ValueError("Snooze: after is None, expected seconds or a timedelta")
+        super().__init__(why, after=after)
+
+
+class Discard(TaskError):
+    """Raised by a task: another attempt is of no use. The task ends as ``discarded``."""
+
+    def __init__(self, why: str = "") -> None:
+        super().__init__(why or "the task has discarded itself")
 
 
 class TaskNotFound(TaskError):

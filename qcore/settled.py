@@ -43,7 +43,8 @@ class Follower(NamedTuple):
     task_id: str
     package: bytes
     gen: int
-    delay: float  # seconds before it is sent
+    delay: float  # seconds before the relay sends it
+    is_sent_by_writer: bool = False  # at once, after the commit
 
 
 class Settlement(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -27,7 +27,7 @@ LAYERS: dict[int, tuple[str, str]] = {
     0: (
         "the words: standard library, pluggy, msgspec",
         """clock errors findings masking printable logs plugins.known plugins.origin
-        processes health conf envelope features serializers running settled signing
+        processes health conf backoff envelope features serializers running settled signing
         hookspecs""",
     ),
     1: (

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from ..backoff import Backoff
 from .names import QUEUE, queue_fault
 from .setting import FINITE as _FINITE
 from .table import about
@@ -35,6 +36,11 @@ Level = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 Content = Literal["json", "pickle"]
 Contents = Annotated[tuple[Content, ...], msgspec.Meta(min_length=1)]
 Options = dict[str, Any]
+Policy = (
+    Patience
+    | Annotated[str, msgspec.Meta(pattern=r"^(exponential|linear|[\w.]+\.\w+)$")]
+    | Backoff
+)
 
 
 def cpu_count() -> int:
@@ -151,6 +157,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         "Deliveries of a failing task before it is given up; 0 sets no limit.",
         "an int >= 0"
     )] = 0
+    backoff: Annotated[Policy | None, about("tasks",
+        "Wait before a failed task is run again: seconds, 'exponential', 'linear', a "
+        "`qcore.Backoff`, or the dotted path of a function `(attempt, error) -> seconds`. "
+        "None waits until the lease has ended. A task may have its own.",
+        "seconds >= 0, 'exponential', 'linear', a Backoff, a dotted path or None",
+        unset="the lease, `retry`"
+    )] = None
     max_crashes: Annotated[Positive, about("tasks",
         "Deliveries of a task whose worker died under it before it is given up.",
         "an int >= 1"

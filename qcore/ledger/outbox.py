@@ -129,16 +129,15 @@ class Outbox:
         """Add the packages that follow from results, in the transaction that is open.
 
         Args:
-            followers: what is to be sent. What has a delay is left to the relay. The others
-                are claimed by ``token``, whose owner sends them after the commit.
+            followers: what is to be sent, by the relay or by their writer.
             token: of that sender.
         """
         self._insert(
             [
                 (
                     (one.queue, one.task_id, one.package, one.gen),
-                    one.delay or TERM,
-                    None if one.delay else token,
+                    TERM if one.is_sent_by_writer else one.delay,
+                    token if one.is_sent_by_writer else None,
                 )
                 for one in followers
             ]

@@ -26,6 +26,7 @@ from ..models.tables import migrate_advice
 from ..runtime import current
 from ..signing import peek
 from .outbox import TERM, Claimed, Outbox
+from .tickets import PRUNED, Tickets
 from .tracked import Tracker
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class Relay:
         self._conf = conf
         self._outbox = Outbox(conf)
         self._tracker = Tracker(conf)
+        self._tickets = Tickets(self._outbox.database)
         self._prune_at = 0.0  # monotonic
         self._failures = 0  # of the broker, in a row
 
@@ -90,11 +92,12 @@ class Relay:
             return longest if ahead is None else min(longest, ahead)
 
     def _prune(self) -> None:
-        """Delete tracked tasks that ended long ago, now and then."""
+        """Delete tracked tasks and tickets that ended long ago, now and then."""
         now = time.monotonic()
         if now < self._prune_at:
             return
         has_more = self._tracker.prune(self._conf.keep_tracked)
+        has_more |= self._tickets.prune() == PRUNED
         self._prune_at = now if has_more else now + PRUNE
 
     def close(self) -> None:

@@ -137,7 +137,11 @@ class Ledger:
         own = [one for one in settlements if one.has_ticket]
         if not own or self._all_are_first(own):
             return [True] * len(settlements)
-        states = self._tickets.lock({one.settled.task.id for one in own})
+        gens: dict[str, int] = {}
+        for one in own:
+            id, gen = one.settled.task.id, one.settled.gen
+            gens[id] = max(gen, gens.get(id, 0))
+        states = self._tickets.lock(gens)
         changed: dict[str, TicketState] = {}
         holds = []
         for one in settlements:

@@ -49,17 +49,22 @@ class Tickets:
         """Return what the tickets of tasks say; a task without one is missing."""
         return self._select(ids, "")
 
-    def lock(self, ids: Collection[str]) -> dict[str, TicketState]:
+    def lock(self, gens: Mapping[str, int]) -> dict[str, TicketState]:
         """Return what the tickets of tasks say, made where they are missing.
+
+        A package whose ticket is gone, as after a backup was restored, is the valid one.
 
         Nobody else changes them before the end of the transaction, which must be open.
         The tickets are locked in the order of their ids: so two batches never wait for
         each other. The INSERT comes first. In SQLite it takes the lock for writing, and
         elsewhere it waits for another transaction that makes the same ticket.
+
+        Args:
+            gens: the id of each task, and the gen that a ticket gets that is missing.
         """
-        self._insert(dict.fromkeys(sorted(ids), TicketState()))
+        self._insert({id: TicketState(gen=gen) for id, gen in gens.items()})
         locks = self._connection.features.has_select_for_update
-        return self._select(ids, "ORDER BY task_id FOR UPDATE" if locks else "")
+        return self._select(gens, "ORDER BY task_id FOR UPDATE" if locks else "")
 
     def _select(self, ids: Collection[str], tail: str) -> dict[str, TicketState]:
         found: dict[str, TicketState] = {}

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ..envelope import choose
+from ..envelope import Outcome, choose
 from .base import ResultStore
 from .tally import Tally
 
@@ -34,6 +34,8 @@ def is_saved(result: Result, conf: Conf) -> bool:
     from what is stored.
     """
     task = result.task
+    if result.outcome == Outcome.SNOOZED:
+        return False
     if not result.success or task.iter_count is not None:
         return True
     return bool(choose(task.options.save, conf.save_limit >= 0))

@@ -25,7 +25,6 @@ from ..errors import (
     TaskError,
     TaskNotFound,
     TaskStopped,
-    TaskTimeout,
 )
 from ..masking import mask_arguments
 from ..plugins.provider import Provider
@@ -40,6 +39,7 @@ from .forks import end_if_forked
 from .functions import resolve
 from .loops import own_thread
 from .moments import expired
+from .retry_policy import judge
 from .timeouts import out_of_time, postpone, soft_timeout
 from .tracking import TrackedTask, begin, path_of_class
 
@@ -91,11 +91,24 @@ def _failed(
     text = error_text(error)
     if isinstance(error, TaskStopped):
         return Attempt.failed(Outcome.STOPPED, "", started)
-    outcome = Outcome.TIMEOUT if isinstance(error, TaskTimeout) else Outcome.FAILURE
+    outcome, again, how, note = judge(task, attempt, error)
+    if note:
+        text = f"{text}\n\n{note}"
     logger.debug("%s %s id=%s attempt=%d: %s", outcome, task.func, task.id, attempt,
                 first_line(text))  # fmt: skip
-    report(task, attempt, outcome, text, origin, error)
-    return Attempt.failed(outcome, text, started, error=path_of_class(error))
+    if outcome in (Outcome.FAILURE, Outcome.TIMEOUT) and not (
+        how == "retry" and _has_more(task, attempt)
+    ):
+        report(task, attempt, outcome, text, origin, error)
+    return Attempt.failed(
+        outcome, text, started, error=path_of_class(error), again=again, how=how
+    )
+
+
+def _has_more(task: Task, attempt: int) -> bool:
+    """Whether a task may have another attempt after this one."""
+    limit = choose(task.options.max_attempts, current.conf.max_attempts)
+    return not limit or attempt < limit
 
 
 # -- calling -----------------------------------------------------------------------

@@ -5,16 +5,16 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
+from ..backoff import LONGEST, WORDS, Backoff
 from ..brokers.base import Broker
 from ..clock import wall
-from ..conf.names import label_fault, plain, queue_fault
+from ..conf.names import label_fault, plain, queue_fault, shown
+from ..errors import Discard, Retry, Snooze, TaskTimeout, did_you_mean
 from .option import Fault, Wrong
 
-#: Seconds, nearly 32 years: the longest time that an option may name. Clocks, caches
-#: and services all reckon with it; of memcached it is the limit.
-LONGEST = 1_000_000_000
 #: Deliveries; databases and services count in 32 bits.
 MOST_ATTEMPTS = 2**31 - 1
 
@@ -159,6 +159,59 @@ def _name(value: Any, fault: Callable[[object], str]) -> str | None:
     if found := fault(value):
         raise Fault(found)
     return plain(value)
+
+
+_BACKOFF = (
+    f"seconds >= 0 {_MOST}, a timedelta, 'exponential', 'linear', a qcore.Backoff, or a"
+    " function (attempt, error) -> seconds or its dotted path"
+)
+_CLASSES = "exception classes or their dotted paths, in a list"
+
+
+def backoff(value: Any) -> Any:
+    if isinstance(value, Backoff) or (isinstance(value, str) and value in WORDS):
+        return value
+    if isinstance(value, dict):  # as a schedule keeps it
+        try:
+            return Backoff(**value)
+        except (TypeError, ValueError) as error:
+            raise Fault(f"is wrong: {error}") from None
+    if callable(value):
+        return function(value)
+    if isinstance(value, str):
+        if "." not in value:
+            near = did_you_mean(value, WORDS)
+            raise Fault(f"is {shown(value)}{near}, expected {_BACKOFF}")
+        return function(value)
+    return at_least(value, 0, _BACKOFF)
+
+
+def exceptions(value: Any) -> tuple[str, ...]:
+    """Return the paths of exception classes; one need not stand in a list."""
+    items = value if isinstance(value, (list, tuple, set, frozenset)) else [value]
+    return tuple(sorted({_exception(item) for item in items}))
+
+
+def _exception(item: Any) -> str:
+    found = item
+    if isinstance(item, str):
+        module, _, name = item.rpartition(".")
+        try:
+            found = getattr(import_module(module or "builtins"), name)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise Fault(
+                f"has {shown(item)}, which cannot be imported ({error}); expected"
+                f" {_CLASSES}"
+            ) from None
+    if not isinstance(found, type) or not issubclass(found, Exception):
+        raise Fault(f"has {shown(item)}, expected {_CLASSES}")
+    if found in (Retry, Snooze, Discard):
+        raise Fault(f"has {found.__name__}, which says by itself what is to happen")
+    if issubclass(found, TaskTimeout):
+        raise Fault(
+            "has TaskTimeout; a time-out is no error of the task and is retried"
+        )
+    return f"{found.__module__}.{found.__qualname__}"
 
 
 def function(value: Any) -> str:

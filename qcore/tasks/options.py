@@ -13,9 +13,10 @@ its field in ``envelope``, too.
 
 import datetime as dt
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Annotated, Any, Literal, TypedDict, get_type_hints
 
+from ..backoff import Backoff
 from ..brokers.base import Broker
 from ..conf.names import shown
 from ..errors import EnqueueError, did_you_mean
@@ -25,6 +26,7 @@ from .option import Option, held
 
 Seconds = float | dt.timedelta
 Function = Callable[..., Any] | str
+Exceptions = type[Exception] | str | Collection[type[Exception] | str]
 
 _DELAY = "'delay' (seconds or a timedelta)"
 _ATTEMPTS = "'max_attempts' (all deliveries, the first included)"
@@ -88,6 +90,44 @@ class TaskOptions(TypedDict, total=False):
                     "'max_attempts'; the setting 'retry' is the time between attempts"
                 ),
             },
+        ),
+    ]
+    backoff: Annotated[
+        Seconds | str | Backoff | Callable[..., Any] | None,
+        Option(
+            check=checks.backoff,
+            help=(
+                'seconds before it is tried again, `"exponential"`, `"linear"`, a'
+                " `Backoff`, or a function `(attempt, error) -> seconds`"
+            ),
+            travels="options",
+            yields=True,
+            words=dict.fromkeys(
+                ("retry_delay", "default_retry_delay", "retry_backoff", "wait"),
+                "'backoff' (seconds, a word or a Backoff)",
+            ),
+        ),
+    ]
+    retry_on: Annotated[
+        Exceptions | None,
+        Option(
+            check=checks.exceptions,
+            help="exception classes after which it is tried again, and no others",
+            travels="options",
+            yields=True,
+            words={"autoretry_for": "'retry_on' (exception classes)"},
+        ),
+    ]
+    discard_on: Annotated[
+        Exceptions | None,
+        Option(
+            check=checks.exceptions,
+            help="exception classes after which it ends as `discarded`",
+            travels="options",
+            yields=True,
+            words=dict.fromkeys(
+                ("dont_autoretry_for", "throws"), "'discard_on' (exception classes)"
+            ),
         ),
     ]
     ack_failure: Annotated[
@@ -281,7 +321,29 @@ def check_options(options: Mapping[str, Any]) -> dict[str, Any]:
         if own in checked and checked[own] != plain_value:
             raise EnqueueError(_told_twice(own, checked[own], plain_value))
         checked[own] = plain_value
+    _refuse_contradictions(checked)
     return checked
+
+
+def _refuse_contradictions(options: Mapping[str, Any]) -> None:
+    """Refuse options of which one makes the other useless.
+
+    Raises:
+        EnqueueError: names both.
+    """
+    both = {*options.get("retry_on", ())} & {*options.get("discard_on", ())}
+    if both:
+        raise EnqueueError(
+            f"the options 'retry_on' and 'discard_on' both have {min(both)!r}. Leave it out"
+            " of one of them."
+        )
+    if options.get("ack_failure"):
+        for name in ("backoff", "retry_on"):
+            if name in options:
+                raise EnqueueError(
+                    f"the option 'ack_failure' ends the task after its first failure, so"
+                    f" {name!r} says nothing. Leave one of them out."
+                )
 
 
 def _told_twice(own: str, first: object, second: object) -> str:

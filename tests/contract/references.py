@@ -29,6 +29,7 @@ _ORM = "plugins/qcore-orm/tests"
 
 _OUTBOX = "tests/ledger/test_sending.py"
 _TRACKED = "tests/django/test_tracked.py"
+_POLICY = "tests/core/test_retry_policy.py"
 
 REFERENCES: dict[str, dict[str, tuple[str, ...]]] = {
     "outbox": {
@@ -68,6 +69,19 @@ REFERENCES: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         "The default is 14 days": (
             f"{_TRACKED}::test_it_is_kept_by_age_whatever_save_limit_says",
+        ),
+    },
+    "backoff": {
+        "Wait before a failed task is run again": (
+            f"{_POLICY}::test_the_setting_takes_what_the_option_takes",
+            f"{_POLICY}::test_waits_grow",
+            f"{_POLICY}::test_a_function_gets_the_number_of_the_attempt",
+        ),
+        "None waits until the lease has ended": (
+            "tests/ledger/test_retries.py::test_without_a_policy_the_lease_is_the_wait",
+        ),
+        "A task may have its own": (
+            f"{_POLICY}::test_the_setting_holds_for_tasks_that_say_nothing",
         ),
     },
     "result_store": {

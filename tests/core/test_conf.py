@@ -47,6 +47,11 @@ CASES: dict[str, tuple[Any, list[Any], list[Any]]] = {
     "retry": (60, [1, 0.5, 3600], [*NOT_SECONDS, None]),
     "renew": (None, [None, True, False], [0, 1, "no"]),
     "max_attempts": (0, [0, 5], NOT_NATURAL),
+    "backoff": (
+        None,
+        [None, 0, 2.5, "exponential", "shop.tasks.wait"],
+        [-1, True, "often", [1]],
+    ),
     "max_crashes": (3, [1, 5], NOT_COUNT),
     "ack_failures": (False, [True, False], NOT_BOOL),
     "sync": (False, [True, False], NOT_BOOL),

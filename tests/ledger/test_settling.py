@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.fake_services import FakeServices
+from support.ledger_desk import Desk, rows, tickets
 from support.transitions import watch_transitions
 
 from qcore.brokers.memory import MemoryBroker
@@ -13,77 +13,16 @@ from qcore.engine.dispatcher.handover import Handover
 from qcore.engine.dispatcher.job import Job, LedgerPart
 from qcore.engine.dispatcher.lifecycle import JobState
 from qcore.engine.dispatcher.outages import Outage
-from qcore.engine.dispatcher.recorder import Recorder
 from qcore.engine.dispatcher.redelivered import Redelivered
 from qcore.engine.dispatcher.suspects import Suspects
 from qcore.envelope import Outcome, new_id
-from qcore.errors import BrokerError, BrokerUnavailable, LedgerBusy, LedgerError
-from qcore.ledger.settlement import Ledger
-from qcore.models import OutboxRow, Ticket
+from qcore.errors import BrokerError, BrokerUnavailable, LedgerBusy
+from qcore.models import Ticket
 from qcore.results.orm import OrmStore
-from qcore.runtime import current
 from qcore.settled import TicketState
 from qcore.tasks.calls import follow_on_id
 
 F = Outcome.FAILURE
-
-
-class Breakable(Ledger):
-    """The ledger, which can be told to fail."""
-
-    def __init__(self, conf):
-        super().__init__(conf)
-        self.errors: list[LedgerError] = []
-        self.refused: set[str] = set()
-        self.is_away = False
-
-    def settle(self, settlements, token):
-        if self.errors:
-            raise self.errors.pop(0)
-        if self.is_away or any(
-            one.settled.task.id in self.refused for one in settlements
-        ):
-            raise LedgerError("it does not take that")
-        return super().settle(settlements, token)
-
-    def look_up(self, ids):
-        if self.is_away:
-            raise LedgerError("away")
-        return super().look_up(ids)
-
-    def ping(self):
-        if self.is_away:
-            raise LedgerError("away")
-
-
-class Desk:
-    """A recorder over the real tables, without a thread."""
-
-    def __init__(self, name, *, store=None, **settings):
-        self.fakes = FakeServices(name, **settings)
-        self.fakes.broker.blocks = True
-        if store is not None:
-            self.fakes.store = store(self.fakes.conf)
-        self.ledger = Breakable(current.conf)
-        object.__setattr__(self.fakes.services, "make_ledger", lambda: self.ledger)
-        self.recorder = Recorder(
-            self.fakes.services, self.fakes.shared, self.fakes.ready
-        )
-        self.recorder._deliveries.open()
-
-    def record(self, *jobs):
-        for job in jobs:
-            self.recorder.record(job)
-        self.turn()
-
-    def turn(self):
-        """Record what waits, and what was postponed."""
-        waits = self.recorder._waiting, self.recorder._postponed
-        assert any(map(len, waits)), "it would wait for ever"
-        self.recorder._once()
-
-    def found(self, job):
-        return self.fakes.store.fetch(job.task.id)
 
 
 @pytest.fixture(autouse=True)
@@ -106,15 +45,6 @@ def quick(monkeypatch):
 def desk(request, transactional_db):
     store = OrmStore if request.param == "orm" else None
     return Desk(request.node.name, store=store)
-
-
-def tickets():
-    values = Ticket.objects.values_list("task_id", "gen", "final")
-    return {id: (gen, final) for id, gen, final in values}
-
-
-def rows():
-    return list(OutboxRow.objects.order_by("id"))
 
 
 # -- the end of a task --------------------------------------------------------------------

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from ...brokers.base import Broker
 from ...brokers.priorities import enqueue_by_priority
@@ -107,8 +108,13 @@ class Deliveries:
         """Send the next links of chains; return the jobs whose links could not be sent."""
         return self._until_answered(self._send, jobs)
 
-    def give_back(self, jobs: Sequence[Job]) -> None:
-        """Release deliveries; those that the broker does not take are left to their leases."""
+    def give_back(self, jobs: Sequence[Job], *, delay: float = 0) -> None:
+        """Release deliveries; those that the broker does not take are left to their leases.
+
+        Args:
+            jobs: whose deliveries they are.
+            delay: seconds before they may be claimed again.
+        """
         left = set(jobs)
         if jobs and self.broker.supports_release:
             if self._shared.stopping.is_set() or self._shared.pause is not None:
@@ -117,7 +123,7 @@ class Deliveries:
             for job in jobs:
                 # our own pusher may be the next who claims it, before it is settled
                 job.lost = True
-            left = set(self._until_answered(self._release, jobs))
+            left = set(self._until_answered(partial(self._release, delay=delay), jobs))
         for job in jobs:
             exit = JobState.LEFT if job in left else JobState.RELEASED
             self._shared.settle(job, exit)
@@ -126,8 +132,12 @@ class Deliveries:
         if jobs:
             self.broker.acknowledge_many([job.receipt for job in jobs])
 
-    def _release(self, jobs: Sequence[Job]) -> None:
-        self.broker.release([job.receipt for job in jobs])
+    def _release(self, jobs: Sequence[Job], *, delay: float) -> None:
+        receipts = [job.receipt for job in jobs]
+        if delay:
+            self.broker.release(receipts, delay=delay)
+        else:
+            self.broker.release(receipts)
 
     def _send(self, jobs: Sequence[Job]) -> None:
         # a link has the priority of its predecessor

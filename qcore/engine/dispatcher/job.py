@@ -6,12 +6,15 @@ import time
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple
 
 from ...envelope import Attempt, Delivery, Outcome, Result, Task
 from ...settled import TicketState
 from ..wire.messages import pack_follow_up, pack_run
 from .lifecycle import AFTER, JobState, report_illegal
-from .retries import Decision
+
+if TYPE_CHECKING:
+    from .retries import Decision
 
 #: Workers that the hook of one task may kill. After that many, the hook is given up, and
 #: what else follows from the task is done without the hook.
@@ -28,6 +31,14 @@ class KillReason(StrEnum):
     CLOSED = "closed"  # the worker's socket was closed, or written on, by its task
 
 
+class Move(NamedTuple):
+    """The next package of a task."""
+
+    package: bytes
+    delay: float  # seconds before it is sent
+    runs: int  # attempts of the task that count by then
+
+
 @dataclass(slots=True)
 class LedgerPart:
     """What a job has to do with the ledger; a plain one has none."""
@@ -36,6 +47,7 @@ class LedgerPart:
     #: what holds the row of its next link in the outbox, until that is sent
     token: str | None = None
     written_at: float = 0.0  # monotonic: when that row was written
+    move: Move | None = None  # by which the task is sent again
 
 
 @dataclass(slots=True, eq=False)
@@ -57,6 +69,9 @@ class Job:
     ended: Attempt | None = None  # set from its first end on
     result: Result | None = None
     decision: Decision | None = None  # what becomes of its delivery, once it has ended
+    again: float | None = (
+        None  # seconds until its task comes again, where that is known
+    )
     notes: int = 0  # how often a note had to take the place of its result
     #: whether its result was refused just now, for a reason that may have passed
     doubted: bool = False
@@ -99,7 +114,10 @@ class Job:
             task.relayed
             or task.gen > 0
             or bool(task.needs)
-            or (self.ledger is not None and self.ledger.ticket is not None)
+            or (
+                self.ledger is not None
+                and (self.ledger.ticket is not None or self.ledger.move is not None)
+            )
         )
 
     def order(self) -> bytes:

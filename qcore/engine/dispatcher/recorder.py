@@ -19,7 +19,7 @@ from .ready import ReadyQueue
 from .refusals import Refusals
 from .result_log import log_results
 from .result_writer import ResultWriter
-from .retries import Decision, decide
+from .retries import Decision, Retries, decide
 from .settling import Settling, needs_more
 from .state import SharedState
 from .tracking import Tracking
@@ -31,11 +31,12 @@ logger = logging.getLogger("qcore.recorder")
 MOST = 2 * BATCH
 
 #: Read once, for every task comes by: Python 3.11 takes 0.2 µs for a member of an enumeration.
+_SNOOZED = Outcome.SNOOZED
 _ENDED, _STORED, _SETTLED = JobState.ENDED, JobState.STORED, JobState.SETTLED
 _RECORD, _FINISH, _GIVE_BACK = Work.RECORD, Work.FINISH, Work.GIVE_BACK
 
 #: The decisions after which a delivery is acknowledged.
-_ENDS = (None, Decision.DONE, Decision.SUPERSEDED)
+_ENDS = (None, Decision.DONE, Decision.SUPERSEDED, Decision.MOVE)
 
 
 class Recorder:
@@ -63,6 +64,7 @@ class Recorder:
         self._postponed = Postponed(shared)
         self._refusals = Refusals(services)
         self._deliveries = Deliveries(services, shared)
+        self._retries = Retries(services)
         self._settling = Settling(services, self._deliveries)
         self._writer = ResultWriter(
             services, shared, self._deliveries, self._postponed, self._refusals,
@@ -206,8 +208,15 @@ class Recorder:
                 except Exception as error:  # noqa: BLE001 - stores are plugins
                     self._postponed.failed(route, error)
                     return False
-                job.decision = decide(result, crashes, self._conf)
-                if job.decision is not Decision.DONE:
+                decision = decide(result, crashes, self._conf, job.ended.how)
+                if decision is Decision.LATER:
+                    decision = self._retries.choose_way(
+                        job,
+                        self._deliveries.broker,
+                        has_ledger=self._settling.door.ledger() is not None,
+                    )
+                job.decision = decision
+                if decision is not Decision.DONE:
                     result = msgspec.structs.replace(result, final=False)
             job.result = result
         return True
@@ -231,7 +240,11 @@ class Recorder:
 
     def _go_on(self, jobs: Sequence[Job]) -> None:
         """Do the next step for jobs whose results are stored."""
-        results = [job.result for job in jobs if job.result is not None]
+        results = [
+            job.result
+            for job in jobs
+            if job.result is not None and job.result.outcome != _SNOOZED
+        ]
         self._count(results)
         log_results(results)
         further = []
@@ -262,7 +275,8 @@ class Recorder:
         """Do the follow-up of stored results; after that, what was decided for them."""
         done = []
         for job in jobs:
-            if job.task.hook is not None:
+            assert job.ended is not None
+            if job.task.hook is not None and job.ended.outcome != _SNOOZED:
                 self._ready.put(job)
             else:
                 done.append(job)
@@ -275,18 +289,23 @@ class Recorder:
         jobs = self._send_following(self._joins.join(jobs))
         done: list[Job] = []
         again: list[Job] = []
+        put_off: dict[float, list[Job]] = {}
         left: list[Job] = []
         for job in jobs:
             if job.decision in _ENDS:
                 done.append(job)
             elif job.decision is Decision.AT_ONCE:
                 again.append(job)
+            elif job.decision is Decision.AFTER:
+                put_off.setdefault(job.again or 0.0, []).append(job)
             else:
                 left.append(job)
         undone = self._deliveries.acknowledge(done)
         self._writer.confirm(done, undone)
         self._settling.acknowledged([job for job in done if job not in undone])
         self._deliveries.give_back(again)
+        for delay, its in put_off.items():
+            self._deliveries.give_back(its, delay=delay)
         for job in [*left, *undone]:
             self._shared.settle(job, JobState.LEFT)
         for job in done:

@@ -1,14 +1,28 @@
-"""Runs in: the recorder. What becomes of a delivery once its result is stored."""
+"""Runs in: the recorder. What becomes of a delivery once its result is stored.
+
+The worker has judged what the task raised (``tasks.retry_policy``). What has no worker to
+judge it, a crash or a kill, is judged here.
+"""
 
 from __future__ import annotations
 
+import logging
 from enum import Enum
 
+import msgspec
+
+from ...backoff import wait_after
+from ...brokers.base import Broker
 from ...conf import Conf
 from ...envelope import Outcome, Result, choose
+from ...tasks.outgoing import can_delay
+from ..services import Services
+from .job import Job, LedgerPart, Move
 
-#: Outcomes of tasks that end without a run, for good.
-NEVER_RUN = frozenset({Outcome.EXPIRED, Outcome.REPLACED})
+logger = logging.getLogger("qcore.recorder")
+
+#: Outcomes of tasks that end for good, without a run or whatever attempts are left.
+NEVER_RUN = frozenset({Outcome.EXPIRED, Outcome.REPLACED, Outcome.DISCARDED})
 
 
 class Decision(Enum):
@@ -17,27 +31,92 @@ class Decision(Enum):
     DONE = "done"  # acknowledge it
     AT_ONCE = "at once"  # give it back, to be tried again now
     LATER = "later"  # leave it, to be presented again after its lease
+    AFTER = "after"  # give it back, to be presented again after ``job.again`` seconds
+    MOVE = "move"  # send the task again as a new package, and acknowledge it
     SUPERSEDED = "superseded"  # acknowledge it: another package of the task counts
 
 
-def decide(result: Result, crashes: int, conf: Conf) -> Decision:
-    """Return what becomes of a delivery.
+def decide(result: Result, crashes: int, conf: Conf, how: str = "") -> Decision:
+    """Return what becomes of a delivery; LATER where the task is to be tried again.
 
     Args:
         result: of this attempt.
         crashes: how many attempts of the task killed their worker, this one included.
         conf: the cluster's settings.
+        how: what the worker has said: see ``Attempt.how``.
     """
     options = result.task.options
     if result.success or result.outcome in NEVER_RUN:
         return Decision.DONE
+    if result.outcome == Outcome.SNOOZED:
+        return Decision.LATER
     limit = choose(options.max_attempts, conf.max_attempts)
-    if limit and result.attempt >= limit:
+    if how == "dead" or (limit and result.attempt >= limit):
         return Decision.DONE
     if result.outcome == Outcome.CRASH:
         # the cap holds whatever max_attempts says: a task that kills its worker
         # would otherwise take the whole cluster down, for ever
         return Decision.DONE if crashes >= conf.max_crashes else Decision.AT_ONCE
-    if choose(options.ack_failure, conf.ack_failures):
+    if how != "retry" and choose(options.ack_failure, conf.ack_failures):
         return Decision.DONE
     return Decision.LATER
+
+
+class Retries:
+    """Chooses the way in which a task comes again.
+
+    Args:
+        services: what the cluster is made of.
+    """
+
+    def __init__(self, services: Services) -> None:
+        self._conf = services.conf
+        self._sign = services.sign
+
+    def choose_way(self, job: Job, broker: Broker, *, has_ledger: bool) -> Decision:
+        """Return how a task comes again that has failed and is tried again.
+
+        A wait that is no longer than the lease, on a broker that can delay a delivery, needs
+        no new package. A snooze does: the broker would count the attempt.
+
+        Args:
+            job: with its result; its wait and its new package are noted on it.
+            broker: that has its delivery.
+            has_ledger: whether a new package can be written.
+        """
+        assert job.ended is not None
+        wait = job.ended.again
+        if wait is None:
+            policy = choose(job.task.options.backoff, self._conf.backoff)
+            wait = wait_after(policy, job.attempt)
+        if wait is None:
+            return Decision.LATER
+        job.again = wait
+        may_release = broker.supports_release and broker.supports_delay
+        is_snoozed = job.ended.outcome == Outcome.SNOOZED
+        if wait <= self._conf.retry and may_release and not (is_snoozed and has_ledger):
+            return Decision.AFTER
+        if has_ledger and self._move(job, wait, counts=not is_snoozed):
+            return Decision.MOVE
+        if may_release and can_delay(broker, wait):
+            return Decision.AFTER
+        logger.warning(
+            "%s comes again after its lease, and not after %.0f s: there is no ledger to"
+            " keep it in. Run: python manage.py migrate",
+            job.task.id, wait,
+        )  # fmt: skip
+        job.again = None
+        return Decision.LATER
+
+    def _move(self, job: Job, wait: float, *, counts: bool) -> bool:
+        """Make the next package of a task; return whether that was possible."""
+        task = job.task
+        following = msgspec.structs.replace(task, gen=task.gen + 1, relayed=True)
+        try:
+            package = self._sign(following)
+        except Exception:  # a few bytes too many, perhaps: it runs again all the same
+            logger.exception("%s cannot be sent again as a new package", task.id)
+            return False
+        job.ledger = job.ledger or LedgerPart()
+        job.ledger.move = Move(package, wait, job.attempt - (not counts))
+        return True

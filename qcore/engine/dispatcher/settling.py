@@ -174,7 +174,7 @@ class Settling:
         for job, held, one in zip(jobs, holds, settlements, strict=True):
             if not held:
                 job.decision, job.next_package = Decision.SUPERSEDED, None
-            elif any(not follower.delay for follower in one.followers):
+            elif job.next_package is not None and one.followers:
                 job.ledger = job.ledger or LedgerPart()
                 job.ledger.token, job.ledger.written_at = token, now
 
@@ -190,7 +190,14 @@ class Settling:
             and not joins_broker
         ):
             followers = [
-                Follower(task.queue, follow_on_id(task.id), job.next_package, 0, 0.0)
+                Follower(
+                    task.queue, follow_on_id(task.id), job.next_package, 0, 0.0, True
+                )
+            ]
+        move = ledger.move if ledger is not None else None
+        if move is not None:
+            followers = [
+                Follower(task.queue, task.id, move.package, task.gen + 1, move.delay)
             ]
         return Settlement(
             settled=Settled(
@@ -201,7 +208,8 @@ class Settling:
             ),
             has_ticket=job.has_ticket,
             found=ledger is not None and ledger.ticket is not None,
-            runs=job.attempt,
+            runs=job.attempt if move is None else move.runs,
+            moves=move is not None,
             followers=tuple(followers),
         )
 
@@ -209,6 +217,8 @@ class Settling:
         """Return the seconds until a task comes again; None: it does not."""
         if job.decision is Decision.AT_ONCE:
             return 0.0
+        if job.decision in (Decision.AFTER, Decision.MOVE):
+            return job.again
         return float(self._conf.retry) if job.decision is Decision.LATER else None
 
     def _send_now(self, jobs: Sequence[Job]) -> None:
