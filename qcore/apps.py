@@ -6,6 +6,8 @@ from importlib import import_module
 
 from django.apps import AppConfig
 from django.conf import settings
+from django.db import router
+from django.db.models.signals import post_migrate
 from django.utils.functional import lazystr
 
 
@@ -32,3 +34,13 @@ class QcoreConfig(AppConfig):
         import_module("qcore.checks")
         import_module("qcore.logs").keep_printable()
         import_module("qcore.error_pages").mask_error_pages()
+        post_migrate.connect(_sync_schedules, sender=self, dispatch_uid="qcore.sync")
+
+
+def _sync_schedules(using: str, **_: object) -> None:
+    """Write the schedules that the code declares to the table that was migrated."""
+    from .models import Schedule
+    from .schedules.sync import sync_guarded
+
+    if using == router.db_for_write(Schedule):
+        sync_guarded("after migrate")

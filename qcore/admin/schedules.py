@@ -147,14 +147,21 @@ class ScheduleAdmin(QcoreAdmin):
         "cluster",
         "next_run",
         "paused",
+        "declared",
         "last_run",
         "succeeded",
         "short_error",
     )
     list_display_links = ("id", "name", "func")
-    list_filter = ("next_run", "schedule_type", "cluster", "paused")
+    list_filter = ("next_run", "schedule_type", "cluster", "paused", "declared")
     search_fields = ("name", "func")
-    readonly_fields = ("shown_error", "last_run", *_ARGUMENTS.values())
+    readonly_fields = (
+        "shown_error",
+        "last_run",
+        "next_runs",
+        "declared",
+        *_ARGUMENTS.values(),
+    )
     # arguments are a line, and seldom more
     formfield_overrides: ClassVar = {BodyField: {"widget": Textarea({"rows": 2})}}
     fieldsets = (
@@ -173,11 +180,21 @@ class ScheduleAdmin(QcoreAdmin):
                 ]
             },
         ),
-        ("State", {"fields": ["last_run", "shown_error"]}),
+        ("State", {"fields": ["declared", "next_runs", "last_run", "shown_error"]}),
     )
 
     def get_changelist(self, request: HttpRequest, **_: Any) -> type[CarefulList]:
         return ScheduleList
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Return whether a schedule may be changed here; the code changes its own."""
+        own = obj is not None and obj.declared
+        return not own and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Return whether a schedule may be deleted here; the code deletes its own."""
+        own = obj is not None and obj.declared
+        return not own and super().has_delete_permission(request, obj)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Return whether a new schedule here would ever be fired."""
@@ -229,6 +246,14 @@ class ScheduleAdmin(QcoreAdmin):
     def shown_kwargs(self, row: Schedule) -> str:
         text = row.kwargs
         return contents.show(text, contents.JSON, masked=True) if text else "-"
+
+    @admin.display(description="next runs")
+    def next_runs(self, row: Schedule) -> str:
+        try:
+            runs = row.next_runs()
+        except QcoreError as error:
+            return mask_url(str(error))
+        return ", ".join(f"{run:%Y-%m-%d %H:%M:%S}" for run in runs) or "-"
 
     @admin.display(description="last run")
     def last_run(self, row: Any) -> str:

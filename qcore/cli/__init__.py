@@ -30,6 +30,7 @@ from . import (
     plugins,
     quarantine,
     resume,
+    schedules,
 )
 from .bootstrap import prepare
 from .exits import EPILOG, INTERRUPTED, OK, USAGE, code_of
@@ -59,6 +60,7 @@ VERBS: dict[str, Verb] = {
     "pause": pause,
     "resume": resume,
     "quarantine": quarantine,
+    "schedules": schedules,
     "plugins": plugins,
     "plugin": plugin,
     "demo": demo,

@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 import uuid
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,10 +18,10 @@ from ..engine.services import Services
 from ..errors import BrokerError, ConfigError
 from ..runtime import current
 from ..signals import SENDER, post_execute, post_spawn
+from ..tasks import discovery
 from ..tasks.execute import report
 from ..tasks.new_tasks import prepare
 from . import connections, patches
-from .preload import preload
 from .publishing import Publishing, responds
 
 if TYPE_CHECKING:
@@ -80,7 +81,24 @@ def _prepare(conf: Conf) -> None:
     _make_ledger(conf)
     _make_watch(conf)
     if conf.preload:
-        preload()
+        broken = discovery.load_all()
+        if conf.scheduler:
+            _sync(broken)
+
+
+def _sync(broken: Mapping[str, BaseException]) -> None:
+    """Write the schedules that the code declares to their table, and let go of that."""
+    from django.apps import apps
+    from django.db import connections as of_django
+    from django.db import router
+
+    if not apps.is_installed("qcore"):
+        return
+    from ..models import Schedule
+    from ..schedules.sync import sync_guarded
+
+    sync_guarded("at the start of the cluster", broken)
+    of_django[router.db_for_write(Schedule)].close()
 
 
 def services(conf: Conf) -> Services:

@@ -82,6 +82,7 @@ class Schedule(models.Model):
     """A task that is enqueued at set times."""
 
     ONCE = rules.ONCE
+    SECONDS = rules.SECONDS
     MINUTES = rules.MINUTES
     HOURLY = rules.HOURLY
     DAILY = rules.DAILY
@@ -141,6 +142,16 @@ class Schedule(models.Model):
     error = BodyField(blank=True, default="", editable=False)
     tries = models.IntegerField(default=0, editable=False)
     retry_at = models.DateTimeField(null=True, editable=False)
+    # What follows is said by schedules in code alone.
+    declared = models.BooleanField(default=False, db_default=False, editable=False)
+    seconds = models.PositiveIntegerField(null=True, editable=False)
+    tz = WordField("time zone", max_length=NAME, null=True, editable=False)
+    starts = models.DateTimeField(null=True, editable=False)
+    ends = models.DateTimeField(null=True, editable=False)
+    missed = WordField("missed runs", max_length=8, null=True, editable=False)
+    jitter = models.PositiveIntegerField(
+        "jitter (seconds)", default=0, db_default=0, editable=False
+    )
 
     objects = ScheduleQuerySet.as_manager()
 
@@ -304,6 +315,8 @@ class Schedule(models.Model):
             anchor=_instant(self.anchor),
             cluster=self.cluster or None,
             intended_date_kwarg=self.intended_date_kwarg or None,
+            seconds=self.seconds,
+            tz=self.tz or None,
         )
 
     def validate_constraints(self, exclude: Collection[str] | None = None) -> None:
@@ -337,6 +350,25 @@ class Schedule(models.Model):
         after = _instant(next_run or self.next_run)
         following = None if after is None else rules.next_run(rule, after)
         return None if following is None else write(following)
+
+    def next_runs(self, count: int = 5) -> list[dt.datetime]:
+        """Return its next runs, ``count`` at most: none where it is paused or over.
+
+        Raises:
+            ConfigError: type, minutes and cron make no rule.
+        """
+        if self.paused or self.repeats == 0:
+            return []
+        count = min(count, self.repeats) if self.repeats > 0 else count
+        entry = self.entry
+        found: list[dt.datetime] = []
+        rule, slot = entry.rule(current.conf), entry.next_run
+        while slot is not None and len(found) < count:
+            if self.ends is not None and slot > read(self.ends):
+                break
+            found.append(write(slot))
+            slot = rules.next_run(rule, slot)
+        return found
 
     def has_fired(self, slot: dt.datetime) -> bool:
         """Return whether it has fired a slot, as far as slots are remembered: a day."""

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import datetime as dt
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
+
+from ..conf.names import quoted
+from ..errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
     from ..conf import Conf
@@ -20,6 +23,22 @@ _SECOND_TIME = dt.timedelta(microseconds=1)
 def zone_of(conf: Conf) -> dt.tzinfo | None:
     """Return the zone of schedules; None where Django has no ``TIME_ZONE``."""
     return ZoneInfo(conf.time_zone) if conf.time_zone else _wall()
+
+
+def named_zone(name: object) -> ZoneInfo:
+    """Return the zone of a name such as ``Europe/Paris``.
+
+    Raises:
+        ConfigError: there is no such zone; with the nearest name.
+    """
+    try:
+        return ZoneInfo(name)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OSError, KeyError):
+        near = did_you_mean(
+            name if isinstance(name, str) else "", available_timezones()
+        )
+        told = near or ", expected a name such as 'Europe/Paris'"
+        raise ConfigError(f"there is no zone {quoted(name)}{told}") from None
 
 
 def _wall() -> dt.tzinfo | None:

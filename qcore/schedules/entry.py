@@ -28,7 +28,7 @@ from ..tasks.calls import build, split_options
 from ..tasks.functions import check_call, path_of, resolve
 from ..tasks.options import AT_CALL_ONLY, check_options
 from . import rules
-from .datetimes import shown, zone_of
+from .datetimes import named_zone, shown, zone_of
 
 if TYPE_CHECKING:
     from ..conf import Conf
@@ -55,6 +55,8 @@ class Entry:
     anchor: dt.datetime | None
     cluster: str | None
     intended_date_kwarg: str | None
+    seconds: int | None = None
+    tz: str | None = None  # None: that of the project
 
     # -- time --------------------------------------------------------------------
     def rule(self, conf: Conf) -> rules.Rule:
@@ -68,7 +70,8 @@ class Entry:
             minutes=self.minutes,
             cron=self.cron,
             anchor=self.anchor or self.next_run,
-            zone=zone_of(conf),
+            zone=named_zone(self.tz) if self.tz else zone_of(conf),
+            seconds=self.seconds,
         )
         if self.next_run is None or self.type == rules.CRON:
             return rule

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -29,7 +30,7 @@ from ..tasks.new_tasks import prepare
 from . import rules
 from .datetimes import instant, read, shown, write
 from .error_text import error_text
-from .outbox import TICK_BYTES
+from .outbox import STALE, TICK_BYTES
 
 if TYPE_CHECKING:
     from ..conf import Conf
@@ -45,6 +46,10 @@ BURST = 100
 #: Bytes of packages that one INSERT carries, unless a single package has more. MariaDB
 #: takes 16 MiB in a statement by default, escapes included.
 STATEMENT_BYTES = 4 * 1024 * 1024
+
+#: A run that is later than this was missed, for a schedule that skips what it missed:
+#: a cluster that was replaced is back by then.
+LATE = dt.timedelta(minutes=1)
 
 #: A schedule that cannot be fired is tried again after this, doubled each time ...
 RETRY = dt.timedelta(minutes=1)
@@ -84,6 +89,8 @@ class Fired:
     @property
     def is_over(self) -> bool:
         """Whether the schedule must be deleted: its only run is over."""
+        if self.row.declared:
+            return False  # it is the code's: its row goes when its declaration does
         return self.following is None and self.row.repeats < 0 and not self.repeated
 
     def changes(self) -> dict[str, Any]:
@@ -196,10 +203,18 @@ class Firing:
             rule,
             read(row.next_run),
             instant(now),
-            self._conf.catch_up,
+            self._conf.catch_up if row.missed is None else row.missed == "all",
             limit=min(BURST, left),
         )
-        return Plan(row, rule.anchor, due, following) if due else None
+        if not due:
+            return None
+        if row.missed == "skip":
+            due = [slot for slot in due if instant(now) - slot <= LATE]
+        if row.ends is not None:
+            end = read(row.ends)
+            due = [slot for slot in due if slot <= end]
+            following = following if following and following <= end else None
+        return Plan(row, rule.anchor, due, following)
 
     def _fired_before(self, plans: Sequence[Plan]) -> dict[Mark, str]:
         """Return the slots that were sent already, and the ids of their tasks.
@@ -253,6 +268,7 @@ class Firing:
             queue=task.queue,
             package=package,
             sent=sent,
+            claimed=_put_off(row.jitter) if row.jitter else None,
         )
 
     # -- the transaction ---------------------------------------------------------
@@ -355,6 +371,12 @@ def mark(slot: dt.datetime) -> dt.datetime:
     it must be the same one.
     """
     return write(slot.replace(microsecond=0))
+
+
+def _put_off(jitter: int) -> dt.datetime:
+    """Return a claim that goes stale in a while: then some cluster sends the slot."""
+    wait = dt.timedelta(seconds=random.uniform(0, jitter))  # noqa: S311 - no secret
+    return timezone.now() + wait - STALE
 
 
 def _repeated(again: Sequence[dt.datetime], task: str) -> str:

@@ -22,8 +22,8 @@ import difflib
 
 from ..conf.names import quoted
 from ..errors import ConfigError
-from . import cron as _cron
-from .cron import validate_cron
+from . import expressions as _cron
+from .expressions import validate_cron
 
 __all__ = [
     "LABELS",
@@ -41,6 +41,7 @@ __all__ = [
 ]
 
 ONCE = "O"
+SECONDS = "S"
 MINUTES = "I"
 HOURLY = "H"
 DAILY = "D"
@@ -54,6 +55,7 @@ CRON = "C"
 
 LABELS = {
     ONCE: "Once",
+    SECONDS: "Seconds",
     MINUTES: "Minutes",
     HOURLY: "Hourly",
     DAILY: "Daily",
@@ -76,7 +78,7 @@ class Rule:
     """When a schedule runs; raises ConfigError for a rule that makes no sense.
 
     ``anchor`` is the first run, and needed by every type but cron. ``minutes`` is the
-    interval of type MINUTES, at least 1; ``cron`` the expression of type CRON.
+    interval of type MINUTES, at least 1, as ``seconds`` is of SECONDS; ``cron`` the expression of type CRON.
     """
 
     type: str
@@ -84,6 +86,7 @@ class Rule:
     cron: str | None = None
     anchor: dt.datetime | None = None
     zone: dt.tzinfo | None = None
+    seconds: int | None = None
 
     def __post_init__(self) -> None:
         if not is_type(self.type):
@@ -92,6 +95,10 @@ class Rule:
             validate_cron(self.cron or "")
         elif self.anchor is None:
             raise ConfigError(f"a schedule of type {LABELS[self.type]} needs next_run")
+        if self.type == SECONDS and not _is_count(self.seconds):
+            raise ConfigError(
+                "a schedule of type Seconds is declared in code: @every(seconds=10)"
+            )
         if self.type == MINUTES and not _is_count(self.minutes):
             raise ConfigError(
                 f"minutes is {self.minutes!r}, expected a whole number of 1 or more"
@@ -239,6 +246,8 @@ def explain(rule: Rule) -> str:
     wall = _shown(rule, _instant(rule, rule.anchor))
     at = f"at {wall:%H:%M}"
     day = f"on day {wall.day}" + (", or the last," if wall.day > 28 else "")
+    if rule.type == SECONDS:
+        return _every(rule.seconds or 1)
     if rule.type == MINUTES:
         return "every minute" if rule.minutes == 1 else f"every {rule.minutes} minutes"
     return {
@@ -252,6 +261,14 @@ def explain(rule: Rule) -> str:
         QUARTERLY: f"every 3 months {day} {at}",
         YEARLY: f"every year on {wall.day} {wall:%B} {at}",
     }[rule.type]
+
+
+def _every(seconds: int) -> str:
+    """Return ``every 5 minutes``: the largest unit of which it is a whole number."""
+    units = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
+    size, unit = next(one for one in units if not seconds % one[0])
+    count = seconds // size
+    return f"every {unit}" if count == 1 else f"every {count} {unit}s"
 
 
 # --- moments -----------------------------------------------------------------------
@@ -316,6 +333,8 @@ def _interval(rule: Rule) -> dt.timedelta | None:
     """Return the real time between two slots, where the rule counts real time."""
     if rule.type == HOURLY:
         return dt.timedelta(hours=1)
+    if rule.type == SECONDS:
+        return dt.timedelta(seconds=rule.seconds or 1)
     return dt.timedelta(minutes=rule.minutes or 1) if rule.type == MINUTES else None
 
 

@@ -78,10 +78,24 @@ def task(
 
 
 def _made(func: Any, options: dict[str, Any]) -> TaskFunction[Any, Any, Any]:
+    refuse("@task", func)
+    return TaskFunction(func, options)
+
+
+def refuse(word: str, func: Any) -> None:
+    """Refuse what no worker could find or run.
+
+    Args:
+        word: the decorator: ``"@task"``.
+        func: what it was put on.
+
+    Raises:
+        EnqueueError: with the reason, what to do, and the place.
+    """
     told = _fault(func)
     if told:
-        raise EnqueueError(f"@task {told}{_place(func)}")
-    return TaskFunction(func, options)
+        place = place_of(func)
+        raise EnqueueError(f"{word} {told}{f' ({place})' if place else ''}")
 
 
 def _fault(func: Any) -> str:
@@ -146,8 +160,8 @@ _NO_METHOD = (
 )
 
 
-def _place(func: Any) -> str:
-    """Return `` (shop/tasks.py, line 12)``, where that can be told."""
+def place_of(func: Any) -> str:
+    """Return where a function is written: ``shop/tasks.py, line 12``; or nothing."""
     inner = getattr(func, "__func__", getattr(func, "func", func))
     code = getattr(inner, "__code__", None)
-    return f" ({code.co_filename}, line {code.co_firstlineno})" if code else ""
+    return f"{code.co_filename}, line {code.co_firstlineno}" if code else ""

@@ -20,7 +20,7 @@ from ..errors import EnqueueError, TaskNotFound, did_you_mean
 from . import discovery
 from .naming import alias_of, describe, is_double, refuse_main
 from .signatures import KEPT, check_arguments, has_keyword
-from .unwrap import options_of, unwrap
+from .unwrap import is_wrapper, options_of, unwrap
 
 
 # -- from a function to its path ------------------------------------------------------
@@ -61,7 +61,6 @@ def target_of(function: Callable[..., Any] | str) -> Target:
                 f"cannot send {path!r}: it is not a function but {type(found).__name__}."
             )
         return path, found, options_of(held)
-    own = options_of(function)
     given: Callable[..., Any] = unwrap(function)
     path = _known_path(given) if type(given) in KEPT else describe(given)
     held = _held(path)
@@ -69,7 +68,8 @@ def target_of(function: Callable[..., Any] | str) -> Target:
     # the path is kept, where it leads to is not: names are given to something else
     if found is not given and not _is_same(found, given):
         found = _elsewhere(path, given)
-    return path, found, own or options_of(held)
+    declared = options_of(function if is_wrapper(function) else held)
+    return path, found, declared
 
 
 _known_path = functools.lru_cache(maxsize=1024)(describe)

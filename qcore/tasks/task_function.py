@@ -5,19 +5,21 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack, cast
 
-from ..errors import EnqueueError, TaskError
+from ..errors import EnqueueError, TaskError, did_you_mean
+from ..runtime import current
 from . import alookup, lookup
 from .enqueueing import async_task_many, enqueue_call
 from .functions import resolve
 from .loops import in_thread, refuse_in_loop
-from .options import TABLE, TaskOptions, check_id, check_options
+from .options import AT_CALL_ONLY, OPTIONS, TABLE, TaskOptions, check_id, check_options
 from .unwrap import Wrapper
 
 if TYPE_CHECKING:
+    from ..models import Schedule
     from ..results.base import Record
     from .waiting import Wait
 
@@ -222,6 +224,63 @@ class TaskFunction(Wrapper, Generic[P, C, R]):
             return cast("R", await self.func(*args, **kwargs))
         value: Any = await in_thread(functools.partial(self.func, *args, **kwargs))
         return cast("R", await value if inspect.iscoroutine(value) else value)
+
+    # -- at set times --------------------------------------------------------------------
+    def schedule(
+        self,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        /,
+        **columns: Any,
+    ) -> Schedule:
+        """Store a schedule of the function and return it.
+
+        Args:
+            args: positional arguments of the function.
+            kwargs: keyword arguments of the function.
+            columns: of the schedule, as for ``qcore.tasks.schedule``: ``name``, ``cron``,
+                ``minutes``, ``schedule_type``, ``next_run``, ``repeats`` and so on.
+
+        Raises:
+            EnqueueError, ConfigError: a part of it is wrong; nothing was stored.
+        """
+        from ..schedules.columns import CHECKS
+
+        refuse_in_loop(f"{self.name}.schedule", f"{self.name}.aschedule")
+        if unknown := columns.keys() - CHECKS.keys():
+            word = min(unknown)
+            raise EnqueueError(
+                f"a schedule has no {word!r}{did_you_mean(word, CHECKS)}. Arguments of the"
+                " function go into args and kwargs: schedule((1,), {'x': 2}, minutes=5)."
+            )
+        own = dict(kwargs or {})
+        if taken := own.keys() & {*CHECKS, *OPTIONS, "q_options"}:
+            raise EnqueueError(
+                f"cannot schedule {self.path} with the keyword {min(taken)!r}, which the"
+                " table has for the schedule itself. Pass its value in args."
+            )
+        if not self._is_declared():  # what is declared is looked up when it is sent
+            own["q_options"] = {
+                key: value
+                for key, value in self.options.items()
+                if key not in AT_CALL_ONLY
+            }
+        scheduled: Schedule = current.scheduler.schedule(
+            self.func, tuple(args), **own, **columns
+        )
+        return scheduled
+
+    async def aschedule(
+        self,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        /,
+        **columns: Any,
+    ) -> Schedule:
+        """Do what ``schedule`` does, for ``await``."""
+        return await in_thread(
+            functools.partial(self.schedule, args, kwargs, **columns)
+        )
 
     # -- afterwards ----------------------------------------------------------------------
     def get_result(self, task_id: str, wait: Wait = 0) -> R | None:

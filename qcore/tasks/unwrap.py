@@ -25,13 +25,16 @@ class Wrapper:
     options: Mapping[str, Any]
 
 
+def is_wrapper(found: Any) -> bool:
+    """Whether something is a task object of ours."""
+    kind = type(found)
+    # by its true type: a double of a task, as tests make them, says that it is one
+    return kind is not FunctionType and issubclass(kind, Wrapper)
+
+
 def options_of(found: Any) -> Mapping[str, Any]:
     """Return the options that something declares, checked; of most things, none."""
-    kind = type(found)
-    if kind is FunctionType:
-        return _NONE  # nearly always
-    # by its true type: a double of a task, as tests make them, says that it is one
-    return found.options if issubclass(kind, Wrapper) else _NONE
+    return found.options if is_wrapper(found) else _NONE
 
 
 _NONE: Mapping[str, Any] = {}

@@ -60,3 +60,8 @@ def plain(number: int) -> int:
 
 
 plain_in_the_evening = task(queue="evening")(plain)
+
+
+@task
+def tidy() -> None:
+    """Do nothing, again and again."""

@@ -13,7 +13,7 @@ import pytest
 from chores import decorated, kind
 
 from qcore import task
-from qcore.envelope import UNSET
+from qcore.envelope import UNSET, Options
 from qcore.errors import EnqueueError, TaskError
 from qcore.serializers import get_serializer
 from qcore.signals import pre_enqueue
@@ -30,6 +30,7 @@ from qcore.tasks import (
 from qcore.tasks.calls import next_link
 from qcore.tasks.execute import decode
 from qcore.tasks.functions import path_of, resolve
+from qcore.tasks.task_function import TaskFunction
 from qcore.testing.drain import assert_enqueued, drain, enqueued
 
 #: What a function may call its own keywords.
@@ -124,6 +125,12 @@ def test_using(qcore_queue):
     assert changed.enqueue(1) == own
     assert enqueued()[0].options.timeout == 60
     assert decorated.send_receipt.options["timeout"] == 30
+    decorated.rate.using(max_attempts=0).enqueue("EUR")
+    assert enqueued()[-1].options.max_attempts == 0
+    bare = decorated.send_receipt.using(queue="", group="")
+    assert TaskFunction(bare.func, {}).options == {}
+    async_task(TaskFunction(bare.func, {}), 1)
+    assert enqueued()[-1].options == Options()
     with pytest.raises(EnqueueError, match=r"using\(task_id=...\) sends one task"):
         changed.map([1, 2])
 

@@ -107,8 +107,10 @@ def test_the_leap_day_comes_back_every_fourth_year() -> None:
 @pytest.mark.parametrize("kind", list(LABELS))
 def test_the_calendar_ends_without_a_crash(kind: str, zone: dt.tzinfo | None) -> None:
     last = dt.datetime(9999, 12, 31, 23, 59, tzinfo=UTC if zone else None)
-    rule = Rule(type=kind, minutes=5, cron="0 0 1 1 *", anchor=last, zone=zone)
-    assert next_run(rule, last) is None
+    rule = Rule(
+        type=kind, minutes=5, seconds=5, cron="0 0 1 1 *", anchor=last, zone=zone
+    )
+    assert next_run(rule, last + dt.timedelta(seconds=55)) is None
 
 
 @pytest.mark.fault("F14")
@@ -228,6 +230,7 @@ def any_rules(draw: st.DrawFn) -> Rule:
     return Rule(
         type=draw(st.sampled_from([kind for kind in LABELS if kind != "O"])),
         minutes=draw(st.integers(1, 100_000)),
+        seconds=draw(st.integers(1, 1_000_000)),
         cron=draw(st.sampled_from(CRONS)),
         anchor=anchor,
         zone=zone,
@@ -456,6 +459,7 @@ def test_any_text_is_a_cron_with_slots_or_a_config_error(text: str) -> None:
         ({"type": "X"}, "schedule_type 'X' is unknown"),
         ({"type": "D"}, "a schedule of type Daily needs next_run"),
         ({"type": "I", "anchor": at("2026-01-01")}, "minutes is None"),
+        ({"type": "S", "anchor": at("2026-01-01")}, "declared in code"),
         ({"type": "I", "anchor": at("2026-01-01"), "minutes": 0}, "minutes is 0"),
         ({"type": "C"}, "0 fields"),
     ],
@@ -471,6 +475,7 @@ def test_a_rule_that_makes_no_sense_is_refused(
     ("kind", "expected"),
     [
         ("O", "once on 2026-01-31 at 09:05"),
+        ("S", "every 90 seconds"),
         ("I", "every 5 minutes"),
         ("H", "every hour at minute 5"),
         ("D", "every day at 09:05"),
@@ -485,5 +490,7 @@ def test_a_rule_that_makes_no_sense_is_refused(
 )
 def test_rules_are_explained(kind: str, expected: str) -> None:
     anchor = at("2026-01-31 08:05", UTC)
-    rule = Rule(type=kind, minutes=5, cron="@daily", anchor=anchor, zone=BERLIN)
+    rule = Rule(
+        type=kind, minutes=5, seconds=90, cron="@daily", anchor=anchor, zone=BERLIN
+    )
     assert explain(rule) == expected

@@ -1,0 +1,156 @@
+"""List the schedules with their next runs, or write those of the code to the table.
+
+`list` shows every schedule that is stored: those of the admin and of schedule(), and those
+that the code declares with @every and @cron. `sync` writes what the code declares to the
+table, as `migrate` and the start of a cluster do: it adds, changes and removes rows.
+With --dry-run it only says what it would do.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TextIO
+
+from ..errors import ConfigError, QcoreError
+from .exits import FAILURE, OK
+from .output import add_json, write_json, write_lines
+
+if TYPE_CHECKING:
+    from ..models import Schedule
+    from ..schedules.sync import Change
+
+HELP = "list the schedules, or write those of the code to the table"
+SCHEMA = "qcore.schedules/1"
+#: Next runs of each schedule that are listed unless told otherwise.
+RUNS = 1
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of this verb."""
+    parser.add_argument(
+        "action",
+        nargs="?",
+        choices=("list", "sync"),
+        default="list",
+        metavar="ACTION",
+        help="list (the default) or sync",
+    )
+    parser.add_argument(
+        "--runs",
+        type=int,
+        default=RUNS,
+        metavar="N",
+        help=f"how many next runs list shows of each (default: {RUNS})",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what sync would do, and do nothing"
+    )
+    add_json(parser)
+
+
+def run(options: Namespace, out: TextIO) -> int:
+    """Do it; 1 says that sync has refused a schedule."""
+    from ..models.tables import SCHEDULES, kept_elsewhere
+
+    if told := kept_elsewhere(SCHEDULES):
+        raise ConfigError(f"{told}: `qcore schedules` cannot show them.")
+    if options.action == "sync":
+        return _sync(options, out)
+    if options.dry_run:
+        raise ConfigError(
+            "`qcore schedules list` changes nothing; --dry-run is for sync."
+        )
+    return _list(options, out)
+
+
+def _list(options: Namespace, out: TextIO) -> int:
+    from django.db import router
+
+    from ..models import Schedule
+    from ..monitor.text import table
+
+    rows = Schedule.objects.using(router.db_for_write(Schedule)).order_by(
+        "next_run", "pk"
+    )
+    found = [_described(row, max(0, options.runs)) for row in rows]
+    if options.json:
+        write_json(out, {"schema": SCHEMA, "schedules": found})
+        return OK
+    if not found:
+        write_lines(out, ["There is no schedule."])
+        return OK
+    lines = [("NAME", "FUNCTION", "WHEN", "FROM", "NEXT RUNS")]
+    lines += [
+        (
+            one["name"] or str(one["id"]),
+            one["func"],
+            one["when"],
+            "code" if one["declared"] else "table",
+            _state(one),
+        )
+        for one in found
+    ]
+    write_lines(out, table(lines, indent=""))
+    return OK
+
+
+def _state(one: dict[str, Any]) -> str:
+    runs = ", ".join(run[:19].replace("T", " ") for run in one["next_runs"])
+    state = "paused" if one["paused"] else runs or "none"
+    return f"{state} ({one['error']})" if one["error"] else state
+
+
+def _described(row: Schedule, runs: int) -> dict[str, Any]:
+    from ..masking import mask_url
+    from ..runtime import current
+    from ..schedules import rules
+
+    error, when, following = row.error, "", []
+    try:
+        when = rules.explain(row.entry.rule(current.conf))
+        following = [moment.isoformat() for moment in row.next_runs(runs)]
+    except QcoreError as wrong:
+        error = error or str(wrong)
+    return {
+        "id": row.pk,
+        "name": row.name,
+        "func": row.func,
+        "type": row.schedule_type,
+        "when": when + (f" ({row.tz})" if row.tz else ""),
+        "declared": row.declared,
+        "cluster": row.cluster,
+        "paused": row.paused,
+        "next_runs": following,
+        "error": mask_url(error),
+    }
+
+
+def _sync(options: Namespace, out: TextIO) -> int:
+    from ..schedules.sync import sync
+
+    changes = sync(dry_run=options.dry_run)
+    refused = any(change.what == "refused" for change in changes)
+    if options.json:
+        document = {
+            "schema": "qcore.sync/1",
+            "dry_run": options.dry_run,
+            "changes": [
+                {"name": one.name, "what": one.what, "told": one.told}
+                for one in changes
+            ],
+        }
+        write_json(out, document)
+    else:
+        write_lines(out, _told(changes, dry_run=options.dry_run))
+    return FAILURE if refused else OK
+
+
+def _told(changes: Sequence[Change], *, dry_run: bool) -> list[str]:
+    if not changes:
+        return ["The code declares no schedule, and the table has none of the code."]
+    lines = [
+        f"{one.what:<8} {one.name}" + (f": {one.told}" if one.told else "")
+        for one in changes
+    ]
+    return [*lines, "Nothing was changed: this was a dry run."] if dry_run else lines
