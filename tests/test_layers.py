@@ -79,7 +79,14 @@ EXCEPTIONS = {
         ("django_q", f"qcore.{name}"): "it stands in for these, under django-q's names"
         for name in (
             *("admin", "admin.resubmit", "apps", "cli.info", "cli.memory"),
-            *("cli.monitor", "cluster.run", "models", "models.schedules"),
+            *(
+                "cli.monitor",
+                "cli.exits",
+                "cli.output",
+                "cluster.run",
+                "models",
+                "models.schedules",
+            ),
             *("management.commands.qcluster", "management.commands.qinfo"),
             *("management.commands.qmemory", "management.commands.qmonitor"),
             "cli",

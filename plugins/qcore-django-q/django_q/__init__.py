@@ -8,6 +8,7 @@ names that projects know, and each does its work through the public API of qcore
     cluster status monitor_terminal     clusters, and what they say of themselves
     pusher worker monitor scheduler     one pass of each, for tests that run in one process
     settings                            Q_CLUSTER as django-q reads it
+    moving                              qcore migrate-from django_q
 
 Importing it imports nothing of Django.
 """

@@ -51,7 +51,7 @@ def read_kwargs(text: object) -> dict[str, Any]:
             raise ValueError("it is no list of name=value")
         pairs = {word.arg: ast.literal_eval(word.value) for word in call.keywords}
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
-        raise _told(source, "kwargs", "x=1, name='John'", error) from error
+        raise _told(source, "kwargs", "x=1, name='John'") from error
     if None in pairs:
         raise NotLiterals(f"kwargs is {source[:80]!r}, expected no ** in it.")
     return {str(name): value for name, value in pairs.items()}
@@ -61,12 +61,12 @@ def _evaluate(source: str, field: str, example: str) -> Any:
     try:
         return ast.literal_eval(source.strip())
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
-        raise _told(source, field, example, error) from error
+        raise _told(source, field, example) from error
 
 
-def _told(source: str, field: str, example: str, error: Exception) -> NotLiterals:
+def _told(source: str, field: str, example: str) -> NotLiterals:
     return NotLiterals(
-        f"{field} is {source[:80]!r}, expected literals such as {example} ({error})."
+        f"{field} is {source[:80]!r}, expected literals such as {example}."
     )
 
 

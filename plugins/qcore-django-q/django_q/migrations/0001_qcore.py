@@ -12,6 +12,7 @@ from typing import ClassVar
 from django.db import migrations
 
 import django_q.models.history
+from django_q.operations import CreateProxy
 
 
 class Migration(migrations.Migration):
@@ -23,7 +24,7 @@ class Migration(migrations.Migration):
         ("qcore_orm", "0001_initial"),
     ]
     operations: ClassVar = [
-        migrations.CreateModel(
+        CreateProxy(
             name="Schedule",
             fields=[],
             options={
@@ -36,7 +37,7 @@ class Migration(migrations.Migration):
             },
             bases=(django_q.models.history.HistoricalSchedule, "qcore.schedule"),
         ),
-        migrations.CreateModel(
+        CreateProxy(
             name="Task",
             fields=[],
             options={
@@ -75,7 +76,7 @@ class Migration(migrations.Migration):
             },
             bases=("django_q.task",),
         ),
-        migrations.CreateModel(
+        CreateProxy(
             name="OrmQ",
             fields=[],
             options={
