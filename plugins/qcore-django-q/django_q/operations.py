@@ -68,8 +68,8 @@ class BecomeProxies(Operation):
                     proxy.name,
                     list(proxy.fields),
                     dict(proxy.options),
-                    tuple(proxy.bases),
-                    list(proxy.managers),
+                    tuple(proxy.bases or ()),
+                    list(proxy.managers or ()),
                 )
         # what was drawn from the state before is drawn anew
         state.__dict__.pop("apps", None)

@@ -18,6 +18,8 @@ class Moved(models.Model):
     #: not opened.
     how = models.CharField(max_length=16, default="", blank=True)
 
+    objects: ClassVar[models.Manager[Moved]] = models.Manager()
+
     class Meta:
         app_label = "django_q"
         default_permissions = ()

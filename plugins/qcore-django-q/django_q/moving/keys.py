@@ -13,6 +13,7 @@ from typing import Any
 from django.apps import apps
 from django.db import DatabaseError, connections, models, router
 from django.db.models import Case, F, Value, When
+from django.db.models.functions import Cast
 
 from qcore.models import Schedule as QcoreSchedule
 from qcore.models import Task as QcoreTask
@@ -67,10 +68,14 @@ def _fields(alias: str) -> Iterator[tuple[Any, Any]]:
         if meta.app_label in {"qcore", "qcore_orm", "django_q"}:
             continue
         for field in meta.local_fields:
-            if isinstance(field, models.ForeignKey) and field.db_constraint:
+            if isinstance(field, models.ForeignKey) and _is_bound(field):
                 target: Any = field.remote_field.model
                 if target._meta.concrete_model in _TARGETS:  # noqa: SLF001
                     yield model, field
+
+
+def _is_bound(field: Any) -> bool:
+    return bool(field.db_constraint)
 
 
 def _target(field: Any) -> Any:
@@ -92,9 +97,22 @@ def _names(model: Any, field: Any, table: str, alias: str) -> bool:
 
 
 def _move(model: Any, field: Any, target: Any, kind: str, alias: str) -> None:
+    """Move one column.
+
+    Raises:
+        ValueError: it may not be empty, and leads to rows that were not moved.
+    """
+    count = 0 if field.null else _lost(model, field, target, kind, alias).count()
+    if count:
+        raise ValueError(
+            f"{count:,} rows lead to rows of django-q that were not moved, and the column"
+            " may not be empty. Change or delete these rows, and run this again."
+        )
     loose = _without_constraint(field)
     with connections[alias].schema_editor() as editor:
         editor.alter_field(model, field, loose)
+    if field.null:
+        _lost(model, field, target, kind, alias).update(**{field.name: None})
     _translate(model, field, target, kind, alias)
     with connections[alias].schema_editor() as editor:
         editor.alter_field(model, loose, field)
@@ -107,36 +125,31 @@ def _without_constraint(field: Any) -> Any:
     return loose
 
 
-def _translate(model: Any, field: Any, target: Any, kind: str, alias: str) -> None:
-    """Write the new ids, and empty what leads to a row that was not moved.
+def _type(target: Any) -> Any:
+    return models.BigIntegerField() if target is QcoreSchedule else models.CharField()
 
-    Raises:
-        ValueError: a column that may not be empty leads to such a row.
+
+def _lost(model: Any, field: Any, target: Any, kind: str, alias: str) -> Any:
+    """Return the rows that lead to a row of django-q that was not moved.
+
+    Not those that lead to no row of qcore: another one may have that id.
     """
+    moved = Moved.objects.using(alias).filter(kind=kind)
+    olds = moved.annotate(id_there=Cast("old", _type(target))).values("id_there")
     rows = model._base_manager.using(alias)  # noqa: SLF001 - Django's way
-    column = field.attname
-    changed = Moved.objects.using(alias).filter(kind=kind).exclude(new=F("old"))
+    rows = rows.exclude(**{f"{field.attname}__isnull": True})
+    return rows.exclude(**{f"{field.attname}__in": olds})
+
+
+def _translate(model: Any, field: Any, target: Any, kind: str, alias: str) -> None:
+    """Write the new ids where they differ, all in one statement: 5 may be 9, and 9 be 12."""
+    moved = Moved.objects.using(alias).filter(kind=kind).exclude(new=F("old"))
+    read = field.target_field.to_python
     cases = [
-        When(**{column: field.target_field.to_python(old)}, then=Value(new))
-        for old, new in [
-            (old, field.target_field.to_python(new))
-            for old, new in changed.values_list("old", "new")
-        ]
+        When(**{field.attname: read(old)}, then=Value(read(new)))
+        for old, new in moved.values_list("old", "new")
     ]
     if cases:
-        kind_of = (
-            models.BigIntegerField if target is QcoreSchedule else models.CharField
-        )
-        ids = Case(*cases, default=F(column), output_field=kind_of())
+        ids = Case(*cases, default=F(field.attname), output_field=_type(target))
+        rows = model._base_manager.using(alias)  # noqa: SLF001 - Django's way
         rows.update(**{field.name: ids})
-    there = target._base_manager.using(alias).values("pk")  # noqa: SLF001
-    lost = rows.exclude(**{f"{column}__isnull": True}).exclude(
-        **{f"{column}__in": there}
-    )
-    if field.null:
-        lost.update(**{field.name: None})
-    elif count := lost.count():
-        raise ValueError(
-            f"{count:,} rows lead to rows of django-q that were not moved, and the column"
-            " may not be empty. Change or delete these rows, and run this again."
-        )
