@@ -26,6 +26,24 @@ PAUSE = 5.0
 _LISTED = 60.0
 
 
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a task is, as it has told last."""
+
+    done: float
+    total: float | None = None
+    """What ``done`` will be at the end; None where the task does not know."""
+    note: str = ""
+    at: float = 0.0
+    """When that was, in seconds since the epoch, by the clock of its machine."""
+
+    @property
+    def share(self) -> float | None:
+        """``done`` as a part of ``total``, from 0 to 1; None where that is not known."""
+        if not self.total:
+            return None
+        return min(1.0, max(0.0, self.done / self.total))
+
+
 class WorkerStatus(msgspec.Struct, kw_only=True):
     """One worker process."""
 
@@ -38,6 +56,7 @@ class WorkerStatus(msgspec.Struct, kw_only=True):
     seconds: float | None = None  # for which it has been in its task
     rss: int | None = None  # resident memory, kB, at the end of a task or since
     done: int = 0  # tasks since it started
+    progress: Progress | None = None  # of its task, as that has told last
 
 
 class Pause(msgspec.Struct, kw_only=True, frozen=True):

@@ -68,6 +68,7 @@ from .lookup import (
     result_group_cached,
 )
 from .one import AsyncTask
+from .progress_report import aprogress, progress
 from .state import State, status
 
 __all__ = [
@@ -92,6 +93,7 @@ __all__ = [
     "afetch_group_cached",
     "apause",
     "apaused",
+    "aprogress",
     "aqueue_size",
     "aresult",
     "aresult_cached",
@@ -121,6 +123,7 @@ __all__ = [
     "fetch_group_cached",
     "pause",
     "paused",
+    "progress",
     "queue_size",
     "result",
     "result_cached",

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.utils import timezone, translation
 
-from qcore.tasks import aenqueue, aresult, async_task
+from qcore.tasks import aenqueue, aresult, async_task, progress
 from qcore.tasks.build import Running
 
 from .ledger import LET_GO, Ledger, note
@@ -216,3 +216,18 @@ async def send_and_await(queue: str, value: int) -> int | None:
 async def send_as_if_it_were_sync(queue: str) -> str:
     """Be a coroutine that calls what would keep its loop waiting."""
     return async_task("chores.kind.add", 1, cluster=queue)
+
+
+def called() -> Any:
+    """Be replaced by a test of this process."""
+
+
+def call_called() -> Any:
+    """Call what a test has put in the place of ``called``."""
+    return called()
+
+
+def tell_progress(key: str) -> str:
+    """Tell how far it is, and then wait until the test says ``let_go(key)``."""
+    progress(3, 4, "three of four")
+    return hold(key)

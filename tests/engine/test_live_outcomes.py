@@ -7,12 +7,12 @@ import sys
 
 import psutil
 import pytest
-from chores.ledger import wait_for
+from chores.ledger import let_go, wait_for
 from django.db import connection
 from django.utils import timezone
 
 from qcore.models import Schedule
-from qcore.tasks import async_task, fetch, result
+from qcore.tasks import async_task, fetch, progress, result
 from qcore.tasks.execute import MAX_ERROR
 
 #: No task of this module is tried again, unless it says so itself.
@@ -237,3 +237,13 @@ def test_expired(cluster, ledger, key):
     assert (record.success, record.outcome) == (False, "expired")
     assert record.result.startswith("TaskExpired: it had not started by ")
     assert ledger.entries(key, "done") == []
+
+
+def test_progress(cluster, ledger, key):
+    """Anybody can read it while the task runs, and nobody afterwards."""
+    task_id = async_task("chores.kind.tell_progress", key)
+    told = wait_for(lambda: progress(task_id), what="progress")
+    assert (told.done, told.total, told.note) == (3, 4, "three of four")
+    let_go(key)
+    assert ended(task_id).result == key
+    wait_for(lambda: progress(task_id) is None, what="end of the progress")

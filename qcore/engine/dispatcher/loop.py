@@ -18,6 +18,7 @@ from ...envelope import Attempt, Outcome
 from ..system.process import LONGEST_WAIT
 from ..wire.channel import Channel, ChannelClosed
 from ..wire.messages import (
+    PROGRESS,
     SOFT_STOP,
     Control,
     Drained,
@@ -305,6 +306,9 @@ class Loop:
 
     def _conclude_all(self, worker: WorkerHandle, frames: Sequence[bytes]) -> None:
         for frame in frames:
+            if frame[:1] == PROGRESS:
+                worker.note_progress(frame)
+                continue
             reply = worker.understand(frame)
             if reply is None or not self._prefetched.answers(worker, reply):
                 # what it does is not known any more: its socket is as good as closed

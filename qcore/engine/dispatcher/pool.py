@@ -13,10 +13,10 @@ from typing import Self
 
 import msgspec
 
-from ...status import WorkerStatus
+from ...status import Progress, WorkerStatus
 from ..system.process import rss_kb_of
 from ..wire.channel import Channel, ChannelClosed
-from ..wire.messages import PACKED_END, READY, Reply, unpack_reply
+from ..wire.messages import PACKED_END, READY, Reply, unpack_progress, unpack_reply
 from ..wire.prefetch import PrefetchQueue
 from .job import Job
 from .lifecycle import JobState
@@ -49,6 +49,8 @@ class WorkerHandle:
     orders: int = 0  # how many it was given
     done: int = 0
     rss: int = 0  # kB
+    #: how far its job was when that told, with the job
+    progress: tuple[Job, Progress] | None = None
 
     @classmethod
     def of(cls, pid: int, index: int, sockets: Sequence[socket.socket]) -> Self:
@@ -72,6 +74,18 @@ class WorkerHandle:
                 "worker %d has sent a message that cannot be read: %s", self.pid, error
             )
             return None
+
+    def note_progress(self, frame: bytes) -> None:
+        """Keep what its task tells of itself, until it tells something else."""
+        try:
+            told = unpack_progress(frame)
+        except msgspec.MsgspecError as error:
+            logger.error(
+                "worker %d has told a progress that cannot be read: %s", self.pid, error
+            )
+            return
+        if self.job is not None:
+            self.progress = (self.job, told)
 
     def expects(self, reply: Reply) -> bool:
         """Return whether a reply is the end of this worker's job, or its first word."""
@@ -236,4 +250,6 @@ def _status(worker: WorkerHandle, now: float) -> WorkerStatus:
         status.task_name = job.task.name
         status.func = job.task.func
         status.seconds = round(now - job.assigned_at, 3)
+        if (told := worker.progress) is not None and told[0] is job:
+            status.progress = told[1]
     return status

@@ -8,6 +8,7 @@ import struct
 import msgspec
 
 from ...envelope import Attempt
+from ...status import Progress
 
 #: What tells a worker to stop its task. Not SIGTERM: a service manager may send that to
 #: every process of the cluster at once, when only the sentinel should answer.
@@ -85,6 +86,9 @@ class Reply(msgspec.Struct, frozen=True, array_like=True):
     order: int = 0  # the number of what it was told
 
 
+#: The first byte of a frame that is no reply: the worker goes on with its task.
+PROGRESS = b"P"
+
 #: The first word of a worker: it has come up and waits for orders.
 READY = Reply(ended=None, done=0, rss=0)
 
@@ -92,11 +96,25 @@ READY = Reply(ended=None, done=0, rss=0)
 _encode = msgspec.msgpack.Encoder().encode
 _decode_attempt = msgspec.msgpack.Decoder(Attempt).decode
 _decode_reply = msgspec.msgpack.Decoder(Reply).decode
+_decode_progress = msgspec.msgpack.Decoder(Progress).decode
 
 
 def pack_reply(reply: Reply) -> bytes:
     """Return the frame of a reply."""
     return _encode(reply)
+
+
+def pack_progress(progress: Progress) -> bytes:
+    """Return the frame with the progress of the task that a worker runs.
+
+    It is small, and so it is written at once: a signal cannot come into the middle of it.
+    """
+    return PROGRESS + _encode(progress)
+
+
+def unpack_progress(frame: bytes) -> Progress:
+    """Return the progress in such a frame."""
+    return _decode_progress(frame[len(PROGRESS) :])
 
 
 def unpack_reply(frame: bytes) -> Reply:

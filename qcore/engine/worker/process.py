@@ -14,10 +14,12 @@ from types import FrameType
 from ...envelope import Attempt, Outcome, Task
 from ...errors import BrokerUnavailable, StoreUnavailable, TaskStopped
 from ...signing import peek
+from ...status import Progress
 from ...tasks.calls import next_link
 from ...tasks.execute import execute
 from ...tasks.follow_up import run_hook
 from ...tasks.forks import end_if_forked
+from ...tasks.progress_report import listen
 from ..services import Services
 from ..system.descendants import end_outside_group, has_children
 from ..system.process import bind, rss_kb, set_title
@@ -29,6 +31,7 @@ from ..wire.messages import (
     SOFT_STOP,
     Order,
     Reply,
+    pack_progress,
     pack_reply,
     unpack_order,
 )
@@ -77,6 +80,7 @@ class Worker:
         bind(self._index - 1, conf.affinity)
         self._title("idle")
         self._services.notify("qcore_process_started", role="worker", conf=conf)
+        listen(self._tell_progress)
         # now: the threads that plugins have just started are no task's
         self._cleanup = Cleanup(conf.grace)
         self._serve()
@@ -130,6 +134,13 @@ class Worker:
         return Reply(
             ended, self._done, self._rss, self._retires(), following, order.number
         )
+
+    def _tell_progress(self, progress: Progress) -> None:
+        try:
+            write_frame(self._sock, pack_progress(progress))
+        except OSError as error:
+            # the dispatcher is gone; the task ends, and its reply meets the same
+            logger.debug("progress is not told: %s", error)
 
     def _follow_up(self, task: Task, order: Order) -> bytes | None:
         """Run the hook; return the package of the next link, after a success."""
