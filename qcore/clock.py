@@ -14,6 +14,11 @@ class Clock:
     offset: float = 0.0  # seconds
 
 
+def elapsed() -> float:
+    """Return the monotonic clock of this machine in seconds, with the offset."""
+    return time.monotonic() + Clock.offset
+
+
 def wall() -> float:
     """Return the time of this machine in seconds since the epoch, with the offset."""
     return time.time() + Clock.offset

@@ -244,6 +244,15 @@ class Broker:
         """
         return None
 
+    def ahead(self) -> float | None:
+        """Return the seconds until a package may be claimed, for the clock of tests.
+
+        Returns:
+            Zero where one may be; None when there is no package, or where the broker
+            cannot tell.
+        """
+        return None
+
     def purge_queue(self) -> None:
         """Remove every package from the queue, claimed ones included."""
         raise NotImplementedError(f"{type(self).__name__} must implement purge_queue")

@@ -13,6 +13,7 @@ import time
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
+from ..clock import elapsed
 from ..envelope import Delivery
 from .base import Broker
 
@@ -92,16 +93,16 @@ class MemoryBroker(Broker):
                 self._q.attempts[id] = 0
                 if priority:
                     self._q.priorities[id] = priority
-                self._q.show(id, time.monotonic() + delay)
+                self._q.show(id, elapsed() + delay)
                 ids.append(id)
             self._q.changed.notify_all()
         return ids
 
     def dequeue(self, limit: int = 1, wait: float = 0) -> list[Delivery]:
-        deadline = time.monotonic() + wait
+        deadline = elapsed() + wait
         with self._q.changed:
             while True:
-                now = time.monotonic()
+                now = elapsed()
                 found = self._claim(limit, now)
                 if found or now >= deadline:
                     return found
@@ -146,14 +147,14 @@ class MemoryBroker(Broker):
             for receipt in receipts:
                 if self._holds(receipt):
                     self._q.claimed.discard(_id(receipt))
-                    self._q.show(_id(receipt), time.monotonic() + delay)
+                    self._q.show(_id(receipt), elapsed() + delay)
             self._q.changed.notify_all()
 
     def extend(self, receipts: Sequence[Hashable]) -> set[Hashable]:
         with self._q.changed:
             lost = {receipt for receipt in receipts if not self._holds(receipt)}
             for receipt in set(receipts) - lost:
-                self._q.show(_id(receipt), time.monotonic() + self.lease)
+                self._q.show(_id(receipt), elapsed() + self.lease)
         return lost
 
     def _holds(self, receipt: Hashable) -> bool:
@@ -162,7 +163,7 @@ class MemoryBroker(Broker):
         return (
             id in self._q.claimed
             and receipt == (id, self._q.attempts[id])
-            and self._q.visible[id] > time.monotonic()
+            and self._q.visible[id] > elapsed()
         )
 
     def delete(self, id: str) -> bool:
@@ -170,7 +171,7 @@ class MemoryBroker(Broker):
             return self._q.drop(id)
 
     def queue_size(self) -> int:
-        now = time.monotonic()
+        now = elapsed()
         with self._q.changed:
             return sum(at <= now for at in self._q.visible.values()) + sum(
                 at > now and id not in self._q.claimed
@@ -178,15 +179,20 @@ class MemoryBroker(Broker):
             )
 
     def lock_size(self) -> int:
-        now = time.monotonic()
+        now = elapsed()
         with self._q.changed:
             return sum(self._q.visible[id] > now for id in self._q.claimed)
 
     def oldest_waiting(self) -> float | None:
-        now = time.monotonic()
+        now = elapsed()
         with self._q.changed:
             oldest = min(self._q.visible.values(), default=now)
         return now - oldest if oldest < now else None
+
+    def ahead(self) -> float | None:
+        with self._q.changed:
+            at = self._q.next_at()
+        return None if at is None else max(0.0, at - elapsed())
 
     def purge_queue(self) -> None:
         with self._q.changed:

@@ -39,6 +39,14 @@ class Scheduler:
         """
         raise NotImplementedError
 
+    def next_due(self) -> float | None:
+        """Return the seconds until the next slot is due, for the clock of tests.
+
+        Returns:
+            Zero where one is; None where there is none, or where it cannot tell.
+        """
+        return None
+
     def schedule(
         self, func: Callable[..., Any] | str, args: tuple[Any, ...], **options: Any
     ) -> Any:

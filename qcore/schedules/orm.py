@@ -101,6 +101,14 @@ class OrmScheduler(Scheduler):
                 return LOOK
             return min(LOOK, max(0.0, (ahead.next_run - now).total_seconds()))
 
+    def next_due(self) -> float | None:
+        with self._errors("look at schedules"):
+            now = timezone.now()
+            ahead = self._outlook.look(now)
+            if ahead.next_run is None:
+                return None
+            return max(0.0, (ahead.next_run - now).total_seconds())
+
     # -- firing --------------------------------------------------------------
     def _fire_some(self, now: dt.datetime) -> Error | None:
         """Fire what is due, PORTION at most; a tick that leaves some is followed at once."""

@@ -39,7 +39,11 @@ def run_inline(task: Task) -> None:
 
 
 def run_one(
-    task: Task, attempt_count: int = 1, *, end: Attempt | None = None
+    task: Task,
+    attempt_count: int = 1,
+    *,
+    end: Attempt | None = None,
+    again: bool = False,
 ) -> BaseException | None:
     """Run a task and its hook, store its result; return what it raised, if it did.
 
@@ -47,6 +51,7 @@ def run_one(
         task: verified or not.
         attempt_count: which attempt this is, from 1.
         end: how it ended without being run, such as of a task that has expired.
+        again: whether a failure is followed by another attempt.
     """
     task = current.signer.verify(current.signer.sign(task), task.queue)
     error: BaseException | None = None
@@ -57,7 +62,8 @@ def run_one(
             attempt, error = execute(
                 task, attempt_count, f"{socket.gethostname()}:{os.getpid()}"
             )
-    result = attempt.result(task, attempt_count)
+    final = error is None or not again
+    result = attempt.result(task, attempt_count, final=final)
     try:
         if is_saved(result, current.conf):
             store = _save(result)

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..brokers.priorities import enqueue_by_priority
+from ..envelope import choose
 from ..errors import PackageError
 from ..results.content import load_bytes
 from ..runtime import current
@@ -38,7 +39,7 @@ from .asserts import assert_enqueued, enqueued
 
 if TYPE_CHECKING:
     from ..brokers.base import Broker
-    from ..envelope import Delivery
+    from ..envelope import Delivery, Task
 
 __all__ = ["Counts", "assert_enqueued", "drain", "enqueued", "perform"]
 
@@ -58,17 +59,26 @@ class Counts:
 
 
 def drain(
-    queue: str | None = None, *, raises: bool = True, broker: Broker | None = None
+    queue: str | None = None,
+    *,
+    raises: bool = True,
+    broker: Broker | None = None,
+    retries: bool = False,
+    counts: Counts | None = None,
 ) -> Counts:
     """Run everything that is queued, in this process, until nothing is left.
 
     What the tasks enqueue is run too, and so are hooks and the links of chains. What
-    is delayed is left. A failed task is stored and acknowledged; it is not retried.
+    is delayed is left. A failed task is stored and acknowledged; it is not retried,
+    unless ``retries`` says so.
 
     Args:
         queue: None means the project's own.
         raises: raise what the first failed task raised, with the rest still queued.
         broker: instead of the project's.
+        retries: leave a failed task with attempts left to its lease; ``raises`` is then
+            about last attempts only. For ``qcore_clock``, which lets the lease pass.
+        counts: to be added to; None makes new ones.
 
     Returns:
         How many tasks succeeded and failed.
@@ -79,12 +89,12 @@ def drain(
         AssertionError: there is no end to it.
     """
     broker = broker or current.broker(queue)
-    counts = Counts()
+    counts = counts or Counts()
     for _ in range(MOST):
         deliveries = broker.dequeue(1)
         if not deliveries:
             return counts
-        error = _run(broker, deliveries[0], counts)
+        error = _run(broker, deliveries[0], counts, retries=retries)
         if error is not None and raises:
             raise error
     raise AssertionError(
@@ -93,7 +103,9 @@ def drain(
     )
 
 
-def _run(broker: Broker, delivery: Delivery, counts: Counts) -> BaseException | None:
+def _run(
+    broker: Broker, delivery: Delivery, counts: Counts, *, retries: bool
+) -> BaseException | None:
     try:
         task = current.signer.verify(delivery.package, broker.queue)
     except PackageError as refusal:
@@ -105,7 +117,11 @@ def _run(broker: Broker, delivery: Delivery, counts: Counts) -> BaseException | 
         broker.acknowledge(delivery.receipt)
         counts.expired += 1
         return None
-    error = run_one(task, delivery.attempt)
+    again = retries and _comes_again(task, delivery.attempt)
+    error = run_one(task, delivery.attempt, again=again)
+    if error is not None and again:
+        counts.failed += 1
+        return None  # its lease brings it again
     following = next_link(task) if error is None else None
     if following is not None and (following := prepare(following)) is not None:
         package = current.signer.sign(following)
@@ -116,6 +132,14 @@ def _run(broker: Broker, delivery: Delivery, counts: Counts) -> BaseException | 
     else:
         counts.failed += 1
     return error
+
+
+def _comes_again(task: Task, attempt: int) -> bool:
+    """Whether a cluster would try a task again whose attempt has failed."""
+    limit = choose(task.options.max_attempts, current.conf.max_attempts)
+    if limit and attempt >= limit:
+        return False
+    return not choose(task.options.ack_failure, current.conf.ack_failures)
 
 
 def perform(func: Callable[..., Any] | str, *args: Any, **kwargs: Any) -> Any:

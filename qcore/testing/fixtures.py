@@ -14,6 +14,7 @@ import pytest
 
 from ..runtime import current
 from . import drain as tools
+from .advance import QcoreClock
 from .cluster import LiveCluster
 
 
@@ -45,6 +46,13 @@ def qcore_queue() -> Iterator[MemoryQueue]:
         current.broker().purge_queue()
         yield MemoryQueue()
         current.broker().purge_queue()
+
+
+@pytest.fixture
+def qcore_clock(db: None) -> Iterator[QcoreClock]:
+    """Let time pass for tasks: ``qcore_clock.advance(days=14)`` runs what falls due."""
+    with QcoreClock() as clock:
+        yield clock
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Hashable, Sequence
 from functools import partial
@@ -174,6 +175,10 @@ class OrmBroker(Broker):
 
     def oldest_waiting(self) -> float | None:
         return self._session.run(self._sql.oldest_waiting)
+
+    def ahead(self) -> float | None:
+        seconds = self._session.run(self._sql.ahead)
+        return None if math.isinf(seconds) else max(0.0, seconds)
 
     def purge_queue(self) -> None:
         self._session.run(self._sql.purge)

@@ -34,7 +34,7 @@ class MySQLStatements(Statements):
     """
 
     # Unlike UNIX_TIMESTAMP(NOW(6)), unambiguous where the clocks are put back.
-    now = "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) / 1e6)"
+    clock_sql = "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) / 1e6)"
     version = "VERSION()"
     # A fresh table has no statistics to choose it by.
     by_index = "FORCE INDEX (qcore_orm_claim)"

@@ -45,7 +45,7 @@ class PostgresStatements(Statements):
 
     # Not now(), which stands still in a transaction, nor clock_timestamp(), which is
     # volatile and cannot bound an index scan.
-    now = "extract(epoch FROM statement_timestamp())::float8"
+    clock_sql = "extract(epoch FROM statement_timestamp())::float8"
     version = "current_setting('server_version')"
 
     def __init__(self, connection: BaseDatabaseWrapper, queue: str) -> None:

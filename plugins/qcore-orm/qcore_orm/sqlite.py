@@ -32,7 +32,7 @@ class SQLiteStatements(Statements):
     """
 
     # All processes share this host's clock; julianday counts milliseconds.
-    now = "((julianday('now') - 2440587.5) * 86400.0)"
+    clock_sql = "((julianday('now') - 2440587.5) * 86400.0)"
     tick = 0.001
     version = "sqlite_version()"
     _foreign_at = 0.0

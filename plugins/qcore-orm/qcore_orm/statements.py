@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
+from qcore.clock import Clock
+
 from .waiting import Look, Polling, Waiter
 
 if TYPE_CHECKING:
@@ -54,7 +56,7 @@ class Statements(ABC):
     """
 
     #: SQL for the database's clock: seconds since the epoch, as a double.
-    now: ClassVar[str]
+    clock_sql: ClassVar[str]
     #: Seconds between two readings of that clock that differ.
     tick: ClassVar[float] = 0.000_001
     #: SQL for the version of the server.
@@ -72,6 +74,13 @@ class Statements(ABC):
         self.table = quote(OrmQ._meta.db_table)  # noqa: SLF001 - Django's public name
         self.stats = quote(Stat._meta.db_table)  # noqa: SLF001
         self.key = quote("key")  # a reserved word of MySQL
+
+    @property
+    def now(self) -> str:
+        """SQL for the database's clock, ahead by as much as the clock of a test is."""
+        if not Clock.offset:
+            return self.clock_sql
+        return f"({self.clock_sql} + {Clock.offset!r})"
 
     # -- what databases say differently ----------------------------------------
     @abstractmethod

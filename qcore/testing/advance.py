@@ -1,0 +1,121 @@
+"""A clock for the tests of a project: let days pass, and run what falls due in them.
+
+Nothing sleeps. Delays, retries, schedules and expiry follow the clock, in their order::
+
+    def test_a_reminder_comes_after_two_weeks(db, qcore_queue, qcore_clock):
+        sign_up("ada@example.org")
+        qcore_clock.advance(days=13)
+        assert mail.outbox == []
+        qcore_clock.advance(days=1)
+        assert len(mail.outbox) == 1
+
+It works with the memory broker and the ORM broker, and with the schedules in the database.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any, Self
+
+from ..clock import Clock, wall
+from ..runtime import current
+from .drain import MOST, Counts, drain
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+#: Seconds of the smallest step: the clock of a database may count in milliseconds.
+_STEP = 0.002
+
+
+class QcoreClock:
+    """Sets the clock of qcore in this process ahead; use it in a ``with`` statement.
+
+    ``django.utils.timezone.now()`` follows it, and so does what calls that by its module.
+    ``time.time()``, ``datetime.now()`` and a ``now`` that was imported by itself do not.
+
+    Args:
+        queue: whose tasks it runs; None means the project's own.
+    """
+
+    def __init__(self, queue: str | None = None) -> None:
+        self._queue = queue
+        self._now: Any = None
+
+    def __enter__(self) -> Self:
+        """Begin at the true time."""
+        from django.utils import timezone
+
+        self._now = true = timezone.now
+        timezone.now = lambda: true() + dt.timedelta(seconds=Clock.offset)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Go back to the true time."""
+        from django.utils import timezone
+
+        timezone.now = self._now
+        Clock.offset = 0.0
+
+    @property
+    def now(self) -> dt.datetime:
+        """The time that it shows, in UTC."""
+        return dt.datetime.fromtimestamp(wall(), dt.UTC)
+
+    def advance(self, *, raises: bool = True, **duration: float) -> Counts:
+        """Let time pass, and run everything that falls due, each at its moment.
+
+        Tasks run in this process, with their hooks, links and schedules. A task that fails
+        and has attempts left comes again when its lease is over (setting ``retry``), as
+        in a cluster.
+
+        Args:
+            raises: raise what a task raised on its last attempt, with the rest still to
+                come.
+            duration: as of ``datetime.timedelta``: ``days=14``, ``seconds=30``.
+
+        Returns:
+            How many tasks succeeded, failed and expired. An attempt that is followed by
+            another one counts as failed, too.
+
+        Raises:
+            ValueError: the time would go back.
+            AssertionError: there is no end to it: a task fails and is retried for ever.
+            Exception: what a task raised.
+        """
+        seconds = dt.timedelta(**duration).total_seconds()
+        if seconds < 0:
+            raise ValueError(f"the clock cannot go back: {duration}")
+        end = Clock.offset + seconds
+        counts = Counts()
+        for _ in range(MOST):
+            self._run_due(counts, raises)
+            ahead = self._ahead()
+            if ahead is None or Clock.offset + ahead > end:
+                break
+            Clock.offset = min(end, Clock.offset + max(ahead, _STEP))
+        else:
+            raise AssertionError(
+                f"{MOST:,} moments were due and there are still more. Does a task fail"
+                " and come again for ever? Give it max_attempts."
+            )
+        Clock.offset = end
+        self._run_due(counts, raises)
+        return counts
+
+    def _run_due(self, counts: Counts, raises: bool) -> None:
+        scheduler = current.scheduler
+        for _ in range(MOST):
+            if scheduler.tick() > 0:
+                break
+        drain(self._queue, raises=raises, retries=True, counts=counts)
+
+    def _ahead(self) -> float | None:
+        """Return the seconds until something is due; None: nothing is."""
+        due = (current.broker(self._queue).ahead(), current.scheduler.next_due())
+        return min((one for one in due if one is not None), default=None)
