@@ -31,6 +31,7 @@ from . import (
     quarantine,
     resume,
     schedules,
+    task,
 )
 from .bootstrap import prepare
 from .exits import EPILOG, INTERRUPTED, OK, USAGE, code_of
@@ -55,6 +56,7 @@ VERBS: dict[str, Verb] = {
     "monitor": monitor,
     "info": info,
     "health": health,
+    "task": task,
     "memory": memory,
     "doctor": doctor,
     "pause": pause,

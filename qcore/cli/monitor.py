@@ -28,6 +28,11 @@ def add_watching(parser: ArgumentParser) -> None:
         action="store_true",
         help="show the clusters once and end, also in a terminal",
     )
+    add_interval(parser)
+
+
+def add_interval(parser: ArgumentParser) -> None:
+    """Add the seconds between two looks."""
     parser.add_argument(
         "--interval",
         type=_interval,

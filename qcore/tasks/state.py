@@ -92,6 +92,8 @@ def _untracked(task_id: str) -> State | None:
     if record is not None and record.id == task_id:
         if record.success:
             return State.SUCCEEDED
+        if record.outcome not in _STATES:
+            return of_outcome(record.outcome)  # it never ran, and never will
         return State.DEAD if _is_given_up(record) else State.FAILED
     return _place(task_id) or _running(task_id)
 

@@ -41,6 +41,7 @@ class TestMemoryBroker(BrokerContract):
     def clock(self, monkeypatch: pytest.MonkeyPatch) -> FakeClock:
         clock = FakeClock()
         monkeypatch.setattr(memory, "time", clock)
+        monkeypatch.setattr(memory, "elapsed", clock.now)
         return clock
 
     @pytest.fixture
