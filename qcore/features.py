@@ -33,7 +33,8 @@ class TaskOption:
     """The key in ``q_options``: a Python name in lower case."""
     read: Callable[[Any], Any]
     """Returns the value of a caller as plain data: None, numbers, texts, lists, dicts. It
-    raises ValueError with the words after "expected": ``ValueError("True or a text")``. A
+    raises ValueError with the words after "expected": ``ValueError("True or a text")``. None
+    says nothing, as if the option were left out. A
     schedule stores what ``read`` has returned, so ``read`` must accept that, too."""
     help: str
     """The meaning, for the manual: sentences that end with a full stop."""

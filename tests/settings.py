@@ -64,6 +64,8 @@ Q_CLUSTER: dict[str, object] = {"name": "tests", "workers": 2, "timeout": 30}
 if importlib.util.find_spec("qcore_orm"):
     INSTALLED_APPS.append("qcore_orm")
     Q_CLUSTER["orm"] = "default"
+if importlib.util.find_spec("qcore_limits"):
+    INSTALLED_APPS.append("qcore_limits")
 # read where Django has tasks, or the package django-tasks is installed
 TASKS = {"default": {"BACKEND": "qcore.backend.QcoreBackend", "QUEUES": []}}
 MIDDLEWARE = [

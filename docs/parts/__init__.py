@@ -11,6 +11,6 @@ import django
 from django.conf import settings
 
 if not settings.configured:
-    apps = [name for name in ("qcore", "qcore_orm") if find_spec(name)]
+    apps = [name for name in ("qcore", "qcore_orm", "qcore_limits") if find_spec(name)]
     settings.configure(INSTALLED_APPS=apps)
     django.setup()

@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
-from django.db import connections
+import random
+import time
+from collections.abc import Callable
+from typing import TypeVar
 
+from django.db import OperationalError, connections, transaction
+
+from ..results.sql import is_deadlock
 from .clock import now
 from .place import is_ready
+
+T = TypeVar("T")
+
+#: Times that something is done when each time the database gives another one precedence.
+_TRIES = 5
+
+
+def _is_deadlock(error: BaseException) -> bool:
+    """Whether an error is, or comes of, a transaction that went first."""
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, OperationalError):
+        found = found.__cause__
+    return found is not None and is_deadlock(found)
 
 
 class LedgerFace:
@@ -26,6 +45,30 @@ class LedgerFace:
             django.db.Error: the database cannot be asked.
         """
         return is_ready(self.database)
+
+    def run(self, work: Callable[[], T]) -> T:
+        """Do something in a transaction, and again where another transaction goes first.
+
+        Inside a transaction of the caller it is done once: the whole would have to be done
+        again.
+
+        Args:
+            work: may be called several times; what it has written is undone before that.
+
+        Raises:
+            Exception: what ``work`` has raised.
+        """
+        tries = 1 if connections[self.database].in_atomic_block else _TRIES
+        while True:
+            try:
+                with transaction.atomic(using=self.database):
+                    return work()
+            except Exception as error:
+                tries -= 1
+                if not tries or not _is_deadlock(error):
+                    raise
+            # whoever won is done soon; two losers must not meet again
+            time.sleep(random.uniform(0.001, 0.02))  # noqa: S311 - no secret
 
     def now(self) -> float:
         """Return the time by the clock of its database, in seconds since the epoch.

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import logging
-import random
-import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from django.db import connections, transaction
+from django.db import connections
 from django.db.utils import InterfaceError, OperationalError
 
 from ..envelope import Outcome
 from ..errors import LedgerError, PluginBroken
 from ..features import RUN, Admission, Claim, Drop
 from ..masking import mask_url
-from ..results.sql import is_deadlock
 
 if TYPE_CHECKING:
     from ..envelope import Task
@@ -24,9 +21,6 @@ if TYPE_CHECKING:
     from ..settled import Settled
 
 logger = logging.getLogger("qcore.features")
-
-#: Times that a batch is tried when each time the database gives another one precedence.
-_DEADLOCKS = 5
 
 #: The outcomes with which a plugin may end a task that never runs.
 _DROPPED = frozenset(Outcome) - {Outcome.SUCCESS, Outcome.STOPPED}
@@ -62,26 +56,19 @@ class Features:
         ledger = self._ledger
         if ledger is None:
             raise LedgerError("no database has the tables of the ledger")
-        tries = _DEADLOCKS
-        while True:
-            try:
-                if not ledger.is_ready:
-                    raise LedgerError(
-                        f"the database {ledger.database!r} lacks the tables of the ledger."
-                        " Run: manage.py migrate"
-                    )
-                with transaction.atomic(using=ledger.database):
-                    return self._admit(claims)
-            except (OperationalError, InterfaceError) as error:
-                connections[ledger.database].close_if_unusable_or_obsolete()
-                tries -= 1
-                if not tries or not is_deadlock(error):
-                    raise LedgerError(
-                        f"the ledger in database {ledger.database!r} does not answer:"
-                        f" {type(error).__name__}: {mask_url(str(error))}"
-                    ) from error
-                # whoever won is done soon; two losers must not meet again
-                time.sleep(random.uniform(0.001, 0.02))  # noqa: S311 - no secret
+        try:
+            if not ledger.is_ready:
+                raise LedgerError(
+                    f"the database {ledger.database!r} lacks the tables of the ledger."
+                    " Run: manage.py migrate"
+                )
+            return ledger.run(lambda: self._admit(claims))
+        except (OperationalError, InterfaceError) as error:
+            connections[ledger.database].close_if_unusable_or_obsolete()
+            raise LedgerError(
+                f"the ledger in database {ledger.database!r} does not answer:"
+                f" {type(error).__name__}: {mask_url(str(error))}"
+            ) from error
 
     def _admit(self, claims: Sequence[Claim]) -> list[Admission]:
         """Ask the first plugin of each task, then the second, and so on."""

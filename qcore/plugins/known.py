@@ -19,6 +19,7 @@ KNOWN = {
     "rollbar": ("error_reporter.rollbar",),
     "django-q": (),
     "prometheus": (),
+    "limits": (),
 }
 
 #: Plugin -> distributions that install a package of the same name as the plugin does, so

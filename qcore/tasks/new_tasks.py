@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -21,6 +20,8 @@ logger = logging.getLogger("qcore.sending")
 
 #: What a plugin may change of a task; the rest says what the task is.
 _CHANGEABLE = ("name", "group", "priority", "expires", "headers")
+
+T = TypeVar("T")
 
 _NOTHING: Mapping[str, Any] = {}
 
@@ -142,18 +143,17 @@ def _uses(task: Task) -> bool:
     return bool(task.options.plugins)
 
 
-@contextmanager
-def together(tasks: Sequence[Task]) -> Iterator[None]:
-    """Let what plugins write and the sending of tasks be one transaction, where they need it.
+def together(tasks: Sequence[Task], work: Callable[[], T]) -> T:
+    """Do what asks plugins about tasks, in one transaction with the sending if need be.
+
+    Where another transaction goes first, and the caller has none that would be lost, the
+    work is done again.
 
     Raises:
         EnqueueError: a task uses a plugin, and the ledger has no tables to do so.
     """
     if not uses_features(tasks):
-        yield
-        return
-    from django.db import transaction
-
+        return work()
     ledger = current.ledger
     if ledger is None or not ledger.is_ready:
         option = next(iter(NewTask(next(filter(_uses, tasks))).options))
@@ -162,8 +162,7 @@ def together(tasks: Sequence[Task]) -> Iterator[None]:
             f"cannot send {tasks[0].func} with the option {option!r}: {where} the tables"
             " of the ledger. Add 'qcore' to INSTALLED_APPS and run: manage.py migrate"
         )
-    with transaction.atomic(using=ledger.database):
-        yield
+    return ledger.run(work)
 
 
 def ask(tasks: Sequence[Task]) -> list[NewTask]:
@@ -235,8 +234,7 @@ def prepare(task: Task) -> Task | None:
     """
     if not current.registry.features.before_send:
         return task
-    with together([task]):
-        (new,) = ask([task])
+    (new,) = together([task], lambda: ask([task]))
     if new.skipped_for is None:
         return new.task
     logger.info("not sent: %s id=%s, for %s is there already",

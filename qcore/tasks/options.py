@@ -310,7 +310,9 @@ def check_options(options: Mapping[str, Any]) -> dict[str, Any]:
             if of_plugin is None:
                 raise EnqueueError(unknown_option(name))
             if value is not None:
-                checked[name] = plugin_options.read(of_plugin, value)
+                plain_value = plugin_options.read(of_plugin, value)
+                if plain_value is not None:
+                    checked[name] = plain_value
             continue
         if value is None and not option.none_counts:
             continue

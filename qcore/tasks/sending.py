@@ -12,7 +12,7 @@ from ..brokers.priorities import enqueue_by_priority
 from ..errors import BrokerError
 from ..runtime import current
 from .loops import refuse_broker_in_loop
-from .new_tasks import ask, together, uses_features
+from .new_tasks import NewTask, ask, together, uses_features
 from .outgoing import Outgoing, can_delay, named, outbox_of, relayed
 from .tracking import Note, TrackedAs, note_of
 
@@ -79,10 +79,14 @@ def send(
         return _NOTHING
     if uses_features(tasks):
         commit = "on_commit"  # which is at once where no transaction is open but ours
-    with together(tasks):
+
+    def ask_and_send() -> list[NewTask]:
         asked = ask(tasks)
         if left := [one.task for one in asked if one.skipped_for is None]:
             _send(left, broker, delay, commit, tracked)
+        return asked
+
+    asked = together(tasks, ask_and_send)
     return {
         one.task.id: one.skipped_for for one in asked if one.skipped_for is not None
     }

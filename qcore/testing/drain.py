@@ -25,8 +25,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..brokers.priorities import enqueue_by_priority
-from ..envelope import choose
+from ..envelope import Attempt, Outcome, choose
 from ..errors import PackageError
+from ..features import Drop
 from ..results.content import load_bytes
 from ..runtime import current
 from ..tasks.calls import build, next_link, split_options
@@ -36,6 +37,7 @@ from ..tasks.moments import expired
 from ..tasks.new_tasks import prepare
 from ..tasks.savepoints import kept_usable
 from .asserts import assert_enqueued, enqueued
+from .needs import admitted, settle
 
 if TYPE_CHECKING:
     from ..brokers.base import Broker
@@ -56,6 +58,7 @@ class Counts:
     failed: int = 0
     refused: int = 0  # packages that could not be verified
     expired: int = 0  # tasks that had not started by their ``expires``
+    dropped: int = 0  # tasks that a plugin has ended before their run
 
 
 def drain(
@@ -114,14 +117,24 @@ def _run(
         return refusal
     if (end := expired(task)) is not None:
         run_one(task, delivery.attempt, end=end)
+        settle(task, end.outcome)
         broker.acknowledge(delivery.receipt)
         counts.expired += 1
+        return None
+    answer = admitted(task, delivery.attempt)
+    if isinstance(answer, Drop):
+        end = Attempt.failed(answer.outcome, answer.why)
+        run_one(task, delivery.attempt, end=end)
+        settle(task, answer.outcome)
+        broker.acknowledge(delivery.receipt)
+        counts.dropped += 1
         return None
     again = retries and _comes_again(task, delivery.attempt)
     error = run_one(task, delivery.attempt, again=again)
     if error is not None and again:
         counts.failed += 1
         return None  # its lease brings it again
+    settle(task, Outcome.FAILURE if error else Outcome.SUCCESS)
     following = next_link(task) if error is None else None
     if following is not None and (following := prepare(following)) is not None:
         package = current.signer.sign(following)

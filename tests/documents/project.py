@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 SETTINGS = """
+from importlib.util import find_spec
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -26,6 +27,8 @@ INSTALLED_APPS = [
     "qcore",
     "qcore_orm",
 ]
+if find_spec("qcore_limits"):
+    INSTALLED_APPS.append("qcore_limits")
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",

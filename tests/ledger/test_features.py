@@ -64,7 +64,7 @@ def once(plugins):
 class TestBeforeSend:
     def test_the_key_and_the_row_of_the_outbox_are_one_transaction(self, once):
         with transaction.atomic():
-            task_id = async_task("chores.kind.add", 1, once="a")
+            task_id = async_task("chores.kind.add", 1, q_options={"once": "a"})
             assert [row.task_id for row in OutboxRow.objects.all()] == [task_id]
             assert (keys(), queue_size()) == (["a"], 0)
         (sent,) = enqueued()
@@ -72,34 +72,38 @@ class TestBeforeSend:
         assert OutboxRow.objects.count() == 0
 
     def test_it_is_sent_at_once_where_no_transaction_is_open(self, once):
-        task_id = async_task("chores.kind.add", 1, once="a", commit="now")
+        task_id = async_task(
+            "chores.kind.add", 1, q_options={"once": "a"}, commit="now"
+        )
         assert [task.id for task in enqueued()] == [task_id]
 
     def test_a_rollback_takes_both_along(self, once):
         with pytest.raises(ZeroDivisionError), transaction.atomic():
-            async_task("chores.kind.add", 1, once="a")
+            async_task("chores.kind.add", 1, q_options={"once": "a"})
             _ = 1 / 0
         assert (keys(), queue_size(), OutboxRow.objects.count()) == ([], 0, 0)
 
     def test_the_caller_of_a_skipped_task_gets_the_id_of_the_other(self, once):
-        first = async_task("chores.kind.add", 1, once="a")
-        assert async_task("chores.kind.add", 2, once="a") == first
+        first = async_task("chores.kind.add", 1, q_options={"once": "a"})
+        assert async_task("chores.kind.add", 2, q_options={"once": "a"}) == first
         assert [task.id for task in enqueued()] == [first]
 
     def test_so_it_is_in_a_batch(self, once):
-        first = async_task("chores.kind.add", 1, once="a")
+        first = async_task("chores.kind.add", 1, q_options={"once": "a"})
         ids = async_task_many("chores.kind.add", [(1,), (2,)], q_options={"once": "a"})
         assert ids == [first, first]
 
     def test_a_broker_that_is_away_loses_neither(self, once, relay):
         OutsideBroker.errors[:] = [BrokerUnavailable("away")]
-        task_id = async_task("chores.kind.add", 1, once="a")
+        task_id = async_task("chores.kind.add", 1, q_options={"once": "a"})
         assert (keys(), queue_size(), OutboxRow.objects.count()) == (["a"], 0, 1)
         relay.tick()
         assert [task.id for task in enqueued()] == [task_id]
 
     def test_the_relay_does_not_ask_again(self, once, relay, monkeypatch):
-        task_id = async_task("chores.kind.add", 1, once="a", delay=100_000)
+        task_id = async_task(
+            "chores.kind.add", 1, q_options={"once": "a"}, delay=100_000
+        )
         OutboxRow.objects.update(due=0)
         asked = []
         monkeypatch.setitem(
@@ -118,7 +122,7 @@ class TestBeforeSend:
 
         plugins.add("once", qcore_task_options=lambda: [ONCE], qcore_before_send=fail)
         with pytest.raises(EnqueueError, match=r"plugin 'once' failed .* KeyError"):
-            async_task("chores.kind.add", 1, once="a")
+            async_task("chores.kind.add", 1, q_options={"once": "a"})
         assert (keys(), queue_size(), OutboxRow.objects.count()) == ([], 0, 0)
 
     def test_its_database_away_is_worth_another_try(self, plugins):
@@ -127,14 +131,32 @@ class TestBeforeSend:
 
         plugins.add("once", qcore_task_options=lambda: [ONCE], qcore_before_send=fail)
         with pytest.raises(BrokerUnavailable, match="closed the connection"):
-            async_task("chores.kind.add", 1, once="a")
+            async_task("chores.kind.add", 1, q_options={"once": "a"})
+
+    def test_a_deadlock_is_tried_again_where_nothing_is_lost(self, plugins):
+        tries = []
+
+        def lose(tasks):
+            take(tasks)
+            tries.append(1)
+            if len(tries) < 3:
+                raise OperationalError(1213, "deadlock found")
+
+        plugins.add("once", qcore_task_options=lambda: [ONCE], qcore_before_send=lose)
+        task_id = async_task("chores.kind.add", 1, q_options={"once": "a"})
+        assert [task.id for task in enqueued()] == [task_id]
+        assert (keys(), OutboxRow.objects.count(), len(tries)) == (["a"], 0, 3)
+        tries.clear()
+        with pytest.raises(BrokerUnavailable, match="deadlock"), transaction.atomic():
+            async_task("chores.kind.add", 1, q_options={"once": "b"})
+        assert len(tries) == 1
 
     def test_an_error_of_another_plugin_stops_nobody(self, once, caplog):
         def fail(tasks):
             raise KeyError("trace")
 
         once.add("trace", qcore_before_send=fail)
-        task_id = async_task("chores.kind.add", 1, once="a")
+        task_id = async_task("chores.kind.add", 1, q_options={"once": "a"})
         assert [task.id for task in enqueued()] == [task_id]
         assert "plugin trace failed in qcore_before_send" in caplog.text
 
@@ -145,7 +167,7 @@ class TestBeforeSend:
 
         once.add("trace", qcore_before_send=fail)
         with pytest.raises((BrokerError, EnqueueError), match="plugin 'trace' failed"):
-            async_task("chores.kind.add", 1, once="a")
+            async_task("chores.kind.add", 1, q_options={"once": "a"})
         assert (keys(), queue_size(), OutboxRow.objects.count()) == ([], 0, 0)
 
     def test_a_plain_task_opens_no_transaction(self, once, django_assert_num_queries):
@@ -155,7 +177,7 @@ class TestBeforeSend:
     def test_missing_tables_are_told(self, once, monkeypatch):
         monkeypatch.setattr("qcore.ledger.face.is_ready", lambda alias: False)
         with pytest.raises(EnqueueError, match=r"option 'once'.*manage\.py migrate"):
-            async_task("chores.kind.add", 1, once="a")
+            async_task("chores.kind.add", 1, q_options={"once": "a"})
         assert async_task("chores.kind.add", 1)
 
     def test_a_task_that_is_made_again_is_the_same(self, once):
@@ -177,7 +199,7 @@ class TestBeforeSend:
         from qcore.models import Schedule, ScheduleSlot
         from qcore.tasks import schedule
 
-        first = async_task("chores.kind.add", 1, once="a")
+        first = async_task("chores.kind.add", 1, q_options={"once": "a"})
         schedule("chores.kind.add", 2, q_options={"once": "a"})
         current.scheduler.tick()
         assert [task.id for task in enqueued()] == [first]

@@ -166,8 +166,7 @@ class FeatureContract:
 
     def send(self, *tasks: Task) -> list[NewTask]:
         """Ask plugins about tasks as a sender does; nothing goes to a broker."""
-        with together(tasks):
-            return ask(tasks)
+        return together(tasks, lambda: ask(tasks))
 
     def sent(self, count: int) -> list[Task]:
         """Return so many tasks about which plugins have been asked and are not skipped.

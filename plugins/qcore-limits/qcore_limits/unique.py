@@ -1,0 +1,162 @@
+"""Unique: which tasks are the same, for how long, and what becomes of the second one."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import string
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from qcore.errors import EnqueueError
+from qcore.serializers import get_serializer
+
+if TYPE_CHECKING:
+    from qcore import NewTask
+
+During = Literal["waiting", "until_done"] | float
+OnConflict = Literal["skip", "replace", "raise"]
+
+#: Seconds, nearly 32 years: as the options of qcore itself.
+LONGEST = 1_000_000_000
+#: Seconds after which a key is free even if nobody has heard how its task ended: the task
+#: may have gone with its queue.
+LAST_RESORT = 14 * 86_400.0
+
+_DURING = "during='waiting', 'until_done' or seconds > 0"
+_ON_CONFLICT = "on_conflict='skip', 'replace' or 'raise'"
+_EXPECTED = (
+    "True, a template of the key such as 'order:{order_id}', or a qcore_limits.Unique"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Unique:
+    """How a task is unique.
+
+    Args:
+        key: True means the function with these arguments. A text is a template that is
+            filled with the arguments by their names: ``"order:{order_id}"``. The same key
+            of two functions is one key.
+        during: how long the task keeps the key: "waiting", until it begins; "until_done",
+            until it has ended and is not tried again; or so many seconds from its sending,
+            whatever becomes of it.
+        on_conflict: what becomes of a task whose key is taken: "skip", it is not sent and
+            the caller gets the id of the task that has the key; "replace", it takes the
+            key, and the other one is dropped unless it has begun; "raise", the caller gets
+            an ``EnqueueError``.
+
+    Raises:
+        ValueError: a value that is none of these.
+    """
+
+    key: str | Literal[True] = True
+    during: During = "until_done"
+    on_conflict: OnConflict = "skip"
+
+    def __post_init__(self) -> None:
+        """Refuse what nobody can have meant."""
+        if self.key is not True:
+            _check_template(self.key)
+        if not _is_during(self.during):
+            raise ValueError(f"{_DURING}, got {self.during!r}")
+        if self.on_conflict not in ("skip", "replace", "raise"):
+            raise ValueError(f"{_ON_CONFLICT}, got {self.on_conflict!r}")
+
+    @property
+    def kind(self) -> str:
+        """Which of the three spans ``during`` is: "waiting", "until_done" or "seconds"."""
+        return self.during if isinstance(self.during, str) else "seconds"
+
+    @property
+    def term(self) -> float:
+        """Seconds from the sending after which the key is free in any case."""
+        return LAST_RESORT if isinstance(self.during, str) else float(self.during)
+
+
+def _is_during(value: object) -> bool:
+    if isinstance(value, str):
+        return value in ("waiting", "until_done")
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return math.isfinite(value) and 0 < value <= LONGEST
+
+
+def read_unique(value: Any) -> dict[str, Any] | None:
+    """Return the option as plain data; None where it says nothing.
+
+    Raises:
+        ValueError: with what was expected.
+    """
+    if value is None or value is False:
+        return None
+    if value is True or isinstance(value, str):
+        return asdict(Unique(key=value))
+    if isinstance(value, Unique):
+        return asdict(value)
+    if isinstance(value, Mapping):  # as a schedule has stored it
+        try:
+            return asdict(Unique(**value))
+        except TypeError:
+            raise ValueError(_EXPECTED) from None
+    raise ValueError(_EXPECTED)
+
+
+# -- keys --------------------------------------------------------------------------------
+def _check_template(template: object) -> None:
+    """Raise ValueError for what is no template of plain names."""
+    if not isinstance(template, str) or not template:
+        raise ValueError(_EXPECTED)
+    try:
+        fields = [name for _, name, _, _ in string.Formatter().parse(template)]
+    except ValueError as error:
+        raise ValueError(
+            f"a template of the key; this one has an error: {error}"
+        ) from None
+    for name in fields:
+        if name is not None and not name.isidentifier():
+            raise ValueError(
+                "a template of the key with names of arguments in braces, such as"
+                f" 'order:{{order_id}}'; {name!r} is no such name"
+            )
+
+
+def key_of(new: NewTask, unique: Unique) -> str:
+    """Return the key of a task.
+
+    Raises:
+        EnqueueError: the template names what is no argument of the function, or the value
+            of an argument has no text.
+    """
+    if unique.key is True:
+        args, kwargs = new.call()
+        call = [args, sorted(kwargs.items())]
+        data = get_serializer(new.task.content).dumps(call)
+        return f"{new.task.func} {digest(data)}"
+    arguments = new.arguments()
+    try:
+        return unique.key.format_map(arguments)
+    except KeyError as error:
+        known = ", ".join(arguments) or "none"
+        raise EnqueueError(
+            f"cannot send {new.task.func}: the key {unique.key!r} names {error}, which is"
+            f" no argument of the function. Its arguments are: {known}."
+        ) from None
+    except Exception as error:
+        raise EnqueueError(
+            f"cannot send {new.task.func}: the key {unique.key!r} cannot be filled:"
+            f" {type(error).__name__}: {error}"
+        ) from error
+
+
+def digest(data: bytes | str) -> str:
+    """Return 32 hexadecimal digits by which a key is known."""
+    data = data.encode(errors="surrogatepass") if isinstance(data, str) else data
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def shown(key: str) -> str:
+    """Return a key as its column has it: in ASCII, and shortened."""
+    text = key.encode("ascii", "backslashreplace").decode()
+    return text if len(text) <= 255 else f"{text[:252]}..."

@@ -1,0 +1,262 @@
+"""Unique tasks: who gets the key, for how long, and what becomes of the others."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from chores import kind
+from django.db import connection, transaction
+from django.test import override_settings
+
+from qcore import RUN, Claim, Drop, Settled
+from qcore.errors import EnqueueError
+from qcore.ledger.clock import Clock
+from qcore.ledger.features import Features, tell
+from qcore.runtime import current
+from qcore.tasks import async_chain, async_task, async_task_many, schedule
+from qcore.testing.drain import drain, enqueued
+from qcore_limits import Unique
+from qcore_limits.keys import KeyTaken, sweep
+from qcore_limits.models import ReplacedTask, UniqueKey
+from qcore_limits.unique import LAST_RESORT
+
+OUTSIDE = {"name": "tests", "broker_class": "chores.outside.OutsideBroker"}
+
+
+@pytest.fixture(autouse=True)
+def queue(transactional_db, monkeypatch):
+    monkeypatch.setattr(Clock, "offset", 0.0)
+    with override_settings(Q_CLUSTER=OUTSIDE):
+        current.broker().purge_queue()
+        yield
+        current.broker().purge_queue()
+
+
+def add(*args, **options):
+    return async_task("chores.kind.add", *args, q_options=options)
+
+
+def waiting():
+    return [task.id for task in enqueued()]
+
+
+def claim(task_id):
+    """Claim a task as a cluster does; return what plugins say of it."""
+    (task,) = [one for one in enqueued() if one.id == task_id]
+    features = Features(current.registry.features, current.ledger)
+    (answer,) = features.admit([Claim(task, 1, 0.0)])
+    return answer
+
+
+def end(task_id, outcome="success", *, final=True):
+    """Let a task end as a cluster does."""
+    (task,) = [one for one in enqueued() if one.id == task_id]
+    again = None if final else 60.0
+    ended = Settled(task=task, outcome=outcome, final=final, again=again)
+    with transaction.atomic():
+        tell(current.registry.features, [ended])
+
+
+def owners():
+    return dict(UniqueKey.objects.values_list("key", "task_id"))
+
+
+# -- the key ---------------------------------------------------------------------------------
+def test_the_function_with_the_same_arguments():
+    first = add(1, 2, unique=True)
+    assert add(1, 2, unique=True) == first
+    others = [add(1, 3, unique=True), add(1, 2), add(2, 1, unique=True)]
+    assert len({first, *others}) == 4
+    assert len(waiting()) == 4
+    assert async_task("chores.kind.echo", 1, q_options={"unique": True}) != first
+
+
+def test_keywords_in_any_order():
+    options = {"q_options": {"unique": True}}
+    first = async_task("chores.kind.takes_anything", a=1, b=2, **options)
+    assert async_task("chores.kind.takes_anything", b=2, a=1, **options) == first
+
+
+def test_a_template_of_arguments_by_name_and_default():
+    first = add(1, unique="sum:{left}:{right:.1f}")
+    assert owners() == {"sum:1:0.0": first}
+    assert add(1, 0, unique="sum:{left}:{right:.1f}") == first
+    assert add(1, 1, unique="sum:{left}:{right:.1f}") != first
+
+
+def test_one_key_for_several_functions():
+    first = add(1, unique="job")
+    assert async_task("chores.kind.echo", 1, q_options={"unique": "job"}) == first
+
+
+@pytest.mark.parametrize("key", ["{order}", "{left:%Y}"])
+def test_a_template_that_cannot_be_filled(key):
+    with pytest.raises(EnqueueError, match=r"the key .* (names|cannot be filled)"):
+        add(1, unique=key)
+    assert (owners(), waiting()) == ({}, [])
+
+
+def test_keys_of_any_length_and_alphabet():
+    long, longer = "k" * 400, "k" * 401
+    assert add(1, unique=long) != add(1, unique=longer)
+    upper, lower = add(1, unique="\u00c9t\u00e9"), add(1, unique="\u00e9t\u00e9")
+    assert upper != lower
+    assert add(1, unique="\u00c9t\u00e9") == upper
+
+
+def test_a_keyword_where_the_function_is_known_and_does_not_take_it():
+    first = async_task(kind.add, 1, unique="job")
+    assert owners() == {"job": first}
+    other = async_task(kind.takes_anything, 1, unique="job")
+    assert owners() == {"job": first}, "there, it is an argument"
+    assert other != first
+
+
+def test_false_is_as_if_it_were_left_out():
+    assert add(1, unique=False) != add(1, unique=False)
+    assert owners() == {}
+
+
+# -- the other one ---------------------------------------------------------------------------
+def test_raise_names_the_task_that_has_the_key():
+    first = add(1, unique="job")
+    with pytest.raises(KeyTaken, match=f"the task {first} has the key 'job'") as taken:
+        add(2, unique=Unique("job", on_conflict="raise"))
+    assert taken.value.task_id == first
+    assert waiting() == [first]
+
+
+def test_replace_drops_the_one_that_waits():
+    first = add(1, unique="job")
+    second = add(2, unique=Unique("job", on_conflict="replace"))
+    assert owners() == {"job": second}
+    assert claim(second) is RUN
+    assert claim(first) == Drop("replaced", f"the task {second} has taken its key")
+    end(first, "replaced")
+    assert owners() == {"job": second}, "it had nothing to free"
+    assert not ReplacedTask.objects.exists()
+
+
+def test_the_last_of_several_replaces_all():
+    unique = Unique("job", on_conflict="replace")
+    ids = async_task_many(
+        "chores.kind.add", [(1,), (2,), (3,)], q_options={"unique": unique}
+    )
+    assert len(set(ids)) == 3
+    assert owners() == {"job": ids[2]}
+    assert [claim(id) is RUN for id in ids] == [False, False, True]
+
+
+def test_one_of_a_batch_is_sent_and_all_get_its_id():
+    ids = async_task_many(
+        "chores.kind.add", [(1,), (1,), (2,)], q_options={"unique": "sum:{left}"}
+    )
+    assert ids[0] == ids[1] != ids[2]
+    assert waiting() == [ids[0], ids[2]]
+
+
+# -- for how long ----------------------------------------------------------------------------
+def test_until_done_holds_through_a_retry():
+    first = add(1, unique="job")
+    assert claim(first) is RUN
+    end(first, "failure", final=False)
+    assert add(2, unique="job") == first
+    end(first, "failure")
+    assert add(2, unique="job") != first
+
+
+def test_waiting_ends_where_the_task_begins():
+    unique = Unique("job", during="waiting")
+    first = add(1, unique=unique)
+    assert add(2, unique=unique) == first
+    assert claim(first) is RUN
+    second = add(3, unique=unique)
+    assert second != first
+    end(first, "failure", final=False)
+    assert claim(first) is RUN, "its retry takes no key"
+    assert owners() == {"job": second}
+
+
+def test_seconds_hold_whatever_becomes_of_the_task(monkeypatch):
+    unique = Unique("job", during=60)
+    first = add(1, unique=unique)
+    claim(first)
+    end(first)
+    assert add(2, unique=unique) == first
+    monkeypatch.setattr(Clock, "offset", 61.0)
+    second = add(3, unique=unique)
+    assert second != first
+    assert owners() == {"job": second}
+
+
+def test_a_task_that_vanished_keeps_its_key_for_two_weeks_at_most(monkeypatch):
+    first = add(1, unique="job")
+    current.broker().purge_queue()
+    assert add(1, unique="job") == first
+    sweep(current.ledger.now())
+    assert owners() == {"job": first}
+    monkeypatch.setattr(Clock, "offset", LAST_RESORT + 1)
+    assert sweep(current.ledger.now()) > 0
+    assert owners() == {}
+
+
+# -- together with the task --------------------------------------------------------------------
+def test_a_rollback_frees_the_key():
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        add(1, unique="job")
+        _ = 1 / 0
+    assert owners() == {}
+    assert add(1, unique="job") in waiting()
+
+
+def test_a_batch_that_is_refused_leaves_no_key():
+    add(2, unique="sum:2")
+    with pytest.raises(KeyTaken):
+        async_task_many(
+            "chores.kind.add",
+            [(1,), (2,)],
+            q_options={"unique": Unique("sum:{left}", on_conflict="raise")},
+        )
+    assert list(owners()) == ["sum:2"]
+
+
+def test_of_senders_at_the_same_time_one_gets_the_key():
+    if connection.vendor == "sqlite":
+        pytest.skip("the database of this test is in memory, and belongs to one thread")
+    start, ids = threading.Barrier(4), []
+
+    def send():
+        try:
+            start.wait(60)
+            ids.append(add(1, unique="job"))
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=send) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(ids) == 4
+    assert len(set(ids)) == 1
+    assert UniqueKey.objects.get().task_id == ids[0]
+
+
+# -- from elsewhere ----------------------------------------------------------------------------
+def test_each_link_of_a_chain_takes_its_own_key():
+    async_chain(
+        [("chores.kind.add", (1,)), ("chores.kind.add", (2,))],
+        q_options={"unique": "sum:{left}"},
+    )
+    assert list(owners()) == ["sum:1"]
+    counts = drain()
+    assert counts.succeeded == 2
+    assert owners() == {}, "freed by their ends"
+
+
+def test_a_schedule_sends_none_beside_one_that_waits():
+    first = add(1, unique="job")
+    schedule("chores.kind.add", 2, q_options={"unique": Unique("job")})
+    current.scheduler.tick()
+    assert waiting() == [first]
