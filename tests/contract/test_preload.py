@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from django.conf import settings
 
+from qcore.models import Schedule
 from qcore.tasks import async_task, fetch, result
 
 sentence = pytest.mark.sentence
@@ -25,6 +26,13 @@ def test_tasks_are_imported_once_and_one_that_cannot_be_stops_nobody(start):
     imported_in, ran_in = result(task_id, wait=60_000)
     assert imported_in == cluster.sentinel
     assert [ran_in] == cluster.workers
+
+    # what such a module declares is in the table, and runs
+    beat = cluster.wait_for(
+        lambda: Schedule.objects.filter(name="beat", task__isnull=False).first()
+    )
+    assert beat.declared
+    assert result(beat.task, wait=60_000) == "beat"
 
     told = "chores.unloadable.tasks cannot be imported, so its tasks will fail"
     assert told in cluster.log

@@ -14,7 +14,7 @@ from support.other_database import on_sqlite_only, run_on
 HERE = Path(__file__).parent
 FILES = {
     "store": ["test_models.py", "test_store_contract.py", "test_store_orm.py"],
-    "scheduler": ["test_scheduler.py"],
+    "scheduler": ["test_scheduler.py", "test_declared_schedules.py"],
 }
 
 

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import os
 
+from qcore.schedules import every
+
 IMPORTED_IN = os.getpid()
+
+
+@every(seconds=1, name="beat", cluster="preloading")
+def beat() -> str:
+    return "beat"
 
 
 def imported_in() -> tuple[int, int]:
