@@ -21,7 +21,7 @@ from ..tasks.naming import is_double
 from ..tasks.options import OPTIONS, check_options
 from ..tasks.sending import send
 from ..tasks.tracking import TrackedAs, note_of
-from ..tasks.unwrap import unwrap
+from ..tasks.unwrap import options_of, unwrap
 from ..tasks.waiting import is_possible
 from .api import (
     BaseTaskBackend,
@@ -132,7 +132,9 @@ class QcoreBackend(BaseTaskBackend):  # type: ignore[misc]
         self._check_path(task)
         args, kwargs = normalize_json(args), normalize_json(kwargs)
         queue = self._queue(task.queue_name)
-        builder = Builder(task.module_path, {**self._options(), "cluster": queue})
+        declared = {k: v for k, v in options_of(task).items() if k not in NOT_HERE}
+        own = {**self._options(), **declared, "cluster": queue}
+        builder = Builder(task.module_path, own)
         built = builder.task(
             args,
             kwargs,

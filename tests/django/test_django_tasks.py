@@ -12,6 +12,7 @@ import pytest
 if not (find_spec("django.tasks") or find_spec("django_tasks") or os.environ.get("CI")):
     pytest.skip("neither Django 6 nor django-tasks", allow_module_level=True)
 import chores.django_tasks as chores
+from chores import decorated
 from chores.outside import OutsideBroker
 from django.core.checks import Error
 from django.db import transaction
@@ -426,3 +427,37 @@ def test_the_twins_take_what_the_backend_takes():
         with wrong, pytest.raises(InvalidTaskBackend, match="timeout"):
             _ = task_backends["default"]
     assert current.broker().queue_size() == 0
+
+
+# -- functions with the decorator of qcore ---------------------------------------------------
+def test_a_task_function_of_qcore_is_taken_for_a_task():
+    backend = task_backends["default"]
+    sent = backend.enqueue(decorated.double, [4], {})
+    assert (sent.status, sent.task) == ("READY", decorated.double)
+    drain()
+    sent.refresh()
+    assert (sent.status, sent.return_value) == ("SUCCESSFUL", 8)
+    assert decorated.double.get_backend() is backend
+
+
+def test_what_a_task_function_declares_holds_for_django_too():
+    backend = task_backends["default"]
+    backend.enqueue(decorated.send_receipt, [17], {"copies": 2})
+    (task,) = enqueued("mail")
+    assert (task.options.timeout, task.options.max_attempts) == (30, 5)
+    current.broker("mail").purge_queue()
+    after = timezone.now() + dt.timedelta(days=1)
+    changed = decorated.double.using(run_after=after)
+    assert backend.enqueue(changed, [4], {}).task.run_after == after
+    assert enqueued() == []
+
+
+@pytest.mark.parametrize("name", ["double", "rate"])
+def test_a_task_function_runs_in_the_immediate_backend(name):
+    kind = "qcore.backend.ImmediateBackend"
+    call = {"double": ([4], 8), "rate": (["EUR"], 1.0)}
+    args, value = call[name]
+    with tasks(BACKEND=kind):
+        backend = task_backends["default"]
+        found = backend.enqueue(getattr(decorated, name), args, {})
+    assert (found.status, found.return_value) == ("SUCCESSFUL", value)
