@@ -81,7 +81,7 @@ def test_no_q_options():
     [
         (
             {"grup": 1},
-            r"unknown option 'grup' - did you mean 'group'\?\. Known options:",
+            r"unknown option 'grup' - did you mean 'group'\? Known options:",
         ),
         ({"right": 1}, "q_options: unknown option 'right'"),
         ("group", "q_options is str, expected a dictionary"),
