@@ -23,7 +23,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -57,6 +57,9 @@ LOADED = (
     "qcore.cli.cluster",
     "qcore.cluster.run",
 )
+#: Key of Q_CLUSTER -> the driver that a cluster imports for it; loaded when it is needed
+#: first, for some take a second. None of a reporter: tests look whether a cluster has it.
+DRIVERS = {"redis": "redis", "sqs": "boto3", "mongo": "pymongo", "iron_mq": "requests"}
 #: Seconds between two looks of somebody who waits for the end of a cluster.
 _PAUSE = 0.01
 
@@ -113,10 +116,17 @@ class Fork:
     """A cluster that was started so; what `LiveCluster` needs of a ``Popen``."""
 
     def __init__(
-        self, loaded: Loaded, words: Sequence[str], folder: Path, log: Path, env: Any
+        self,
+        loaded: Loaded,
+        drivers: Sequence[str],
+        words: Sequence[str],
+        folder: Path,
+        log: Path,
+        env: Mapping[str, str],
     ) -> None:
         self._loaded = loaded
-        self.pid: int = loaded.ask("start", list(words), str(folder), str(log), env)
+        place = str(folder), str(log)
+        self.pid: int = loaded.ask("start", [*drivers], [*words], *place, dict(env))
         self.returncode: int | None = None
 
     def poll(self) -> int | None:
@@ -173,8 +183,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         if is_special or Loaded.here().limits != _limits():
             return as_users_do(self, command, path)
         words = command[command.index("qcore") :]
+        drivers = [DRIVERS[key] for key in self._changes["Q_CLUSTER"] if key in DRIVERS]
         env = self._environment(path)
-        return Fork(Loaded.here(), words, self._folder, self._log_path, env)
+        return Fork(Loaded.here(), drivers, words, self._folder, self._log_path, env)
 
     LiveCluster._spawn = spawn  # type: ignore[method-assign, assignment]
 
@@ -186,11 +197,16 @@ def serve(channel: Connection) -> list[str]:
         question, *words = channel.recv()
         if question == "poll":
             channel.send(_ended(words[0]))
-        elif pid := os.fork():
+            continue
+        drivers, *place = words
+        for name in drivers:
+            if importlib.util.find_spec(name):
+                importlib.import_module(name)
+        if pid := os.fork():
             channel.send(pid)
         else:
             channel.close()
-            return _become(*words)
+            return _become(*place)
 
 
 def _ended(pid: int) -> tuple[int, float] | None:
