@@ -125,6 +125,7 @@ class Outcome(StrEnum):
     FAILURE = "failure"  # the task raised
     TIMEOUT = "timeout"
     CRASH = "crash"  # its worker process died
+    CANCELLED = "cancelled"  # somebody has asked for it: it did not run, or was stopped
     REPLACED = "replaced"  # it never ran, for another task has taken its place
     EXPIRED = "expired"  # it had not started when it had to have started
     DISCARDED = "discarded"  # it asked for no other attempt, or nobody wants one

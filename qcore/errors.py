@@ -26,6 +26,7 @@
     │   ├── Discard               raised by a task: I am not worth another attempt
     │   ├── TaskNotFound          the name of the task leads to no function
     │   ├── TaskTimeout           raised inside a task when its time is up
+    │   ├── TaskCancelled         raised inside a task that somebody has cancelled
     │   ├── TaskStopped           raised inside a task when its cluster must stop
     │   ├── TaskExpired           recorded for a task that had not started in time
     │   └── WorkerDied            recorded for a task whose worker process died
@@ -245,6 +246,10 @@ class TaskExpired(TaskError):
 
 class TaskStopped(TaskError):
     """Raised inside a task when its cluster has to stop; the task will run again."""
+
+
+class TaskCancelled(TaskError):
+    """Raised inside a task that somebody has cancelled; the task never runs again."""
 
 
 class WorkerDied(TaskError):

@@ -23,6 +23,7 @@ WORDS = """
 
 #: Files of the engine whose name is a part, or a form, of their word.
 FORMS = {
+    "cancelling": "cancel",
     "controlling": "control",
     "pool": "worker pool",
     "prefetched": "prefetch",

@@ -17,6 +17,7 @@ from .. import __version__
 from ..errors import QcoreError, did_you_mean
 from . import (
     bench,
+    cancel,
     cluster,
     demo,
     dev,
@@ -59,6 +60,7 @@ VERBS: dict[str, Verb] = {
     "task": task,
     "memory": memory,
     "doctor": doctor,
+    "cancel": cancel,
     "pause": pause,
     "resume": resume,
     "quarantine": quarantine,

@@ -77,8 +77,11 @@ class Ticking(Protocol):
 class Watching(Protocol):
     """What looks at what people ask of the cluster; for one thread."""
 
-    def look(self) -> Pause | None:
-        """Return the pause of the cluster's queue, or None."""
+    def look(self) -> tuple[Pause | None, bool]:
+        """Return the pause of the queue, or None; and whether any task is cancelled."""
+
+    def cancelled(self, ids: Collection[str]) -> dict[str, TicketState]:
+        """Return the tickets of those of these tasks that are to be cancelled."""
 
     def wait(self, stopping: threading.Event, seconds: float) -> None:
         """Wait until somebody may have asked for something, at most so many seconds."""

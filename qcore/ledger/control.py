@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 import logging
+import random
 import threading
+import time
 from typing import TYPE_CHECKING
 
+from ..envelope import Outcome
 from ..models import QueuePause
+from ..runtime import current
 from ..status import Pause
 from .access import Access
 from .calling import Listener
+from .marks import OLD, Marks
 from .pauses import Pauses
 from .place import is_ready
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
     from ..conf import Conf
+    from ..settled import TicketState
 
 logger = logging.getLogger("qcore.control")
 
 _TABLES = frozenset({QueuePause._meta.db_table})  # noqa: SLF001 - Django's public name
+
+#: Outcomes after which a task never runs again.
+_NEVER_AGAIN = frozenset({Outcome.CANCELLED, Outcome.EXPIRED, Outcome.REPLACED})
+#: Results that are fetched one by one, each time.
+_FETCHED = 20
 
 
 class Control:
@@ -34,6 +47,7 @@ class Control:
     def __init__(self, conf: Conf) -> None:
         self._access = Access(conf)
         self._pauses = Pauses(self._access)
+        self._marks = Marks(self._access)
 
     @property
     def database(self) -> str:
@@ -67,6 +81,18 @@ class Control:
         with self._access.errors("look which queues are paused"):
             return self._pauses.all()
 
+    def cancel(self, ids: Sequence[str]) -> dict[str, str]:
+        """Mark tasks as cancelled, as far as their tickets do not say that they have ended.
+
+        Returns:
+            What the ledger knows of them, by their ids: "ended", "parked" or "scheduled".
+
+        Raises:
+            StoreError: the ledger cannot be reached, or its tables are missing.
+        """
+        with self._access.errors(f"cancel {len(ids):,} tasks"):
+            return self._marks.add(ids)
+
     def close(self) -> None:
         """Let this thread's connection go."""
         self._access.close()
@@ -83,19 +109,50 @@ class ControlWatch:
         self._queue = conf.queue
         self._access = Access(conf)
         self._pauses = Pauses(self._access)
+        self._marks = Marks(self._access)
+        self._tidy_at = 0.0  # monotonic
         self._listener: Listener | None = None
 
-    def look(self) -> Pause | None:
-        """Return the pause of this cluster's queue, or None.
+    def look(self) -> tuple[Pause | None, bool]:
+        """Return the pause of this cluster's queue, or None; and whether there are marks.
 
         Raises:
             StoreError: the ledger cannot be reached.
         """
         with self._access.errors("look whether the queue is paused"):
             if not is_ready(self._access.database, _TABLES, "no queue can be paused"):
-                return None
+                return None, False
             # in an idle cluster, nearly all of its look at the ledger
-            return self._pauses.of(self._queue)
+            found, has_marks = self._pauses.look(self._queue)
+            if has_marks and time.monotonic() >= self._tidy_at:
+                self._tidy_at = time.monotonic() + OLD
+                self._tidy()
+            return found, has_marks
+
+    def _tidy(self) -> None:
+        """Delete old marks of tasks whose end is stored: each costs a look-up.
+
+        Such a task had ended when somebody cancelled it, or was faster.
+        """
+        old = self._marks.old()
+        if not old:
+            return
+        ended = set(current.results.finished(old))
+        others = [id for id in old if id not in ended]
+        for id in random.sample(others, min(_FETCHED, len(others))):
+            stored = current.results.fetch(id)
+            if stored is not None and stored.outcome in _NEVER_AGAIN:
+                ended.add(id)
+        self._marks.forget(ended)
+
+    def cancelled(self, ids: Collection[str]) -> dict[str, TicketState]:
+        """Return the tickets of those of these tasks that are to be cancelled.
+
+        Raises:
+            StoreError: the ledger cannot be reached.
+        """
+        with self._access.errors("look which tasks are cancelled"):
+            return self._marks.of(ids)
 
     def wait(self, stopping: threading.Event, seconds: float) -> None:
         """Wait until somebody may have asked for something, at most so many seconds."""

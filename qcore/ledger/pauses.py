@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 
-from ..models import QueuePause
+from ..models import QueuePause, Ticket
 from ..status import Pause
 from .calling import call
 from .clock import now
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .access import Access
 
 _TABLE = QueuePause._meta.db_table  # noqa: SLF001 - Django's public name of it
+_TICKETS = Ticket._meta.db_table  # noqa: SLF001
 _COLUMNS = "queue, at, paused_by, reason"
 
 
@@ -71,6 +72,16 @@ class Pauses:
             f"SELECT {_COLUMNS} FROM {_TABLE} WHERE queue = %s", [queue]
         )
         return _read(found[0]) if found else None
+
+    def look(self, queue: str) -> tuple[Pause | None, bool]:
+        """Return the pause of a queue; and whether any task is marked as cancelled."""
+        ((has_marks, *row),) = self._access.execute(
+            f"SELECT EXISTS (SELECT 1 FROM {_TICKETS} WHERE ended IS NULL"
+            " AND cancelled IS NOT NULL), queue, at, paused_by, reason"
+            f" FROM (SELECT 1 AS one) AS always LEFT JOIN {_TABLE} ON queue = %s",
+            [queue],
+        )
+        return (None if row[0] is None else _read(tuple(row))), bool(has_marks)
 
     def all(self) -> list[Pause]:
         """Return every pause, by the names of the queues."""

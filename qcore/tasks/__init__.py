@@ -23,6 +23,7 @@ from .alookup import (
     aresult_group_cached,
 )
 from .async_variants import (
+    acancel,
     acount_group,
     acount_group_cached,
     adelete,
@@ -41,7 +42,7 @@ from .async_variants import (
     astatus,
 )
 from .chains import Chain, async_chain, enqueue_chain
-from .control import pause, paused, resume
+from .control import cancel, pause, paused, resume
 from .enqueueing import (
     async_task,
     async_task_many,
@@ -77,6 +78,7 @@ __all__ = [
     "CurrentTask",
     "Iter",
     "State",
+    "acancel",
     "acount_group",
     "acount_group_cached",
     "adelete",
@@ -106,6 +108,7 @@ __all__ = [
     "async_iter",
     "async_task",
     "async_task_many",
+    "cancel",
     "count_group",
     "count_group_cached",
     "current_task",

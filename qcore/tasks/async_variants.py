@@ -51,6 +51,7 @@ adelete_group = async_variant(lookup.delete_group, "adelete_group")
 adelete_group_cached = async_variant(lookup.delete_group_cached, "adelete_group_cached")
 
 # -- control -------------------------------------------------------------------------------
+acancel = async_variant(control.cancel, "acancel")
 apause = async_variant(control.pause, "apause")
 aresume = async_variant(control.resume, "aresume")
 apaused = async_variant(control.paused, "apaused")

@@ -5,16 +5,24 @@ What is asked is kept in the ledger, so it holds for clusters that start later, 
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ..conf.names import REASON, WHO, note_fault, plain, queue_fault
-from ..errors import CallError, ConfigError
+from .. import status
+from ..brokers.tools import chunks
+from ..conf.names import REASON, WHO, note_fault, plain, queue_fault, shown
+from ..errors import CallError, ConfigError, QcoreError
 from ..runtime import current
 from .loops import refuse_in_loop
 
 if TYPE_CHECKING:
     from ..runtime import ControlLike
     from ..status import Pause
+
+_ID = re.compile(r"[0-9a-f]{32}")
+#: Ids in one question to the store.
+_MOST = 500
 
 
 def pause(queue: str, *, reason: str = "", by: str | None = None) -> Pause:
@@ -69,6 +77,77 @@ def paused() -> list[Pause]:
     """
     refuse_in_loop("paused", "apaused")
     return ledger("look which queues are paused").paused()
+
+
+def cancel(tasks: str | Iterable[str]) -> dict[str, str]:
+    """Ask that tasks do not run, or run no further; a task that is faster wins.
+
+    A task that waits ends when a cluster claims it. A task that runs gets ``TaskCancelled``
+    within about a second; if it does not end in ``grace`` seconds, its worker is killed.
+    Either way the task ends for good as a failure with the outcome ``cancelled``, which is
+    stored. In a transaction of the ledger's database, this begins with its commit.
+
+    Args:
+        tasks: the id of a task, or several.
+
+    Returns:
+        What was found of each task, by its id: "ended" (nothing is asked then),
+        "running", "scheduled" (for later, in the outbox), "parked", or "waiting": in its
+        queue, or not known.
+
+    Raises:
+        CallError: an argument is wrong, or an event loop would wait: see ``acancel``.
+        ConfigError: the project has no ledger.
+        StoreError: the ledger or the results cannot be reached, or tables are missing.
+    """
+    refuse_in_loop("cancel", "acancel")
+    ids = _ids(tasks)
+    if not ids:
+        return {}
+    control = ledger("cancel a task")
+    ended = {id for part in chunks(ids, _MOST) for id in current.results.finished(part)}
+    found = control.cancel([id for id in ids if id not in ended])
+    running = _running() if len(found) + len(ended) < len(ids) else set()
+    return {
+        id: "ended" if id in ended
+        else found.get(id, "running" if id in running else "waiting")
+        for id in ids
+    }  # fmt: skip
+
+
+def _ids(tasks: object) -> list[str]:
+    """Return the ids of tasks, each once.
+
+    Raises:
+        CallError: one of them is none.
+    """
+    if isinstance(tasks, str):
+        tasks = [tasks]
+    if not isinstance(tasks, Iterable):
+        raise CallError(
+            f"cancel() got {shown(tasks)}, expected the id of a task, or several."
+        )
+    ids = list(dict.fromkeys(tasks))
+    for id in ids:
+        if not isinstance(id, str) or not _ID.fullmatch(id):
+            raise CallError(
+                f"cancel() got {shown(id)}, expected the id of a task: 32 hexadecimal"
+                " digits, as async_task returns it. A task cannot be cancelled by name."
+            )
+    return ids
+
+
+def _running() -> set[str]:
+    """Return the ids of the tasks that clusters say they run; none where nobody can tell."""
+    try:
+        return {
+            worker.task_id
+            for cluster in status.running()
+            for worker in cluster.workers
+            if worker.task_id
+        }
+    except QcoreError:
+        return set()  # it is only told: the tasks are marked already
 
 
 def checked_queue(queue: object) -> str:

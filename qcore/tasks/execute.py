@@ -22,6 +22,7 @@ from ..envelope import Attempt, Outcome, Task, choose
 from ..errors import (
     BadPackage,
     SerializeError,
+    TaskCancelled,
     TaskError,
     TaskNotFound,
     TaskStopped,
@@ -91,6 +92,8 @@ def _failed(
     text = error_text(error)
     if isinstance(error, TaskStopped):
         return Attempt.failed(Outcome.STOPPED, "", started)
+    if isinstance(error, TaskCancelled):  # as somebody wished: nothing to report
+        return Attempt.failed(Outcome.CANCELLED, text, started)
     outcome, again, how, note = judge(task, attempt, error)
     if note:
         text = f"{text}\n\n{note}"

@@ -10,7 +10,7 @@ import logging
 import os
 
 from ..envelope import Result
-from ..errors import TaskStopped
+from ..errors import TaskCancelled, TaskStopped
 from ..results.finished import FinishedTask
 from ..runtime import current
 from .admission import is_allowed
@@ -50,7 +50,7 @@ def run_hook(result: Result) -> None:
                 )
             finally:
                 end_if_forked(owner, task)
-    except (TaskStopped, KeyboardInterrupt):
+    except (TaskStopped, TaskCancelled, KeyboardInterrupt):
         # The hook is repeated by the next cluster, as a task would be. The keyboard
         # interrupts whoever runs tasks inline, with ``sync``.
         raise

@@ -17,6 +17,7 @@ from qcore.engine.dispatcher.status import ClusterStatus
 from qcore.envelope import Outcome
 from qcore.errors import StoreError
 from qcore.results.memory import MemoryStore
+from qcore.settled import TicketState
 from qcore.status import Pause
 
 
@@ -54,8 +55,13 @@ class Paused:
 
 
 @pytest.fixture
-def cluster(monkeypatch, request):
-    made = Paused(stop_time(monkeypatch), request.node.name)
+def clock(monkeypatch):
+    return stop_time(monkeypatch)
+
+
+@pytest.fixture
+def cluster(clock, request):
+    made = Paused(clock, request.node.name)
     yield made
     made.it.lose()
 
@@ -164,7 +170,7 @@ class Watch:
         self.looks += 1
         if isinstance(self.answer, Exception):
             raise self.answer
-        return self.answer
+        return self.answer, False
 
     def wait(self, stopping, seconds):
         stopping.wait(0.001)
@@ -243,3 +249,90 @@ def test_without_a_ledger_nobody_looks(thread, monkeypatch):
     start, capacity, _ = thread(lambda: None)
     start()
     wait_for(lambda: capacity.wait(0) == 5)
+
+
+# -- cancelled tasks -------------------------------------------------------------------------
+class Marked(Watch):
+    """A ledger with marks: of these tasks."""
+
+    def __init__(self, *ids):
+        super().__init__()
+        self.ids = set(ids)
+
+    def cancelled(self, ids):
+        return {id: TicketState(cancelled=1.0) for id in ids if id in self.ids}
+
+
+def stored(cluster, id):
+    found = MemoryStore.fetch(cluster.it.fakes.store, id)
+    return None if found is None else found.outcome
+
+
+@pytest.mark.fault("P4")
+def test_a_task_that_runs_is_told_once_and_ends_as_cancelled(cluster):
+    it = cluster.it
+    task = it.fakes.send()
+    cluster.round()
+    (worker,) = it.workers
+    it.begin(worker)
+    it.on_cancel = lambda worker: it.end(worker, Outcome.CANCELLED)
+    marked = Marked(task.id)
+    for _ in range(3):
+        cluster.control.cancel(marked, has_marks=True)
+        it.turn()
+    assert it.cancels == [worker.pid]
+    cluster.round()
+    assert stored(cluster, task.id) == Outcome.CANCELLED
+    assert (it.fakes.waiting, it.fakes.claimed, len(it.shared.held)) == (0, 0, 0)
+
+
+@pytest.mark.fault("P4")
+def test_one_that_does_not_end_is_killed_after_its_grace(cluster, clock):
+    it = cluster.it
+    task = it.fakes.send()
+    cluster.round()
+    (worker,) = it.workers
+    it.begin(worker)
+    cluster.control.cancel(Marked(task.id), has_marks=True)
+    it.turn()
+    clock.advance(it.fakes.conf.grace - 0.1)
+    it.turn()
+    assert worker in it.workers
+    clock.advance(0.2)
+    it.turn()
+    cluster.round()
+    assert worker not in it.workers
+    assert stored(cluster, task.id) == Outcome.CANCELLED
+    assert not it.shared.held
+
+
+@pytest.mark.fault("P4")
+def test_a_success_that_was_faster_wins(cluster):
+    it = cluster.it
+    task = it.fakes.send()
+    cluster.round()
+    (worker,) = it.workers
+    it.begin(worker)
+    it.end(worker, Outcome.SUCCESS)
+    cluster.control.cancel(Marked(task.id), has_marks=True)
+    cluster.round()
+    assert stored(cluster, task.id) == Outcome.SUCCESS
+    assert not it.shared.held
+
+
+@pytest.mark.fault("P5")
+def test_what_waits_in_the_cluster_never_begins(cluster):
+    it = cluster.it
+    tasks = [it.fakes.send() for _ in range(3)]
+    cluster.round()
+    (worker,) = it.workers
+    it.begin(worker)
+    waiting = [task.id for task in tasks if task != it.task_of(worker.current)]
+    cluster.control.cancel(Marked(*waiting), has_marks=True)
+    for _ in range(3):
+        it.end(worker, Outcome.SUCCESS)
+        cluster.round()
+        it.begin(worker)
+    assert [stored(cluster, id) for id in waiting] == [Outcome.CANCELLED] * 2
+    assert it.fakes.waiting == 0
+    assert not it.shared.held

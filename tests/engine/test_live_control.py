@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from chores.ledger import let_go
 
+from qcore.envelope import Outcome
+from qcore.models import Ticket
 from qcore.runtime import current
-from qcore.tasks import async_task, pause, result, resume
+from qcore.tasks import async_task, cancel, fetch, pause, result, resume
 
 Q = "controlled"
 
@@ -63,3 +65,33 @@ def test_a_paused_queue_rests_also_in_clusters_that_start_later(start, ledger, k
     wait_for_state(again, "running")
     assert again.stop() == 0
     assert "Traceback" not in first.log + again.log
+
+
+@pytest.mark.fault("P4")
+@pytest.mark.fault("P5")
+def test_cancelled_tasks_end_wherever_they_are(start, ledger, key):
+    cluster = start(queue=Q)
+    plain = send("slow_with_clean_up", key, 3600)
+    coroutine = send("nap_async", f"{key} async", 3600)
+    ledger.wait(key, "began")
+    ledger.wait(f"{key} async", "began")
+    waits = send("record", f"{key} waits")
+    ids = [plain, coroutine, waits]
+    assert cancel(ids).keys() == set(ids)
+    for id in ids:
+        ended = fetch(id, wait=60_000)
+        assert (ended.success, ended.outcome) == (False, Outcome.CANCELLED)
+    ledger.wait(key, "cleaned up")
+    ledger.wait(f"{key} async", "cleaned up")
+    # both workers were replaced, and work
+    assert result(send("add", 1, 2), wait=60_000) == 3
+    stubborn = async_task("chores.rude.block_signals", f"{key} rude", cluster=Q)
+    ledger.wait(f"{key} rude", "began")
+    assert cancel(stubborn).keys() == {stubborn}
+    killed = fetch(stubborn, wait=60_000)
+    assert (killed.outcome, killed.attempt_count) == (Outcome.CANCELLED, 1)
+    assert ledger.entries(f"{key} waits") == []
+    cluster.wait_for(lambda: not Ticket.objects.exists())
+    assert cluster.stop() == 0
+    broker = current.broker(Q)
+    assert (broker.queue_size(), broker.lock_size()) == (0, 0)

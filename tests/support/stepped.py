@@ -26,6 +26,7 @@ from qcore.engine.wire.messages import (
     END,
     READY,
     RUN,
+    SOFT_CANCEL,
     SOFT_STOP,
     Kill,
     Order,
@@ -143,6 +144,10 @@ class Stepped:
         )
         self.workers: list[Worker] = []
         self.stopping = False
+        self.cancels: list[
+            int
+        ] = []  # workers that were told that their task is cancelled
+        self.on_cancel: Callable[[Worker], None] | None = None  # None: they go on
         for index in range(self.fakes.conf.workers):
             self.hire(index)
 
@@ -243,6 +248,10 @@ class Stepped:
                 continue
             if kill.signal == signal.SIGKILL:
                 self.crash(worker)
+            elif kill.signal == SOFT_CANCEL:
+                self.cancels.append(worker.pid)
+                if self.on_cancel is not None:
+                    self.on_cancel(worker)
             elif kill.signal == SOFT_STOP:
                 # where it has not begun, or is paused, SIGKILL comes two seconds later;
                 # it does not begin in these: it would have long ago, had it not stood

@@ -108,6 +108,10 @@ class Assignment:
             exit = self._exit(job, time.monotonic())
             if exit is None:
                 if job.ended is None:
+                    if job.cancelled:
+                        job.end_as_cancelled()
+                        self._recorder.record(job)
+                        continue
                     # it may have expired while it waited here
                     if job.task.expires is not None and (end := expired(job.task)):
                         job.ended = end

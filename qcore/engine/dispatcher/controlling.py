@@ -10,6 +10,7 @@ from ...status import Pause
 from ..services import Services, Watching
 from .capacity import Capacity
 from .guard import Guard, close
+from .job import LedgerPart
 from .state import SharedState
 
 logger = logging.getLogger("qcore.control")
@@ -60,7 +61,9 @@ class Controlling:
                     if watch is None:
                         self.apply(None)
                         return
-                self.apply(watch.look())
+                pause, has_marks = watch.look()
+                self.apply(pause)
+                self.cancel(watch, has_marks=has_marks)
                 rest = _LOOK * (1 - random.uniform(0, _SHARE))  # noqa: S311 - no secret
                 watch.wait(self._shared.stopping, rest)
             except BaseException as error:  # noqa: BLE001 - a driver may raise anything
@@ -92,6 +95,22 @@ class Controlling:
         self._known = True
         self._wake()
         self._shared.changed()
+
+    def cancel(self, watch: Watching, *, has_marks: bool) -> None:
+        """Have the loop end what the cluster holds of the tasks that are cancelled."""
+        self._shared.has_marks = has_marks  # first: what is claimed now is looked up
+        if not has_marks:
+            return
+        held = {
+            job.task.id: job for job in list(self._shared.held) if not job.cancelled
+        }
+        found = watch.cancelled(held.keys()) if held else {}
+        for id, ticket in found.items():
+            job = held[id]
+            job.ledger = job.ledger or LedgerPart(ticket)
+            self._shared.cancelling.append(job)
+        if found:
+            self._wake()
 
 
 def _words(pause: Pause) -> str:

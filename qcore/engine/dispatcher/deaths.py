@@ -132,14 +132,15 @@ class Deaths:
 
     def _record(self, worker: WorkerHandle, job: Job, how: str) -> None:
         ended = job.ended_by_death(how)
-        self._reports.put(
-            job.task,
-            job.attempt,
-            ended.outcome,
-            ended.text,
-            f"{socket.gethostname()}:{worker.pid}",
-            None,
-        )
+        if job.killed is not KillReason.CANCEL:  # that was somebody's wish
+            self._reports.put(
+                job.task,
+                job.attempt,
+                ended.outcome,
+                ended.text,
+                f"{socket.gethostname()}:{worker.pid}",
+                None,
+            )
         self._recorder.record(job)
 
     def _after_follow_up(self, job: Job, how: str) -> None:

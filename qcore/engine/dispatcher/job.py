@@ -28,6 +28,7 @@ class KillReason(StrEnum):
     STOP = "stop"  # the cluster stops
     LOST = "lost"  # the lease of the job was lost
     HUNG = "hung"  # the worker did not read its order
+    CANCEL = "cancel"  # somebody has cancelled the task
     CLOSED = "closed"  # the worker's socket was closed, or written on, by its task
 
 
@@ -79,6 +80,7 @@ class Job:
     killed: KillReason | None = None  # why its worker was, or is about to be
     follow_up_crashes: int = 0
     next_package: bytes | None = None  # the next link of its chain
+    cancelled: bool = False  # somebody has cancelled its task (control)
     ledger: LedgerPart | None = None
     unstarted: bool = False  # it is given back before a worker has begun it
     #: whether its result is stored, and its delivery is still to be acknowledged
@@ -147,11 +149,22 @@ class Job:
             and self.ended.outcome == Outcome.SUCCESS
         )
 
+    def end_as_cancelled(self) -> Attempt:
+        """Keep, and return, the end of a task that was cancelled before it began."""
+        text = "TaskCancelled: the task was cancelled before it began"
+        self.ended = Attempt.failed(Outcome.CANCELLED, text)
+        return self.ended
+
     def ended_by_death(self, how: str) -> Attempt:
         """Keep, and return, the end of this attempt: its worker has died."""
         if self.killed is KillReason.TIMEOUT:
             outcome = Outcome.TIMEOUT
             text = f"TaskTimeout: it did not end by itself after its timeout; {how}"
+        elif self.killed is KillReason.CANCEL:
+            outcome = Outcome.CANCELLED
+            text = (
+                f"TaskCancelled: it did not end by itself when it was cancelled; {how}"
+            )
         elif self.killed is KillReason.CLOSED:
             outcome = Outcome.CRASH
             text = (

@@ -45,13 +45,15 @@ _S = JobState
 TRANSITIONS = (
     Transition(_S.CLAIMED, _S.READY, "handed to the loop"),
     Transition(_S.CLAIMED, _S.STORED, "its end is stored already"),
-    Transition(_S.CLAIMED, _S.ENDED, "expired, or a plugin drops it"),
+    Transition(_S.CLAIMED, _S.ENDED, "expired, cancelled, or a plugin drops it"),
     Transition(_S.CLAIMED, _S.RELEASED, "put off, to run alone elsewhere"),
     Transition(_S.CLAIMED, _S.LEFT, "put off, and the broker cannot delay"),
     Transition(_S.CLAIMED, _S.LOST, "its lease ended while the store was asked"),
     Transition(_S.READY, _S.PREFETCHED, "laid ahead"),
     Transition(_S.READY, _S.RUNNING, "assigned"),
-    Transition(_S.READY, _S.ENDED, "expired, or no order can be written for it"),
+    Transition(
+        _S.READY, _S.ENDED, "expired, cancelled, or no order can be written for it"
+    ),
     Transition(_S.READY, _S.RETURNING, "the cluster stops"),
     Transition(_S.READY, _S.LEFT, "delivered twice"),
     Transition(_S.READY, _S.LOST, "its lease ended"),

@@ -19,6 +19,7 @@ from ..system.process import LONGEST_WAIT
 from ..wire.channel import Channel, ChannelClosed
 from ..wire.messages import (
     PROGRESS,
+    SOFT_CANCEL,
     SOFT_STOP,
     Control,
     Drained,
@@ -156,6 +157,8 @@ class Loop:
                         self.pool.flush(key.data)
                     if events & selectors.EVENT_READ:
                         self._read_replies(key.data)
+            while self._shared.cancelling:
+                self._cancel(self._shared.cancelling.popleft())
             self._keep_time()
             self._assign()
 
@@ -228,6 +231,21 @@ class Loop:
             else:
                 self._ready.append(job)
         return arrived
+
+    def _cancel(self, job: Job) -> None:
+        """End a job that somebody has cancelled; one that waits ends in its turn."""
+        job.cancelled = True
+        self._prefetched.recall_all()
+        for worker in self.pool.busy():
+            if worker.job is job:
+                self._catch_up(worker)
+                if worker.job is job and job.ended is None and job.killed is None:
+                    job.killed = KillReason.CANCEL
+                    # should its task end by itself after all, this must not hit the next
+                    worker.ending = True
+                    self._watchdog.cancel(worker, job, time.monotonic())
+                    self._kill(worker.pid, SOFT_CANCEL)
+                return
 
     # -- time --------------------------------------------------------------------------
     def _keep_time(self) -> None:

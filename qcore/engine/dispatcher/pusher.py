@@ -13,6 +13,7 @@ from ...envelope import Delivery
 from ...errors import NewerPackage, PluginLacking
 from ..services import ReportFailure, Services
 from .admission import Admissions
+from .cancelling import Cancelling
 from .capacity import Capacity
 from .guard import Guard, close
 from .handover import Handover
@@ -62,6 +63,7 @@ class Pusher:
         self._resting = False  # because the queue is paused
         self._guard = Guard("pusher", shared)
         self._absent = AbsentPlugins(shared)
+        self._cancelling = Cancelling(services, shared, handover)
         self._admissions = Admissions(services, shared, handover)
         self._suspects = Suspects(services, shared, self._admissions, report)
         self._redelivered = Redelivered(
@@ -111,6 +113,8 @@ class Pusher:
             return
         self._shared.queue_empty.clear()
         jobs, bad = self._verify(deliveries)
+        if self._shared.has_marks:
+            jobs = self._cancelling.sift(jobs)
         if any(may_be_finished(job) for job in jobs):
             jobs, others = parted(self._drop_copies(jobs))
             self._admissions.give(jobs)

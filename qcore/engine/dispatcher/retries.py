@@ -22,7 +22,9 @@ from .job import Job, LedgerPart, Move
 logger = logging.getLogger("qcore.recorder")
 
 #: Outcomes of tasks that end for good, without a run or whatever attempts are left.
-NEVER_RUN = frozenset({Outcome.EXPIRED, Outcome.REPLACED, Outcome.DISCARDED})
+NEVER_AGAIN = frozenset(
+    {Outcome.CANCELLED, Outcome.DISCARDED, Outcome.EXPIRED, Outcome.REPLACED}
+)
 
 
 class Decision(Enum):
@@ -46,7 +48,7 @@ def decide(result: Result, crashes: int, conf: Conf, how: str = "") -> Decision:
         how: what the worker has said: see ``Attempt.how``.
     """
     options = result.task.options
-    if result.success or result.outcome in NEVER_RUN:
+    if result.success or result.outcome in NEVER_AGAIN:
         return Decision.DONE
     if result.outcome == Outcome.SNOOZED:
         return Decision.LATER

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from dataclasses import dataclass, field
 
 from ...masking import mask_url
@@ -33,6 +34,10 @@ class SharedState:
     active: dict[str, Job] = field(default_factory=dict)
     #: what keeps a thread from working: its name -> one line
     problems: dict[str, str] = field(default_factory=dict)
+    #: jobs whose tasks somebody has cancelled, for the loop (control)
+    cancelling: deque[Job] = field(default_factory=deque)
+    #: whether any task is marked as cancelled, so that claims are looked up (control)
+    has_marks: bool = False
     #: of the cluster's queue: nothing is claimed, and nothing begins (control)
     pause: Pause | None = None
     #: set by the renewal: leases are renewed, so that one which ends is lost

@@ -62,6 +62,10 @@ class Watchdog:
             limit = job.assigned_at + seconds + self._conf.grace
             self._deadlines.add(limit, worker, job)
 
+    def cancel(self, worker: WorkerHandle, job: Job, now: float) -> None:
+        """Watch over a job that was told to end for good: it has ``grace`` seconds."""
+        self._deadlines.add(now + self._conf.grace, worker, job)
+
     def next(self) -> list[float]:
         """Return when something may have to be done, on the monotonic clock."""
         moments = (self._deadlines.next(), self._leases.next(), self._hung.next())

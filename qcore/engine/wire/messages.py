@@ -13,6 +13,9 @@ from ...status import Progress
 #: What tells a worker to stop its task. Not SIGTERM: a service manager may send that to
 #: every process of the cluster at once, when only the sentinel should answer.
 SOFT_STOP = signal.SIGUSR2
+#: What tells a worker to end its task for good. By default it does nothing, so it cannot
+#: hurt a process that has no handler yet, or any more.
+SOFT_CANCEL = signal.SIGURG
 
 # -- dispatcher -> worker ------------------------------------------------------------
 # One byte of kind, eight of number and four of attempt, then the package; a follow-up

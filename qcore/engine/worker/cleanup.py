@@ -17,7 +17,7 @@ import time
 
 from ...envelope import Task
 from ..system import descendants
-from ..wire.messages import SOFT_STOP
+from ..wire.messages import SOFT_CANCEL, SOFT_STOP
 from .streams import StandardStreams
 
 logger = logging.getLogger("qcore.worker")
@@ -26,7 +26,7 @@ logger = logging.getLogger("qcore.worker")
 #: processes of the host are read.
 _FAMILY_EVERY = 1.0
 #: What the worker itself answers, and a task may have taken away.
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, SOFT_STOP)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, SOFT_STOP, SOFT_CANCEL)
 #: Seconds between two looks at them: Python takes 2 µs for each, a tenth of a short task.
 _HANDLERS_EVERY = 0.5
 

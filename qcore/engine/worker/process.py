@@ -12,11 +12,11 @@ from contextvars import copy_context
 from types import FrameType
 
 from ...envelope import Attempt, Outcome, Task
-from ...errors import BrokerUnavailable, StoreUnavailable, TaskStopped
+from ...errors import BrokerUnavailable, StoreUnavailable, TaskCancelled, TaskStopped
 from ...signing import peek
 from ...status import Progress
 from ...tasks.calls import next_link
-from ...tasks.execute import execute
+from ...tasks.execute import error_text, execute
 from ...tasks.follow_up import run_hook
 from ...tasks.forks import end_if_forked
 from ...tasks.progress_report import listen
@@ -28,6 +28,7 @@ from ..wire.messages import (
     END,
     FOLLOW_UP,
     READY,
+    SOFT_CANCEL,
     SOFT_STOP,
     Order,
     Reply,
@@ -77,6 +78,7 @@ class Worker:
         """Work until the dispatcher closes the socket, or this worker has to retire."""
         conf = self._services.conf
         signal.signal(SOFT_STOP, self._on_stop)
+        signal.signal(SOFT_CANCEL, self._on_cancel)
         bind(self._index - 1, conf.affinity)
         self._title("idle")
         self._services.notify("qcore_process_started", role="worker", conf=conf)
@@ -122,6 +124,8 @@ class Worker:
         except TaskStopped:
             # the signal came between the task and this line
             ended = Attempt.failed(Outcome.STOPPED, "")
+        except TaskCancelled as cancel:
+            ended = Attempt.failed(Outcome.CANCELLED, error_text(cancel))
         finally:
             end_if_forked(
                 self._pid, task
@@ -162,7 +166,7 @@ class Worker:
             if following is not None:
                 following = self._services.prepare(following)
             return None if following is None else self._services.sign(following)
-        except TaskStopped:
+        except (TaskStopped, TaskCancelled):
             raise
         except (BrokerUnavailable, StoreUnavailable) as error:
             # what a plugin needs is away: the chain must not end for that
@@ -195,6 +199,10 @@ class Worker:
 
     def _title(self, what: str) -> None:
         set_title(f"qcore[{self._services.conf.name}] worker {self._index}: {what}")
+
+    def _on_cancel(self, _signum: int, _frame: FrameType | None) -> None:
+        if self._busy:
+            raise TaskCancelled("somebody has cancelled the task")
 
     def _on_stop(self, _signum: int, _frame: FrameType | None) -> None:
         # an idle worker is told by its socket, so there is nothing to stop then

@@ -1,0 +1,129 @@
+"""Cancelled tasks: what is asked, and what clusters see of it."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from django.db import transaction
+
+from qcore.envelope import Outcome, new_id
+from qcore.errors import CallError, StoreError
+from qcore.ledger.control import ControlWatch
+from qcore.models import OutboxRow, Ticket
+from qcore.runtime import current
+from qcore.tasks import async_task, cancel, pause
+
+pytestmark = pytest.mark.usefixtures("outside")
+
+
+@pytest.fixture
+def watch(outside):
+    watch = ControlWatch(current.conf)
+    yield watch
+    watch.close()
+
+
+def test_a_mark_is_seen_until_the_task_has_ended(watch):
+    ids = [new_id() for _ in range(3)]
+    assert watch.look() == (None, False)
+    assert cancel(ids[0]) == {ids[0]: "waiting"}
+    assert watch.look() == (None, True)
+    assert watch.cancelled(ids).keys() == {ids[0]}
+    Ticket.objects.update(final="cancelled", ended=1.0)
+    assert watch.look() == (None, False)
+    assert watch.cancelled(ids) == {}
+    made = pause("tests")
+    assert watch.look() == (made, False)
+
+
+def test_to_look_is_one_statement(watch, django_assert_num_queries):
+    pause("tests")
+    cancel(new_id())
+    watch.look()
+    with django_assert_num_queries(1):
+        watch.look()
+
+
+def test_the_first_mark_stays():
+    id = new_id()
+    cancel(id)
+    at = Ticket.objects.get().cancelled
+    cancel([id, id])
+    assert Ticket.objects.get().cancelled == at
+
+
+def test_many_at_once(watch):
+    ids = [new_id() for _ in range(400)]
+    assert cancel(iter(ids)) == dict.fromkeys(ids, "waiting")
+    assert watch.cancelled(ids).keys() == set(ids)
+    assert cancel([]) == {}
+
+
+def test_what_has_ended_is_not_marked(make_result):
+    done, final = make_result(Outcome.SUCCESS), new_id()
+    Ticket.objects.create(task_id=final, final="success", ended=1.0)
+    assert cancel([done, final]) == {done: "ended", final: "ended"}
+    assert not Ticket.objects.exclude(cancelled=None).exists()
+
+
+@pytest.fixture
+def make_result(outside):
+    from qcore.envelope import Attempt
+    from qcore.tasks.calls import build
+
+    def make(outcome):
+        task = build("chores.kind.add", (1,))
+        content = "json" if outcome == Outcome.SUCCESS else "text"
+        end = Attempt(outcome, b"1", content, 1.0, 2.0)
+        current.store().save([end.result(task, 1)])
+        return task.id
+
+    return make
+
+
+def test_old_marks_of_what_has_ended_go(watch, make_result):
+    """Each mark costs a look-up; who cancels what has ended must not cost it for ever."""
+    done, cancelled, waits, old = (
+        make_result(Outcome.SUCCESS), make_result(Outcome.CANCELLED), new_id(), new_id(),
+    )  # fmt: skip
+    for id in (done, cancelled, waits):
+        Ticket.objects.create(task_id=id, cancelled=time.time() - 3600)
+    Ticket.objects.create(task_id=old, cancelled=time.time() - 400 * 86_400)
+    assert watch.look() == (None, True)
+    assert list(Ticket.objects.values_list("task_id", flat=True)) == [waits]
+
+
+def test_what_is_scheduled_becomes_due():
+    """The relay sends it, and its claim ends it."""
+    later = async_task("chores.kind.add", 1, delay=86_400)
+    parked = async_task("chores.kind.add", 2, delay=86_400)
+    OutboxRow.objects.filter(task_id=parked).update(due=None)
+    assert cancel([later, parked]) == {later: "scheduled", parked: "parked"}
+    due = OutboxRow.objects.get(task_id=later).due
+    assert due <= Ticket.objects.get(task_id=later).cancelled + 60
+    assert OutboxRow.objects.get(task_id=parked).due is None
+
+
+def test_it_begins_with_the_commit(watch):
+    id = new_id()
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        cancel(id)
+        1 / 0  # noqa: B018
+    assert watch.look() == (None, False)
+
+
+@pytest.mark.parametrize("wrong", ["add-1", "", 5, None, ["x"], [None], "F" * 32])
+def test_what_is_no_id_is_refused(wrong):
+    with pytest.raises(CallError, match="expected the id of a task"):
+        cancel(wrong)
+    assert not Ticket.objects.exists()
+
+
+def test_a_ledger_that_is_away(monkeypatch):
+    def away(*_):
+        raise StoreError("away")
+
+    monkeypatch.setattr(type(current.control), "cancel", away)
+    with pytest.raises(StoreError):
+        cancel(new_id())
