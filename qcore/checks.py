@@ -69,7 +69,7 @@ IDS = {
     " default broker.",
     "qcore.W016": "The queue of Q_CLUSTER_NAME is in no setting, and its name is like one that"
     " is.",
-    "qcore.W020": "A name in the QUEUES of TASKS is like one that is in the settings.",
+    "qcore.I020": "A name in the QUEUES of TASKS is like one that is in the settings.",
     "qcore.I001": "The cache is private to each process, so status goes through the"
     " broker (shown by check --deploy).",
 }

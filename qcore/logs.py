@@ -14,6 +14,7 @@ from .running import RUNNING
 #: Every logger of the core and of the plugins that come with it; a test reads the sources.
 LOGGERS = (
     "qcore.admin",
+    "qcore.backend",
     "qcore.broker",
     "qcore.cache",
     "qcore.cluster",
@@ -34,6 +35,7 @@ LOGGERS = (
     "qcore.sending",
     "qcore.sentinel",
     "qcore.status",
+    "qcore.tracking",
     "qcore.worker",
 )
 

@@ -108,7 +108,7 @@ class QcoreBackend(BaseTaskBackend):  # type: ignore[misc]
         if not apps.ready:
             return True
         kind = current.choice("broker").load()
-        return bool(getattr(kind, "supports_priority", False))
+        return bool(current.conf.bands or kind.supports_priority)
 
     def validate_task(self, task: Any) -> None:
         """Refuse a task that cannot be sent as it is.
@@ -200,7 +200,9 @@ class QcoreBackend(BaseTaskBackend):  # type: ignore[misc]
         assert note is not None
         note.with_rows(lambda: None)
         tell(task_enqueued, self.alias, self.get_result(built.id))
-        run_one(built)
+        error = run_one(built)
+        if isinstance(error, KeyboardInterrupt):
+            raise error  # somebody wants the caller to end
         return self.get_result(built.id)
 
     # -- results -------------------------------------------------------------------
@@ -250,7 +252,7 @@ class QcoreBackend(BaseTaskBackend):  # type: ignore[misc]
                     )
                 elif doubt := current.doubt_of(self._queue(name)):
                     found.append(
-                        checks.Warning(f"{where}['QUEUES']: {doubt}", id="qcore.W020")
+                        checks.Info(f"{where}['QUEUES']: {doubt}", id="qcore.I020")
                     )
         except QcoreError:
             return found  # the checks of Q_CLUSTER tell it

@@ -92,6 +92,7 @@ CASES: dict[str, tuple[Any, list[Any], list[Any]]] = {
     "cache": ("default", ["other"], [*NOT_TEXT, "", None]),
     "cached": (False, [True, False, 60], [0, -1, "60", 1.5, None]),
     "max_result": (10_485_760, [1], NOT_COUNT),
+    "keep_tracked": (1_209_600, [1, 60.5], [0, -1, "60", None]),
     "memory": (None, [None, {}], [True, "x", {"size": 1}]),
     "result_store": (None, [None, "memory", "shop.stores.Store"], [*NOT_TEXT, ""]),
     "cache_backend": (None, [None, "django", "shop.caches.Cache"], [*NOT_TEXT, ""]),

@@ -267,7 +267,8 @@ def test_a_private_cache_is_told_on_deployment(settings):
 def test_every_id_that_is_given_stands_in_the_table():
     folder = Path(checks.__file__).parent
     given = set()
-    for path in (folder / "checks.py", folder / "conf" / "advice.py"):
+    names = ("checks.py", "conf/advice.py", "backend/backend.py")
+    for path in (folder / name for name in names):
         given |= set(
             re.findall(r'(?:id=|Advice\(\s*)"(qcore\.\w\d+)"', path.read_text())
         )

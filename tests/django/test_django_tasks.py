@@ -386,12 +386,18 @@ def test_a_priority_out_of_range_is_refused(priority):
 
 
 def test_a_priority_is_taken_where_the_broker_has_them():
-    kind = current.choice("broker").load()
-    if getattr(kind, "supports_priority", False):
+    if current.broker().supports_priority:
         assert chores.add.using(priority=7).enqueue(1).task.priority == 7
     else:
         with pytest.raises(InvalidTask, match="priority"):
             chores.add.using(priority=7)
+
+
+def test_bands_are_priorities_for_a_broker_that_has_none():
+    with override_settings(Q_CLUSTER=OUTSIDE | {"bands": True}):
+        assert current.broker().supports_priority
+        assert chores.add.using(priority=7).enqueue(1).task.priority == 7
+        current.broker().purge_queue()
 
 
 # -- attempts, sync, twins -----------------------------------------------------------------
