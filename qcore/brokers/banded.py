@@ -95,7 +95,8 @@ class BandedBroker(Broker):
     def _claim(self, limit: int) -> list[Delivery]:
         """Claim from the most urgent band down; now and then from the lowest one up."""
         found: list[Delivery] = []
-        share = min(limit, int(self._owed))
+        # a whole claim now and then: a part of each would ask every band twice
+        share = limit if self._owed >= limit else 0
         last = len(NAMES) - 1
         plan = [(band, share) for band in range(last, -1, -1)] if share else []
         plan += [(band, limit) for band in range(last + 1)]
