@@ -1,9 +1,9 @@
-"""List the schedules with their next runs, or write those of the code to the table.
+"""List the schedules with their next runs, or sync the schedules of the code.
 
-`list` shows every schedule that is stored: those of the admin and of schedule(), and those
-that the code declares with @every and @cron. `sync` writes what the code declares to the
-table, as `migrate` and the start of a cluster do: it adds, changes and removes rows.
-With --dry-run it only says what it would do.
+`list` shows every stored schedule: those of the admin, of schedule() and of
+the code (@every and @cron). `sync` writes the schedules of the code to the
+table, as `migrate` and the start of a cluster do: it adds, changes and removes
+rows. With --dry-run it only says what it would do.
 """
 
 from __future__ import annotations

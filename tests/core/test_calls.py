@@ -104,11 +104,12 @@ def test_a_task_says_only_what_was_said():
 def test_every_option_is_known_to_async_task(qcore_queue):
     """Each of them is taken, and none of them reaches the function."""
     said = {
-        "ack_failure": True, "broker": None, "cached": 60, "cluster": None,
+        "ack_failure": False, "broker": None, "cached": 60, "cluster": None,
         "commit": "now", "delay": 0, "group": "g", "hook": kind.hook,
-            "queue": None,
+        "queue": None, "run_after": None, "expires": 60, "priority": 0, "backoff": 5,
+        "retry_on": [OSError], "discard_on": [KeyError],
         "max_attempts": 2, "save": True, "sync": False, "task_name": "n", "timeout": 5,
-            "track": False,
+        "track": False,
     }  # fmt: skip
     assert said.keys() == OPTIONS
     async_task(kind.add, 1, **said)
