@@ -19,7 +19,7 @@ def monitor(run_once: bool = False, broker: object = None) -> None:
 
 def info(broker: object = None) -> None:
     """Show totals and rates."""
-    info_verb.run(Namespace(config=False, json=False), sys.stdout)
+    info_verb.run(Namespace(config=False, ids=False, json=False), sys.stdout)
 
 
 def memory(

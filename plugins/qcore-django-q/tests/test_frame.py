@@ -144,3 +144,10 @@ def test_the_pages_of_qcore_give_way() -> None:
 def test_the_checks_say_nothing_of_a_plain_project() -> None:
     found = [one for one in checks.run_checks() if one.id.startswith("django_q")]
     assert found == []
+
+
+@pytest.mark.parametrize("name", ["qcluster", "qmonitor", "qinfo", "qmemory"])
+def test_a_command_has_a_parser(name: str) -> None:
+    """An option that qcore has by itself must not be added a second time."""
+    command = import_module(f"django_q.management.commands.{name}").Command()
+    assert command.create_parser("manage.py", name)
