@@ -6,6 +6,7 @@ The settings of all other tests have no ``django_q``. Here a module's tests run 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from django.conf import settings
 from django.contrib import admin
 from django.core.management import call_command
 from django.test import override_settings
+from django.urls import clear_url_caches
 
 from qcore.runtime import current
 
@@ -41,6 +43,7 @@ def drop_in(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
         admin.site._registry.clear()
         admin.site._registry.update(pages)
         register(admin.site)
+        forget_urls()
         with django_db_blocker.unblock():
             call_command("migrate", "django_q", verbosity=0)
         try:
@@ -50,7 +53,14 @@ def drop_in(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
                 call_command("migrate", "django_q", "zero", verbosity=0)
             admin.site._registry.clear()
             admin.site._registry.update(pages)
+            forget_urls()
     current.reset()
+
+
+def forget_urls() -> None:
+    """Have the addresses made anew: those of the admin are of its pages at their import."""
+    sys.modules.pop(settings.ROOT_URLCONF, None)
+    clear_url_caches()
 
 
 @pytest.fixture(autouse=True)
