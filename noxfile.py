@@ -22,6 +22,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 if sys.version_info < (3, 11):  # noqa: UP036 - any python3 may start this file
     raise SystemExit(f"qcore needs Python 3.11 or later; this is {sys.version}")
@@ -178,6 +179,23 @@ def checkout(*plugins: str) -> list[str]:
     for plugin in plugins:
         words += ["-e", f"plugins/{plugin}"]
     return words
+
+
+def about(plugin: str) -> dict[str, Any]:
+    """Return what the pyproject.toml of a plugin says."""
+    return tomllib.loads((HERE / "plugins" / plugin / "pyproject.toml").read_text())
+
+
+def package_of(plugin: str) -> str:
+    """Return the package that a plugin installs: ``qcore_redis``."""
+    (package,) = about(plugin)["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    return str(package)
+
+
+def needed_by(plugin: str) -> list[str]:
+    """Return the plugins of this repository that a plugin cannot do without."""
+    names = [need.split(">")[0] for need in about(plugin)["project"]["dependencies"]]
+    return [name for name in names if name in PLUGINS]
 
 
 def run_tests(session: nox.Session, *words: str) -> None:
@@ -413,7 +431,7 @@ def alone(session: nox.Session, plugin: str) -> None:
 
     The rest of its tests runs once, in ``tests``, and needs no second hour.
     """
-    session.install(*checkout(plugin), *group("test"))
+    session.install(*checkout(plugin, *needed_by(plugin)), *group("test"))
     tests = sorted((HERE / "plugins" / plugin / "tests").glob("test_*.py"))
     chosen = [str(path) for path in tests if "class TestPlugin" in path.read_text()]
     run_tests(session, "-k", "TestPlugin", *session.posargs, *chosen)
@@ -474,7 +492,7 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Check the types of the core and of every plugin, strictly."""
     session.install(*checkout(*PLUGINS), *group("lint"), *group("test"))
-    packages = [f"plugins/{name}/{name.replace('-', '_')}" for name in PLUGINS]
+    packages = [f"plugins/{name}/{package_of(name)}" for name in PLUGINS]
     session.run("mypy", "qcore", *packages, "tests/typing", *session.posargs)
 
 

@@ -71,10 +71,13 @@ def variant_of(name: str) -> str:
     return f"a{modern.get(name, name.replace('async_', 'enqueue_'))}"
 
 
+#: What waits for nobody: it looks at this process, or writes to the worker's own socket.
+WAITS_FOR_NOBODY = {"current_task", "progress"}
 SYNC = [
     name
     for name in api.__all__
-    if inspect.isfunction(getattr(api, name))
+    if name not in WAITS_FOR_NOBODY
+    and inspect.isfunction(getattr(api, name))
     and not inspect.iscoroutinefunction(getattr(api, name))
 ]
 

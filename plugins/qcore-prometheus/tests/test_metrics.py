@@ -13,17 +13,11 @@ from prometheus_client.parser import text_string_to_metric_families
 import qcore_prometheus
 from qcore.errors import BrokerUnavailable
 from qcore.runtime import current
-from qcore.testing import PluginContract
 from qcore_prometheus import gauges
 from qcore_prometheus.exporter import Exporter
 from qcore_prometheus.functions import MOST, OTHER, Functions
 
 QUEUE = "prometheus"
-
-
-class TestPlugin(PluginContract):
-    name = "prometheus"
-    drivers = ("prometheus_client",)
 
 
 @pytest.fixture
