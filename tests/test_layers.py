@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import re
 import subprocess
 import sys
 import tomllib
@@ -237,6 +238,18 @@ def test_the_map_in_the_docstring_of_the_package_has_every_module() -> None:
     words = {name for part in shown for name in part.split() if part.strip()}
     modules = {name.partition(".")[0] for name in core_modules() if name}
     assert modules - words == {"__main__", "migrations"}
+
+
+def test_the_manual_has_the_same_layers() -> None:
+    text = (ROOT / "docs/explanation/internals.md").read_text()
+    shown = {
+        int(row[1]): set(re.findall(r"`([\w.]+)`", row[0]))
+        for row in re.finditer(r"^\| (\d) \w.*$", text, re.MULTILINE)
+    }
+    assert shown == {
+        layer: {name for name in names.split() if name != "__main__"}
+        for layer, (_, names) in LAYERS.items()
+    }
 
 
 def test_every_module_has_a_layer() -> None:
