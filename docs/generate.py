@@ -75,6 +75,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "settings-index": configuration.index,
     "snapshot": shapes.snapshot,
     "task-options": options.table,
+    "schedules-in-code": interface.in_code,
+    "task-functions": interface.declaring,
     "tasks": interface.tasks,
     "testing": interface.testing,
 }

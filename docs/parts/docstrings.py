@@ -14,7 +14,7 @@ from typing import Any
 
 SECTIONS = ("Args", "Returns", "Raises", "Environment")
 _SECTION = re.compile(rf"^({'|'.join(SECTIONS)}):$", re.MULTILINE)
-_ENTRY = re.compile(r"^(?P<name>[\w*., ]+): (?P<text>.*)$")
+_ENTRY = re.compile(r"^(?P<name>[\w*.][\w*., ]*): (?P<text>.*)$")
 
 
 def markdown(thing: object) -> str:
@@ -50,8 +50,10 @@ def _folded(found: inspect.Signature, name: str) -> str:
 
 
 def _plain(text: str) -> str:
-    # annotations are text in this project, so they come in quotes
-    return text.replace("'", "").replace("self, ", "").replace("(self)", "()")
+    # annotations are text in this project, so they come in quotes; defaults keep theirs
+    text = re.sub(r"ForwardRef\(('[^']*').*?\)", r"\1", text)
+    text = re.sub(r"(: |-> )'([^']*)'", r"\1\2", text)
+    return text.replace("self, ", "").replace("(self)", "()")
 
 
 def _body(text: str) -> str:
@@ -65,6 +67,8 @@ def _body(text: str) -> str:
             continue
         if waiting:
             block = textwrap.dedent("\n".join(literal)).strip()
+            while lines and not lines[-1]:
+                lines.pop()
             lines += ["", "```text", block, "```", ""]
             literal, waiting = [], False
         waiting = line.endswith("::")

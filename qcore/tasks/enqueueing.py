@@ -41,6 +41,13 @@ def async_task(func: Function, *args: Any, **kwargs: Any) -> str:
               takes a keyword of that name;
             - ``delay`` (seconds or timedelta): not before this long; the outbox keeps a
               delay that the broker cannot;
+            - ``run_after`` (datetime or timedelta) and ``expires`` (seconds, timedelta or
+              datetime): it begins not before the one, and not after the other;
+            - ``priority`` (-100 to 100): a higher one is claimed first, as far as the
+              broker can;
+            - ``backoff``, ``retry_on`` and ``discard_on``: how long a failed task waits,
+              after which errors it is tried again, and after which it is not;
+            - ``track`` (bool): write down where the task is, so that ``status`` knows;
             - ``commit`` ("on_commit" or "now"): see the setting ``commit``;
             - ``sync`` (bool): run it here and now; the setting of that name makes
               every call do so;
