@@ -85,8 +85,9 @@ def test_every_schema_of_json_is_listed() -> None:
     text = (DOCS / "reference/cli.md").read_text()
     schemas = {
         name
-        for path in (ROOT / "qcore").rglob("*.py")
-        for name in re.findall(r'"(qcore\.\w+/\d+)"', path.read_text())
+        for folder in ("qcore", "plugins")
+        for path in (ROOT / folder).rglob("*.py")
+        for name in re.findall(r'"(qcore\.[\w-]+/\d+)"', path.read_text())
     }
     assert len(schemas) >= 5
     assert [name for name in schemas if f"`{name}`" not in text] == []

@@ -7,24 +7,40 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import tomllib
+from collections.abc import Iterator
+from importlib import import_module
 
-from qcore.cli import VERBS, parser
+from qcore.cli import GROUP, VERBS, Verb, parser
 from qcore.cli.exits import EPILOG
 
 from .docstrings import markdown
+from .repository import ROOT
 
 
 def verbs() -> str:
     """Return one heading per verb with its arguments, and the exit codes."""
-    choices = next(a.choices for a in _actions(parser()) if isinstance(a.choices, dict))
+    added = {name: (verb, plugin) for name, verb, plugin in _added()}
+    top = parser({name: verb for name, (verb, _) in added.items()})
+    choices = next(a.choices for a in _actions(top) if isinstance(a.choices, dict))
     text = []
     for name, one in choices.items():
-        text += [
-            f"## qcore {name}",
-            markdown(inspect.getmodule(VERBS[name].run)),
-            _arguments(one),
-        ]
+        verb, plugin = added.get(name) or (VERBS[name], "")
+        text += [f"## qcore {name}", markdown(inspect.getmodule(verb.run))]
+        if plugin:
+            page = f"../../plugins/{plugin}/README.md"
+            text.append(f"This verb comes with the plugin [{plugin}]({page}).")
+        text.append(_arguments(one))
     return "\n\n".join([*text, "## Exit codes", f"```text\n{EPILOG.strip()}\n```"])
+
+
+def _added() -> Iterator[tuple[str, Verb, str]]:
+    """Yield the verbs of the plugins in this repository, each with its plugin."""
+    for path in sorted(ROOT.glob("plugins/*/pyproject.toml")):
+        points = tomllib.loads(path.read_text())["project"].get("entry-points", {})
+        for name, module in sorted(points.get(GROUP, {}).items()):
+            verb: Verb = import_module(module)
+            yield name, verb, path.parent.name
 
 
 def _arguments(one: argparse.ArgumentParser) -> str:

@@ -2,7 +2,8 @@
 
 A verb is a module with ``HELP`` (one line), ``add_arguments(parser)`` and
 ``run(options, out) -> exit code``. Django's commands of ``management`` are made of the
-same functions. Plugins add verbs by the group of entry points ``qcore.verbs``. Nothing of Django, and no plugin, is imported before a verb runs.
+same functions. Plugins add verbs by the group of entry points ``qcore.verbs``. Neither
+Django nor a plugin is imported before a verb runs.
 """
 
 from __future__ import annotations

@@ -18,15 +18,16 @@ from qcore import Conf
 from qcore.cli.plugins import describe
 from qcore.status import Snapshot, WorkerStatus
 
-SOURCE = Path(__file__).resolve().parents[2] / "qcore"
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_every_schema_of_a_verb_has_a_file_and_every_file_is_one():
     named = {
         file_of(schema)
-        for path in SOURCE.rglob("*.py")
-        if "testing" not in path.parts  # certificates are no output of a verb
-        for schema in re.findall(r'"(qcore\.\w+/\d+)"', path.read_text())
+        for folder in ("qcore", "plugins")
+        for path in (ROOT / folder).rglob("*.py")
+        if not {"testing", "tests"} & {*path.parts}  # certificates: no output of a verb
+        for schema in re.findall(r'"(qcore\.[\w-]+/\d+)"', path.read_text())
     }
     assert named == set(FOLDER.glob("*.json"))
     for path in named:

@@ -15,7 +15,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "docs" / "schemas"
 
 def file_of(schema: str) -> Path:
     """Return the file of a schema: ``qcore.info/1`` is ``info-1.json``."""
-    match = re.fullmatch(r"qcore\.(\w+)/(\d+)", schema)
+    match = re.fullmatch(r"qcore\.([\w-]+)/(\d+)", schema)
     assert match, f"{schema!r} is no name of a schema"
     return FOLDER / f"{match[1]}-{match[2]}.json"
 
