@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ..envelope import Outcome
+from ..errors import StoreError
 from ..models import QueuePause
 from ..runtime import current
 from ..status import Pause
@@ -17,11 +18,13 @@ from .calling import Listener
 from .marks import OLD, Marks
 from .pauses import Pauses
 from .place import is_ready
+from .tickets import KEPT
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from ..conf import Conf
+    from ..results.base import Record
     from ..settled import TicketState
 
 logger = logging.getLogger("qcore.control")
@@ -29,9 +32,21 @@ logger = logging.getLogger("qcore.control")
 _TABLES = frozenset({QueuePause._meta.db_table})  # noqa: SLF001 - Django's public name
 
 #: Outcomes after which a task never runs again.
-_NEVER_AGAIN = frozenset({Outcome.CANCELLED, Outcome.EXPIRED, Outcome.REPLACED})
+_NEVER_AGAIN = frozenset(
+    {Outcome.CANCELLED, Outcome.DISCARDED, Outcome.EXPIRED, Outcome.REPLACED}
+)
 #: Results that are fetched one by one, each time.
 _FETCHED = 20
+
+
+def _is_over(stored: Record) -> bool:
+    """Whether a task whose last attempt has failed is not run again.
+
+    A failure does not tell whether it was the last one. But one that was never moved is back
+    after a lease, or when its queue is resumed.
+    """
+    age = time.time() - stored.stopped.timestamp()
+    return stored.outcome in _NEVER_AGAIN or age > KEPT
 
 
 class Control:
@@ -126,7 +141,11 @@ class ControlWatch:
             found, has_marks = self._pauses.look(self._queue)
             if has_marks and time.monotonic() >= self._tidy_at:
                 self._tidy_at = time.monotonic() + OLD
-                self._tidy()
+                try:
+                    self._tidy()
+                except StoreError as error:
+                    # the results may be elsewhere, and away: a pause must not wait for them
+                    logger.warning("old marks are not deleted now: %s", error)
             return found, has_marks
 
     def _tidy(self) -> None:
@@ -141,7 +160,7 @@ class ControlWatch:
         others = [id for id in old if id not in ended]
         for id in random.sample(others, min(_FETCHED, len(others))):
             stored = current.results.fetch(id)
-            if stored is not None and stored.outcome in _NEVER_AGAIN:
+            if stored is not None and _is_over(stored):
                 ended.add(id)
         self._marks.forget(ended)
 

@@ -96,9 +96,26 @@ class Relay:
         now = time.monotonic()
         if now < self._prune_at:
             return
-        has_more = self._tracker.prune(self._conf.keep_tracked)
-        has_more |= self._tickets.prune() == PRUNED
-        self._prune_at = now if has_more else now + PRUNE
+        # first: what cannot be deleted, for whatever reason, must not keep tasks waiting
+        self._prune_at = now + PRUNE
+        has_more = False
+        for prune in (self._prune_tracked, self._prune_tickets):
+            try:
+                has_more |= prune()
+            except (Error, StoreError) as error:
+                self._outbox.close_if_unusable()
+                logger.warning(
+                    "old rows of the ledger are not deleted now: %s: %s",
+                    type(error).__name__, mask_url(str(error)),
+                )  # fmt: skip
+        if has_more:
+            self._prune_at = now
+
+    def _prune_tracked(self) -> bool:
+        return self._tracker.prune(self._conf.keep_tracked)
+
+    def _prune_tickets(self) -> bool:
+        return self._tickets.prune() == PRUNED
 
     def close(self) -> None:
         """Let the connections of this thread go."""

@@ -35,15 +35,18 @@ BEGIN_WITHIN = 20.0
 Deliver = Callable[[Sequence[bytes], Sequence[Task]], None]
 
 
-def outbox_of(broker: Broker, *, own: bool) -> OutboxLike | None:
+def outbox_of(broker: Broker, *, own: bool, needed: bool = False) -> OutboxLike | None:
     """Return the outbox that may be used for what goes to a broker; None: none.
 
     Args:
         broker: where the packages go.
         own: whether it is the project's own, which the relay can make again.
+        needed: whether it is used whatever the setting says: what a plugin has written
+            for the tasks is committed before they are sent, and they must not get lost.
     """
     # What does not block is in this process, where a relay would not find it.
-    if current.conf.outbox is False or not own or not broker.blocks:
+    declined = current.conf.outbox is False and not needed
+    if declined or not own or not broker.blocks:
         return None
     outbox = current.outbox
     if outbox is None or outbox.database == broker.database:

@@ -190,7 +190,8 @@ def _send_through_outbox(
         note: of the tasks, where they are tracked.
         own: whether the broker is the project's own.
     """
-    outbox = outbox_of(broker, own=own)
+    needed = current.conf.outbox is False and any(task.needs for task in tasks)
+    outbox = outbox_of(broker, own=own, needed=needed)
     if outbox is None or alias not in {None, outbox.database}:
         return False
     is_too_long = bool(delay) and not can_delay(broker, delay)

@@ -72,10 +72,10 @@ def make_result(outside):
     from qcore.envelope import Attempt
     from qcore.tasks.calls import build
 
-    def make(outcome):
+    def make(outcome, stopped=2.0):
         task = build("chores.kind.add", (1,))
         content = "json" if outcome == Outcome.SUCCESS else "text"
-        end = Attempt(outcome, b"1", content, 1.0, 2.0)
+        end = Attempt(outcome, b"1", content, 1.0, stopped)
         current.store().save([end.result(task, 1)])
         return task.id
 
@@ -92,6 +92,30 @@ def test_old_marks_of_what_has_ended_go(watch, make_result):
     Ticket.objects.create(task_id=old, cancelled=time.time() - 400 * 86_400)
     assert watch.look() == (None, True)
     assert list(Ticket.objects.values_list("task_id", flat=True)) == [waits]
+
+
+def test_old_marks_of_failed_tasks_go(watch, make_result):
+    """A failure may be tried again; one that was not for two weeks is over."""
+    discarded, lately, long_ago = (
+        make_result(Outcome.DISCARDED, time.time()),
+        make_result(Outcome.FAILURE, time.time() - 3600),
+        make_result(Outcome.FAILURE, time.time() - 15 * 86_400),
+    )
+    for id in (discarded, lately, long_ago):
+        Ticket.objects.create(task_id=id, cancelled=time.time() - 3000)
+    assert watch.look() == (None, True)
+    assert list(Ticket.objects.values_list("task_id", flat=True)) == [lately]
+
+
+def test_results_that_are_away_keep_no_pause_waiting(watch, monkeypatch):
+    Ticket.objects.create(task_id=new_id(), cancelled=time.time() - 3600)
+    made = pause("tests")
+
+    def away(*_):
+        raise StoreError("the cache is away")
+
+    monkeypatch.setattr(type(current.results), "finished", away)
+    assert watch.look() == (made, True)
 
 
 def test_what_is_scheduled_becomes_due():

@@ -181,3 +181,32 @@ def test_the_relay_sends_the_new_package(desk, outside_for_relay):
 @pytest.fixture
 def outside_for_relay(outside):
     return outside
+
+
+def test_a_task_that_is_sent_again_waits_for_tables_that_went_away(desk, monkeypatch):
+    """Its new package is kept by the ledger only: acknowledged without it, it is lost."""
+    real = desk.recorder._settling.door.ledger
+    answers = [desk.ledger]  # for the decision; then the tables are missing
+    monkeypatch.setattr(
+        desk.recorder._settling.door,
+        "ledger",
+        lambda: answers.pop() if answers else None,
+    )
+    job = fail(desk, 600.0)
+    assert (job.state, desk.fakes.claimed, rows()) == (JobState.ENDED, 1, [])
+    monkeypatch.setattr(desk.recorder._settling.door, "ledger", real)
+    while job.state is JobState.ENDED:
+        desk.turn()
+    assert (job.state, desk.fakes.claimed) == (JobState.SETTLED, 0)
+    assert [row.gen for row in rows()] == [1]
+
+
+def test_a_plain_failure_asks_no_ledger(desk, monkeypatch):
+    """It may be away, and a connection may take long to fail."""
+
+    def ask():
+        raise AssertionError("the ledger was asked")
+
+    monkeypatch.setattr(desk.recorder._settling.door, "ledger", ask)
+    assert fail(desk).state is JobState.LEFT
+    assert fail(desk, 5.0).state is JobState.RELEASED

@@ -8,7 +8,8 @@ from ledger.test_settling import Desk, quick, transitions  # noqa: F401
 from support.feature_plugins import FeaturePluginsOfATest
 
 from qcore.engine.dispatcher.lifecycle import JobState
-from qcore.envelope import Outcome
+from qcore.envelope import Attempt, Outcome
+from qcore.errors import LedgerError
 from qcore.ledger.settlement import Ledger
 from qcore.models import Ticket
 from qcore.results.orm import OrmStore
@@ -131,3 +132,53 @@ def test_a_plugin_that_fails_then_keeps_nothing_here(desk, told):
     desk.turn()
     assert {job.state for job in jobs} == {JobState.RELEASED}
     assert told.kept == {short(jobs[1])}
+
+
+def recognised(desk, **fields):
+    """Return a job whose success an earlier delivery has stored."""
+    job = desk.fakes.claim(needs=("limits",), **fields)
+    job.ended = Attempt(Outcome.SUCCESS, b"7", "json", 1.0, 2.0)
+    return job
+
+
+@pytest.mark.fault("L2")
+def test_an_end_that_was_stored_before_is_told(desk, told):
+    """Results may be elsewhere: a kill may have come before the plugins were told."""
+    jobs = [recognised(desk), recognised(desk)]
+    for job in jobs:
+        desk.recorder.finish(job)
+    desk.turn()
+    ((first, second),) = told.batches
+    assert {one.task.id for one in (first, second)} == {job.task.id for job in jobs}
+    assert first.final
+    assert first.outcome == "success"
+    assert [job.state for job in jobs] == [JobState.SETTLED] * 2
+    assert told.kept == {short(job) for job in jobs}
+    assert desk.fakes.claimed == 0
+
+
+@pytest.mark.fault("J15")
+def test_a_plugin_that_fails_then_leaves_that_delivery_to_its_lease(desk, told):
+    good, bad = recognised(desk), recognised(desk)
+    told.bad[bad.task.id] = KeyError("x")
+    for job in (good, bad):
+        desk.recorder.finish(job)
+    desk.turn()
+    assert (good.state, bad.state) == (JobState.SETTLED, JobState.LEFT)
+    assert told.kept == {short(good)}
+    assert desk.fakes.claimed == 1
+
+
+def test_a_ledger_that_is_away_then_is_asked_once(desk, told, monkeypatch):
+    jobs = [recognised(desk) for _ in range(3)]
+    monkeypatch.setattr(type(desk.ledger), "ping", away)
+    desk.ledger.is_away = True
+    for job in jobs:
+        desk.recorder.finish(job)
+    desk.turn()
+    assert [job.state for job in jobs] == [JobState.LEFT] * 3
+    assert desk.fakes.claimed == 3
+
+
+def away(self):
+    raise LedgerError("away")

@@ -10,15 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qcore.envelope import Outcome, Task, new_id, new_ids
-from qcore.errors import LedgerBusy, LedgerError
+from qcore.errors import LedgerBusy, LedgerError, StoreError
 from qcore.ledger import clock
 from qcore.ledger import tickets as tickets_module
+from qcore.ledger.outbox import Outbox
 from qcore.ledger.relay import Relay
 from qcore.ledger.settlement import Ledger
 from qcore.ledger.tickets import KEPT, Tickets
+from qcore.ledger.tracked import Tracker
 from qcore.models import OutboxRow, Ticket
 from qcore.runtime import current
 from qcore.settled import Follower, Settled, Settlement, TicketState
+from qcore.tasks.calls import build
 
 S, F = Outcome.SUCCESS, Outcome.FAILURE
 
@@ -192,6 +195,24 @@ class TestStatements:
         ahead(KEPT + 60)
         relay.tick()
         assert states().keys() == {"b"}  # the next look is in some minutes
+
+    def test_what_cannot_be_pruned_keeps_no_task_waiting(
+        self, tickets, ahead, outside, monkeypatch, caplog
+    ):
+        outbox = Outbox(current.conf)
+        task = build("chores.kind.add", (1,))
+        outbox.write([(outside.queue, task.id, current.signer.sign(task), 0)])
+        tickets.insert({"a": TicketState(final=S)})
+        ahead(KEPT + 60)
+
+        def refuse(self, seconds):
+            raise StoreError("canceling statement due to statement timeout")
+
+        monkeypatch.setattr(Tracker, "prune", refuse)
+        Relay(current.conf).tick()
+        assert outside.queue_size() == 1
+        assert states() == {}  # the tickets are pruned all the same
+        assert "statement timeout" in caplog.text
 
 
 class TestSettle:

@@ -129,16 +129,26 @@ def _insert(wanted: dict[str, list[Wanted]]) -> dict[str, str]:
         for mark, (first, *_) in sorted(wanted.items())
     ]
     owners: dict[str, str] = {}
-    for new in chunks(rows, MOST):
-        _keys().bulk_create(new, ignore_conflicts=True)
     mine = {row.digest: row for row in rows}
     for part in chunks(sorted(mine), MOST):
-        found = _keys().select_for_update().filter(digest__in=part).order_by("digest")
-        for row in found:
-            if row.task_id != mine[row.digest].task_id and row.until <= now:
-                mine[row.digest].save(using=_database(), force_update=True)
-                row = mine[row.digest]  # noqa: PLW2901 - the time of the other was over
-            owners[row.digest] = row.task_id
+        left = part
+        while left:
+            _keys().bulk_create([mine[mark] for mark in left], ignore_conflicts=True)
+            owners |= _lock([mine[mark] for mark in left], now)
+            # freed between the two statements by the end of a task: it is to be had now
+            left = [mark for mark in left if mark not in owners]
+    return owners
+
+
+def _lock(rows: Sequence[UniqueKey], now: float) -> dict[str, str]:
+    """Lock the keys of these rows; return who has each. One whose time is over is taken."""
+    owners: dict[str, str] = {}
+    mine = {row.digest: row for row in rows}
+    for row in _keys().select_for_update().filter(digest__in=mine).order_by("digest"):
+        if row.task_id != mine[row.digest].task_id and row.until <= now:
+            mine[row.digest].save(using=_database(), force_update=True)
+            row = mine[row.digest]  # noqa: PLW2901 - the time of the other was over
+        owners[row.digest] = row.task_id
     return owners
 
 

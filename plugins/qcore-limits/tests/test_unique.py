@@ -6,17 +6,19 @@ import threading
 
 import pytest
 from chores import kind
+from chores.outside import OutsideBroker
 from django.db import connection, transaction
 from django.test import override_settings
 
 from qcore import RUN, Claim, Drop, Settled
-from qcore.errors import EnqueueError
+from qcore.errors import BrokerUnavailable, EnqueueError
 from qcore.ledger.clock import Clock
 from qcore.ledger.features import Features, tell
+from qcore.models import OutboxRow
 from qcore.runtime import current
 from qcore.tasks import async_chain, async_task, async_task_many, schedule
 from qcore.testing.drain import drain, enqueued
-from qcore_limits import Unique
+from qcore_limits import Unique, keys
 from qcore_limits.keys import KeyTaken, sweep
 from qcore_limits.models import ReplacedTask, UniqueKey
 from qcore_limits.unique import LAST_RESORT
@@ -241,6 +243,33 @@ def test_of_senders_at_the_same_time_one_gets_the_key():
     assert len(ids) == 4
     assert len(set(ids)) == 1
     assert UniqueKey.objects.get().task_id == ids[0]
+
+
+def test_a_key_that_is_freed_while_it_is_asked_for(monkeypatch):
+    """The owner may end between the statement that finds its key and the one that locks it."""
+    first = add(1, unique="job")
+    real = keys._lock
+
+    def lock(rows, now):
+        if first in owners().values():
+            UniqueKey.objects.all().delete()  # as the end of its owner does
+        return real(rows, now)
+
+    monkeypatch.setattr(keys, "_lock", lock)
+    second = add(2, unique="job")
+    assert second != first
+    assert owners() == {"job": second}
+
+
+def test_a_project_without_the_outbox_loses_no_unique_task():
+    """The key is committed before the task is sent: without a row, it would stay for weeks."""
+    with override_settings(Q_CLUSTER=OUTSIDE | {"outbox": False}):
+        OutsideBroker.errors.append(BrokerUnavailable("away"))
+        id = add(1, unique="job")
+        assert owners() == {"job": id}
+        assert waiting() == []
+        assert [row.task_id for row in OutboxRow.objects.all()] == [id]
+        OutboxRow.objects.all().delete()
 
 
 # -- from elsewhere ----------------------------------------------------------------------------

@@ -123,7 +123,7 @@ class Recorder:
         self._record([job for work, job in batch if work is _RECORD])
         finished = [job for work, job in batch if work is _FINISH]
         self._tracking.note_finished(finished)
-        self._settle(finished)
+        self._settle(self._told_again(finished))
         if returned := [job for work, job in batch if work is _GIVE_BACK]:
             self._settling.gave_back(returned)
             self._tracking.note_returned(returned)
@@ -133,6 +133,14 @@ class Recorder:
         if self._services.make_store().is_untidy:
             self._waiting.when_idle = self._tidy
         self._shared.changed()
+
+    def _told_again(self, jobs: Sequence[Job]) -> Sequence[Job]:
+        """Have plugins told of recognised ends; leave the others to their leases."""
+        told = self._settling.told_again(jobs)
+        if len(told) < len(jobs):
+            for job in set(jobs).difference(told):
+                self._shared.settle(job, JobState.LEFT)
+        return told
 
     def _wake_loop(self) -> None:
         """Wake the loop if it waits for the recorder: it may let the pusher claim more."""
@@ -213,7 +221,7 @@ class Recorder:
                     decision = self._retries.choose_way(
                         job,
                         self._deliveries.broker,
-                        has_ledger=self._settling.door.ledger() is not None,
+                        has_ledger=lambda: self._settling.door.ledger() is not None,
                     )
                 job.decision = decision
                 if decision is not Decision.DONE:

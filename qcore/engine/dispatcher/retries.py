@@ -7,6 +7,7 @@ judge it, a crash or a kill, is judged here.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from enum import Enum
 
 import msgspec
@@ -75,7 +76,9 @@ class Retries:
         self._conf = services.conf
         self._sign = services.sign
 
-    def choose_way(self, job: Job, broker: Broker, *, has_ledger: bool) -> Decision:
+    def choose_way(
+        self, job: Job, broker: Broker, *, has_ledger: Callable[[], bool]
+    ) -> Decision:
         """Return how a task comes again that has failed and is tried again.
 
         A wait that is no longer than the lease, on a broker that can delay a delivery, needs
@@ -84,7 +87,8 @@ class Retries:
         Args:
             job: with its result; its wait and its new package are noted on it.
             broker: that has its delivery.
-            has_ledger: whether a new package can be written.
+            has_ledger: tells whether a new package can be written. It may wait for a
+                database, so it is asked only where that decides.
         """
         assert job.ended is not None
         wait = job.ended.again
@@ -96,10 +100,14 @@ class Retries:
         job.again = wait
         may_release = broker.supports_release and broker.supports_delay
         is_snoozed = job.ended.outcome == Outcome.SNOOZED
-        if wait <= self._conf.retry and may_release and not (is_snoozed and has_ledger):
+        is_short = wait <= self._conf.retry and may_release
+        if is_short and not is_snoozed:
             return Decision.AFTER
-        if has_ledger and self._move(job, wait, counts=not is_snoozed):
-            return Decision.MOVE
+        if has_ledger():
+            if self._move(job, wait, counts=not is_snoozed):
+                return Decision.MOVE
+        elif is_short:
+            return Decision.AFTER
         if may_release and can_delay(broker, wait):
             return Decision.AFTER
         logger.warning(

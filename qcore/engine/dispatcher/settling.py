@@ -53,9 +53,12 @@ class Settling:
     def parted(self, jobs: Sequence[Job]) -> tuple[Sequence[Job], Sequence[Job]]:
         """Return the plain jobs, and those that are settled in the ledger."""
         own = [job for job in jobs if job.next_package is not None or job.has_ticket]
-        if not own or self.door.ledger() is None:
+        if not own:
             return jobs, ()  # nearly always
-        if not self._sends_links:
+        if self.door.ledger() is None:
+            # one that is to be sent again waits: nothing else keeps its new package
+            own = [job for job in own if job.decision is Decision.MOVE]
+        elif not self._sends_links:
             own = [job for job in own if job.has_ticket]
         others = set(own)
         return [job for job in jobs if job not in others], own
@@ -283,6 +286,37 @@ class Settling:
                 if part is settled:
                     return
 
+    def told_again(self, jobs: Sequence[Job]) -> Sequence[Job]:
+        """Tell plugins of ends that an earlier delivery has stored; return what goes on.
+
+        Where results are not in the ledger's database, that delivery may have been lost
+        between the two. A job whose plugin fails is left to its lease, and told of again.
+        """
+        owed = [
+            job
+            for job in jobs
+            if job.task.needs and job.result is None and job.ended is not None
+        ]
+        if not owed or (ledger := self.door.ledger()) is None:
+            return jobs  # nearly always
+        left: set[Job] = set()
+        for part in (owed, *([job] for job in owed)):
+            try:
+                with ledger.transaction():
+                    ledger.settle([_recognised(job) for job in part], new_id())
+            except LedgerError as error:
+                left.update(part)
+                logger.warning(
+                    "an end that was stored before is not settled: %s", error
+                )
+                if part is owed and not self.door.answers():
+                    break
+            else:
+                left.difference_update(part)
+                if part is owed:
+                    break
+        return [job for job in jobs if job not in left]
+
     def acknowledged(self, jobs: Sequence[Job]) -> None:
         """Forget tickets of tasks that have ended, and of which no package is left.
 
@@ -297,6 +331,17 @@ class Settling:
             return
         with suppress(LedgerError):  # they go when they are old
             ledger.forget(ids)
+
+
+def _recognised(job: Job) -> Settlement:
+    """Return the settlement of a job whose end was stored by an earlier delivery."""
+    assert job.ended is not None
+    return Settlement(
+        settled=Settled(task=job.task, outcome=job.ended.outcome, final=True),
+        has_ticket=True,
+        found=job.ledger is not None and job.ledger.ticket is not None,
+        runs=job.attempt,
+    )
 
 
 def needs_more(job: Job) -> bool:
