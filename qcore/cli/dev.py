@@ -104,7 +104,7 @@ class _Watcher:
         self._watch_broken()
         for path in self._broken:
             if path.is_file() and path.stat().st_mtime > self._loaded:
-                trigger_reload(path)
+                trigger_reload(str(path))
 
     def serve(self) -> None:
         """Load the project, so that its files are watched, and run a cluster beside.

@@ -47,7 +47,8 @@ class Histogram:
 
     def buckets(self) -> list[tuple[str, float]]:
         """Return (upper end, how many up to it), as the text format wants them."""
-        found, count = [], 0
+        found: list[tuple[str, float]] = []
+        count = 0
         for bound, more in zip((*self.bounds, float("inf")), self.counts, strict=True):
             count += more
             found.append(("+Inf" if bound == float("inf") else f"{bound:g}", count))
