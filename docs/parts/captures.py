@@ -75,6 +75,7 @@ def demo() -> str:
             kind=one["kind"],
             sent=one["sent"],
             outcomes={outcome: one[outcome] for outcome in OUTCOMES},
+            attempts=one["attempts"],
             wait=one["wait_seconds"],
             run=one["run_seconds"],
             complaint=one["complaint"],

@@ -9,9 +9,10 @@ from typing import Self, TextIO
 
 from ..monitor import plain
 from ..monitor.look import View
-from ..monitor.screen import width
+from ..monitor.screen import height, width
 from ..monitor.text import Paint, bar, clip, number, rate, table
 from .kinds import Kind
+from .watch import workers
 
 _HIDE, _SHOW = "\x1b[?25l", "\x1b[?25h"  # the cursor
 #: Seconds between two lines where nothing can be drawn in place.
@@ -81,6 +82,11 @@ class Progress:
             (kind.name, bar(done[kind.name], kind.count, 20), _share(kind, done))
             for kind in self._kinds
         ]
+        rows += [
+            (f"  {told.note}", bar(told.done, told.total, 20), "as its task tells")
+            for worker in workers(view)
+            if (told := worker.progress) is not None and told.total
+        ]
         lines = [self._paint(clip(self._headline(done, view), columns), "bold")]
         lines += table(rows, right={2}, width=columns)
         for cluster in view.running:
@@ -89,7 +95,8 @@ class Progress:
                 cells, right={0, 1, 4, 5, 6}, flexible=3, width=columns
             )
             lines += ["", self._paint(heading, "dim"), *body]
-        return lines
+        # a line above the first row could not be erased
+        return lines[: height() - 1]
 
 
 def _share(kind: Kind, done: Counter[str]) -> str:

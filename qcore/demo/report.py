@@ -6,14 +6,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..envelope import Outcome
-from ..monitor.text import number, rate, seconds, table
+from ..monitor.text import NOTHING, number, rate, seconds, table
 
 SCHEMA = "qcore.demo/1"
-OUTCOMES = (Outcome.SUCCESS, Outcome.FAILURE, Outcome.TIMEOUT, Outcome.CRASH)
+OUTCOMES = (
+    *(Outcome.SUCCESS, Outcome.FAILURE, Outcome.TIMEOUT, Outcome.CRASH),
+    *(Outcome.DISCARDED, Outcome.CANCELLED, Outcome.EXPIRED),
+)
 #: Lines of a traceback that are shown: where it was raised, and what.
 _SHOWN = 4
-_HEADING = ("KIND", "SENT", "SUCCEEDED", "FAILED", "TIMED OUT", "CRASHED")
-_TIMES = ("WAIT", "RUN", "AS MEANT")
+_HEADING = ("KIND", "SENT", "ENDED AS", "ATTEMPTS", "WAIT", "RUN", "AS MEANT")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +25,7 @@ class Line:
     kind: str
     sent: int
     outcomes: dict[str, int]  # by outcome; every one of them is there
+    attempts: int | None  # the most that one of them has had; None: none has ended
     wait: float | None  # median seconds from being sent to being started
     run: float | None  # median seconds of running, of the last attempt
     complaint: str | None
@@ -51,6 +54,7 @@ class Summary:
                 "kind": line.kind,
                 "sent": line.sent,
                 **line.outcomes,
+                "attempts": line.attempts,
                 "wait_seconds": line.wait,
                 "run_seconds": line.run,
                 "complaint": line.complaint,
@@ -70,9 +74,9 @@ class Summary:
 
     def render(self) -> list[str]:
         """Return it as lines of text."""
-        rows = [(*_HEADING, *_TIMES), *(_row(line) for line in self.lines)]
+        rows = [_HEADING, *(_row(line) for line in self.lines)]
         head = [
-            *table(rows, right=range(1, 8), indent=""),
+            *table(rows, right={1, 3, 4, 5}, indent=""),
             "",
             "WAIT and RUN are medians: from being sent to being started, and from there.",
         ]
@@ -89,12 +93,20 @@ class Summary:
 
 
 def _row(line: Line) -> tuple[str, ...]:
-    counts = (number(line.outcomes[outcome]) for outcome in OUTCOMES)
     return (
         line.kind,
         number(line.sent),
-        *(count if count != "0" else "-" for count in counts),
+        _ends(line),
+        number(line.attempts),
         seconds(line.wait),
         seconds(line.run),
         line.complaint or "yes",
     )
+
+
+def _ends(line: Line) -> str:
+    """Return the outcome of all; where there are several, each with its number."""
+    ends = {outcome: count for outcome, count in line.outcomes.items() if count}
+    if list(ends.values()) == [line.sent]:
+        return next(iter(ends))
+    return ", ".join(f"{number(n)} {outcome}" for outcome, n in ends.items()) or NOTHING

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from .. import health
 from ..cli.exits import FAILURE, OK
 from ..cli.output import write_json, write_lines
 from ..cluster.subprocess import Child, ChildFailed, running, terminable
@@ -77,6 +78,7 @@ def _set_up(folder: Path, workers: int) -> None:
     for name in ("Q_CLUSTER_NAME", "QCORE_PLUGINS"):
         os.environ.pop(name, None)  # those of a project; the demo has its own
     os.environ["QCORE_DEMO_DIR"] = str(folder)
+    os.environ[health.VARIABLE] = str(folder)  # its file for probes goes with it
     os.environ["QCORE_DEMO_WORKERS"] = str(workers)
     os.environ["DJANGO_SETTINGS_MODULE"] = "qcore.demo.settings"
     import django
@@ -100,7 +102,7 @@ def _work(options: Namespace, folder: Path, out: TextIO, started: float) -> Summ
     from .progress import Progress
     from .summary import summarise
 
-    kinds = make_kinds(options.tasks)
+    kinds = make_kinds(options.tasks, options.workers)
     whole = sum(kind.count for kind in kinds)
     with running(_CLUSTER, folder) as cluster, Progress(kinds, out) as progress:
         progress.say(
@@ -143,13 +145,17 @@ def _await_end(
     """Show progress until all tasks have ended, or time is up."""
     from ..monitor.look import Watcher
     from .kinds import ended
+    from .watch import Watch
 
     watcher = Watcher()
+    watch = Watch()
 
     def all_ended() -> bool:
         cluster.check()
-        done = ended()
-        progress.show(done, watcher.look_patiently())
+        done = ended(kinds)
+        view = watcher.look_patiently()
+        watch.look(view)
+        progress.show(done, view)
         return all(done[kind.name] >= kind.count for kind in kinds)
 
     _wait_for(all_ended, deadline)

@@ -35,5 +35,6 @@ Q_CLUSTER = {
     "workers": int(os.environ.get("QCORE_DEMO_WORKERS", "4")),
     "timeout": 30,
     "max_crashes": MAX_CRASHES,
+    "shutdown_grace": 1,  # some tasks run until somebody ends them: nobody waits for those
     "save_limit": 0,  # every result is kept, for the summary
 }

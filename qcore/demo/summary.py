@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import median
 
+from django.db.models import Max
+
 from ..envelope import Outcome
 from ..models import Failure, Task
 from .kinds import Kind, complaint
@@ -16,7 +18,7 @@ def summarise(
     kinds: Sequence[Kind], *, sending: float, seconds: float, workers: int
 ) -> Summary:
     """Read what became of the tasks."""
-    failure = Failure.objects.filter(outcome=Outcome.FAILURE).first()
+    failure = Failure.objects.filter(group="failing", outcome=Outcome.FAILURE).first()
     return Summary(
         lines=[_line(kind) for kind in sorted(kinds, key=lambda kind: -kind.count)],
         sending=sending,
@@ -31,12 +33,14 @@ def _line(kind: Kind) -> Line:
     rows = Task.objects.filter(group=kind.name)
     ends = Counter(rows.values_list("outcome", flat=True))
     times = list(rows.values_list("enqueued", "started", "stopped"))
+    attempts = rows.aggregate(most=Max("attempt_count"))["most"]
     waits = [(started - sent).total_seconds() for sent, started, _ in times]
     runs = [(stopped - started).total_seconds() for _, started, stopped in times]
     return Line(
         kind=kind.name,
         sent=kind.count,
         outcomes={outcome: ends[outcome] for outcome in OUTCOMES},
+        attempts=attempts,
         wait=median(waits) if waits else None,
         run=median(runs) if runs else None,
         complaint=complaint(kind),
