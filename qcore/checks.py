@@ -25,6 +25,7 @@ from .errors import (
     PluginMissing,
     QcoreError,
     did_you_mean,
+    sentence,
 )
 from .plugins.choice import never_selected
 from .plugins.known import KNOWN, RIVALS, how_to_install
@@ -98,6 +99,15 @@ def check(
         # without a Conf there is nothing to ask the rest about
         return [*found, *wrong]
     conf = current.conf
+    if conf.ledger is not None and conf.ledger not in settings.DATABASES:
+        known = ", ".join(sorted(settings.DATABASES))
+        told = sentence(
+            f"Q_CLUSTER['ledger'] is {conf.ledger!r}, which is no alias in DATABASES"
+            f" ({known}){did_you_mean(conf.ledger, settings.DATABASES)}"
+        )
+        hint = "Name one of them, or leave ledger out."
+        # the rest would stumble over it
+        return [*found, checks.Error(told, hint=hint, id="qcore.E001")]
     found += _choice(conf)
     found += [
         checks.Warning(one.message, hint=one.hint, id=one.id) for one in advice(conf)

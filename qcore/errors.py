@@ -290,3 +290,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `` - did you mean 'x'?`` for the nearest of ``known``, or ``""``."""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f" - did you mean {near[0]!r}?" if near else ""
+
+
+def sentence(text: str) -> str:
+    """Return a text with a full stop, unless it ends with a question mark."""
+    return text if text.endswith("?") else f"{text}."

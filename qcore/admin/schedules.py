@@ -11,6 +11,7 @@ from django.db import router
 from django.forms import ModelForm, Textarea
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
+from django.utils.timezone import is_aware, localtime
 
 from ..errors import QcoreError
 from ..masking import mask_url
@@ -253,7 +254,8 @@ class ScheduleAdmin(QcoreAdmin):
             runs = row.next_runs()
         except QcoreError as error:
             return mask_url(str(error))
-        return ", ".join(f"{run:%Y-%m-%d %H:%M:%S}" for run in runs) or "-"
+        walls = [localtime(run) if is_aware(run) else run for run in runs]
+        return ", ".join(f"{wall:%Y-%m-%d %H:%M:%S}" for wall in walls) or "-"
 
     @admin.display(description="last run")
     def last_run(self, row: Any) -> str:

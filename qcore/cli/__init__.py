@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol, TextIO
 
 from .. import __version__
@@ -93,7 +93,7 @@ class _Unloaded:
     """A verb of a plugin that nobody has asked for: its module is not imported."""
 
     def __init__(self, owner: str) -> None:
-        self.HELP = f"of the plugin {owner}"
+        self.HELP = f"added by {owner}; its --help says more"
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add nothing."""
@@ -173,7 +173,7 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Mapping[str, Verb]]
     known = {**VERBS, **added}
     top = parser(added)
     if argv and not argv[0].startswith("-") and argv[0] not in known:
-        near = did_you_mean(argv[0], known) or f". Verbs: {', '.join(known)}."
+        near = _instead_of(argv[0], known) or f". Verbs: {', '.join(known)}."
         top.error(f"there is no verb {argv[0]!r}{near}")
     options, rest = top.parse_known_args(argv)
     if rest:
@@ -182,6 +182,22 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Mapping[str, Verb]]
         near = did_you_mean(rest[0].partition("=")[0], words)
         verb.error(f"unrecognized arguments: {' '.join(rest)}{near}")
     return options, known
+
+
+#: Words of other queues for what a verb does. The names of verbs that exist go before.
+_ELSEWHERE = {
+    "worker": "cluster", "run": "cluster", "start": "cluster", "consumer": "cluster",
+    "beat": "cluster", "scheduler": "cluster", "status": "info", "inspect": "info",
+    "stats": "info", "config": "info --config", "check": "doctor", "list": "plugins",
+    "show": "task", "tasks": "task", "result": "task", "revoke": "cancel",
+    "top": "monitor", "events": "monitor", "flower": "monitor",
+}  # fmt: skip
+
+
+def _instead_of(word: str, known: Collection[str]) -> str:
+    if meant := _ELSEWHERE.get(word):
+        return f" - did you mean {meant!r}?"
+    return did_you_mean(word, known)
 
 
 def _parser_of(

@@ -11,6 +11,7 @@ from argparse import ArgumentParser, Namespace
 from typing import TextIO
 
 from .exits import OK
+from .ids import check_ids
 from .output import add_json, write_json, write_lines
 
 HELP = "ask that tasks do not run, or run no further"
@@ -37,6 +38,7 @@ def run(options: Namespace, out: TextIO) -> int:
     """Cancel tasks, and say what was found of each."""
     from ..tasks import cancel
 
+    check_ids(options.ids)
     found = cancel(options.ids)
     if options.json:
         tasks = [

@@ -16,8 +16,9 @@ EPILOG = """\
 exit codes:
   0  done                                3  no cluster is running, or one has
   1  failed                                 a problem (monitor, info, memory,
-  2  the command line, the settings         doctor)
-     or the tables are wrong             5  refused on this system, or as a
+  2  the command line, the settings         doctor, health); nothing is known
+     or the tables are wrong                of the task (task)
+                                         5  refused on this system, or as a
                                             file is in the way
                                         75  the broker cannot be reached now
 """

@@ -8,6 +8,7 @@ rows. With --dry-run it only says what it would do.
 
 from __future__ import annotations
 
+import datetime as dt
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TextIO
@@ -65,6 +66,7 @@ def run(options: Namespace, out: TextIO) -> int:
 
 
 def _list(options: Namespace, out: TextIO) -> int:
+    from django.conf import settings
     from django.db import router
 
     from ..models import Schedule
@@ -80,7 +82,8 @@ def _list(options: Namespace, out: TextIO) -> int:
     if not found:
         write_lines(out, ["There is no schedule."])
         return OK
-    lines = [("NAME", "FUNCTION", "WHEN", "FROM", "NEXT RUNS")]
+    zone = settings.TIME_ZONE or "local time"
+    lines = [("NAME", "FUNCTION", "WHEN", "FROM", f"NEXT RUNS ({zone})")]
     lines += [
         (
             one["name"] or str(one["id"]),
@@ -96,9 +99,18 @@ def _list(options: Namespace, out: TextIO) -> int:
 
 
 def _state(one: dict[str, Any]) -> str:
-    runs = ", ".join(run[:19].replace("T", " ") for run in one["next_runs"])
+    runs = ", ".join(_on_the_wall(run) for run in one["next_runs"])
     state = "paused" if one["paused"] else runs or "none"
     return f"{state} ({one['error']})" if one["error"] else state
+
+
+def _on_the_wall(moment: str) -> str:
+    """Return a moment for people: the time on the wall of the project."""
+    from django.utils import timezone
+
+    found = dt.datetime.fromisoformat(moment)
+    wall = timezone.localtime(found) if found.tzinfo is not None else found
+    return f"{wall:%Y-%m-%d %H:%M:%S}"
 
 
 def _described(row: Schedule, runs: int) -> dict[str, Any]:
@@ -148,7 +160,10 @@ def _sync(options: Namespace, out: TextIO) -> int:
 
 def _told(changes: Sequence[Change], *, dry_run: bool) -> list[str]:
     if not changes:
-        return ["The code declares no schedule, and the table has none of the code."]
+        return [
+            "The code declares no schedule, and the table has none of the code.",
+            "Those of the modules `tasks` of installed apps are found: INSTALLED_APPS.",
+        ]
     lines = [
         f"{one.what:<8} {one.name}" + (f": {one.told}" if one.told else "")
         for one in changes

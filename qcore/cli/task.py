@@ -11,6 +11,7 @@ from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any, TextIO
 
 from .exits import OK, UNHEALTHY
+from .ids import check_ids
 from .monitor import add_interval
 from .output import add_json, write_json, write_lines
 
@@ -43,9 +44,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace, out: TextIO) -> int:
     """Show a task; 3 says that nothing is known of it."""
     from ..monitor.text import Paint
-    from ..tasks.options import check_id
 
-    check_id(options.id)
+    check_ids([options.id])
     paint = Paint(out)
     shown: list[str] = []
     while True:
@@ -134,10 +134,15 @@ def render(document: dict[str, Any], paint: Any) -> list[str]:
     return lines
 
 
+def _figure(value: float) -> str:
+    """Return ``1,200`` for 1200.0, and ``0.25`` for what is not whole."""
+    return f"{int(value):,}" if value == int(value) else f"{value:,.2f}"
+
+
 def _bar(told: dict[str, Any]) -> str:
-    figures = f"{told['done']:,}"
+    figures = _figure(told["done"])
     if told["total"] is not None:
-        figures += f" of {told['total']:,}"
+        figures += f" of {_figure(told['total'])}"
     if (share := told["share"]) is not None:
         full = int(share * _BAR)
         figures = f"[{'#' * full}{'.' * (_BAR - full)}] {share:.0%}, {figures}"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ..findings import Finding, error, ok, warning
 from ..ledger.place import is_ready
 from ..ledger.survey import LOOKED_AT, QueueState, survey, under_old_keys
-from ..monitor.text import number, seconds
+from ..monitor.text import number, plural, seconds
 from ..runtime import current
 from .tables import required, unset
 
@@ -52,7 +52,7 @@ def ledger() -> Iterator[Finding]:
 
 
 def _judge(state: QueueState) -> Finding:
-    what = f"the outbox has {number(state.rows)} tasks for the queue {state.queue!r}"
+    what = f"the outbox has {plural(state.rows, 'task')} for the queue {state.queue!r}"
     if state.refused:
         return error(
             f"{what}; the broker has refused {number(state.refused)} of them again and"

@@ -10,7 +10,7 @@ from django.apps import apps
 from django.db import connections, router
 from django.utils.connection import ConnectionDoesNotExist
 
-from ..errors import ConfigError, did_you_mean
+from ..errors import ConfigError, did_you_mean, sentence
 from ..models import OutboxRow, Task, Ticket
 
 if TYPE_CHECKING:
@@ -43,10 +43,12 @@ def database_of(conf: Conf) -> str:
     try:
         connections[alias]
     except ConnectionDoesNotExist:
-        raise ConfigError(
+        told = sentence(
             f"Q_CLUSTER['ledger'] is {alias!r}, which is no alias in DATABASES"
-            f"{did_you_mean(alias, connections)}. DATABASES has:"
-            f" {', '.join(sorted(connections))}."
+            f"{did_you_mean(alias, connections)}"
+        )
+        raise ConfigError(
+            f"{told} DATABASES has: {', '.join(sorted(connections))}."
         ) from None
     return alias
 

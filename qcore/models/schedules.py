@@ -354,6 +354,8 @@ class Schedule(models.Model):
     def next_runs(self, count: int = 5) -> list[dt.datetime]:
         """Return its next runs, ``count`` at most: none where it is paused or over.
 
+        They are in UTC, or wall time where ``USE_TZ`` is False.
+
         Raises:
             ConfigError: type, minutes and cron make no rule.
         """
@@ -366,7 +368,10 @@ class Schedule(models.Model):
         while slot is not None and len(found) < count:
             if self.ends is not None and slot > read(self.ends):
                 break
-            found.append(write(slot))
+            # a rule has the zone of its expression, the first slot that of the database
+            found.append(
+                write(slot if slot.tzinfo is None else slot.astimezone(dt.UTC))
+            )
             slot = rules.next_run(rule, slot)
         return found
 

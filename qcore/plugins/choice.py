@@ -23,6 +23,7 @@ from ..errors import (
     PluginMissing,
     QcoreError,
     did_you_mean,
+    sentence,
 )
 from .kinds import KINDS, Kind
 from .known import BROKERS, DEFAULT_BROKER, FIRST_BROKER, KNOWN, how_to_install
@@ -175,11 +176,14 @@ def _named(registry: Registry, kind: Kind, name: str) -> str:
             f"Q_CLUSTER[{kind.key!r}] is {name!r}, but its plugin {plugin.label} is"
             f" broken: {plugin.error}"
         )
-    raise PluginMissing(
+    told = sentence(
         f"Q_CLUSTER[{kind.key!r}] is {name!r}, and no {kind.name} of that name is"
         f" installed (installed: {', '.join(sorted(installed))})"
-        f"{did_you_mean(name, installed)}. Expected one of these names, or the dotted"
-        f" path of a class, like {_example(kind)!r}."
+        f"{did_you_mean(name, installed)}"
+    )
+    raise PluginMissing(
+        f"{told} Expected one of these names, or the dotted path of a class, like"
+        f" {_example(kind)!r}."
     )
 
 

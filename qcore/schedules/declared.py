@@ -227,6 +227,7 @@ def _note(word: str, new: Declared) -> None:
 
 def _check(word: str, said: Mapping[str, Any]) -> None:
     """Refuse a wrong value, where it is written."""
+    _check_call(word, said)
     if said["tz"] is not None:
         try:
             named_zone(said["tz"])
@@ -257,4 +258,17 @@ def _check(word: str, said: Mapping[str, Any]) -> None:
     if same and start >= end:
         raise ConfigError(
             f"{word}: it ends ({end}) before it starts ({start}), so it would never run"
+        )
+
+
+def _check_call(word: str, said: Mapping[str, Any]) -> None:
+    if not isinstance(said["args"], (list, tuple)):
+        raise ConfigError(
+            f"{word}: args is {quoted(said['args'])}, expected a list or tuple of the"
+            " arguments of the function"
+        )
+    if not isinstance(said["kwargs"], (Mapping, type(None))):
+        raise ConfigError(
+            f"{word}: kwargs is {quoted(said['kwargs'])}, expected a dictionary of keywords"
+            " of the function"
         )

@@ -23,7 +23,7 @@ from ..serializers import get_serializer
 from .admission import ANNOUNCE, is_allowed
 from .functions import target_of
 from .moments import check_moments, expires_at
-from .options import OWN_FIELDS, TASK_FIELDS, check_id, check_options
+from .options import OWN_FIELDS, TASK_FIELDS, check_id, check_options, over
 from .plugin_options import chosen
 from .signatures import check_arguments
 
@@ -64,7 +64,7 @@ class Builder:
         if options:
             options = check_options(options)
         if declared:
-            options = {**declared, **options}
+            options = over(declared, options)
         #: The options of the call over those that the function declares, checked.
         self.options = options
         if not is_allowed(self.path, conf):

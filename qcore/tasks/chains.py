@@ -14,7 +14,7 @@ from .calls import LINK_OPTIONS, are_keywords, build, split_options
 from .enqueueing import Function, as_args, dispatch
 from .functions import target_of
 from .loops import in_thread
-from .options import check_options, given, unknown_option
+from .options import check_options, given, over, unknown_option
 from .waiting import Cached, Wait
 
 if TYPE_CHECKING:
@@ -57,10 +57,10 @@ def async_chain(
     group = options["group"]
     for path, args, kwargs, declared in links[1:]:
         # what cannot be sent is told now
-        build(path, args, kwargs, announced=True, **(declared | options))
+        build(path, args, kwargs, announced=True, **over(declared, options))
     path, args, kwargs, declared = links[0]
     following = _on_the_wire(links, options)
-    options = declared | options
+    options = over(declared, options)
     task = build(path, args, kwargs, chain=following, **options)
     dispatch([task], options, "async_chain", "aenqueue_chain")
     return group
@@ -83,7 +83,7 @@ def _on_the_wire(links: Sequence[_Own], options: dict[str, Any]) -> list[Link]:
     return [
         (path, args, kwargs, {k: v for k, v in own.items() if k in kept})
         for path, args, kwargs, declared in rest
-        for own in ({**declared, **options},)
+        for own in (over(declared, options),)
     ]
 
 

@@ -16,7 +16,7 @@ from types import BuiltinFunctionType, MethodType
 from typing import Any
 
 from ..conf.names import plain, quoted
-from ..errors import EnqueueError, TaskNotFound, did_you_mean
+from ..errors import EnqueueError, TaskNotFound, did_you_mean, sentence
 from . import discovery
 from .naming import alias_of, describe, is_double, refuse_main
 from .signatures import KEPT, check_arguments, has_keyword
@@ -167,7 +167,7 @@ def resolve(path: str) -> Callable[..., Any]:
             found = getattr(found, name)
         except AttributeError:
             raise TaskNotFound(
-                f"there is no function {path!r}: {_lacks(found, name)}."
+                sentence(f"there is no function {path!r}: {_lacks(found, name)}")
             ) from None
     found = unwrap(found)
     if not callable(found):
@@ -185,7 +185,8 @@ def _place(path: str) -> tuple[str, Sequence[str]]:
     found = module
     for name in names:  # a path that leads nowhere is not kept
         if not hasattr(found, name):
-            raise TaskNotFound(f"there is no function {path!r}: {_lacks(found, name)}.")
+            told = f"there is no function {path!r}: {_lacks(found, name)}"
+            raise TaskNotFound(sentence(told))
         found = getattr(found, name)
     return ".".join(path.split(".")[: -len(names)]), names
 
@@ -251,7 +252,7 @@ def _refuse_missing_name(path: str, module: str, names: Sequence[str]) -> None:
         if not hasattr(found, name):
             if hasattr(found, "__path__") and _has_submodule(found.__name__, name):
                 return
-            raise EnqueueError(f"there is no {path!r}: {_lacks(found, name)}.")
+            raise EnqueueError(sentence(f"there is no {path!r}: {_lacks(found, name)}"))
         found = getattr(found, name)
 
 

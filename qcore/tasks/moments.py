@@ -45,14 +45,8 @@ def check_moments(options: Mapping[str, Any]) -> None:
         options: checked one by one.
 
     Raises:
-        EnqueueError: ``delay`` stands beside ``run_after``, or the task could not start
-            before it expires.
+        EnqueueError: the task could not start before it expires.
     """
-    if options.get("run_after") is not None and options.get("delay"):
-        raise EnqueueError(
-            "option 'run_after' stands beside 'delay', and both say when the task may"
-            " start. Leave one of them out."
-        )
     expires = options.get("expires")
     if expires is None:
         return

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from ..envelope import Task
-from ..errors import BrokerUnavailable, EnqueueError, did_you_mean
+from ..errors import BrokerUnavailable, EnqueueError, did_you_mean, sentence
 from ..masking import mask_url
 from ..runtime import current
 from ..serializers import get_serializer
@@ -102,10 +102,10 @@ class NewTask:
         """
         for field in fields:
             if field not in _CHANGEABLE:
+                near = did_you_mean(field, _CHANGEABLE)
                 raise TypeError(
-                    f"a new task cannot change its {field!r}"
-                    f"{did_you_mean(field, _CHANGEABLE)}. These can be changed:"
-                    f" {', '.join(_CHANGEABLE)}"
+                    f"{sentence(f'a new task cannot change its {field!r}{near}')} These can"
+                    f" be changed: {', '.join(_CHANGEABLE)}"
                 )
         self._replace(**fields)
 

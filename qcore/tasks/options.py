@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal, TypedDict, get_type_hints
 from ..backoff import Backoff
 from ..brokers.base import Broker
 from ..conf.names import shown
-from ..errors import EnqueueError, did_you_mean
+from ..errors import EnqueueError, did_you_mean, sentence
 from . import option_checks as checks
 from . import plugin_options
 from .option import Option, held
@@ -339,6 +339,11 @@ def _refuse_contradictions(options: Mapping[str, Any]) -> None:
             f"the options 'retry_on' and 'discard_on' both have {min(both)!r}. Leave it out"
             " of one of them."
         )
+    if "run_after" in options and options.get("delay"):
+        raise EnqueueError(
+            "option 'run_after' stands beside 'delay', and both say when the task may"
+            " start. Leave one of them out."
+        )
     if options.get("ack_failure"):
         for name in ("backoff", "retry_on"):
             if name in options:
@@ -346,6 +351,25 @@ def _refuse_contradictions(options: Mapping[str, Any]) -> None:
                     f"the option 'ack_failure' ends the task after its first failure, so"
                     f" {name!r} says nothing. Leave one of them out."
                 )
+
+
+#: Options that say the same in two ways: whoever says one of them says the other.
+_RIVALS = {"delay": "run_after", "run_after": "delay"}
+
+
+def over(declared: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a call over those that its function declares, all checked."""
+    options = {**declared, **said}
+    for name, rival in _RIVALS.items():
+        if name in said and rival in declared and rival not in said:
+            del options[rival]
+    return options
+
+
+def own_name(name: str) -> str:
+    """Return the name under which an option is kept: the one that an alias stands for."""
+    option = TABLE.get(name)
+    return (option.alias_of if option is not None else None) or name
 
 
 def _told_twice(own: str, first: object, second: object) -> str:
@@ -365,21 +389,23 @@ def check_id(task_id: object) -> None:
     """
     if not isinstance(task_id, str) or not _ID.fullmatch(task_id):
         raise EnqueueError(
-            f"q_options: task_id is {shown(task_id)}, expected 32 hexadecimal digits in"
-            " lower case, such as uuid.uuid4().hex."
+            f"task_id is {shown(task_id)}, expected 32 hexadecimal digits in lower case,"
+            " such as uuid.uuid4().hex."
         )
 
 
 def unknown_option(name: object) -> str:
     """Return the complaint about an option, with what is meant by it, perhaps."""
     near = instead_of(name) if isinstance(name, str) else ""
-    end = "" if near.endswith("?") else "."
     known = ", ".join(sorted({*OPTIONS, *plugin_options.names()}))
-    return f"unknown option {name!r}{near}{end} Known options: {known}."
+    told = sentence(f"unknown option {name!r}{near}")
+    return f"{told} Known options: {known}."
 
 
 def instead_of(word: str) -> str:
     """Return `` - did you mean 'timeout' (seconds)?`` or the like, or ``""``."""
+    if word in TABLE or word in plugin_options.names():
+        return " - an option of a task stands in using() or q_options"
     known = ELSEWHERE.get(word)
     if known is None:
         return did_you_mean(word, {*OPTIONS, *plugin_options.names()})

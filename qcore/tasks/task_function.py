@@ -9,19 +9,31 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack, cast
 
-from ..errors import EnqueueError, TaskError, did_you_mean
+from ..conf.names import shown
+from ..errors import EnqueueError, TaskError, did_you_mean, sentence
 from ..runtime import current
 from . import alookup, lookup
 from .enqueueing import async_task_many, enqueue_call
 from .functions import resolve
 from .loops import in_thread, refuse_in_loop
-from .options import AT_CALL_ONLY, OPTIONS, TABLE, TaskOptions, check_id, check_options
+from .options import (
+    AT_CALL_ONLY,
+    OPTIONS,
+    TaskOptions,
+    check_id,
+    check_options,
+    over,
+    own_name,
+)
 from .unwrap import Wrapper
 
 if TYPE_CHECKING:
     from ..models import Schedule
     from ..results.base import Record
     from .waiting import Wait
+
+#: A call of ``TaskFunction.schedule``, for messages.
+_SCHEDULED = "schedule((1,), {'x': 2}, minutes=5)"
 
 P = ParamSpec("P")
 #: What a call returns: the result, or of an ``async def`` a coroutine of it.
@@ -145,9 +157,9 @@ class TaskFunction(Wrapper, Generic[P, C, R]):
         if task_id is not None:
             check_id(task_id)
         said = check_options(cast("Mapping[str, Any]", options))
-        named = {TABLE[name].alias_of or name for name in options}
+        named = {own_name(name) for name in options}
         kept = {key: self.options[key] for key in self.options.keys() - named}
-        return TaskFunction(self.func, kept | said, task_id)
+        return TaskFunction(self.func, over(kept, said), task_id)
 
     # -- sending -----------------------------------------------------------------------
     def enqueue(self, /, *args: P.args, **kwargs: P.kwargs) -> TaskId[R]:
@@ -250,8 +262,14 @@ class TaskFunction(Wrapper, Generic[P, C, R]):
         if unknown := columns.keys() - CHECKS.keys():
             word = min(unknown)
             raise EnqueueError(
-                f"a schedule has no {word!r}{did_you_mean(word, CHECKS)}. Arguments of the"
-                " function go into args and kwargs: schedule((1,), {'x': 2}, minutes=5)."
+                f"{sentence(f'a schedule has no {word!r}{did_you_mean(word, CHECKS)}')}"
+                " Arguments of the function go into args and kwargs:"
+                f" {_SCHEDULED}."
+            )
+        if not isinstance(args, (list, tuple)):
+            raise EnqueueError(
+                f"args is {shown(args)}, expected a list or tuple of the arguments of the"
+                f" function: {_SCHEDULED}."
             )
         own = dict(kwargs or {})
         if taken := own.keys() & {*CHECKS, *OPTIONS, "q_options"}:

@@ -11,7 +11,7 @@ from support.json_schemas import validate
 from qcore.cli import cancel, parser
 from qcore.cli.exits import OK
 from qcore.envelope import new_id
-from qcore.errors import CallError
+from qcore.errors import ConfigError
 from qcore.models import Ticket
 
 pytestmark = pytest.mark.django_db
@@ -36,6 +36,6 @@ def test_what_was_found_of_each():
 
 
 def test_a_name_is_refused():
-    with pytest.raises(CallError, match="A task cannot be cancelled by name"):
+    with pytest.raises(ConfigError, match="'add-51f09a3c' is no id of a task"):
         qcore(new_id(), "add-51f09a3c")
     assert not Ticket.objects.exists()

@@ -46,7 +46,7 @@ def test_a_plugin_adds_a_verb(monkeypatch, capsys):
     assert cli.main(["groww"]) == 2
     assert "did you mean 'grow'" in capsys.readouterr().err
     assert cli.main(["--help"]) == 0
-    assert "of the plugin acme" in capsys.readouterr().out
+    assert "added by acme" in capsys.readouterr().out
     assert cli.main(["plugins", "--help"]) == 0
     assert "cannot be loaded" not in capsys.readouterr().err
 
@@ -103,6 +103,8 @@ def test_a_wrong_command_line_is_a_usage_error(words, capsys):
     ("words", "expected"),
     [
         (["inof"], "qcore: error: there is no verb 'inof' - did you mean 'info'?"),
+        (["worker"], "there is no verb 'worker' - did you mean 'cluster'?"),
+        (["status"], "there is no verb 'status' - did you mean 'info'?"),
         (["xyz"], "there is no verb 'xyz'. Verbs: cluster, dev, monitor"),
         (["--verion"], "qcore: error: unrecognized arguments: --verion - did you"),
         (

@@ -13,7 +13,7 @@ from django.utils import timezone
 from support.json_schemas import validate
 
 from qcore.cli import task as verb
-from qcore.errors import EnqueueError
+from qcore.errors import ConfigError
 from qcore.status import Progress
 from qcore.tasks import async_task
 from qcore.testing.drain import drain
@@ -72,6 +72,13 @@ def test_a_failure_shows_the_first_line_only(qcore_queue):
     assert "Traceback" not in text
 
 
+def test_figures_of_a_progress():
+    """They travel as floating-point numbers, and are shown as people count."""
+    told = {"done": 5.0, "total": 2000.0, "share": 0.0025, "note": ""}
+    assert verb._bar(told) == f"[{'.' * 20}] 0%, 5 of 2,000"
+    assert verb._bar(told | {"done": 0.25, "share": None}) == "0.25 of 2,000"
+
+
 def test_nothing_known_is_told_and_never_0(qcore_queue):
     code, text = typed(UNKNOWN)
     assert code == 3
@@ -82,7 +89,7 @@ def test_nothing_known_is_told_and_never_0(qcore_queue):
 
 
 def test_no_id_is_told():
-    with pytest.raises(EnqueueError, match="32 hexadecimal digits"):
+    with pytest.raises(ConfigError, match="32 hexadecimal digits"):
         typed("mail-7")
 
 

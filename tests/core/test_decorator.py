@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import datetime as dt
 import functools
 import inspect
 import pickle
@@ -135,6 +136,20 @@ def test_using(qcore_queue):
         changed.map([1, 2])
 
 
+def test_a_delay_and_a_moment_take_the_place_of_each_other(qcore_queue):
+    """Whoever says when a task may start has not to know what is declared."""
+    hour = dt.timedelta(hours=1)
+    late = decorated.double.using(delay=5)
+    assert late.using(run_after=hour).options == {"run_after": hour}
+    assert late.using(run_after=hour).using(delay=7).options == {"delay": 7}
+    assert late.using(timeout=3).options == {"delay": 5, "timeout": 3}
+    task_id = async_task(late, 1, run_after=hour)
+    group = async_chain([(late, (1,)), (late, (2,))], run_after=hour)
+    assert task_id and group
+    with pytest.raises(EnqueueError, match="'run_after' stands beside 'delay'"):
+        async_task(late, 1, q_options={"delay": 1, "run_after": hour})
+
+
 @pytest.mark.django_db
 @pytest.mark.parametrize("name", NAMES)
 def test_a_keyword_of_the_function_arrives_whatever_it_is_called(qcore_queue, name):
@@ -163,6 +178,11 @@ def test_options_that_a_receiver_adds(qcore_queue):
 def test_arguments_are_checked_at_the_call(qcore_queue):
     with pytest.raises(EnqueueError, match=r"send_receipt\(\) missing .*order_id"):
         decorated.send_receipt.enqueue()
+    with pytest.raises(
+        EnqueueError,
+        match=r"'timeout' - an option of a task stands in using\(\) or q_options; its",
+    ):
+        decorated.send_receipt.enqueue(1, timeout=3)
     with pytest.raises(EnqueueError, match="unexpected keyword argument 'colour'"):
         async_task("chores.decorated.send_receipt", 1, colour="red")
     assert queue_size() == 0
@@ -348,6 +368,7 @@ def test_the_place_is_told():
         ({"timeout": -1}, "option 'timeout' is -1"),
         ({"retries": 3}, "did you mean 'max_attempts'"),
         ({"queue": "a", "cluster": "b"}, "say two things"),
+        ({"delay": 5, "run_after": dt.timedelta(5)}, "'run_after' stands beside"),
         ({"max_attempts": None}, "'max_attempts' is None"),
     ],
 )

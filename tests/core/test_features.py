@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from chores import decorated
 from chores.kind import add
 from support.fake_plugins import FakePlugins
 from support.feature_plugins import FeaturePluginsOfATest
@@ -72,6 +73,13 @@ class TestDeclared:
         task = msgspec.structs.replace(task, needs=("colours",))
         following = next_link(task)
         assert (following.needs, colour_of(following)) == ((), None)
+
+    def test_a_declared_function_takes_it(self, colours):
+        red = decorated.double.using(colour="red", timeout=3)
+        assert red.options == {"colour": "red", "timeout": 3}
+        assert red.using(colour="blue").options == {"colour": "blue", "timeout": 3}
+        assert red.using(colour=None).options == {"timeout": 3}
+        assert build(red, (1,)).options == Options(timeout=3, plugins={"colour": "red"})
 
     def test_none_says_nothing(self, colours):
         assert build("chores.kind.add", (1,), colour=None).options == Options()

@@ -122,6 +122,14 @@ def test_a_cache_that_is_not_there_is_told(settings):
     assert "did you mean 'default'?" in message.msg
 
 
+def test_a_ledger_that_is_not_there_is_told_and_by_nobody_else(settings):
+    settings.Q_CLUSTER = {**ORM, "ledger": "defualt"}
+    (message,) = [m for m in checks.check() if m.is_serious() or m.id == "qcore.W013"]
+    assert message.id == "qcore.E001"
+    assert "Q_CLUSTER['ledger'] is 'defualt'" in message.msg
+    assert message.msg.endswith("did you mean 'default'?")
+
+
 @pytest.mark.fault("J3")
 def test_contradictions_are_warnings_with_their_hint(settings):
     settings.Q_CLUSTER = {**ORM, "retry": 20}

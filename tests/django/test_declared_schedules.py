@@ -409,6 +409,21 @@ def test_the_verb(db, clock, capsys):
     assert "(Europe/Paris)" in text
 
 
+def test_the_next_runs_are_all_on_one_wall(db, clock, capsys, settings):
+    """The first one comes from the table, and the others from the rule in its zone."""
+    settings.TIME_ZONE = "Asia/Tokyo"
+    cron("0 3 * * *", tz="Europe/Paris")(decorated.tidy)
+    sync()
+    moments = Schedule.objects.get().next_runs(2)
+    assert [one.isoformat() for one in moments] == [
+        "2026-01-02T02:00:00+00:00",
+        "2026-01-03T02:00:00+00:00",
+    ]
+    text = command(capsys, "--runs", "2")[1]
+    assert "NEXT RUNS (Asia/Tokyo)" in text
+    assert "2026-01-02 11:00:00, 2026-01-03 11:00:00" in text
+
+
 def test_the_verb_as_json(db, clock, capsys):
     every(minutes=5)(decorated.tidy)
     document = json.loads(command(capsys, "sync", "--json")[1])

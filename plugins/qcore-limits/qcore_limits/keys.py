@@ -210,6 +210,8 @@ def _parts(ids: Iterable[str]) -> Iterator[Sequence[str]]:
 # -- sweeping ----------------------------------------------------------------------------
 def sweep(now: float) -> float:
     """Delete rows whose time is over; return the seconds until the next sweep."""
+    if not apps.is_installed("qcore_limits"):
+        return EVERY  # the plugin is installed, and this project does not use it
     full = False
     for rows in (_keys(), _replaced()):
         old = rows.filter(until__lte=now).order_by("until")

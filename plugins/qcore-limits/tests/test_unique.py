@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from chores import kind
+from chores import decorated, kind
 from chores.outside import OutsideBroker
 from django.db import connection, transaction
 from django.test import override_settings
@@ -62,6 +62,20 @@ def end(task_id, outcome="success", *, final=True):
 
 def owners():
     return dict(UniqueKey.objects.values_list("key", "task_id"))
+
+
+def test_a_declared_function():
+    alone = decorated.double.using(unique="double:{number}")
+    assert alone.enqueue(1) == alone.enqueue(1)
+    first, second, third = alone.map([2, 2, 3])
+    assert first == second != third
+
+
+def test_a_project_without_the_app_sweeps_nothing(settings, django_assert_num_queries):
+    installed = [app for app in settings.INSTALLED_APPS if app != "qcore_limits"]
+    settings.INSTALLED_APPS = installed
+    with django_assert_num_queries(0):
+        assert sweep(0.0) > 0
 
 
 # -- the key ---------------------------------------------------------------------------------

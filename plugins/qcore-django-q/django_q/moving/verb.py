@@ -1,9 +1,9 @@
 """Move schedules, results and queued tasks of another queue to qcore.
 
-The tables of django-q and django-q2 are read; the package itself is not needed, and must
-not be installed. What was moved is remembered: a second run moves what is new, and nothing
-twice. What cannot be moved is listed with the reason, and the rest goes on. Stop the old
-clusters first.
+The tables of django-q and django-q2 are read; the package itself is not needed,
+and must not be installed. What was moved is remembered: a second run moves what
+is new, and nothing twice. What cannot be moved is listed with the reason, and
+the rest goes on. Stop the old clusters first.
 """
 
 from __future__ import annotations
