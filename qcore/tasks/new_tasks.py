@@ -151,18 +151,35 @@ def together(tasks: Sequence[Task], work: Callable[[], T]) -> T:
 
     Raises:
         EnqueueError: a task uses a plugin, and the ledger has no tables to do so.
+        BrokerUnavailable: the database of the ledger does not answer.
     """
     if not uses_features(tasks):
         return work()
     ledger = current.ledger
-    if ledger is None or not ledger.is_ready:
-        option = next(iter(NewTask(next(filter(_uses, tasks))).options))
-        where = "no database has" if ledger is None else f"{ledger.database!r} lacks"
-        raise EnqueueError(
-            f"cannot send {tasks[0].func} with the option {option!r}: {where} the tables"
-            " of the ledger. Add 'qcore' to INSTALLED_APPS and run: manage.py migrate"
-        )
-    return ledger.run(work)
+    try:
+        if ledger is not None and ledger.is_ready:
+            return ledger.run(work)
+    except Exception as error:
+        if ledger is None or not is_passing(error):
+            raise
+        _let_go(ledger.database)
+        raise BrokerUnavailable(
+            f"cannot send {tasks[0].func}: the ledger in database {ledger.database!r} does"
+            f" not answer: {type(error).__name__}: {mask_url(str(error))}"
+        ) from error
+    option = next(iter(NewTask(next(filter(_uses, tasks))).options))
+    where = "no database has" if ledger is None else f"{ledger.database!r} lacks"
+    raise EnqueueError(
+        f"cannot send {tasks[0].func} with the option {option!r}: {where} the tables"
+        " of the ledger. Add 'qcore' to INSTALLED_APPS and run: manage.py migrate"
+    )
+
+
+def _let_go(database: str) -> None:
+    """Let a broken connection go, unless a transaction of somebody else is open."""
+    from django.db import connections
+
+    connections[database].close_if_unusable_or_obsolete()
 
 
 def ask(tasks: Sequence[Task]) -> list[NewTask]:

@@ -133,6 +133,24 @@ class TestBeforeSend:
         with pytest.raises(BrokerUnavailable, match="closed the connection"):
             async_task("chores.kind.add", 1, q_options={"once": "a"})
 
+    @pytest.mark.parametrize("what", ["is_ready", "run"])
+    def test_a_database_that_is_away_before_that_is_too(self, once, monkeypatch, what):
+        """The transaction begins outside of the plugin: a chain would end for that."""
+
+        def away(*_):
+            raise OperationalError("connection refused: postgres://u:secret@db/x")
+
+        found = property(away) if what == "is_ready" else away
+        monkeypatch.setattr(type(current.ledger), what, found)
+        task = build("chores.kind.add", (1,), once="a")
+        for send in (
+            lambda: async_task("chores.kind.add", 1, q_options={"once": "a"}),
+            lambda: prepare(task),
+        ):
+            with pytest.raises(BrokerUnavailable, match="does not answer") as caught:
+                send()
+            assert "secret" not in str(caught.value)
+
     def test_a_deadlock_is_tried_again_where_nothing_is_lost(self, plugins):
         tries = []
 

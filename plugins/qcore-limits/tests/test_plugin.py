@@ -6,7 +6,7 @@ import pytest
 from django.test import override_settings
 
 from qcore.runtime import current
-from qcore_limits import Unique
+from qcore_limits import Unique, qcore_sweep
 from qcore_limits.checks import check
 
 
@@ -33,6 +33,12 @@ def test_the_app_must_be_installed():
         (warning,) = check()
     assert warning.id == "qcore_limits.W001"
     assert check() == []
+
+
+def test_without_the_app_nothing_is_swept():
+    """It may be installed for another project; its tables are not asked for here."""
+    with override_settings(INSTALLED_APPS=["qcore"]):
+        assert qcore_sweep(0.0) == 60.0
 
 
 def test_a_project_whose_ledger_is_nowhere(monkeypatch):

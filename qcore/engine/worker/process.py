@@ -41,6 +41,10 @@ from .cleanup import Cleanup
 
 logger = logging.getLogger("qcore.worker")
 
+#: Seconds between the tries to make the next link of a chain while what a plugin needs for
+#: that is away. After the last one the task is given back, and is done once more: without
+#: these pauses, it would be done again and again as fast as it runs.
+_PAUSES = (0.5, 1.0, 2.0)
 #: Seconds between two looks at the memory, where no limit is set: it is only shown.
 _RSS_EVERY = 1.0
 
@@ -161,22 +165,30 @@ class Worker:
         """
         if not task.links or ended.outcome != Outcome.SUCCESS:
             return None
-        try:
-            following = next_link(task)
-            if following is not None:
-                following = self._services.prepare(following)
-            return None if following is None else self._services.sign(following)
-        except (TaskStopped, TaskCancelled):
-            raise
-        except (BrokerUnavailable, StoreUnavailable) as error:
-            # what a plugin needs is away: the chain must not end for that
-            raise TaskStopped(f"its next link cannot be made now: {error}") from error
-        except Exception:  # the success stands, and the worker with it
-            logger.exception(
-                "the chain ends after %s id=%s: its next link cannot be made",
-                task.func, task.id,
-            )  # fmt: skip
-            return None
+        pauses = iter(_PAUSES)
+        while True:
+            try:
+                following = next_link(task)
+                if following is not None:
+                    following = self._services.prepare(following)
+                return None if following is None else self._services.sign(following)
+            except (TaskStopped, TaskCancelled):
+                raise
+            except (BrokerUnavailable, StoreUnavailable) as error:
+                # what a plugin needs is away: the chain must not end for that
+                pause = next(pauses, None)
+                if pause is None:
+                    raise TaskStopped(
+                        f"its next link cannot be made now: {error}"
+                    ) from error
+                logger.warning("%s; trying again in %.1f s", error, pause)
+            except Exception:  # the success stands, and the worker with it
+                logger.exception(
+                    "the chain ends after %s id=%s: its next link cannot be made",
+                    task.func, task.id,
+                )  # fmt: skip
+                return None
+            time.sleep(pause)
 
     def _measure(self) -> None:
         now = time.monotonic()

@@ -1,0 +1,64 @@
+"""The next link of a chain, which a worker makes: what is away ends no chain."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+from support.fake_services import FakeServices
+
+from qcore.engine.worker import process
+from qcore.engine.worker.process import Worker
+from qcore.envelope import Attempt, Outcome
+from qcore.errors import BrokerUnavailable, EnqueueError, TaskStopped
+
+DONE = Attempt(Outcome.SUCCESS, b"7", "json", 1.0, 2.0)
+
+
+@pytest.fixture
+def pauses(monkeypatch):
+    slept: list[float] = []
+    monkeypatch.setattr(process.time, "sleep", slept.append)
+    monkeypatch.setattr(process, "next_link", lambda task: task)
+    return slept
+
+
+@pytest.fixture
+def make(request):
+    """Return what makes the next link where ``prepare`` raises these errors, in order."""
+    ours, theirs = socket.socketpair()
+    fakes = FakeServices(request.node.name)
+
+    def make(*errors):
+        left = list(errors)
+
+        def prepare(task):
+            if left:
+                raise left.pop(0)
+            return task
+
+        object.__setattr__(fakes.services, "prepare", prepare)
+        worker = Worker(fakes.services, ours, (), 1)
+        return worker._next_package(fakes.task(links=1), DONE)
+
+    yield make
+    ours.close()
+    theirs.close()
+
+
+def test_what_is_away_for_a_moment_is_waited_for(make, pauses):
+    assert make(BrokerUnavailable("away"), BrokerUnavailable("away")) is not None
+    assert pauses == [0.5, 1.0]
+
+
+def test_what_stays_away_has_the_task_done_once_more(make, pauses):
+    """Each time after pauses: else it would be done again as fast as it runs."""
+    with pytest.raises(TaskStopped, match="cannot be made now: away"):
+        make(*[BrokerUnavailable("away")] * 9)
+    assert sum(pauses) > 3
+
+
+def test_what_is_refused_ends_the_chain(make, pauses, caplog):
+    assert make(EnqueueError("no such argument")) is None
+    assert "the chain ends after" in caplog.text
+    assert pauses == []
