@@ -1,9 +1,9 @@
 """Run a real cluster on SQLite in a temporary folder, and watch it work.
 
-Fast and slow tasks, tasks that fail, that are tried again with a backoff, run
-out of attempts or discard themselves, that time out, kill their worker, are
-cancelled or expire, one that overtakes others, one that tells its progress, a
-chain, a group and a schedule. Ends by itself within a minute and leaves nothing.
+Fast and slow tasks, a chain, a group and a schedule; tasks that fail, are tried
+again with a backoff, run out of attempts, discard themselves, time out, kill
+their worker, are cancelled or expire; one that overtakes others, and one that
+tells its progress. Ends by itself within a minute and leaves nothing.
 """
 
 from __future__ import annotations
