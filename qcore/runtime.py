@@ -56,7 +56,7 @@ _CACHED = "cache"
 #: The outbox, of a higher layer than this one.
 _OUTBOX = Provider("outbox", "qcore.ledger.outbox:Outbox")
 #: The ledger as plugins see it.
-_LEDGER = Provider("ledger", "qcore.ledger.face:LedgerFace")
+_LEDGER = Provider("ledger", "qcore.ledger.facade:LedgerFacade")
 
 #: What people ask of clusters while they run, of the same layer.
 _CONTROL = Provider("control", "qcore.ledger.control:Control")
@@ -91,7 +91,7 @@ class OutboxLike(Protocol):
 
 
 class LedgerPlace(Protocol):
-    """What plugins ask of the ledger; see ``qcore.ledger.face``."""
+    """What plugins ask of the ledger; see ``qcore.ledger.facade``."""
 
     database: str
 

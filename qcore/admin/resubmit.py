@@ -11,7 +11,7 @@ from ..models import Task
 from ..results import content as contents
 from ..results.rows import options_from
 from ..runtime import current
-from ..tasks.admission import refusal
+from ..tasks.allowed_tasks import refusal
 from ..tasks.sending import send
 
 

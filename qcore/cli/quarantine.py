@@ -212,7 +212,7 @@ def _task_of(one: Quarantine) -> Task:
     """
     from ..errors import PackageError
     from ..runtime import current
-    from ..tasks.admission import refusal
+    from ..tasks.allowed_tasks import refusal
 
     package = bytes(one.package)
     if len(package) < one.size:
@@ -238,7 +238,7 @@ def _claims(one: Quarantine) -> list[tuple[str, str]]:
     """Return what a package says of itself, where it can be read."""
     from ..errors import PackageError
     from ..runtime import current
-    from ..tasks.admission import links_of
+    from ..tasks.allowed_tasks import links_of
 
     try:
         task = current.signer.read(bytes(one.package))

@@ -14,8 +14,8 @@ from ..models import QueuePause
 from ..runtime import current
 from ..status import Pause
 from .access import Access
-from .calling import Listener
 from .marks import OLD, Marks
+from .notifications import Listener
 from .pauses import Pauses
 from .place import is_ready
 from .tickets import KEPT

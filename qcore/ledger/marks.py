@@ -13,8 +13,8 @@ from django.db import transaction
 
 from ..brokers.tools import chunks
 from ..models import OutboxRow, Ticket
-from .calling import call
 from .clock import now
+from .notifications import notify
 from .tickets import MAX_IDS, Tickets
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Marks:
         with transaction.atomic(self._access.database):
             for part in chunks(sorted(set(ids)), MAX_IDS):
                 found |= self._add(part)
-            call(self._access.connection)
+            notify(self._access.connection)
         return found
 
     def _add(self, ids: Sequence[str]) -> dict[str, str]:

@@ -12,8 +12,8 @@ from django.db import transaction
 
 from ..models import QueuePause, Ticket
 from ..status import Pause
-from .calling import call
 from .clock import now
+from .notifications import notify
 
 if TYPE_CHECKING:
     from .access import Access
@@ -53,7 +53,7 @@ class Pauses:
                 [queue, by, reason],
             )
             found = self.of(queue)
-            call(connection)
+            notify(connection)
         assert found is not None, "a row that was just written is read"
         return found, before is None
 
@@ -63,7 +63,7 @@ class Pauses:
             found = self.of(queue)
             if found is not None:
                 self._access.execute(f"DELETE FROM {_TABLE} WHERE queue = %s", [queue])
-                call(self._access.connection)
+                notify(self._access.connection)
         return found
 
     def of(self, queue: str) -> Pause | None:

@@ -23,7 +23,7 @@ from ..errors import (
     TaskNotFound,
 )
 from ..serializers import get_serializer
-from ..tasks.admission import is_allowed
+from ..tasks.allowed_tasks import is_allowed
 from ..tasks.calls import build, split_options
 from ..tasks.functions import check_call, path_of, resolve
 from ..tasks.options import AT_CALL_ONLY, check_options

@@ -23,7 +23,7 @@ from ..models import Schedule
 from ..models.tables import SCHEDULES, kept_elsewhere, migrate_advice
 from ..runtime import current
 from ..tasks import discovery
-from ..tasks.admission import is_allowed
+from ..tasks.allowed_tasks import is_allowed
 from ..tasks.functions import resolve
 from . import rules
 from .datetimes import instant, named_zone, read, write, zone_of

@@ -20,7 +20,7 @@ from ..envelope import Options, Task, new_id, task_name
 from ..errors import EnqueueError, SerializeError
 from ..runtime import current
 from ..serializers import get_serializer
-from .admission import ANNOUNCE, is_allowed
+from .allowed_tasks import ANNOUNCE, is_allowed
 from .functions import target_of
 from .moments import check_moments, expires_at
 from .options import OWN_FIELDS, TASK_FIELDS, check_id, check_options, over

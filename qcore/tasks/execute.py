@@ -34,7 +34,7 @@ from ..reporters.base import Report
 from ..running import RUNNING
 from ..runtime import current
 from ..serializers import get_serializer
-from .admission import is_allowed
+from .allowed_tasks import is_allowed
 from .build import Running
 from .forks import end_if_forked
 from .functions import resolve

@@ -13,7 +13,7 @@ from ..envelope import Result
 from ..errors import TaskCancelled, TaskStopped
 from ..results.finished import FinishedTask
 from ..runtime import current
-from .admission import is_allowed
+from .allowed_tasks import is_allowed
 from .forks import end_if_forked
 from .functions import resolve
 from .timeouts import soft_timeout

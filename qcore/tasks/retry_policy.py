@@ -18,7 +18,7 @@ from ..envelope import Outcome, Task, choose
 from ..errors import Discard, QcoreError, Retry, Snooze, TaskTimeout
 from ..printable import shorten
 from ..runtime import current
-from .admission import is_allowed
+from .allowed_tasks import is_allowed
 from .functions import resolve
 
 logger = logging.getLogger("qcore.worker")

@@ -45,7 +45,7 @@ _STATES = {
 }
 
 #: Of a higher layer than this one.
-_PLACE = Provider("place of a task", "qcore.ledger.finding:place_of")
+_LEDGER_STATE = Provider("state of a task", "qcore.ledger.task_state:state_of")
 
 
 def status(task_id: str) -> State | None:
@@ -117,7 +117,7 @@ def _place(task_id: str) -> State | None:
     """Return where the ledger has a task, if it has."""
     if current.outbox is None:
         return None
-    place: str | None = _PLACE.load()(current.conf, task_id)
+    place: str | None = _LEDGER_STATE.load()(current.conf, task_id)
     return None if place is None else State(place)
 
 

@@ -27,7 +27,7 @@ from qcore.tasks import (
     fetch,
     queue_size,
 )
-from qcore.tasks.admission import is_allowed
+from qcore.tasks.allowed_tasks import is_allowed
 from qcore.tasks.build import MAX_DEPTH, Running
 from qcore.tasks.calls import (
     OPTIONS,

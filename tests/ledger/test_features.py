@@ -193,7 +193,7 @@ class TestBeforeSend:
             async_task("chores.kind.add", 1)
 
     def test_missing_tables_are_told(self, once, monkeypatch):
-        monkeypatch.setattr("qcore.ledger.face.is_ready", lambda alias: False)
+        monkeypatch.setattr("qcore.ledger.facade.is_ready", lambda alias: False)
         with pytest.raises(EnqueueError, match=r"option 'once'.*manage\.py migrate"):
             async_task("chores.kind.add", 1, q_options={"once": "a"})
         assert async_task("chores.kind.add", 1)
@@ -377,7 +377,7 @@ class TestSweep:
 
     def test_nothing_is_called_before_the_tables_are_there(self, plugins, monkeypatch):
         plugins.add("one", qcore_sweep=lambda now: 1 / 0)
-        monkeypatch.setattr("qcore.ledger.face.is_ready", lambda alias: False)
+        monkeypatch.setattr("qcore.ledger.facade.is_ready", lambda alias: False)
         sweeps = Sweeps(current.registry.features.sweep, current.ledger)
         assert sweeps.tick() > LONGEST - 1
 

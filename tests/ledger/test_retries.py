@@ -185,16 +185,16 @@ def outside_for_relay(outside):
 
 def test_a_task_that_is_sent_again_waits_for_tables_that_went_away(desk, monkeypatch):
     """Its new package is kept by the ledger only: acknowledged without it, it is lost."""
-    real = desk.recorder._settling.door.ledger
+    real = desk.recorder._settling.handle.ledger
     answers = [desk.ledger]  # for the decision; then the tables are missing
     monkeypatch.setattr(
-        desk.recorder._settling.door,
+        desk.recorder._settling.handle,
         "ledger",
         lambda: answers.pop() if answers else None,
     )
     job = fail(desk, 600.0)
     assert (job.state, desk.fakes.claimed, rows()) == (JobState.ENDED, 1, [])
-    monkeypatch.setattr(desk.recorder._settling.door, "ledger", real)
+    monkeypatch.setattr(desk.recorder._settling.handle, "ledger", real)
     while job.state is JobState.ENDED:
         desk.turn()
     assert (job.state, desk.fakes.claimed) == (JobState.SETTLED, 0)
@@ -207,6 +207,6 @@ def test_a_plain_failure_asks_no_ledger(desk, monkeypatch):
     def ask():
         raise AssertionError("the ledger was asked")
 
-    monkeypatch.setattr(desk.recorder._settling.door, "ledger", ask)
+    monkeypatch.setattr(desk.recorder._settling.handle, "ledger", ask)
     assert fail(desk).state is JobState.LEFT
     assert fail(desk, 5.0).state is JobState.RELEASED

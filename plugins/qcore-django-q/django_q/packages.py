@@ -13,9 +13,6 @@ from qcore.envelope import Task
 from qcore.tasks.calls import build
 from qcore.tasks.execute import decode
 
-#: What a task always has; the rest of a dictionary are options.
-FIXED = ("id", "name", "func", "args", "kwargs", "started")
-
 #: Options of django-q that travel, by their name there and here.
 OPTIONS = {
     "hook": "hook",

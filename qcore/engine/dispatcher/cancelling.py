@@ -9,7 +9,7 @@ from ...errors import LedgerError
 from ..services import Services
 from .handover import Handover
 from .job import Job, LedgerPart
-from .ledger_door import LedgerDoor
+from .ledger_handle import LedgerHandle
 from .state import SharedState
 
 logger = logging.getLogger("qcore.pusher")
@@ -29,7 +29,7 @@ class Cancelling:
     ) -> None:
         self._shared = shared
         self._handover = handover
-        self._door = LedgerDoor(services)
+        self._handle = LedgerHandle(services)
 
     def sift(self, jobs: Sequence[Job]) -> list[Job]:
         """Return the jobs that go on; the tasks of the others end as cancelled.
@@ -37,7 +37,7 @@ class Cancelling:
         A job goes on without an answer of the ledger. The thread ``control`` looks up what
         the cluster holds, too.
         """
-        if not jobs or (ledger := self._door.ledger()) is None:
+        if not jobs or (ledger := self._handle.ledger()) is None:
             return list(jobs)
         try:
             found = ledger.look_up({job.task.id for job in jobs})

@@ -15,7 +15,7 @@ from ...errors import LedgerError
 from ..services import Services
 from .handover import Onward
 from .job import Job, LedgerPart
-from .ledger_door import LedgerDoor
+from .ledger_handle import LedgerHandle
 
 logger = logging.getLogger("qcore.pusher")
 
@@ -30,7 +30,7 @@ class Identity:
 
     def __init__(self, services: Services, handover: Onward) -> None:
         self._handover = handover
-        self._door = LedgerDoor(services)
+        self._handle = LedgerHandle(services)
 
     def sift(self, jobs: Sequence[Job]) -> tuple[list[Job], list[Job]]:
         """Return the jobs that go on, and those of which nothing is known now.
@@ -42,7 +42,7 @@ class Identity:
         Raises:
             Exception: the ledger cannot be made, which is a fault of the settings.
         """
-        if not jobs or (ledger := self._door.ledger()) is None:
+        if not jobs or (ledger := self._handle.ledger()) is None:
             return list(jobs), []
         try:
             found = ledger.look_up({job.task.id for job in jobs})

@@ -221,7 +221,7 @@ class Recorder:
                     decision = self._retries.choose_way(
                         job,
                         self._deliveries.broker,
-                        has_ledger=lambda: self._settling.door.ledger() is not None,
+                        has_ledger=lambda: self._settling.handle.ledger() is not None,
                     )
                 job.decision = decision
                 if decision is not Decision.DONE:

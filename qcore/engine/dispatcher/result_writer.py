@@ -228,7 +228,7 @@ class ResultWriter:
         No note helps such a job. It stays unacknowledged, its lease is renewed, and the
         job is tried again after pauses of its own.
         """
-        if not self._settling.door.answers():
+        if not self._settling.handle.answers():
             self._postponed.failed(wait, error)
             return [part]
         if len(part) > 1:

@@ -26,7 +26,7 @@ from ...tasks.outgoing import BEGIN_WITHIN
 from ..services import LedgerLike, Services
 from .deliveries import Deliveries
 from .job import Job, LedgerPart
-from .ledger_door import LedgerDoor
+from .ledger_handle import LedgerHandle
 from .retries import Decision
 from .tracking import Tracking
 
@@ -47,7 +47,7 @@ class Settling:
     def __init__(self, services: Services, deliveries: Deliveries) -> None:
         self._conf = services.conf
         self._deliveries = deliveries
-        self.door = LedgerDoor(services)
+        self.handle = LedgerHandle(services)
         self._tracking = Tracking(services)
 
     def parted(self, jobs: Sequence[Job]) -> tuple[Sequence[Job], Sequence[Job]]:
@@ -55,7 +55,7 @@ class Settling:
         own = [job for job in jobs if job.next_package is not None or job.has_ticket]
         if not own:
             return jobs, ()  # nearly always
-        if self.door.ledger() is None:
+        if self.handle.ledger() is None:
             # one that is to be sent again waits: nothing else keeps its new package
             own = [job for job in own if job.decision is Decision.MOVE]
         elif not self._sends_links:
@@ -145,7 +145,7 @@ class Settling:
         return done
 
     def _require_ledger(self) -> LedgerLike:
-        ledger = self.door.ledger()
+        ledger = self.handle.ledger()
         if ledger is None:
             raise LedgerError("the tables of the ledger are not there any more")
         return ledger
@@ -242,7 +242,7 @@ class Settling:
 
     def followed(self, sent: Sequence[Job], unsent: Sequence[Job]) -> None:
         """Delete the rows of next links that were sent, and leave the others to the relay."""
-        ledger = self.door.ledger()
+        ledger = self.handle.ledger()
         if ledger is None:
             return
         for end, jobs in ((ledger.sent, sent), (ledger.leave, unsent)):
@@ -275,7 +275,7 @@ class Settling:
             for job in jobs
             if job.task.needs
         ]
-        if not settled or (ledger := self.door.ledger()) is None:
+        if not settled or (ledger := self.handle.ledger()) is None:
             return
         for part in (settled, *([one] for one in settled)):
             try:
@@ -297,7 +297,7 @@ class Settling:
             for job in jobs
             if job.task.needs and job.result is None and job.ended is not None
         ]
-        if not owed or (ledger := self.door.ledger()) is None:
+        if not owed or (ledger := self.handle.ledger()) is None:
             return jobs  # nearly always
         left: set[Job] = set()
         for part in (owed, *([job] for job in owed)):
@@ -309,7 +309,7 @@ class Settling:
                 logger.warning(
                     "an end that was stored before is not settled: %s", error
                 )
-                if part is owed and not self.door.answers():
+                if part is owed and not self.handle.answers():
                     break
             else:
                 left.difference_update(part)
@@ -327,7 +327,7 @@ class Settling:
             for job in jobs
             if job.has_ticket and not job.task.relayed and not job.task.gen
         ]
-        if not ids or (ledger := self.door.ledger()) is None:
+        if not ids or (ledger := self.handle.ledger()) is None:
             return
         with suppress(LedgerError):  # they go when they are old
             ledger.forget(ids)

@@ -1,4 +1,4 @@
-"""The ledger as plugins see it: where it is, whether it is there, and what time it is."""
+"""The ledger for plugins: its database, whether its tables are there, and its clock."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _is_deadlock(error: BaseException) -> bool:
     return found is not None and is_deadlock(found)
 
 
-class LedgerFace:
+class LedgerFacade:
     """The ledger of a project, for one thread.
 
     Args:

@@ -16,7 +16,7 @@ from qcore.errors import QcoreError
 from qcore.models import Schedule
 from qcore.runtime import current
 from qcore.tasks import async_chain, async_iter, async_task, async_task_many, schedule
-from qcore.tasks.admission import links_of, refusal
+from qcore.tasks.allowed_tasks import links_of, refusal
 from qcore.tasks.calls import build
 from qcore.testing.drain import drain
 

@@ -1,4 +1,4 @@
-"""Where the ledger has a task whose package is not with the broker."""
+"""The state of a task whose package is in the outbox, and not with the broker."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _TABLE = OutboxRow._meta.db_table  # noqa: SLF001 - Django's public name of it
 
 
-def place_of(conf: Conf, task_id: str) -> str | None:
+def state_of(conf: Conf, task_id: str) -> str | None:
     """Return ``scheduled``, ``waiting`` or ``parked``; None: it is not in the outbox.
 
     Raises:

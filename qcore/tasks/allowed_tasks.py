@@ -1,4 +1,4 @@
-"""Admission: which functions the project lets a task, a hook or a link of a chain call.
+"""Allowed tasks: which functions a task, a hook or a link of a chain may call.
 
 It is asked where a task is sent, where something that was stored is sent again, and once
 more in the worker, right before the call: a package may have been signed elsewhere.

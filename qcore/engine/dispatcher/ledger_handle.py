@@ -1,4 +1,4 @@
-"""Runs in: recorder and pusher. The ledger of one thread, where the project has one."""
+"""Runs in: recorder and pusher. The handle of one thread for the ledger of the project."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from ...errors import LedgerError
 from ..services import LedgerLike, Services
 
 
-class LedgerDoor:
-    """Makes the ledger of a thread on first use, and looks whether its tables are there.
+class LedgerHandle:
+    """Makes the ledger of one thread on first use, and looks whether its tables are there.
 
     Args:
         services: what the cluster is made of.

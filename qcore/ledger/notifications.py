@@ -1,8 +1,8 @@
-"""Calls: how clusters on PostgreSQL learn at once that the ledger has something for them.
+"""Notifications: PostgreSQL tells clusters at once that the ledger has news for them.
 
-A call wakes the listeners and says nothing more: what there is stands in the tables. So a
-call that is lost costs a second, which is when they look by themselves. Other databases
-have no such thing.
+A notification (NOTIFY) wakes the listeners and has no content: the tables have it. So a
+notification that is lost costs a second, after which clusters look by themselves. Clusters
+on other databases only look by themselves.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("qcore.control")
 
-#: Where they are made.
+#: The channel of LISTEN and NOTIFY.
 CHANNEL = "qcore_control"
 #: Seconds between two attempts to listen.
 _AGAIN = 30.0
 
 
-def call(connection: BaseDatabaseWrapper) -> None:
-    """Wake every listener, with the commit of the transaction that is open."""
+def notify(connection: BaseDatabaseWrapper) -> None:
+    """Wake every listener when the open transaction commits."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_notify(%s, '')", [CHANNEL])
 
 
 class Listener:
-    """Waits for a call on the connection of one thread, which is idle meanwhile.
+    """Waits for notifications on the connection of one thread, which is idle meanwhile.
 
     Args:
-        stopping: ends a wait where nobody can call.
+        stopping: ends a wait where nobody can notify.
     """
 
     def __init__(self, stopping: threading.Event) -> None:
@@ -46,7 +46,7 @@ class Listener:
         self._not_before = 0.0  # monotonic
 
     def wait(self, connection: BaseDatabaseWrapper, seconds: float) -> None:
-        """Wait for a call, at most so many seconds."""
+        """Wait for a notification, at most so many seconds."""
         driver = self._listen(connection)
         if driver is None:
             self._stopping.wait(seconds)
@@ -85,4 +85,4 @@ class Listener:
     def _give_up(self, error: Exception) -> None:
         self._listening = None
         self._not_before = time.monotonic() + _AGAIN
-        logger.info("cannot listen for calls: %s", mask_url(str(error)).strip())
+        logger.info("cannot listen for notifications: %s", mask_url(str(error)).strip())
