@@ -45,6 +45,9 @@ _ROWS = 999 // len(_COLUMNS)
 _IDS = 500
 #: Rows that one round of pruning deletes at most.
 _PRUNED = 1000
+#: Errors that are kept of one task, the last ones. A task may fail for ever, and its row is
+#: written each time: of 64 kB each, these are 1.3 MB. MariaDB takes 16 MiB by default.
+_ERRORS = 20
 
 _ENDED = (
     "state = %s, finished = %s, value_content = %s, value = %s,"
@@ -207,6 +210,7 @@ class Tracker:
             # known by its moment: the same end may be stored twice
             if all(row.moment != result.stopped for row in errors):
                 errors.append(error_row(result))
+                del errors[:-_ERRORS]
         return known
 
     def _add_missing(

@@ -211,6 +211,14 @@ def test_the_first_final_end_stands_and_an_end_may_come_twice(tracker):
     ]
 
 
+def test_a_task_that_fails_for_ever_keeps_its_last_errors(tracker):
+    task = tracked_task()
+    for moment in range(30):
+        tracker.end([ended(task, Outcome.FAILURE, float(moment), final=False)])
+    row = tracker.find(task.id)
+    assert [error.moment for error in row.errors] == [float(n) for n in range(10, 30)]
+
+
 def test_a_success_keeps_the_errors_before_it(tracker):
     task = tracked_task()
     tracker.end([ended(task, Outcome.CRASH, 10.0, final=False)])
