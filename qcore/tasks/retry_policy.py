@@ -15,7 +15,15 @@ from typing import NamedTuple
 
 from ..backoff import LONGEST, is_path, wait_after
 from ..envelope import Outcome, Task, choose
-from ..errors import Discard, QcoreError, Retry, Snooze, TaskTimeout
+from ..errors import (
+    Discard,
+    QcoreError,
+    Retry,
+    Snooze,
+    TaskCancelled,
+    TaskStopped,
+    TaskTimeout,
+)
 from ..printable import shorten
 from ..runtime import current
 from .allowed_tasks import is_allowed
@@ -105,7 +113,9 @@ def _wait(task: Task, attempt: int, error: BaseException) -> tuple[float | None,
         return wait_after(policy, attempt), ""
     try:
         return _call(policy, attempt, error), ""
-    except Exception as broken:  # noqa: BLE001 - it is the project's own function
+    except (TaskStopped, TaskCancelled):
+        raise  # a signal for the task, which has come a moment too late for it
+    except BaseException as broken:  # noqa: BLE001 - it is the project's own function
         reason = shorten(f"{type(broken).__name__}: {broken}", _NOTE)
         note = f"the backoff {policy!r} does not work, so the default is used: {reason}"
         logger.error("%s id=%s: %s", task.func, task.id, note)

@@ -60,6 +60,10 @@ def raises(attempt: int, error: BaseException) -> float:
     raise ZeroDivisionError("policy")
 
 
+def exits(attempt: int, error: BaseException) -> float:
+    raise SystemExit(3)
+
+
 def nonsense(attempt: int, error: BaseException) -> object:
     return "soon"
 

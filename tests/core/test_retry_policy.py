@@ -181,7 +181,7 @@ def test_the_setting_holds_for_tasks_that_say_nothing():
 
 
 @pytest.mark.fault("L6")
-@pytest.mark.parametrize("policy", ["raises", "nonsense", "negative"])
+@pytest.mark.parametrize("policy", ["raises", "exits", "nonsense", "negative"])
 def test_a_policy_that_does_not_work_is_noted_on_the_task(policy, caplog):
     task = build("chores.kind.fail", (), backoff=f"chores.retrying.{policy}")
     attempt, error = execute(task, 1, "here:1")
