@@ -52,6 +52,7 @@ IDS = {
     "qcore.E020": "TASKS uses the backend of qcore, and qcore is not in INSTALLED_APPS.",
     "qcore.E021": "A name in the QUEUES of TASKS cannot be that of a queue.",
     "qcore.E022": "No database can keep the results of the tasks of TASKS.",
+    "qcore.E023": "TASKS names a backend of qcore that is not there, or its OPTIONS are wrong.",
     "qcore.W001": "retry does not exceed timeout: a running task is started again.",
     "qcore.W002": "There is no timeout and leases are not renewed.",
     "qcore.W003": "poll exceeds retry.",
@@ -139,6 +140,37 @@ def check_route(
             id="qcore.I001",
         )
     ]
+
+
+@checks.register()
+def check_backends(
+    app_configs: Sequence[AppConfig] | None = None, **_: Any
+) -> list[checks.CheckMessage]:
+    """Return what is wrong with the backends of ours in TASKS.
+
+    Django 6 has a check that asks every backend, in a module that nothing imports. The app of
+    django-tasks registers its own.
+    """
+    named = settings.TASKS if settings.is_overridden("TASKS") else {}
+    known = {check.__module__ for check in checks.registry.registry.get_checks()}
+    if not named or known & {"django.tasks.checks", "django_tasks.checks"}:
+        return []
+    try:
+        from .backend import QcoreBackend
+        from .backend.api import InvalidTaskBackend, task_backends
+    except ImportError:
+        return []  # neither is there, so nothing reads TASKS
+    found: list[checks.CheckMessage] = []
+    for alias, params in named.items():
+        try:
+            backend = task_backends[alias]
+        except InvalidTaskBackend as error:
+            if str(params.get("BACKEND")).startswith("qcore."):
+                hint = "Correct it in TASKS: every import of the module of a task reads it."
+                found.append(checks.Error(str(error), hint=hint, id="qcore.E023"))
+        else:
+            found += backend.check() if isinstance(backend, QcoreBackend) else []
+    return found
 
 
 def _problems() -> list[str]:

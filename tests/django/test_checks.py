@@ -271,6 +271,30 @@ def test_a_private_cache_is_told_on_deployment(settings):
     assert "qcore.I001" not in deployed()
 
 
+# -- Django's own tasks ---------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("tasks", "id", "told"),
+    [
+        ({"OPTIONS": {"max_atempts": 3}}, "qcore.E023", "did you mean 'max_attempts'"),
+        ({"BACKEND": "qcore.backend.QcoreBakend"}, "qcore.E023", "QcoreBakend"),
+        ({"QUEUES": ["x" * 300]}, "qcore.E021", "has 300 characters"),
+    ],
+)
+def test_the_backends_of_tasks_are_asked(settings, tasks, id, told):
+    settings.TASKS = {"default": {"BACKEND": "qcore.backend.QcoreBackend", **tasks}}
+    (message,) = checks.check_backends()
+    assert message.id == id
+    assert told in message.msg
+    assert checks.check_backends in framework.registry.registry.get_checks()
+
+
+def test_the_backends_of_others_are_none_of_our_affair(settings):
+    settings.TASKS = {"default": {"BACKEND": "shop.Backend", "OPTIONS": {"x": 1}}}
+    assert checks.check_backends() == []
+    settings.TASKS = {"default": {"BACKEND": "qcore.backend.QcoreBackend"}}
+    assert checks.check_backends() == []
+
+
 # -- the table ------------------------------------------------------------------------
 def test_every_id_that_is_given_stands_in_the_table():
     folder = Path(checks.__file__).parent
