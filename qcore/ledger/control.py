@@ -13,6 +13,7 @@ from ..errors import StoreError
 from ..models import QueuePause
 from ..runtime import current
 from ..status import Pause
+from ..tasks.state import is_given_up
 from .access import Access
 from .marks import OLD, Marks
 from .notifications import Listener
@@ -35,6 +36,7 @@ _TABLES = frozenset({QueuePause._meta.db_table})  # noqa: SLF001 - Django's publ
 _NEVER_AGAIN = frozenset(
     {Outcome.CANCELLED, Outcome.DISCARDED, Outcome.EXPIRED, Outcome.REPLACED}
 )
+_DAY = 86400.0
 #: Results that are fetched one by one, each time.
 _FETCHED = 20
 
@@ -42,11 +44,14 @@ _FETCHED = 20
 def _is_over(stored: Record) -> bool:
     """Whether a task whose last attempt has failed is not run again.
 
-    A failure does not tell whether it was the last one. But one that was never moved is back
-    after a lease, or when its queue is resumed.
+    A failure need not tell whether it was the last one. But one that was never moved is back
+    after a lease, or when its queue is resumed. Not even the last one is believed at once:
+    ``Retry`` is stronger than ``ack_failure``.
     """
+    if stored.outcome in _NEVER_AGAIN:
+        return True
     age = time.time() - stored.stopped.timestamp()
-    return stored.outcome in _NEVER_AGAIN or age > KEPT
+    return age > (_DAY if is_given_up(stored) else KEPT)
 
 
 class Control:

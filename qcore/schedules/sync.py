@@ -13,7 +13,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from django.db import Error, IntegrityError, router, transaction
+from django.db import (
+    Error,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    router,
+    transaction,
+)
 from django.utils import timezone
 
 from ..conf.names import quoted
@@ -135,8 +142,12 @@ def _one(
         if not dry_run:
             _change(row, columns, changed, database, now)
         return Change(declared.name, "changed", ", ".join(changed))
-    except QcoreError as error:
-        return Change(declared.name, "refused", f"{error} ({declared.place})")
+    except (OperationalError, InterfaceError):
+        raise  # it is the database that is away, and not this schedule that is wrong
+    except Exception as error:  # noqa: BLE001 - of one schedule; the others go on
+        kind = "" if isinstance(error, QcoreError) else f"{type(error).__name__}: "
+        told = f"{kind}{mask_url(str(error))} ({declared.place})"
+        return Change(declared.name, "refused", told)
 
 
 def _check_function(declared: Declared) -> None:

@@ -94,11 +94,11 @@ def _untracked(task_id: str) -> State | None:
             return State.SUCCEEDED
         if record.outcome not in _STATES:
             return of_outcome(record.outcome)  # it never ran, and never will
-        return State.DEAD if _is_given_up(record) else State.FAILED
+        return State.DEAD if is_given_up(record) else State.FAILED
     return _place(task_id) or _running(task_id)
 
 
-def _is_given_up(record: Any) -> bool:
+def is_given_up(record: Any) -> bool:
     """Whether a failed task has had its last attempt, as far as its record tells."""
     conf = current.conf
     options = options_from(getattr(record, "options", "") or "")

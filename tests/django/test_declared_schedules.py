@@ -327,6 +327,18 @@ def test_a_module_that_is_loaded_again_declares_the_same():
     assert DECLARED.keys() == {"loaded_again.tidy"}
 
 
+def test_a_moment_that_no_zone_has_stops_no_other_schedule(db, clock):
+    """People write it where they mean "never"; migrate and the cluster's start must go on."""
+    west = "America/Los_Angeles"
+    cron("0 3 * * *", tz=west, args=(1,), name="wrong", end=dt.datetime.max)(kind.add)
+    cron("0 4 * * *", args=(1,), name="right")(kind.add)
+    sync_module.sync_guarded("in a test", {})
+    assert list(stored()) == ["right"]
+    refused, kept = sorted(sync(), key=lambda one: one.what, reverse=True)
+    assert (refused.name, refused.what, kept.what) == ("wrong", "refused", "kept")
+    assert "OverflowError: date value out of range" in refused.told
+
+
 def test_a_function_that_has_gone(db, clock, monkeypatch):
     module = types.ModuleType("has_gone")
     exec(

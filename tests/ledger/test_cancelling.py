@@ -72,8 +72,8 @@ def make_result(outside):
     from qcore.envelope import Attempt
     from qcore.tasks.calls import build
 
-    def make(outcome, stopped=2.0):
-        task = build("chores.kind.add", (1,))
+    def make(outcome, stopped=2.0, **options):
+        task = build("chores.kind.add", (1,), **options)
         content = "json" if outcome == Outcome.SUCCESS else "text"
         end = Attempt(outcome, b"1", content, 1.0, stopped)
         current.store().save([end.result(task, 1)])
@@ -96,15 +96,19 @@ def test_old_marks_of_what_has_ended_go(watch, make_result):
 
 def test_old_marks_of_failed_tasks_go(watch, make_result):
     """A failure may be tried again; one that was not for two weeks is over."""
-    discarded, lately, long_ago = (
+    last = {"max_attempts": 1}
+    discarded, lately, long_ago, just_now, given_up = (
         make_result(Outcome.DISCARDED, time.time()),
-        make_result(Outcome.FAILURE, time.time() - 3600),
+        make_result(Outcome.FAILURE, time.time() - 2 * 86_400),
         make_result(Outcome.FAILURE, time.time() - 15 * 86_400),
+        make_result(Outcome.FAILURE, time.time() - 3600, **last),
+        make_result(Outcome.FAILURE, time.time() - 2 * 86_400, **last),
     )
-    for id in (discarded, lately, long_ago):
+    for id in (discarded, lately, long_ago, just_now, given_up):
         Ticket.objects.create(task_id=id, cancelled=time.time() - 3000)
     assert watch.look() == (None, True)
-    assert list(Ticket.objects.values_list("task_id", flat=True)) == [lately]
+    left = set(Ticket.objects.values_list("task_id", flat=True))
+    assert left == {lately, just_now}
 
 
 def test_results_that_are_away_keep_no_pause_waiting(watch, monkeypatch):
