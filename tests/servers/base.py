@@ -247,6 +247,6 @@ class LoopbackServer(ABC):
 def _alive(process: psutil.Process) -> bool:
     """Tell whether a process still holds anything; a zombie holds only its number."""
     try:
-        return process.status() != psutil.STATUS_ZOMBIE
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
