@@ -11,6 +11,9 @@ from pathlib import Path
 #: What belongs to a working tree, and never into a distribution.
 STRAY = (".nox/", ".git/", "__pycache__/", ".pyc", "db.sqlite3")
 
+#: Distribution -> its package, where that is not the name of the distribution.
+PACKAGES = {"qcore-django-q": "django_q"}
+
 
 def problems(dist: Path, names: list[str], version: str) -> list[str]:
     """Return what is wrong with the files in ``dist``, one sentence for each fault.
@@ -39,8 +42,9 @@ def problems(dist: Path, names: list[str], version: str) -> list[str]:
 
 def _wheel(path: Path, name: str, version: str) -> Iterator[str]:
     """Yield the faults of a wheel: it holds one package, typed, and its metadata."""
-    package = name.replace("-", "_")
-    info = f"{package}-{version}.dist-info"
+    stem = name.replace("-", "_")
+    package = PACKAGES.get(name, stem)
+    info = f"{stem}-{version}.dist-info"
     with zipfile.ZipFile(path) as wheel:
         files = wheel.namelist()
         metadata = HeaderParser().parsestr(wheel.read(f"{info}/METADATA").decode())

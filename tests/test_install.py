@@ -25,8 +25,9 @@ def test_the_wheelhouse_holds_one_pure_wheel_per_distribution(dist: Path) -> Non
 
 @pytest.mark.parametrize("name", ["qcore", *PLUGINS])
 def test_a_wheel_is_typed_and_holds_no_tests(dist: Path, name: str) -> None:
-    package = name.replace("-", "_")
-    wheel = zipfile.ZipFile(dist / f"{package}-{VERSION}-py3-none-any.whl")
+    stem = name.replace("-", "_")
+    package = "django_q" if name == "qcore-django-q" else stem
+    wheel = zipfile.ZipFile(dist / f"{stem}-{VERSION}-py3-none-any.whl")
     files = [path for path in wheel.namelist() if ".dist-info/" not in path]
     assert f"{package}/py.typed" in files
     assert {path.split("/")[0] for path in files} == {package}
