@@ -91,7 +91,11 @@ def folder() -> Path:
         return Path(named)
     if runtime := os.environ.get("XDG_RUNTIME_DIR"):
         return Path(runtime) / "qcore"
-    return Path(tempfile.gettempdir()) / f"qcore-{os.getuid()}"
+    try:
+        below = tempfile.gettempdir()
+    except FileNotFoundError:  # there is none that this process can write to
+        below = "/tmp"  # noqa: S108 - as a place to look; the folder itself is checked
+    return Path(below) / f"qcore-{os.getuid()}"
 
 
 def write(health: Health) -> None:
@@ -101,19 +105,30 @@ def write(health: Health) -> None:
         OSError: the folder cannot be made or written, or is another user's.
     """
     place = folder()
-    _make(place)
     target = place / f"{health.sentinel_pid}.json"
     beside = target.with_suffix(".new")
-    beside.write_text(json.dumps(asdict(health)))
+    _make(place)
+    try:
+        beside.write_text(json.dumps(asdict(health)))
+    except FileNotFoundError:  # the last other cluster has just taken the folder along
+        _make(place)
+        beside.write_text(json.dumps(asdict(health)))
     beside.replace(target)
 
 
 def remove(sentinel_pid: int) -> None:
-    """Remove the file of a cluster that has stopped, and those of clusters that have gone."""
-    for path, found in _read(folder()):
+    """Remove the file of a cluster that has stopped, and those of clusters that have gone.
+
+    The folder goes with the last file, unless the project has named it.
+    """
+    place = folder()
+    for path, found in _read(place):
         if found.sentinel_pid == sentinel_pid or found.has_gone:
             with suppress(OSError):  # somebody else has removed it
                 path.unlink()
+    if not os.environ.get(VARIABLE):
+        with suppress(OSError):  # it has other files
+            place.rmdir()
 
 
 def last_word(sentinel_pid: int) -> Health | None:

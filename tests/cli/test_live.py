@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import socket
 import subprocess
@@ -92,7 +93,10 @@ def test_a_probe_sees_the_cluster(qcore, live_project):
     assert qcore(live_project, "health", **elsewhere).returncode == 3
 
 
-def test_systemd_is_told_of_a_whole_life(project):
+def test_systemd_is_told_of_a_whole_life(project, tmp_path):
+    for name in ("manage.py", "shop_settings.py", "db.sqlite3"):
+        shutil.copy(project / name, tmp_path)  # no cluster of the other tests
+    project = tmp_path
     env = {"QCORE_RUN_DIR": str(project / "run"), "WATCHDOG_USEC": "1000000"}
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(project / "notify"))

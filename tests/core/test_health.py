@@ -165,6 +165,32 @@ def test_the_folder_without_a_variable(monkeypatch, tmp_path):
     assert health.folder().name == f"qcore-{os.getuid()}"
 
 
+def test_the_folder_goes_with_the_last_file(monkeypatch, tmp_path):
+    monkeypatch.delenv(health.VARIABLE)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    health.write(a_cluster())
+    health.write(a_cluster(sentinel_pid=os.getppid()))
+    health.remove(HERE)
+    assert health.folder().is_dir()
+    health.remove(os.getppid())
+    assert list(tmp_path.iterdir()) == []
+    health.remove(HERE)  # once more changes nothing
+    health.write(a_cluster())
+    assert health.last_word(HERE)
+
+
+def test_no_folder_for_temporary_files(monkeypatch):
+    monkeypatch.delenv(health.VARIABLE)
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+
+    def none():
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr("tempfile.gettempdir", none)
+    assert health.folder().name == f"qcore-{os.getuid()}"
+    health.remove(2**31 - 1)
+
+
 def test_a_folder_of_somebody_else_is_refused(monkeypatch, tmp_path):
     monkeypatch.delenv(health.VARIABLE)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))

@@ -439,8 +439,10 @@ def test_no_long_walk_breaks_a_promise(begin, monkeypatch, seed):
     walk(begin(), seed, steps=250)
 
 
-#: Transitions that need more than chance; each has a history in ``test_lifecycle.py``.
+#: Transitions that need more than chance; each has a history in ``test_lifecycle.py``, or in
+#: ``test_expiry.py``.
 RARE = {
+    (JobState.CLAIMED, JobState.ENDED),
     (JobState.CLAIMED, JobState.LEFT),
     (JobState.READY, JobState.ENDED),
     (JobState.READY, JobState.LEFT),

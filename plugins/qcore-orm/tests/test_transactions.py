@@ -52,11 +52,11 @@ def test_a_batch_in_several_statements_is_stored_whole_or_not(database, monkeypa
     statements = broker._sql
     insert, calls = statements.insert, []
 
-    def fail_at_third(cursor, batch, delay):
+    def fail_at_third(cursor, batch, *rest):
         calls.append(batch)
         if len(calls) == 3:
             cursor.execute("SELECT nothing FROM nowhere")
-        return insert(cursor, batch, delay)
+        return insert(cursor, batch, *rest)
 
     monkeypatch.setattr(statements, "insert", fail_at_third)
     with pytest.raises(BrokerError):
