@@ -9,6 +9,7 @@ next change.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import signal
 import subprocess
@@ -36,6 +37,8 @@ HELP = "run a cluster, and start it again when the code changes"
 _GRACE = 5.0
 #: Seconds that a cluster has, beyond its grace, before it is told to stop at once.
 _MARGIN = 2.0
+#: Seconds between two looks at a process that ends.
+_LOOK = 0.05
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -78,9 +81,39 @@ def run(options: Namespace, out: TextIO) -> int:
     autoreload.autoreload_started.connect(watcher.begin)
     # The first process only starts the second one again and again. Both return at Ctrl-C,
     # of which the terminal has told the cluster, too.
+    is_first = os.environ.get(autoreload.DJANGO_AUTORELOAD_ENV) != "true"
+    if (
+        is_first
+        and hasattr(os, "waitid")
+        and sys.stdin is not None
+        and sys.stdin.isatty()
+    ):
+        wait = partial(_let_it_end, options.grace + 3 * _MARGIN)
+        signal.signal(signal.SIGINT, lambda *_: wait())
     autoreload.run_with_reloader(watcher.serve)
     watcher.stop(told=True)
     return OK
+
+
+def _let_it_end(seconds: float) -> None:
+    """Wait at Ctrl-C until the second process has ended, and then end, too.
+
+    Django kills that process a quarter of a second after Ctrl-C. The cluster would hear of
+    the death of its parent, and take it for the second signal, which means at once.
+
+    Args:
+        seconds: to wait at most; a second Ctrl-C ends the wait.
+
+    Raises:
+        KeyboardInterrupt: always.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    end = time.monotonic() + seconds
+    ended = os.WEXITED | os.WNOHANG | os.WNOWAIT  # Django collects its exit code
+    with contextlib.suppress(ChildProcessError):  # there is none
+        while time.monotonic() < end and os.waitid(os.P_ALL, 0, ended) is None:
+            time.sleep(_LOOK)
+    raise KeyboardInterrupt
 
 
 class _Watcher:
