@@ -178,7 +178,11 @@ FOREIGN = re.compile(
 OF_OTHERS = {
     "explanation/compare.md",
     "explanation/promises.md",
+    "how-to/come-from-celery.md",
     "how-to/come-from-django-q.md",
+    "how-to/come-from-django-tasks-db.md",
+    "how-to/come-from-huey.md",
+    "how-to/come-from-rq.md",
     "reference/brokers.md",
     "reference/contract.md",
     "reference/django-q.md",

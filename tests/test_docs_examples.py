@@ -13,9 +13,17 @@ from documents.blocks import Block, blocks, name_of, pages
 from documents.project import DATABASE, Project
 
 README, *MANUAL = pages()
-#: Run by tests of their own: tests/test_tutorial.py types the tutorial step by step, and
-#: tests/test_feature_page.py installs the plugin of that page.
-ELSEWHERE = {"docs/tutorial/broker.md", "docs/how-to/write-a-feature.md"}
+#: Run by tests of their own: tests/test_tutorial.py types the tutorial step by step,
+#: tests/test_feature_page.py installs the plugin of that page, and tests/test_come_from.py
+#: runs the projects of users of other queues.
+ELSEWHERE = {
+    "docs/tutorial/broker.md",
+    "docs/how-to/write-a-feature.md",
+    *(
+        f"docs/how-to/come-from-{name}.md"
+        for name in ("celery", "rq", "huey", "django-tasks-db")
+    ),
+}
 WITH_CODE = [
     page
     for page in MANUAL
