@@ -72,6 +72,7 @@ def look(task_id: str) -> dict[str, Any]:
     Raises:
         StoreError, BrokerError: the result store or the status cannot be read.
     """
+    from ..runtime import current
     from ..tasks import fetch, progress, status
 
     state: State | None = status(task_id)
@@ -79,11 +80,15 @@ def look(task_id: str) -> dict[str, Any]:
     if record is not None and record.id != task_id:
         record = None  # found by a name
     told = progress(task_id)
+    found = _of_record(record)
+    tracker = current.tracker if record is None and state is not None else None
+    if tracker is not None and (row := tracker.find(task_id)) is not None:
+        found |= {"func": row.func, "queue": row.queue}  # it waits, or runs
     return {
         "schema": SCHEMA,
         "id": task_id,
         "state": None if state is None else str(state),
-        **_of_record(record),
+        **found,
         "progress": None if told is None else _of_progress(told),
     }
 

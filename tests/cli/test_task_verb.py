@@ -14,6 +14,7 @@ from support.json_schemas import validate
 
 from qcore.cli import task as verb
 from qcore.errors import ConfigError
+from qcore.runtime import current
 from qcore.status import Progress
 from qcore.tasks import async_task
 from qcore.testing.drain import drain
@@ -77,6 +78,15 @@ def test_figures_of_a_progress():
     told = {"done": 5.0, "total": 2000.0, "share": 0.0025, "note": ""}
     assert verb._bar(told) == f"[{'.' * 20}] 0%, 5 of 2,000"
     assert verb._bar(told | {"done": 0.25, "share": None}) == "0.25 of 2,000"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_tracked_task_that_waits_has_a_function_and_a_queue(qcore_queue):
+    task_id = async_task(kind.add, 1, 2, track=True)
+    code, found = document(task_id)
+    assert (code, found["state"], found["attempts"]) == (0, "waiting", None)
+    assert (found["func"], found["queue"]) == ("chores.kind.add", current.conf.queue)
+    assert "  function  chores.kind.add" in typed(task_id)[1]
 
 
 def test_nothing_known_is_told_and_never_0(qcore_queue):
