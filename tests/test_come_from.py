@@ -19,7 +19,7 @@ from documents.blocks import ROOT, Block, blocks
 from qcore.models import Schedule
 from qcore.schedules.declared import DECLARED
 from qcore.schedules.sync import sync
-from qcore.tasks import fetch, fetch_group, result
+from qcore.tasks import discovery, fetch, fetch_group, result
 from qcore.testing.advance import QcoreClock
 from qcore.testing.fixtures import qcore_queue  # noqa: F401 - a fixture
 
@@ -112,16 +112,18 @@ def shop(name: str, tmp_path, monkeypatch) -> Iterator[ModuleType]:
     monkeypatch.syspath_prepend(tmp_path / "project")
     declared = dict(DECLARED)
     DECLARED.clear()
-    _forget()
+    monkeypatch.setattr(discovery, "load_all", dict)  # of the apps of the tests
+    for module in _loaded():
+        monkeypatch.delitem(sys.modules, module)
     yield importlib.import_module("shop.orders")
-    _forget()
+    for module in _loaded():
+        del sys.modules[module]
     DECLARED.clear()
     DECLARED.update(declared)
 
 
-def _forget() -> None:
-    for module in [one for one in sys.modules if one.partition(".")[0] == "shop"]:
-        del sys.modules[module]
+def _loaded() -> list[str]:
+    return [module for module in sys.modules if module.partition(".")[0] == "shop"]
 
 
 def settings_of(name: str, tmp_path: Path) -> dict[str, Any]:

@@ -32,7 +32,7 @@ _CLUSTER = [
 #: Seconds between two looks at the database.
 _LOOK = 0.25
 #: Seconds that the cluster has to say that it runs.
-_START = 15.0
+_START = 30.0
 
 
 def run(options: Namespace, out: TextIO) -> int:
