@@ -20,7 +20,7 @@ from .refusals import Refusals
 from .result_log import log_results
 from .result_writer import ResultWriter
 from .retries import Decision, Retries, decide
-from .settling import Settling, needs_more
+from .settling import Settling
 from .state import SharedState
 from .tracking import Tracking
 
@@ -257,7 +257,7 @@ class Recorder:
         log_results(results)
         further = []
         for job in jobs:
-            if job.is_open or needs_more(job):
+            if job.is_open:
                 further.append(job)
             else:
                 self._shared.settle(job, _SETTLED)

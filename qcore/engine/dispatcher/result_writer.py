@@ -127,7 +127,9 @@ class ResultWriter:
     def _save(self, route: str, jobs: Sequence[Job]) -> None:
         """Store results and acknowledge, in this order or in one transaction."""
         results = [job.result for job in jobs if job.result is not None]
-        done = [job for job in jobs if not needs_more(job)]
+        for job in jobs:
+            job.is_open = needs_more(job)
+        done = [job for job in jobs if not job.is_open]
         undone: Sequence[Job] = ()
         tracked = [
             job.result
