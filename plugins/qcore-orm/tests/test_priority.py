@@ -92,7 +92,8 @@ def test_a_new_priority_is_seen_at_once(make_database, unblocked, monkeypatch):
 
 
 def test_clusters_of_2_0_go_on_after_the_migration(database):
-    broker = database.broker()
+    # the last name of all: on PostgreSQL, 2.0 read on into the next queue
+    broker = database.broker("zz-the-last-queue")
     broker.enqueue(b"usual")
     broker.enqueue_with_priority([b"high"], 5)
     sql = CLAIM_2_0[database.kind].format(
