@@ -42,6 +42,17 @@ C = TypeVar("C")
 R = TypeVar("R")
 
 
+#: Words of other queues -> what does it here.
+_ELSEWHERE = {
+    **dict.fromkeys(("delay", "send", "enqueue_call", "defer", "kiq"), "enqueue(...)"),
+    **dict.fromkeys(
+        ("apply_async", "send_with_options", "with_options", "configure", "s"),
+        "using(...).enqueue(...)",
+    ),
+    "call_local": "call(...)",
+}
+
+
 class TaskId(str, Generic[R]):
     """The id of a task that was sent: a text, which knows the type of the result.
 
@@ -116,6 +127,19 @@ class TaskFunction(Wrapper, Generic[P, C, R]):
     def __repr__(self) -> str:
         said = "".join(f" {name}={value!r}" for name, value in self.options.items())
         return f"<task {self.path}{said}>"
+
+    if not TYPE_CHECKING:  # a type checker shall go on telling what is not there
+
+        def __getattr__(self, name: str) -> Any:
+            """Say what a word of another queue is called here.
+
+            Raises:
+                AttributeError: always, for what is there is not looked for here.
+            """
+            told = f"{type(self).__name__!r} object has no attribute {name!r}"
+            if name in _ELSEWHERE:
+                told += f" - did you mean {_ELSEWHERE[name]}?"
+            raise AttributeError(told, name=name, obj=self)
 
     # -- copying and pickling ------------------------------------------------------
     def __reduce__(self) -> str | tuple[Any, ...]:

@@ -59,6 +59,20 @@ def test_it_looks_like_the_function():
     )
 
 
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("delay", r"no attribute 'delay' - did you mean enqueue\(...\)\?$"),
+        ("apply_async", r"did you mean using\(...\).enqueue\(...\)\?$"),
+        ("colour", "^'TaskFunction' object has no attribute 'colour'$"),
+    ],
+)
+def test_words_of_other_queues_are_told(word, told):
+    with pytest.raises(AttributeError, match=told):
+        getattr(decorated.double, word)
+    assert not hasattr(decorated.double, word)
+
+
 def test_copies_are_the_same_and_so_is_a_pickle():
     for copied in (
         copy.copy(decorated.double),
