@@ -1,4 +1,4 @@
-"""Now, as everything sees it that a test may set ahead: the true time and an offset.
+"""The clock of qcore: the time of this machine and an offset, with which tests pass days.
 
 The ledger reads the clock of its database, and adds the same offset; see ``ledger.clock``.
 """

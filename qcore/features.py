@@ -1,4 +1,4 @@
-"""Features: what a plugin and qcore say to each other of a task that uses the plugin.
+"""Features: what qcore and the plugins that decide about tasks tell each other.
 
 The hooks that use these types are in ``hookspecs``: ``qcore_task_options`` and
 ``qcore_before_send`` in the sender, ``qcore_admit`` at the claim of a task, ``qcore_settle``

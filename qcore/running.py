@@ -47,7 +47,7 @@ class CurrentTask:
         self.func: str = task.func
         self.queue: str = task.queue
         self.group: str | None = task.group
-        #: Which delivery this is, from 1.
+        #: Which attempt this is, from 1.
         self.attempt: int = attempt
 
     def __repr__(self) -> str:

@@ -27,14 +27,14 @@ _LISTED = 60.0
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a task is, as it has told last."""
+    """How far a task is, by its last report."""
 
     done: float
     total: float | None = None
     """What ``done`` will be at the end; None where the task does not know."""
     note: str = ""
     at: float = 0.0
-    """When that was, in seconds since the epoch, by the clock of its machine."""
+    """When the task reported, in seconds since the epoch, by the clock of its machine."""
 
     @property
     def share(self) -> float | None:

@@ -30,7 +30,7 @@ logger = logging.getLogger("qcore.backend")
 def prepared(
     task: Task, function: Callable[..., Any], row: TrackedTask | None
 ) -> Callable[..., Any]:
-    """Return what to call for a task that is about to run, and say that it starts.
+    """Return the callable of a task that is about to run, and send the signal of its start.
 
     Args:
         task: with ``options.backend``.

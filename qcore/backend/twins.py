@@ -17,7 +17,7 @@ from .backend import checked_options, with_moment
 
 
 class _Twin:
-    """What both share with the backend: they refuse the same tasks and the same settings."""
+    """What both twins have of the backend: they refuse the same tasks and settings."""
 
     supports_priority = True
     supports_defer = True
@@ -32,7 +32,7 @@ class _Twin:
 
 
 class ImmediateBackend(_Twin, Immediate):  # type: ignore[misc]
-    """Runs each task at once in the caller; one that should wait does not."""
+    """Runs each task at once in the caller, also a task with ``run_after``."""
 
 
 class DummyBackend(_Twin, Dummy):  # type: ignore[misc]

@@ -42,7 +42,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace, out: TextIO) -> int:
-    """Tell it; 3 says that a cluster does not work, or that there is none."""
+    """Show the health of the clusters; 3: one does not work, or there is none."""
     found = [one for one in health.read() if options.name in (None, one.queue)]
     told = [(one, one.not_live() if options.live else one.not_ready()) for one in found]
     healthy = bool(told) and not any(why for _, why in told)

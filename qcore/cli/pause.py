@@ -62,7 +62,7 @@ def run(options: Namespace, out: TextIO) -> int:
 
 
 def doubt(names: list[str]) -> None:
-    """Say which names are probably misspelt."""
+    """Say which names of queues are probably misspelt."""
     from ..runtime import current
 
     for name in names:

@@ -51,7 +51,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace, out: TextIO) -> int:
-    """Do it; 1 says that sync has refused a schedule."""
+    """List or sync the schedules; 1: sync has refused a schedule."""
     from ..models.tables import SCHEDULES, kept_elsewhere
 
     if told := kept_elsewhere(SCHEDULES):

@@ -1,4 +1,4 @@
-"""What becomes of a snapshot: a file of this machine, the observers, the other processes."""
+"""Publishing: a snapshot goes to a file, to observers and to other processes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Publishing:
         self._is_refused = False  # and that has been told
 
     def __call__(self, snapshot: Snapshot, pause: float) -> None:
-        """Do so with one snapshot.
+        """Write and publish one snapshot, and tell observers of it.
 
         Args:
             snapshot: of this cluster.

@@ -87,7 +87,7 @@ def _prepare(conf: Conf) -> None:
 
 
 def _sync(broken: Mapping[str, BaseException]) -> None:
-    """Write the schedules that the code declares to their table, and let go of that."""
+    """Write the schedules of the code to their table, and close the connection."""
     from django.apps import apps
     from django.db import connections as of_django
     from django.db import router
@@ -152,7 +152,7 @@ def _make_ledger(conf: Conf) -> Ledger | None:
 
 
 def _make_sweeps() -> Sweeps | None:
-    """Return what lets plugins sweep; None where none of them does, or has a ledger."""
+    """Return what lets plugins sweep; None without such a plugin, or without a ledger."""
     hooks = current.registry.features.sweep
     ledger = current.ledger if hooks else None
     if ledger is None:
@@ -170,7 +170,7 @@ def _make_features() -> Features:
 
 
 def _make_watch(conf: Conf) -> ControlWatch | None:
-    """Return what looks at what people ask; None where there is no ledger."""
+    """Return what looks for pauses and cancelled tasks; None where there is no ledger."""
     if current.control is None:
         return None
     from ..ledger.control import ControlWatch  # as above

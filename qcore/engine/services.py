@@ -71,11 +71,11 @@ class Ticking(Protocol):
         """Do what is due; return the seconds until the next call."""
 
     def close(self) -> None:
-        """Let the connections of the thread go."""
+        """Close the connections of the thread."""
 
 
 class Watching(Protocol):
-    """What looks at what people ask of the cluster; for one thread."""
+    """What looks for pauses and for cancelled tasks; for one thread."""
 
     def look(self) -> tuple[Pause | None, bool]:
         """Return the pause of the queue, or None; and whether any task is cancelled."""
@@ -84,10 +84,10 @@ class Watching(Protocol):
         """Return the tickets of those of these tasks that are to be cancelled."""
 
     def wait(self, stopping: threading.Event, seconds: float) -> None:
-        """Wait until somebody may have asked for something, at most so many seconds."""
+        """Wait until there may be a pause or a cancelled task, ``seconds`` at most."""
 
     def close(self) -> None:
-        """Let the connections of the thread go."""
+        """Close the connections of the thread."""
 
 
 def no_watch() -> Watching | None:
@@ -132,7 +132,7 @@ class LedgerLike(Protocol):
 
     @property
     def database(self) -> str:
-        """Its alias."""
+        """The alias of its database."""
 
     @property
     def is_ready(self) -> bool:
@@ -163,7 +163,7 @@ class LedgerLike(Protocol):
         """Delete the tickets of tasks of which no package is left."""
 
     def close(self) -> None:
-        """Let the connection of the thread go."""
+        """Close the connection of the thread."""
 
 
 def no_ledger() -> LedgerLike | None:
@@ -172,7 +172,7 @@ def no_ledger() -> LedgerLike | None:
 
 
 def as_made(task: Task) -> Task | None:
-    """Return a new task as it is: no plugin has anything to say of it."""
+    """Return a new task unchanged: no plugin decides about it."""
     return task
 
 

@@ -67,10 +67,10 @@ class Access:
             ) from error
 
     def close_if_unusable(self) -> None:
-        """Let a broken connection go, unless a transaction of somebody else is open."""
+        """Close a broken connection, unless a transaction of another caller is open."""
         if not self.connection.in_atomic_block:
             self.connection.close_if_unusable_or_obsolete()
 
     def close(self) -> None:
-        """Let this thread's connection go."""
+        """Close the connection of this thread."""
         self.connection.close()

@@ -1,4 +1,4 @@
-"""Control: what people ask of clusters while they run, and how clusters hear of it."""
+"""Control: pauses queues, resumes queues and cancels tasks, and tells clusters of it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _is_over(stored: Record) -> bool:
 
 
 class Control:
-    """What people ask, for one thread.
+    """Writes down what is paused and cancelled, for one thread.
 
     Args:
         conf: the project's settings.
@@ -114,12 +114,12 @@ class Control:
             return self._marks.add(ids)
 
     def close(self) -> None:
-        """Let this thread's connection go."""
+        """Close the connection of this thread."""
         self._access.close()
 
 
 class ControlWatch:
-    """What a cluster looks at every second, for one thread.
+    """Looks for pauses and cancelled tasks, for one cluster and one thread.
 
     Args:
         conf: the settings of the cluster.
@@ -179,11 +179,11 @@ class ControlWatch:
             return self._marks.of(ids)
 
     def wait(self, stopping: threading.Event, seconds: float) -> None:
-        """Wait until somebody may have asked for something, at most so many seconds."""
+        """Wait until there may be a pause or a cancelled task, ``seconds`` at most."""
         if self._listener is None:
             self._listener = Listener(stopping)
         self._listener.wait(self._access.connection, seconds)
 
     def close(self) -> None:
-        """Let this thread's connection go."""
+        """Close the connection of this thread."""
         self._access.close()

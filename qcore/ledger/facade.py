@@ -15,12 +15,12 @@ from .place import is_ready
 
 T = TypeVar("T")
 
-#: Times that something is done when each time the database gives another one precedence.
+#: Times that work is tried while the database lets other transactions go first.
 _TRIES = 5
 
 
 def _is_deadlock(error: BaseException) -> bool:
-    """Whether an error is, or comes of, a transaction that went first."""
+    """Whether an error, or its cause, says that another transaction went first."""
     found: BaseException | None = error
     while found is not None and not isinstance(found, OperationalError):
         found = found.__cause__
@@ -47,7 +47,7 @@ class LedgerFacade:
         return is_ready(self.database)
 
     def run(self, work: Callable[[], T]) -> T:
-        """Do something in a transaction, and again where another transaction goes first.
+        """Do work in a transaction, and again if another transaction goes first.
 
         Inside a transaction of the caller it is done once: the whole would have to be done
         again.

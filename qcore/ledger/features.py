@@ -92,7 +92,7 @@ class Features:
             place += 1
 
     def close(self) -> None:
-        """Let the connection of this thread go."""
+        """Close the connection of this thread."""
         if self._ledger is not None:
             connections[self._ledger.database].close()
 

@@ -98,7 +98,7 @@ class Marks:
         return found
 
     def old(self) -> list[str]:
-        """Return the ids of tasks that were marked a while ago and have not ended since."""
+        """Return the ids of tasks that were marked some time ago and have not ended since."""
         found = self._access.execute(
             f"SELECT task_id FROM {_TICKETS} WHERE ended IS NULL AND cancelled <"
             f" {now(self._access.connection)} - {OLD!r} ORDER BY cancelled LIMIT {LOOKED_AT}"

@@ -46,7 +46,7 @@ class Listener:
         self._not_before = 0.0  # monotonic
 
     def wait(self, connection: BaseDatabaseWrapper, seconds: float) -> None:
-        """Wait for a notification, at most so many seconds."""
+        """Wait for a notification, ``seconds`` at most."""
         driver = self._listen(connection)
         if driver is None:
             self._stopping.wait(seconds)

@@ -302,7 +302,7 @@ class Outbox:
             self._connection.close_if_unusable_or_obsolete()
 
     def close(self) -> None:
-        """Let this thread's connection go."""
+        """Close the connection of this thread."""
         self._connection.close()
 
 

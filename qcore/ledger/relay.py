@@ -92,7 +92,7 @@ class Relay:
             return longest if ahead is None else min(longest, ahead)
 
     def _prune(self) -> None:
-        """Delete tracked tasks and tickets that ended long ago, now and then."""
+        """Delete, from time to time, tracked tasks and tickets that ended long ago."""
         now = time.monotonic()
         if now < self._prune_at:
             return

@@ -203,7 +203,7 @@ class Ledger:
             self._tickets.delete(task_ids)
 
     def close(self) -> None:
-        """Let this thread's connection go."""
+        """Close the connection of this thread."""
         self._outbox.close()
 
     @contextmanager

@@ -74,5 +74,5 @@ class Sweeps:
         return rest
 
     def close(self) -> None:
-        """Let the connection of this thread go."""
+        """Close the connection of this thread."""
         connections[self._ledger.database].close()

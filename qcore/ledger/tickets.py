@@ -130,7 +130,7 @@ class Tickets:
 
     # -- deleting ------------------------------------------------------------------
     def delete(self, ids: Sequence[str]) -> None:
-        """Delete tickets of tasks that have ended, as far as they were never moved."""
+        """Delete tickets of tasks that have ended and were never sent again."""
         for part in chunks(sorted(ids), MAX_IDS):
             self._execute(
                 f"DELETE FROM {_TABLE} WHERE task_id IN ({_marks(part)})"

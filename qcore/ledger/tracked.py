@@ -282,7 +282,7 @@ class Tracker:
             return len(old) == _PRUNED
 
     def close(self) -> None:
-        """Let this thread's connection go."""
+        """Close the connection of this thread."""
         self._connection.close()
 
     # -- statements ------------------------------------------------------------------

@@ -18,7 +18,7 @@ from ..errors import ConfigError, EnqueueError, QcoreError, StoreError
 from ..models import Schedule
 from ..models.tables import migrate_advice
 from ..runtime import current
-from ..tasks.calls import settled
+from ..tasks.calls import unambiguous
 from ..tasks.functions import path_of
 from . import rules
 from .base import Scheduler
@@ -132,7 +132,7 @@ class OrmScheduler(Scheduler):
             )
         except ConfigError as error:
             raise EnqueueError(f"cannot schedule {path}: {error}") from error
-        positional, keywords = encode_call(args, settled(options, func))
+        positional, keywords = encode_call(args, unambiguous(options, func))
         row = Schedule(func=path, args=positional, kwargs=keywords, **columns)
         try:
             row.full_clean(validate_unique=False, validate_constraints=False)

@@ -62,7 +62,7 @@ class Change:
 
 
 def sync_guarded(when: str, broken: Mapping[str, BaseException] | None = None) -> None:
-    """Do what ``sync`` does, where nothing must be stopped by it: what fails is logged.
+    """Do what ``sync`` does, but log what fails: migrate and clusters must go on.
 
     Args:
         when: for the log: ``"after migrate"``.

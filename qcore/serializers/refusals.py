@@ -133,7 +133,7 @@ _SCIENCE = {
 
 
 def _hint_for_science(kind: type) -> str:
-    """Hint at the plain value of what numpy and pandas reckon with, or return ``""``."""
+    """Return a hint how to pass a value of numpy or pandas, or ``""``."""
     package = kind.__module__.partition(".")[0]
     known = _SCIENCE.get(package, {}).get(kind.__name__)
     if known is not None:

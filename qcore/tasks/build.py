@@ -187,7 +187,7 @@ def _queue(path: str, options: dict[str, Any], conf: Conf) -> str:
 
 
 def travelling(options: Mapping[str, Any]) -> Options:
-    """Return what a task itself says, of its options, differently from the settings."""
+    """Return the options in which a task differs from the settings."""
     own = {key: options[key] for key in options.keys() & OWN_FIELDS}
     if of_plugins := chosen(options):
         own["plugins"] = of_plugins

@@ -72,8 +72,10 @@ def split_options(
     return rest, options
 
 
-def settled(kwargs: dict[str, Any], func: Callable[..., Any] | str) -> dict[str, Any]:
-    """Return keywords that mean the same wherever they are split later.
+def unambiguous(
+    kwargs: dict[str, Any], func: Callable[..., Any] | str
+) -> dict[str, Any]:
+    """Return keywords that every reader splits in the same way.
 
     Options that yield go into ``q_options`` unless the function takes them: who splits
     the keywords later may not have loaded the function, and could not tell. Options of

@@ -26,7 +26,7 @@ _MOST = 500
 
 
 def pause(queue: str, *, reason: str = "", by: str | None = None) -> Pause:
-    """Have no cluster claim from a queue until ``resume``; what runs goes on to its end.
+    """Let no cluster claim from a queue until ``resume``; what runs goes on to its end.
 
     The pause outlives restarts and deploys. Tasks can be sent meanwhile, and wait. In a
     transaction of the ledger's database, the pause begins with its commit.
@@ -163,7 +163,7 @@ def checked_queue(queue: object) -> str:
 
 
 def ledger(purpose: str) -> ControlLike:
-    """Return what keeps what is asked.
+    """Return what writes down pauses and cancelled tasks.
 
     Raises:
         ConfigError: the project has none.

@@ -1,4 +1,4 @@
-"""The decorator: ``qcore.task`` makes a function one that can be sent, with its options.
+"""The decorator ``qcore.task``: it makes a task function, with options, of a function.
 
 What is wrong is told when the module is imported, at the line where it is written.
 """
@@ -43,7 +43,7 @@ def task(**options: Unpack[TaskOptions]) -> Decorator: ...
 def task(
     func: Callable[..., Any] | None = None, /, **options: Unpack[TaskOptions]
 ) -> Any:
-    """Make a function of a module one that can be sent to a cluster.
+    """Make a task function, which can be sent to a cluster, of a function of a module.
 
     ::
 
@@ -83,7 +83,7 @@ def _made(func: Any, options: dict[str, Any]) -> TaskFunction[Any, Any, Any]:
 
 
 def refuse(word: str, func: Any) -> None:
-    """Refuse what no worker could find or run.
+    """Refuse a function that no worker could find or run.
 
     Args:
         word: the decorator: ``"@task"``.

@@ -264,7 +264,7 @@ def _has_submodule(package: str, name: str) -> bool:
 
 
 def takes_keyword(function: Callable[..., Any] | str, word: str) -> bool:
-    """Whether a function can be called with a keyword; yes, where that cannot be told.
+    """Whether a function can be called with a keyword; True if that is not known.
 
     Args:
         function: a function, or its dotted path, whose module is not imported for it.

@@ -48,7 +48,7 @@ class NewTask:
 
     @property
     def skipped_for(self) -> str | None:
-        """The id of the task in whose favour this one is not sent; None: it is sent."""
+        """The id of the task that takes the place of this one; None: this one is sent."""
         return self._skipped_for
 
     # -- what the task is called with ----------------------------------------------
@@ -127,7 +127,7 @@ class NewTask:
         self._skipped_for = task_id
 
     def restore(self, task: Task) -> None:
-        """Undo what a plugin has done to the task, which was this before."""
+        """Give the task back the state that it had before a plugin changed it."""
         self.task, self._skipped_for = task, None
 
     def _replace(self, **fields: Any) -> None:
@@ -144,7 +144,7 @@ def _uses(task: Task) -> bool:
 
 
 def together(tasks: Sequence[Task], work: Callable[[], T]) -> T:
-    """Do what asks plugins about tasks, in one transaction with the sending if need be.
+    """Run a function that asks plugins and sends, in a transaction if a plugin needs one.
 
     Where another transaction goes first, and the caller has none that would be lost, the
     work is done again.
@@ -238,7 +238,7 @@ def is_passing(error: Exception) -> bool:
 
 
 def prepare(task: Task) -> Task | None:
-    """Return a new task as plugins let it be sent, with nothing written but by them.
+    """Return a new task as plugins have changed it; only the plugins write anything.
 
     For a task whose package its maker sends later: the next link of a chain, a slot of a
     schedule. Its id is derived, so that it is the same when it is made again.

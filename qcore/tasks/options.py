@@ -281,7 +281,7 @@ TASK_FIELDS = frozenset(k for k, option in TABLE.items() if option.travels == "t
 #: Options that a schedule ignores, for a cluster sends its tasks.
 AT_CALL_ONLY = frozenset(k for k, option in TABLE.items() if option.at_call_only)
 
-#: Words of other queues, and mistakes that no spelling is near to: what to say of each.
+#: Words of other queues, and frequent mistakes that are no misspellings, with their hints.
 ELSEWHERE: Mapping[str, str] = {
     word: meant
     for option in TABLE.values()
@@ -328,7 +328,7 @@ def check_options(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _refuse_contradictions(options: Mapping[str, Any]) -> None:
-    """Refuse options of which one makes the other useless.
+    """Refuse options that contradict each other.
 
     Raises:
         EnqueueError: names both.

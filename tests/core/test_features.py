@@ -15,7 +15,7 @@ from qcore.errors import EnqueueError, QcoreError
 from qcore.plugins import Registry
 from qcore.runtime import current
 from qcore.tasks import async_task
-from qcore.tasks.calls import build, next_link, settled, split_options
+from qcore.tasks.calls import build, next_link, split_options, unambiguous
 from qcore.tasks.new_tasks import ask, prepare
 
 
@@ -102,12 +102,12 @@ class TestDeclared:
         assert (kwargs, options) == ({"colour": "red"}, {})
 
     def test_a_schedule_keeps_plain_data(self, colours):
-        assert settled({"left": 1, "colour": "red"}, add) == {
+        assert unambiguous({"left": 1, "colour": "red"}, add) == {
             "left": 1,
             "q_options": {"colour": "red"},
         }
         with pytest.raises(EnqueueError, match="expected 'red' or 'blue'"):
-            settled({"q_options": {"colour": "green"}}, add)
+            unambiguous({"q_options": {"colour": "green"}}, add)
 
     def test_what_cannot_travel_is_the_plugins_fault(self, plugins):
         option = TaskOption("odd", lambda value: object(), "Odd.")

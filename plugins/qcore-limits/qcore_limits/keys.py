@@ -135,7 +135,7 @@ def _insert(wanted: dict[str, list[Wanted]]) -> dict[str, str]:
         while left:
             _keys().bulk_create([mine[mark] for mark in left], ignore_conflicts=True)
             owners |= _lock([mine[mark] for mark in left], now)
-            # freed between the two statements by the end of a task: it is to be had now
+            # the end of a task has freed the key between the two statements: take it now
             left = [mark for mark in left if mark not in owners]
     return owners
 

@@ -35,7 +35,7 @@ class UniqueKey(models.Model):
 
 
 class ReplacedTask(models.Model):
-    """A task that another one with its key has replaced: it is dropped at its claim."""
+    """A task that a newer task with its key has replaced: it is dropped at its claim."""
 
     task_id = models.CharField(max_length=32, primary_key=True)
     by = models.CharField(max_length=32)

@@ -56,7 +56,7 @@ class Unique:
     on_conflict: OnConflict = "skip"
 
     def __post_init__(self) -> None:
-        """Refuse what nobody can have meant."""
+        """Refuse values that contradict each other."""
         if self.key is not True:
             _check_template(self.key)
         if not _is_during(self.during):

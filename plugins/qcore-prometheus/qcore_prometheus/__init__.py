@@ -85,7 +85,7 @@ def qcore_process_started(role: str, conf: Conf) -> None:
     try:
         exporter.start()
     except OSError as error:
-        # a cluster without metrics is better than none
+        # a cluster without metrics is better than no cluster
         logger.error(
             "no metrics: cannot listen on %s, port %d: %s. Set"
             " Q_CLUSTER['prometheus']['port'] to a port that is free.",

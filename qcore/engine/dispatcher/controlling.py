@@ -1,4 +1,4 @@
-"""Runs in: control, a thread of the dispatcher. Does what people ask of the cluster."""
+"""Runs in: control, a thread of the dispatcher. Pauses the cluster, cancels tasks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FIRST = 5.0
 
 
 class Controlling:
-    """Looks at what people ask of the cluster, and lets the other threads do it.
+    """Looks for pauses and cancelled tasks, and lets the other threads act on them.
 
     It has a thread of its own, for what people ask must not wait: the relay may wait for
     a broker, and the recorder for a store.
@@ -76,7 +76,7 @@ class Controlling:
         close(watch, "control")
 
     def apply(self, pause: Pause | None) -> None:
-        """Have the cluster pause, or go on."""
+        """Pause the cluster, or let it claim again."""
         if self._known and pause == self._shared.pause:
             return
         if pause is not None:

@@ -1,4 +1,4 @@
-"""Runs in: the pusher. Which package of a task is this? Looks tickets up at the claim.
+"""Runs in: the pusher. Looks up at the claim which package of a task is valid.
 
 Only deliveries that may not be the first of their task are looked up, a batch in one query.
 A task that has ended never runs again: its delivery goes the way of a stored end, which

@@ -35,7 +35,7 @@ class LedgerHandle:
             return self._ledger
 
     def answers(self) -> bool:
-        """Whether the ledger takes a ticket, now."""
+        """Whether a ticket can be written to the ledger now."""
         ledger = self.ledger()
         if ledger is None:
             return False

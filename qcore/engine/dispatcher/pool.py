@@ -49,7 +49,7 @@ class WorkerHandle:
     orders: int = 0  # how many it was given
     done: int = 0
     rss: int = 0  # kB
-    #: how far its job was when that told, with the job
+    #: the last progress of its job, with the job
     progress: tuple[Job, Progress] | None = None
 
     @classmethod
@@ -76,7 +76,7 @@ class WorkerHandle:
             return None
 
     def note_progress(self, frame: bytes) -> None:
-        """Keep what its task tells of itself, until it tells something else."""
+        """Keep the progress of its task, until the next report."""
         try:
             told = unpack_progress(frame)
         except msgspec.MsgspecError as error:

@@ -129,7 +129,7 @@ class Pusher:
                 self._guard.note("a bad package is left to its lease", problem)
 
     def _taken(self) -> list[Job]:
-        """Return the jobs that wait in this thread, which are not to begin."""
+        """Return the jobs that wait in this thread, because the cluster stops or pauses."""
         waiting = (self._redelivered, self._admissions, self._suspects)
         return [job for holder in waiting for job in holder.take()]
 

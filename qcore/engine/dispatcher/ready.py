@@ -92,7 +92,7 @@ class ReadyQueue:
             self._jobs.appendleft(job)
 
     def put_back(self, jobs: Sequence[Job]) -> None:
-        """Put jobs that a worker had, in their order, in front of those like them."""
+        """Put jobs that a worker had, in order, in front of those of their priority."""
         for job in reversed(jobs):
             job.move(_READY)
             self.prepend(job)

@@ -173,7 +173,7 @@ class Recorder:
             self._go_on(self._without_superseded(stored) if settle else stored)
 
     def _without_superseded(self, jobs: Sequence[Job]) -> list[Job]:
-        """Settle the jobs whose end does not count; return the others."""
+        """Acknowledge superseded jobs, whose end does not count; return the others."""
         left = []
         for job in jobs:
             if job.decision is not Decision.SUPERSEDED:

@@ -102,7 +102,7 @@ class Redelivered:
         return ready
 
     def _identify(self, jobs: list[Job]) -> tuple[list[Job], list[Job]]:
-        """Return the jobs that go on, and those whose tickets nobody can tell."""
+        """Return the jobs that go on, and those whose tickets cannot be read now."""
         try:
             going, unknown = self._identity.sift(jobs)
         except Exception as error:  # noqa: BLE001 - a setting, or a bug; not of one job

@@ -32,7 +32,7 @@ from .tracking import Tracking
 
 logger = logging.getLogger("qcore.recorder")
 
-#: Times that a batch is tried when each time the database gives another one precedence.
+#: Times that a batch is tried while the database lets other transactions go first.
 _TRIES = 4
 
 
@@ -156,7 +156,7 @@ class Settling:
         jobs: Sequence[Job],
         settlements: Sequence[Settlement],
     ) -> list[Job]:
-        """Return the jobs whose settlements are not void, as far as can be known before."""
+        """Return the jobs whose settlements are not void by what their tickets say now."""
         ids = {one.settled.task.id for one in settlements if one.has_ticket}
         found = ledger.look_up(ids) if ids else {}
         return [
