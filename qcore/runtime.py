@@ -58,7 +58,7 @@ _OUTBOX = Provider("outbox", "qcore.ledger.outbox:Outbox")
 #: The ledger as plugins see it.
 _LEDGER = Provider("ledger", "qcore.ledger.facade:LedgerFacade")
 
-#: What people ask of clusters while they run, of the same layer.
+#: Pauses and cancelled tasks, of the same layer.
 _CONTROL = Provider("control", "qcore.ledger.control:Control")
 
 #: What keeps tracked tasks, of the same layer.
@@ -102,7 +102,7 @@ class LedgerPlace(Protocol):
 
 
 class ControlLike(Protocol):
-    """What people ask of clusters while they run; see ``qcore.ledger.control``."""
+    """Writes down pauses and cancelled tasks; see ``qcore.ledger.control``."""
 
     database: str
 

@@ -295,6 +295,15 @@ def test_no_command_could_install_the_foreign_package(page: Path) -> None:
                 assert "--find-links" in words, line
 
 
+def test_each_decision_has_a_number_of_its_own() -> None:
+    pages = sorted((DOCS / "decisions").glob("[0-9]*.md"))
+    numbers = [int(page.name[:4]) for page in pages]
+    assert len(numbers) == len(set(numbers)) > 40
+    told = [page.read_text().partition("\n")[0] for page in pages]
+    assert [line for line in told if not re.match(r"# \d+\. \S", line)] == []
+    assert [int(line[2:].partition(".")[0]) for line in told] == numbers
+
+
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= 150
 
