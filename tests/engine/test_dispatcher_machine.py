@@ -360,7 +360,9 @@ class Clusters(Life):
         options = self.sent[id].options
         may_end = options.ack_failure and row.outcome != Outcome.CRASH
         enough = options.max_attempts and row.attempt_count >= options.max_attempts
-        return bool(row.success or may_end or enough or row.crashes >= 3)
+        # it ran alone, and its cluster was lost: that convicts it
+        given_up = "The task is given up after" in row.value
+        return bool(row.success or may_end or enough or row.crashes >= 3 or given_up)
 
     def end(self):
         self.rest()
