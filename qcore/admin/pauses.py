@@ -83,9 +83,14 @@ class QueuePauseAdmin(QcoreAdmin):
             _control().resume(name)
         self.message_user(request, f"Resumed: {', '.join(names)}.", messages.SUCCESS)
 
-    def get_actions(self, request: HttpRequest) -> Any:
-        """Return the actions without that of Django, which would only delete rows."""
-        found = super().get_actions(request)
+    def get_actions(self, request: HttpRequest, action_location: Any = None) -> Any:
+        """Return the actions without that of Django, which would only delete rows.
+
+        Django says from 6.1 on where the actions are shown.
+        """
+        where = {} if action_location is None else {"action_location": action_location}
+        usual: Any = super().get_actions
+        found = usual(request, **where)
         found.pop("delete_selected", None)
         return found
 
