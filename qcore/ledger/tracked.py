@@ -11,22 +11,21 @@ inside a transaction. Then the worker writes it.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from django.db import connections, transaction
-from django.db.utils import Error
 from msgspec import UNSET
 
 from ..brokers.tools import chunks
 from ..envelope import Result, Task
 from ..models import Tracked
-from ..models.tables import exists, migrate_advice
+from ..models.tables import exists
 from ..results.content import to_text
-from ..results.failures import class_of
 from ..results.rows import NAME, PATH, clip
+from ..results.sql import store_errors
 from ..tasks.tracking import Entry, ErrorRow, TrackedTask, error_row
 from .clock import now
 from .place import database_of
@@ -310,19 +309,8 @@ class Tracker:
             cursor.executemany(sql, values)
             return int(cursor.rowcount)
 
-    @contextmanager
-    def _errors(self, what: str) -> Iterator[None]:
-        """Raise what database and driver raise as StoreError; let a broken connection go."""
-        try:
-            yield
-        except (Error, TypeError, ValueError, OverflowError, OSError) as error:
-            if not self._connection.in_atomic_block:
-                self._connection.close_if_unusable_or_obsolete()
-            migrate = migrate_advice(error, self.database)
-            raise class_of(error)(
-                f"cannot {what} in database {self.database!r}:"
-                f" {type(error).__name__}: {error}{migrate and f'. {migrate}'}"
-            ) from error
+    def _errors(self, what: str) -> AbstractContextManager[None]:
+        return store_errors(self._connection, what)
 
 
 def _marks(values: Sequence[object]) -> str:

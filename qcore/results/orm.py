@@ -11,17 +11,15 @@ from typing import TYPE_CHECKING
 
 from django.db import connections, router, transaction
 from django.db.models import Count, DurationField, ExpressionWrapper, F, Sum
-from django.db.utils import Error, OperationalError
+from django.db.utils import OperationalError
 
 from ..models import Failure, Quarantine, Success, Task
-from ..models.tables import migrate_advice
 from .base import ResultStore
-from .failures import class_of
 from .probe import probe
 from .pruning import Pruner
 from .quarantine import QuarantineTable
 from .rows import FIELDS, NAME, Row, clip, collapse, join, readable, row_of
-from .sql import TIMES, Upsert, is_deadlock, make_upsert
+from .sql import TIMES, Upsert, is_deadlock, make_upsert, store_errors
 from .tally import Tally
 
 if TYPE_CHECKING:
@@ -229,19 +227,8 @@ class OrmStore(ResultStore):
     def close(self) -> None:
         self._connection.close()
 
-    @contextmanager
-    def _errors(self, what: str) -> Iterator[None]:
-        """Raise what database and driver raise as StoreError; let a broken connection go."""
-        try:
-            yield
-        except (Error, TypeError, ValueError, OverflowError, OSError) as error:
-            if not self._connection.in_atomic_block:
-                self._connection.close_if_unusable_or_obsolete()
-            migrate = migrate_advice(error, self.database)
-            raise class_of(error)(
-                f"cannot {what} in database {self.database!r}:"
-                f" {type(error).__name__}: {error}{migrate and f'. {migrate}'}"
-            ) from error
+    def _errors(self, what: str) -> AbstractContextManager[None]:
+        return store_errors(self._connection, what)
 
 
 def _parts(ids: Collection[str]) -> Iterator[list[str]]:

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 from django.conf import settings
 from django.db.models import BooleanField
 from django.db.models.expressions import RawSQL
+from django.db.utils import Error
 
 from ..errors import ConfigError
 from ..models import Task
+from ..models.tables import migrate_advice
+from .failures import class_of
 from .rows import FIELDS, Row
 
 if TYPE_CHECKING:
@@ -222,3 +226,26 @@ def _on_conflict(table: str) -> str:
         f"ON CONFLICT (id) DO UPDATE SET {assignments} WHERE NOT {table}.success"
         f" AND (excluded.success OR excluded.attempt_count >= {table}.attempt_count)"
     )
+
+
+@contextmanager
+def store_errors(connection: BaseDatabaseWrapper, what: str) -> Iterator[None]:
+    """Raise what database and driver raise as StoreError; let a broken connection go.
+
+    Args:
+        connection: that is used.
+        what: cannot be done then, for the message: "store results".
+
+    Raises:
+        StoreError: a class of it that says whether the error passes.
+    """
+    try:
+        yield
+    except (Error, TypeError, ValueError, OverflowError, OSError) as error:
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()
+        migrate = migrate_advice(error, connection.alias)
+        raise class_of(error)(
+            f"cannot {what} in database {connection.alias!r}:"
+            f" {type(error).__name__}: {error}{migrate and f'. {migrate}'}"
+        ) from error
