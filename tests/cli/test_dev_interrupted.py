@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -22,8 +22,8 @@ def _handler_of_before():
 def slept(monkeypatch):
     """What was slept, in seconds; the clock goes on by that."""
     times = []
-    monkeypatch.setattr(time, "sleep", times.append)
-    monkeypatch.setattr(time, "monotonic", lambda: sum(times))
+    clock = SimpleNamespace(sleep=times.append, monotonic=lambda: sum(times))
+    monkeypatch.setattr(dev, "time", clock)
     return times
 
 
@@ -37,7 +37,7 @@ def answers(monkeypatch, *found):
             raise answer
         return answer
 
-    monkeypatch.setattr(os, "waitid", waitid)
+    monkeypatch.setattr(dev, "os", SimpleNamespace(**vars(os) | {"waitid": waitid}))
 
 
 def test_it_ends_when_the_other_process_has_ended(monkeypatch, slept):
