@@ -332,7 +332,7 @@ def test_a_plugin_imports_the_public_layers_and_its_driver(project: Path) -> Non
     needs = tomllib.loads(project.read_text())["project"]["dependencies"]
     package = package_of(project)
     allowed = {import_name(need) for need in needs} | {"qcore", package}
-    if package in {"qcore_orm", "qcore_limits", "django_q"}:
+    if package in {"qcore_orm", "qcore_limits", "qcore_flows", "django_q"}:
         allowed.add("django")  # the core already requires it
     optional = {target for module, target in EXCEPTIONS if module == package}
     folder = project.parent / package

@@ -11,6 +11,7 @@ import django
 from django.conf import settings
 
 if not settings.configured:
-    apps = [name for name in ("qcore", "qcore_orm", "qcore_limits") if find_spec(name)]
+    known = ("qcore", "qcore_orm", "qcore_limits", "qcore_flows")
+    apps = [name for name in known if find_spec(name)]
     settings.configure(INSTALLED_APPS=apps)
     django.setup()

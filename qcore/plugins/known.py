@@ -20,6 +20,7 @@ KNOWN = {
     "django-q": (),
     "prometheus": (),
     "limits": (),
+    "flows": (),
 }
 
 #: Plugin -> distributions that install a package of the same name as the plugin does, so

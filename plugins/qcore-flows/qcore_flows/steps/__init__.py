@@ -1,0 +1,1 @@
+"""Durable steps: a task that remembers what it has done."""
