@@ -10,15 +10,25 @@ from django.db import router
 from django.db.models.signals import post_migrate
 from django.utils.functional import lazystr
 
+#: The heading of a project that sets no `label`.
+TITLE = "qcore"
+
 
 class Label:
-    """The title of the app, read from the settings whenever it is shown."""
+    """The title of the app, read from the settings whenever it is shown.
+
+    Args:
+        more: what follows the title, for the pages of a plugin.
+    """
+
+    def __init__(self, more: str = "") -> None:
+        self._more = more
 
     def __str__(self) -> str:
         options = getattr(settings, "Q_CLUSTER", {})
         # a wrong Q_CLUSTER is reported by the checks, in full
         label = options.get("label") if isinstance(options, dict) else None
-        return str(label or "Django Q")
+        return f"{label or TITLE}{self._more}"
 
 
 class QcoreConfig(AppConfig):

@@ -98,7 +98,10 @@ EXCEPTIONS = {
         for name in ("croniter", "psutil", "setproctitle")
     },
     ("qcore_mongo", "bson"): "pymongo brings it",
-    ("qcore_orm", "qcore.admin.base"): "its page of the admin is one of the family",
+    **{
+        ("qcore_orm", f"qcore.{name}"): "its page of the admin is one of the family"
+        for name in ("admin.base", "admin.shown", "apps")
+    },
     ("qcore_orm", "psycopg"): "only where Django's database is PostgreSQL",
     ("qcore_prometheus", "django"): "its view is a view of Django",
     ("qcore_redis", "django"): "what qcore_checks returns is Django's",

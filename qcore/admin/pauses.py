@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.utils import timezone
 
 from ..conf.names import WHO, queue_fault
 from ..errors import QcoreError
 from ..models import QueuePause
 from ..runtime import current
 from .base import QcoreAdmin
+from .shown import masked, moment
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -44,15 +43,18 @@ class QueuePauseAdmin(QcoreAdmin):
     """To add a row is to pause a queue, and to delete the row resumes it."""
 
     form = PauseForm
-    list_display = ("queue", "since", "paused_by", "reason")
+    list_display = ("queue", "shown_reason", "paused_by", "since")
     search_fields = ("queue", "paused_by", "reason")
     actions = ("resume",)
-    fields = ("queue", "since", "paused_by", "reason")
+    fields = ("queue", "since", "paused_by", "shown_reason")
 
     @admin.display(description="since", ordering="at")
-    def since(self, row: QueuePause) -> dt.datetime:
-        moment = dt.datetime.fromtimestamp(row.at, dt.UTC)
-        return timezone.localtime(moment).replace(microsecond=0)
+    def since(self, row: QueuePause) -> str:
+        return moment(row.at)
+
+    @admin.display(description="reason")
+    def shown_reason(self, row: QueuePause) -> str:
+        return masked(row.reason)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return self.fields if obj is not None else ()

@@ -11,6 +11,7 @@ from django.db.models.functions import Substr
 from ..models.quarantine import SHOWN
 from ..models.tables import RESULTS
 from .base import QcoreAdmin, may_see_arguments
+from .shown import masked, moment
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -26,11 +27,11 @@ class QuarantineAdmin(QcoreAdmin):
     """
 
     kind = RESULTS
-    list_display = ("at", "queue", "reason", "size", "first_bytes")
+    list_display = ("taken_at", "queue", "reason", "size", "first_bytes")
     list_filter = ("reason", "queue")
     search_fields = ("detail",)
     date_hierarchy = "at"
-    fields = ("at", "queue", "reason", "detail", "size", "first_bytes")
+    fields = ("taken_at", "queue", "reason", "shown_detail", "size", "first_bytes")
     readonly_fields: ClassVar = fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Quarantine]:
@@ -52,6 +53,14 @@ class QuarantineAdmin(QcoreAdmin):
     @admin.display(description="first bytes")
     def first_bytes(self, row: Any) -> str:
         return repr(bytes(row.beginning or b""))
+
+    @admin.display(description="at", ordering="at")
+    def taken_at(self, row: Any) -> str:
+        return moment(row.at)
+
+    @admin.display(description="detail")
+    def shown_detail(self, row: Any) -> str:
+        return masked(row.detail)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -13,9 +13,11 @@ from ..masking import mask_url
 from ..models import SHORT, Task
 from ..models.tables import RESULTS
 from ..results import content as contents
-from .base import QcoreAdmin, may_see_arguments
+from .base import CarefulList, QcoreAdmin, may_see_arguments
 from .filters import ClusterFilter, FunctionFilter, GroupFilter
+from .next_try import next_tries
 from .resubmit import resubmit
+from .shown import moment, short_id
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -32,9 +34,9 @@ _DETAILS = (
     "group",
     "hook",
     "cluster",
-    "enqueued",
-    "started",
-    "stopped",
+    "sent",
+    "started_at",
+    "stopped_at",
     "seconds",
     "attempt_count",
     "crashes",
@@ -113,40 +115,84 @@ class TaskAdmin(QcoreAdmin):
     def seconds(self, row: Task) -> str:
         return f"{row.time_taken():.3f}"
 
+    @admin.display(description="id", ordering="id")
+    def short_id(self, row: Task) -> str:
+        return short_id(row.pk)
+
+    @admin.display(description="sent", ordering="enqueued")
+    def sent(self, row: Task) -> str:
+        return moment(row.enqueued)
+
+    @admin.display(description="started", ordering="started")
+    def started_at(self, row: Task) -> str:
+        return moment(row.started)
+
+    @admin.display(description="stopped", ordering="stopped")
+    def stopped_at(self, row: Task) -> str:
+        return moment(row.stopped)
+
 
 class SuccessAdmin(TaskAdmin):
     """Successful tasks."""
 
     list_display = (
         "name",
-        "group",
         "func",
+        "group",
         "cluster",
-        "started",
-        "stopped",
+        "started_at",
+        "stopped_at",
         "seconds",
         "attempt_count",
+        "short_id",
     )
+
+
+class FailureList(CarefulList):
+    """The list of failed tasks, with the next try of each."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        """Read the tasks, and then the ledger, which may be in another database."""
+        super().get_results(request)
+        rows: Any = self.result_list  # it has read its rows, and keeps them
+        found = next_tries(rows)
+        for row in rows:
+            row.next_try = found[row.pk]
 
 
 class FailureAdmin(TaskAdmin):
     """Failed tasks; one that is sent again goes from the list."""
 
+    fields = readonly_fields = (*_DETAILS, "next_try")
+    # the error stands before the times: a narrow window cuts the last columns off
     list_display = (
         "name",
-        "group",
         "func",
-        "cluster",
+        "short_result",
         "outcome",
         "attempt_count",
-        "started",
-        "stopped",
-        "short_result",
+        "next_try",
+        "stopped_at",
+        "seconds",
+        "group",
+        "cluster",
+        "started_at",
+        "short_id",
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Task]:
         rows = super().get_queryset(request)
         return rows.annotate(beginning=Left("value", SHORT))
+
+    def get_changelist(self, request: HttpRequest, **_: Any) -> type[CarefulList]:
+        return FailureList
+
+    @admin.display(description="next try")
+    def next_try(self, row: Any) -> str:
+        if not hasattr(row, "next_try"):  # the page of one task
+            row.next_try = next_tries([row])[row.pk]
+        told: str = row.next_try
+        return told
 
     @admin.display(description="error")
     def short_result(self, row: Any) -> str:

@@ -11,7 +11,6 @@ from django.db import router
 from django.forms import ModelForm, Textarea
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
-from django.utils.timezone import is_aware, localtime
 
 from ..errors import QcoreError
 from ..masking import mask_url
@@ -21,7 +20,9 @@ from ..models.tables import RESULTS, SCHEDULES, kept_elsewhere
 from ..printable import printable
 from ..results import content as contents
 from ..runtime import current
+from ..schedules import rules
 from .base import CarefulList, QcoreAdmin, may_see_arguments
+from .shown import NOTHING, masked, moment, short_id
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -143,15 +144,16 @@ class ScheduleAdmin(QcoreAdmin):
         "id",
         "name",
         "func",
-        "schedule_type",
-        "repeats",
+        "when",
+        "short_error",
+        "next_run_at",
+        "succeeded",
+        "last_run",
+        "runs_left",
         "cluster",
-        "next_run",
         "paused",
         "declared",
-        "last_run",
-        "succeeded",
-        "short_error",
+        "next_try",
     )
     list_display_links = ("id", "name", "func")
     list_filter = ("next_run", "schedule_type", "cluster", "paused", "declared")
@@ -160,6 +162,7 @@ class ScheduleAdmin(QcoreAdmin):
         "shown_error",
         "last_run",
         "next_runs",
+        "next_try",
         "declared",
         *_ARGUMENTS.values(),
     )
@@ -181,7 +184,18 @@ class ScheduleAdmin(QcoreAdmin):
                 ]
             },
         ),
-        ("State", {"fields": ["declared", "next_runs", "last_run", "shown_error"]}),
+        (
+            "State",
+            {
+                "fields": [
+                    "declared",
+                    "next_runs",
+                    "last_run",
+                    "shown_error",
+                    "next_try",
+                ]
+            },
+        ),
     )
 
     def get_changelist(self, request: HttpRequest, **_: Any) -> type[CarefulList]:
@@ -248,14 +262,33 @@ class ScheduleAdmin(QcoreAdmin):
         text = row.kwargs
         return contents.show(text, contents.JSON, masked=True) if text else "-"
 
+    @admin.display(description="when", ordering="schedule_type")
+    def when(self, row: Schedule) -> str:
+        try:
+            told = rules.explain(row.entry.rule(current.conf))
+        except QcoreError:
+            return row.get_schedule_type_display()  # its error has a column
+        return f"{told} ({row.tz})" if row.tz else told
+
+    @admin.display(description="next run", ordering="next_run")
+    def next_run_at(self, row: Schedule) -> str:
+        return moment(row.next_run)
+
+    @admin.display(description="repeats", ordering="repeats")
+    def runs_left(self, row: Schedule) -> str:
+        return "for ever" if row.repeats < 0 else f"{row.repeats:,} more"
+
+    @admin.display(description="next try", ordering="retry_at")
+    def next_try(self, row: Schedule) -> str:
+        return moment(row.retry_at)
+
     @admin.display(description="next runs")
     def next_runs(self, row: Schedule) -> str:
         try:
             runs = row.next_runs()
         except QcoreError as error:
             return mask_url(str(error))
-        walls = [localtime(run) if is_aware(run) else run for run in runs]
-        return ", ".join(f"{wall:%Y-%m-%d %H:%M:%S}" for wall in walls) or "-"
+        return ", ".join(map(moment, runs)) or NOTHING
 
     @admin.display(description="last run")
     def last_run(self, row: Any) -> str:
@@ -263,14 +296,14 @@ class ScheduleAdmin(QcoreAdmin):
             return "-"
         success = _last_success(row)
         if success is None:
-            return str(row.task)
+            return short_id(row.task)
         page = "success" if success else "failure"
         name = f"{self.admin_site.name}:{self.results_app}_{page}_change"
         try:
             url = reverse(name, args=[row.task])
         except NoReverseMatch:  # a site that has no pages of results
-            return str(row.task)
-        return format_html('<a href="{}">{}</a>', url, row.task)
+            return short_id(row.task)
+        return format_html('<a href="{}">{}</a>', url, short_id(row.task))
 
     @admin.display(description="success", boolean=True)
     def succeeded(self, row: Any) -> bool | None:
@@ -278,7 +311,7 @@ class ScheduleAdmin(QcoreAdmin):
 
     @admin.display(description="error")
     def shown_error(self, row: Schedule) -> str:
-        return mask_url(row.error) or "-"
+        return masked(row.error)
 
     @admin.display(description="error")
     def short_error(self, row: Schedule) -> str:

@@ -308,7 +308,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     # --- app ---
     label: Annotated[Text, about("app",
         "The title of the app in the admin.",
-        "a text of one character or more"
+        "a text of one character or more", unset="qcore"
     )] = "Django Q"
     log_level: Annotated[Level, about("app",
         "Level of the log that `qcore cluster` writes to the terminal where the "

@@ -37,11 +37,11 @@ def test_the_migrations_are_those_of_the_models():
 
 
 def test_the_app_is_labelled():
-    assert str(apps.get_app_config("qcore").verbose_name) == "Django Q"
+    assert str(apps.get_app_config("qcore").verbose_name) == "qcore"
     with override_settings(Q_CLUSTER={"label": "Jobs"}):
         assert str(apps.get_app_config("qcore").verbose_name) == "Jobs"
     with override_settings(Q_CLUSTER="nonsense"):
-        assert str(apps.get_app_config("qcore").verbose_name) == "Django Q"
+        assert str(apps.get_app_config("qcore").verbose_name) == "qcore"
 
 
 # -- tasks ---------------------------------------------------------------------------------

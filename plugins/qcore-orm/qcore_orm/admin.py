@@ -7,16 +7,14 @@ told by their names.
 
 from __future__ import annotations
 
-import datetime as dt
 import time
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.template.defaultfilters import filesizeformat
-from django.utils.formats import date_format
-from django.utils.timezone import localtime
 
 from qcore.admin.base import QcoreAdmin, may_see_arguments
+from qcore.admin.shown import NOTHING, moment, short_id
 from qcore.errors import PackageError, QcoreError
 from qcore.results.content import show_part
 from qcore.runtime import current
@@ -76,7 +74,9 @@ class QueueAdmin(QcoreAdmin):
     @admin.display(description="task id")
     def task_id(self, row: OrmQ) -> str:
         task = row.task
-        return f"unreadable: {task}" if isinstance(task, PackageError) else task.id
+        if isinstance(task, PackageError):
+            return f"unreadable: {task}"
+        return short_id(task.id)
 
     @admin.display(description="name", empty_value="-")
     def name(self, row: OrmQ) -> str | None:
@@ -93,7 +93,7 @@ class QueueAdmin(QcoreAdmin):
     @admin.display(description="sent")
     def created(self, row: OrmQ) -> str:
         task = row.task
-        return "-" if isinstance(task, PackageError) else _moment(task.created)
+        return NOTHING if isinstance(task, PackageError) else moment(task.created)
 
     @admin.display(description="priority", ordering="-priority_rank")
     def priority(self, row: OrmQ) -> int:
@@ -101,7 +101,7 @@ class QueueAdmin(QcoreAdmin):
 
     @admin.display(description="visible from", ordering="visible")
     def visible_from(self, row: OrmQ) -> str:
-        return _moment(row.visible)
+        return moment(row.visible)
 
     @admin.display(description="locked", boolean=True)
     def locked(self, row: OrmQ) -> bool:
@@ -182,9 +182,3 @@ def _argument(row: OrmQ, index: int) -> str | None:
         return f"{len(task.body):,} bytes of {task.content}, not loaded here"
     text = show_part(task.body.decode(errors="replace"), task.content, index)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
-
-
-def _moment(seconds: float) -> str:
-    """Return a moment in the time zone of the project's pages, to the second."""
-    there = dt.datetime.fromtimestamp(seconds, dt.UTC)
-    return date_format(localtime(there), "Y-m-d H:i:s")

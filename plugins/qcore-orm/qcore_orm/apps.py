@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.utils.functional import lazystr
+
+from qcore.apps import Label
 
 
 class QcoreOrmConfig(AppConfig):
     """Brings the tables of the queue and the Queued tasks page of the admin."""
 
     name = "qcore_orm"
-    verbose_name = "Task queue"
+    # beside the pages of the core: the admin sorts its headings
+    verbose_name = lazystr(Label(": queue"))
     default_auto_field = "django.db.models.BigAutoField"

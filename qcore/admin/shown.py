@@ -1,0 +1,42 @@
+"""How the pages show moments, ids and texts: to the second, short, and without secrets."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html
+
+from ..masking import mask_url
+
+#: What stands for a value that is not there.
+NOTHING = "-"
+#: Digits of an id in a list: enough to tell tasks apart; the whole one is in its title.
+DIGITS = 8
+
+
+def moment(value: dt.datetime | float | None) -> str:
+    """Return a moment in the time zone of the pages, to the second.
+
+    Args:
+        value: a moment; a number is seconds since the epoch.
+    """
+    if value is None:
+        return NOTHING
+    if not isinstance(value, dt.datetime):
+        value = dt.datetime.fromtimestamp(value, dt.UTC)
+    wall = timezone.localtime(value) if timezone.is_aware(value) else value
+    return date_format(wall, "Y-m-d H:i:s")
+
+
+def short_id(id: str) -> str:
+    """Return the beginning of an id, with the whole id in its title."""
+    if len(id) <= DIGITS:
+        return id
+    return format_html('<span title="{}">{}</span>', id, id[:DIGITS])
+
+
+def masked(text: str | None) -> str:
+    """Return a text without the secrets that can be told by their form."""
+    return mask_url(text) if text else NOTHING
