@@ -7,9 +7,10 @@ import types
 from pathlib import Path
 
 import pytest
+from support.own_modules import give_own
 
 from qcore import __version__, cli, errors
-from qcore.cli import VERBS, exits, main
+from qcore.cli import VERBS, bench, cluster, exits, main
 
 
 def test_a_plugin_adds_a_verb(monkeypatch, capsys):
@@ -164,7 +165,8 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path):
 
 @pytest.fixture
 def no_fork(monkeypatch):
-    monkeypatch.delattr("os.fork")
+    for verb in (bench, cluster):
+        give_own(monkeypatch, verb, "os", without=["fork"])
 
 
 @pytest.mark.usefixtures("no_fork")

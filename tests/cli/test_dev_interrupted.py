@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-from types import SimpleNamespace
 
 import pytest
+from support.own_modules import give_own
 
 from qcore.cli import dev
 
@@ -22,8 +22,7 @@ def _handler_of_before():
 def slept(monkeypatch):
     """What was slept, in seconds; the clock goes on by that."""
     times = []
-    clock = SimpleNamespace(sleep=times.append, monotonic=lambda: sum(times))
-    monkeypatch.setattr(dev, "time", clock)
+    give_own(monkeypatch, dev, "time", sleep=times.append, monotonic=lambda: sum(times))
     return times
 
 
@@ -37,7 +36,7 @@ def answers(monkeypatch, *found):
             raise answer
         return answer
 
-    monkeypatch.setattr(dev, "os", SimpleNamespace(**vars(os) | {"waitid": waitid}))
+    give_own(monkeypatch, dev, "os", waitid=waitid)
 
 
 def test_it_ends_when_the_other_process_has_ended(monkeypatch, slept):

@@ -8,8 +8,10 @@ import json
 
 import pytest
 from support.json_schemas import validate
+from support.own_modules import give_own
 
 from qcore.cli import VERBS, parser
+from qcore.cli import pause as pause_verb
 from qcore.cli.exits import OK
 from qcore.errors import CallError
 from qcore.tasks import pause, paused
@@ -71,7 +73,7 @@ def test_a_system_without_a_name_for_its_user(monkeypatch):
     def nobody():
         raise KeyError("uid not found: 1000")
 
-    monkeypatch.setattr(getpass, "getuser", nobody)
+    give_own(monkeypatch, pause_verb, "getpass", getuser=nobody)
     qcore("pause", "mail")
     assert paused()[0].by is None
 

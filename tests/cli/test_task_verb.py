@@ -11,6 +11,7 @@ import pytest
 from chores import kind
 from django.utils import timezone
 from support.json_schemas import validate
+from support.own_modules import give_own
 
 from qcore.cli import task as verb
 from qcore.errors import ConfigError
@@ -124,7 +125,7 @@ def test_watching_shows_each_change_once_until_the_end(qcore_queue, monkeypatch)
 
     real = verb.look
     monkeypatch.setattr(verb, "look", look)
-    monkeypatch.setattr(verb.time, "sleep", lambda seconds: None)
+    give_own(monkeypatch, verb, "time", sleep=lambda seconds: None)
     code, text = typed(task_id, "--watch")
     assert code == 0
     assert text.count("25%, 1 of 4") == 1

@@ -14,9 +14,10 @@ import pytest
 from chores.ledger import let_go, wait_for
 from contract.document import examples
 from django.test import override_settings
+from support.own_modules import give_own
 
 import qcore
-from qcore.conf import Conf, cpu_count, problems
+from qcore.conf import Conf, cpu_count, problems, settings
 from qcore.engine.system.process import processors_of
 from qcore.runtime import current
 from qcore.tasks import async_iter, async_task, queue_size, result
@@ -68,11 +69,11 @@ def test_one_worker_for_each_processor_unless_set(start):
 )
 @pytest.mark.parametrize("asked", ["process_cpu_count", "sched_getaffinity"])
 def test_a_system_that_does_not_say_has_one_processor(monkeypatch, asked):
-    for name in ("process_cpu_count", "sched_getaffinity"):
-        monkeypatch.delattr(os, name, raising=False)
+    says_nothing = {"cpu_count": lambda: None}
     if asked == "process_cpu_count":  # Python 3.13
-        monkeypatch.setattr(os, asked, lambda: None, raising=False)
-    monkeypatch.setattr(os, "cpu_count", lambda: None)
+        says_nothing[asked] = lambda: None
+    others = ["process_cpu_count", "sched_getaffinity"]
+    give_own(monkeypatch, settings, "os", without=others, **says_nothing)
     assert cpu_count() == 1
     assert Conf.from_dict({}).workers == 1
 

@@ -10,6 +10,7 @@ import time
 from dataclasses import replace
 
 import pytest
+from support.own_modules import give_own
 
 from qcore import health
 from qcore.cli import main
@@ -186,7 +187,7 @@ def test_no_folder_for_temporary_files(monkeypatch):
     def none():
         raise FileNotFoundError("No usable temporary directory found")
 
-    monkeypatch.setattr("tempfile.gettempdir", none)
+    give_own(monkeypatch, health, "tempfile", gettempdir=none)
     assert health.folder().name == f"qcore-{os.getuid()}"
     health.remove(2**31 - 1)
 

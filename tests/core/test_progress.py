@@ -9,6 +9,7 @@ from contextvars import copy_context
 
 import pytest
 from chores import kind
+from support.own_modules import give_own
 
 from qcore.engine.dispatcher.pool import WorkerHandle
 from qcore.engine.wire.messages import (
@@ -31,7 +32,7 @@ def told(monkeypatch):
     sent = []
     clock = [0.0]
     monkeypatch.setattr(module, "_Channel", type("Channel", (module._Channel,), {}))
-    monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
+    give_own(monkeypatch, module, "time", monotonic=lambda: clock[0])
     module.listen(sent.append)
     sent_by = type("Told", (list,), {"clock": clock})(sent)
     sent_by.sent = sent
@@ -143,7 +144,7 @@ def test_after_the_end(told):
 
 def test_in_a_fork_of_a_task(told, monkeypatch):
     pid = os.getpid()
-    monkeypatch.setattr(module.os, "getpid", lambda: pid + 1)
+    give_own(monkeypatch, module, "os", getpid=lambda: pid + 1)
     with pytest.raises(CallError, match="in a process that the task has forked"):
         in_task(lambda: progress(1))
 

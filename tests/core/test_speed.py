@@ -8,6 +8,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
+from support.own_modules import give_own
 
 from qcore.errors import NoReply
 from qcore.testing import speed
@@ -64,17 +65,17 @@ def test_what_comes_in_time_costs_no_measurement(clock, monkeypatch):
 
 
 def test_other_work_makes_a_machine_slow(monkeypatch):
-    monkeypatch.setattr(speed.os, "getloadavg", lambda: (6.0, 0.0, 0.0))
+    give_own(monkeypatch, speed, "os", getloadavg=lambda: (6.0, 0.0, 0.0))
     monkeypatch.setattr(speed, "_processors", lambda: 2)
     assert speed.slowness() >= 3.0
-    monkeypatch.setattr(speed.os, "getloadavg", lambda: (1e6, 0.0, 0.0))
+    give_own(monkeypatch, speed, "os", getloadavg=lambda: (1e6, 0.0, 0.0))
     assert speed.slowness() == speed.MOST
 
 
 def test_a_slow_processor_makes_a_machine_slow(monkeypatch):
     ticks = itertools.count(0, 10 * speed._CALM)  # ten times as long as it should
     set_clock(monkeypatch, lambda: next(ticks))
-    monkeypatch.setattr(speed.os, "getloadavg", lambda: (0.0, 0.0, 0.0))
+    give_own(monkeypatch, speed, "os", getloadavg=lambda: (0.0, 0.0, 0.0))
     assert speed.slowness() == pytest.approx(10)
 
 

@@ -15,12 +15,13 @@ from django.db import OperationalError
 from django.test import override_settings
 from django.urls import reverse
 from support.json_schemas import validate
+from support.own_modules import give_own
 
 from qcore.cli import main
 from qcore.errors import ConfigError, EnqueueError, QcoreError
 from qcore.models import Schedule, ScheduleSlot
 from qcore.runtime import current
-from qcore.schedules import cron, every, outbox
+from qcore.schedules import cron, every, firing, outbox
 from qcore.schedules import sync as sync_module
 from qcore.schedules.declared import DECLARED
 from qcore.schedules.orm import OrmScheduler
@@ -249,7 +250,7 @@ def test_a_run_that_is_a_little_late_was_not_missed(db, clock):
 
 
 def test_jitter_puts_a_run_off(db, clock, monkeypatch):
-    monkeypatch.setattr("qcore.schedules.firing.random.uniform", lambda low, high: high)
+    give_own(monkeypatch, firing, "random", uniform=lambda low, high: high)
     every(minutes=5, jitter=dt.timedelta(seconds=60))(decorated.tidy)
     sync()
     clock.move_to(NOW.replace(minute=5, second=1))

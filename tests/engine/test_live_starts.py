@@ -6,11 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 from chores.ledger import wait_for
 from faults.test_container import UNSHARE, can_unshare
+from support.own_modules import give_own
 
 from qcore.cli.bootstrap import handle_signals, open_streams
 from qcore.cluster import patches
@@ -72,10 +74,9 @@ class Proxy:
 def test_stacks_are_written_to_a_file_or_not_at_all(monkeypatch, stream):
     monkeypatch.setattr(sys, "stderr", stream)
     monkeypatch.setattr(sys, "__stderr__", stream)
-    monkeypatch.setattr(stacks.signal, "signal", lambda *_: None)
-    monkeypatch.setattr(
-        stacks.faulthandler, "enable", lambda **_: pytest.fail("there is no file")
-    )
+    give_own(monkeypatch, stacks, "signal", signal=lambda *_: None)
+    no_file = partial(pytest.fail, "there is no file")
+    give_own(monkeypatch, stacks, "faulthandler", enable=lambda **_: no_file())
     stacks.write_when_it_crashes()
     stacks.write()
 

@@ -6,6 +6,7 @@ import socket
 
 import pytest
 from support.fake_services import FakeServices
+from support.own_modules import give_own
 
 from qcore.engine.worker import process
 from qcore.engine.worker.process import Worker
@@ -18,7 +19,7 @@ DONE = Attempt(Outcome.SUCCESS, b"7", "json", 1.0, 2.0)
 @pytest.fixture
 def pauses(monkeypatch):
     slept: list[float] = []
-    monkeypatch.setattr(process.time, "sleep", slept.append)
+    give_own(monkeypatch, process, "time", sleep=slept.append)
     monkeypatch.setattr(process, "next_link", lambda task: task)
     return slept
 

@@ -9,11 +9,13 @@ import threading
 
 import pytest
 from support.fake_services import FakeServices
+from support.own_modules import give_own
 
 from qcore.engine.dispatcher.pool import WorkerHandle, WorkerPool
 from qcore.engine.dispatcher.prefetched import Prefetched
 from qcore.engine.dispatcher.ready import ReadyQueue
 from qcore.engine.dispatcher.throughput import Throughput
+from qcore.engine.wire import prefetch as prefetch_module
 from qcore.engine.wire.channel import Channel, write_frame
 from qcore.engine.wire.messages import pack_run, unpack_order
 from qcore.engine.wire.prefetch import OrderReader, PrefetchQueue, make_pair
@@ -265,7 +267,7 @@ def test_a_system_without_packets_has_no_prefetch_queues(monkeypatch):
     def refuse(*_):
         raise OSError("protocol not supported")
 
-    monkeypatch.setattr(socket, "socketpair", refuse)
+    give_own(monkeypatch, prefetch_module, "socket", socketpair=refuse)
     assert make_pair() == ()
 
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 import pytest
 from chores.ledger import wait_for
 from support.fake_services import FakeServices, Receiver
+from support.own_modules import give_own
 from support.stopped_clock import stop_time
 
 from qcore.brokers.memory import MemoryBroker
@@ -417,7 +418,7 @@ def test_what_a_dead_cluster_of_this_host_has_said_does_not_count(monkeypatch):
 
     here = composed.socket.gethostname()
     dead = 2**22 + 1
-    monkeypatch.setattr(composed.os, "getppid", lambda: 1)
+    give_own(monkeypatch, composed, "os", getppid=lambda: 1)
     monkeypatch.setattr(composed.status, "route", lambda: "cache")
     monkeypatch.setattr(
         composed.status,

@@ -10,6 +10,7 @@ import pytest
 from chores.ledger import wait_for
 from support.fake_services import Broken, FakeServices, Receiver
 from support.later_packages import of_a_later_release
+from support.own_modules import give_own
 from support.stopped_clock import stop_time
 
 from qcore.engine.dispatcher import pusher as pusher_module
@@ -344,7 +345,7 @@ class StoppedClock:
 
 
 def test_the_timer_ticks_as_the_scheduler_asks(fakes, monkeypatch):
-    monkeypatch.setattr(scheduling_module.random, "uniform", lambda low, high: 0)
+    give_own(monkeypatch, scheduling_module, "random", uniform=lambda low, high: 0)
     clockwork = StoppedClock([0.0, Broken("down"), 0.01])
     services = type(fakes.services)
     given = {name: getattr(fakes.services, name) for name in services.__slots__}

@@ -7,6 +7,7 @@ import pytest
 from chores.outside import OutsideBroker
 from django.db import OperationalError, connection, transaction
 from support.feature_plugins import FeaturePluginsOfATest
+from support.own_modules import give_own
 
 from qcore import RUN, Claim, Drop, TaskOption
 from qcore.errors import (
@@ -16,6 +17,7 @@ from qcore.errors import (
     LedgerError,
     PluginBroken,
 )
+from qcore.ledger import sweeps as sweeps_module
 from qcore.ledger.features import Features
 from qcore.ledger.sweeps import LONGEST, Sweeps
 from qcore.models import OutboxRow, Ticket
@@ -336,7 +338,7 @@ class TestSweep:
         plugins.add("often", qcore_sweep=often)
         plugins.add("seldom", qcore_sweep=lambda: calls.append(("seldom", None)))
         clock = [100.0]
-        monkeypatch.setattr("qcore.ledger.sweeps.time.monotonic", lambda: clock[0])
+        give_own(monkeypatch, sweeps_module, "time", monotonic=lambda: clock[0])
         sweeps = Sweeps(current.registry.features.sweep, current.ledger)
         assert sweeps.tick() == 5
         assert [name for name, _ in calls] == ["often", "seldom"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from django.test import override_settings
+from support.own_modules import give_own
 
 from qcore import Conf
 from qcore.errors import ConfigError
@@ -80,7 +81,7 @@ def test_checks_advise_on_sqlite(add_database, tmp_path):
 def test_old_sqlite_is_refused_by_version(monkeypatch, add_database, tmp_path):
     entry = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path / "old.db")}
     add_database("old", entry)
-    monkeypatch.setattr(sqlite.sqlite3, "sqlite_version_info", (3, 34, 1))
+    give_own(monkeypatch, sqlite, "sqlite3", sqlite_version_info=(3, 34, 1))
     refusal = OrmBroker(conf(orm="old"))._sql.refusal()
     assert refusal is not None
     assert "needs 3.35 or newer" in refusal

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 from botocore.config import Config
+from support.own_modules import give_own
 
 from qcore.conf import Conf
 from qcore.errors import ConfigError, Unsupported
 from qcore.plugins import Registry
 from qcore.plugins.choice import choose
+from qcore_sqs import session
 from qcore_sqs.broker import SQSBroker
 from qcore_sqs.connection import Connection
 from qcore_sqs.options import Options
@@ -108,7 +110,7 @@ def test_threads_share_a_session_and_processes_do_not(
     options = Options.read(Conf.from_dict({"sqs": {"aws_region": "eu-west-1"}}))
     first = open_session(options)
     assert open_session(options) is first
-    monkeypatch.setattr(os, "getpid", lambda: -1)
+    give_own(monkeypatch, session, "os", getpid=lambda: -1)
     assert open_session(options) is not first
 
 
