@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -21,6 +21,7 @@ from ..processes import Process, processes
 from ..runtime import current
 from . import settings
 from .orphans import OrphanGuard
+from .readiness import Readiness
 from .speed import Patience, stretched
 
 T = TypeVar("T")
@@ -84,6 +85,7 @@ class LiveCluster:
         self._folder = Path(tempfile.mkdtemp(prefix="qcore-live-"))
         self._process: subprocess.Popen[bytes] | None = None
         self._guard: OrphanGuard | None = None
+        self._readiness: Readiness | None = None  # None: the caller listens himself
 
     # -- its life ------------------------------------------------------------------
     def __enter__(self) -> Self:
@@ -99,7 +101,7 @@ class LiveCluster:
         self.close()
 
     def start(self, *, wait: bool = True) -> None:
-        """Start the cluster; returns when it is complete.
+        """Start the cluster; returns when it is complete, and its workers take tasks.
 
         Args:
             wait: False returns at once, for a cluster that will not come up.
@@ -113,12 +115,24 @@ class LiveCluster:
         command = [sys.executable, "-m", "qcore", "cluster", "--settings", module]
         command += ["--name", self._queue] if self._queue else []
         command += ["--run-once"] if self._run_once else []
+        self._listen()
         self._process = self._spawn(command, path)
         if self._guard is not None:  # of the one before, whose number may be used again
             self._guard.dismiss()
         self._guard = OrphanGuard(self.sentinel, self._folder)
         if wait and not self._run_once:
-            self.wait_for(self.is_complete, START_SECONDS, "it is complete")
+            self.wait_complete()
+
+    def _listen(self) -> None:
+        """Have the new cluster say which of its workers have come up."""
+        self._forget_readiness()
+        if "NOTIFY_SOCKET" not in self._environ:
+            self._readiness = Readiness(self._folder)
+
+    def _forget_readiness(self) -> None:
+        if self._readiness is not None:
+            self._readiness.close()
+            self._readiness = None
 
     def _spawn(self, command: list[str], path: list[str]) -> subprocess.Popen[bytes]:
         """Start the sentinel, which leads a session of its own."""
@@ -136,10 +150,15 @@ class LiveCluster:
     def _environment(self, path: list[str]) -> dict[str, str]:
         """Return its environment, with the folders of its modules."""
         found = {"PYTHONPATH": os.pathsep.join(path)}
+        if self._readiness is not None:
+            found["NOTIFY_SOCKET"] = self._readiness.address
         return {**os.environ, **found, **self._environ}
 
     def is_complete(self) -> bool:
-        """Whether dispatcher and all workers are there.
+        """Whether dispatcher and all workers are there, and the workers have come up.
+
+        With a ``NOTIFY_SOCKET`` in the argument ``environ`` the cluster tells somebody
+        else which workers have come up; then they have only to be there.
 
         Raises:
             AssertionError: the cluster has ended.
@@ -148,9 +167,28 @@ class LiveCluster:
         if code is not None:
             raise AssertionError(f"the cluster ended with {code}\n{self.log}")
         groups = [(p.pid, p.group) for p in self._children()]
-        workers = sum(pid == group for pid, group in groups)
+        workers = {pid for pid, group in groups if pid == group}
         has_dispatcher = any(group == self.sentinel for _, group in groups)
-        return has_dispatcher and workers == self.conf.workers
+        if not has_dispatcher or len(workers) != self.conf.workers:
+            return False
+        return self._readiness is None or workers <= self._readiness.workers()
+
+    def wait_complete(self, *, without: Collection[int] = ()) -> None:
+        """Wait until it is complete, and none of some processes is there any more.
+
+        Args:
+            without: pids of a dispatcher or of workers that are about to end.
+
+        Raises:
+            AssertionError: it ended, or was not complete in time; with its log.
+        """
+
+        def is_renewed() -> bool:
+            left = {process.pid for process in self._children()} & {*without}
+            return not left and self.is_complete()
+
+        what = f"it is complete, without {without}" if without else "it is complete"
+        self.wait_for(is_renewed, START_SECONDS, what)
 
     def stop(self, timeout: float = 40.0) -> int:
         """Send SIGTERM and return the exit code.
@@ -185,6 +223,7 @@ class LiveCluster:
             self._process.wait()
         if self._guard is not None:
             self._guard.dismiss()
+        self._forget_readiness()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     # -- its processes ---------------------------------------------------------------
@@ -243,15 +282,17 @@ class LiveCluster:
         self._started.wait()
 
     def kill_dispatcher(self) -> int:
-        """Kill the dispatcher with SIGKILL; return its pid."""
-        pid = self.dispatcher
-        os.kill(pid, signal.SIGKILL)
-        return pid
+        """Kill the dispatcher with SIGKILL; return its pid when it has ended."""
+        return self._kill(self.dispatcher)
 
     def kill_worker(self, pid: int | None = None) -> int:
-        """Kill a worker with SIGKILL, the oldest unless told; return its pid."""
-        pid = self.workers[0] if pid is None else pid
+        """Kill a worker with SIGKILL, the oldest unless told; return its pid when it has ended."""
+        return self._kill(self.workers[0] if pid is None else pid)
+
+    def _kill(self, pid: int) -> int:
+        """Kill a process of it; a machine that is busy needs a while to end it."""
         os.kill(pid, signal.SIGKILL)
+        self.wait_for(lambda: not _lives(pid), what=f"process {pid} has ended")
         return pid
 
     # -- waiting -----------------------------------------------------------------------
@@ -304,6 +345,10 @@ class LiveCluster:
         """Everything that it has written to stdout and stderr."""
         path = self._log_path
         return path.read_text(errors="replace") if path.exists() else ""
+
+
+def _lives(pid: int) -> bool:
+    return any(process.pid == pid and process.lives for process in processes())
 
 
 def _kill(pid: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 
@@ -36,11 +37,23 @@ def test_words_arrive_as_lines(systemd):
     manager.close()
 
 
-def test_a_manager_that_reads_nothing_stops_nobody(systemd, caplog):
+def test_a_manager_that_reads_nothing_stops_nobody_and_is_told_later(systemd, caplog):
     manager = ServiceManager()
     while not caplog.records:
         manager.tell(WATCHDOG="1")
-    assert "systemd is not told WATCHDOG=1" in caplog.text
+    assert "systemd reads nothing now; it is told later: WATCHDOG=1" in caplog.text
+    manager.tell(STATUS="1 of 2")
+    manager.tell(READY="1", STATUS="2 of 2")
+    assert len(caplog.records) == 1, "one line for a manager that has stopped reading"
+    systemd.setblocking(False)
+    while manager.is_behind:
+        systemd.recv(4096)
+        manager.tell()
+    heard = []
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            heard.append(systemd.recv(4096))
+    assert heard[-1] == b"WATCHDOG=1\nSTATUS=2 of 2\nREADY=1"
     manager.close()
 
 

@@ -86,4 +86,4 @@ def test_workers_that_were_stopped_while_idle_are_replaced(on_redis, ledger, key
     assert len(began) == 4
     assert not stopped & {entry.pid for entry in began}
     assert {fetch(id).attempt_count for id in ids} == {1}, "it had not begun"
-    cluster.wait_for(lambda: cluster.is_complete() and not stopped & {*cluster.workers})
+    cluster.wait_complete(without=stopped)

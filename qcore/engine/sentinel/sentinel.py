@@ -50,6 +50,8 @@ _REST = 5.0
 #: Seconds that a process has to write its stacks before the next one is asked; they
 #: come in many small writes, which would be mixed up in the log.
 _STACKS_PAUSE = 0.02
+#: Seconds until a service manager that reads nothing is told once more.
+_MANAGER_PAUSE = 0.2
 #: Seconds until a fork is tried again that the system has refused, doubled each time.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
 
@@ -80,6 +82,7 @@ class Sentinel:
         self._signals: list[int] = []
         self._exit = EXIT_OK
         self._is_ready = False  # and has said so
+        self._told_ready: list[int] | None = None  # pids, in the last status
         told, cycle = services.conf.explicit, services.conf.guard_cycle
         self._rest = cycle if "guard_cycle" in told else max(cycle, _REST)
         self._manager = ServiceManager()
@@ -112,6 +115,7 @@ class Sentinel:
                     self._record_death(child, status)
                 if told:
                     self._listen()
+                self._tell_readiness()
                 if self._manager.is_due() and self._services.responds():
                     self._manager.tell(WATCHDOG="1")
             self._services.notify(
@@ -143,6 +147,8 @@ class Sentinel:
         until += [at for place, at in self._due.items() if not place or self._control]
         if self._stopping_until is not None:
             until.append(self._stopping_until)
+        if self._manager.is_behind:
+            until.append(now + _MANAGER_PAUSE)
         sources = [wake.fileno()]
         if self._control is not None:
             sources.append(self._control.fileno())
@@ -220,23 +226,38 @@ class Sentinel:
             elif isinstance(message, Ready):
                 if child := self._children.get(message.pid):
                     child.ready = True
-                    self._tell_ready()
             elif isinstance(message, Drained) and self._stopping_until is None:
                 self._stop(self._services.conf.shutdown_grace)
 
-    def _tell_ready(self) -> None:
-        """Say once, and again after a death of the dispatcher, that all workers are up."""
-        conf = self._services.conf
-        ready = sum(child.ready for child in self._children)
-        if self._is_ready or ready < conf.workers:
+    def _tell_readiness(self) -> None:
+        """Tell the service manager which workers are up, whenever that changes.
+
+        The log has it when all of them are, once, and again after a death of the dispatcher.
+        """
+        # a new dispatcher knows none of the workers that were killed for the old one
+        ready = [
+            child.pid for child in self._children if child.ready and not child.killed
+        ]
+        if ready == self._told_ready:
+            if self._manager.is_behind:
+                self._manager.tell()
             return
-        self._is_ready = True
-        logger.info(
-            "cluster %s is ready: queue %s, %d worker%s, broker %s",
-            conf.name, conf.queue, ready, "" if ready == 1 else "s",
-            self._services.broker_name,
-        )  # fmt: skip
-        self._manager.tell(READY="1", STATUS=f"queue {conf.queue}, {ready} workers")
+        self._told_ready = ready
+        conf = self._services.conf
+        words = {
+            "STATUS": f"queue {conf.queue}, {len(ready)} of {conf.workers} workers",
+            # systemd ignores names that begin with X_; the test kit waits for these workers
+            "X_QCORE_WORKERS": ",".join(map(str, ready)),
+        }
+        if len(ready) >= conf.workers and not self._is_ready:
+            self._is_ready = True
+            logger.info(
+                "cluster %s is ready: queue %s, %d worker%s, broker %s",
+                conf.name, conf.queue, len(ready), "" if len(ready) == 1 else "s",
+                self._services.broker_name,
+            )  # fmt: skip
+            words = {"READY": "1", **words}
+        self._manager.tell(**words)
 
     def _tell(self, message: Control, fds: Sequence[int] = ()) -> None:
         if self._control is None:

@@ -27,14 +27,25 @@ class ServiceManager:
         if self._address.startswith("@"):  # a name that is no file, on Linux
             self._address = "\0" + self._address[1:]
         self._socket: socket.socket | None = None
+        self._waiting: dict[str, str] = {}  # what the manager had no room for
         #: Seconds between two signs of life: half of what systemd waits for one, as
         #: sd_watchdog_enabled(3) advises. None: systemd does not watch.
         self.cycle = _watchdog_cycle()
         self._next = 0.0  # monotonic
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether the manager had no room for what it was told; ``tell`` it once more."""
+        return bool(self._waiting)
+
     def tell(self, **words: str) -> None:
-        """Send variables such as ``READY="1"``; a manager that has gone is not told."""
-        if not self._address:
+        """Send variables such as ``READY="1"``; a manager that has gone is not told.
+
+        A manager that reads nothing must not make the sentinel wait, and READY must not be
+        lost: what it has no room for goes with the next words, the last value of each.
+        """
+        words = {**self._waiting, **words}
+        if not self._address or not words:
             return
         if self._socket is None:
             self._socket = socket.socket(
@@ -42,10 +53,15 @@ class ServiceManager:
             )
         lines = "\n".join(f"{name}={value}" for name, value in words.items())
         try:
-            # a manager that reads nothing must not make the sentinel wait
             self._socket.sendto(lines.encode(), socket.MSG_DONTWAIT, self._address)
+        except BlockingIOError:
+            if not self._waiting:
+                logger.warning("systemd reads nothing now; it is told later: %s", lines)
+            self._waiting = words
+            return
         except OSError as error:
             logger.warning("systemd is not told %s: %s", lines, error)
+        self._waiting = {}
 
     def is_due(self) -> bool:
         """Return whether the next sign of life is due; if so, it is the caller's to give."""
