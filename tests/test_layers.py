@@ -109,7 +109,7 @@ EXCEPTIONS = {
 }
 
 DRIVERS = {"redis", "boto3", "botocore", "pymongo", "iron_mq", "sentry_sdk", "rollbar"}
-DRIVERS |= {"prometheus_client"}
+DRIVERS |= {"prometheus_client", "opentelemetry"}
 PLUGINS = sorted(ROOT.glob("plugins/*/pyproject.toml"))
 
 
@@ -359,11 +359,11 @@ def package_of(project: Path) -> str:
 
 
 def import_name(requirement: str) -> str:
-    """Return ``iron_mq`` for ``iron-mq>=0.9``."""
+    """Return ``iron_mq`` for ``iron-mq>=0.9``, and ``opentelemetry`` for its API."""
     name = requirement
     for mark in "[<>=!~; ":
         name = name.split(mark)[0]
-    return name.replace("-", "_")
+    return name.replace("-", "_").removesuffix("_api")
 
 
 def loaded_after(statement: str) -> set[str]:

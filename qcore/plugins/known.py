@@ -19,6 +19,7 @@ KNOWN = {
     "rollbar": ("error_reporter.rollbar",),
     "django-q": (),
     "prometheus": (),
+    "otel": (),
     "limits": (),
     "flows": (),
 }
@@ -32,6 +33,7 @@ _FURTHER = {
     "mongo": ("mongo_db",),
     "disque": ("disque_auth", "disque_replicate"),
     "prometheus": ("prometheus",),
+    "otel": ("otel",),
 }
 
 #: Every key at the top of Q_CLUSTER that a first-party plugin reads, installed or not.
