@@ -113,9 +113,11 @@ class TestMongo(BrokerContract):
             yield {name: partial(insert, one) for name, one in DOCUMENTS.items()}
 
     @pytest.fixture
-    def dead_broker(self) -> Broker:
+    def dead_broker(self) -> Iterator[Broker]:
         options = {**self.options(free_port()), "serverSelectionTimeoutMS": 200}
-        return MongoBroker(Conf.from_dict({"mongo": options}))
+        broker = MongoBroker(Conf.from_dict({"mongo": options}))
+        yield broker
+        broker.close()  # else the driver's threads look for a server for ever
 
     @pytest.fixture
     def restart_service(self, durable_server: MongoServer) -> Callable[[bool], None]:
