@@ -60,6 +60,7 @@ class SentryReporter(ErrorReporter):
             logger.debug("sentry_sdk is initialised by the project, and used as it is")
         elif not client.is_active() or before != self.options:
             init(self.options)
+            client.close()  # the one before: sends what is left, and ends its threads
             SentryReporter._made = (sentry_sdk.get_client(), self.options)
 
     def report(self, report: Report) -> None:

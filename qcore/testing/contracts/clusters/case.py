@@ -173,6 +173,7 @@ class LiveCase:
         with ExitStack() as stack:
 
             def start(**options: Any) -> LiveCluster:
+                current.close()  # the change of settings forgets what is open
                 changed = override_settings(Q_CLUSTER={**project, **options})
                 stack.enter_context(changed)
                 cluster = LiveCluster(django={"DATABASES": entries})
