@@ -18,6 +18,7 @@ import subprocess
 import tempfile
 import time
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,8 +29,12 @@ import psutil
 from .patience import Patience
 
 # Below the range that Linux and macOS use for outgoing connections (32768 and up),
-# so that no client takes the port of a server that a test has just killed.
-PORTS = range(20_000, 32_000)
+# so that no client takes the port of a server that a test has just killed. Nodes of a
+# Redis Cluster also listen on their port + 10,000, where no other server may be.
+PORTS = range(20_000, 30_000)
+# Each process of a run chooses from a share of its own: between the choice of a port and
+# the start of its server another process could take it, and a dead port stays dead.
+SHARES = 16
 
 # Seconds. A first start of MariaDB takes 0.7 s on an idle machine; the rest is
 # room for a machine that runs two test processes on two cores.
@@ -45,10 +50,18 @@ class ServerFailed(Exception):
     """The server was started and did not become ready; the message holds its log."""
 
 
+_given: deque[int] = deque(maxlen=100)
+
+
 def free_port() -> int:
-    """Return a loopback port that nobody listens on."""
+    """Return a loopback port that nobody listens on, and that was not given before."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+    share = PORTS[(int(worker) + 1 if worker else 0) % SHARES :: SHARES]
     while True:
-        port = secrets.choice(PORTS)
+        port = secrets.choice(share)
+        if port in _given:
+            continue
+        _given.append(port)
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

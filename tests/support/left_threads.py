@@ -2,7 +2,7 @@
 
 They go on while other tests run: they read a clock that is patched, log, hold connections,
 and count as threads of the next fork. The last test of the file fails, with their names.
-pyproject.toml loads this file as a pytest plugin.
+A pytest plugin, asked for by name: ``-p support.left_threads``.
 """
 
 from __future__ import annotations

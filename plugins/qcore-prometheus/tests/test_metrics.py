@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import urllib.request
-from contextlib import closing
-from socket import create_server
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
+from servers.base import free_port
 
 import qcore_prometheus
 from qcore.errors import BrokerUnavailable
@@ -21,14 +20,13 @@ QUEUE = "prometheus"
 
 
 @pytest.fixture
-def free_port():
-    with closing(create_server(("127.0.0.1", 0))) as server:
-        return server.getsockname()[1]
+def port():
+    return free_port()
 
 
 @pytest.fixture
-def exporter(free_port):
-    return Exporter(QUEUE, port=free_port, address="127.0.0.1")
+def exporter(port):
+    return Exporter(QUEUE, port=port, address="127.0.0.1")
 
 
 @pytest.fixture
@@ -175,11 +173,11 @@ def test_other_queues_do_not_count_for_the_load(a_snapshot, counts):
 
 # -- in a dispatcher -----------------------------------------------------------------------
 @pytest.fixture
-def started(free_port, a_snapshot, a_result):
-    options = {"prometheus": {"port": free_port}}
+def started(port, a_snapshot, a_result):
+    options = {"prometheus": {"port": port}}
     conf = type("Conf", (), {"queue": QUEUE, "options": options})
     qcore_prometheus.qcore_process_started("dispatcher", conf)
-    yield f"http://127.0.0.1:{free_port}/metrics"
+    yield f"http://127.0.0.1:{port}/metrics"
     qcore_prometheus.qcore_process_stopping("dispatcher")
 
 
@@ -193,7 +191,7 @@ def test_a_dispatcher_serves_what_it_is_told(started, a_snapshot, a_result, coun
     assert "qcore_attempts_total" in text
 
 
-def test_no_other_process_serves(free_port):
+def test_no_other_process_serves():
     conf = type("Conf", (), {"queue": QUEUE, "options": {"prometheus": {}}})
     for role in ("worker", "sentinel"):
         qcore_prometheus.qcore_process_started(role, conf)
