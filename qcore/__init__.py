@@ -41,9 +41,12 @@ _PUBLIC = {
     "Discard": "errors",
     "Drop": "features",
     "ErrorReporter": "reporters.base",
+    "Later": "features",
     "NewTask": "tasks.new_tasks",
+    "Park": "features",
     "Provider": "plugins.provider",
     "QcoreError": "errors",
+    "Release": "features",
     "Result": "envelope",
     "ResultStore": "results.base",
     "Retry": "errors",
@@ -80,6 +83,9 @@ if TYPE_CHECKING:
     from .features import Admission as Admission
     from .features import Claim as Claim
     from .features import Drop as Drop
+    from .features import Later as Later
+    from .features import Park as Park
+    from .features import Release as Release
     from .features import TaskOption as TaskOption
     from .hookspecs import hookimpl as hookimpl
     from .plugins.provider import Provider as Provider

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from .envelope import Task
+from .settled import TicketState
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +46,13 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
 
     task: Task
     attempt: int
-    """Which attempt at the task this is, from 1."""
+    """Which attempt at the task this is, from 1, if it runs now."""
     lease_end: float
     """When the broker may hand the task out again, on the monotonic clock of this machine,
     in seconds. A cluster that renews leases moves this moment on."""
+    start: int = 0
+    """The number of this start of the task, if it runs now: higher than that of every
+    earlier start that has begun. ``Settled.start`` is the same number."""
 
     @property
     def gen(self) -> int:
@@ -57,7 +61,7 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
 
 
 class Admission(msgspec.Struct, frozen=True, gc=False):
-    """What a plugin says of a claim: one of ``RUN`` and ``Drop``."""
+    """What a plugin says of a claim: ``RUN``, ``Drop``, ``Later``, ``Park`` or ``Release``."""
 
 
 class _Run(Admission, frozen=True, gc=False):
@@ -78,3 +82,43 @@ class Drop(Admission, frozen=True, gc=False):
     """One of ``qcore.envelope.Outcome``, but neither "success" nor "stopped"."""
     why: str
     """One line for people: it becomes the text of the result."""
+
+
+class Later(Admission, frozen=True, gc=False):
+    """The task is sent again after some time, as a new package; no attempt is used up."""
+
+    after: float
+    """Seconds, 0 or more."""
+    why: str = ""
+    """One line for people, for the log."""
+
+
+class Park(Admission, frozen=True, gc=False):
+    """The task waits in the outbox until the plugin wakes it; no attempt is used up.
+
+    The plugin calls ``current.ledger.wake(name, ids)`` with the name of its entry point. A
+    task that is cancelled, or expires, is woken by qcore, and ends.
+    """
+
+    why: str = ""
+    """One line for people, for the log."""
+
+
+class Release(Admission, frozen=True, gc=False):
+    """The delivery is given back for some time; the task stays this package.
+
+    For a copy of a task that runs: sending the task again would make the running one void.
+    A broker that cannot delay a delivery presents it again after its lease.
+    """
+
+    after: float
+    """Seconds, 0 or more."""
+    why: str = ""
+    """One line for people, for the log."""
+
+
+class Admitted(NamedTuple):
+    """The answer to a claim, with what the ticket of its task says after it."""
+
+    answer: Admission
+    ticket: TicketState | None = None

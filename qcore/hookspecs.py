@@ -106,16 +106,22 @@ def qcore_before_send(tasks: Sequence[NewTask]) -> None:
 
 @hookspec
 def qcore_admit(claims: Sequence[Claim]) -> Sequence[Admission]:  # type: ignore[empty-body]
-    """Return for each claimed task, in their order, whether it may run: ``RUN`` or ``Drop``.
+    """Return for each claimed task, in their order, whether it may run.
+
+    The answers: ``RUN``; ``Drop``, the task ends with an outcome that is stored; ``Later``, it
+    is sent again after some seconds; ``Park``, it waits in the outbox until this plugin wakes
+    it (``qcore.runtime.current.ledger.wake``); ``Release``, the delivery is given back for
+    some seconds, as a copy of a task that runs is. Only a task that runs uses up an attempt.
 
     Runs in the pusher of a cluster, in one transaction of the ledger's database for each
     batch. Only the plugins in ``task.needs`` are asked, in that order, and the first answer
-    that is not ``RUN`` is the last. A hook of a task that needs several plugins must
-    therefore expect that a plugin behind it refuses the task.
+    that is not ``RUN`` is the last. A plugin that has let a task run, which a plugin behind it
+    does not, hears of that in the same transaction: ``qcore_settle`` with a ``Settled`` that is
+    ``unstarted`` and has the ``start`` of the claim.
 
     If an implementation raises, the transaction is rolled back and each half of the batch is
-    tried alone, until the claim that is the reason is alone. That claim waits, with its
-    lease renewed, and is tried again; ``qcore monitor`` shows the problem.
+    tried alone, until the claim that is the reason is alone. That delivery is given back for
+    some seconds and tried again; ``qcore monitor`` shows the problem.
     """
 
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .reporters.base import ErrorReporter
     from .results.base import ResultStore
     from .schedules.base import Scheduler
+    from .settled import Follower
     from .status import Pause
     from .tasks.tracking import Entry, TrackedTask
 
@@ -84,10 +85,14 @@ class OutboxLike(Protocol):
         delay: float = 0,
         token: str | None = None,
     ) -> None: ...
+    def write_followers(self, followers: Sequence[Follower], token: str) -> None: ...
     def delete_tasks(self, token: str, task_ids: Sequence[str]) -> None: ...
     def put_off_tasks(
         self, token: str, task_ids: Sequence[str], seconds: float
     ) -> None: ...
+    def wake(
+        self, plugin: str, task_ids: Sequence[str], delay: float = 0
+    ) -> set[str]: ...
 
 
 class LedgerPlace(Protocol):
@@ -99,6 +104,9 @@ class LedgerPlace(Protocol):
     def is_ready(self) -> bool: ...
     def now(self) -> float: ...
     def run(self, work: Callable[[], T]) -> T: ...
+    def wake(
+        self, plugin: str, task_ids: Sequence[str], delay: float = 0
+    ) -> set[str]: ...
 
 
 class ControlLike(Protocol):

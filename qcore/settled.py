@@ -29,6 +29,9 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Seconds until the task comes again; None where it does not."""
     unstarted: bool = False
     """Whether the delivery was given back before the task had begun."""
+    start: int = 0
+    """Which start of the task this delivery was, see ``Claim.start``; 0: it was not let run,
+    and holds nothing. What another start holds is not affected by this end."""
 
     @property
     def gen(self) -> int:
@@ -43,8 +46,11 @@ class Follower(NamedTuple):
     task_id: str
     package: bytes
     gen: int
-    delay: float  # seconds before the relay sends it
+    delay: float | None  # seconds before the relay sends it; None: it is never due
     is_sent_by_writer: bool = False  # at once, after the commit
+    #: the plugin that holds it: the task is parked until that plugin wakes it, or until
+    #: ``delay`` is over
+    held_by: str | None = None
 
 
 class Settlement(msgspec.Struct, frozen=True, kw_only=True, gc=False):

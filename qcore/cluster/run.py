@@ -166,7 +166,7 @@ def _make_features() -> Features:
     """Return what asks plugins about the tasks that need them."""
     from ..ledger.features import Features
 
-    return Features(current.registry.features, current.ledger)
+    return Features(current.registry.features, current.ledger, current.signer.sign)
 
 
 def _make_watch(conf: Conf) -> ControlWatch | None:

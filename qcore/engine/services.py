@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from ..brokers.base import Broker
 from ..conf import Conf
 from ..envelope import Result, Task
-from ..features import Admission, Claim
+from ..features import Admitted, Claim
 from ..results.base import ResultStore
 from ..schedules.base import Scheduler
 from ..settled import Settled, Settlement, TicketState
@@ -151,7 +151,7 @@ class LedgerLike(Protocol):
         """Write settlements down; return for each whether it holds."""
 
     def give_back(self, settled: Sequence[Settled]) -> None:
-        """Tell plugins of deliveries that are given back."""
+        """Tell plugins of deliveries that are given back, and take back their starts."""
 
     def sent(self, token: str, task_ids: Sequence[str]) -> None:
         """Delete the rows of followers that were sent."""
@@ -182,8 +182,8 @@ class Features(Protocol):
     def lacking(self, task: Task) -> str | None:
         """Return the name of a plugin that a task needs and this cluster lacks."""
 
-    def admit(self, claims: Sequence[Claim]) -> list[Admission]:
-        """Return for each claim whether its task may run.
+    def admit(self, claims: Sequence[Claim]) -> list[Admitted]:
+        """Return for each claim whether its task may run, and its ticket after that.
 
         Raises:
             LedgerError: the ledger is away.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from django.db import OperationalError, connections, transaction
 
 from ..results.sql import is_deadlock
+from ..runtime import current
 from .clock import now
 from .place import is_ready
 
@@ -69,6 +70,23 @@ class LedgerFacade:
                     raise
             # whoever won is done soon; two losers must not meet again
             time.sleep(random.uniform(0.001, 0.02))  # noqa: S311 - no secret
+
+    def wake(self, plugin: str, task_ids: Sequence[str], delay: float = 0) -> set[str]:
+        """Have tasks sent that a plugin has parked, with the commit that is open.
+
+        Args:
+            plugin: the name of its entry point.
+            task_ids: of the tasks; another one may have been cancelled meanwhile.
+            delay: seconds until they are sent.
+
+        Returns:
+            The ids of those that were parked by this plugin.
+
+        Raises:
+            django.db.Error: the database does not take it.
+        """
+        outbox = current.outbox
+        return outbox.wake(plugin, task_ids, delay) if outbox is not None else set()
 
     def now(self) -> float:
         """Return the time by the clock of its database, in seconds since the epoch.

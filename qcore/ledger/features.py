@@ -1,29 +1,40 @@
-"""Features: asks plugins about the tasks that need them, in transactions of the ledger."""
+"""Features: asks plugins about the tasks that need them, in transactions of the ledger.
+
+The transaction of an admission counts the start of a task that may run, and moves a task
+that is sent again, or parked, to the outbox. The old package is acknowledged after that.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from django.db import connections
 from django.db.utils import InterfaceError, OperationalError
 
 from ..envelope import Outcome
 from ..errors import LedgerError, PluginBroken
-from ..features import RUN, Admission, Claim, Drop
+from ..features import RUN, Admission, Admitted, Claim, Drop, Later, Park, Release
 from ..masking import mask_url
+from ..settled import Settled
+from .moves import Move, write_moves
+from .tickets import Tickets
 
 if TYPE_CHECKING:
     from ..envelope import Task
     from ..plugins.features import FeaturePlugins
     from ..runtime import LedgerPlace
-    from ..settled import Settled
+    from ..settled import TicketState
 
 logger = logging.getLogger("qcore.features")
 
 #: The outcomes with which a plugin may end a task that never runs.
 _DROPPED = frozenset(Outcome) - {Outcome.SUCCESS, Outcome.STOPPED}
+#: Seconds for which a plugin may put a task off, and those after which a package is looked
+#: at again that another one has overtaken just now: then its ticket tells what to do.
+_LONGEST, _OVERTAKEN = 1e9, 1.0
 
 
 class Features:
@@ -32,11 +43,18 @@ class Features:
     Args:
         plugins: those that are loaded.
         ledger: of this thread; None: there is none.
+        sign: makes the package of a task.
     """
 
-    def __init__(self, plugins: FeaturePlugins, ledger: LedgerPlace | None) -> None:
+    def __init__(
+        self,
+        plugins: FeaturePlugins,
+        ledger: LedgerPlace | None,
+        sign: Callable[[Task], bytes],
+    ) -> None:
         self._plugins = plugins
         self._ledger = ledger
+        self._sign = sign
 
     def lacking(self, task: Task) -> str | None:
         """Return the name of a plugin that a task needs and this cluster lacks."""
@@ -45,8 +63,12 @@ class Features:
                 return name
         return None
 
-    def admit(self, claims: Sequence[Claim]) -> list[Admission]:
+    def admit(self, claims: Sequence[Claim]) -> list[Admitted]:
         """Return for each claim whether its task may run; all in one transaction.
+
+        A task that may run has one start more by then, and one attempt. One that comes
+        ``Later``, or is parked, is a row of the outbox by then: its delivery is to be
+        acknowledged.
 
         Raises:
             LedgerError: the ledger is away; nothing is decided.
@@ -62,7 +84,7 @@ class Features:
                     f"the database {ledger.database!r} lacks the tables of the ledger."
                     " Run: manage.py migrate"
                 )
-            return ledger.run(lambda: self._admit(claims))
+            return ledger.run(lambda: self._admit(ledger.database, claims))
         except (OperationalError, InterfaceError) as error:
             connections[ledger.database].close_if_unusable_or_obsolete()
             raise LedgerError(
@@ -70,10 +92,57 @@ class Features:
                 f" {type(error).__name__}: {mask_url(str(error))}"
             ) from error
 
-    def _admit(self, claims: Sequence[Claim]) -> list[Admission]:
-        """Ask the first plugin of each task, then the second, and so on."""
-        answers: list[Admission] = [RUN] * len(claims)
+    def _admit(self, database: str, claims: Sequence[Claim]) -> list[Admitted]:
+        """Ask plugins, then write down the starts and the moves."""
+        tickets = Tickets(database)
+        # first, as where tasks are settled: so the two never wait for each other
+        states = tickets.lock({claim.task.id: claim.task.gen for claim in claims})
+        numbered: list[Claim] = []
+        answers: list[Admission] = []
+        seen: set[str] = set()
+        for claim in claims:
+            id, state = claim.task.id, states[claim.task.id]
+            answers.append(_known(claim, state) if id not in seen else _again())
+            seen.add(id)
+            numbered.append(
+                msgspec.structs.replace(
+                    claim, attempt=state.runs + 1, start=state.starts + 1
+                )
+            )
+        refused = self._ask(numbered, answers)
+        changed: dict[str, TicketState] = {}
+        moves: list[Move] = []
+        for claim, answer in zip(numbered, answers, strict=True):
+            id, state = claim.task.id, states[claim.task.id]
+            if answer is RUN:
+                changed[id] = state._replace(
+                    gen=claim.gen, starts=state.starts + 1, runs=state.runs + 1
+                )
+            elif isinstance(answer, (Later, Park)):
+                changed[id] = state._replace(gen=claim.gen + 1)
+                holder, after = refused[id], getattr(answer, "after", None)
+                moves.append(Move(claim.task, after, holder if after is None else None))
+        tickets.update(changed)
+        write_moves(moves, self._sign)
+        return [
+            Admitted(answer, changed.get(claim.task.id, states[claim.task.id]))
+            for claim, answer in zip(claims, answers, strict=True)
+        ]
+
+    def _ask(self, claims: Sequence[Claim], answers: list[Admission]) -> dict[str, str]:
+        """Ask the first plugin of each task, then the second, and so on.
+
+        Plugins that have let a task run hear of it where a later one does not.
+
+        Args:
+            claims: with the numbers of their starts.
+            answers: so far; the last words take their places.
+
+        Returns:
+            The plugin that has refused each task which does not run.
+        """
         place = 0
+        refused: dict[str, str] = {}
         while True:
             asked: dict[str, list[int]] = {}
             for number, claim in enumerate(claims):
@@ -81,7 +150,8 @@ class Features:
                 if place < len(needs) and answers[number] is RUN:
                     asked.setdefault(needs[place], []).append(number)
             if not asked:
-                return answers
+                return refused
+            ended = []
             for name, numbers in asked.items():
                 hook = self._plugins.admit.get(name)
                 if hook is None:
@@ -89,6 +159,11 @@ class Features:
                 found = _answers(name, hook, [claims[number] for number in numbers])
                 for number, answer in zip(numbers, found, strict=True):
                     answers[number] = answer
+                    if answer is not RUN:
+                        refused[claims[number].task.id] = name
+                        ended.append(_undone(claims[number], answer))
+            if place and ended:
+                tell(self._plugins, ended, before=refused)
             place += 1
 
     def close(self) -> None:
@@ -97,8 +172,43 @@ class Features:
             connections[self._ledger.database].close()
 
 
-def tell(plugins: FeaturePlugins, settled: Sequence[Settled]) -> None:
+def _known(claim: Claim, state: TicketState) -> Admission:
+    """Return what the ticket of a task says of its claim, now that it is locked."""
+    if state.final is not None or state.gen > claim.gen:
+        return _again()
+    if state.cancelled is not None:
+        return Drop(Outcome.CANCELLED, "the task was cancelled before it began")
+    return RUN
+
+
+def _again() -> Release:
+    return Release(_OVERTAKEN, "another package of the task was faster")
+
+
+def _undone(claim: Claim, answer: Admission) -> Settled:
+    """Return what plugins hear that have let a task run which does not run now."""
+    return Settled(
+        task=claim.task,
+        outcome=Outcome.STOPPED,
+        final=False,
+        again=getattr(answer, "after", None),
+        unstarted=True,
+        start=claim.start,
+    )
+
+
+def tell(
+    plugins: FeaturePlugins,
+    settled: Sequence[Settled],
+    before: Mapping[str, str] | None = None,
+) -> None:
     """Tell plugins what has become of tasks that need them, in the transaction that is open.
+
+    Args:
+        plugins: those that are loaded.
+        settled: what they hear of.
+        before: for each task the plugin that has refused it: only the plugins before that
+            one are told. None: all are.
 
     Raises:
         LedgerError: a plugin has failed; what was written must be undone.
@@ -107,6 +217,8 @@ def tell(plugins: FeaturePlugins, settled: Sequence[Settled]) -> None:
     told: dict[str, list[Settled]] = {}
     for one in settled:
         for name in one.task.needs:
+            if before is not None and name == before[one.task.id]:
+                break
             if name in plugins.settle:
                 told.setdefault(name, []).append(one)
     for name, some in told.items():
@@ -144,11 +256,22 @@ def _answers(
                     f"{where}: a task cannot be dropped with the outcome"
                     f" {answer.outcome!r}; expected one of {', '.join(sorted(_DROPPED))}"
                 )
-        elif answer is not RUN:
+        elif isinstance(answer, (Later, Release)):
+            if not _is_time(answer.after):
+                raise PluginBroken(
+                    f"{where}: expected after=seconds, 0 or more, got {answer!r}"
+                )
+        elif answer is not RUN and not isinstance(answer, Park):
             raise PluginBroken(
-                f"{where}: an answer must be qcore.RUN or a qcore.Drop, got {answer!r}"
+                f"{where}: an answer must be qcore.RUN, or a Drop, Later, Park or Release"
+                f" of qcore, got {answer!r}"
             )
     return list(found)
+
+
+def _is_time(value: object) -> bool:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_number and 0 <= value <= _LONGEST  # type: ignore[operator]
 
 
 def _sized(found: object) -> str:

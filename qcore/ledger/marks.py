@@ -84,17 +84,20 @@ class Marks:
             open_ids,
         )
         marks = ", ".join(["%s"] * len(open_ids))
-        rows = self._access.execute(
-            f"SELECT task_id, due FROM {_OUTBOX} WHERE task_id IN ({marks})", open_ids
+        # First: it sees what was parked while the tickets were waited for. What is being
+        # sent already is left to its sender.
+        self._access.execute(
+            f"UPDATE {_OUTBOX} SET due = {moment} WHERE task_id IN ({marks})"
+            " AND claimed IS NULL",
+            open_ids,
         )
-        for id, due in rows:
-            found[id] = "parked" if due is None else "scheduled"
-        if rows:
-            self._access.execute(
-                f"UPDATE {_OUTBOX} SET due = {moment} WHERE task_id IN ({marks})"
-                " AND held_by IS NULL AND due IS NOT NULL",
-                open_ids,
-            )
+        rows = self._access.execute(
+            f"SELECT task_id, held_by, claimed FROM {_OUTBOX} WHERE task_id IN ({marks})",
+            open_ids,
+        )
+        for id, held_by, claimed in rows:
+            is_parked = held_by is not None and claimed is None
+            found[id] = "parked" if is_parked else "scheduled"
         return found
 
     def old(self) -> list[str]:

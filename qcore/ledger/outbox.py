@@ -55,6 +55,15 @@ _TABLE = OutboxRow._meta.db_table  # noqa: SLF001 - Django's public name of it
 Entry = tuple[str, str, bytes, int]
 
 
+class Row(NamedTuple):
+    """A row that is to be written."""
+
+    entry: Entry
+    delay: float | None  # seconds until it is due; None: it never is
+    holder: str | None = None
+    is_claimed: bool = False  # by its holder; else its holder is a plugin
+
+
 class Claimed(NamedTuple):
     """A row that is ours for a while."""
 
@@ -123,10 +132,11 @@ class Outbox:
             delay: seconds before the relay may claim them.
             token: of a sender that has claimed them for so long; None: nobody has.
         """
-        self._insert([(entry, delay, token) for entry in entries])
+        claimed = token is not None
+        self._insert([Row(entry, delay, token, claimed) for entry in entries])
 
     def write_followers(self, followers: Sequence[Follower], token: str) -> None:
-        """Add the packages that follow from results, in the transaction that is open.
+        """Add the packages that follow from results or claims, in the open transaction.
 
         Args:
             followers: what is to be sent, by the relay or by their writer.
@@ -134,29 +144,32 @@ class Outbox:
         """
         self._insert(
             [
-                (
+                Row(
                     (one.queue, one.task_id, one.package, one.gen),
                     TERM if one.is_sent_by_writer else one.delay,
-                    token if one.is_sent_by_writer else None,
+                    token if one.is_sent_by_writer else one.held_by,
+                    one.is_sent_by_writer,
                 )
                 for one in followers
             ]
         )
 
-    def _insert(self, rows: Sequence[tuple[Entry, float, str | None]]) -> None:
-        """Add rows, each with its delay in seconds and the token of its holder."""
+    def _insert(self, rows: Sequence[Row]) -> None:
         parts = list(
-            pack(rows, count=_ROWS, size=_BYTES, measure=lambda row: len(row[0][2]))
+            pack(rows, count=_ROWS, size=_BYTES, measure=lambda row: len(row.entry[2]))
         )
         moment = now(self._connection)
 
         def insert() -> None:
             for part in parts:
-                marks, values = [], []
-                for (queue, task_id, package, gen), delay, token in part:
-                    claimed = "NULL" if token is None else moment
-                    marks.append(f"({moment} + %s, %s, %s, %s, %s, %s, {claimed}, 0)")
-                    values += [delay, queue, task_id, gen, package, token]
+                marks: list[str] = []
+                values: list[Any] = []
+                for (queue, task_id, package, gen), delay, holder, is_claimed in part:
+                    claimed = moment if is_claimed else "NULL"
+                    due = "NULL" if delay is None else f"{moment} + %s"
+                    marks.append(f"({due}, %s, %s, %s, %s, %s, {claimed}, 0)")
+                    values += [] if delay is None else [delay]
+                    values += [queue, task_id, gen, package, holder]
                 self._execute(
                     f"INSERT INTO {_TABLE} (due, queue, task_id, gen, package, held_by,"
                     f" claimed, tries) VALUES {', '.join(marks)}",
@@ -265,6 +278,38 @@ class Outbox:
                 [seconds, *values, token],
             )
         )
+
+    # -- parked rows -----------------------------------------------------------------
+    def wake(self, plugin: str, task_ids: Sequence[str], delay: float = 0) -> set[str]:
+        """Make the parked rows of tasks due that a plugin holds, in the open transaction.
+
+        Args:
+            plugin: the name of its entry point.
+            task_ids: of the tasks.
+            delay: seconds until they are due.
+
+        Returns:
+            The ids of the tasks that were parked by this plugin.
+        """
+        found: set[str] = set()
+        locks = self._connection.features.has_select_for_update
+        for part in chunks(sorted(set(task_ids)), MAX_IDS):
+            rows = self._execute(
+                f"SELECT id, task_id FROM {_TABLE} WHERE task_id IN ({_marks(part)})"
+                " AND held_by = %s AND claimed IS NULL"
+                f" ORDER BY id {'FOR UPDATE' if locks else ''}",
+                [*part, plugin],
+            )
+            if not rows:
+                continue
+            ids = [id for id, _ in rows]
+            self._execute(
+                f"UPDATE {_TABLE} SET held_by = NULL, due = {now(self._connection)} + %s"
+                f" WHERE id IN ({_marks(ids)})",
+                [delay, *ids],
+            )
+            found.update(task_id for _, task_id in rows)
+        return found
 
     # -- looking -------------------------------------------------------------------
     def next_due(self, queue: str) -> float | None:

@@ -126,12 +126,29 @@ class Ledger:
     def give_back(self, settled: Sequence[Settled]) -> None:
         """Tell plugins of deliveries that are given back, in a transaction of its own.
 
+        A start that has not begun is taken back: it uses up no attempt.
+
         Raises:
             LedgerError: a plugin has failed, or the database does not answer.
         """
-        if self._plugins is not None and self._plugins.settle:
-            with self.transaction(), self._errors("settle tasks"):
+        with self.transaction(), self._errors("settle tasks"):
+            self._take_back([one for one in settled if one.unstarted and one.start])
+            if self._plugins is not None and self._plugins.settle:
                 tell(self._plugins, settled)
+
+    def _take_back(self, settled: Sequence[Settled]) -> None:
+        if not settled:
+            return
+        states = self._tickets.lock({one.task.id: one.gen for one in settled})
+        changed = {}
+        for one in settled:
+            state = states[one.task.id]
+            is_last = (state.gen, state.starts) == (one.gen, one.start)
+            if is_last and state.final is None:
+                changed[one.task.id] = state._replace(
+                    starts=state.starts - 1, runs=max(0, state.runs - 1)
+                )
+        self._tickets.update(changed)
 
     def _write_tickets(self, settlements: Sequence[Settlement]) -> list[bool]:
         own = [one for one in settlements if one.has_ticket]

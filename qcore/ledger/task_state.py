@@ -31,7 +31,7 @@ def state_of(conf: Conf, task_id: str) -> str | None:
             return None
         with connection.cursor() as cursor:
             cursor.execute(
-                f"SELECT due - {now(connection)}, held_by FROM {_TABLE}"
+                f"SELECT due - {now(connection)}, held_by, claimed FROM {_TABLE}"
                 " WHERE task_id = %s ORDER BY gen DESC, id DESC LIMIT 1",
                 [task_id],
             )
@@ -43,8 +43,8 @@ def state_of(conf: Conf, task_id: str) -> str | None:
         ) from error
     if found is None:
         return None
-    due, held_by = found
-    if due is None:
-        return "parked"
+    due, held_by, claimed = found
+    if held_by is not None and claimed is None:
+        return "parked"  # by a plugin; due where it expires, or where it was cancelled
     # one that is being sent is due later: when its sender would have to be taken for dead
     return "scheduled" if due > 0 and held_by is None else "waiting"

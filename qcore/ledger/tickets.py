@@ -109,7 +109,7 @@ class Tickets:
             if self._connection.vendor == "mysql"
             else "ON CONFLICT (task_id) DO UPDATE SET"
         )
-        columns = ("gen", "runs", "final", "ended")
+        columns = ("gen", "starts", "runs", "final", "ended")
         changes = ", ".join(f"{name} = {new.format(name)}" for name in columns)
         for part in chunks(sorted(states), MAX_IDS):
             row, values = self._rows({id: states[id] for id in part})

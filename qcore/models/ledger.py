@@ -53,13 +53,14 @@ class OutboxRow(models.Model):
     """
 
     id = models.BigAutoField(primary_key=True)
-    #: None: not before somebody gives it one.
+    #: None: not before the plugin that has parked it, or a cancelling, gives it one.
     due = models.FloatField(null=True)
     queue = WordField(max_length=255)
     task_id = IdField(max_length=32)
     gen = models.IntegerField(default=0, db_default=0)
     package = models.BinaryField()
-    #: Who has it: the token of the sender or relay that has claimed it.
+    #: Who has it: the token of the sender or relay that has claimed it; or, where nobody has
+    #: claimed it, the name of the plugin that has parked it.
     held_by = WordField(max_length=64, null=True)
     #: When that one has claimed it.
     claimed = models.FloatField(null=True)

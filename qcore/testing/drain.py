@@ -24,10 +24,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from ..brokers.priorities import enqueue_by_priority
 from ..envelope import Attempt, Outcome, choose
 from ..errors import PackageError
-from ..features import Drop
+from ..features import RUN, Drop, Release
+from ..plugins.provider import Provider
 from ..results.content import load_bytes
 from ..runtime import current
 from ..tasks.calls import build, next_link, split_options
@@ -42,9 +45,12 @@ from .needs import admitted, settle
 if TYPE_CHECKING:
     from ..brokers.base import Broker
     from ..envelope import Delivery, Task
+    from ..features import Admission
 
 __all__ = ["Counts", "assert_enqueued", "drain", "enqueued", "perform"]
 
+#: Of a higher layer than this one.
+_RELAY = Provider("relay", "qcore.ledger.relay:Relay")
 #: Tasks that one ``drain`` runs at most: more come only of tasks that enqueue
 #: themselves for ever.
 MOST = 10_000
@@ -59,6 +65,7 @@ class Counts:
     refused: int = 0  # packages that could not be verified
     expired: int = 0  # tasks that had not started by their ``expires``
     dropped: int = 0  # tasks that a plugin has ended before their run
+    waiting: int = 0  # times that a plugin had a task wait
 
 
 def drain(
@@ -96,6 +103,8 @@ def drain(
     for _ in range(MOST):
         deliveries = broker.dequeue(1)
         if not deliveries:
+            if _sent_again(broker.queue, counts):
+                continue
             return counts
         error = _run(broker, deliveries[0], counts, retries=retries)
         if error is not None and raises:
@@ -121,7 +130,8 @@ def _run(
         broker.acknowledge(delivery.receipt)
         counts.expired += 1
         return None
-    answer = admitted(task, delivery.attempt)
+    answer, ticket = admitted(task, delivery.attempt)
+    start = ticket.starts if ticket is not None else 0
     if isinstance(answer, Drop):
         end = Attempt.failed(answer.outcome, answer.why)
         run_one(task, delivery.attempt, end=end)
@@ -129,12 +139,17 @@ def _run(
         broker.acknowledge(delivery.receipt)
         counts.dropped += 1
         return None
+    if answer is not RUN:
+        _put_off(broker, delivery, answer)
+        counts.waiting += 1
+        return None
     again = retries and _comes_again(task, delivery.attempt)
     error = run_one(task, delivery.attempt, again=again)
     if error is not None and again:
         counts.failed += 1
+        settle(task, Outcome.FAILURE, start, final=False)
         return None  # its lease brings it again
-    settle(task, Outcome.FAILURE if error else Outcome.SUCCESS)
+    settle(task, Outcome.FAILURE if error else Outcome.SUCCESS, start)
     following = next_link(task) if error is None else None
     if following is not None and (following := prepare(following)) is not None:
         package = current.signer.sign(following)
@@ -145,6 +160,24 @@ def _run(
     else:
         counts.failed += 1
     return error
+
+
+def _put_off(broker: Broker, delivery: Delivery, answer: Admission) -> None:
+    """Do what a cluster does with a delivery whose task does not run now."""
+    if isinstance(answer, Release) and broker.supports_release:
+        delay = answer.after if broker.supports_delay else 0
+        broker.release([delivery.receipt], delay=delay)
+    elif not isinstance(answer, Release):
+        broker.acknowledge(delivery.receipt)  # the task is in the outbox
+
+
+def _sent_again(queue: str, counts: Counts) -> bool:
+    """Send what plugins have let go; return whether there was any."""
+    if not counts.waiting or current.outbox is None:
+        return False  # nearly always
+    conf = msgspec.structs.replace(current.conf, cluster_name=queue)
+    rest: float = _RELAY.load()(conf).tick()
+    return rest == 0
 
 
 def _comes_again(task: Task, attempt: int) -> bool:

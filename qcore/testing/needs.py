@@ -7,36 +7,41 @@ from contextlib import contextmanager
 
 from ..envelope import Task
 from ..errors import EnqueueError
-from ..features import RUN, Admission, Claim
+from ..features import RUN, Admitted, Claim
+from ..plugins.provider import Provider
 from ..runtime import current
 from ..settled import Settled
 
+#: Of a higher layer than this one.
+_FEATURES = Provider("features", "qcore.ledger.features:Features")
+_NO_LEDGER = "this project has no ledger, which plugins of tasks need."
 
-def admitted(task: Task, attempt: int) -> Admission:
-    """Return the first answer of the plugins that a task needs which is not ``RUN``.
+
+def admitted(task: Task, attempt: int) -> Admitted:
+    """Return the answer of the plugins that a task needs, as a cluster gets it.
 
     Raises:
         EnqueueError: the project has no ledger, or lacks a plugin that the task needs.
     """
+    if not task.needs:
+        return Admitted(RUN)
     plugins = current.registry.features
     for name in task.needs:
         if name not in plugins.names:
             raise EnqueueError(f"{task.func} needs the plugin {name!r}. Install it.")
-        if name in plugins.admit:
-            with _transaction():
-                (answer,) = plugins.admit[name](
-                    claims=[Claim(task, attempt, float("inf"))]
-                )
-            if answer is not RUN:
-                found: Admission = answer
-                return found
-    return RUN
+    if current.ledger is None:
+        raise EnqueueError(_NO_LEDGER)
+    features = _FEATURES.load()(plugins, current.ledger, current.signer.sign)
+    found: Admitted
+    (found,) = features.admit([Claim(task, attempt, float("inf"))])
+    return found
 
 
-def settle(task: Task, outcome: str) -> None:
-    """Tell the plugins that a task needs that it has ended, and is not tried again."""
+def settle(task: Task, outcome: str, start: int = 0, *, final: bool = True) -> None:
+    """Tell the plugins that a task needs how an attempt at it has ended."""
     plugins = current.registry.features
-    ended = Settled(task=task, outcome=outcome, final=True)
+    again = None if final else float(current.conf.retry)
+    ended = Settled(task=task, outcome=outcome, final=final, again=again, start=start)
     for name in task.needs:
         if name in plugins.settle:
             with _transaction():
@@ -49,6 +54,6 @@ def _transaction() -> Iterator[None]:
 
     ledger = current.ledger
     if ledger is None:
-        raise EnqueueError("this project has no ledger, which plugins of tasks need.")
+        raise EnqueueError(_NO_LEDGER)
     with transaction.atomic(using=ledger.database):
         yield

@@ -221,6 +221,7 @@ def test_the_names_are_public():
     import qcore
 
     assert qcore.RUN is not None
-    assert issubclass(qcore.Drop, qcore.Admission)
+    for kind in (qcore.Drop, qcore.Later, qcore.Park, qcore.Release):
+        assert issubclass(kind, qcore.Admission)
     assert issubclass(EnqueueError, QcoreError)
-    assert qcore.Claim.__struct_fields__ == ("task", "attempt", "lease_end")
+    assert qcore.Claim.__struct_fields__ == ("task", "attempt", "lease_end", "start")

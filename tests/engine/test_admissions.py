@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections import Counter
 
 import pytest
 from support.fake_services import FakeServices, Receiver
 from support.stepped import Stepped
 from support.stopped_clock import stop_time
 
-from qcore import RUN, Drop
+from qcore import RUN, Drop, Later, Park, Release
 from qcore.engine.dispatcher.capacity import Capacity
 from qcore.engine.dispatcher.handover import Handover
 from qcore.engine.dispatcher.lifecycle import JobState
 from qcore.engine.dispatcher.plugins import PATIENCE, SHOWN
 from qcore.engine.dispatcher.pusher import Pusher
-from qcore.errors import LedgerError
+from qcore.errors import BrokerError, LedgerError
+from qcore.features import Admitted
 from qcore.results.memory import MemoryStore
+from qcore.settled import TicketState
 
 _queues = itertools.count(1)
 
@@ -30,6 +33,7 @@ class FakeFeatures:
         self.batches = []
         self.answers = {}  # id -> an answer, or what is raised
         self.away = None
+        self.starts = Counter()
 
     def lacking(self, task):
         return next((name for name in task.needs if name not in self.installed), None)
@@ -43,7 +47,11 @@ class FakeFeatures:
         for answer in answers:
             if isinstance(answer, BaseException):
                 raise answer
-        return answers
+        self.starts.update(ids)
+        return [
+            Admitted(answer, TicketState(starts=self.starts[id], runs=self.starts[id]))
+            for id, answer in zip(ids, answers, strict=True)
+        ]
 
 
 class Asked:
@@ -54,7 +62,8 @@ class Asked:
         self.clock = clock
         self.fakes = FakeServices(f"admissions {next(_queues)}", retry=60.0)
         self.shared, self.features = self.fakes.shared, FakeFeatures()
-        self.receiver, capacity = Receiver(), Capacity(100)
+        self.receiver = Receiver()
+        self.capacity = capacity = Capacity(100)
         services = dataclasses.replace(
             self.fakes.services, make_features=lambda: self.features
         )
@@ -70,7 +79,9 @@ class Asked:
         """One round; return the ids of what may run."""
         self.receiver.given.clear()
         self.pusher._once(self.fakes.broker)
-        return [job.task.id for job in self.receiver.given]
+        given = [job.task.id for job in self.receiver.given]
+        self.capacity.update(len(given), 0, 0, 100)  # as the loop does
+        return given
 
     @property
     def held(self):
@@ -118,8 +129,8 @@ def test_a_task_on_which_its_plugin_fails_stops_no_other(asked):
     asked.features.answers[ids[5]] = ValueError("redis://me:secret@there")
     assert asked.once() == [plain, *ids[:5], *ids[6:]]
     assert len(asked.features.batches) <= 2 * 3 + 1, "halved, and not one by one"
-    # the culprit waits, is renewed (`held`), and shown
-    assert ids[5] in asked.held
+    # the culprit is given back for a while, and shown
+    assert ids[5] not in asked.held
     (problem,) = asked.shared.problems.values()
     assert "limits" in problem
     assert "ValueError" in problem
@@ -135,23 +146,72 @@ def test_it_is_asked_about_again_alone(asked):
     good = asked.send("limits")
     asked.clock.advance(1)
     assert asked.once() == [good]
-    assert asked.features.batches[1:] == [[bad], [good]]
+    assert asked.features.batches[1:] == [[good], [bad]]
     del asked.features.answers[bad]
     asked.clock.advance(15)
     assert asked.once() == [bad]
+    asked.send("limits")
+    asked.once()
     assert asked.shared.problems == {}
 
 
-def test_a_ledger_that_is_away_keeps_only_tasks_waiting_that_need_it(asked):
-    asked.features.away = LedgerError("no answer")
-    ids, plain = [asked.send("limits"), asked.send("limits")], asked.send()
+def test_where_each_task_fails_the_plugin_is_the_reason(asked):
+    """Then the rest of a batch is not asked about one by one."""
+    ids = [asked.send("limits") for _ in range(64)]
+    asked.features.answers.update(dict.fromkeys(ids, ValueError("bug")))
+    plain = asked.send()
     assert asked.once() == [plain]
-    assert asked.features.batches == [ids], "it is not halved for that"
+    assert len(asked.features.batches) < 30
+    assert asked.held == {plain}
+
+
+def test_the_problem_goes_where_such_tasks_come_no_more(asked):
+    bad = asked.send("limits")
+    asked.features.answers[bad] = KeyError("x")
+    asked.once()
+    asked.fakes.broker.purge_queue()
+    asked.clock.advance(121)
+    asked.once()
+    assert asked.shared.problems == {}
+
+
+@pytest.mark.fault("J16")
+def test_a_ledger_that_is_away_stops_no_plain_task(asked):
+    """However many tasks wait for it: they do not fill what the cluster may hold."""
+    asked.features.away = LedgerError("no answer")
+    ids = [asked.send("limits") for _ in range(300)]
+    plain = [asked.send() for _ in range(3)]
+    found = []
+    for _ in range(20):
+        found += asked.once()
+    assert found == plain
+    assert asked.held == set(plain)
+    assert len(asked.features.batches) == 1, (
+        "it is not asked again before a pause is over"
+    )
     assert "no answer" in asked.shared.problems["plugins"]
     asked.features.away = None
-    asked.clock.advance(1)
-    assert asked.once() == ids
+    asked.clock.advance(30)
+    found = []
+    for _ in range(40):
+        found += asked.once()
+        for job in list(asked.shared.held):
+            asked.shared.settle(job, JobState.LEFT)
+    assert sorted(found) == sorted(ids)
     assert asked.shared.problems == {}
+
+
+def test_given_back_it_uses_up_no_attempt(asked):
+    task_id = asked.send("limits")
+    asked.features.away = LedgerError("no answer")
+    for _ in range(4):
+        asked.once()
+        asked.clock.advance(20)
+    asked.features.away = None
+    assert asked.once() == [task_id]
+    (job,) = asked.receiver.given
+    assert job.delivery.attempt == 5
+    assert (job.attempt, job.start) == (1, 1)
 
 
 def test_new_claims_are_asked_about_while_others_wait(asked):
@@ -160,23 +220,79 @@ def test_new_claims_are_asked_about_while_others_wait(asked):
     asked.once()
     good = asked.send("limits")
     assert asked.once() == [good]
-    assert {bad, good} <= asked.held
+    assert asked.held == {good}
+
+
+def test_a_broker_that_cannot_delay_leaves_them_to_their_leases(asked):
+    type(asked.fakes.broker).supports_delay, kept = False, True
+    try:
+        bad = asked.send("limits")
+        asked.features.answers[bad] = KeyError("x")
+        asked.once()
+        assert asked.held == set()
+        assert asked.fakes.claimed == 1
+        asked.features.answers.clear()
+        asked.clock.advance(61)
+        assert asked.once() == [bad]
+    finally:
+        type(asked.fakes.broker).supports_delay = kept
+
+
+def test_a_broker_that_refuses_to_take_them_back_does_neither(asked):
+    bad = asked.send("limits")
+    asked.features.answers[bad] = KeyError("x")
+    asked.fakes.failures["release"] = [BrokerError("no")]
+    asked.once()
+    assert (asked.held, asked.fakes.claimed) == (set(), 1)
+
+
+@pytest.mark.parametrize("answer", [Later(5), Park()], ids=repr)
+def test_a_task_that_was_moved_is_acknowledged(asked, answer):
+    task_id = asked.send("limits")
+    asked.features.answers[task_id] = answer
+    assert asked.once() == []
+    (job,) = asked.receiver.dropped
+    assert (job.task.id, job.start) == (task_id, 0)
+
+
+def test_a_copy_of_a_task_that_runs_is_given_back_for_some_time(asked):
+    task_id = asked.send("limits")
+    asked.features.answers[task_id] = Release(40)
+    assert asked.once() == []
+    assert asked.held == set()
+    asked.clock.advance(39)
+    assert asked.once() == []
+    asked.clock.advance(2)
+    del asked.features.answers[task_id]
+    assert asked.once() == [task_id]
+    assert asked.shared.problems == {}
+
+
+def test_a_task_that_has_expired_is_held_back_by_nobody(asked):
+    task = asked.fakes.send(needs=("limits",), expires=1.0)
+    assert asked.once() == []
+    assert asked.features.batches == []
+    ((job, end),) = asked.receiver.ended
+    assert (job.task.id, end.outcome) == (task.id, "expired")
 
 
 def test_a_lease_that_is_lost_meanwhile(asked):
     bad = asked.send("limits")
-    asked.features.answers[bad] = KeyError("x")
+
+    def lose(claims):
+        for job in list(asked.shared.held):
+            job.lost = True
+        raise KeyError("x")
+
+    asked.features.admit = lose
     asked.once()
-    (job,) = asked.shared.held
-    asked.clock.advance(61)
-    asked.features.answers.clear()
-    asked.once()
-    assert job.state is JobState.LOST
+    assert (asked.held, bad in asked.held, asked.fakes.claimed) == (set(), False, 1)
 
 
-def test_a_stop_gives_back_what_waits(asked):
+def test_a_stop_gives_back_what_is_put_off(asked):
     bad = asked.send("limits")
     asked.features.answers[bad] = KeyError("x")
+    asked.pusher._late.flush = lambda broker: None  # the stop is faster
     asked.once()
     asked.shared.stopping.set()
     asked.pusher.run()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import msgspec
 import pytest
 from chores.outside import OutsideBroker
@@ -9,20 +11,22 @@ from django.db import OperationalError, connection, transaction
 from support.feature_plugins import FeaturePluginsOfATest
 from support.own_modules import give_own
 
-from qcore import RUN, Claim, Drop, TaskOption
+from qcore import RUN, Claim, Drop, Later, Park, Release, Settled, TaskOption
 from qcore.errors import (
     BrokerError,
     BrokerUnavailable,
     EnqueueError,
     LedgerError,
+    PackageError,
     PluginBroken,
 )
 from qcore.ledger import sweeps as sweeps_module
 from qcore.ledger.features import Features
+from qcore.ledger.settlement import Ledger
 from qcore.ledger.sweeps import LONGEST, Sweeps
 from qcore.models import OutboxRow, Ticket
 from qcore.runtime import current
-from qcore.tasks import async_task, async_task_many, queue_size
+from qcore.tasks import async_task, async_task_many, cancel, queue_size, status
 from qcore.tasks.calls import build
 from qcore.tasks.new_tasks import prepare
 from qcore.testing.drain import drain, enqueued
@@ -229,15 +233,24 @@ class TestBeforeSend:
         ScheduleSlot.objects.all().delete()
 
 
-def claim(*needs):
+def claim(*needs, **fields):
     task = build("chores.kind.add", (1,))
-    return Claim(msgspec.structs.replace(task, needs=needs), 1, 0.0)
+    return Claim(msgspec.structs.replace(task, needs=needs, **fields), 1, 0.0)
+
+
+def features():
+    return Features(current.registry.features, current.ledger, current.signer.sign)
+
+
+def answers(*claims):
+    return [answer for answer, _ in features().admit(claims)]
+
+
+def always(answer):
+    return lambda claims: [answer] * len(claims)
 
 
 class TestAdmit:
-    def features(self):
-        return Features(current.registry.features, current.ledger)
-
     def test_only_those_that_are_needed_in_their_order(self, plugins):
         asked = []
 
@@ -255,8 +268,7 @@ class TestAdmit:
         both, refused = claim("one", "two"), claim("silent", "one", "two")
         third = claim("two")
         # of the first place: one and silent and two; of the second: two and one ...
-        answers = self.features().admit([both, refused, third])
-        assert answers == [RUN, RUN, RUN]
+        assert answers(both, refused, third) == [RUN, RUN, RUN]
         assert asked == [
             ("one", [both.task.id]),
             ("two", [third.task.id]),
@@ -268,37 +280,43 @@ class TestAdmit:
     def test_the_first_refusal_is_the_last_word(self, plugins):
         asked = []
         gone = Drop("replaced", "by another one")
-        plugins.add("one", qcore_admit=lambda claims: [gone] * len(claims))
+        plugins.add("one", qcore_admit=always(gone))
         plugins.add(
             "two", qcore_admit=lambda claims: [asked.append(one) for one in claims]
         )
-        assert self.features().admit([claim("one", "two")]) == [gone]
+        assert answers(claim("one", "two")) == [gone]
         assert asked == []
 
     @pytest.mark.parametrize(
-        ("answers", "said"),
+        ("wrong", "said"),
         [
             (None, "got NoneType"),
             ([], "got a list of 0"),
-            (["run"], "an answer must be qcore.RUN or a qcore.Drop, got 'run'"),
+            (["run"], "an answer must be qcore.RUN, or a Drop, .* got 'run'"),
             ([Drop("success", "x")], "cannot be dropped with the outcome 'success'"),
             ([Drop("gone", "x")], "cannot be dropped with the outcome 'gone'"),
+            ([Later(-1)], r"after=seconds, 0 or more, got Later\(after=-1"),
+            ([Later(float("nan"))], "after=seconds"),
+            ([Release(True)], "after=seconds"),
+            ([Release("5")], "after=seconds"),
         ],
+        ids=str,
     )
-    def test_what_is_no_answer(self, plugins, answers, said):
-        plugins.add("one", qcore_admit=lambda claims: answers)
+    def test_what_is_no_answer(self, plugins, wrong, said):
+        plugins.add("one", qcore_admit=lambda claims: wrong)
         with pytest.raises(PluginBroken, match=said):
-            self.features().admit([claim("one")])
+            answers(claim("one"))
+        assert not OutboxRow.objects.exists()
 
     def test_an_error_undoes_what_was_written(self, plugins):
         def fail(claims):
-            Ticket.objects.create(task_id=claims[0].task.id, final="held")
+            Ticket.objects.create(task_id="another", final="held")
             raise ValueError("odd")
 
         plugins.add("one", qcore_admit=fail)
         with pytest.raises(ValueError, match="odd"):
-            self.features().admit([claim("one")])
-        assert keys() == []
+            answers(claim("one"))
+        assert not Ticket.objects.exists()
 
     def test_a_database_that_is_away_is_no_fault_of_a_plugin(self, plugins):
         def fail(claims):
@@ -306,7 +324,7 @@ class TestAdmit:
 
         plugins.add("one", qcore_admit=fail)
         with pytest.raises(LedgerError, match="gone away"):
-            self.features().admit([claim("one")])
+            answers(claim("one"))
 
     def test_a_deadlock_is_tried_again(self, plugins):
         tries = []
@@ -318,13 +336,225 @@ class TestAdmit:
             return [RUN]
 
         plugins.add("one", qcore_admit=fail)
-        assert self.features().admit([claim("one")]) == [RUN]
+        one = claim("one")
+        assert answers(one) == [RUN]
+        assert ticket(one).starts == 1, "counted once"
 
     def test_what_is_lacking(self, plugins):
         plugins.add("one", qcore_sweep=lambda now: None)
-        features = self.features()
-        assert features.lacking(claim("one").task) is None
-        assert features.lacking(claim("one", "limits").task) == "limits"
+        assert features().lacking(claim("one").task) is None
+        assert features().lacking(claim("one", "limits").task) == "limits"
+
+
+def ticket(one):
+    return Ticket.objects.get(task_id=one.task.id)
+
+
+class TestStarts:
+    """A start is counted in the transaction of the admission, and taken back unbegun."""
+
+    @pytest.fixture(autouse=True)
+    def one(self, plugins):
+        seen = []
+
+        def admit(claims):
+            seen.extend((claim.start, claim.attempt) for claim in claims)
+            return [RUN] * len(claims)
+
+        plugins.add("one", qcore_admit=admit)
+        return seen
+
+    def test_each_admission_is_a_start_and_an_attempt(self, one):
+        task = claim("one")
+        for number in (1, 2):
+            ((_, state),) = features().admit([task])
+            assert (state.starts, state.runs, state.gen) == (number, number, 0)
+        assert one == [(1, 1), (2, 2)]
+        assert (ticket(task).starts, ticket(task).runs) == (2, 2)
+
+    def test_what_is_given_back_unbegun_is_taken_back_once(self):
+        task = claim("one")
+        features().admit([task])
+        ledger = Ledger(current.conf, current.registry.features)
+        back = stopped(task, start=1)
+        for _ in range(2):
+            ledger.give_back([back])
+        assert (ticket(task).starts, ticket(task).runs) == (0, 0)
+
+    def test_but_not_where_it_has_begun_nor_where_another_one_has(self):
+        task = claim("one")
+        for _ in range(2):
+            features().admit([task])
+        ledger = Ledger(current.conf, current.registry.features)
+        ledger.give_back([stopped(task, start=2, unstarted=False)])
+        ledger.give_back([stopped(task, start=1)])
+        ledger.give_back([stopped(task, start=0)])
+        assert (ticket(task).starts, ticket(task).runs) == (2, 2)
+
+    def test_a_copy_in_the_same_batch_is_put_off(self, one):
+        task = claim("one")
+        first, second = answers(task, task)
+        assert first is RUN
+        assert isinstance(second, Release)
+        assert ticket(task).starts == 1
+
+    @pytest.mark.parametrize(
+        "state", [{"gen": 1}, {"final": "success", "ended": 1.0}], ids=str
+    )
+    def test_a_package_that_was_overtaken_is_put_off(self, one, state):
+        """Its next delivery is looked up, and goes the way of what its ticket says."""
+        task = claim("one")
+        Ticket.objects.create(task_id=task.task.id, **state)
+        (answer,) = answers(task)
+        assert isinstance(answer, Release)
+        assert (one, ticket(task).starts) == ([], 0)
+
+    def test_a_package_of_a_higher_gen_than_its_ticket_is_the_valid_one(self):
+        """As after a backup was restored."""
+        task = claim("one", gen=3)
+        Ticket.objects.create(task_id=task.task.id, gen=1)
+        assert answers(task) == [RUN]
+        assert ticket(task).gen == 3
+
+    def test_a_task_that_was_cancelled_meanwhile_does_not_run(self, one):
+        task = claim("one")
+        Ticket.objects.create(task_id=task.task.id, cancelled=1.0)
+        (answer,) = answers(task)
+        assert answer.outcome == "cancelled"
+        assert one == []
+
+
+def stopped(one, *, start, unstarted=True):
+    return Settled(
+        task=one.task,
+        outcome="stopped",
+        final=False,
+        again=0.0,
+        unstarted=unstarted,
+        start=start,
+    )
+
+
+def into(heard):
+    def qcore_settle(settled):
+        heard.extend(settled)
+
+    return qcore_settle
+
+
+class TestMoves:
+    """A task that waits is a row of the outbox, in the transaction of the answer."""
+
+    def test_later_is_a_row_with_the_next_package(self, plugins, relay):
+        plugins.add("one", qcore_admit=always(Later(3600)))
+        one = claim("one")
+        ((_, state),) = features().admit([one])
+        assert (state.gen, state.starts, state.runs) == (1, 0, 0)
+        (row,) = OutboxRow.objects.all()
+        assert (row.task_id, row.gen, row.held_by) == (one.task.id, 1, None)
+        assert abs(row.due - current.ledger.now() - 3600) < 60
+        assert status(one.task.id) == "scheduled"
+        OutboxRow.objects.update(due=0)
+        relay.tick()
+        (sent,) = enqueued()
+        assert sent == msgspec.structs.replace(one.task, gen=1, relayed=True)
+
+    def test_parked_until_its_plugin_wakes_it(self, plugins, relay):
+        plugins.add("one", qcore_admit=always(Park()))
+        one = claim("one")
+        features().admit([one])
+        (row,) = OutboxRow.objects.all()
+        assert (row.due, row.held_by, row.claimed) == (None, "one", None)
+        assert status(one.task.id) == "parked"
+        relay.tick()
+        ids = [one.task.id]
+        assert current.ledger.wake("two", ids) == set()
+        assert enqueued() == []
+        assert current.ledger.wake("one", ids) == set(ids)
+        assert current.ledger.wake("one", ids) == set(), "it is not parked any more"
+        relay.tick()
+        assert [task.gen for task in enqueued()] == [1]
+
+    def test_it_may_be_woken_later(self, plugins):
+        plugins.add("one", qcore_admit=always(Park()))
+        one = claim("one")
+        features().admit([one])
+        current.ledger.wake("one", [one.task.id], delay=60)
+        assert status(one.task.id) == "scheduled"
+
+    def test_what_is_parked_wakes_where_it_expires(self, plugins, relay):
+        plugins.add("one", qcore_admit=always(Park()))
+        one = claim("one", expires=time.time() + 30)
+        features().admit([one])
+        (row,) = OutboxRow.objects.all()
+        assert 0 < row.due - current.ledger.now() < 31
+        assert status(one.task.id) == "parked"
+        OutboxRow.objects.update(due=0)
+        relay.tick()
+        assert [task.id for task in enqueued()] == [one.task.id]
+
+    def test_what_is_parked_and_cancelled_is_sent_to_its_end(self, plugins, relay):
+        plugins.add("one", qcore_admit=always(Park()))
+        one = claim("one")
+        features().admit([one])
+        assert cancel([one.task.id]) == {one.task.id: "parked"}
+        relay.tick()
+        (sent,) = enqueued()
+        (answer,) = answers(Claim(sent, 1, 0.0))
+        assert answer.outcome == "cancelled"
+
+    def test_another_plugin_that_had_let_it_run_hears_of_it(self, plugins):
+        heard = []
+        plugins.add("holds", qcore_admit=always(RUN), qcore_settle=into(heard))
+        plugins.add(
+            "parks",
+            qcore_admit=lambda claims: [
+                RUN if claim.task.priority else Park() for claim in claims
+            ],
+            qcore_settle=lambda settled: heard.append("nothing to say to itself"),
+        )
+        one, other = claim("holds", "parks"), claim("holds", "parks", priority=1)
+        ((_, state), (answer, _)) = features().admit([one, other])
+        assert (state.gen, answer) == (1, RUN)
+        (told,) = heard
+        assert (told.task.id, told.start, told.unstarted, told.final) == (
+            one.task.id, 1, True, False,
+        )  # fmt: skip
+
+    def test_a_package_that_cannot_be_made_changes_nothing(self, plugins):
+        plugins.add("one", qcore_admit=always(Park()))
+
+        def sign(task):
+            raise PackageError("too large")
+
+        one = claim("one")
+        found = Features(current.registry.features, current.ledger, sign)
+        with pytest.raises(PackageError):
+            found.admit([one])
+        assert not Ticket.objects.exists()
+        assert not OutboxRow.objects.exists()
+
+    def test_a_test_that_drains_runs_what_was_woken(self, plugins):
+        ran = []
+
+        def admit(claims):
+            return [RUN if claim.gen else Later(0) for claim in claims]
+
+        def send(tasks):
+            for new in tasks:
+                new.need("one")
+
+        plugins.add(
+            "one",
+            qcore_task_options=lambda: [ONCE],
+            qcore_before_send=send,
+            qcore_admit=admit,
+            qcore_settle=into(ran),
+        )
+        async_task("chores.kind.add", 1, q_options={"once": "a"})
+        counts = drain()
+        assert (counts.succeeded, counts.waiting) == (1, 1)
+        assert [(one.gen, one.start, one.final) for one in ran] == [(1, 1, True)]
 
 
 class TestSweep:

@@ -9,6 +9,7 @@ from support.transitions import watch_transitions
 from qcore.brokers.memory import MemoryBroker
 from qcore.engine.dispatcher import deliveries, postponed, settling
 from qcore.engine.dispatcher.capacity import Capacity
+from qcore.engine.dispatcher.deferred import Deferred
 from qcore.engine.dispatcher.handover import Handover
 from qcore.engine.dispatcher.job import Job, LedgerPart
 from qcore.engine.dispatcher.lifecycle import JobState
@@ -250,7 +251,10 @@ class Counter:
         self.receiver = Receiver()
         handover = Handover(fakes.shared, Capacity(4), self.receiver)
         suspects = Suspects(fakes.services, fakes.shared, handover, lambda *_: None)
-        self.sort = Redelivered(fakes.services, fakes.shared, handover, suspects).sort
+        self.late = Deferred(fakes.shared)
+        self.sort = Redelivered(
+            fakes.services, fakes.shared, handover, suspects, self.late
+        ).sort
 
 
 class Receiver:
@@ -323,6 +327,25 @@ def test_while_the_ledger_is_away_plain_tasks_run_and_others_wait(desk, counter)
     desk.ledger.is_away = False
     counter.sort.__self__._again_at = 0.0
     assert counter.sort([]) == [bound]
+    assert "ledger" not in desk.fakes.shared.problems
+
+
+def test_while_the_ledger_is_away_tasks_that_need_plugins_are_given_back(desk, counter):
+    """Else they would fill what this cluster may hold, and no plain task were claimed."""
+    plain = desk.fakes.claim()
+    needing = [claim(desk, needs=("limits",)) for _ in range(3)]
+    desk.ledger.is_away = True
+    assert counter.sort([plain, *needing]) == [plain]
+    counter.late.flush(desk.fakes.broker)
+    assert {job.state for job in needing} == {JobState.RELEASED}
+    assert len(counter.sort.__self__) == 0
+    # until its pause is over, nobody asks: each question may wait for a connection
+    desk.ledger.is_away = False
+    late = claim(desk, needs=("limits",))
+    assert counter.sort([late]) == []
+    counter.sort.__self__._away_until = 0.0
+    other = claim(desk, needs=("limits",))
+    assert counter.sort([other]) == [other]
     assert "ledger" not in desk.fakes.shared.problems
 
 

@@ -149,12 +149,12 @@ class TestStatements:
                 "b": TicketState(gen=2),
             }
 
-    def test_update_leaves_the_mark_of_cancelling_and_the_starts(self, tickets):
+    def test_update_leaves_the_mark_of_cancelling(self, tickets):
         tickets.insert({"a": TicketState(starts=2)})
         Ticket.objects.update(cancelled=5.0)
-        tickets.update({"a": TicketState(gen=1, runs=2, final=S)})
+        tickets.update({"a": TicketState(gen=1, starts=3, runs=2, final=S)})
         (found,) = Ticket.objects.all()
-        assert (found.gen, found.starts, found.runs, found.final) == (1, 2, 2, S)
+        assert (found.gen, found.starts, found.runs, found.final) == (1, 3, 2, S)
         assert found.cancelled == 5.0
         assert found.ended > 1e9
 

@@ -46,8 +46,8 @@ def waiting():
 def claim(task_id):
     """Claim a task as a cluster does; return what plugins say of it."""
     (task,) = [one for one in enqueued() if one.id == task_id]
-    features = Features(current.registry.features, current.ledger)
-    (answer,) = features.admit([Claim(task, 1, 0.0)])
+    features = Features(current.registry.features, current.ledger, current.signer.sign)
+    ((answer, _),) = features.admit([Claim(task, 1, 0.0)])
     return answer
 
 

@@ -2,7 +2,7 @@
 
 All tasks of a batch are asked about together. If that fails for a reason that is not the
 ledger, each half is asked about alone, until the culprit is alone. What cannot be decided
-waits here, and its lease is renewed.
+is given back for some time: else it would take the place of tasks that could run.
 """
 
 from __future__ import annotations
@@ -13,67 +13,74 @@ from collections.abc import Sequence
 
 from ...envelope import Attempt
 from ...errors import LedgerError
-from ...features import RUN, Admission, Claim, Drop
+from ...features import RUN, Admitted, Claim, Drop, Later, Park, Release
 from ...masking import mask_url
+from ...tasks.moments import expired
 from ..services import Features, Services
+from .deferred import Deferred
 from .guard import Guard
 from .handover import Handover
-from .job import Job
-from .lifecycle import JobState
+from .job import Job, LedgerPart
 from .state import SharedState
 
 logger = logging.getLogger("qcore.pusher")
 
 #: Seconds until plugins are asked again, at first and at most.
 _FIRST, _LONGEST = 0.5, 15.0
-#: Under this name, the status shows why tasks wait here.
+#: Seconds for which the status shows that plugins have failed after the last such task.
+_SHOWN = 120.0
+#: Tasks of one batch that are found to be the reason, one by one. With more of them, the
+#: plugin is the reason.
+_FEW = 8
+#: Such tasks that are remembered, to be asked about alone.
+_MOST = 10_000
+#: Under this name, the status shows why tasks are put off.
 _PROBLEM = "plugins"
 
 
 class Admissions:
-    """Hands jobs over that may run; the others wait, or end.
+    """Hands jobs over that may run; the others end, or are put off.
 
     Args:
         services: what the cluster is made of.
         shared: what the threads share.
         handover: takes the jobs that may run.
+        late: gives back the jobs of which nothing is known now.
     """
 
     def __init__(
-        self, services: Services, shared: SharedState, handover: Handover
+        self,
+        services: Services,
+        shared: SharedState,
+        handover: Handover,
+        late: Deferred,
     ) -> None:
         self._services = services
         self._shared = shared
         self._handover = handover
+        self._late = late
         self._guard = Guard("pusher", shared)
         self._features: Features | None = None
-        self._waiting: list[Job] = []
-        #: of them, those that have failed alone: they are not asked about with others
-        self._culprits: set[Job] = set()
-        self._again_at, self._pause = 0.0, _FIRST
-
-    def __len__(self) -> int:
-        """Return how many jobs wait for an answer."""
-        return len(self._waiting)
-
-    def take(self) -> list[Job]:
-        """Return the jobs that wait here, to be given back."""
-        taken, self._waiting = self._waiting, []
-        self._culprits.clear()
-        return taken
+        #: the ids of tasks that have failed alone; they are not asked about with others
+        self._culprits: dict[str, None] = {}
+        # on the monotonic clock: when the ledger is asked again that was away, when the
+        # pause grows, and when plugins have failed the last time
+        self._away_until = self._grows_at = self._failed_at = 0.0
+        self._pause = _FIRST
 
     def give(self, jobs: Sequence[Job]) -> None:
-        """Hand over the jobs that may run, those that have waited here included."""
+        """Hand over the jobs that may run."""
         asked = [job for job in jobs if job.task.needs]
         if not asked:  # nearly always
             self._handover.give(jobs)
-        else:
-            self._shared.held.update(
-                asked
-            )  # before anybody is asked: that may take long
-            self._handover.give([job for job in jobs if not job.task.needs])
-        if asked or (self._waiting and time.monotonic() >= self._again_at):
-            self._handover.give(self._sort(asked))
+            return
+        # before anybody is asked: that may take long
+        self._shared.held.update(asked)
+        self._handover.give([job for job in jobs if not job.task.needs])
+        over = [job for job in asked if expired(job.task) is not None]
+        self._handover.give(over)  # they end there: nobody is to hold them back
+        gone = set(over)
+        self._handover.give(self._sort([job for job in asked if job not in gone]))
 
     def give_finished(self, job: Job, end: Attempt) -> None:
         """Hand over a job whose end is stored already, with that end."""
@@ -87,66 +94,73 @@ class Admissions:
         """Return the name of a plugin that a job needs and this cluster lacks."""
         return self._asked_features().lacking(job.task)
 
+    def look(self) -> None:
+        """Show the problem no more if plugins have not failed for a while."""
+        if self._failed_at and time.monotonic() - self._failed_at > _SHOWN:
+            self._forget()
+
     # -- asking ------------------------------------------------------------------------
     def _sort(self, jobs: Sequence[Job]) -> list[Job]:
-        """Return the jobs that may run, of these and of those that wait."""
-        now = time.monotonic()
-        ours = self._still_ours(now) if now >= self._again_at else []
-        kept = [] if now >= self._again_at else self._waiting
+        """Return the jobs that may run."""
+        parts = [[job for job in jobs if job.task.id not in self._culprits]]
+        parts += [[job] for job in jobs if job.task.id in self._culprits]
         ready: list[Job] = []
+        found: list[Job] = []  # the culprits of this batch
         unknown: list[Job] = []
-        alone = [[job] for job in ours if job in self._culprits]
-        together = [*(job for job in ours if job not in self._culprits), *jobs]
-        for part in [together, *alone]:
-            if part:
-                one, other = self._ask(part)
-                ready += one
-                unknown += other
-        self._waiting = [*kept, *unknown]
-        self._culprits.intersection_update(self._waiting)
-        if unknown:
-            self._again_at = now + self._pause
-            self._pause = min(2 * self._pause, _LONGEST)
-        elif not self._waiting:
-            self._pause = _FIRST
-            self._shared.clear_problem(_PROBLEM)
+        while parts:
+            part = parts.pop(0)
+            if not part:
+                continue
+            if len(found) >= _FEW or time.monotonic() < self._away_until:
+                unknown += part
+                continue
+            try:
+                ready += self._ask(part)
+            except BaseException as error:  # noqa: BLE001 - plugins are a stranger's code
+                if isinstance(error, LedgerError):
+                    self._away_until = time.monotonic() + self._pause
+                    self._tell(part, error)
+                    unknown += part
+                elif len(part) == 1:
+                    self._convict(part[0])
+                    self._tell(part, error)
+                    found += part
+                else:
+                    logger.warning(
+                        "plugins fail on %d tasks together; each half is tried alone",
+                        len(part),
+                    )
+                    half = len(part) // 2
+                    parts[:0] = [part[:half], part[half:]]
+        self._put_off([*found, *unknown])
+        if jobs and not found and not unknown and not self._culprits:
+            self._forget()
         return ready
 
-    def _still_ours(self, now: float) -> list[Job]:
-        ours = []
-        for job in self._waiting:
-            if job.lost or job.lease_end <= now:
-                self._shared.settle(job, JobState.LOST)
-            else:
-                ours.append(job)
-        return ours
+    def _ask(self, jobs: Sequence[Job]) -> list[Job]:
+        """Ask plugins about jobs, and do what they say; return the jobs that may run.
 
-    def _ask(self, jobs: Sequence[Job]) -> tuple[list[Job], list[Job]]:
-        """Return the jobs that may run, and those of which that is not known."""
-        try:
-            claims = [Claim(job.task, job.attempt, job.lease_end) for job in jobs]
-            answers = self._asked_features().admit(claims)
-        except BaseException as error:  # noqa: BLE001 - plugins are a stranger's code
-            if isinstance(error, LedgerError):
-                return [], self._cannot_tell(jobs, error)
-            if len(jobs) == 1:
-                self._culprits.update(jobs)
-                return [], self._cannot_tell(jobs, error)
-            logger.warning(
-                "plugins fail on %d tasks together; each half is tried alone", len(jobs)
-            )
-            half = len(jobs) // 2
-            ready, unknown = self._ask(jobs[:half])
-            more, others = self._ask(jobs[half:])
-            return [*ready, *more], [*unknown, *others]
-        self._culprits.difference_update(jobs)
-        return self._obey(jobs, answers), []
+        Raises:
+            Exception: nothing is decided.
+        """
+        began = time.monotonic()
+        claims = [Claim(job.task, job.attempt, job.lease_end) for job in jobs]
+        answers = self._asked_features().admit(claims)
+        for job in jobs:
+            self._culprits.pop(job.task.id, None)
+        return self._obey(jobs, answers, began)
 
-    def _obey(self, jobs: Sequence[Job], answers: Sequence[Admission]) -> list[Job]:
-        """End the jobs that are dropped; return those that may run."""
+    def _obey(
+        self, jobs: Sequence[Job], answers: Sequence[Admitted], began: float
+    ) -> list[Job]:
+        """Return the jobs that may run; the others end, move or are put off."""
         ready = []
-        for job, answer in zip(jobs, answers, strict=True):
+        for job, (answer, ticket) in zip(jobs, answers, strict=True):
             if answer is RUN:
+                job.ledger = job.ledger or LedgerPart()
+                if ticket is not None:
+                    job.ledger.ticket, job.ledger.start = ticket, ticket.starts
+                    job.ledger.started_at = began
                 ready.append(job)
             elif isinstance(answer, Drop):
                 logger.info(
@@ -155,15 +169,40 @@ class Admissions:
                 )  # fmt: skip
                 text = f"{answer.outcome.capitalize()}: {answer.why}"
                 self._handover.give_ended(job, Attempt.failed(answer.outcome, text))
+            elif isinstance(answer, Later | Park):
+                logger.debug("%s waits in the outbox: %s", job.task.id, answer)
+                self._handover.drop(job)
+            elif isinstance(answer, Release):
+                logger.debug("%s is put off: %s", job.task.id, answer)
+                self._late.add([job], answer.after)
         return ready
 
-    def _cannot_tell(self, jobs: Sequence[Job], error: BaseException) -> list[Job]:
+    # -- what is not known -----------------------------------------------------------------
+    def _put_off(self, jobs: Sequence[Job]) -> None:
+        if not jobs:
+            return
+        now = self._failed_at = time.monotonic()
+        self._late.add(jobs, self._pause)
+        if now >= self._grows_at:
+            self._grows_at = now + self._pause
+            self._pause = min(2 * self._pause, _LONGEST)
+
+    def _convict(self, job: Job) -> None:
+        self._culprits[job.task.id] = None
+        while len(self._culprits) > _MOST:
+            del self._culprits[next(iter(self._culprits))]
+
+    def _forget(self) -> None:
+        self._pause, self._failed_at = _FIRST, 0.0
+        self._culprits.clear()
+        self._shared.clear_problem(_PROBLEM)
+
+    def _tell(self, jobs: Sequence[Job], error: BaseException) -> None:
         needs = ", ".join(sorted({name for job in jobs for name in job.task.needs}))
         what = f"{len(jobs)} tasks wait for the plugins that they need ({needs})"
         self._guard.note(what, error)
         reason = f"{type(error).__name__}: {mask_url(str(error))}"
         self._shared.report_problem(_PROBLEM, f"{what}: {reason}")
-        return list(jobs)
 
     def _asked_features(self) -> Features:
         """Return what asks the plugins, made by this thread.

@@ -49,6 +49,9 @@ class LedgerPart:
     token: str | None = None
     written_at: float = 0.0  # monotonic: when that row was written
     move: Move | None = None  # by which the task is sent again
+    #: which start of its task the job is, where plugins have let it run; else 0
+    start: int = 0
+    started_at: float = 0.0  # monotonic: just before plugins let it run
 
 
 @dataclass(slots=True, eq=False)
@@ -102,11 +105,22 @@ class Job:
 
     @property
     def attempt(self) -> int:
-        """Which attempt at the task this is, from 1: with those of its earlier packages."""
-        earlier = 0
-        if self.ledger is not None and self.ledger.ticket is not None:
-            earlier = self.ledger.ticket.runs
+        """Which attempt at the task this is, from 1: with those of its earlier packages.
+
+        The deliveries of a task that needs plugins do not count: its starts do.
+        """
+        if self.ledger is None:
+            return self.delivery.attempt  # nearly always
+        ticket = self.ledger.ticket
+        earlier = ticket.runs if ticket is not None else 0
+        if self.task.needs:
+            return earlier if self.ledger.start else earlier + 1
         return self.delivery.attempt + earlier
+
+    @property
+    def start(self) -> int:
+        """Which start of its task the job is; 0: plugins have not let it run."""
+        return self.ledger.start if self.ledger is not None else 0
 
     @property
     def has_ticket(self) -> bool:

@@ -15,9 +15,10 @@ from ..services import ReportFailure, Services
 from .admission import Admissions
 from .cancelling import Cancelling
 from .capacity import Capacity
+from .deferred import Deferred
 from .guard import Guard, close
 from .handover import Handover
-from .job import Job
+from .job import Job, LedgerPart
 from .plugins import AbsentPlugins
 from .redelivered import Redelivered, may_be_finished, parted
 from .state import SharedState
@@ -64,10 +65,11 @@ class Pusher:
         self._guard = Guard("pusher", shared)
         self._absent = AbsentPlugins(shared)
         self._cancelling = Cancelling(services, shared, handover)
-        self._admissions = Admissions(services, shared, handover)
+        self._late = Deferred(shared)
+        self._admissions = Admissions(services, shared, handover, self._late)
         self._suspects = Suspects(services, shared, self._admissions, report)
         self._redelivered = Redelivered(
-            services, shared, self._admissions, self._suspects
+            services, shared, self._admissions, self._suspects, self._late
         )
 
     def run(self) -> None:
@@ -98,8 +100,10 @@ class Pusher:
             self._capacity.wait(_WAIT)
             return
         self._admissions.give(self._redelivered.sort([]))
+        self._late.flush(broker)
         self._absent.look()
-        waiting = len(self._redelivered) + len(self._admissions)
+        self._admissions.look()
+        waiting = len(self._redelivered)
         if not self._suspects.may_claim(broker, waiting):
             self._shared.stopping.wait(_LOOK)
             return
@@ -121,6 +125,7 @@ class Pusher:
             self._shared.held.update(others)
             jobs = self._redelivered.sort(others)
         self._admissions.give(jobs)
+        self._late.flush(broker)
         # last, so that trouble with the bad ones costs the good ones nothing
         for delivery, error in bad:
             try:
@@ -130,7 +135,7 @@ class Pusher:
 
     def _taken(self) -> list[Job]:
         """Return the jobs that wait in this thread, because the cluster stops or pauses."""
-        waiting = (self._redelivered, self._admissions, self._suspects)
+        waiting = (self._redelivered, self._late, self._suspects)
         return [job for holder in waiting for job in holder.take()]
 
     def _is_paused(self) -> bool:
@@ -162,8 +167,10 @@ class Pusher:
                 ):
                     delivery = self._corrected(delivery)  # noqa: PLW2901
                 job = Job(task, delivery)
-                if task.needs and (plugin := self._admissions.lacking(job)) is not None:
-                    raise PluginLacking(task.id, plugin)
+                if task.needs:
+                    job.ledger = LedgerPart()  # its attempts are counted there
+                    if (plugin := self._admissions.lacking(job)) is not None:
+                        raise PluginLacking(task.id, plugin)
             except Exception as error:  # noqa: BLE001 - of one delivery; the others go on
                 bad.append((delivery, error))
             else:

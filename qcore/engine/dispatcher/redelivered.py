@@ -3,7 +3,8 @@
 After a lost acknowledgement, the broker delivers a task again whose success is stored. So
 the pusher asks the store before such a delivery becomes a job for the loop. While the
 store does not answer, the delivery waits here, its lease is renewed, and all other
-deliveries go on.
+deliveries go on. One that needs plugins is given back while the ledger is away: there may
+be many of them, and they could not begin.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from ...errors import PackageError, StoreRefused
 from ...results.base import ResultStore
 from ...serializers import get_serializer
 from ..services import Services
+from .deferred import Deferred
 from .guard import Guard
 from .handover import Onward
 from .identity import Identity, final_outcome
@@ -46,6 +48,7 @@ class Redelivered:
         shared: what the threads share.
         handover: takes the jobs whose end is stored already.
         suspects: keeps those that may have killed their cluster.
+        late: gives back those that need plugins while the ledger is away.
     """
 
     def __init__(
@@ -54,12 +57,16 @@ class Redelivered:
         shared: SharedState,
         handover: Onward,
         suspects: Suspects,
+        late: Deferred,
     ) -> None:
         self._services = services
         self._conf = services.conf
         self._shared = shared
         self._handover = handover
         self._suspects = suspects
+        self._late = late
+        self._away_until = 0.0  # monotonic: the ledger, for tasks that need plugins
+        self._late_pause = _FIRST
         self._guard = Guard("pusher", shared)
         self._refusals = Refusals(services)
         self._identity = Identity(services, handover)
@@ -82,6 +89,8 @@ class Redelivered:
             jobs: new ones, which may have been finished.
         """
         now = time.monotonic()
+        if now < self._away_until:
+            jobs = self._without_late(jobs, self._away_until - now)
         if not jobs and (not self._waiting or now < self._again_at):
             return []
         asked = [*self._still_ours(now), *jobs]
@@ -110,9 +119,19 @@ class Redelivered:
         if unknown:
             what = f"the ledger cannot say of {len(unknown)} tasks whether they may run"
             self._shared.report_problem("ledger", what)
-        else:
-            self._shared.clear_problem("ledger")
-        return going, unknown
+            waiting = self._without_late(unknown, self._late_pause)
+            if len(waiting) < len(unknown):
+                self._away_until = time.monotonic() + self._late_pause
+                self._late_pause = min(2 * self._late_pause, _LONGEST)
+            return going, waiting
+        self._late_pause = _FIRST
+        self._shared.clear_problem("ledger")
+        return going, []
+
+    def _without_late(self, jobs: Sequence[Job], seconds: float) -> list[Job]:
+        """Put off the jobs that need plugins; return the others."""
+        self._late.add([job for job in jobs if job.task.needs], seconds)
+        return [job for job in jobs if not job.task.needs]
 
     def _still_ours(self, now: float) -> list[Job]:
         ours = []

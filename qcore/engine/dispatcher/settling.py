@@ -208,6 +208,7 @@ class Settling:
                 outcome=result.outcome,
                 final=result.final,
                 again=self._again(job),
+                start=job.start,
             ),
             has_ticket=job.has_ticket,
             found=ledger is not None and ledger.ticket is not None,
@@ -259,7 +260,7 @@ class Settling:
                     logger.warning("a next link may be sent twice: %s", error)
 
     def gave_back(self, jobs: Sequence[Job]) -> None:
-        """Tell plugins of jobs that need them and are given back.
+        """Tell plugins of jobs that need them and are given back; take back their starts.
 
         A plugin that fails keeps no job here: the task comes again, and the plugin is asked
         again then.
@@ -271,6 +272,7 @@ class Settling:
                 final=False,
                 again=0.0,
                 unstarted=job.unstarted,
+                start=job.start,
             )
             for job in jobs
             if job.task.needs
