@@ -51,8 +51,8 @@ class TaskAdmin(QcoreAdmin):
     """A page to look at results: they can be deleted and sent again, not changed."""
 
     kind = RESULTS
-    fields = _DETAILS
-    readonly_fields = _DETAILS
+    fields: Any = _DETAILS
+    readonly_fields: Any = _DETAILS
     search_fields = ("name", "func", "group", "=id")
     list_filter = (GroupFilter, FunctionFilter, ClusterFilter)
     actions = ("resubmit_task",)

@@ -30,14 +30,18 @@ class Request:
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        """The events in an envelope of Sentry: lines of JSON, a header before each."""
+        """The events in an envelope of Sentry."""
+        return self.items("event", "transaction")
+
+    def items(self, *types: str) -> list[dict[str, Any]]:
+        """The items in an envelope of Sentry: lines of JSON, a header before each."""
         found, rest = [], self.body.partition(b"\n")[2]
         while rest:
             line, _, rest = rest.partition(b"\n")
             header = json.loads(line)
             length = header.get("length", rest.find(b"\n"))
             item, rest = rest[:length], rest[length:].lstrip(b"\n")
-            if header["type"] in ("event", "transaction"):
+            if header["type"] in types:
                 found.append(json.loads(item))
         return found
 
@@ -80,6 +84,11 @@ class Sink:
     def events(self) -> list[dict[str, Any]]:
         """The events of Sentry that have come."""
         return [event for request in list(self.requests) for event in request.events]
+
+    @property
+    def check_ins(self) -> list[dict[str, Any]]:
+        """The check-ins of Sentry that have come."""
+        return [one for r in list(self.requests) for one in r.items("check_in")]
 
     @property
     def items(self) -> list[dict[str, Any]]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from qcore import Provider, Setting, hookimpl
 
 if TYPE_CHECKING:
+    from qcore import NewTask
     from qcore.envelope import Task
 
 
@@ -45,12 +46,30 @@ def qcore_settings() -> list[Setting]:
                     "The fields by which events are told apart.",
                 ),
                 Setting("release", str | None, "The release of the project."),
+                Setting(
+                    "check_ins",
+                    bool,
+                    "True makes each run of a schedule a check-in of the monitor that"
+                    " has the name of the schedule. It is no option of sentry_sdk.",
+                    default=False,
+                ),
             ),
             other_keys=True,
             secret=True,
             group="results",
         ),
     ]
+
+
+@hookimpl
+def qcore_before_send(tasks: Sequence[NewTask]) -> None:
+    """Record that tasks are sent, and give each the context of its trace."""
+    driver = sys.modules.get("sentry_sdk")
+    if driver is None or not driver.is_initialized():
+        return
+    from .sending import publish
+
+    publish(tasks)
 
 
 @hookimpl(wrapper=True)

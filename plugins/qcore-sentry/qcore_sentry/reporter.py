@@ -47,6 +47,7 @@ class SentryReporter(ErrorReporter):
     _made: ClassVar[tuple[object, dict[str, Any]] | None] = None
 
     def __init__(self, **options: Any) -> None:
+        options.pop("check_ins", None)  # is read where schedules run
         super().__init__(**options)
         for name in NOT_EVENTS:
             ignore_logger(name)

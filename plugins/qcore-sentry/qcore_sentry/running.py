@@ -1,4 +1,4 @@
-"""A running task as Sentry sees it: a scope of its own, and a span where it traces."""
+"""A running task as Sentry sees it: a scope, a span where it traces, a check-in if it is scheduled."""
 
 from __future__ import annotations
 
@@ -13,10 +13,15 @@ from sentry_sdk.scope import Scope, use_isolation_scope
 from sentry_sdk.tracing import TransactionSource
 from sentry_sdk.tracing_utils import has_tracing_enabled
 
+from qcore.tasks import current_task
+
+from .check_ins import checked_in
+from .headers import incoming
+
 if TYPE_CHECKING:
     from qcore.envelope import Task
 
-#: Names of Sentry's module for queues: op of the span, and its data.
+#: The op of the span, a name of Sentry's module for queues.
 _OP = "queue.process"
 
 
@@ -41,7 +46,7 @@ def running(task: Task) -> Generator[None]:
         scope.clear_breadcrumbs()
         scope.set_transaction_name(task.func, TransactionSource.TASK)
         try:
-            with _span(task):
+            with checked_in(task), _span(task):
                 yield
         except BaseException:
             _failed.task_id, _failed.scope = task.id, scope
@@ -68,10 +73,13 @@ def _span(task: Task) -> AbstractContextManager[Any]:
     """Return a span around the task, where the project traces at all."""
     if not has_tracing_enabled(sentry_sdk.get_client().options):
         return nullcontext()
+    own = current_task()
     data = {
         "messaging.system": "qcore",
         "messaging.message.id": task.id,
         "messaging.destination.name": task.queue,
+        "messaging.message.body.size": len(task.body),
+        "messaging.message.retry.count": 0 if own is None else own.attempt - 1,
         # milliseconds; two clocks may differ, but nothing is received before it is sent
         "messaging.message.receive.latency": max(
             0, (time.time() - task.created) * 1000
@@ -80,8 +88,11 @@ def _span(task: Task) -> AbstractContextManager[Any]:
     if sentry_sdk.get_current_span() is not None:  # `sync`, inside a request
         span = sentry_sdk.start_span(op=_OP, name=task.func)
     else:
+        # the trace of whoever has sent the task goes on
         span = sentry_sdk.start_transaction(
-            op=_OP, name=task.func, source=TransactionSource.TASK
+            sentry_sdk.continue_trace(
+                incoming(task), op=_OP, name=task.func, source=TransactionSource.TASK
+            )
         )
     for key, value in data.items():
         span.set_data(key, value)

@@ -12,10 +12,11 @@ import pytest
 import sentry_sdk
 
 from qcore.envelope import Task, new_id
-from qcore.errors import ConfigError
+from qcore.errors import ConfigError, Discard, Retry, Snooze
 from qcore.runtime import current
 from qcore.tasks.execute import execute
 from qcore.tasks.follow_up import run_hook
+from qcore.tasks.new_tasks import ask
 from qcore_sentry.reporter import SentryReporter
 
 if TYPE_CHECKING:
@@ -52,6 +53,13 @@ def add(left: int, right: int) -> int:
     return left + right
 
 
+def sent(func: str, *args: Any, **fields: Any) -> Task:
+    return Task(
+        id=new_id(), name=func.rpartition(".")[2], func=func, queue="tests",
+        created=0.0, content="json", body=json.dumps([args, {}]).encode(), **fields,
+    )  # fmt: skip
+
+
 @pytest.fixture
 def run(
     monkeypatch: pytest.MonkeyPatch, settings: Settings, sink: Sink
@@ -65,14 +73,18 @@ def run(
     vars(module).update(know_a_user=know_a_user)
     monkeypatch.setitem(sys.modules, HERE, module)
 
-    def run(name: str, *args: Any, options: dict[str, Any] | None = None) -> Task:
+    def run(
+        name: str,
+        *args: Any,
+        options: dict[str, Any] | None = None,
+        more: dict[str, Any] | None = None,
+        **fields: Any,
+    ) -> Task:
+        vars(module).update(more or {})
         chosen = {"dsn": sink.dsn, **QUIET} if options is None else options
         settings.Q_CLUSTER = {"name": "tests", "error_reporter": {"sentry": chosen}}
         assert current.reporters, "made before anything runs, as in a cluster"
-        task = Task(
-            id=new_id(), name=name, func=f"{HERE}.{name}", queue="tests",
-            created=0.0, content="json", body=json.dumps([args, {}]).encode(),
-        )  # fmt: skip
+        task = sent(f"{HERE}.{name}", *args, **fields)
         execute(task, 1, "host:1")
         for reporter in current.reporters:
             reporter.flush(10)
@@ -144,6 +156,97 @@ def test_spans_where_the_project_traces(run: Any, sink: Sink) -> None:
     assert trace["op"] == "queue.process"
     assert trace["data"]["messaging.message.id"] == task.id
     assert trace["data"]["messaging.destination.name"] == "tests"
+
+
+def test_a_trace_goes_on_from_the_sender_to_the_task(
+    run: Any, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracing = {"dsn": sink.dsn, **QUIET, "traces_sample_rate": 1.0}
+    run("add", 1, 2, options=tracing)  # initialises
+    sink.wait("events")
+    task = sent(f"{HERE}.add", 1, 2)
+    with sentry_sdk.start_transaction(op="http.server", name="a request") as request:
+        (new,) = ask([task])
+    assert set(new.task.headers or ()) == {"sentry-trace", "sentry-baggage"}
+    execute(new.task, 1, "host:1")
+    sentry_sdk.flush(10)
+    _, requested, processed = sink.wait("events", 3)
+    (span,) = requested["spans"]
+    assert (span["op"], span["description"]) == ("queue.publish", f"{HERE}.add")
+    assert span["data"]["messaging.message.id"] == task.id
+    assert span["data"]["messaging.destination.name"] == "tests"
+    assert span["data"]["messaging.message.body.size"] == len(task.body)
+    trace = processed["contexts"]["trace"]
+    assert trace["trace_id"] == request.trace_id
+    assert trace["parent_span_id"] == span["span_id"]
+    assert trace["data"]["messaging.message.retry.count"] == 0
+
+
+def test_a_trace_goes_on_where_nothing_is_recorded_at_the_sender(
+    run: Any, sink: Sink
+) -> None:
+    run("add", 1, 2, options={"dsn": sink.dsn, **QUIET, "traces_sample_rate": 1.0})
+    (new,) = ask([sent(f"{HERE}.add", 1, 2)])
+    execute(new.task, 1, "host:1")
+    sentry_sdk.flush(10)
+    _, processed = sink.wait("events", 2)
+    trace_id = (new.task.headers or {})["sentry-trace"].split("-")[0]
+    assert processed["contexts"]["trace"]["trace_id"] == trace_id
+
+
+def test_a_task_has_no_headers_where_the_project_does_not_trace(
+    run: Any, sink: Sink
+) -> None:
+    run("add", 1, 2)
+    (new,) = ask([sent(f"{HERE}.add", 1, 2)])
+    assert new.task.headers is None
+
+
+@pytest.mark.parametrize(
+    ("name", "statuses"),
+    [("add", ["in_progress", "ok"]), ("fail", ["in_progress", "error"])],
+)
+def test_a_run_of_a_schedule_checks_in(
+    run: Any, sink: Sink, name: str, statuses: list[str]
+) -> None:
+    args = ("x", "y") if name == "add" else ("x",)
+    options = {"dsn": sink.dsn, **QUIET, "check_ins": True}
+    run(name, *args, options=options, slot=1.0, group="Nightly report")
+    found = sink.wait("check_ins", 2)
+    assert [one["status"] for one in found] == statuses
+    assert {one["monitor_slug"] for one in found} == {"nightly-report"}
+    assert len({one["check_in_id"] for one in found}) == 1
+    assert found[1]["duration"] >= 0
+
+
+@pytest.mark.parametrize(
+    ("error", "statuses"),
+    [
+        (Retry(after=1), ["in_progress"]),
+        (Snooze(after=1), ["in_progress"]),
+        (Discard("of no use"), ["in_progress", "ok"]),
+    ],
+)
+def test_what_a_scheduled_task_asks_for_is_no_failure(
+    run: Any, sink: Sink, monkeypatch: pytest.MonkeyPatch, error: Any, statuses: Any
+) -> None:
+    def ask_for() -> None:
+        raise error
+
+    options = {"dsn": sink.dsn, **QUIET, "check_ins": True}
+    run("ask_for", options=options, slot=1.0, group="hourly", more={"ask_for": ask_for})
+    found = sink.wait("check_ins", len(statuses))
+    assert [one["status"] for one in found] == statuses
+
+
+def test_no_check_ins_for_other_tasks_nor_unless_they_are_wanted(
+    run: Any, sink: Sink
+) -> None:
+    options = {"dsn": sink.dsn, **QUIET}
+    run("add", 1, 2, options=options | {"check_ins": True})
+    run("add", 1, 2, options=options, slot=1.0)
+    run("add", 1, 2, options=options | {"check_ins": False}, slot=1.0)
+    assert sink.check_ins == []
 
 
 def test_no_spans_where_it_does_not(run: Any, sink: Sink) -> None:
