@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin, messages
 from django.db.models.functions import Left
@@ -51,8 +51,8 @@ class TaskAdmin(QcoreAdmin):
     """A page to look at results: they can be deleted and sent again, not changed."""
 
     kind = RESULTS
-    fields: Any = _DETAILS
-    readonly_fields: Any = _DETAILS
+    fields: ClassVar[Any] = _DETAILS
+    readonly_fields: ClassVar[Any] = _DETAILS
     search_fields = ("name", "func", "group", "=id")
     list_filter = (GroupFilter, FunctionFilter, ClusterFilter)
     actions = ("resubmit_task",)
@@ -163,7 +163,8 @@ class FailureList(CarefulList):
 class FailureAdmin(TaskAdmin):
     """Failed tasks; one that is sent again goes from the list."""
 
-    fields = readonly_fields = (*_DETAILS, "next_try")
+    fields: ClassVar[Any] = (*_DETAILS, "next_try")
+    readonly_fields: ClassVar[Any] = fields
     # the error stands before the times: a narrow window cuts the last columns off
     list_display = (
         "name",
