@@ -21,6 +21,9 @@ from msgspec import UNSET, UnsetType
 
 from .backoff import Backoff
 
+#: The header of a task that was sent again: the id of the task that it repeats.
+RESENT_FROM = "resent_from"
+
 
 class Options(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What one task says differently from the settings; an unset field says nothing."""

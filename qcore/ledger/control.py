@@ -13,7 +13,7 @@ from ..errors import StoreError
 from ..models import QueuePause
 from ..runtime import current
 from ..status import Pause
-from ..tasks.state import is_given_up
+from ..tasks.ended import is_given_up
 from .access import Access
 from .marks import OLD, Marks
 from .notifications import Listener
@@ -44,11 +44,11 @@ _FETCHED = 20
 def _is_over(stored: Record) -> bool:
     """Whether a task whose last attempt has failed is not run again.
 
-    A failure need not tell whether it was the last one. But one that was never moved is back
-    after a lease, or when its queue is resumed. Not even the last one is believed at once:
-    ``Retry`` is stronger than ``ack_failure``.
+    A failure that release 2.0 has stored does not tell whether it was the last one. But one
+    that was never moved is back after a lease, or when its queue is resumed. Not even the
+    last one is believed at once: ``Retry`` is stronger than ``ack_failure``.
     """
-    if stored.outcome in _NEVER_AGAIN:
+    if stored.outcome in _NEVER_AGAIN or getattr(stored, "final", False):
         return True
     age = time.time() - stored.stopped.timestamp()
     return age > (_DAY if is_given_up(stored) else KEPT)

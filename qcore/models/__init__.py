@@ -6,10 +6,11 @@ from ..results.moments import moment
 from .ledger import OutboxRow, QueuePause, Ticket
 from .quarantine import Quarantine
 from .schedules import Schedule, ScheduleSlot
-from .tasks import FAILED, SHORT, SUCCEEDED, Failure, Success, Task
+from .tasks import DEAD, FAILED, SHORT, SUCCEEDED, Failure, Success, Task
 from .tracked import Tracked
 
 __all__ = [
+    "DEAD",
     "FAILED",
     "SHORT",
     "SUCCEEDED",

@@ -18,6 +18,8 @@ from .fields import BodyField, IdField, WordField
 # that Django writes for success=True.
 SUCCEEDED = Q(success__in=[True])
 FAILED = Q(success__in=[False])
+#: Failed for good: "final" alone would be true of nearly all rows.
+DEAD = Q(fingerprint__isnull=False, final=True)
 
 #: Characters of a result that lists and logs show.
 SHORT = 100
@@ -47,6 +49,10 @@ class Task(models.Model):
     links = models.IntegerField(default=0, editable=False)
     iter_index = models.IntegerField(null=True, editable=False)
     iter_count = models.IntegerField(null=True, editable=False)
+    #: Whether the task is not run again. Rows of release 2.0 say no.
+    final = models.BooleanField(default=False, db_default=False, editable=False)
+    #: Of the error of a failed attempt; see ``results.fingerprint``.
+    fingerprint = WordField(max_length=WORD, null=True, editable=False)
 
     class Meta:
         ordering: ClassVar = ["-stopped", "-id"]
@@ -66,10 +72,23 @@ class Task(models.Model):
             ),
             models.Index(fields=["group"], name="qcore_task_group"),
             models.Index(fields=["name", "stopped"], name="qcore_task_name"),
+            # Of the dead alone: it costs a success nothing. MariaDB and MySQL have no
+            # such index, and read the failures.
+            models.Index(
+                fields=["func", "fingerprint", "stopped", "id"],
+                name="qcore_task_dead",
+                condition=DEAD,
+            ),
         ]
 
     def __str__(self) -> str:
         return str(self.name or self.id)
+
+    @classmethod
+    def check(cls, **kwargs: Any) -> list[Any]:
+        """Check the model; that a database has no index of some rows only, is meant."""
+        found: list[Any] = super().check(**kwargs)
+        return [one for one in found if one.id != "models.W037"]
 
     @classmethod
     def from_row(cls, row: Row) -> Task:
@@ -103,6 +122,11 @@ class Task(models.Model):
     def _call(self) -> list[Any]:
         accept = current.conf.accept_content
         return contents.load_call(self.payload, self.content, accept)
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether the task has failed for good."""
+        return bool(self.final and self.fingerprint is not None and not self.success)
 
     def short_result(self) -> str:
         """Return the beginning of the result as text; a pickle is not opened."""

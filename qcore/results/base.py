@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..brokers.base import Broker
     from ..conf import Conf
     from ..envelope import Result, Task
+    from .dead import DeadGroup
 
 
 class Record(Protocol):
@@ -30,6 +31,8 @@ class Record(Protocol):
     success: bool
     outcome: str
     attempt_count: int
+    final: bool
+    """Whether the task is not run again; False of what release 2.0 has stored."""
     enqueued: dt.datetime
     started: dt.datetime
     stopped: dt.datetime
@@ -59,6 +62,10 @@ class ResultStore:
     blocks: ClassVar[bool] = True
     #: Whether it knows ``count``.
     supports_counts: ClassVar[bool] = False
+    #: Whether it knows ``task_of``.
+    supports_resend: ClassVar[bool] = False
+    #: Whether it knows ``dead_groups``, ``dead_tasks`` and ``discard_dead``.
+    supports_dead: ClassVar[bool] = False
 
     def __init__(self, conf: Conf) -> None:
         self.conf = conf
@@ -190,6 +197,81 @@ class ResultStore:
     def delete_group(self, group: str, tasks: bool) -> int:
         """Remove the group's label, or with ``tasks`` its records; return how many."""
         raise NotImplementedError
+
+    def task_of(self, id: str) -> Task | None:
+        """Return the task of a stored result, as it was sent; None: there is no result.
+
+        With its arguments as they were serialised, and what is left of its chain.
+
+        Args:
+            id: of the task; a name will not do.
+
+        Raises:
+            StoreRefused: ``supports_resend`` is False, or the result was damaged.
+            StoreError: it could not be done now.
+        """
+        raise self._refusal(
+            "supports_resend", "say what a task was sent with", "task_of"
+        )
+
+    # -- dead tasks ----------------------------------------------------------------
+    def dead_groups(self, limit: int | None = None) -> list[DeadGroup]:
+        """Return the dead tasks in groups of one function and one error.
+
+        Args:
+            limit: groups at most; None: all of them.
+
+        Returns:
+            The group with the latest failure first.
+
+        Raises:
+            StoreRefused: ``supports_dead`` is False.
+            StoreError: it could not be done now.
+        """
+        raise self._refusal("supports_dead", "group dead tasks", "dead_groups")
+
+    def dead_tasks(
+        self,
+        func: str | None = None,
+        fingerprint: str | None = None,
+        *,
+        before: str | None = None,
+        limit: int = 100,
+    ) -> list[Record]:
+        """Return dead tasks, the one with the highest id, which is the newest one, first.
+
+        Args:
+            func: only those of this function.
+            fingerprint: only those of this error.
+            before: only those with a lower id: the next ones after a page.
+            limit: tasks at most.
+
+        Raises:
+            StoreRefused: ``supports_dead`` is False.
+            StoreError: it could not be done now.
+        """
+        raise self._refusal("supports_dead", "list dead tasks", "dead_tasks")
+
+    def discard_dead(self, ids: Collection[str]) -> list[str]:
+        """Forget dead tasks.
+
+        Args:
+            ids: of the tasks; those that are not dead, or not there, are left alone.
+
+        Returns:
+            The ids of those that are forgotten.
+
+        Raises:
+            StoreRefused: ``supports_dead`` is False.
+            StoreError: nothing was forgotten.
+        """
+        raise self._refusal("supports_dead", "discard dead tasks", "discard_dead")
+
+    def _refusal(self, flag: str, what: str, method: str) -> StoreRefused:
+        return StoreRefused(
+            f"the result store {type(self).__name__} cannot {what}. Expected:"
+            f" {flag} = True, and a method {method}()."
+        )
 
     # -- for people --------------------------------------------------------------
     def count(self, since: dt.datetime | None = None) -> Tally:

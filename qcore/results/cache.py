@@ -35,12 +35,14 @@ from .rows import (
     merge,
     options_from,
     stored_value,
+    task_of_row,
 )
 
 if TYPE_CHECKING:
     from ..caches.base import CacheBackend
     from ..conf import Conf
     from ..envelope import Result
+    from ..envelope import Task as Envelope
 
 #: Keys in one call of the cache.
 MAX_KEYS = 500
@@ -55,10 +57,14 @@ class CacheStore(ResultStore):
     The first success wins here too, as far as a cache can promise it: it has no
     transactions, so of two attempts that end in the same instant the later one stays.
 
+    A cache cannot be searched: nobody can list its dead tasks.
+
     Args:
         conf: the settings.
         cache: None makes one of those that the settings select.
     """
+
+    supports_resend = True
 
     def __init__(self, conf: Conf, cache: CacheBackend | None = None) -> None:
         super().__init__(conf)
@@ -186,6 +192,11 @@ class CacheStore(ResultStore):
                 keys += [self._key("task", row.id) for row in rows]
             self._cache.delete_many([*keys, self._key("group", label)])
         return len(rows)
+
+    def task_of(self, id: str) -> Envelope | None:
+        with self._errors("read a result"):
+            found = self._rows([id])
+        return task_of_row(found[id]) if id in found else None
 
     def close(self) -> None:
         self._cache.close()

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from . import content as contents
+from .fingerprint import fingerprint_of
 from .moments import moment
 from .rows import result_of
 
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 class FinishedTask:
     """A finished task, with the attributes of the model ``Task``.
 
-    ``id name func hook group cluster success outcome attempt_count enqueued started
-    stopped`` and, decoded on first use and once, ``args kwargs result``.
+    ``id name func hook group cluster success outcome attempt_count final enqueued started
+    stopped fingerprint is_dead`` and, decoded on first use and once, ``args kwargs result``.
 
     Args:
         result: how its last attempt ended.
@@ -37,6 +38,7 @@ class FinishedTask:
         self.success = result.success
         self.outcome = result.outcome
         self.attempt_count = result.attempt
+        self.final = result.final
         self.enqueued = moment(task.created)
         self.started = moment(result.started)
         self.stopped = moment(result.stopped)
@@ -51,6 +53,16 @@ class FinishedTask:
             BadPackage: the row is damaged.
         """
         return cls(result_of(row), accept)
+
+    @cached_property
+    def fingerprint(self) -> str | None:
+        """The fingerprint of the error of a failed attempt; None of any other end."""
+        return None if self.success else fingerprint_of(self._result)
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether the task has failed for good."""
+        return self.final and self.fingerprint is not None
 
     @property
     def args(self) -> tuple[Any, ...]:

@@ -9,14 +9,27 @@ from typing import TYPE_CHECKING, ClassVar
 import msgspec
 
 from .base import ResultStore
+from .dead import group_rows
 from .finished import FinishedTask
-from .rows import NAME, Row, clip, collapse, is_ended_call, join, merge, stored_value
+from .rows import (
+    NAME,
+    Row,
+    clip,
+    collapse,
+    is_ended_call,
+    join,
+    merge,
+    stored_value,
+    task_of_row,
+)
 from .tally import Tally
 
 if TYPE_CHECKING:
     import datetime as dt
 
-    from ..envelope import Result
+    from ..envelope import Result, Task
+    from .base import Record
+    from .dead import DeadGroup
 
 
 class MemoryStore(ResultStore):
@@ -27,6 +40,8 @@ class MemoryStore(ResultStore):
 
     blocks = False
     supports_counts = True
+    supports_resend = True
+    supports_dead = True
     _rows: ClassVar[dict[str, Row]] = {}
     _lock: ClassVar = threading.RLock()
 
@@ -102,6 +117,44 @@ class MemoryStore(ResultStore):
                 else:
                     self._rows[row.id] = msgspec.structs.replace(row, group=None)
             return len(members)
+
+    def task_of(self, id: str) -> Task | None:
+        with self._lock:
+            row = self._rows.get(id)
+        return None if row is None else task_of_row(row)
+
+    # -- dead tasks ----------------------------------------------------------------
+    def dead_groups(self, limit: int | None = None) -> list[DeadGroup]:
+        with self._lock:
+            return group_rows(self._rows.values())[:limit]
+
+    def dead_tasks(
+        self,
+        func: str | None = None,
+        fingerprint: str | None = None,
+        *,
+        before: str | None = None,
+        limit: int = 100,
+    ) -> list[Record]:
+        with self._lock:
+            rows = [
+                row
+                for row in self._rows.values()
+                if row.is_dead
+                and func in (None, row.func)
+                and fingerprint in (None, row.fingerprint)
+                and (before is None or row.id < before)
+            ]
+        rows.sort(key=lambda row: row.id, reverse=True)
+        return [self._record(row) for row in rows[:limit]]
+
+    def discard_dead(self, ids: Collection[str]) -> list[str]:
+        with self._lock:
+            rows = [self._rows[id] for id in ids if id in self._rows]
+            dead = [row.id for row in rows if row.is_dead]
+            for id in dead:
+                del self._rows[id]
+        return dead
 
     # -- for people --------------------------------------------------------------
     def count(self, since: dt.datetime | None = None) -> Tally:

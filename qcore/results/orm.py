@@ -10,15 +10,36 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from django.db import connections, router, transaction
-from django.db.models import Count, DurationField, ExpressionWrapper, F, Sum
+from django.db.models import (
+    Count,
+    DurationField,
+    ExpressionWrapper,
+    F,
+    Max,
+    Min,
+    Sum,
+)
+from django.db.models.functions import Left
 from django.db.utils import OperationalError
 
-from ..models import Failure, Quarantine, Success, Task
+from ..models import DEAD, FAILED, Failure, Quarantine, Success, Task
 from .base import ResultStore
+from .dead import DeadGroup, first_line_of
 from .probe import probe
 from .pruning import Pruner
 from .quarantine import QuarantineTable
-from .rows import FIELDS, NAME, Row, clip, collapse, join, readable, row_of
+from .rows import (
+    FIELDS,
+    NAME,
+    PATH,
+    Row,
+    clip,
+    collapse,
+    join,
+    readable,
+    row_of,
+    task_of_row,
+)
 from .sql import TIMES, Upsert, is_deadlock, make_upsert, store_errors
 from .tally import Tally
 
@@ -29,6 +50,8 @@ if TYPE_CHECKING:
     from ..brokers.base import Broker
     from ..conf import Conf
     from ..envelope import Result
+    from ..envelope import Task as Envelope
+    from .base import Record
 
 #: Times that a batch is tried when each time the database gives another one precedence.
 #: Inside somebody else's transaction, that one is lost and cannot be tried again here.
@@ -36,6 +59,9 @@ DEADLOCKS = 5
 
 #: Ids in one query. SQLite before 3.32 takes 999 parameters.
 MAX_IDS = 500
+
+#: Characters of an error that are read for its first line.
+_LINE = 500
 
 _TAKEN = Sum(ExpressionWrapper(F("stopped") - F("started"), DurationField()))
 
@@ -48,6 +74,8 @@ class OrmStore(ResultStore):
     """
 
     supports_counts = True
+    supports_resend = True
+    supports_dead = True
     database: str
 
     def __init__(self, conf: Conf) -> None:
@@ -198,6 +226,69 @@ class OrmStore(ResultStore):
         with self._errors("delete a group"):
             members = self._labelled(group)
             return members.delete()[0] if tasks else members.update(group=None)
+
+    def task_of(self, id: str) -> Envelope | None:
+        with self._errors("read a result"):
+            values = self._tasks.filter(id=id).values(*FIELDS).first()
+        return None if values is None else task_of_row(_row(values))
+
+    # -- dead tasks ----------------------------------------------------------------
+    @property
+    def _dead(self) -> QuerySet[Task]:
+        dead = self._tasks.filter(DEAD)
+        # MariaDB and MySQL have no index of the dead alone, and one that begins so
+        return dead.filter(FAILED) if self._connection.vendor == "mysql" else dead
+
+    def dead_groups(self, limit: int | None = None) -> list[DeadGroup]:
+        with self._errors("group dead tasks"):
+            groups = (
+                self._dead.order_by()
+                .values("func", "fingerprint")
+                .annotate(
+                    count=Count("id"),
+                    first=Min("stopped"),
+                    last=Max("stopped"),
+                    example=Max("id"),
+                )
+                .order_by("-last", "func", "fingerprint")[:limit]
+            )
+            found = [dict(group) for group in groups]
+            errors = {
+                id: first_line_of(text)
+                for part in _parts([group["example"] for group in found])
+                for id, text in self._tasks.filter(id__in=part).values_list(
+                    "id", Left("value", _LINE)
+                )
+            }
+        return [
+            DeadGroup(**group, error=errors.get(group["example"], ""))
+            for group in found
+        ]
+
+    def dead_tasks(
+        self,
+        func: str | None = None,
+        fingerprint: str | None = None,
+        *,
+        before: str | None = None,
+        limit: int = 100,
+    ) -> list[Record]:
+        asked = {"func": func, "fingerprint": fingerprint, "id__lt": before}
+        wanted = {name: value for name, value in asked.items() if value is not None}
+        if func is not None:
+            wanted["func"] = clip(func, PATH)
+        with self._errors("list dead tasks"):
+            return list(self._dead.filter(**wanted).order_by("-id")[:limit])
+
+    def discard_dead(self, ids: Collection[str]) -> list[str]:
+        gone: list[str] = []
+        with self._errors("discard dead tasks"), transaction.atomic(self.database):
+            for part in _parts(sorted(ids)):
+                dead = self._dead.filter(id__in=part).order_by("id")
+                found = list(dead.select_for_update().values_list("id", flat=True))
+                self._tasks.filter(id__in=found).delete()
+                gone += found
+        return gone
 
     # -- for people --------------------------------------------------------------
     def count(self, since: dt.datetime | None = None) -> Tally:

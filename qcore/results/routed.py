@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..conf import Conf
     from ..envelope import Result, Task
     from .base import Record
+    from .dead import DeadGroup
 
 #: The routes: names of the two stores that a project has.
 DATABASE, CACHE = "database", "cache"
@@ -90,6 +91,21 @@ class RoutedStore(ResultStore):
     def supports_counts(self) -> bool:  # type: ignore[override]
         """Whether ``count`` is known, of each of its stores."""
         return all(store.supports_counts for store in self._all)
+
+    @property
+    def supports_resend(self) -> bool:  # type: ignore[override]
+        """Whether ``task_of`` is known, of one of its stores."""
+        return any(store.supports_resend for store in self._all)
+
+    @property
+    def supports_dead(self) -> bool:  # type: ignore[override]
+        """Whether the dead tasks are known of the store that has them by default."""
+        return self._usual.supports_dead
+
+    @property
+    def _usual(self) -> ResultStore:
+        """The store of a task that says nothing."""
+        return self.part(CACHE if self.conf.cached else DATABASE)
 
     # -- for the recorder ----------------------------------------------------
     def save(self, results: Sequence[Result]) -> None:
@@ -169,6 +185,30 @@ class RoutedStore(ResultStore):
 
     def delete_group(self, group: str, tasks: bool) -> int:
         return sum(store.delete_group(group, tasks) for store in self._all)
+
+    def task_of(self, id: str) -> Task | None:
+        if not self.supports_resend:
+            return super().task_of(id)  # which refuses
+        known = [store for store in self._all if store.supports_resend]
+        found = (store.task_of(id) for store in known)
+        return next((task for task in found if task is not None), None)
+
+    # -- dead tasks ----------------------------------------------------------------
+    def dead_groups(self, limit: int | None = None) -> list[DeadGroup]:
+        return self._usual.dead_groups(limit)
+
+    def dead_tasks(
+        self,
+        func: str | None = None,
+        fingerprint: str | None = None,
+        *,
+        before: str | None = None,
+        limit: int = 100,
+    ) -> list[Record]:
+        return self._usual.dead_tasks(func, fingerprint, before=before, limit=limit)
+
+    def discard_dead(self, ids: Collection[str]) -> list[str]:
+        return self._usual.discard_dead(ids)
 
     # -- for people --------------------------------------------------------------
     def count(self, since: dt.datetime | None = None) -> Tally:

@@ -10,10 +10,20 @@ import hashlib
 from collections.abc import Iterable, Sequence
 
 import msgspec
+from msgspec import UNSET
 
-from ..envelope import Options, Outcome, Result, Task
-from ..errors import BadPackage
-from .content import TEXT, join_payloads, join_values, storable, to_bytes, to_text
+from ..envelope import RESENT_FROM, Options, Outcome, Result, Task
+from ..errors import BadPackage, StoreRefused
+from .content import (
+    JOINED,
+    TEXT,
+    join_payloads,
+    join_values,
+    storable,
+    to_bytes,
+    to_text,
+)
+from .fingerprint import fingerprint_of
 
 #: Characters that the columns take; a longer text is clipped, never refused.
 NAME = 100
@@ -23,6 +33,17 @@ WORD = 16
 _NO_OPTIONS = Options()
 _encode = msgspec.json.Encoder().encode
 _decode_options = msgspec.json.Decoder(Options).decode
+
+
+class Said(Options, frozen=True, omit_defaults=True, gc=False):
+    """What a row keeps of a task beside its call: its options, and fields of the task."""
+
+    priority: int = 0
+    resent_from: str | None = None  # the task that was sent again as this one
+
+
+_decode_said = msgspec.json.Decoder(Said).decode
+_NOTHING_SAID = Said()
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -45,10 +66,18 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     payload: str  # [args, kwargs] or [args, kwargs, rest of the chain]
     value_content: str  # the serializer of value; "text" for an error
     value: str
-    options: str  # JSON of envelope.Options; "" for none
+    options: str  # JSON of ``Said``; "" for nothing
     links: int
     iter_index: int | None
     iter_count: int | None
+    # A cache may hold rows of an earlier release, which had none of these.
+    final: bool = False  # the task is not run again
+    fingerprint: str | None = None  # of the error of a failed attempt
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether the task has failed for good."""
+        return self.final and self.fingerprint is not None and not self.success
 
 
 FIELDS: tuple[str, ...] = Row.__struct_fields__
@@ -92,11 +121,29 @@ def row_of(result: Result) -> Row:
         payload=to_text(task.body, task.content),
         value_content=result.content,
         value=to_text(result.value, result.content),
-        options="" if task.options == _NO_OPTIONS else _encode(task.options).decode(),
+        options=_said(task),
         links=task.links,
         iter_index=task.iter_index,
         iter_count=task.iter_count if result.final else None,
+        final=result.final,
+        fingerprint=None if result.success else fingerprint_of(result),
     )
+
+
+def _said(task: Task) -> str:
+    """Return what a task says beside its call, as JSON; "" for nothing."""
+    if task.priority or task.headers is not None:
+        origin = (task.headers or {}).get(RESENT_FROM)
+        if task.priority or origin is not None:
+            options = {
+                field: value
+                for field in task.options.__struct_fields__
+                if (value := getattr(task.options, field)) is not UNSET
+            }
+            return _encode(
+                Said(**options, priority=task.priority, resent_from=origin)
+            ).decode()
+    return "" if task.options == _NO_OPTIONS else _encode(task.options).decode()
 
 
 def result_of(row: Row) -> Result:
@@ -105,7 +152,27 @@ def result_of(row: Row) -> Result:
     Raises:
         BadPackage: somebody has damaged the row.
     """
-    task = Task(
+    return Result(
+        task=task_of(row),
+        outcome=row.outcome,
+        value=to_bytes(row.value, row.value_content),
+        content=row.value_content,
+        started=row.started,
+        stopped=row.stopped,
+        attempt=row.attempt_count,
+        final=row.final,
+    )
+
+
+def task_of(row: Row) -> Task:
+    """Return the task that a row was made of, as far as the row tells.
+
+    Raises:
+        BadPackage: somebody has damaged the row.
+    """
+    said = said_of(row.options)
+    origin = said.resent_from
+    return Task(
         id=row.id,
         name=row.name,
         func=row.func,
@@ -119,17 +186,25 @@ def result_of(row: Row) -> Result:
         iter_index=row.iter_index,
         iter_count=row.iter_count,
         links=row.links,
+        priority=said.priority,
+        headers=None if origin is None else {RESENT_FROM: origin},
     )
-    return Result(
-        task=task,
-        outcome=row.outcome,
-        value=to_bytes(row.value, row.value_content),
-        content=row.value_content,
-        started=row.started,
-        stopped=row.stopped,
-        attempt=row.attempt_count,
-        final=row.iter_index is None or row.iter_count is not None,
-    )
+
+
+def task_of_row(row: Row) -> Task:
+    """Do as ``task_of``, for a store.
+
+    Raises:
+        StoreRefused: the row is damaged, or has the arguments of several calls.
+    """
+    if row.content == JOINED or row.id == row.group:
+        raise StoreRefused(
+            f"{row.name} id={row.id} is the joined result of several calls"
+        )
+    try:
+        return task_of(row)
+    except BadPackage as error:
+        raise StoreRefused(f"{row.name} id={row.id} cannot be read: {error}") from error
 
 
 def is_ended_call(row: Row) -> bool:
@@ -143,6 +218,11 @@ def is_ended_call(row: Row) -> bool:
 def options_from(text: str) -> Options:
     """Return the options of a task as its row has them."""
     return _decode_options(text) if text else _NO_OPTIONS
+
+
+def said_of(text: str) -> Said:
+    """Return what a task said beside its call, as its row has it."""
+    return _decode_said(text) if text else _NOTHING_SAID
 
 
 def stored_value(row: Row) -> tuple[str, bytes]:
@@ -219,4 +299,7 @@ def join(group: str, rows: Sequence[Row]) -> Row:
         value=value,
         iter_index=None,
         iter_count=None,
+        # it was never sent as one task, so nobody can send it again: it is not dead
+        final=True,
+        fingerprint=None,
     )

@@ -90,6 +90,7 @@ class PostgresUpsert:
         "links": "integer",
         "iter_index": "integer",
         "iter_count": "integer",
+        "final": "boolean",
     } | dict.fromkeys(TIMES, "double precision")
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:

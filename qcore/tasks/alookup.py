@@ -38,6 +38,15 @@ async def afetch(
     return await await_for(ask, wait)
 
 
+async def afetch_end(task_id: str, wait: Wait = 0) -> Record | None:
+    """Do what ``fetch_end`` does, for ``await``; the loop goes on while it waits."""
+
+    async def ask() -> Record | None:
+        return await in_thread(lookup.fetch_end, task_id)
+
+    return await await_for(ask, wait)
+
+
 async def aresult_group(
     group_id: str,
     failures: bool = False,

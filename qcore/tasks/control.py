@@ -5,22 +5,21 @@ What is asked is kept in the ledger, so it holds for clusters that start later, 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from .. import status
 from ..brokers.tools import chunks
-from ..conf.names import REASON, WHO, note_fault, plain, queue_fault, shown
+from ..conf.names import REASON, WHO, note_fault, plain, queue_fault
 from ..errors import CallError, ConfigError, QcoreError
 from ..runtime import current
 from .loops import refuse_in_loop
+from .task_ids import required_ids
 
 if TYPE_CHECKING:
     from ..runtime import ControlLike
     from ..status import Pause
 
-_ID = re.compile(r"[0-9a-f]{32}")
 #: Ids in one question to the store.
 _MOST = 500
 
@@ -101,7 +100,7 @@ def cancel(tasks: str | Iterable[str]) -> dict[str, str]:
         StoreError: the ledger or the results cannot be reached, or tables are missing.
     """
     refuse_in_loop("cancel", "acancel")
-    ids = _ids(tasks)
+    ids = required_ids(tasks, "cancel")
     if not ids:
         return {}
     control = ledger("cancel a task")
@@ -113,28 +112,6 @@ def cancel(tasks: str | Iterable[str]) -> dict[str, str]:
         else found.get(id, "running" if id in running else "waiting")
         for id in ids
     }  # fmt: skip
-
-
-def _ids(tasks: object) -> list[str]:
-    """Return the ids of tasks, each once.
-
-    Raises:
-        CallError: one of them is none.
-    """
-    if isinstance(tasks, str):
-        tasks = [tasks]
-    if not isinstance(tasks, Iterable):
-        raise CallError(
-            f"cancel() got {shown(tasks)}, expected the id of a task, or several."
-        )
-    ids = list(dict.fromkeys(tasks))
-    for id in ids:
-        if not isinstance(id, str) or not _ID.fullmatch(id):
-            raise CallError(
-                f"cancel() got {shown(id)}, expected the id of a task: 32 hexadecimal"
-                " digits, as async_task returns it. A task cannot be cancelled by name."
-            )
-    return ids
 
 
 def _running() -> set[str]:

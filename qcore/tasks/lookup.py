@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .ended import is_over
 from .waiting import (
     UNSET_CACHED,
     Cached,
@@ -40,6 +41,21 @@ def result(task_id: str, wait: Wait = 0, cached: Cached = UNSET_CACHED) -> Any:
 def fetch(task_id: str, wait: Wait = 0, cached: Cached = UNSET_CACHED) -> Record | None:
     """Return the finished task, with its result, or None; see ``result``."""
     return _fetch(task_id, wait, cached, "fetch")
+
+
+def fetch_end(task_id: str, wait: Wait = 0) -> Record | None:
+    """Return a task that has ended for good, or None; see ``result``.
+
+    An attempt that failed, after which the task is tried again, is waited out.
+    """
+    store = chosen_store(None, "fetch")
+    return wait_for(lambda: ended(store.fetch(task_id)), wait)
+
+
+def ended(record: Record | None) -> Record | None:
+    """Return the record of a task that has ended for good; None of any other."""
+    is_end = record is not None and (record.success or is_over(record))
+    return record if is_end else None
 
 
 def _fetch(task_id: str, wait: Wait, cached: Cached, call: str) -> Record | None:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 from enum import StrEnum
-from typing import Any
 
 from ..clock import Clock
 from ..envelope import Outcome
 from ..errors import QcoreError
 from ..plugins.provider import Provider
-from ..results.rows import options_from
 from ..runtime import current
+from .ended import is_over
 from .loops import refuse_in_loop
-from .waiting import chosen_store, is_possible
+from .task_ids import require_id
+from .waiting import chosen_store
 
 
 class State(StrEnum):
@@ -62,12 +62,12 @@ def status(task_id: str) -> State | None:
         One of ``State``, each of which is a text; None where nobody can know.
 
     Raises:
-        CallError: the id is no text, or an event loop would wait: see ``astatus``.
+        CallError: the id is none, such as a name, or an event loop would wait: see
+            ``astatus``.
         StoreError: a database or a cache cannot be asked.
     """
     refuse_in_loop("status", "astatus")
-    if not is_possible(task_id, "the id of a task"):
-        return None
+    require_id(task_id, "status")
     tracker = current.tracker
     row = None if tracker is None else tracker.find(task_id)
     if row is None:
@@ -94,23 +94,8 @@ def _untracked(task_id: str) -> State | None:
             return State.SUCCEEDED
         if record.outcome not in _STATES:
             return of_outcome(record.outcome)  # it never ran, and never will
-        return State.DEAD if is_given_up(record) else State.FAILED
+        return State.DEAD if is_over(record) else State.FAILED
     return _place(task_id) or _running(task_id)
-
-
-def is_given_up(record: Any) -> bool:
-    """Whether a failed task has had its last attempt, as far as its record tells."""
-    conf = current.conf
-    options = options_from(getattr(record, "options", "") or "")
-    limit, acknowledged = options.max_attempts, options.ack_failure
-    if not isinstance(limit, int):
-        limit = conf.max_attempts
-    if not isinstance(acknowledged, bool):
-        acknowledged = conf.ack_failures
-    crashed = record.outcome == Outcome.CRASH
-    return bool(limit and record.attempt_count >= limit) or (
-        acknowledged and not crashed
-    )
 
 
 def _place(task_id: str) -> State | None:

@@ -73,21 +73,24 @@ class TaskId(str, Generic[R]):
     def result(self, wait: Wait = 0) -> R | None:
         """Return the result, or None while there is none.
 
+        An attempt that failed is no result while the task is to be tried again; ``fetch``
+        returns it.
+
         Args:
             wait: milliseconds to wait for it; -1 waits for ever.
 
         Raises:
-            TaskError: the task failed; with the text of its error.
+            TaskError: the task failed for good; with the text of its error.
         """
-        return cast("R | None", _value_of(self.fetch(wait)))
+        return cast("R | None", _value_of(lookup.fetch_end(self.id, wait)))
 
     def fetch(self, wait: Wait = 0) -> Record | None:
-        """Return the finished task, or None while it is not; see ``tasks.fetch``."""
+        """Return the task as its last attempt has ended, or None; see ``tasks.fetch``."""
         return lookup.fetch(self.id, wait)
 
     async def aresult(self, wait: Wait = 0) -> R | None:
         """Do what ``result`` does, for ``await``."""
-        return cast("R | None", _value_of(await self.afetch(wait)))
+        return cast("R | None", _value_of(await alookup.afetch_end(self.id, wait)))
 
     async def afetch(self, wait: Wait = 0) -> Record | None:
         """Do what ``fetch`` does, for ``await``."""

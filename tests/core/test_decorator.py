@@ -14,8 +14,9 @@ import pytest
 from chores import decorated, kind
 
 from qcore import task
-from qcore.envelope import UNSET, Options
+from qcore.envelope import UNSET, Attempt, Options
 from qcore.errors import EnqueueError, TaskError
+from qcore.runtime import current
 from qcore.serializers import get_serializer
 from qcore.signals import pre_enqueue
 from qcore.tasks import (
@@ -28,10 +29,10 @@ from qcore.tasks import (
     queue_size,
     result,
 )
-from qcore.tasks.calls import next_link
+from qcore.tasks.calls import build, next_link
 from qcore.tasks.execute import decode
 from qcore.tasks.functions import path_of, resolve
-from qcore.tasks.task_function import TaskFunction
+from qcore.tasks.task_function import TaskFunction, TaskId
 from qcore.testing.drain import assert_enqueued, drain, enqueued
 
 #: What a function may call its own keywords.
@@ -279,6 +280,38 @@ def test_the_result_of_a_failure_is_raised(qcore_queue):
     drain(raises=False)
     with pytest.raises(TaskError, match="failed: ValueError: as it was told"):
         sent.result()
+
+
+@pytest.mark.django_db
+def test_an_attempt_that_is_not_the_last_is_no_result(qcore_queue):
+    # a task that failed, is tried again, and fails for good; asked before each of these
+    task = build(decorated.fails, (), {})
+    sent = TaskId(task.id)
+    failed = Attempt.failed("failure", "ValueError: as it was told")
+    ends = [failed.result(task, 1, final=False), failed.result(task, 2, final=True)]
+    # the store that look-ups ask, and not the one over both
+    store, asked = current.store(False), []
+
+    def fetch(key):
+        asked.append(key)
+        if len(asked) in (2, 4):
+            store.save([ends[len(asked) // 2 - 1]])
+        return type(store).fetch(store, key)
+
+    with mock.patch.object(store, "fetch", fetch):
+        with pytest.raises(TaskError, match="as it was told"):
+            sent.result(wait=-1)
+        assert len(asked) == 4
+    end, answers = store.fetch(sent), [None, None]
+    with mock.patch("qcore.tasks.lookup.fetch_end") as look_up:
+        look_up.side_effect = lambda key: answers.pop() if answers else end
+        with pytest.raises(TaskError, match="as it was told"):
+            asyncio.run(sent.aresult(wait=-1))
+        assert look_up.call_count == 3
+    store.delete(sent)
+    store.save(ends[:1])
+    assert sent.result() is sent.result(wait=5) is None
+    assert sent.fetch().attempt_count == 1
 
 
 def test_call_runs_it_to_its_end():

@@ -72,11 +72,11 @@ def make_result(outside):
     from qcore.envelope import Attempt
     from qcore.tasks.calls import build
 
-    def make(outcome, stopped=2.0, **options):
+    def make(outcome, stopped=2.0, *, final=True, **options):
         task = build("chores.kind.add", (1,), **options)
         content = "json" if outcome == Outcome.SUCCESS else "text"
         end = Attempt(outcome, b"1", content, 1.0, stopped)
-        current.store().save([end.result(task, 1)])
+        current.store().save([end.result(task, 1, final=final)])
         return task.id
 
     return make
@@ -96,15 +96,16 @@ def test_old_marks_of_what_has_ended_go(watch, make_result):
 
 def test_old_marks_of_failed_tasks_go(watch, make_result):
     """A failure may be tried again; one that was not for two weeks is over."""
-    last = {"max_attempts": 1}
-    discarded, lately, long_ago, just_now, given_up = (
+    last = {"max_attempts": 1, "final": False}  # as release 2.0 has stored it
+    discarded, dead, lately, long_ago, just_now, given_up = (
         make_result(Outcome.DISCARDED, time.time()),
-        make_result(Outcome.FAILURE, time.time() - 2 * 86_400),
-        make_result(Outcome.FAILURE, time.time() - 15 * 86_400),
+        make_result(Outcome.FAILURE, time.time()),
+        make_result(Outcome.FAILURE, time.time() - 2 * 86_400, final=False),
+        make_result(Outcome.FAILURE, time.time() - 15 * 86_400, final=False),
         make_result(Outcome.FAILURE, time.time() - 3600, **last),
         make_result(Outcome.FAILURE, time.time() - 2 * 86_400, **last),
     )
-    for id in (discarded, lately, long_ago, just_now, given_up):
+    for id in (discarded, dead, lately, long_ago, just_now, given_up):
         Ticket.objects.create(task_id=id, cancelled=time.time() - 3000)
     assert watch.look() == (None, True)
     left = set(Ticket.objects.values_list("task_id", flat=True))

@@ -146,6 +146,7 @@ class Job:
             self.number,
             self.ended,
             hook=not self.hook_is_given_up,
+            final=self.result is None or self.result.final,
         )
 
     @property

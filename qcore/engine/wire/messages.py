@@ -20,8 +20,9 @@ SOFT_CANCEL = signal.SIGURG
 # -- dispatcher -> worker ------------------------------------------------------------
 # One byte of kind, eight of number and four of attempt, then the package; a follow-up
 # has the attempt's frame, with its length, before the package. LINK is a follow-up
-# without the hook: only the next link of the chain is made.
-RUN, FOLLOW_UP, LINK, END = b"R", b"F", b"L", b"E"
+# without the hook: only the next link of the chain is made. RETRIED is a follow-up of an
+# attempt that was not the last one.
+RUN, FOLLOW_UP, RETRIED, LINK, END = b"R", b"F", b"T", b"L", b"E"
 _HEAD = struct.Struct("!cQI")
 HEAD_SIZE = _HEAD.size
 _SIZE = struct.Struct("!I")
@@ -39,10 +40,21 @@ def pack_follow_up(
     ended: Attempt,
     *,
     hook: bool = True,
+    final: bool = True,
 ) -> bytes:
-    """Return the order for the follow-up of a stored result, with or without its hook."""
+    """Return the order for the follow-up of a stored result, with or without its hook.
+
+    Args:
+        package: of the task.
+        attempt: which one has ended, from 1.
+        number: of the order.
+        ended: how the attempt has ended.
+        hook: whether the hook is called.
+        final: whether the task is not run again.
+    """
     frame = _encode(ended)
-    head = _HEAD.pack(FOLLOW_UP if hook else LINK, number, attempt)
+    kind = (FOLLOW_UP if final else RETRIED) if hook else LINK
+    head = _HEAD.pack(kind, number, attempt)
     return head + _SIZE.pack(len(frame)) + frame + package
 
 
@@ -66,7 +78,7 @@ def unpack_order(frame: bytes) -> Order:
     """Return the order in a frame."""
     kind, number, attempt = _HEAD.unpack_from(frame)
     start = _HEAD.size
-    if kind not in (FOLLOW_UP, LINK):
+    if kind not in (FOLLOW_UP, RETRIED, LINK):
         return Order(kind, number, attempt, frame[start:], None)
     (size,) = _SIZE.unpack_from(frame, start)
     start += _SIZE.size

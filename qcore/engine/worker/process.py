@@ -27,6 +27,7 @@ from ..wire.channel import write_frame
 from ..wire.messages import (
     END,
     FOLLOW_UP,
+    LINK,
     READY,
     SOFT_CANCEL,
     SOFT_STOP,
@@ -153,8 +154,9 @@ class Worker:
     def _follow_up(self, task: Task, order: Order) -> bytes | None:
         """Run the hook; return the package of the next link, after a success."""
         assert order.ended is not None
-        if task.hook is not None and order.kind == FOLLOW_UP:
-            run_hook(order.ended.result(task, order.attempt))
+        if task.hook is not None and order.kind != LINK:
+            final = order.kind == FOLLOW_UP
+            run_hook(order.ended.result(task, order.attempt, final=final))
         return self._next_package(task, order.ended)
 
     def _next_package(self, task: Task, ended: Attempt) -> bytes | None:

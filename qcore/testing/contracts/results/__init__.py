@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from .connections import ConnectionsContract
 from .counts import CountsContract
+from .dead import DeadContract
 from .joining import JoiningContract
 from .refusals import RefusalsContract
 from .saving import SavingContract
@@ -27,5 +28,6 @@ class ResultStoreContract(
     ConnectionsContract,
     CountsContract,
     JoiningContract,
+    DeadContract,
 ):
     """Everything that qcore relies on a result store for."""
