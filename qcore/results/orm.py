@@ -236,7 +236,7 @@ class OrmStore(ResultStore):
     @property
     def _dead(self) -> QuerySet[Task]:
         dead = self._tasks.filter(DEAD)
-        # MariaDB and MySQL have no index of the dead alone, and one that begins so
+        # MariaDB and MySQL have no index of the dead alone, but one that begins so
         return dead.filter(FAILED) if self._connection.vendor == "mysql" else dead
 
     def dead_groups(self, limit: int | None = None) -> list[DeadGroup]:

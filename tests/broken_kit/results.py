@@ -17,12 +17,14 @@ from broken_kit.common import (
 )
 
 from qcore.conf import Conf
-from qcore.envelope import Outcome, Result
+from qcore.envelope import Outcome, Result, Task
 from qcore.errors import StoreRefused
+from qcore.results.base import Record
+from qcore.results.dead import DeadGroup, group_rows
 from qcore.results.finished import FinishedTask
 from qcore.results.memory import MemoryStore
 from qcore.results.probe import probe
-from qcore.results.rows import collapse
+from qcore.results.rows import collapse, task_of
 from qcore.results.tally import Tally
 from qcore.testing import ResultStoreContract
 
@@ -335,6 +337,75 @@ class JoinsOnePage(Sound):
 
     def collate(self, group: str, count: int) -> bool:
         return super().collate(group, count) if count <= 1000 else False
+
+
+class TakesEachAttemptForTheLast(Sound):
+    caught_by = "test_whether_a_task_is_run_again_is_kept"
+
+    def save(self, results: Sequence[Result]) -> None:
+        super().save([msgspec.structs.replace(one, final=True) for one in results])
+
+
+class ForgetsThePriority(Sound):
+    caught_by = "test_a_task_is_had_as_it_was_sent_or_that_is_refused"
+
+    def task_of(self, id: str) -> Task | None:
+        task = super().task_of(id)
+        return None if task is None else msgspec.structs.replace(task, priority=0)
+
+
+class TakesAJoinedResultForATask(Sound):
+    caught_by = "test_a_joined_result_is_no_task"
+
+    def task_of(self, id: str) -> Task | None:
+        return task_of(self._rows[id]) if id in self._rows else None
+
+
+class GroupsByFunctionOnly(Sound):
+    caught_by = "test_the_dead_are_grouped_or_that_is_refused"
+
+    def dead_groups(self, limit: int | None = None) -> list[DeadGroup]:
+        rows = self._rows.values()
+        same = [
+            msgspec.structs.replace(row, fingerprint="0") for row in rows if row.is_dead
+        ]
+        return group_rows(same)[:limit]
+
+
+class ListsTheFirstPageAgain(Sound):
+    caught_by = "test_dead_tasks_are_listed_page_by_page"
+
+    def dead_tasks(
+        self,
+        func: str | None = None,
+        fingerprint: str | None = None,
+        *,
+        before: str | None = None,
+        limit: int = 100,
+    ) -> list[Record]:
+        return super().dead_tasks(func, fingerprint, limit=limit)
+
+
+class DiscardsWhatIsTriedAgain(Sound):
+    caught_by = "test_only_the_dead_are_discarded"
+
+    def discard_dead(self, ids: Collection[str]) -> list[str]:
+        return [id for id in ids if self._rows.pop(id, None) is not None]
+
+
+class IsDeadForEver(Sound):
+    caught_by = "test_a_task_that_succeeds_after_all_is_not_dead"
+
+    _dead: ClassVar[dict[str, FinishedTask]] = {}
+
+    def save(self, results: Sequence[Result]) -> None:
+        super().save(results)
+        for one in results:
+            if not one.success:
+                self._dead[one.task.id] = FinishedTask(one, ["json"])
+
+    def dead_tasks(self, *asked: object, **more: object) -> list[Record]:
+        return list(self._dead.values())
 
 
 class Case(Outages, ResultStoreContract):
