@@ -6,15 +6,13 @@ from collections.abc import Iterable
 
 from django.db import DatabaseError
 
-from ..envelope import Outcome
 from ..errors import QcoreError
 from ..models import OutboxRow, Task
+from ..results.fingerprint import FAILED
 from ..runtime import current
-from ..tasks.state import is_given_up
+from ..tasks.ended import is_over
 from .shown import NOTHING, moment
 
-#: Outcomes of tasks that failed in an attempt; all others are final.
-_FAILED = frozenset(map(str, (Outcome.FAILURE, Outcome.TIMEOUT, Outcome.CRASH)))
 LEASE = "when its lease ends"
 PARKED = "parked"
 
@@ -27,12 +25,12 @@ def next_tries(rows: Iterable[Task]) -> dict[str, str]:
 
 
 def _told(row: Task, waiting: dict[str, float | None]) -> str:
-    if row.outcome not in _FAILED:
+    if row.outcome not in FAILED:
         return NOTHING
     if row.pk in waiting:
         due = waiting[row.pk]
         return PARKED if due is None else moment(due)
-    return NOTHING if is_given_up(row) else LEASE
+    return NOTHING if is_over(row) else LEASE
 
 
 def _waiting(ids: list[str]) -> dict[str, float | None]:

@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import connections, router, transaction
 from django.db.models import (
@@ -252,7 +252,7 @@ class OrmStore(ResultStore):
                 )
                 .order_by("-last", "func", "fingerprint")[:limit]
             )
-            found = [dict(group) for group in groups]
+            found: list[dict[str, Any]] = [dict(group) for group in groups]
             errors = {
                 id: first_line_of(text)
                 for part in _parts([group["example"] for group in found])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 
+import msgspec
 import pytest
 from django.test import override_settings
 from django.urls import reverse
@@ -28,8 +29,8 @@ def settings_of_the_project():
 
 @pytest.fixture
 def save(make):
-    def save(*args, **kwargs) -> Task:
-        result = make(*args, **kwargs)
+    def save(*args, final=True, **kwargs) -> Task:
+        result = msgspec.structs.replace(make(*args, **kwargs), final=final)
         OrmStore(current.conf).save([result])
         return Task.objects.get(id=result.task.id)
 
@@ -76,7 +77,7 @@ def test_times_have_seconds_and_ids_are_short(admin_client, save):
 
 def test_the_next_try_of_a_failure_is_told(admin_client, save):
     """By the outbox, by the lease, or none, where the attempts are used up."""
-    moved = save(outcome=Outcome.FAILURE, options=Options(max_attempts=5))
+    moved = save(outcome=Outcome.FAILURE, final=False)
     due = dt.datetime(2100, 1, 1, 12, 30, 15, tzinfo=dt.UTC)
     OutboxRow.objects.create(
         due=due.timestamp(), queue="tests", task_id=moved.pk, package=b"x"
@@ -88,7 +89,7 @@ def test_the_next_try_of_a_failure_is_told(admin_client, save):
     assert "lease" in cell(page(admin_client, "failure"), "next_try")
     assert "lease" in page(admin_client, "failure", moved.pk)
     Task.objects.all().delete()
-    save(outcome=Outcome.FAILURE, options=Options(max_attempts=1))
+    save(outcome=Outcome.FAILURE)
     assert cell(page(admin_client, "failure"), "next_try") == "-"
     Task.objects.all().delete()
     save(outcome=Outcome.CANCELLED)
