@@ -44,6 +44,7 @@ class QcoreConfig(AppConfig):
         import_module("qcore.checks")
         import_module("qcore.logs").keep_printable()
         import_module("qcore.error_pages").mask_error_pages()
+        import_module("qcore.tasks.transactions").watch()
         post_migrate.connect(_sync_schedules, sender=self, dispatch_uid="qcore.sync")
 
 

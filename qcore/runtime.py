@@ -152,7 +152,8 @@ class Current:
     @property
     def registry(self) -> Registry:
         """The installed plugins."""
-        return self._one("registry", Registry)
+        registry: Registry | None = self._made.get("registry")
+        return self._one("registry", Registry) if registry is None else registry
 
     @property
     def conf(self) -> Conf:
@@ -186,8 +187,12 @@ class Current:
         """Return this thread's broker for a queue; None means the project's own."""
         conf = self.conf
         name = queue or conf.queue
-        make = partial(self._make_broker, conf, name)
-        return self._mine(f"broker {name}", make)
+        broker: Broker | None = self._made_here().get(f"broker {name}")
+        if broker is None:
+            broker = self._mine(
+                f"broker {name}", partial(self._make_broker, conf, name)
+            )
+        return broker
 
     def _make_broker(self, conf: Conf, queue: str) -> Broker:
         make = partial(self.choice("broker").make, conf)

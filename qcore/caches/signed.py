@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 
 from ..conf import Conf
 from ..errors import ConfigError
-from ..signing import keyed, mac_of
+from ..signing import Mac
 from .base import CacheBackend
 
 logger = logging.getLogger("qcore.cache")
@@ -45,7 +45,7 @@ class SignedCache:
         self._cache = cache
         purpose = b"qcore cache v1\0" + conf.name.encode()
         self._macs = [
-            keyed(hmac.digest(secret.encode(), purpose, hashlib.sha256))
+            Mac(hmac.digest(secret.encode(), purpose, hashlib.sha256))
             for secret in secrets
         ]
         self._has_told = False
@@ -88,13 +88,13 @@ class SignedCache:
         self._cache.close()
 
     def _seal(self, key: str, value: bytes) -> bytes:
-        return _MAGIC + mac_of(_message(key, value), self._macs[0]) + value
+        return _MAGIC + self._macs[0].of(_message(key, value)) + value
 
     def _open(self, key: str, sealed: bytes) -> bytes | None:
         mac, value = sealed[len(_MAGIC) : _START], sealed[_START:]
         if sealed.startswith(_MAGIC):
             for own in self._macs:
-                if hmac.compare_digest(mac_of(_message(key, value), own), mac):
+                if hmac.compare_digest(own.of(_message(key, value)), mac):
                     return value
         if not self._has_told:
             logger.warning(

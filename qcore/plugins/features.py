@@ -26,6 +26,8 @@ class FeaturePlugins:
         #: the names of all plugins that are loaded and not broken
         self.names: set[str] = set()
         self.before_send: dict[str, Callable[..., Any]] = {}
+        #: whether a plugin is asked about all tasks before they are sent: it has no options
+        self.asks_of_all = False
         self.admit: dict[str, Callable[..., Any]] = {}
         self.settle: dict[str, Callable[..., Any]] = {}
         self.sweep: dict[str, Callable[..., Any]] = {}
@@ -51,6 +53,7 @@ class FeaturePlugins:
                     calls: dict[str, Callable[..., Any]]
                     calls = getattr(self, hook.removeprefix("qcore_"))
                     calls[name] = _caller(found)
+        self.asks_of_all |= name in self.before_send and not options
 
     def options_of(self, plugin: str) -> list[str]:
         """Return the names of the options that a plugin adds to tasks."""

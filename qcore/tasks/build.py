@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from types import FunctionType
 from typing import Any
 
 import msgspec
@@ -21,7 +22,7 @@ from ..errors import EnqueueError, SerializeError
 from ..runtime import current
 from ..serializers import get_serializer
 from .allowed_tasks import ANNOUNCE, is_allowed
-from .functions import target_of
+from .functions import leads_to, target_of
 from .moments import check_moments, expires_at
 from .options import OWN_FIELDS, TASK_FIELDS, check_id, check_options, over
 from .plugin_options import chosen
@@ -59,7 +60,7 @@ class Builder:
     """
 
     def __init__(self, func: Callable[..., Any] | str, options: dict[str, Any]) -> None:
-        conf = current.conf
+        conf = self._conf = current.conf
         self.path, self._function, declared = target_of(func)
         if options:
             options = check_options(options)
@@ -88,7 +89,8 @@ class Builder:
             check_moments(options)
         self._name = options.get("task_name")
         self._queue = _queue(self.path, options, conf)
-        self._depth = _depth(self.path)
+        #: whether nothing is said of its tasks but function and arguments
+        self._is_plain = not options
         self._content = conf.serializer
         self._dumps = get_serializer(conf.serializer).dumps
         self._max_payload = conf.max_payload
@@ -119,6 +121,10 @@ class Builder:
         if self._function is not None:
             given = [None, *args] if takes_context else args
             check_arguments(self.path, self._function, given, kwargs)
+        if self._is_plain and not (
+            own_id or chain or backend or iter_count or slot is not None
+        ):
+            return self._plain_task(args, kwargs, task_id or new_id())
         own = self._options
         fields = self._fields
         if backend is not None:
@@ -148,10 +154,29 @@ class Builder:
             slot=slot,
             iter_index=iter_index,
             iter_count=iter_count,
-            depth=self._depth,
+            depth=_depth(self.path),
             links=len(chain),
             **fields,
         )
+
+    def _plain_task(
+        self, args: Sequence[Any], kwargs: dict[str, Any], task_id: str
+    ) -> Task:
+        """Return a task of which nothing more is said: most are, and this is faster."""
+        return Task(
+            id=task_id,
+            name=task_name(self.path, task_id),
+            func=self.path,
+            queue=self._queue,
+            created=time.time() + Clock.offset,
+            content=self._content,
+            body=self._body(args, kwargs, ()),
+            depth=0 if Running.depth is None else _depth(self.path),
+        )
+
+    def is_for(self, conf: Conf) -> bool:
+        """Whether it would be made again as it is, under these settings."""
+        return self._conf is conf and leads_to(self.path, self._function)
 
     def _body(
         self, args: Sequence[Any], kwargs: dict[str, Any], chain: Sequence[Link]
@@ -169,6 +194,42 @@ class Builder:
                 f" max_payload is {self._max_payload:,}. Store the data and pass its key."
             )
         return body
+
+
+#: Builders of plain tasks, by what was called.
+_plain: dict[Callable[..., Any] | str, Builder] = {}
+#: Functions for which one is kept; a project with more makes some anew.
+_MOST = 1024
+
+
+def builder_of(func: Callable[..., Any] | str, options: dict[str, Any]) -> Builder:
+    """Return the builder of a call: for one without options, that of the call before.
+
+    A name may lead to something else by then (a test has patched it), and settings may have
+    changed: then another one is made.
+
+    Args:
+        func: a function of a module, or its dotted path.
+        options: see ``options.TaskOptions``.
+
+    Raises:
+        EnqueueError: see ``Builder``.
+    """
+    if options or type(func) not in _KEPT:
+        return Builder(func, options)
+    known = _plain.get(func)
+    if known is not None and known.is_for(current.conf):
+        return known
+    made = Builder(func, {})
+    if made.is_for(current.conf) and not made.options:
+        if len(_plain) >= _MOST:
+            _plain.clear()
+        _plain[func] = made
+    return made
+
+
+#: What is known again when it is called again: a stranger's object may be equal to another.
+_KEPT = frozenset({str, FunctionType})
 
 
 def _queue(path: str, options: dict[str, Any], conf: Conf) -> str:

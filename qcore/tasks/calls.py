@@ -14,7 +14,7 @@ from ..envelope import Task, new_ids, task_name
 from ..errors import EnqueueError
 from ..serializers import get_serializer
 from . import plugin_options
-from .build import Builder, Link, travelling
+from .build import Builder, Link, builder_of, travelling
 from .functions import takes_keyword
 from .options import OPTIONS, OWN_FIELDS, TASK_FIELDS, YIELDING, unknown_option
 
@@ -42,6 +42,8 @@ def split_options(
     Raises:
         EnqueueError: ``q_options`` holds an unknown option.
     """
+    if not kwargs:
+        return kwargs, {}  # nearly always
     given = kwargs.get("q_options")
     of_plugins = plugin_options.names()
     names = kwargs.keys() & OPTIONS
@@ -131,7 +133,7 @@ def build(
     kwargs = kwargs or {}
     if not announced:
         func, args, kwargs, options = announce(func, args, kwargs, options)
-    return Builder(func, options).task(
+    return builder_of(func, options).task(
         args,
         kwargs,
         task_id=task_id,
@@ -143,26 +145,32 @@ def build(
 
 
 def build_many(
+    builder: Builder,
     func: Callable[..., Any] | str,
     calls: Sequence[Sequence[Any]],
     kwargs: dict[str, Any] | None = None,
     *,
     iter_id: str | None = None,
-    **options: Any,
 ) -> list[Task]:
     """Return the Tasks of many calls of one function.
 
     Args:
+        builder: of the function, with the options of all calls.
         func: a function of a module, or its dotted path.
         calls: the positional arguments of each.
         kwargs: keyword arguments, the same for all.
         iter_id: they are the calls of one ``async_iter``, whose id this is.
-        options: see ``options.TaskOptions``.
 
     Raises:
         EnqueueError: the function has no path, or an argument cannot be sent.
     """
     kwargs, count = kwargs or {}, len(calls)
+    is_announced = bool(_pre_enqueue().receivers)
+    if iter_id is None and not is_announced:
+        return [
+            builder.task(args, kwargs, task_id=id)
+            for args, id in zip(calls, new_ids(count), strict=True)
+        ]
     own: Iterable[dict[str, Any]] = ({"task_id": id} for id in new_ids(count))
     if iter_id is not None:
         # ids in the order of the calls: the group's beginning, then the place
@@ -170,13 +178,12 @@ def build_many(
             {"task_id": f"{iter_id[:24]}{n:08x}", "iter_index": n, "iter_count": count}
             for n in range(count)
         )
-    if _pre_enqueue().receivers:
+    if is_announced:
         # a receiver may make each of them a call of another function
         return [
-            build(func, args, kwargs, **more, **options)
+            build(func, args, kwargs, **more, **builder.options)
             for args, more in zip(calls, own, strict=True)
         ]
-    builder = Builder(func, options)
     return [
         builder.task(args, kwargs, **more)
         for args, more in zip(calls, own, strict=True)

@@ -9,7 +9,7 @@ from ..conf.names import shown
 from ..envelope import Task
 from ..errors import EnqueueError
 from ..runtime import current
-from .build import Builder
+from .build import builder_of
 from .calls import announce, build_many, split_options
 from .inline import run_inline
 from .loops import refuse_broker_in_loop, refuse_in_loop
@@ -82,7 +82,7 @@ def enqueue_call(
     """Do what ``async_task`` does, with options and keywords of the function apart."""
     # receivers may change where it goes, so they are asked before that is read
     func, call_args, kwargs, options = announce(func, args, kwargs, options)
-    builder = Builder(func, options)
+    builder = builder_of(func, options)
     task = builder.task(call_args, kwargs, task_id=task_id, own_id=task_id is not None)
     skipped = dispatch([task], builder.options)
     return skipped.get(task.id, task.id) if skipped else task.id
@@ -121,9 +121,9 @@ def async_task_many(
             f"async_task_many() takes options only, got the keyword {word!r}"
             f"{instead_of(word)}. Put arguments for the function into args_list."
         )
-    options = Builder(func, options).options
-    tasks = build_many(func, as_calls(args_list), **options)
-    skipped = dispatch(tasks, options, "async_task_many", "aenqueue_many")
+    builder = builder_of(func, options)
+    tasks = build_many(builder, func, as_calls(args_list))
+    skipped = dispatch(tasks, builder.options, "async_task_many", "aenqueue_many")
     return [skipped.get(task.id, task.id) for task in tasks]
 
 

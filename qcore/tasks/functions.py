@@ -131,6 +131,17 @@ def _held(path: str) -> Any:
     return _loaded_deeper(path.split("."))
 
 
+def leads_to(path: str, function: Callable[..., Any] | None) -> bool:
+    """Whether a path of a module and a name leads to this very function now.
+
+    False where it leads to a task object around it.
+    """
+    module, name = _ends(path)
+    # not `_held`, whose search for a class need not be made here
+    found: Any = sys.modules.get(module)
+    return found is not None and getattr(found, name, None) is function is not None
+
+
 @functools.lru_cache(maxsize=1024)
 def _ends(path: str) -> tuple[str, str]:
     """Return what stands before the last dot of a path, and what after it."""

@@ -44,10 +44,11 @@ def async_iter(func: Function, args_iter: Iterable[Any], **kwargs: Any) -> str:
     kwargs, options = split_options(kwargs, func)
     calls = as_calls(args_iter)
     group = new_id()
-    options = Builder(func, options | {"group": group}).options
+    builder = Builder(func, options | {"group": group})
+    options = builder.options
     if not calls:
         return _empty_iter(group, options)
-    tasks = build_many(func, calls, kwargs, iter_id=group, **options)
+    tasks = build_many(builder, func, calls, kwargs, iter_id=group)
     dispatch(tasks, options, "async_iter", "aenqueue_iter")
     return group
 

@@ -15,6 +15,7 @@ from .loops import refuse_broker_in_loop
 from .new_tasks import NewTask, ask, together, uses_features
 from .outgoing import Outgoing, can_delay, named, outbox_of, relayed
 from .tracking import Note, TrackedAs, note_of
+from .transactions import open_transaction
 
 if TYPE_CHECKING:
     from ..brokers.base import Broker
@@ -74,10 +75,12 @@ def send(
         return _NOTHING
     if _get_running_loop() is not None:
         refuse_broker_in_loop(broker, call, variant)
-    if not (new and current.registry.features.before_send):
+    features = current.registry.features
+    uses = bool(new and features.before_send) and uses_features(tasks)
+    if not (uses or (new and features.asks_of_all)):
         _send(tasks, broker, delay, commit, tracked)
         return _NOTHING
-    if uses_features(tasks):
+    if uses:
         commit = "on_commit"  # which is at once where no transaction is open but ours
 
     def ask_and_send() -> list[NewTask]:
@@ -112,7 +115,7 @@ def _send(
     note = note_of(tasks, delay, tracked)
     alias = None
     if (commit or current.conf.commit) == "on_commit":
-        alias = _open_transaction(broker)
+        alias = open_transaction(broker.database)
     if (alias is not None or delay or current.conf.outbox) and _send_through_outbox(
         tasks, broker, alias, delay, note, own=given is None
     ):
@@ -228,7 +231,9 @@ def _deliver(
     broker: Broker, packages: Sequence[bytes], tasks: Sequence[Task], delay: float
 ) -> None:
     try:
-        if broker.supports_priority and any(task.priority for task in tasks):
+        if len(packages) == 1 and not tasks[0].priority:  # nearly always
+            broker.enqueue(packages[0], delay=delay)
+        elif broker.supports_priority and any(task.priority for task in tasks):
             tasks = _deliver_by_priority(broker, packages, tasks, delay)
         elif len(packages) == 1:
             broker.enqueue(packages[0], delay=delay)
@@ -265,17 +270,3 @@ def _deliver_by_priority(
         error.task_ids = tuple(task.id for task, _ in pairs)
         raise
     return tasks
-
-
-def _open_transaction(broker: Broker) -> str | None:
-    """Return the database alias whose commit must be waited for, or None."""
-    from django.db import connections
-
-    waiting = None
-    for connection in connections.all(initialized_only=True):
-        if connection.in_atomic_block:
-            if connection.alias == broker.database:
-                return None  # the package joins this very transaction
-            if waiting is None or connection.alias == "default":
-                waiting = connection.alias
-    return waiting

@@ -28,7 +28,7 @@ from qcore.tasks import (
     queue_size,
 )
 from qcore.tasks.allowed_tasks import is_allowed
-from qcore.tasks.build import MAX_DEPTH, Running
+from qcore.tasks.build import MAX_DEPTH, Running, builder_of
 from qcore.tasks.calls import (
     OPTIONS,
     build,
@@ -47,6 +47,40 @@ VALUES = st.recursive(
     ),
     max_leaves=8,
 )
+
+
+# -- builders ------------------------------------------------------------------------------
+def test_the_builder_of_a_plain_call_is_kept():
+    for func in ("chores.kind.add", kind.add):
+        assert builder_of(func, {}) is builder_of(func, {})
+        assert builder_of(func, {"group": "g"}) is not builder_of(func, {"group": "g"})
+
+
+def test_no_builder_is_kept_over_a_change_of_settings():
+    before = build("chores.kind.add", (1,))
+    with override_settings(Q_CLUSTER={"name": "another", "orm": "default"}):
+        assert build("chores.kind.add", (1,)).queue == "another"
+    with (
+        override_settings(Q_CLUSTER={"name": "tests", "allowed_tasks": ["shop"]}),
+        pytest.raises(EnqueueError, match="allowed_tasks"),
+    ):
+        build("chores.kind.add", (1,))
+    assert build("chores.kind.add", (1,)).queue == before.queue
+
+
+def test_no_builder_is_kept_of_a_name_that_leads_to_something_else(monkeypatch):
+    build("chores.kind.add", (1,))
+    monkeypatch.setattr(kind, "add", lambda: None)
+    with pytest.raises(EnqueueError, match="its signature is"):
+        build("chores.kind.add", (1,))
+    monkeypatch.undo()
+    build("chores.kind.add", (1,))
+
+
+def test_a_kept_builder_says_how_deep_each_of_its_tasks_is(monkeypatch):
+    assert build("chores.kind.add", (1,)).depth == 0
+    monkeypatch.setattr(Running, "depth", 3)
+    assert build("chores.kind.add", (1,)).depth == 4
 
 
 # -- options -----------------------------------------------------------------------------

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import transaction
+from django.db import connections, transaction
 from django.test import override_settings
 
 from qcore.brokers.memory import MemoryBroker
@@ -66,6 +67,43 @@ class TestTransactions:
     def test_no_transaction_no_wait(self, outside):
         async_task("chores.kind.add", 1)
         assert queue_size() == 1
+
+    def test_a_transaction_of_another_thread_is_not_waited_for(self, outside):
+        with transaction.atomic(), ThreadPoolExecutor(1) as pool:
+            pool.submit(async_task, "chores.kind.add", 1).result()
+            assert queue_size() == 1
+
+    def test_a_connection_that_was_given_by_another_thread_is_waited_for(self, outside):
+        """As Django's LiveServerTestCase does it."""
+        given = connections["default"]
+
+        def send() -> int:
+            connections["default"] = given
+            with transaction.atomic():
+                async_task("chores.kind.add", 1)
+                return queue_size()
+
+        given.inc_thread_sharing()
+        try:
+            with ThreadPoolExecutor(1) as pool:
+                assert pool.submit(send).result() == 0
+        finally:
+            given.dec_thread_sharing()
+        assert queue_size() == 1
+
+    def test_django_is_asked_for_connections_in_a_transaction_alone(
+        self, outside, monkeypatch
+    ):
+        asked = []
+        found = connections.all
+        monkeypatch.setattr(
+            connections, "all", lambda **only: asked.append(only) or found(**only)
+        )
+        async_task("chores.kind.add", 1)
+        assert asked == []
+        with transaction.atomic():
+            async_task("chores.kind.add", 1)
+        assert asked == [{"initialized_only": True}]
 
     @needs_orm
     def test_a_broker_in_that_database_joins_the_transaction(self):
