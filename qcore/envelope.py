@@ -43,6 +43,7 @@ class Options(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     track: bool | UnsetType = UNSET  # it can be found from its enqueueing on
     backend: str | UnsetType = UNSET  # its alias in TASKS: it is called as Django calls
     takes_context: bool | UnsetType = UNSET  # its first argument is Django's context
+    typed: bool | UnsetType = UNSET  # its arguments are what its annotations say
 
 
 class Task(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False):

@@ -27,6 +27,7 @@ from .moments import check_moments, expires_at
 from .options import OWN_FIELDS, TASK_FIELDS, check_id, check_options, over
 from .plugin_options import chosen
 from .signatures import check_arguments
+from .typed import typed
 
 #: A task that is enqueued by a task that ... this many times over is refused:
 #: it would never end by itself.
@@ -87,6 +88,9 @@ class Builder:
         if options:
             self._fields = {key: options[key] for key in options.keys() & TASK_FIELDS}
             check_moments(options)
+        self._typed = None
+        if options.get("typed") and self._function is not None:
+            self._typed = typed(self.path, self._function)
         self._name = options.get("task_name")
         self._queue = _queue(self.path, options, conf)
         #: whether nothing is said of its tasks but function and arguments
@@ -121,6 +125,8 @@ class Builder:
         if self._function is not None:
             given = [None, *args] if takes_context else args
             check_arguments(self.path, self._function, given, kwargs)
+            if self._typed is not None:
+                args, kwargs = self._typed.plain(args, kwargs)
         if self._is_plain and not (
             own_id or chain or backend or iter_count or slot is not None
         ):

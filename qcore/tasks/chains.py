@@ -15,6 +15,7 @@ from .enqueueing import Function, as_args, dispatch
 from .functions import target_of
 from .loops import in_thread
 from .options import check_options, given, over, unknown_option
+from .typed import typed
 from .waiting import Cached, Wait
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def _on_the_wire(links: Sequence[_Own], options: dict[str, Any]) -> list[Link]:
     What a function declares holds for its own link, and what the chain was given for all
     of them. Where no function declares anything, no link needs options of its own.
     """
-    rest = links[1:]
+    rest = [_plain(link, options) for link in links[1:]]
     if not any(declared for *_, declared in links):
         return [(path, args, kwargs) for path, args, kwargs, _ in rest]
     kept = LINK_OPTIONS | plugin_options.names().keys()
@@ -85,6 +86,17 @@ def _on_the_wire(links: Sequence[_Own], options: dict[str, Any]) -> list[Link]:
         for path, args, kwargs, declared in rest
         for own in (over(declared, options),)
     ]
+
+
+def _plain(link: _Own, options: dict[str, Any]) -> _Own:
+    """Return a link with its arguments as plain data, if it is typed."""
+    path, args, kwargs, declared = link
+    if not over(declared, options).get("typed"):
+        return link
+    _, function, _ = target_of(path)
+    if function is not None:
+        args, kwargs = typed(path, function).plain(args, kwargs)
+    return path, args, kwargs, declared
 
 
 enqueue_chain = async_chain

@@ -48,6 +48,8 @@ def async_task(func: Function, *args: Any, **kwargs: Any) -> str:
             - ``backoff``, ``retry_on`` and ``discard_on``: how long a failed task waits,
               after which errors it is tried again, and after which it is not;
             - ``track`` (bool): write down where the task is, so that ``status`` knows;
+            - ``typed`` (bool): check the arguments against the annotations of the
+              function, and send dataclasses and models as data;
             - ``commit`` ("on_commit" or "now"): see the setting ``commit``;
             - ``sync`` (bool): run it here and now; the setting of that name makes
               every call do so;

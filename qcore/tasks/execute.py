@@ -43,6 +43,7 @@ from .moments import expired
 from .retry_policy import judge
 from .timeouts import out_of_time, postpone, soft_timeout
 from .tracking import TrackedTask, begin, path_of_class
+from .typed import plain_result, typed
 
 logger = logging.getLogger("qcore.worker")
 
@@ -126,6 +127,9 @@ def _call(task: Task, row: TrackedTask | None) -> Any:
     is_djangos = task.options.backend is not UNSET
     if is_djangos:
         function = _DJANGO.load().prepared(task, function, row)
+    is_typed = task.options.typed is True
+    if is_typed:
+        args, kwargs = typed(task.func, function).values(args, kwargs)
     seconds = choose(task.options.timeout, conf.timeout)
     outer, Running.depth = Running.depth, task.depth
     try:
@@ -134,6 +138,8 @@ def _call(task: Task, row: TrackedTask | None) -> Any:
             task=task,
             call=lambda: _timed(task, function, args, kwargs, seconds),
         )
+        if is_typed:
+            value = plain_result(value)
         return _DJANGO.load().normalised(value) if is_djangos else value
     except SystemExit as error:
         raise TaskError(f"the task called sys.exit({error.code!r})") from error

@@ -167,6 +167,18 @@ class TaskOptions(TypedDict, total=False):
             yields=True,
         ),
     ]
+    typed: Annotated[
+        bool | None,
+        Option(
+            check=checks.boolean,
+            help=(
+                "True: arguments are checked against the annotations of the function, and"
+                " dataclasses and models [travel](../how-to/tasks.md#typed-tasks) as data"
+            ),
+            travels="options",
+            yields=True,
+        ),
+    ]
     cluster: Annotated[
         str | None,
         Option(

@@ -144,6 +144,7 @@ def test_every_option_is_known_to_async_task(qcore_queue):
         "retry_on": [OSError], "discard_on": [KeyError],
         "max_attempts": 2, "save": True, "sync": False, "task_name": "n", "timeout": 5,
         "track": False,
+        "typed": False,
     }  # fmt: skip
     assert said.keys() == OPTIONS
     async_task(kind.add, 1, **said)

@@ -99,6 +99,7 @@ WRONG = {
     "sync": [1, "yes"],
     "task_name": [7, b"x", "a\0b", "\ud800", "x" * 1001],
     "track": [1, "yes"],
+    "typed": [1, "yes"],
     "timeout": ["soon", -1, 0, -0.5, INF, NAN, True, LONGEST + 1, 10**400],
 }
 

@@ -1,13 +1,13 @@
-"""The options of a task that say when, and after which errors, it is tried again."""
+"""Options of a task: when it is tried again, whether it can be found, and what its arguments are."""
 
 from __future__ import annotations
 
 import pytest
-from chores import retrying
+from chores import retrying, with_types
 
 from qcore.tasks import async_task, status
 from qcore.tasks.execute import execute
-from qcore.testing.drain import enqueued
+from qcore.testing.drain import drain, enqueued
 
 option = pytest.mark.option
 
@@ -38,3 +38,11 @@ def test_it_is_discarded_after_these_errors(qcore_queue):
 @option("track")
 def test_its_place_is_known_from_the_start(qcore_queue, transactional_db):
     assert status(async_task(retrying.discard, track=True)) == "waiting"
+
+
+@option("typed")
+def test_a_dataclass_arrives_as_what_it_is(qcore_queue, db):
+    with_types.seen.clear()
+    async_task(with_types.plain, with_types.Order(7, []), typed=True)
+    drain()
+    assert with_types.seen == [with_types.Order(7, [])]
