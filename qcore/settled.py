@@ -81,18 +81,19 @@ class TicketState(NamedTuple):
         """Return what the ticket says after a settlement; None: the settlement is void.
 
         The first final outcome wins. A success ends the task whatever its gen: the work is
-        done. Everything else needs the gen of the ticket, because a package of a lower gen
-        is not the valid one any more. What was written before, and comes again because
+        done. Everything else is void with a lower gen than that of the ticket, because such a
+        package is not the valid one any more. A higher gen than the ticket's is that of a
+        package which is younger than the database, which was restored from a backup. What was written before, and comes again because
         nobody heard of the commit, changes nothing and is not void.
         """
         settled = settlement.settled
         if self.final is not None:
             same = self.final == settled.outcome and settled.final
             return self if same else None
-        if settled.outcome != Outcome.SUCCESS and settled.gen != self.gen:
+        if settled.outcome != Outcome.SUCCESS and settled.gen < self.gen:
             return None
         if settled.final:
             return self._replace(final=settled.outcome)
         if settlement.moves:
-            return self._replace(gen=self.gen + 1, runs=settlement.runs)
+            return self._replace(gen=settled.gen + 1, runs=settlement.runs)
         return self

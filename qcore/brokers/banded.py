@@ -94,13 +94,17 @@ class BandedBroker(Broker):
 
     def _claim(self, limit: int) -> list[Delivery]:
         """Claim from the most urgent band down; now and then from the lowest one up."""
-        found: list[Delivery] = []
         # a whole claim now and then: a part of each would ask every band twice
         share = limit if self._owed >= limit else 0
         last = len(NAMES) - 1
+        self._owed -= share
+        at_once = self._in_one_step(limit, from_below=share > 0)
+        if at_once is not None:
+            self._owed += len(at_once) / SHARE
+            return at_once
+        found: list[Delivery] = []
         plan = [(band, share) for band in range(last, -1, -1)] if share else []
         plan += [(band, limit) for band in range(last + 1)]
-        self._owed -= share
         for band, most in plan:
             if len(found) >= most:
                 continue
@@ -113,16 +117,16 @@ class BandedBroker(Broker):
         self._owed += len(found) / SHARE
         return found
 
+    def _in_one_step(self, limit: int, *, from_below: bool) -> list[Delivery] | None:
+        """Claim from all bands at once; None where the service cannot."""
+        order = range(len(NAMES))[::-1] if from_below else range(len(NAMES))
+        found = self._usual.dequeue_bands([self._bands[band] for band in order], limit)
+        if found is None:
+            return None
+        return [one for place, its in found for one in _with_band(order[place], its)]
+
     def _from(self, band: int, limit: int, wait: float = 0) -> list[Delivery]:
-        return [
-            Delivery(
-                BandReceipt(band, one.receipt),
-                one.package,
-                one.attempt,
-                one.lease_end,
-            )
-            for one in self._bands[band].dequeue(limit, wait)
-        ]
+        return _with_band(band, self._bands[band].dequeue(limit, wait))
 
     def acknowledge_many(self, receipts: Sequence[Hashable]) -> None:
         for broker, its in self._by_band(receipts):
@@ -224,6 +228,15 @@ class BandedBroker(Broker):
 
     def get_stats(self, prefix: str) -> list[bytes]:
         return self._usual.get_stats(prefix)
+
+
+def _with_band(band: int, deliveries: Sequence[Delivery]) -> list[Delivery]:
+    return [
+        Delivery(
+            BandReceipt(band, one.receipt), one.package, one.attempt, one.lease_end
+        )
+        for one in deliveries
+    ]
 
 
 def _parted(receipts: Iterable[Hashable]) -> dict[int, list[Hashable]]:

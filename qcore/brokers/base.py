@@ -157,6 +157,23 @@ class Broker:
         """
         raise NotImplementedError(f"{type(self).__name__} must implement dequeue")
 
+    def dequeue_bands(
+        self, bands: Sequence[Broker], limit: int
+    ) -> list[tuple[int, list[Delivery]]] | None:
+        """Claim from several queues of the service in one step; see the setting ``bands``.
+
+        It does not wait. A broker need not have it: then each queue is asked by itself.
+
+        Args:
+            bands: brokers of this kind, one for each queue, the most urgent one first.
+            limit: at most so many deliveries of all queues together.
+
+        Returns:
+            The place of a queue in ``bands``, with what is claimed of it; ``[]`` when nothing
+            waits; None where the service cannot do it in one step.
+        """
+        return None
+
     def acknowledge(self, receipt: Hashable) -> None:
         """Remove one delivery for good; doing it twice is harmless.
 

@@ -16,8 +16,14 @@ from qcore.engine.dispatcher.lifecycle import JobState
 from qcore.engine.dispatcher.outages import Outage
 from qcore.engine.dispatcher.redelivered import Redelivered
 from qcore.engine.dispatcher.suspects import Suspects
-from qcore.envelope import Outcome, new_id
-from qcore.errors import BrokerError, BrokerUnavailable, LedgerBusy
+from qcore.envelope import Options, Outcome, new_id
+from qcore.errors import (
+    BrokerError,
+    BrokerUnavailable,
+    LedgerBusy,
+    StoreBusy,
+    StoreUnavailable,
+)
 from qcore.models import Ticket
 from qcore.results.orm import OrmStore
 from qcore.settled import TicketState
@@ -232,6 +238,38 @@ def test_one_that_the_ledger_refuses_waits_alone(desk):
     desk.turn()
     assert bad.state is JobState.SETTLED
     assert not desk.fakes.shared.problems
+
+
+@pytest.mark.fault("L3")
+def test_ends_that_cannot_be_noted_are_an_error_of_the_ledger(desk, monkeypatch):
+    """The store, which takes the results, is not doubted, and plain tasks go on."""
+    tracker = FailingTracker([StoreUnavailable("away"), StoreBusy("locked")])
+    object.__setattr__(desk.fakes.services, "make_tracker", lambda: tracker)
+    plain = desk.fakes.ended()
+    tracked = desk.fakes.ended(relayed=True, options=Options(track=True))
+    desk.record(plain, tracked)
+    assert (plain.state, tracked.state) == (JobState.SETTLED, JobState.ENDED)
+    assert any(tracked.task.id in who for who in desk.fakes.shared.problems)
+    desk.turn()
+    assert tracked.state is JobState.SETTLED
+    assert tracked.notes == 0, "the value of the result is not to blame"
+    assert not desk.fakes.shared.problems
+
+
+class FailingTracker:
+    """Keeps no task, and fails first."""
+
+    database = "default"
+
+    def __init__(self, errors):
+        self.errors = errors
+
+    def end(self, results):
+        if self.errors:
+            raise self.errors.pop(0)
+
+    def again(self, ids):
+        raise AssertionError("no task was given back")
 
 
 def test_whoever_loses_a_race_in_the_database_tries_again(desk):

@@ -91,9 +91,16 @@ class TestRules:
             TicketState(gen=3, runs=5)
         )
 
-    def test_a_move_or_failure_of_another_gen_is_void(self):
+    def test_a_move_or_failure_of_a_lower_gen_is_void(self):
         assert TicketState(gen=2).after(move("a", gen=1)) is None
         assert TicketState(gen=2).after(settlement(gen=1, outcome=F)) is None
+
+    def test_a_package_that_is_younger_than_the_ledger_counts(self):
+        """The ledger was restored from a backup, and the broker was not."""
+        assert TicketState(gen=1).after(settlement(gen=4, outcome=F)).final == F
+        assert TicketState(gen=1).after(move("a", gen=4, runs=5)) == (
+            TicketState(gen=5, runs=5)
+        )
 
     def test_a_success_ends_the_task_whatever_its_gen(self):
         assert TicketState(gen=2).after(settlement(gen=0)).final == S
@@ -122,7 +129,7 @@ class TestRules:
             assert state.final in (None, new.final)
             assert (new.gen, state.final) in (
                 (state.gen, state.final),
-                (state.gen + 1, None),
+                (gen + 1, None),
             )
             state = new
 

@@ -18,14 +18,13 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
 
 from qcore.brokers.base import Broker
 from qcore.brokers.tools import (
     CALLER_REPLY_SECONDS,
-    as_attempt,
     cluster_reply_seconds,
     pack,
     send_parts,
@@ -36,7 +35,8 @@ from qcore.errors import BrokerError, BrokerUnavailable, NoReply
 from . import scripts
 from .connection import Connection
 from .diagnosis import diagnose
-from .errors import NoGroup
+from .entries import delivery_of, is_entry
+from .errors import KeysApart, NoGroup
 from .options import make_pool, seeds
 from .server import Server
 
@@ -97,6 +97,7 @@ class RedisBroker(Broker):
         self._sweep_at = self._due_at = 0.0  # monotonic
         self._first = b""  # id of the package that is due then
         self._quiet = False  # nothing came in the last wait
+        self._is_apart = False  # the queues of the bands are on several nodes
         self._seeds = seeds(conf)
         self._brief = Connection(make_pool(conf, CALLER_REPLY_SECONDS), self._seeds)
 
@@ -171,7 +172,7 @@ class RedisBroker(Broker):
                 return found
             self._sweep_at = 0.0
         while True:
-            if now >= self._sweep_at and (found := self._sweep(limit)):
+            if now >= self._sweep_at and (found := self.sweep(limit)):
                 return found
             now = time.monotonic()
             found = self._read(limit, min(deadline, self._sweep_at) - now)
@@ -196,7 +197,7 @@ class RedisBroker(Broker):
         try:
             reply, *seen = self._patient.call_first(*commands)
         except NoGroup:
-            self._create_group()
+            self.create_group()
             reply, *seen = self._patient.call_first(*commands)
         self._quiet = not reply and bool(waiting)
         if not reply:
@@ -209,7 +210,7 @@ class RedisBroker(Broker):
         else:  # from now on there are claims
             self._sweep_at = min(self._sweep_at, time.monotonic() + SWEEP_SECONDS)
         return [
-            _delivery(id, 1, fields, lease_end)
+            delivery_of(id, 1, fields, lease_end)
             for id, fields in found.get(self._stream.encode(), ())
         ]
 
@@ -228,14 +229,14 @@ class RedisBroker(Broker):
         elif not claims[0]:
             self._sweep_at = min(self._due_at, time.monotonic() + self._idle_pause)
 
-    def _sweep(self, limit: int) -> list[Delivery]:
+    def sweep(self, limit: int) -> list[Delivery]:
         """Claim what others held too long, let in what is due, and say when again."""
         now = time.monotonic()
         arguments = (GROUP, self._consumer, limit)
         try:
             answer = self._patient.run(scripts.SWEEP, self._keys, *arguments)
         except NoGroup:
-            self._create_group()
+            self.create_group()
             answer = self._patient.run(scripts.SWEEP, self._keys, *arguments)
         entries, due, self._first, claimed = answer
         pause = SWEEP_SECONDS if claimed else self._idle_pause
@@ -245,10 +246,95 @@ class RedisBroker(Broker):
         self._sweep_at = min(now + pause, self._due_at)
         lease_end = now + self.lease
         return [
-            _delivery(id, count, fields, lease_end) for id, count, fields in entries
+            delivery_of(id, count, fields, lease_end) for id, count, fields in entries
         ]
 
-    def _create_group(self) -> None:
+    def dequeue_bands(
+        self, bands: Sequence[Broker], limit: int
+    ) -> list[tuple[int, list[Delivery]]] | None:
+        """Claim from several queues, of which one look says what has any.
+
+        None on a Redis Cluster, where queues are on different nodes.
+        """
+        limit = min(limit, self.max_batch)
+        if self._is_apart or limit < 1:
+            return None
+        found: list[tuple[int, list[Delivery]]] = []
+        try:
+            for part in self._claim(cast("Sequence[RedisBroker]", bands), limit):
+                found.append(part)  # noqa: PERF402 - those before an error count
+        except KeysApart:
+            self._is_apart = True
+            return None
+        except BrokerError:
+            if not found:
+                raise
+            # what is claimed is handed out; the next call meets the error
+        return found
+
+    def _claim(
+        self, bands: Sequence[RedisBroker], limit: int
+    ) -> Iterator[tuple[int, list[Delivery]]]:
+        """Yield what is claimed of each band.
+
+        What a sweep finds is looked for as often as in one queue, and before the answer is
+        that nothing waits.
+        """
+        waiting, room, quiet = self._look(bands), limit, []
+        for place, band in enumerate(bands):
+            is_due = band.is_sweep_due
+            if not is_due:
+                quiet.append((place, band))
+            for claim in [band.sweep] * is_due + [band.read_new] * waiting[place]:
+                if room > 0 and (found := claim(room)):
+                    room -= len(found)
+                    yield place, found
+        for place, band in quiet:
+            if room == limit and (found := band.sweep(limit)):
+                room -= len(found)
+                yield place, found
+
+    def _look(self, bands: Sequence[RedisBroker]) -> list[bool]:
+        """Return of each band whether it has packages that nobody has had."""
+        keys = [key for one in bands for key in one.looked_at]
+        words = (GROUP, self._consumer)
+        try:
+            found = self._patient.run(scripts.LOOK, keys, *words)
+        except NoGroup:
+            for one in bands:
+                one.create_group()
+            found = self._patient.run(scripts.LOOK, keys, *words)
+        for band, (_, is_woken) in zip(bands, found, strict=True):
+            if is_woken:
+                band.sweep_next()
+        return [bool(is_waiting) for is_waiting, _ in found]
+
+    @property
+    def looked_at(self) -> tuple[str, str]:
+        """The keys that say whether something can be claimed."""
+        return self._stream, self._wake
+
+    @property
+    def is_sweep_due(self) -> bool:
+        """Whether a sweep may find something by now."""
+        return time.monotonic() >= self._sweep_at
+
+    def sweep_next(self) -> None:
+        """Let the next claim begin with a sweep."""
+        self._sweep_at = 0.0
+
+    def read_new(self, limit: int) -> list[Delivery]:
+        """Claim packages that nobody has had; nothing is waited for."""
+        lease_end = time.monotonic() + self.lease
+        words = ("GROUP", GROUP, self._consumer, "COUNT", limit)
+        reply = self._patient.call("XREADGROUP", *words, "STREAMS", self._stream, ">")
+        # from now on there are claims
+        self._sweep_at = min(self._sweep_at, time.monotonic() + SWEEP_SECONDS)
+        entries = dict(reply or ()).get(self._stream.encode(), ())
+        return [delivery_of(id, 1, its, lease_end) for id, its in entries]
+
+    def create_group(self) -> None:
+        """Make the consumer group of both streams, and the streams that are not there."""
         self._patient.run(scripts.CREATE_GROUP, self._keys, GROUP)
 
     def acknowledge_many(self, receipts: Sequence[Hashable]) -> None:
@@ -289,7 +375,7 @@ class RedisBroker(Broker):
         replies = self._brief.call_many(
             *(
                 [("XDEL", stream, id), ("XACK", stream, GROUP, id)]
-                if _is_entry(id)
+                if is_entry(id)
                 else []
             ),
             ("ZREM", due, id),
@@ -343,24 +429,3 @@ class RedisBroker(Broker):
 
     def get_stats(self, prefix: str) -> list[bytes]:
         return cast("list[bytes]", self._brief.run(scripts.GET_STATS, STATS, prefix))
-
-
-def _delivery(id: bytes, count: int, fields: list[bytes], lease_end: float) -> Delivery:
-    """Return an entry as a delivery: p, package[, n, the attempts before it was parked].
-
-    One that somebody has added by hand may have other fields. Where none of them is the
-    package all are, and the dispatcher puts them into quarantine.
-    """
-    if len(fields) == 2 and fields[0] == b"p":
-        return Delivery((id, count), fields[1], count, lease_end)
-    # from the end, so that of two fields with one name the first counts, as in scripts
-    said = dict(zip(fields[-2::-2], fields[::-2], strict=True))
-    package = said.get(b"p", b"\n".join(fields))
-    before = said.get(b"n", b"0")
-    attempts = int(before) if before.isdigit() and len(before) <= 10 else 0
-    return Delivery((id, count), package, as_attempt(attempts + count), lease_end)
-
-
-def _is_entry(id: str) -> bool:
-    """Whether an id is one of a stream, ``1763912345678-0``; Redis refuses others."""
-    return all(part.isdigit() for part in id.split("-"))

@@ -28,6 +28,7 @@ _BY_CLASS = (
     (exceptions.MasterDownError, "MASTERDOWN"),
     (exceptions.ClusterDownError, "CLUSTERDOWN"),
     (exceptions.ReadOnlyError, "READONLY"),
+    (exceptions.ClusterCrossSlotError, "CROSSSLOT"),
     (exceptions.BusyLoadingError, "LOADING"),
 )
 # The message of a failed script holds the code of its command somewhere within.
@@ -80,6 +81,10 @@ class NoGroup(BrokerUnavailable):
     """The stream or its consumer group is gone, as after FLUSHALL."""
 
 
+class KeysApart(BrokerError):
+    """The keys of a script are on different nodes of a Redis Cluster."""
+
+
 class NoScript(BrokerUnavailable):
     """The server does not have a script, as after a restart or SCRIPT FLUSH."""
 
@@ -123,7 +128,8 @@ def translate(error: Exception, address: str) -> BrokerError:
     if name == "NOSCRIPT":
         return NoScript(text)
     if name in _LASTING:
-        return BrokerError(f"Redis at {address} {_LASTING[name]}. It says: {text}.")
+        kind = KeysApart if name == "CROSSSLOT" else BrokerError
+        return kind(f"Redis at {address} {_LASTING[name]}. It says: {text}.")
     if name in _PASSING:
         reason = f"{_PASSING[name]}. It says: {text}"
         return BrokerUnavailable(f"Redis at {address} is unavailable: {reason}.")

@@ -3,7 +3,8 @@
 Plain commands do the frequent work. Every script keeps to two rules:
 
 - ``KEYS`` are always the four keys of one queue (tasks, due, parked, wake), so that a
-  script runs on one node of a Redis Cluster.
+  script runs on one node of a Redis Cluster; those of the bands of a queue are in one
+  script, ``LOOK``, which a Redis Cluster does not run.
 - A script that only drains removes before it adds. Redis refuses commands that need
   memory when it is full, but not after the first write of a script, so that a full
   server can still be emptied. (That rule is of Redis 2.6 and later; the flag
@@ -190,6 +191,29 @@ local due = first[2] and math.max(0, first[2] - now) or -1
 return {found, due, first[1] or '', pending[1]}
 """
 )
+
+#: KEYS: tasks and wake of each of several queues. ARGV: group, consumer. Returns for each
+#: queue whether it has entries that nobody has had, and whether its stream of wakes had one,
+#: which has served. The entries themselves are not for a script: it would translate them
+#: twice, which takes a server three times as long as to send them.
+LOOK = Script("""
+local found = {}
+for at = 1, #KEYS, 2 do
+  local waiting = 0
+  if redis.call('XLEN', KEYS[at]) > 0 then
+    for _, group in ipairs(redis.call('XINFO', 'GROUPS', KEYS[at])) do
+      if group[2] == ARGV[1] then
+        local next = redis.call('XRANGE', KEYS[at], '(' .. group[8], '+', 'COUNT', 1)
+        waiting = #next
+      end
+    end
+  end
+  local woken = redis.call('XREADGROUP', 'GROUP', ARGV[1], ARGV[2], 'COUNT', 1,
+    'STREAMS', KEYS[at + 1], '>')
+  found[#found + 1] = {waiting, woken and 1 or 0}
+end
+return found
+""")
 
 #: ARGV: group, consumer, then id and count of each receipt. Renews the leases that are
 #: in force and returns the places (from 0) of the others. JUSTID leaves the delivery

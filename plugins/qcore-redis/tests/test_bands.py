@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import redis
 
 from qcore import Conf
 from qcore.brokers.banded import banded
@@ -25,6 +26,36 @@ class TestBands(PrioritiesContract):
             )
 
         return make
+
+    def test_no_band_is_asked_by_itself(self, connect, monkeypatch):
+        consumer, sender = connect(retry=60), connect(retry=60)
+        for priority in (0, -100, 100, 50, 0):
+            sender.enqueue_with_priority([b"%d" % priority], priority)
+
+        def dequeue(*_):
+            raise AssertionError("a band was asked")
+
+        monkeypatch.setattr(RedisBroker, "dequeue", dequeue)
+        first = consumer.dequeue(limit=3)
+        assert [one.package for one in first] == [b"100", b"50", b"0"]
+        rest = consumer.dequeue(limit=3)
+        assert [one.package for one in rest] == [b"0", b"-100"]
+        consumer.acknowledge_many([one.receipt for one in [*first, *rest]])
+        assert consumer.dequeue(limit=3) == []
+        assert (consumer.queue_size(), consumer.lock_size()) == (0, 0)
+
+    def test_a_band_whose_stream_is_gone_stops_no_other(self, connect, redis_server):
+        consumer, sender = connect(retry=60), connect(retry=60)
+        sender.enqueue_with_priority([b"1"], 100)
+        assert self.receive_one(consumer).package == b"1"
+        sender.enqueue_with_priority([b"2"], 100)
+        client = redis.Redis(port=redis_server.port)
+        client.delete(*client.keys(f"{{qcore:{consumer.queue}--high}}*"))
+        client.close()
+        sender.enqueue_with_priority([b"3"], 50)
+        sender.enqueue_with_priority([b"4"], 0)
+        found = [self.receive_one(consumer).package for _ in range(3)]
+        assert found == [b"2", b"3", b"4"]
 
     def test_a_waiting_consumer_finds_what_comes_in_any_band(self, connect):
         """It waits at the usual band, and asks the others in between."""

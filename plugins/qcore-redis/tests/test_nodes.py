@@ -10,6 +10,9 @@ import redis
 from redis.crc import key_slot
 from servers.redis import RedisServer
 
+from qcore import Conf
+from qcore.brokers.banded import banded
+from qcore.brokers.bands import queue_of
 from qcore.testing.speed import Patience
 from qcore_redis.broker import RedisBroker
 
@@ -65,6 +68,27 @@ def test_a_queue_is_found_on_its_node(
             assert sorted(found) == [b"a", b"b", b"c"]
             assert (broker.queue_size(), broker.lock_size()) == (0, 0)
     assert homes == {True, False}, "all queues were on one node"
+
+
+def test_bands_on_several_nodes_are_claimed_in_order(
+    cluster: list[RedisServer], open_broker: Open
+) -> None:
+    """No script can read them all, so each is asked by itself."""
+    queue = "queue-of-bands"
+    slots = {
+        key_slot(f"{{qcore:{queue_of(queue, band)}}}".encode()) for band in range(5)
+    }
+    assert min(slots) < SLOTS // 2 <= max(slots), "all bands were on one node"
+    place = {"port": cluster[0].port}
+    broker = banded(
+        Conf.from_dict({"redis": place}), queue, lambda name: open_broker(place, name)
+    )
+    for priority in (0, -100, 100, -50, 50):
+        broker.enqueue_with_priority([b"%d" % priority], priority)
+    found = broker.dequeue(10)
+    broker.acknowledge_many([one.receipt for one in found])
+    assert [one.package for one in found] == [b"100", b"50", b"0", b"-50", b"-100"]
+    assert broker.dequeue(10) == []
 
 
 def test_snapshots_are_on_a_node_of_their_own(

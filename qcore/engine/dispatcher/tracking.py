@@ -11,7 +11,7 @@ import logging
 from collections.abc import Sequence
 
 from ...envelope import Result
-from ...errors import StoreError, StoreRefused
+from ...errors import LedgerBusy, LedgerError, StoreBusy, StoreError, StoreRefused
 from ...results.base import ResultStore
 from ..services import Services
 from .job import Job
@@ -73,7 +73,9 @@ class Tracking:
         """Note the ends of jobs, in the transaction of the ledger that is open.
 
         Raises:
-            StoreError: the ledger does not take them.
+            StoreRefused: the ledger will never take one of them.
+            LedgerBusy: another transaction goes first.
+            LedgerError: the ledger does not take them now.
         """
         results = [
             job.result
@@ -81,8 +83,16 @@ class Tracking:
             if job.task.options.track is True and job.result is not None
         ]
         tracker = self._services.make_tracker() if results else None
-        if tracker is not None:
+        if tracker is None:
+            return
+        try:
             tracker.end(results)
+        except StoreRefused:
+            raise
+        except StoreError as error:
+            # the store of the results has nothing to do with it, and is not to be blamed
+            kind = LedgerBusy if isinstance(error, StoreBusy) else LedgerError
+            raise kind(str(error)) from error
 
     def note_finished(self, jobs: Sequence[Job]) -> None:
         """Note the ends of jobs whose results were stored by an earlier delivery.
