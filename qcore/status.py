@@ -43,6 +43,21 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
             return None
         return min(1.0, max(0.0, self.done / self.total))
 
+    @property
+    def text(self) -> str:
+        """For people: ``"40%, 2 of 5: rows"``."""
+        told = _figure(self.done)
+        if self.total is not None:
+            told += f" of {_figure(self.total)}"
+        if (share := self.share) is not None:
+            told = f"{share:.0%}, {told}"
+        return f"{told}: {self.note}" if self.note else told
+
+
+def _figure(value: float) -> str:
+    """Return ``1,200`` for 1200.0, and ``0.25`` for what is not whole."""
+    return f"{int(value):,}" if value == int(value) else f"{value:,.2f}"
+
 
 class WorkerStatus(msgspec.Struct, kw_only=True):
     """One worker process."""

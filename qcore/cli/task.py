@@ -139,16 +139,11 @@ def render(document: dict[str, Any], paint: Any) -> list[str]:
     return lines
 
 
-def _figure(value: float) -> str:
-    """Return ``1,200`` for 1200.0, and ``0.25`` for what is not whole."""
-    return f"{int(value):,}" if value == int(value) else f"{value:,.2f}"
-
-
 def _bar(told: dict[str, Any]) -> str:
-    figures = _figure(told["done"])
-    if told["total"] is not None:
-        figures += f" of {_figure(told['total'])}"
-    if (share := told["share"]) is not None:
-        full = int(share * _BAR)
-        figures = f"[{'#' * full}{'.' * (_BAR - full)}] {share:.0%}, {figures}"
-    return f"{figures}: {told['note']}" if told["note"] else figures
+    from ..status import Progress
+
+    text = Progress(**{key: told[key] for key in ("done", "total", "note")}).text
+    if (share := told["share"]) is None:
+        return text
+    full = int(share * _BAR)
+    return f"[{'#' * full}{'.' * (_BAR - full)}] {text}"

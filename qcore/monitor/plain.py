@@ -122,11 +122,20 @@ def row(worker: WorkerStatus) -> tuple[str, ...]:
         str(worker.index),
         str(worker.pid),
         worker.state,
-        worker.func or worker.task_name or NOTHING,
+        task_of(worker),
         seconds(worker.seconds),
         size(worker.rss),
         number(worker.done),
     )
+
+
+def task_of(worker: WorkerStatus) -> str:
+    """Return the task of a worker, with its progress where it has told any."""
+    task = worker.func or worker.task_name or NOTHING
+    if worker.progress is None:
+        return task
+    # first: the end of a long name is cut off where a terminal is narrow
+    return f"{worker.progress.text} - {task}"
 
 
 def busy(cluster: Snapshot) -> int:

@@ -11,7 +11,7 @@ from qcore.monitor import fit, memory, text
 from qcore.monitor.look import EMPTY, UNSEEN, View, Watcher, absence
 from qcore.monitor.plain import render
 from qcore.monitor.text import Paint
-from qcore.status import PAUSE, Snapshot, WorkerStatus
+from qcore.status import PAUSE, Progress, Snapshot, WorkerStatus
 
 CLUSTER = Snapshot(
     cluster="0123456789abcdef0123456789abcdef",
@@ -69,6 +69,25 @@ queue mail: 1,204 waiting, 9 claimed, the oldest for 1 min 23 s
 89abcdef on web-1: running, queue mail, up 2 h 14 min
   12,345 succeeded, 12 failed (1 crashed), 3.2 tasks/s, 7 in hand, 2 restarts
   [#####.....] 1 of 2 workers busy"""
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        (
+            {"done": 2, "total": 5, "note": "rows"},
+            "40%, 2 of 5: rows - shop.tasks.export",
+        ),
+        ({"done": 1200}, "1,200 - shop.tasks.export"),
+        ({"done": 0.25, "total": 0}, "0.25 of 0 - shop.tasks.export"),
+    ],
+)
+def test_the_progress_of_a_task_stands_before_its_name(told, shown):
+    worker = msgspec.structs.replace(
+        CLUSTER.workers[0], func="shop.tasks.export", progress=Progress(**told)
+    )
+    cluster = msgspec.structs.replace(CLUSTER, workers=[worker])
+    assert any(shown in line for line in render(view(cluster), 120, PLAIN))
 
 
 def test_eighty_columns_hold_everything():

@@ -121,9 +121,12 @@ def test_the_boxes_of_rich_are_printable(evil):
 
 def view(evil: str):
     from qcore.monitor.look import View
-    from qcore.status import Snapshot, WorkerStatus
+    from qcore.status import Progress, Snapshot, WorkerStatus
 
-    worker = WorkerStatus(index=1, pid=1, state=evil, task_name=evil, func=evil)
+    worker = WorkerStatus(
+        index=1, pid=1, state=evil, task_name=evil, func=evil,
+        progress=Progress(done=1, note=evil),
+    )  # fmt: skip
     cluster = Snapshot(
         cluster=f"{evil}{'0' * 32}{evil}", name=evil, queue=evil, host=evil, version=evil,
         broker=evil, state=evil, sentinel_pid=1, dispatcher_pid=1, started=0.0, at=1.0,
