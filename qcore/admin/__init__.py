@@ -1,4 +1,4 @@
-"""The admin: successful, failed and scheduled tasks, paused queues, quarantined packages.
+"""The admin: tasks that have ended or are sent later, schedules, pauses, quarantined packages.
 
 Nothing that is stored is ever unpickled here. To change a page, unregister its model
 and register a subclass of its class.
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from django.contrib import admin
 
-from ..models import Failure, Quarantine, QueuePause, Schedule, Success
+from ..models import Failure, OutboxRow, Quarantine, QueuePause, Schedule, Success
+from .outbox import OutboxAdmin
 from .pauses import QueuePauseAdmin
 from .quarantine import QuarantineAdmin
 from .results import FailureAdmin, SuccessAdmin, TaskAdmin
@@ -16,6 +17,7 @@ from .schedules import ScheduleAdmin
 
 __all__ = [
     "FailureAdmin",
+    "OutboxAdmin",
     "QuarantineAdmin",
     "QueuePauseAdmin",
     "ScheduleAdmin",
@@ -27,4 +29,5 @@ admin.site.register(Success, SuccessAdmin)
 admin.site.register(Failure, FailureAdmin)
 admin.site.register(Schedule, ScheduleAdmin)
 admin.site.register(Quarantine, QuarantineAdmin)
+admin.site.register(OutboxRow, OutboxAdmin)
 admin.site.register(QueuePause, QueuePauseAdmin)

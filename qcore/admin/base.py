@@ -113,7 +113,7 @@ class QcoreAdmin(_Admin):
         urls = super().get_urls()
         for url in urls:
             if url.callback is not None:
-                url.callback = _migrated(self, url.callback)
+                url.callback = migrated(self, url.callback)
         return urls
 
     def get_changelist(self, request: HttpRequest, **_: Any) -> type[ChangeList]:
@@ -215,7 +215,7 @@ class QcoreAdmin(_Admin):
         return super().response_action(request, queryset, *more, **named)
 
 
-def _migrated(page: QcoreAdmin, view: Callable[..., Any]) -> Callable[..., Any]:
+def migrated(page: QcoreAdmin, view: Callable[..., Any]) -> Callable[..., Any]:
     """Return a view that leads to the first page of the admin where it has no tables."""
 
     @functools.wraps(view)

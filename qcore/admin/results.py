@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin, messages
+from django.contrib.admin.utils import quote, unquote
+from django.core.exceptions import PermissionDenied
 from django.db.models.functions import Left
+from django.http import HttpResponseNotAllowed, HttpResponseRedirect
+from django.urls import path, reverse
 from django.utils.html import format_html
 
 from ..errors import QcoreError
@@ -13,15 +17,23 @@ from ..masking import mask_url
 from ..models import SHORT, Task
 from ..models.tables import RESULTS
 from ..results import content as contents
-from .base import CarefulList, QcoreAdmin, may_see_arguments
-from .filters import ClusterFilter, FunctionFilter, GroupFilter
+from ..results.rows import said_of
+from .base import CarefulList, QcoreAdmin, may_see_arguments, migrated
+from .cancelling import CancelsTasks
+from .filters import (
+    ClusterFilter,
+    DeadFilter,
+    ErrorFilter,
+    FunctionFilter,
+    GroupFilter,
+)
 from .next_try import next_tries
 from .resubmit import resubmit
-from .shown import moment, short_id
+from .shown import NOTHING, moment, short_id
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
-    from django.http import HttpRequest
+    from django.http import HttpRequest, HttpResponse
 
 _DETAILS = (
     "id",
@@ -40,6 +52,7 @@ _DETAILS = (
     "seconds",
     "attempt_count",
     "crashes",
+    "resent_from",
 )
 
 
@@ -82,19 +95,62 @@ class TaskAdmin(QcoreAdmin):
     @admin.action(description="Send the selected tasks again", permissions=["resubmit"])
     def resubmit_task(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
         """Send tasks again; one that cannot be sent does not stop the others."""
-        sent = 0
-        for row in queryset:
-            try:
-                new_id = resubmit(row)
-            except QcoreError as error:
-                self.message_user(request, str(error), messages.ERROR)
-                continue
-            sent += 1
-            self.log_change(request, row, f"Sent again as {new_id}.")
-            self.after_resubmit(row)
+        sent = sum(self._resubmit(request, row) is not None for row in queryset)
         if sent:
             noun = "task was" if sent == 1 else "tasks were"
             self.message_user(request, f"{sent} {noun} sent again.", messages.SUCCESS)
+
+    def _resubmit(self, request: HttpRequest, row: Task) -> str | None:
+        """Send a task again; return the id of the new one, or tell why there is none."""
+        try:
+            new_id = resubmit(row)
+        except QcoreError as error:
+            self.message_user(request, str(error), messages.ERROR)
+            return None
+        self.log_change(request, row, f"Sent again as {new_id}.")
+        self.after_resubmit(row)
+        return new_id
+
+    # -- the button on the page of one task ----------------------------------------
+    def get_urls(self) -> list[Any]:
+        """Return the addresses, and that of the button that sends a task again."""
+        view = migrated(self, self.admin_site.admin_view(self.resend_view))
+        own = path("<path:object_id>/resend/", view, name=self._resend_name)
+        return [own, *super().get_urls()]
+
+    @property
+    def _resend_name(self) -> str:
+        return f"{self.opts.app_label}_{self.opts.model_name}_resend"
+
+    def resend_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Send one task again."""
+        if not self.has_resubmit_permission(request):
+            raise PermissionDenied
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        row = self.get_object(request, unquote(object_id))
+        app = self.admin_site.name
+        pages = f"admin:{self.opts.app_label}_{self.opts.model_name}"
+        if row is None:
+            text = "This result is not there any more; nothing was sent."
+            self.message_user(request, text, messages.ERROR)
+        elif (new_id := self._resubmit(request, row)) is not None:
+            self.message_user(request, f"Sent again as {new_id}.", messages.SUCCESS)
+        elif self.has_view_or_change_permission(request, row):
+            there = reverse(f"{pages}_change", args=[object_id], current_app=app)
+            return HttpResponseRedirect(there)
+        return HttpResponseRedirect(reverse(f"{pages}_changelist", current_app=app))
+
+    def render_change_form(
+        self, request: HttpRequest, context: Any, *args: Any, **more: Any
+    ) -> HttpResponse:
+        """Show a task, with the button for those who may send it again."""
+        row = more.get("obj")
+        if row is not None and self.has_resubmit_permission(request):
+            name = f"admin:{self._resend_name}"
+            app = self.admin_site.name
+            context["resend_url"] = reverse(name, args=[quote(row.pk)], current_app=app)
+        return super().render_change_form(request, context, *args, **more)
 
     def after_resubmit(self, row: Task) -> None:
         """Do what is to be done with a row whose task was sent again: nothing."""
@@ -110,6 +166,10 @@ class TaskAdmin(QcoreAdmin):
     @admin.display(description="result")
     def shown_result(self, row: Task) -> str:
         return _block(contents.show(row.value, row.value_content, masked=True))
+
+    @admin.display(description="sent again from")
+    def resent_from(self, row: Task) -> str:
+        return said_of(row.options).resent_from or NOTHING
 
     @admin.display(description="time taken (s)")
     def seconds(self, row: Task) -> str:
@@ -160,10 +220,16 @@ class FailureList(CarefulList):
             row.next_try = found[row.pk]
 
 
-class FailureAdmin(TaskAdmin):
-    """Failed tasks; one that is sent again goes from the list."""
+class FailureAdmin(CancelsTasks, TaskAdmin):
+    """Failed tasks; one that is sent again goes from the list.
 
-    fields: ClassVar[Any] = (*_DETAILS, "next_try")
+    Those that are tried again can be cancelled.
+    """
+
+    list_filter = (DeadFilter, ErrorFilter, GroupFilter, FunctionFilter, ClusterFilter)
+    actions = ("resubmit_task", "cancel_tasks")
+
+    fields: ClassVar[Any] = (*_DETAILS, "next_try", "fingerprint")
     readonly_fields: ClassVar[Any] = fields
     # the error stands before the times: a narrow window cuts the last columns off
     list_display = (
@@ -187,6 +253,10 @@ class FailureAdmin(TaskAdmin):
 
     def get_changelist(self, request: HttpRequest, **_: Any) -> type[CarefulList]:
         return FailureList
+
+    def task_id_of(self, row: Any) -> str:
+        """Return the id of the task of a row."""
+        return str(row.pk)
 
     @admin.display(description="next try")
     def next_try(self, row: Any) -> str:

@@ -20,6 +20,7 @@ from . import (
     bench,
     cancel,
     cluster,
+    dead,
     demo,
     dev,
     doctor,
@@ -32,6 +33,7 @@ from . import (
     plugins,
     quarantine,
     resume,
+    retry,
     schedules,
     task,
 )
@@ -62,6 +64,8 @@ VERBS: dict[str, Verb] = {
     "memory": memory,
     "doctor": doctor,
     "cancel": cancel,
+    "retry": retry,
+    "dead": dead,
     "pause": pause,
     "resume": resume,
     "quarantine": quarantine,
@@ -190,6 +194,7 @@ _ELSEWHERE = {
     "beat": "cluster", "scheduler": "cluster", "status": "info", "inspect": "info",
     "stats": "info", "config": "info --config", "check": "doctor", "list": "plugins",
     "show": "task", "tasks": "task", "result": "task", "revoke": "cancel",
+    "requeue": "retry", "failed": "dead", "failures": "dead", "dlq": "dead",
     "top": "monitor", "events": "monitor", "flower": "monitor",
 }  # fmt: skip
 

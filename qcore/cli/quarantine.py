@@ -10,12 +10,12 @@ it runs. It is for packages that you know to be yours. No arguments are shown.
 
 from __future__ import annotations
 
-import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ..errors import ConfigError, EnqueueError, QcoreError
+from .confirm import ask
 from .exits import FAILURE, OK
 from .output import add_json, complain, write_json, write_lines
 
@@ -125,7 +125,7 @@ def _delete(options: Namespace, out: TextIO) -> int:
     from ..monitor.text import plural
 
     found = _wanted(options)
-    if not _confirms(f"Delete {plural(len(found), 'package')} for good?", options):
+    if not ask(f"Delete {plural(len(found), 'package')} for good?", options):
         return FAILURE
     Quarantine.objects.filter(pk__in=[one.pk for one in found]).delete()
     if options.json:
@@ -147,7 +147,7 @@ def _resign(options: Namespace, out: TextIO) -> int:
         f"It is not proved where {'they come' if len(tasks) > 1 else 'it comes'} from."
         f" Sign {plural(len(tasks), 'package')} with the key in use, and run it?"
     )
-    if not _confirms(question, options):
+    if not ask(question, options):
         return FAILURE
     code, sent = OK, []
     for one, task in tasks:
@@ -278,26 +278,6 @@ def _document(action: str, total: int, packages: Any) -> dict[str, Any]:
         "total": total,
         "packages": list(packages),
     }
-
-
-def _confirms(question: str, options: Namespace) -> bool:
-    """Ask on stderr, and take "yes" for yes.
-
-    Raises:
-        ConfigError: nobody is there to be asked.
-    """
-    if options.yes:
-        return True
-    if not sys.stdin.isatty():
-        raise ConfigError(
-            f"nobody is there to be asked: {question} Add --yes to do it without a question."
-        )
-    complain(f"{question} Type yes: ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() == "yes":
-        return True
-    complain("nothing was changed\n")
-    return False
 
 
 _ACTIONS: dict[str, Callable[[Namespace, TextIO], int]] = {

@@ -199,7 +199,8 @@ def task_of_row(row: Row) -> Task:
     """
     if row.content == JOINED or row.id == row.group:
         raise StoreRefused(
-            f"{row.name} id={row.id} is the joined result of several calls"
+            f"{row.name} id={row.id} is the joined result of several calls. Send its"
+            " calls again with async_iter."
         )
     try:
         return task_of(row)

@@ -26,10 +26,13 @@ from .async_variants import (
     acancel,
     acount_group,
     acount_group_cached,
+    adead_groups,
+    adead_tasks,
     adelete,
     adelete_cached,
     adelete_group,
     adelete_group_cached,
+    adiscard_dead,
     aenqueue,
     aenqueue_chain,
     aenqueue_iter,
@@ -37,12 +40,15 @@ from .async_variants import (
     apause,
     apaused,
     aqueue_size,
+    aresend,
+    aresend_many,
     aresume,
     aschedule,
     astatus,
 )
 from .chains import Chain, async_chain, enqueue_chain
 from .control import cancel, pause, paused, resume
+from .dead import dead_groups, dead_tasks, discard_dead
 from .enqueueing import (
     async_task,
     async_task_many,
@@ -70,6 +76,7 @@ from .lookup import (
 )
 from .one import AsyncTask
 from .progress_report import aprogress, progress
+from .resend import Resent, resend, resend_many
 from .state import State, status
 
 __all__ = [
@@ -77,14 +84,18 @@ __all__ = [
     "Chain",
     "CurrentTask",
     "Iter",
+    "Resent",
     "State",
     "acancel",
     "acount_group",
     "acount_group_cached",
+    "adead_groups",
+    "adead_tasks",
     "adelete",
     "adelete_cached",
     "adelete_group",
     "adelete_group_cached",
+    "adiscard_dead",
     "aenqueue",
     "aenqueue_chain",
     "aenqueue_iter",
@@ -97,6 +108,8 @@ __all__ = [
     "apaused",
     "aprogress",
     "aqueue_size",
+    "aresend",
+    "aresend_many",
     "aresult",
     "aresult_cached",
     "aresult_group",
@@ -112,10 +125,13 @@ __all__ = [
     "count_group",
     "count_group_cached",
     "current_task",
+    "dead_groups",
+    "dead_tasks",
     "delete",
     "delete_cached",
     "delete_group",
     "delete_group_cached",
+    "discard_dead",
     "enqueue",
     "enqueue_chain",
     "enqueue_iter",
@@ -128,6 +144,8 @@ __all__ = [
     "paused",
     "progress",
     "queue_size",
+    "resend",
+    "resend_many",
     "result",
     "result_cached",
     "result_group",

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import msgspec
 
-from ..envelope import Task, new_ids, task_name
+from ..envelope import RESENT_FROM, Task, new_ids, task_name
 from ..errors import EnqueueError
 from ..serializers import get_serializer
 from . import plugin_options
@@ -266,8 +266,16 @@ def next_link(task: Task) -> Task | None:
         gen=0,
         relayed=False,
         needs=(),  # plugins are asked anew
+        headers=_for_followers(task.headers),
         **changed,
     )
+
+
+def _for_followers(headers: dict[str, str] | None) -> dict[str, str] | None:
+    """Return the headers that go to the next link: it is not what was sent again."""
+    if headers is None or RESENT_FROM not in headers:
+        return headers
+    return {k: v for k, v in headers.items() if k != RESENT_FROM} or None
 
 
 #: What a link says of itself on the wire; the group is that of the chain.

@@ -26,6 +26,15 @@ def is_over(record: Any) -> bool:
     return is_given_up(record)
 
 
+def is_dead(record: Any) -> bool:
+    """Whether a task has failed for good.
+
+    Args:
+        record: of its last attempt, as a store returns it.
+    """
+    return not record.success and record.outcome in FAILED and is_over(record)
+
+
 def is_given_up(record: Any) -> bool:
     """Whether a task that failed has no attempt left, by what its options say."""
     conf = current.conf

@@ -14,6 +14,7 @@ from django.contrib import admin
 from django.template.defaultfilters import filesizeformat
 
 from qcore.admin.base import QcoreAdmin, may_see_arguments
+from qcore.admin.cancelling import CancelsTasks
 from qcore.admin.shown import NOTHING, moment, short_id
 from qcore.errors import PackageError, QcoreError
 from qcore.results.content import show_part
@@ -33,7 +34,7 @@ _ARGUMENTS = ("shown_args", "shown_kwargs")
 
 
 @admin.register(OrmQ)
-class QueueAdmin(QcoreAdmin):
+class QueueAdmin(CancelsTasks, QcoreAdmin):
     """Looks at the broker's own database, and only where it is the broker."""
 
     list_display = (
@@ -69,6 +70,12 @@ class QueueAdmin(QcoreAdmin):
         "links",
         *_ARGUMENTS,
     )
+
+    actions = ("cancel_tasks",)
+
+    def task_id_of(self, row: OrmQ) -> str | None:
+        """Return the id of the task of a row; None where it cannot be read."""
+        return row.task_id
 
     # -- columns ---------------------------------------------------------------
     @admin.display(description="task id")

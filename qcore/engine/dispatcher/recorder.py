@@ -254,7 +254,7 @@ class Recorder:
             if job.result is not None and job.result.outcome != _SNOOZED
         ]
         self._count(results)
-        log_results(results)
+        log_results(results, jobs, self._conf.max_attempts)
         further = []
         for job in jobs:
             if job.is_open:
