@@ -64,11 +64,12 @@ class TaskAdmin(QcoreAdmin):
     """A page to look at results: they can be deleted and sent again, not changed."""
 
     kind = RESULTS
+    change_form_template = "admin/qcore/result_form.html"
     fields: ClassVar[Any] = _DETAILS
     readonly_fields: ClassVar[Any] = _DETAILS
     search_fields = ("name", "func", "group", "=id")
-    list_filter = (GroupFilter, FunctionFilter, ClusterFilter)
-    actions = ("resubmit_task",)
+    list_filter: ClassVar[Any] = (GroupFilter, FunctionFilter, ClusterFilter)
+    actions: ClassVar[Any] = ("resubmit_task",)
     # counting a million rows twice is what makes a list slow
     show_full_result_count = False
 
@@ -226,8 +227,10 @@ class FailureAdmin(CancelsTasks, TaskAdmin):
     Those that are tried again can be cancelled.
     """
 
-    list_filter = (DeadFilter, ErrorFilter, GroupFilter, FunctionFilter, ClusterFilter)
-    actions = ("resubmit_task", "cancel_tasks")
+    list_filter: ClassVar[Any] = (
+        *(DeadFilter, ErrorFilter, GroupFilter, FunctionFilter, ClusterFilter),
+    )
+    actions: ClassVar[Any] = ("resubmit_task", "cancel_tasks")
 
     fields: ClassVar[Any] = (*_DETAILS, "next_try", "fingerprint")
     readonly_fields: ClassVar[Any] = fields

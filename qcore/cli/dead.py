@@ -92,7 +92,7 @@ def _list(options: Namespace, out: TextIO) -> int:
     if not groups:
         write_lines(out, [_empty(options)])
         return OK
-    write_lines(out, _table(groups, options.limit))
+    write_lines(out, table_of(groups, options.limit))
     if options.fingerprint:
         write_lines(out, ["", *_table_of_tasks(_tasks(options))])
     return OK
@@ -119,7 +119,8 @@ def _tasks(options: Namespace) -> list[Record]:
     return dead_tasks(options.func, options.fingerprint, limit=options.limit)
 
 
-def _table(groups: list[DeadGroup], limit: int) -> list[str]:
+def table_of(groups: list[DeadGroup], limit: int) -> list[str]:
+    """Return what people see of groups of dead tasks, of the first ``limit`` of them."""
     from ..masking import mask_url
     from ..monitor.text import number, plural, table
     from ..printable import printable, shorten

@@ -41,6 +41,7 @@ class Summary:
     seconds: float
     workers: int
     traceback: list[str] = field(default_factory=list)  # of one that failed
+    dead: list[str] = field(default_factory=list)  # what `qcore dead` shows
 
     @property
     def ok(self) -> bool:
@@ -83,6 +84,9 @@ class Summary:
         if self.traceback:
             shown = [f"  {line}" for line in self.traceback[-_SHOWN:]]
             head += ["", "The traceback of one that failed ends with:", *shown]
+        if self.dead:
+            shown = [f"  {line}".rstrip() for line in self.dead]
+            head += ["", "qcore dead, which sends these again, too:", *shown]
         speed = (
             f"Sent {rate(self.sending)} tasks/s from one process; {self.workers} workers"
             f" ran {rate(self.working)} fast tasks/s, every result stored."

@@ -8,8 +8,10 @@ from statistics import median
 
 from django.db.models import Max
 
+from ..cli.dead import table_of
 from ..envelope import Outcome
 from ..models import Failure, Task
+from ..tasks import dead_groups
 from .kinds import Kind, complaint
 from .report import OUTCOMES, Line, Summary
 
@@ -19,6 +21,7 @@ def summarise(
 ) -> Summary:
     """Read what became of the tasks."""
     failure = Failure.objects.filter(group="failing", outcome=Outcome.FAILURE).first()
+    groups = dead_groups()
     return Summary(
         lines=[_line(kind) for kind in sorted(kinds, key=lambda kind: -kind.count)],
         sending=sending,
@@ -26,6 +29,7 @@ def summarise(
         seconds=seconds,
         workers=workers,
         traceback=str(failure.result).strip().splitlines() if failure else [],
+        dead=table_of(groups, len(groups)) if groups else [],
     )
 
 

@@ -14,6 +14,7 @@ from qcore.envelope import new_id
 from qcore.errors import ConfigError
 from qcore.tasks import async_task, dead_groups, dead_tasks
 from qcore.testing.drain import drain, enqueued
+from qcore.testing.fixtures import qcore_queue  # noqa: F401 - a fixture
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("qcore_queue")]
 

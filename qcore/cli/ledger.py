@@ -1,0 +1,274 @@
+"""Look at the ledger, send what a lost queue forgot, or sign its packages anew.
+
+status   what waits in the outbox, by queue, and under which keys
+resend   send tracked tasks again that ought to wait in a queue and may be in
+         none: a queue that was purged or lost tells nobody what it held
+resign   sign the packages in the outbox with the key in use
+
+What is not tracked (track=True) and is not in the outbox, nobody knows: it was
+with the broker alone. Of a tracked task the call, the queue and the priority
+are known; hook, group, chain, time-out and attempts are not, and go back to
+what the settings say. A task that still waits in a long queue is sent a second
+time with the same id, and its end is stored once.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from ..errors import ConfigError, QcoreError
+from .confirm import ask
+from .exits import FAILURE, OK
+from .numbers import whole
+from .output import add_json, complain, write_json, write_lines
+
+if TYPE_CHECKING:
+    from ..envelope import Task
+    from ..ledger.resign import Resigned
+    from ..signing import Signer
+
+HELP = "look at the ledger, send what a queue forgot, sign anew"
+SCHEMA = "qcore.ledger/1"
+#: Seconds after which a task that nobody has may be missing, unless told otherwise.
+MISSING = 3600
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of this verb."""
+    parser.add_argument(
+        "action",
+        nargs="?",
+        default="status",
+        choices=list(_ACTIONS),
+        metavar="ACTION",
+        help="status (the default), resend or resign",
+    )
+    parser.add_argument(
+        "--queue", metavar="NAME", help="resend: only tasks of this queue"
+    )
+    parser.add_argument(
+        "--older-than",
+        type=whole(60, 10**8),
+        default=MISSING,
+        metavar="SECONDS",
+        help=f"resend: tasks that were due for so long (default: {MISSING})",
+    )
+    parser.add_argument(
+        "--key-file",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="resign: a file with an old SECRET_KEY that no setting has any more",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what would be done, and do nothing"
+    )
+    parser.add_argument(
+        "--yes", action="store_true", help="resend or resign without asking"
+    )
+    add_json(parser)
+
+
+def run(options: Namespace, out: TextIO) -> int:
+    """Do it; 1 says that the answer was no, or that something is left undone."""
+    return _ACTIONS[options.action](options, out, _database())
+
+
+def _database() -> str:
+    """Return the alias of the database of the ledger.
+
+    Raises:
+        ConfigError: the project has none, or its tables are missing.
+    """
+    from ..ledger.place import is_ready
+    from ..tasks.control import ledger
+
+    database = ledger("look at the ledger").database
+    if not is_ready(database):
+        raise ConfigError(
+            f"the database {database!r} lacks the tables of the ledger. Run: python"
+            f" manage.py migrate --database={database}"
+        )
+    return database
+
+
+# -- looking ---------------------------------------------------------------------------
+def _status(options: Namespace, out: TextIO, database: str) -> int:
+    from ..ledger.survey import survey, under_old_keys
+    from ..monitor.text import number, plural, seconds, table
+    from ..runtime import current
+
+    states = survey(database)
+    older, unknown = under_old_keys(database, current.signer)
+    if options.json:
+        queues = [
+            {"queue": s.queue, "rows": s.rows, "late": s.late, "refused": s.refused}
+            for s in states
+        ]
+        document = _document("status", sum(state.rows for state in states))
+        keys = {"older_keys": older, "unknown_keys": unknown}
+        write_json(out, document | keys | {"queues": queues})
+        return OK
+    if not states:
+        write_lines(out, ["The outbox is empty."])
+        return OK
+    rows = [("QUEUE", "TASKS", "LATE", "REFUSED")]
+    rows += [
+        (
+            state.queue,
+            number(state.rows),
+            "-" if state.late is None or state.late <= 0 else seconds(state.late),
+            number(state.refused),
+        )
+        for state in states
+    ]
+    write_lines(out, table(rows, right={1, 2, 3}, indent=""))
+    if older or unknown:
+        text = (
+            f"{plural(older, 'task')} under older keys, {number(unknown)} under unknown"
+        )
+        write_lines(out, [f"{text}; `qcore ledger resign` signs them anew"])
+    return OK
+
+
+# -- sending again ---------------------------------------------------------------------
+def _resend(options: Namespace, out: TextIO, database: str) -> int:
+    from ..monitor.text import plural, seconds
+
+    pages = list(_missing(options, database))
+    count = sum(map(len, pages))
+    if not count:
+        return _say(out, options, "resend", 0, "No tracked task is missing.")
+    long = seconds(options.older_than)
+    what = f"{plural(count, 'tracked task')} that nobody has seen for {long}"
+    if options.dry_run:
+        return _say(out, options, "resend", count, f"{what} would be sent again")
+    if ask(f"Send {what} once more, with the same ids?", options) is None:
+        return FAILURE
+    sent, code = 0, OK
+    for tasks in pages:
+        try:
+            _send(tasks)
+        except QcoreError as error:
+            complain(f"qcore ledger: {len(tasks)} tasks are not sent: {error}\n")
+            code = FAILURE
+        else:
+            sent += len(tasks)
+    _say(out, options, "resend", sent, f"sent {plural(sent, 'task')} once more")
+    return code
+
+
+def _missing(options: Namespace, database: str) -> Iterator[list[Task]]:
+    """Yield the missing tasks, page by page, each page of one queue."""
+    from ..ledger.forgotten import missing
+
+    for page in missing(database, options.queue, options.older_than):
+        queues: dict[str, list[Task]] = {}
+        for task in page:
+            queues.setdefault(task.queue, []).append(task)
+        yield from queues.values()
+
+
+def _send(tasks: list[Task]) -> None:
+    """Send tasks of one queue.
+
+    Raises:
+        QcoreError: they are not sent, or this project would not send one of them.
+    """
+    from ..errors import EnqueueError
+    from ..runtime import current
+    from ..tasks.allowed_tasks import refusal
+    from ..tasks.sending import send
+
+    for task in tasks:
+        if (refused := refusal(task, current.conf)) is not None:
+            raise EnqueueError(refused)
+    send(tasks, commit="now", new=False)
+
+
+# -- signing anew ------------------------------------------------------------------------
+def _resign(options: Namespace, out: TextIO, database: str) -> int:
+    from ..ledger.resign import resign
+    from ..monitor.text import plural
+    from ..runtime import current
+
+    old = [_old_signer(path) for path in options.key_file]
+    found = resign(database, current.signer, old, dry_run=True)
+    question = f"Sign {plural(found.signed, 'task')} of the outbox with the key in use?"
+    if found.signed and not options.dry_run:
+        if ask(question, options) is None:
+            return FAILURE
+        found = resign(database, current.signer, old)
+    if options.json:
+        document = _document("resign", found.signed)
+        more = {"current": found.current, "held": found.held, "unknown": found.unknown}
+        write_json(out, document | more)
+    else:
+        write_lines(out, _told(found, dry_run=options.dry_run))
+    return FAILURE if found.unknown else OK
+
+
+def _told(found: Resigned, *, dry_run: bool) -> list[str]:
+    from ..monitor.text import number, plural
+
+    done = "would be signed" if dry_run else "signed"
+    lines = [f"{done} anew: {plural(found.signed, 'task')}"]
+    lines.append(f"signed with the key in use before: {number(found.current)}")
+    if found.held:
+        lines.append(
+            f"being sent right now, and left alone: {number(found.held)}; run the"
+            " command again"
+        )
+    if found.unknown:
+        lines.append(
+            f"signed with an unknown key, and left alone: {number(len(found.unknown))}"
+            f" ({', '.join(found.unknown[:3])}); --key-file gives an old key"
+        )
+    return lines
+
+
+def _old_signer(path: Path) -> Signer:
+    """Return what knows the packages of an old key.
+
+    Raises:
+        ConfigError: the file cannot be read, or is empty.
+    """
+    from ..runtime import current
+    from ..signing import Signer, size_limit
+
+    try:
+        key = path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"the key file {str(path)!r} cannot be read: {error}"
+        ) from error
+    if not key:
+        raise ConfigError(
+            f"the key file {str(path)!r} is empty; expected a SECRET_KEY."
+        )
+    conf = current.conf
+    return Signer([key], conf.name, max_size=size_limit(conf.max_payload))
+
+
+# -- answers -----------------------------------------------------------------------------
+def _say(out: TextIO, options: Namespace, action: str, count: int, text: str) -> int:
+    if options.json:
+        write_json(out, _document(action, count))
+    else:
+        write_lines(out, [text])
+    return OK
+
+
+def _document(action: str, count: int) -> dict[str, Any]:
+    return {"schema": SCHEMA, "action": action, "tasks": count}
+
+
+_ACTIONS: dict[str, Callable[[Namespace, TextIO, str], int]] = {
+    "status": _status,
+    "resend": _resend,
+    "resign": _resign,
+}
