@@ -69,7 +69,7 @@ class TaskAdmin(QcoreAdmin):
     readonly_fields: ClassVar[Any] = _DETAILS
     search_fields = ("name", "func", "group", "=id")
     list_filter: ClassVar[Any] = (GroupFilter, FunctionFilter, ClusterFilter)
-    actions: ClassVar[Any] = ("resubmit_task",)
+    actions: Any = ("resubmit_task",)
     # counting a million rows twice is what makes a list slow
     show_full_result_count = False
 
@@ -230,7 +230,7 @@ class FailureAdmin(CancelsTasks, TaskAdmin):
     list_filter: ClassVar[Any] = (
         *(DeadFilter, ErrorFilter, GroupFilter, FunctionFilter, ClusterFilter),
     )
-    actions: ClassVar[Any] = ("resubmit_task", "cancel_tasks")
+    actions: Any = ("resubmit_task", "cancel_tasks")
 
     fields: ClassVar[Any] = (*_DETAILS, "next_try", "fingerprint")
     readonly_fields: ClassVar[Any] = fields
