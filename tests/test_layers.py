@@ -100,7 +100,7 @@ EXCEPTIONS = {
     ("qcore_mongo", "bson"): "pymongo brings it",
     **{
         ("qcore_orm", f"qcore.{name}"): "its page of the admin is one of the family"
-        for name in ("admin.base", "admin.shown", "apps")
+        for name in ("admin.base", "admin.cancelling", "admin.shown", "apps")
     },
     ("qcore_orm", "psycopg"): "only where Django's database is PostgreSQL",
     ("qcore_prometheus", "django"): "its view is a view of Django",

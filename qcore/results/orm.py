@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connections, router, transaction
 from django.db.models import (
+    CharField,
     Count,
     DurationField,
     ExpressionWrapper,
@@ -18,8 +19,9 @@ from django.db.models import (
     Max,
     Min,
     Sum,
+    Value,
 )
-from django.db.models.functions import Left
+from django.db.models.functions import Concat, Left
 from django.db.utils import OperationalError
 
 from ..models import DEAD, FAILED, Failure, Quarantine, Success, Task
@@ -63,6 +65,7 @@ MAX_IDS = 500
 #: Characters of an error that are read for its first line.
 _LINE = 500
 
+_TEXT = CharField()
 _TAKEN = Sum(ExpressionWrapper(F("stopped") - F("started"), DurationField()))
 
 
@@ -273,12 +276,17 @@ class OrmStore(ResultStore):
         before: str | None = None,
         limit: int = 100,
     ) -> list[Record]:
-        asked = {"func": func, "fingerprint": fingerprint, "id__lt": before}
-        wanted = {name: value for name, value in asked.items() if value is not None}
+        # by an expression: databases would read all rows in the order of the key, and
+        # look among them for the few that are dead
+        rows = self._dead.alias(key=Concat("id", Value(""), output_field=_TEXT))
         if func is not None:
-            wanted["func"] = clip(func, PATH)
+            rows = rows.filter(func=clip(func, PATH))
+        if fingerprint is not None:
+            rows = rows.filter(fingerprint=fingerprint)
+        if before is not None:
+            rows = rows.filter(key__lt=before)
         with self._errors("list dead tasks"):
-            return list(self._dead.filter(**wanted).order_by("-id")[:limit])
+            return list(rows.order_by("-key")[:limit])
 
     def discard_dead(self, ids: Collection[str]) -> list[str]:
         gone: list[str] = []

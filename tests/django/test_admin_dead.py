@@ -181,3 +181,14 @@ def test_an_end_is_not_cancelled(admin_client, save):
         "1 task had ended already."
         in act(admin_client, "failure", "cancel_tasks", row).text
     )
+
+
+@pytest.mark.parametrize(
+    "asked",
+    ["q=%00", "queue=%00", "queue=%F0%9F%98%80", "p=999999", "o=9.9", "id__exact=x"],
+)
+def test_odd_addresses_of_what_is_sent_later_are_no_error_pages(admin_client, asked):
+    address = reverse("admin:qcore_outboxrow_changelist")
+    assert admin_client.get(f"{address}?{asked}", follow=True).status_code == 200
+    odd = reverse("admin:qcore_outboxrow_change", args=["9" * 30])
+    assert admin_client.get(odd, follow=True).status_code == 200

@@ -11,6 +11,7 @@ from django.test import override_settings
 from django.urls import reverse
 
 from qcore.envelope import Task, new_id
+from qcore.models import Ticket
 from qcore.runtime import current
 from qcore_orm.models import OrmQ
 
@@ -128,3 +129,13 @@ def test_the_table_is_hidden_with_another_broker(admin_client, settings):
             "Queued tasks"
             not in admin_client.get(reverse("admin:index")).content.decode()
         )
+
+
+def test_queued_tasks_are_cancelled(admin_client):
+    waits, broken = queue(package(body=b"[[], {}]")), queue(b"garbled")
+    data = {"action": "cancel_tasks", "_selected_action": [waits.pk, broken.pk]}
+    page = admin_client.post(reverse(LIST), data, follow=True).text
+    assert "Asked to cancel 1 task" in page
+    assert "Of 1 selected rows, the task cannot be read" in page
+    assert Ticket.objects.get(task_id=waits.task_id).cancelled is not None
+    assert OrmQ.objects.count() == 2, "each of them ends at its claim"
