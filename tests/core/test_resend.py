@@ -135,7 +135,6 @@ def test_what_is_no_id(odd):
             call(odd)
 
 
-@pytest.mark.fault("L7")
 def test_one_that_cannot_be_sent_stops_no_other():
     good, bad, unknown, last = failed(), failed(), new_id(), failed()
     Task.objects.filter(id=bad).update(content="pickle", payload="gASVAA==")
@@ -152,7 +151,6 @@ def test_one_that_cannot_be_sent_stops_no_other():
         resend(unknown)
 
 
-@pytest.mark.fault("L7")
 def test_a_broker_that_is_away_keeps_the_result(monkeypatch):
     old = failed()
     broker = current.broker()
