@@ -12,8 +12,8 @@ An implementation may take fewer arguments than are listed here. The first seven
 hooks describe what a plugin can make, which settings it has and which options of tasks;
 nothing of it is imported until it is used. ``qcore_adapt_settings`` translates the settings
 of a project that was written for another queue. ``qcore_before_send``, ``qcore_admit``,
-``qcore_settle`` and ``qcore_sweep`` are for plugins that decide about tasks: each implementation is called alone,
-with a batch. ``qcore_run_task`` wraps every execution, and ``qcore_run_hook`` every task
+``qcore_wrap_call``, ``qcore_settle`` and ``qcore_sweep`` are for plugins that decide about tasks: each
+implementation is called alone, nearly always with a batch. ``qcore_run_task`` wraps every execution, and ``qcore_run_hook`` every task
 hook. The rest are observers: each is called alone, an exception in one is logged with the
 plugin's name and changes nothing else.
 """
@@ -90,6 +90,8 @@ def qcore_before_send(tasks: Sequence[NewTask]) -> None:
     next link is sent by a worker), a schedule, "send again" in the admin. A package that
     is sent again is no new task. All tasks of a batch go to one queue. A plugin that declares
     options sees the tasks that have one of them; a plugin without options sees every task.
+    An implementation with ``@hookimpl(trylast=True)`` is asked after all others, and so about
+    tasks only that nobody else has skipped.
 
     If a task of the batch has an option of a plugin, the hook runs in a transaction of the
     ledger's database, and the tasks are sent with the commit of that transaction: what
@@ -122,6 +124,28 @@ def qcore_admit(claims: Sequence[Claim]) -> Sequence[Admission]:  # type: ignore
     If an implementation raises, the transaction is rolled back and each half of the batch is
     tried alone, until the claim that is the reason is alone. That delivery is given back for
     some seconds and tried again; ``qcore monitor`` shows the problem.
+    """
+
+
+@hookspec
+def qcore_wrap_call(
+    task: Task,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    call: Callable[[Sequence[Any], Mapping[str, Any]], Any],
+) -> Any:
+    """Run a task that needs this plugin: ``return call(args, kwargs)``, with changes.
+
+    Runs in a worker, for the plugins in ``task.needs`` only, the first one outermost, and
+    around ``qcore_run_task``. An implementation may call with other arguments, and return
+    another value. What it raises is as if the task had raised it: ``Snooze`` and
+    ``Discard`` work here, too. The time-out of the task covers the innermost call alone.
+
+    Args:
+        task: that runs.
+        args: positional arguments, decoded.
+        kwargs: keyword arguments, decoded.
+        call: runs the task; once, if at all.
     """
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -107,6 +107,9 @@ class LedgerPlace(Protocol):
     def wake(
         self, plugin: str, task_ids: Sequence[str], delay: float = 0
     ) -> set[str]: ...
+    def send(self, tasks: Sequence[Task], *, delay: float = 0) -> set[str]: ...
+    def ended(self, ids: Collection[str]) -> dict[str, str]: ...
+    def waiting(self, ids: Collection[str]) -> set[str]: ...
 
 
 class ControlLike(Protocol):

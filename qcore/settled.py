@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from .envelope import Outcome, Task
+from .envelope import Outcome, Result, Task
 
 
 class Settled(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -32,6 +32,9 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     start: int = 0
     """Which start of the task this delivery was, see ``Claim.start``; 0: it was not let run,
     and holds nothing. What another start holds is not affected by this end."""
+    result: Result | None = None
+    """How the attempt has ended, with its value. None where the delivery was given back, or
+    where an earlier delivery has stored the result: ``current.results`` has that one."""
 
     @property
     def gen(self) -> int:

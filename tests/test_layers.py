@@ -97,6 +97,10 @@ EXCEPTIONS = {
         ("django_q", name): "used where it is installed, as django-q does"
         for name in ("croniter", "psutil", "setproctitle")
     },
+    **{
+        ("qcore_flows", f"qcore.cli.{name}"): "its verb reports as all verbs do"
+        for name in ("exits", "output")
+    },
     ("qcore_mongo", "bson"): "pymongo brings it",
     **{
         ("qcore_orm", f"qcore.{name}"): "its page of the admin is one of the family"

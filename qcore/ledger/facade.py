@@ -1,18 +1,27 @@
-"""The ledger for plugins: its database, whether its tables are there, and its clock."""
+"""The ledger for plugins: its database and its clock, and what it knows of tasks."""
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from django.db import OperationalError, connections, transaction
 
+from ..brokers.tools import chunks
+from ..errors import EnqueueError
+from ..models import OutboxRow
 from ..results.sql import is_deadlock
 from ..runtime import current
+from ..tasks.sending import send
 from .clock import now
+from .outbox import MAX_IDS
 from .place import is_ready
+from .tickets import Tickets
+
+if TYPE_CHECKING:
+    from ..envelope import Task
 
 T = TypeVar("T")
 
@@ -98,3 +107,58 @@ class LedgerFacade:
         with connection.cursor() as cursor:
             cursor.execute(f"SELECT {now(connection)}")
             return float(cursor.fetchone()[0])
+
+    def send(self, tasks: Sequence[Task], *, delay: float = 0) -> set[str]:
+        """Send new tasks with the commit of the transaction that is open here.
+
+        Plugins are asked about them first. They are rows of the outbox of that transaction
+        whatever the setting ``outbox`` says, so neither a crash nor a broker that is away
+        loses them; where the broker is this database, they are in its queue at once.
+
+        Args:
+            tasks: as ``qcore.tasks.calls.build`` makes them; for any queues.
+            delay: seconds before they may run.
+
+        Returns:
+            The ids of those that a plugin has skipped: they are not sent.
+
+        Raises:
+            EnqueueError: one of them cannot be sent; undo what was written for them.
+            BrokerError: the database does not take them now.
+        """
+        if not connections[self.database].in_atomic_block:
+            raise EnqueueError(
+                f"ledger.send() got {len(tasks)} tasks outside of a transaction of the"
+                f" database {self.database!r}. Open one: current.ledger.run(work)"
+            )
+        queues: dict[str, list[Task]] = {}
+        for task in tasks:
+            queues.setdefault(task.queue, []).append(task)
+        skipped: set[str] = set()
+        for some in queues.values():
+            skipped |= send(some, delay=delay, within=self.database).keys()
+        return skipped
+
+    def ended(self, ids: Collection[str]) -> dict[str, str]:
+        """Return the final outcomes of those of these tasks that the ledger knows to be over.
+
+        A task whose ticket was deleted, or that never had one, is missing.
+
+        Raises:
+            django.db.Error: the database cannot be asked.
+        """
+        states = Tickets(self.database).look_up(ids)
+        return {id: one.final for id, one in states.items() if one.final is not None}
+
+    def waiting(self, ids: Collection[str]) -> set[str]:
+        """Return which of these tasks the outbox has: they wait there, or are to be sent.
+
+        Raises:
+            django.db.Error: the database cannot be asked.
+        """
+        rows = OutboxRow.objects.using(self.database)
+        return {
+            id
+            for part in chunks(sorted(set(ids)), MAX_IDS)
+            for id in rows.filter(task_id__in=part).values_list("task_id", flat=True)
+        }

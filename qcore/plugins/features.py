@@ -12,7 +12,13 @@ if TYPE_CHECKING:
     import pluggy
 
 #: The hooks of which each implementation is called alone, with the plugin's name known.
-HOOKS = ("qcore_before_send", "qcore_admit", "qcore_settle", "qcore_sweep")
+HOOKS = (
+    "qcore_before_send",
+    "qcore_admit",
+    "qcore_wrap_call",
+    "qcore_settle",
+    "qcore_sweep",
+)
 
 
 class FeaturePlugins:
@@ -29,8 +35,10 @@ class FeaturePlugins:
         #: whether a plugin is asked about all tasks before they are sent: it has no options
         self.asks_of_all = False
         self.admit: dict[str, Callable[..., Any]] = {}
+        self.wrap_call: dict[str, Callable[..., Any]] = {}
         self.settle: dict[str, Callable[..., Any]] = {}
         self.sweep: dict[str, Callable[..., Any]] = {}
+        self._last: list[str] = []  # asked last before sending
         #: the options that plugins add to tasks, and the plugin of each
         self.options: dict[str, TaskOption] = {}
         self.owners: dict[str, str] = {}
@@ -53,7 +61,16 @@ class FeaturePlugins:
                     calls: dict[str, Callable[..., Any]]
                     calls = getattr(self, hook.removeprefix("qcore_"))
                     calls[name] = _caller(found)
+                    if hook == "qcore_before_send":
+                        self._put_last(name, last=found.trylast)
         self.asks_of_all |= name in self.before_send and not options
+
+    def _put_last(self, name: str, *, last: bool) -> None:
+        """Let implementations that are marked with ``trylast`` be asked after the others."""
+        if last:
+            self._last.append(name)
+        for late in self._last:
+            self.before_send[late] = self.before_send.pop(late)
 
     def options_of(self, plugin: str) -> list[str]:
         """Return the names of the options that a plugin adds to tasks."""

@@ -12,7 +12,8 @@ import logging
 import os
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -50,6 +51,9 @@ logger = logging.getLogger("qcore.worker")
 #: Characters of an error's text that are kept: its first and its last half, since a
 #: traceback begins with the caller and ends with the culprit.
 MAX_ERROR = 64 * 1024
+
+#: Runs a task with these arguments.
+Call = Callable[[Sequence[Any], Mapping[str, Any]], Any]
 
 #: How tasks of ``django.tasks`` are called, of a higher layer than this one.
 _DJANGO = Provider("django.tasks", "qcore.backend:calling")
@@ -133,11 +137,10 @@ def _call(task: Task, row: TrackedTask | None) -> Any:
     seconds = choose(task.options.timeout, conf.timeout)
     outer, Running.depth = Running.depth, task.depth
     try:
-        value = current.registry.first(
-            "qcore_run_task",
-            task=task,
-            call=lambda: _timed(task, function, args, kwargs, seconds),
-        )
+        if task.needs:
+            value = _wrapped(task, function, seconds)(args, kwargs)
+        else:
+            value = _called(task, function, seconds, args, kwargs)
         if is_typed:
             value = plain_result(value)
         return _DJANGO.load().normalised(value) if is_djangos else value
@@ -145,6 +148,40 @@ def _call(task: Task, row: TrackedTask | None) -> Any:
         raise TaskError(f"the task called sys.exit({error.code!r})") from error
     finally:
         Running.depth = outer
+
+
+def _called(
+    task: Task,
+    function: Callable[..., Any],
+    seconds: float | None,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+) -> Any:
+    return current.registry.first(
+        "qcore_run_task",
+        task=task,
+        call=lambda: _timed(task, function, args, kwargs, seconds),
+    )
+
+
+def _wrapped(task: Task, function: Callable[..., Any], seconds: float | None) -> Call:
+    """Return the call of a task with what the plugins do around it that it needs."""
+    call: Call = partial(_called, task, function, seconds)
+    hooks = current.registry.features.wrap_call
+    for name in reversed(task.needs):
+        if name in hooks:
+            call = partial(_wrap, hooks[name], task, call)
+    return call
+
+
+def _wrap(
+    hook: Callable[..., Any],
+    task: Task,
+    call: Call,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+) -> Any:
+    return hook(task=task, args=args, kwargs=kwargs, call=call)
 
 
 def decode(task: Task) -> tuple[list[Any], dict[str, Any]]:
@@ -169,8 +206,8 @@ def decode(task: Task) -> tuple[list[Any], dict[str, Any]]:
 def _timed(
     task: Task,
     function: Callable[..., Any],
-    args: list[Any],
-    kwargs: dict[str, Any],
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
     seconds: float | None,
 ) -> Any:
     owner = os.getpid()

@@ -36,6 +36,7 @@ def send(
     variant: str = "aenqueue",
     new: bool = True,
     tracked: TrackedAs | None = None,
+    within: str | None = None,
 ) -> Mapping[str, str]:
     """Send tasks of one queue in one batch.
 
@@ -61,6 +62,9 @@ def send(
         new: whether plugins are to be asked about the tasks; False where their packages
             were sent before.
         tracked: what the caller said of tasks that are tracked.
+        within: the alias of the ledger's database, if its open transaction has written what
+            the tasks follow from. They are sent with its commit, and through the outbox
+            whatever the setting ``outbox`` says.
 
     Returns:
         Of tasks that a plugin has skipped: their ids, and the ids of those in their place.
@@ -78,7 +82,7 @@ def send(
     features = current.registry.features
     uses = bool(new and features.before_send) and uses_features(tasks)
     if not (uses or (new and features.asks_of_all)):
-        _send(tasks, broker, delay, commit, tracked)
+        _send(tasks, broker, delay, commit, tracked, within)
         return _NOTHING
     if uses:
         commit = "on_commit"  # which is at once where no transaction is open but ours
@@ -86,7 +90,7 @@ def send(
     def ask_and_send() -> list[NewTask]:
         asked = ask(tasks)
         if left := [one.task for one in asked if one.skipped_for is None]:
-            _send(left, broker, delay, commit, tracked)
+            _send(left, broker, delay, commit, tracked, within)
         return asked
 
     asked = together(tasks, ask_and_send)
@@ -101,6 +105,7 @@ def _send(
     delay: float,
     commit: str | None,
     tracked: TrackedAs | None,
+    within: str | None,
 ) -> None:
     """Send tasks about which plugins have been asked.
 
@@ -110,14 +115,17 @@ def _send(
         delay: seconds before they may run.
         commit: "on_commit" or "now"; None means the setting.
         tracked: what the caller said of tasks that are tracked.
+        within: as for ``send``.
     """
     broker = given or current.broker(tasks[0].queue)
     note = note_of(tasks, delay, tracked)
     alias = None
-    if (commit or current.conf.commit) == "on_commit":
+    if within is not None:
+        alias = None if broker.database == within else within
+    elif (commit or current.conf.commit) == "on_commit":
         alias = open_transaction(broker.database)
     if (alias is not None or delay or current.conf.outbox) and _send_through_outbox(
-        tasks, broker, alias, delay, note, own=given is None
+        tasks, broker, alias, delay, note, own=given is None, kept=within is not None
     ):
         return
     sign = current.signer.sign
@@ -182,6 +190,7 @@ def _send_through_outbox(
     note: Note | None,
     *,
     own: bool,
+    kept: bool,
 ) -> bool:
     """Send tasks through the outbox if they should and can; return whether they were.
 
@@ -192,8 +201,11 @@ def _send_through_outbox(
         delay: seconds before they may run.
         note: of the tasks, where they are tracked.
         own: whether the broker is the project's own.
+        kept: whether to do so whatever the setting ``outbox`` says.
     """
-    needed = current.conf.outbox is False and any(task.needs for task in tasks)
+    needed = kept or (
+        current.conf.outbox is False and any(task.needs for task in tasks)
+    )
     outbox = outbox_of(broker, own=own, needed=needed)
     if outbox is None or alias not in {None, outbox.database}:
         return False

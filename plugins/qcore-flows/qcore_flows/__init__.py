@@ -3,17 +3,129 @@
 The package is a plugin (the hooks below) and a Django app (``apps.py``, models,
 migrations). Importing it does not import Django::
 
-    models    the tables: flows (batches and graphs), and durable steps
-    steps     durable steps
+    batch graph         Batch, Flow: what users make
+    handle nodes        what both have in common; Node
+    references calling  nodes as arguments, and results in their places
+    option joining      the option of a task, and how it becomes a member
+    ending callbacks    ends are counted, and what follows is sent
+    repair sweep        cancel, retry; what was lost; pruning
+    status verb         what people see
+    tables models       the rows
+    steps               durable steps
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from qcore import hookimpl
+from qcore import TaskOption, hookimpl
 
-__all__: list[str] = []
+from .option import OPTION, read_flow
+
+if TYPE_CHECKING:
+    from qcore import Admission, Claim, NewTask, Setting, Settled, Task
+
+    from .batch import Batch as Batch
+    from .batch import current_batch as current_batch
+    from .graph import Flow as Flow
+    from .graph import current_flow as current_flow
+    from .nodes import Node as Node
+    from .status import FlowStatus as FlowStatus
+    from .status import MemberStatus as MemberStatus
+
+# public name -> the module that defines it; loaded on first use, for models need Django
+_PUBLIC = {
+    "Batch": "batch",
+    "Flow": "graph",
+    "FlowStatus": "status",
+    "MemberStatus": "status",
+    "Node": "nodes",
+    "current_batch": "batch",
+    "current_flow": "graph",
+}
+
+__all__ = [*_PUBLIC]  # noqa: PLE0604 - the keys are strings
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'qcore_flows' has no attribute {name!r}")
+    value = getattr(import_module(f".{_PUBLIC[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+@hookimpl
+def qcore_settings() -> list[Setting]:
+    """Describe what the plugin reads of Q_CLUSTER."""
+    from .settings import SETTING
+
+    return [SETTING]
+
+
+@hookimpl
+def qcore_task_options() -> list[TaskOption]:
+    """Describe the option ``flow``."""
+    return [
+        TaskOption(
+            OPTION,
+            read_flow,
+            "The `qcore_flows.Batch` that the task becomes a member of, or its id;"
+            " `Batch.add` sets it.",
+        )
+    ]
+
+
+# last: a task that another plugin skips never ends, and so must not be counted
+@hookimpl(trylast=True)
+def qcore_before_send(tasks: Sequence[NewTask]) -> None:
+    """Make new tasks members of their flows."""
+    from .joining import join
+
+    join(tasks)
+
+
+@hookimpl
+def qcore_admit(claims: Sequence[Claim]) -> list[Admission]:
+    """Drop members that were given up: their flow has gone on without them."""
+    from .joining import admit
+
+    return admit(claims)
+
+
+@hookimpl
+def qcore_wrap_call(
+    task: Task,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    call: Callable[[Sequence[Any], Mapping[str, Any]], Any],
+) -> Any:
+    """Run a node with the results that it takes."""
+    from .calling import call_member
+
+    return call_member(task, args, kwargs, call)
+
+
+@hookimpl
+def qcore_settle(settled: Sequence[Settled]) -> None:
+    """Count the ends of members, and send what follows."""
+    from .ending import settle
+
+    settle(settled)
+
+
+@hookimpl
+def qcore_sweep(now: float) -> float:
+    """Look for members that were lost; prune flows that ended long ago."""
+    from django.apps import apps
+
+    if not apps.is_installed("qcore_flows"):
+        return 60.0  # there are no tables; the system check says so
+    from .sweep import sweep
+
+    return sweep(now)
 
 
 @hookimpl

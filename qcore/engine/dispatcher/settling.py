@@ -209,6 +209,7 @@ class Settling:
                 final=result.final,
                 again=self._again(job),
                 start=job.start,
+                result=result,
             ),
             has_ticket=job.has_ticket,
             found=ledger is not None and ledger.ticket is not None,

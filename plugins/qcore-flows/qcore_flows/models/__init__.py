@@ -7,3 +7,7 @@ Points in time are seconds since the epoch by the clock of that database::
 """
 
 from __future__ import annotations
+
+from .flows import EdgeRow, FlowRow, MemberRow
+
+__all__ = ["EdgeRow", "FlowRow", "MemberRow"]

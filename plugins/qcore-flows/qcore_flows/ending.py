@@ -1,0 +1,253 @@
+"""Ending: members that have ended are counted, and what follows from that is sent.
+
+It runs in the transaction that records the ends. Everything is read from rows, under the
+lock of the flow's row; an end that was counted changes nothing when it comes again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from django.db import transaction
+from django.db.models import F
+
+from qcore.envelope import Outcome
+from qcore.errors import EnqueueError, PackageError
+from qcore.runtime import current
+
+from .callbacks import CHANGED, decide, fresh, send_due
+from .models import FlowRow, MemberRow
+from .option import membership
+from .tables import below, children_of, edges, flows, lock, members, parts, place
+
+if TYPE_CHECKING:
+    from qcore import Settled, Task
+
+logger = logging.getLogger("qcore.flows")
+
+#: Rows in one UPDATE that writes other values into each.
+_ROWS = 50
+#: How a member ends that never runs, for one that it waits for has failed.
+SKIPPED = "skipped"
+#: How a member ends of which nothing is heard any more.
+LOST = "lost"
+
+
+class Ended(NamedTuple):
+    """How a member has ended."""
+
+    member: MemberRow
+    outcome: str
+    value: tuple[str, bytes] | None = None
+    """Serializer and value, where others take it."""
+    package: bytes | None = None
+    """What sends it again, where its row does not have that yet."""
+
+    @property
+    def lets_go(self) -> bool:
+        """Whether those that wait for it go on."""
+        if self.outcome == SKIPPED:
+            return False
+        return self.outcome == Outcome.SUCCESS or bool(self.member.may_fail)
+
+
+def settle(settled: Sequence[Settled]) -> None:
+    """Count the ends of tasks that are members of flows."""
+    final: dict[str, Settled] = {}
+    flow_ids: set[str] = set()
+    for one in settled:
+        own = membership(one.task) if one.final else None
+        if own is not None:
+            final[one.task.id] = one
+            flow_ids.add(own.flow_id)
+    if not final:
+        return
+    locked = lock(flow_ids)
+    rows = [
+        row
+        for part in parts(final)
+        for row in members().filter(task_id__in=part, outcome=None)
+        if row.flow_id in locked
+    ]
+    if rows:
+        end(locked, _ended(rows, final))
+
+
+def _ended(rows: Sequence[MemberRow], final: Mapping[str, Settled]) -> list[Ended]:
+    missing = [
+        row.task_id
+        for row in rows
+        if row.is_taken
+        and final[row.task_id].outcome == Outcome.SUCCESS
+        and final[row.task_id].result is None
+    ]
+    # an earlier delivery has stored them
+    stored = current.results.finished(missing) if missing else {}
+    found = []
+    for row in rows:
+        one = final[row.task_id]
+        value = package = None
+        if one.outcome != Outcome.SUCCESS:
+            package = current.signer.sign(one.task)
+        elif row.is_taken:
+            value = stored.get(row.task_id)
+            if one.result is not None:
+                value = one.result.content, one.result.value
+        found.append(Ended(row, one.outcome, value, package))
+    return found
+
+
+def end(locked: Mapping[str, FlowRow], ended: Sequence[Ended]) -> None:
+    """Count members as ended; send or skip those that wait for them, and callbacks.
+
+    Args:
+        locked: the flows, by their ids.
+        ended: members of these flows that had not ended.
+    """
+    now = place().now()
+    changed: set[str] = set()
+    while ended:
+        changed |= {one.member.flow_id for one in ended}
+        _write(ended, now)
+        _count(locked, ended)
+        of_flows: dict[str, list[Ended]] = {}
+        for one in ended:
+            if locked[one.member.flow_id].kind == "graph":
+                of_flows.setdefault(one.member.flow_id, []).append(one)
+        # what cannot be sent has ended, too
+        ended = [
+            more
+            for flow_id, some in of_flows.items()
+            for more in _follow(locked[flow_id], some, now)
+        ]
+    due = {}
+    for flow_id in sorted(changed):
+        locked[flow_id].touched = now
+        due[flow_id] = decide(locked[flow_id], now)
+    flows().bulk_update([locked[id] for id in sorted(changed)], CHANGED, _ROWS)
+    for flow_id, names in due.items():
+        send_due(flow_id, names)
+
+
+def _write(ended: Sequence[Ended], now: float) -> None:
+    """Write down how members have ended."""
+    plain: dict[str, list[str]] = {}
+    rows = []
+    for one in ended:
+        if one.value is None and one.package is None:
+            plain.setdefault(one.outcome, []).append(one.member.id)
+            continue
+        row = one.member
+        row.outcome, row.ended = one.outcome, now
+        if one.value is not None:
+            row.content, row.value = one.value
+        if one.package is not None:
+            row.package = one.package
+        rows.append((row, one.value is not None))
+    for outcome, ids in plain.items():
+        for part in parts(ids):
+            members().filter(pk__in=part).update(outcome=outcome, ended=now)
+    for is_value, fields in ((True, ("content", "value")), (False, ("package",))):
+        some = [row for row, has_value in rows if has_value is is_value]
+        members().bulk_update(some, ("outcome", "ended", *fields), _ROWS)
+
+
+def _count(locked: Mapping[str, FlowRow], ended: Iterable[Ended]) -> None:
+    for one in ended:
+        flow = locked[one.member.flow_id]
+        flow.pending -= 1
+        if one.outcome == SKIPPED:
+            flow.skipped += 1
+        elif one.outcome != Outcome.SUCCESS:
+            flow.failed += 1
+            flow.tolerated += bool(one.member.may_fail)
+
+
+# -- what waits for them -----------------------------------------------------------------
+def _follow(flow: FlowRow, ended: Sequence[Ended], now: float) -> list[Ended]:
+    """Send the nodes that wait for nothing any more; return those that end without a run."""
+    stopped = [
+        one.member.id for one in ended if not one.lets_go and one.outcome != SKIPPED
+    ]
+    gone: list[Ended] = []
+    if stopped:
+        gone = _skipped(flow, stopped)
+    free = [one.member.id for one in ended if one.lets_go]
+    children: Counter[str] = Counter()
+    for part in parts(free):
+        children.update(edges().filter(parent__in=part).values_list("child", flat=True))
+    by_count: dict[int, list[str]] = {}
+    for child, count in children.items():
+        by_count.setdefault(count, []).append(child)
+    for count, ids in by_count.items():
+        for part in parts(ids):
+            members().filter(pk__in=part).update(waits=F("waits") - count)
+    left = {one.member.id for one in gone}
+    return gone + send_ready(set(children) - left, now)
+
+
+def _skipped(flow: FlowRow, stopped: Sequence[str]) -> list[Ended]:
+    """Return the nodes below failed ones, which never run."""
+    under = below(stopped, children_of(flow.id))
+    return [
+        Ended(row, SKIPPED)
+        for part in parts(under)
+        for row in members().filter(pk__in=part, outcome=None, sent=None)
+    ]
+
+
+def send_ready(ids: Iterable[str], now: float) -> list[Ended]:
+    """Send those of these nodes that wait for nothing; return those that cannot be sent."""
+    ready = [
+        row
+        for part in parts(ids)
+        for row in MemberRow.objects.using(place().database).filter(
+            pk__in=part, outcome=None, sent=None, waits__lte=0
+        )
+    ]
+    tasks: list[tuple[MemberRow, Task]] = []
+    broken = []
+    for row in ready:
+        try:
+            task = current.signer.verify(bytes(row.package or b""))
+            tasks.append((row, fresh(task, id=row.task_id)))
+        except PackageError as error:
+            logger.error(
+                "node %s of flow %s is not sent: %s", row.name, row.flow_id, error
+            )
+            broken.append(Ended(row, str(Outcome.FAILURE)))
+    for part in parts(row.id for row, _ in tasks):
+        members().filter(pk__in=part).update(sent=now)
+    return broken + _send(tasks)
+
+
+def _send(tasks: Sequence[tuple[MemberRow, Task]]) -> list[Ended]:
+    """Send tasks; return those that cannot be, each half of what is refused by itself."""
+    if not tasks:
+        return []
+    try:
+        with transaction.atomic(place().database):
+            skipped = place().send([task for _, task in tasks])
+    except EnqueueError as error:
+        if len(tasks) > 1:
+            half = len(tasks) // 2
+            return _send(tasks[:half]) + _send(tasks[half:])
+        row = tasks[0][0]
+        logger.error("node %s of flow %s is not sent: %s", row.name, row.flow_id, error)
+        return [Ended(row, str(Outcome.FAILURE))]
+    return [
+        Ended(row, str(Outcome.REPLACED)) for row, task in tasks if task.id in skipped
+    ]
+
+
+# -- claims ------------------------------------------------------------------------------
+def over(task_ids: Iterable[str]) -> dict[str, str]:
+    """Return how those of these tasks have ended whose members are over: none runs again."""
+    found: dict[str, str] = {}
+    for part in parts(task_ids):
+        rows = members().filter(task_id__in=part).exclude(outcome=None)
+        found |= {row.task_id: row.outcome or "" for row in rows}
+    return found

@@ -1,0 +1,270 @@
+"""Flow: a graph of tasks, each of which waits for others and may take their results."""
+
+from __future__ import annotations
+
+import graphlib
+import json
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from qcore.conf.names import shown
+from qcore.envelope import Task
+from qcore.errors import CallError, EnqueueError
+from qcore.runtime import current
+
+from .callbacks import CHANGED, decide, send_due
+from .ending import end, send_ready
+from .handle import Handle, current_flow_id, made, require_queue
+from .models import EdgeRow, FlowRow, MemberRow
+from .nodes import Node
+from .option import derived_id, giving
+from .references import Path, take_out
+from .tables import ROWS, flows, lock, place
+
+OnFailure = Literal["stop", "go on"]
+
+
+class Flow(Handle):
+    """A graph of tasks.
+
+    ::
+
+        flow = Flow("order 17")
+        order = flow.add(fetch, 17)
+        price = flow.add(calculate, order)          # takes the result of fetch
+        flow.add(mail, price, after=[flow.add(reserve, order)])
+        flow.send()
+
+    Nothing is sent before ``send``; or use it as ``with Flow("order 17") as flow:``, which
+    sends at the end of its block, and nothing where the block raises.
+
+    Args:
+        name: for people, up to 255 characters.
+        id: of a flow that exists: use ``Flow.get(id)``.
+    """
+
+    kind = "graph"
+
+    def __init__(self, name: str = "", *, id: str | None = None) -> None:
+        super().__init__(name, id=id)
+        self._nodes: list[Node] = []
+        self._tasks: list[Task] = []
+        self._may_fail: set[int] = set()
+        #: For each node the nodes that it waits for, and where it takes their results.
+        self._parents: list[dict[int, list[Path]]] = []
+
+    def add(
+        self,
+        func: Callable[..., Any] | str,
+        *args: Any,
+        after: Iterable[Node] = (),
+        on_failure: OnFailure = "stop",
+        **kwargs: Any,
+    ) -> Node:
+        """Add a task and return its node.
+
+        Args:
+            func: a function of a module, or its dotted path.
+            args: its positional arguments. A node in them, also in lists, tuples and
+                values of dictionaries, is the result of that node.
+            after: nodes that it waits for, besides those among its arguments.
+            on_failure: what becomes of the nodes that wait for this one if it fails for
+                good: "stop", they never run; "go on", they run, and take None.
+            kwargs: its keyword arguments, and options as of ``Batch.add``.
+
+        Raises:
+            CallError: a node is of another graph, or this one is sent already.
+            EnqueueError: the call cannot be sent.
+        """
+        self._require_unsealed("nodes are added")
+        if on_failure not in ("stop", "go on"):
+            raise CallError(
+                f"on_failure is {shown(on_failure)}, expected 'stop' or 'go on'."
+            )
+        plain, keywords, taken = take_out(args, kwargs)
+        before = list(after)
+        for node in (*(node for node, _ in taken), *before):
+            self._require_own(node)
+        number = len(self._nodes)
+        id = derived_id(self.id, str(number))
+        member = {"flow_id": self.id, "takes": bool(taken)}
+        task, delay = made(func, plain, keywords, id, member)
+        if delay:
+            raise EnqueueError(
+                f"cannot send {task.func} in a flow with a delay: a node is sent when the"
+                " nodes that it waits for have ended."
+            )
+        node = Node(self, number, id, task.name)
+        waits: dict[int, list[Path]] = {}
+        for other, path in taken:
+            waits.setdefault(other.number, []).append(path)
+        self._nodes.append(node)
+        self._tasks.append(task)
+        self._parents.append(waits)
+        if on_failure == "go on":
+            self._may_fail.add(number)
+        for other in before:
+            self.connect(other, node)
+        return node
+
+    def connect(self, first: Node, then: Node) -> None:
+        """Let one node wait for another; as ``then.after(first)``."""
+        self._require_unsealed("nodes are connected")
+        self._require_own(first)
+        self._require_own(then)
+        self._parents[then.number].setdefault(first.number, [])
+
+    def _require_own(self, node: object) -> None:
+        if not isinstance(node, Node):
+            raise CallError(f"got {shown(node)}, expected nodes of the graph.")
+        if not node.is_of(self):
+            raise CallError(f"{node!r} belongs to another graph than {self!r}.")
+
+    # -- sending --------------------------------------------------------------------------
+    def send(self) -> str:
+        """Send the graph and return its id; in one transaction of the ledger's database.
+
+        Raises:
+            CallError: it is sent already, or some of its nodes wait for each other.
+            EnqueueError: it cannot be sent; nothing is.
+            BrokerUnavailable: the database of the ledger does not answer.
+        """
+        self._require_unsealed("a flow is sent")
+        self._refuse_circles()
+        require_queue("tasks")
+        place().run(self._write)
+        self._is_sealed = True
+        return self.id
+
+    def _refuse_circles(self) -> None:
+        graph = {number: set(parents) for number, parents in enumerate(self._parents)}
+        try:
+            graphlib.TopologicalSorter(graph).prepare()
+        except graphlib.CycleError as error:
+            circle = [self._nodes[number].name for number in error.args[1]]
+            names = " -> ".join(circle[:20])
+            raise CallError(
+                f"{self!r} has a circle, of which no node could ever run: {names}."
+                " Nothing is sent."
+            ) from None
+
+    def _write(self) -> None:
+        now = place().now()
+        database = place().database
+        row = self._new_row(now)
+        row.sealed = now
+        row.total = row.pending = len(self._nodes)
+        for word, package in self._packages().items():
+            setattr(row, word, package)
+        row.save(using=database, force_insert=True)
+        taken = {
+            n for parents in self._parents for n, paths in parents.items() if paths
+        }
+        sign = current.signer.sign
+        MemberRow.objects.using(database).bulk_create(
+            [
+                MemberRow(
+                    id=node.id,
+                    flow_id=self.id,
+                    number=node.number,
+                    task_id=node.id,
+                    name=node.name[:255],
+                    waits=len(self._parents[node.number]),
+                    may_fail=node.number in self._may_fail,
+                    is_taken=node.number in taken,
+                    package=sign(giving(task) if node.number in taken else task),
+                )
+                for node, task in zip(self._nodes, self._tasks, strict=True)
+            ],
+            batch_size=ROWS,
+        )
+        EdgeRow.objects.using(database).bulk_create(
+            [
+                EdgeRow(
+                    flow_id=self.id,
+                    parent=self._nodes[parent].id,
+                    child=self._nodes[child].id,
+                    places=json.dumps(paths) if paths else "",
+                )
+                for child, parents in enumerate(self._parents)
+                for parent, paths in parents.items()
+            ],
+            batch_size=ROWS,
+        )
+        self._begin(now)
+
+    def _begin(self, now: float) -> None:
+        locked = lock([self.id])
+        flow = locked[self.id]
+        roots = [node.id for node in self._nodes if not self._parents[node.number]]
+        if broken := send_ready(roots, now):
+            end(locked, broken)
+        elif not self._nodes:
+            _end_empty(flow, now)
+
+    def __enter__(self) -> Self:
+        """Begin to add; the end of the block sends the graph."""
+        self._require_unsealed("its block begins")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Send the graph, unless the block has raised."""
+        if kind is None and not self._is_sealed:
+            self.send()
+
+    # -- by hand -----------------------------------------------------------------------------
+    def cancel_node(self, node: Node | str, *, below: bool = False) -> int:
+        """Cancel a node, and with ``below`` all that wait for it; return how many.
+
+        Args:
+            node: the node, or the id of its member.
+            below: those that wait for it, too, and those that wait for them. Without it,
+                they are skipped where the node says ``on_failure="stop"``.
+        """
+        from .repair import cancel_members
+
+        return cancel_members(self.id, [_id_of(node)], and_below=below)
+
+    def retry_node(self, node: Node | str, *, below: bool = False) -> int:
+        """Send a node that has ended again, as a new task; return how many are sent.
+
+        Nodes that were skipped for it wait for it again. What has succeeded below it stays,
+        unless ``below`` lets it run again, too.
+
+        Raises:
+            CallError: the node has not ended; or one below it runs.
+        """
+        from .repair import retry_members
+
+        return retry_members(self.id, [_id_of(node)], and_below=below)
+
+
+def _id_of(node: Node | str) -> str:
+    if isinstance(node, Node):
+        return node.id
+    if isinstance(node, str):
+        return node
+    raise CallError(f"got {shown(node)}, expected a node, or the id of a member.")
+
+
+def _end_empty(flow: FlowRow, now: float) -> None:
+    due = decide(flow, now)
+    flows().filter(pk=flow.id).update(**{name: getattr(flow, name) for name in CHANGED})
+    send_due(flow.id, due)
+
+
+def current_flow() -> Flow | None:
+    """Return the graph that the running task is a node or a callback of; None: of none."""
+    from .status import find
+
+    id = current_flow_id()
+    row = None if id is None else find(id)
+    if row is None or row.kind != Flow.kind:
+        return None
+    return Flow(row.name, id=row.id)

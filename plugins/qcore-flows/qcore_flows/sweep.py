@@ -1,0 +1,131 @@
+"""The sweep: finds members that nobody holds any more, counts anew, and prunes old flows.
+
+Several clusters sweep at the same time; each flow is looked at under the lock of its row.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+
+from qcore import status
+from qcore.envelope import Outcome
+from qcore.runtime import current
+from qcore.tasks.control import paused
+from qcore.tasks.state import is_given_up
+
+from .ending import LOST, Ended, end
+from .models import EdgeRow, FlowRow, MemberRow
+from .repair import give_up, recount
+from .settings import seconds
+from .tables import flows, lock, members, place
+
+logger = logging.getLogger("qcore.flows")
+
+#: Seconds between two sweeps.
+EVERY = 60.0
+#: Flows that one sweep looks at; those that it deletes; and members that it looks for in a
+#: flow, the oldest first.
+_FLOWS, _PRUNED, _MEMBERS = 20, 20, 1000
+
+
+def sweep(now: float) -> float:
+    """Look at flows that rest, and delete those that ended long ago; return the pause."""
+    more = _prune(now - seconds("keep"))
+    rests = flows().filter(completed=None, touched__lt=now - seconds("lost_after"))
+    # a flow with completed set may have members that are tried again
+    again = flows().filter(pending__gt=0, touched__lt=now - seconds("lost_after"))
+    ids = list(
+        (rests | again).order_by("touched").values_list("pk", flat=True)[:_FLOWS]
+    )
+    if ids and not paused():  # what waits in a queue that is paused is not lost
+        for id in ids:
+            _look_at(id)
+    return 0.0 if more else EVERY
+
+
+def _look_at(flow_id: str) -> None:
+    """Find out what has become of the members of a flow that has rested for long."""
+    flow = flows().filter(pk=flow_id).first()
+    if flow is None:
+        return
+    if flow.sealed is None:
+        logger.warning("%s %s (%r) is given up: its maker has gone before the end of its"
+                       " block", flow.kind, flow.id, flow.name)  # fmt: skip
+        give_up(flow_id)
+        return
+    rows = members().filter(flow_id=flow_id, outcome=None).exclude(sent=None)
+    waiting = list(rows.order_by("number")[:_MEMBERS])
+    found = whereabouts([row.task_id for row in waiting])
+
+    def work() -> None:
+        locked = lock([flow_id])
+        if flow_id not in locked:
+            return
+        recount(locked[flow_id])
+        ids = [row.pk for row in waiting]
+        left = [
+            row
+            for start in range(0, len(ids), 150)
+            for row in members().filter(pk__in=ids[start : start + 150], outcome=None)
+            if found.get(row.task_id, LOST)
+        ]
+        # the next look comes after as long a rest
+        flows().filter(pk=flow_id).update(touched=place().now())
+        if left:
+            end(locked, [Ended(row, found.get(row.task_id, LOST)) for row in left])
+            logger.warning("%d members of %s %s had ended or were lost unnoticed",
+                           len(left), flow.kind, flow.id)  # fmt: skip
+
+    place().run(work)
+
+
+def whereabouts(ids: Collection[str]) -> dict[str, str]:
+    """Return for each task that is known how it has ended, or "" where it has not.
+
+    A task that nobody knows of is missing.
+
+    Raises:
+        QcoreError, django.db.Error: somebody cannot be asked; then nothing is known.
+    """
+    found = dict(place().ended(ids))
+    left = [id for id in ids if id not in found]
+    found |= dict.fromkeys(current.results.finished(left), str(Outcome.SUCCESS))
+    running = {
+        worker.task_id for cluster in status.running() for worker in cluster.workers
+    }
+    held = place().waiting(left) | running
+    for id in left:
+        if id in found:
+            continue
+        if id in held:
+            found[id] = ""
+            continue
+        record = current.results.fetch(id)
+        if record is None or record.id != id:
+            continue
+        if not record.success and is_given_up(record):
+            found[id] = record.outcome
+    return found
+
+
+def _prune(before: float) -> bool:
+    """Delete flows that ended before a moment; return whether there may be more."""
+    old = flows().exclude(completed=None).filter(touched__lt=before, pending=0)
+    ids = list(old.order_by("touched").values_list("pk", flat=True)[:_PRUNED])
+    database = place().database
+
+    def work() -> None:
+        gone = [
+            flow.id
+            for flow in lock(ids).values()
+            if flow.touched < before and not flow.pending
+        ]
+        for model in (EdgeRow, MemberRow):
+            rows = model.objects.using(database).filter(flow_id__in=gone)
+            rows._raw_delete(database)  # noqa: SLF001 - nothing hangs on them; no SELECT of them
+        FlowRow.objects.using(database).filter(pk__in=gone).delete()
+
+    if ids:
+        place().run(work)
+    return len(ids) == _PRUNED

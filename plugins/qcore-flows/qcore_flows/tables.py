@@ -1,0 +1,101 @@
+"""The rows of flows in the ledger's database: how they are reached, and locked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from django.apps import apps
+from django.db import connections
+from django.db.models import F
+
+from qcore.brokers.tools import chunks
+from qcore.errors import EnqueueError
+from qcore.runtime import current
+
+from .models import EdgeRow, FlowRow, MemberRow
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
+    from qcore.runtime import LedgerPlace
+
+#: Ids in one statement. SQLite before 3.32 takes 999 parameters.
+MOST = 150
+#: Rows in one INSERT.
+ROWS = 500
+
+#: The callbacks of a flow, in the order in which they are sent.
+CALLBACKS = ("on_first_failure", "on_complete", "on_success")
+
+
+def place() -> LedgerPlace:
+    """Return the ledger.
+
+    Raises:
+        EnqueueError: this project has no tables for flows.
+    """
+    ledger = current.ledger
+    if ledger is None or not apps.is_installed("qcore_flows"):
+        raise EnqueueError(
+            "batches and flows need 'qcore' and 'qcore_flows' in INSTALLED_APPS. Add them"
+            " and run: manage.py migrate"
+        )
+    return ledger
+
+
+def flows() -> QuerySet[FlowRow]:
+    """Return all flows, without the packages of their callbacks."""
+    return FlowRow.objects.using(place().database).defer(*CALLBACKS)
+
+
+def members() -> QuerySet[MemberRow]:
+    """Return all members, without their packages and values."""
+    rows = MemberRow.objects.using(place().database)
+    return rows.defer("package", "value")
+
+
+def edges() -> QuerySet[EdgeRow]:
+    """Return all edges."""
+    return EdgeRow.objects.using(place().database)
+
+
+def lock(ids: Iterable[str]) -> dict[str, FlowRow]:
+    """Lock flows until the end of the transaction; return those that are there.
+
+    In the order of their ids: so two transactions never wait for each other.
+    """
+    found: dict[str, FlowRow] = {}
+    locks = connections[place().database].features.has_select_for_update
+    for part in parts(ids):
+        rows = flows().filter(pk__in=part)
+        if not locks:  # SQLite: a transaction that reads first may not write any more
+            rows.update(touched=F("touched"))
+        found |= {row.id: row for row in rows.select_for_update().order_by("pk")}
+    return found
+
+
+def children_of(flow_id: str) -> dict[str, list[str]]:
+    """Return for each member of a flow that others wait for: the others."""
+    found: dict[str, list[str]] = {}
+    pairs = edges().filter(flow_id=flow_id).values_list("parent", "child")
+    for parent, child in pairs.iterator(chunk_size=2000):
+        found.setdefault(parent, []).append(child)
+    return found
+
+
+def below(starts: Iterable[str], children: Mapping[str, Sequence[str]]) -> set[str]:
+    """Return all members that wait for one of these, or for one that does, and so on."""
+    found: set[str] = set()
+    left = [child for start in starts for child in children.get(start, ())]
+    while left:
+        one = left.pop()
+        if one not in found:
+            found.add(one)
+            left.extend(children.get(one, ()))
+    return found
+
+
+def parts(ids: Iterable[str]) -> Iterator[Sequence[str]]:
+    """Return ids in portions for one statement each, sorted, each id once."""
+    return iter(chunks(sorted(set(ids)), MOST))

@@ -1,0 +1,183 @@
+"""Show batches and graphs, cancel them, or send their failed members again.
+
+Without an id the newest are listed. With one, the batch or graph is shown with its
+members: all of them with --members, else those that failed.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable
+from dataclasses import asdict
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TextIO
+
+from qcore.cli.exits import OK, UNHEALTHY
+from qcore.cli.output import add_json, write_json, write_lines
+from qcore.errors import ConfigError
+
+if TYPE_CHECKING:
+    from .status import FlowStatus, MemberStatus
+
+HELP = "show, cancel and retry batches and graphs"
+SCHEMA = "qcore.flows/1"
+
+#: Flows that are listed, and members that are shown, unless --limit says otherwise.
+FEW = 100
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of this verb."""
+    parser.add_argument(
+        "id", metavar="ID", nargs="?", help="the id of a batch or graph: 32 digits"
+    )
+    parser.add_argument(
+        "--members", action="store_true", help="show all members, not only the failed"
+    )
+    parser.add_argument(
+        "--limit",
+        type=int,
+        default=FEW,
+        metavar="N",
+        help=f"show so many at most; default: {FEW}",
+    )
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument(
+        "--cancel", action="store_true", help="cancel the members that have not ended"
+    )
+    what.add_argument(
+        "--retry", action="store_true", help="send the failed members again"
+    )
+    add_json(parser)
+
+
+def run(options: Namespace, out: TextIO) -> int:
+    """Show or do it; 3 says that there is no such batch or graph."""
+    from django.apps import apps
+
+    if not apps.is_installed("qcore_flows"):
+        raise ConfigError(
+            "`qcore flows` needs the app of qcore-flows. Add 'qcore_flows' to"
+            " INSTALLED_APPS, and run: python manage.py migrate"
+        )
+    if options.limit < 1:
+        raise ConfigError(f"--limit is {options.limit}, expected 1 or more.")
+    if options.id is None:
+        if options.cancel or options.retry:
+            word = "--cancel" if options.cancel else "--retry"
+            raise ConfigError(f"{word} needs the id of a batch or graph.")
+        document = listing(options.limit)
+    else:
+        document = look(options)
+    if options.json:
+        write_json(out, document)
+    else:
+        write_lines(out, render(document, options.id))
+    return UNHEALTHY if options.id is not None and not document["flows"] else OK
+
+
+def listing(limit: int) -> dict[str, Any]:
+    """Return the newest flows, of the schema ``qcore.flows/1``."""
+    from .status import list_flows
+
+    return _document([_of_flow(one) for one in list_flows(limit)])
+
+
+def look(options: Namespace) -> dict[str, Any]:
+    """Return one flow with its members, after what is to be done to it.
+
+    Raises:
+        ConfigError: the id is none.
+    """
+    from .option import is_id
+    from .repair import cancel, retry
+    from .status import find, list_members, of_row
+
+    if not is_id(options.id):
+        raise ConfigError(
+            f"{options.id!r} is no id of a batch or graph: expected 32 hexadecimal digits"
+            " in lower case. A name is not enough."
+        )
+    if find(options.id) is None:
+        return _document([])
+    done: dict[str, int | None] = {"cancelled": None, "retried": None}
+    if options.cancel:
+        done["cancelled"] = cancel(options.id)
+    elif options.retry:
+        done["retried"] = retry(options.id)
+    row = find(options.id)
+    if row is None:
+        return _document([])
+    some = list_members(options.id, failed=not options.members)
+    members = [_of_member(one) for one in islice(some, options.limit)]
+    return _document([_of_flow(of_row(row))], members, **done)
+
+
+def _document(
+    flows: list[dict[str, Any]],
+    members: list[dict[str, Any]] | None = None,
+    *,
+    cancelled: int | None = None,
+    retried: int | None = None,
+) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "flows": flows,
+        "members": members,
+        "cancelled": cancelled,
+        "retried": retried,
+    }
+
+
+def _of_flow(one: FlowStatus) -> dict[str, Any]:
+    return {**asdict(one), "share": round(one.share, 4)}
+
+
+def _of_member(one: MemberStatus) -> dict[str, Any]:
+    return asdict(one)
+
+
+# -- for people ------------------------------------------------------------------------------
+def render(document: dict[str, Any], id: str | None) -> list[str]:
+    """Return what people see of a document."""
+    flows = document["flows"]
+    if not flows:
+        if id is None:
+            return ["No batch and no graph was sent, or all were pruned."]
+        return [f"{id}: there is no such batch or graph, or it was pruned."]
+    if id is None:
+        return [_line(one) for one in flows]
+    return list(_one(document, flows[0]))
+
+
+def _line(one: dict[str, Any]) -> str:
+    done = one["total"] - one["pending"]
+    figures = f"{done:,} of {one['total']:,}"
+    if one["failed"]:
+        figures += f", {one['failed']:,} failed"
+    if one["skipped"]:
+        figures += f", {one['skipped']:,} skipped"
+    return f"{one['id']}  {one['kind']:<5}  {one['state']:<9}  {figures}  {one['name']}"
+
+
+def _one(document: dict[str, Any], one: dict[str, Any]) -> Iterable[str]:
+    yield f"{one['id']}  {one['kind']}  {one['name']}"
+    yield f"  state      {one['state']}, {one['share']:.0%} done"
+    for word in ("total", "pending", "succeeded", "failed", "skipped"):
+        yield f"  {word:<9}  {one[word]:,}"
+    yield f"  created    {_moment(one['created'])}"
+    if one["completed"] is not None:
+        yield f"  completed  {_moment(one['completed'])}"
+    if one["problem"]:
+        yield f"  problem    {one['problem']}"
+    if document["cancelled"] is not None:
+        yield f"{document['cancelled']:,} members are to be cancelled."
+    if document["retried"] is not None:
+        yield f"{document['retried']:,} members are sent again."
+    for member in document["members"]:
+        yield f"  {member['task_id']}  {member['state']:<9}  {member['name']}"
+
+
+def _moment(seconds: float) -> str:
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat(timespec="seconds")

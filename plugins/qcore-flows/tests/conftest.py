@@ -1,0 +1,77 @@
+"""What the tests of flows have in common: a queue outside of the database, and its tasks."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import transaction
+from django.test import override_settings
+
+from qcore import RUN, Claim, Settled
+from qcore.envelope import Attempt
+from qcore.ledger.clock import Clock
+from qcore.ledger.features import Features, tell
+from qcore.runtime import current
+from qcore.testing.drain import enqueued
+
+OUTSIDE = {"name": "tests", "broker_class": "chores.outside.OutsideBroker"}
+
+
+class Queue:
+    """The tasks in the queue, and what a cluster does with them, one step at a time."""
+
+    def tasks(self):
+        return enqueued()
+
+    def funcs(self):
+        """Return the names of the functions that wait, in their order."""
+        return [task.func.rpartition(".")[2] for task in enqueued()]
+
+    def task(self, task_id):
+        (found,) = [one for one in enqueued() if one.id == task_id]
+        return found
+
+    def claim(self, task_id):
+        """Return what plugins say of a claimed task."""
+        features = Features(current.registry.features, current.ledger)
+        (answer,) = features.admit([Claim(self.task(task_id), 1, 0.0)])
+        return answer
+
+    def end(self, *task_ids, outcome="success", final=True, value=None):
+        """Let tasks end together, as the recorder of a cluster does."""
+        settled = []
+        for id in task_ids:
+            task = self.task(id)
+            encoded = current.signer and _encoded(value)
+            attempt = Attempt(outcome, encoded, "json", 1.0, 2.0)
+            settled.append(
+                Settled(
+                    task=task,
+                    outcome=outcome,
+                    final=final,
+                    again=None if final else 60.0,
+                    result=attempt.result(task, 1, final=final),
+                )
+            )
+        self.settle(*settled)
+
+    def settle(self, *settled):
+        with transaction.atomic():
+            tell(current.registry.features, list(settled))
+
+    def may_run(self, task_id):
+        return self.claim(task_id) is RUN
+
+
+def _encoded(value):
+    from qcore.serializers import get_serializer
+
+    return get_serializer("json").dumps(value)
+
+
+@pytest.fixture
+def queue(transactional_db, monkeypatch):
+    monkeypatch.setattr(Clock, "offset", 0.0)
+    with override_settings(Q_CLUSTER=OUTSIDE):
+        current.broker().purge_queue()
+        yield Queue()
+        current.broker().purge_queue()

@@ -1,0 +1,99 @@
+"""The verb ``qcore flows``: what it shows and does, for people and for programs."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from io import StringIO
+
+import pytest
+from django.test import override_settings
+from support.json_schemas import validate
+
+from qcore.errors import ConfigError
+from qcore_flows import Batch, Flow, verb
+
+
+def flows(*words):
+    """Run the verb; return its exit code and what it has written."""
+    parser, out = ArgumentParser(), StringIO()
+    verb.add_arguments(parser)
+    code = verb.run(parser.parse_args([*words]), out)
+    return code, out.getvalue()
+
+
+def document(*words):
+    _, text = flows(*words, "--json")
+    found = json.loads(text)
+    validate(found)
+    return found
+
+
+def test_nothing_yet(queue):
+    assert flows() == (0, "No batch and no graph was sent, or all were pruned.\n")
+    assert document() == {
+        "schema": "qcore.flows/1", "flows": [], "members": None,
+        "cancelled": None, "retried": None,
+    }  # fmt: skip
+
+
+def test_none_of_this_id(queue):
+    code, text = flows("0" * 32)
+    assert code == 3
+    assert text.endswith("there is no such batch or graph, or it was pruned.\n")
+    assert document("0" * 32)["flows"] == []
+    with pytest.raises(ConfigError, match="'order' is no id"):
+        flows("order")
+
+
+def test_the_newest_first(queue):
+    with Batch("first"):
+        pass
+    with Flow("second") as flow:
+        flow.add("chores.kind.echo", 1)
+    _, text = flows()
+    assert [line.split()[-1] for line in text.splitlines()] == ["second", "first"]
+    assert "graph  running    0 of 1  second" in text
+    (shown,) = document("--limit", "1")["flows"]
+    assert (shown["id"], shown["share"]) == (flow.id, 0.0)
+    with pytest.raises(ConfigError, match="--limit is 0"):
+        flows("--limit", "0")
+
+
+def test_one_with_its_members(queue):
+    with Flow("order 17") as flow:
+        a = flow.add("chores.kind.echo", 1)
+        flow.add("chores.kind.echo", a)
+        flow.add("chores.kind.echo", 2)
+    queue.end(a.id, outcome="failure")
+    code, text = flows(flow.id)
+    assert code == 0
+    assert "state      running, 67% done" in text
+    assert f"{a.id}  failure" in text
+    assert [one["state"] for one in document(flow.id)["members"]] == [
+        "failure",
+        "skipped",
+    ]
+    every = document(flow.id, "--members")["members"]
+    assert [one["state"] for one in every] == ["failure", "skipped", "sent"]
+
+
+def test_retry_and_cancel(queue):
+    with Batch() as batch:
+        ids = batch.add_many("chores.kind.add", [1, 2])
+    queue.end(ids[0], outcome="failure")
+    assert document(batch.id, "--retry")["retried"] == 1
+    _, text = flows(batch.id, "--cancel")
+    assert "2 members are to be cancelled." in text
+    assert batch.status().state == "cancelled"
+    for word in ("--retry", "--cancel"):
+        with pytest.raises(ConfigError, match=f"{word} needs the id"):
+            flows(word)
+
+
+def test_without_the_app():
+    with (
+        override_settings(INSTALLED_APPS=["qcore"]),
+        pytest.raises(ConfigError, match="needs the app of qcore-flows"),
+    ):
+        flows()
