@@ -6,12 +6,13 @@ import pytest
 from django.db import transaction
 from django.test import override_settings
 
-from qcore import RUN, Claim, Settled
+from qcore import RUN, Settled
 from qcore.envelope import Attempt
 from qcore.ledger.clock import Clock
-from qcore.ledger.features import Features, tell
+from qcore.ledger.features import tell
 from qcore.runtime import current
 from qcore.testing.drain import enqueued
+from qcore.testing.needs import admitted
 
 OUTSIDE = {"name": "tests", "broker_class": "chores.outside.OutsideBroker"}
 
@@ -32,9 +33,7 @@ class Queue:
 
     def claim(self, task_id):
         """Return what plugins say of a claimed task."""
-        features = Features(current.registry.features, current.ledger)
-        (answer,) = features.admit([Claim(self.task(task_id), 1, 0.0)])
-        return answer
+        return admitted(self.task(task_id), 1).answer
 
     def end(self, *task_ids, outcome="success", final=True, value=None):
         """Let tasks end together, as the recorder of a cluster does."""
