@@ -22,6 +22,7 @@ LOGGERS = (
     "qcore.dispatcher",
     "qcore.doctor",
     "qcore.features",
+    "qcore.flows",
     "qcore.limits",
     "qcore.orm",
     "qcore.outbox",

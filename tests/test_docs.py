@@ -168,10 +168,10 @@ def test_every_module_of_the_engine_is_in_the_internals() -> None:
     assert [name for name in modules if f"{name}`" not in text] == []
 
 
-#: Words of others for what has a word here: task hook, worker, sentinel, quarantine,
+#: Words of others for what has a word here: worker, sentinel, quarantine,
 #: lease, queue, task. A page that speaks of others may use them.
 FOREIGN = re.compile(
-    r"\b(callbacks?|consumers?|masters?|supervisors?|subscribers?|dead.letters?|poison"
+    r"\b(consumers?|masters?|supervisors?|subscribers?|dead.letters?|poison"
     r"|nack\w*|visibility timeouts?|message queues?|background jobs?|cron ?jobs?)\b",
     re.IGNORECASE,
 )

@@ -82,8 +82,8 @@ def test_folder_distribution_module_and_entry_point_have_one_name(
 ) -> None:
     assert project(plugin)["name"] == plugin.name
     points = dict(project(plugin)["entry-points"])
-    if plugin.name == DROP_IN:
-        assert set(points.pop("qcore.verbs")) == {"migrate-from"}
+    verbs = {DROP_IN: {"migrate-from"}, "qcore-flows": {"flows"}}
+    assert set(points.pop("qcore.verbs", {})) == verbs.get(plugin.name, set())
     assert points == {"qcore": {short(plugin): module(plugin)}}
     assert (plugin / module(plugin) / "__init__.py").is_file()
     assert (plugin / module(plugin) / "py.typed").is_file()

@@ -98,6 +98,7 @@ CASES: dict[str, tuple[Any, list[Any], list[Any]]] = {
     "cache_backend": (None, [None, "django", "shop.caches.Cache"], [*NOT_TEXT, ""]),
     "scheduler_class": (None, [None, "orm", "shop.clocks.Clock"], [*NOT_TEXT, ""]),
     "otel": (None, [{}, {"parent": True}], [None, True, "x", {"parent": 1}]),
+    "flows": (None, [{}, {"keep": 60.0}], [None, True, "x", {"keep": 1.0}]),
     "prometheus": (None, [{}, {"port": 9100}], [None, True, "x", {"port": 0}]),
     "error_reporter": ({}, [{"sentry": {}}], [None, [], "x", {"sentry": 1}]),
     "report_args": (False, [True, False], NOT_BOOL),

@@ -12,7 +12,7 @@ from qcore import status
 from qcore.envelope import Outcome
 from qcore.runtime import current
 from qcore.tasks.control import paused
-from qcore.tasks.state import is_given_up
+from qcore.tasks.ended import is_given_up
 
 from .ending import LOST, Ended, end
 from .models import EdgeRow, FlowRow, MemberRow

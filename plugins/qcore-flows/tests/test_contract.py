@@ -1,4 +1,4 @@
-"""The contract of a feature, for tasks that are members of batches."""
+"""The contracts of a plugin and of a feature, for tasks that are members of batches."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ from typing import ClassVar
 import pytest
 
 from qcore.envelope import new_id
-from qcore.testing import FeatureContract
+from qcore.testing import FeatureContract, PluginContract
 from qcore_flows.models import FlowRow, MemberRow
 
 #: One batch for the tests of a class; its row is made anew in each.
 ID = new_id()
+
+
+class TestPlugin(PluginContract):
+    name = "flows"
 
 
 @pytest.mark.django_db

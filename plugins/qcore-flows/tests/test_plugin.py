@@ -1,16 +1,11 @@
-"""The contract of a plugin, and what the checks say."""
+"""What the checks say."""
 
 from __future__ import annotations
 
 from django.test import override_settings
 
 from qcore.runtime import current
-from qcore.testing import PluginContract
 from qcore_flows.checks import check
-
-
-class TestPlugin(PluginContract):
-    name = "flows"
 
 
 def test_the_app_must_be_installed():
