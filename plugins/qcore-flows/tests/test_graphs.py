@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 
-from qcore import Discard
+from qcore import Discard, Settled
 from qcore.errors import CallError, EnqueueError
 from qcore.ledger.clock import Clock
 from qcore.runtime import current
@@ -127,7 +128,6 @@ def test_an_empty_flow_succeeds_at_once(queue):
 
 def test_a_value_that_the_recorder_does_not_have_is_read_from_the_results(queue):
     """An earlier delivery has stored it, and its cluster was killed before it was counted."""
-    from qcore import Settled
     from qcore.tasks.inline import store_value
 
     with Flow() as flow:
@@ -425,17 +425,66 @@ def test_a_skipped_node_stays_skipped_while_another_failure_stops_it(queue):
 
 
 # -- size -------------------------------------------------------------------------------------
-@pytest.mark.parametrize("shape", ["deep", "wide"])
-def test_ten_thousand_nodes_without_recursion(queue, shape):
-    flow = Flow(shape)
-    last = flow.add(ECHO, 0)
-    first = last
+def test_ten_thousand_nodes_without_recursion(queue):
+    if connection.vendor != "sqlite":
+        pytest.skip("the size is what matters, and not the database")
+    flow = Flow("deep")
+    first = last = flow.add(ECHO, 0)
     for number in range(1, 10_000):
-        last = flow.add(ECHO, number, after=[last if shape == "deep" else first])
+        last = flow.add(ECHO, number, after=[last])
     flow.send()
     queue.end(first.id, outcome="failure")
     status = flow.status()
     assert (status.state, status.skipped, status.pending) == ("failed", 9_999, 0)
+
+
+def test_a_wide_flow(queue):
+    with Flow("wide") as flow:
+        first = flow.add(ECHO, 0)
+        leaves = [flow.add(ECHO, n, after=[first]) for n in range(200)]
+        flow.add(take, leaves)
+    queue.end(first.id)
+    assert len(queue.tasks()) == 201
+    queue.end(*(leaf.id for leaf in leaves), value=7)
+    assert drain().dropped == 201, "they have ended"
+    assert flow.status().state == "succeeded"
+
+
+def test_two_recorders_see_the_last_two_ends_at_once(queue):
+    """One of them decides: each callback is sent once, and what waits for both runs once."""
+    if connection.vendor == "sqlite":
+        pytest.skip("the database of this test is in memory, and belongs to one thread")
+    for _ in range(5):
+        with Flow() as flow:
+            flow.on_complete(ECHO, "on_complete")
+            parents = [flow.add(ECHO, n) for n in range(2)]
+            child = flow.add(ECHO, 3, after=parents, on_failure="go on")
+        tasks = [queue.task(node.id) for node in parents]
+        start, failed = threading.Barrier(2), []
+
+        def settle(task, start=start, failed=failed):
+            try:
+                start.wait(60)
+                current.ledger.run(
+                    lambda: queue.settle(
+                        Settled(task=task, outcome="success", final=True)
+                    )
+                )
+            except BaseException as error:  # noqa: BLE001 - told below
+                failed.append(error)
+            finally:
+                connection.close()
+
+        threads = [threading.Thread(target=settle, args=(task,)) for task in tasks]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert failed == []
+        assert sent_numbers(queue, child) == [2], "sent once"
+        assert states(flow) == ["success", "success", "sent"]
+        queue.end(child.id)
+        assert flow.status().state == "succeeded"
 
 
 # -- the sweep --------------------------------------------------------------------------------
