@@ -131,9 +131,6 @@ def _call(task: Task, row: TrackedTask | None) -> Any:
     is_djangos = task.options.backend is not UNSET
     if is_djangos:
         function = _DJANGO.load().prepared(task, function, row)
-    is_typed = task.options.typed is True
-    if is_typed:
-        args, kwargs = typed(task.func, function).values(args, kwargs)
     seconds = choose(task.options.timeout, conf.timeout)
     outer, Running.depth = Running.depth, task.depth
     try:
@@ -141,8 +138,6 @@ def _call(task: Task, row: TrackedTask | None) -> Any:
             value = _wrapped(task, function, seconds)(args, kwargs)
         else:
             value = _called(task, function, seconds, args, kwargs)
-        if is_typed:
-            value = plain_result(value)
         return _DJANGO.load().normalised(value) if is_djangos else value
     except SystemExit as error:
         raise TaskError(f"the task called sys.exit({error.code!r})") from error
@@ -157,11 +152,16 @@ def _called(
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
 ) -> Any:
-    return current.registry.first(
+    # after plugins have changed arguments, and before they see the value
+    is_typed = task.options.typed is True
+    if is_typed:
+        args, kwargs = typed(task.func, function).values(args, kwargs)
+    value = current.registry.first(
         "qcore_run_task",
         task=task,
         call=lambda: _timed(task, function, args, kwargs, seconds),
     )
+    return plain_result(value) if is_typed else value
 
 
 def _wrapped(task: Task, function: Callable[..., Any], seconds: float | None) -> Call:

@@ -89,7 +89,7 @@ class Flow(Handle):
         number = len(self._nodes)
         id = derived_id(self.id, str(number))
         member = {"flow_id": self.id, "takes": bool(taken)}
-        task, delay = made(func, plain, keywords, id, member)
+        task, delay = made(func, plain, keywords, id, member, takes=bool(taken))
         if delay:
             raise EnqueueError(
                 f"cannot send {task.func} in a flow with a delay: a node is sent when the"

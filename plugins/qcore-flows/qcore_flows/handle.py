@@ -13,6 +13,7 @@ from qcore.errors import CallError, EnqueueError
 from qcore.running import RUNNING
 from qcore.runtime import current
 from qcore.tasks.calls import announce, build, split_options
+from qcore.tasks.functions import target_of
 from qcore.tasks.moments import delay_of
 from qcore.tasks.options import check_options
 
@@ -193,6 +194,8 @@ def made(
     kwargs: dict[str, Any],
     task_id: str | None = None,
     member: dict[str, Any] | None = None,
+    *,
+    takes: bool = False,
 ) -> tuple[Task, float]:
     """Return the task of a call, and the seconds before it may run.
 
@@ -202,6 +205,8 @@ def made(
         kwargs: its keyword arguments, and options as of ``async_task``.
         task_id: its id; None: that of the options, or a new one.
         member: the option ``flow``.
+        takes: whether some of the arguments come later. Those of a typed task are checked
+            where it runs, then.
 
     Raises:
         EnqueueError: it cannot be sent, or has an option that a flow cannot keep.
@@ -212,9 +217,15 @@ def made(
     options = _kept(func, options)
     if member is not None:
         options[OPTION] = member
+    is_typed = takes and (target_of(func)[2] | options).get("typed") is True
+    if is_typed:
+        options["typed"] = False
     task = build(
         func, args, kwargs, task_id=task_id or chosen, announced=True, **options
     )
+    if is_typed:
+        checked = msgspec.structs.replace(task.options, typed=True)
+        task = msgspec.structs.replace(task, options=checked)
     return task, delay_of(options)
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import dataclass
 
 import pytest
 from django.db import connection, transaction
 
 from qcore import Discard, Settled
+from qcore import task as declare
 from qcore.errors import CallError, EnqueueError
 from qcore.ledger.clock import Clock
 from qcore.runtime import current
@@ -36,6 +38,11 @@ def fail_once():
 
 
 SUCCEEDS: list[bool] = []
+
+
+@dataclass
+class Price:
+    amount: int
 
 
 def name_of_flow():
@@ -151,6 +158,19 @@ def test_results_of_other_serializers(queue, settings):
         b = flow.add(ECHO, (a, 1))
     drain()
     assert result(b.id) == ({1, 2}, 1)
+
+
+@declare(typed=True)
+def priced(price: Price) -> Price:
+    return Price(price.amount + 1)
+
+
+def test_typed_tasks_take_and_give_data(queue):
+    with Flow() as flow:
+        first = flow.add(priced, Price(1))
+        last = flow.add(priced, first)
+    assert drain().succeeded == 2
+    assert result(last.id) == {"amount": 3}
 
 
 # -- failures ---------------------------------------------------------------------------------
