@@ -84,7 +84,7 @@ def qcore_before_send(tasks: Sequence[NewTask]) -> None:
     """Make new tasks members of their flows."""
     from .joining import join
 
-    join(tasks)
+    join([new for new in tasks if OPTION in new.options])
 
 
 @hookimpl
