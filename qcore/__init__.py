@@ -31,6 +31,7 @@ __version__ = "2.0.0"
 # public name -> the module that defines it
 _PUBLIC = {
     "RUN": "features",
+    "RUN_HOLDING": "features",
     "Admission": "features",
     "Backoff": "backoff",
     "Broker": "brokers.base",
@@ -80,6 +81,7 @@ if TYPE_CHECKING:
     from .errors import Retry as Retry
     from .errors import Snooze as Snooze
     from .features import RUN as RUN
+    from .features import RUN_HOLDING as RUN_HOLDING
     from .features import Admission as Admission
     from .features import Claim as Claim
     from .features import Drop as Drop

@@ -61,18 +61,25 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
 
 
 class Admission(msgspec.Struct, frozen=True, gc=False):
-    """What a plugin says of a claim: ``RUN``, ``Drop``, ``Later``, ``Park`` or ``Release``."""
+    """What a plugin says of a claim: ``RUN``, ``RUN_HOLDING``, ``Drop``, ``Later``, ``Park`` or ``Release``."""
 
 
-class _Run(Admission, frozen=True, gc=False):
-    """The task may run, as far as this plugin is concerned."""
+class Run(Admission, frozen=True, gc=False):
+    """The task may run, as far as this plugin is concerned: ``RUN`` or ``RUN_HOLDING``."""
+
+    holds: bool = False
+    """Whether the task holds something meanwhile that the hook ``qcore_renew`` renews."""
 
     def __repr__(self) -> str:
-        return "RUN"
+        return "RUN_HOLDING" if self.holds else "RUN"
 
 
 #: The task may run, as far as this plugin is concerned.
-RUN = _Run()
+RUN = Run()
+#: The task may run, and holds something until it ends, such as a place under a limit. The
+#: hook ``qcore_renew`` is called for it. A cluster that cannot do so for 40 seconds kills its
+#: worker, so that what it holds can be given to another task.
+RUN_HOLDING = Run(holds=True)
 
 
 class Drop(Admission, frozen=True, gc=False):

@@ -20,7 +20,7 @@ plugin's name and changes nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -110,7 +110,7 @@ def qcore_before_send(tasks: Sequence[NewTask]) -> None:
 def qcore_admit(claims: Sequence[Claim]) -> Sequence[Admission]:  # type: ignore[empty-body]
     """Return for each claimed task, in their order, whether it may run.
 
-    The answers: ``RUN``; ``Drop``, the task ends with an outcome that is stored; ``Later``, it
+    The answers: ``RUN``; ``RUN_HOLDING``, which has ``qcore_renew`` called; ``Drop``, the task ends with an outcome that is stored; ``Later``, it
     is sent again after some seconds; ``Park``, it waits in the outbox until this plugin wakes
     it (``qcore.runtime.current.ledger.wake``); ``Release``, the delivery is given back for
     some seconds, as a copy of a task that runs is. Only a task that runs uses up an attempt.
@@ -146,6 +146,21 @@ def qcore_wrap_call(
         args: positional arguments, decoded.
         kwargs: keyword arguments, decoded.
         call: runs the task; once, if at all.
+    """
+
+
+@hookspec
+def qcore_renew(claims: Sequence[Claim]) -> Collection[str] | None:
+    """Renew what tasks hold that run; return the ids of those that hold it no more.
+
+    Runs in a thread of a cluster every 15 seconds, in a transaction of the ledger's database,
+    for all tasks that some plugin has answered with ``RUN_HOLDING`` and that need this plugin,
+    from their admission until their end is recorded. ``claim.start`` is that of the admission: what another start
+    holds is not renewed for this one.
+
+    A cluster that could not have holds renewed for 40 seconds kills the workers of these tasks. So
+    does it with tasks whose ids are returned. A hold must therefore last for 60 seconds by the clock of the
+    ledger's database: then whoever held it does not run any more.
     """
 
 

@@ -101,6 +101,10 @@ EXCEPTIONS = {
         ("qcore_flows", f"qcore.cli.{name}"): "its verb reports as all verbs do"
         for name in ("exits", "output")
     },
+    **{
+        ("qcore_limits", f"qcore.{name}"): "its verb writes as all verbs do"
+        for name in ("cli.exits", "cli.output", "monitor.text")
+    },
     ("qcore_mongo", "bson"): "pymongo brings it",
     **{
         ("qcore_orm", f"qcore.{name}"): "its page of the admin is one of the family"

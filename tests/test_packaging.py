@@ -15,6 +15,12 @@ ROOT = Path(__file__).resolve().parents[1]
 PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
 TEMPLATE = "qcore-example"  # shown by the tutorial, published by nobody
 DROP_IN = "qcore-django-q"
+#: The verbs that plugins add.
+VERBS = {
+    DROP_IN: {"migrate-from"},
+    "qcore-flows": {"flows"},
+    "qcore-limits": {"limits"},
+}
 every_plugin = pytest.mark.parametrize("plugin", PLUGINS, ids=lambda path: path.name)
 
 
@@ -82,8 +88,7 @@ def test_folder_distribution_module_and_entry_point_have_one_name(
 ) -> None:
     assert project(plugin)["name"] == plugin.name
     points = dict(project(plugin)["entry-points"])
-    verbs = {DROP_IN: {"migrate-from"}, "qcore-flows": {"flows"}}
-    assert set(points.pop("qcore.verbs", {})) == verbs.get(plugin.name, set())
+    assert set(points.pop("qcore.verbs", ())) == VERBS.get(plugin.name, set())
     assert points == {"qcore": {short(plugin): module(plugin)}}
     assert (plugin / module(plugin) / "__init__.py").is_file()
     assert (plugin / module(plugin) / "py.typed").is_file()

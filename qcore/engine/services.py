@@ -190,6 +190,23 @@ class Features(Protocol):
             Exception: one of the claims is the reason, perhaps; nothing is decided.
         """
 
+    @property
+    def renews(self) -> bool:
+        """Whether any plugin holds something for running tasks."""
+
+    def renew(self, claims: Sequence[Claim]) -> set[tuple[str, int]]:
+        """Renew what running tasks hold.
+
+        Returns:
+            The ids and starts of tasks that hold it no more.
+
+        Raises:
+            Exception: nothing is renewed.
+        """
+
+    def close(self) -> None:
+        """Close the connection of the thread."""
+
 
 def no_features() -> Features | None:
     """Return None: no plugin decides about tasks."""

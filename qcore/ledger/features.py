@@ -16,7 +16,17 @@ from django.db.utils import InterfaceError, OperationalError
 
 from ..envelope import Outcome
 from ..errors import LedgerError, PluginBroken
-from ..features import RUN, Admission, Admitted, Claim, Drop, Later, Park, Release
+from ..features import (
+    RUN,
+    Admission,
+    Admitted,
+    Claim,
+    Drop,
+    Later,
+    Park,
+    Release,
+    Run,
+)
 from ..masking import mask_url
 from ..settled import Settled
 from .moves import Move, write_moves
@@ -114,7 +124,7 @@ class Features:
         moves: list[Move] = []
         for claim, answer in zip(numbered, answers, strict=True):
             id, state = claim.task.id, states[claim.task.id]
-            if answer is RUN:
+            if isinstance(answer, Run):
                 changed[id] = state._replace(
                     gen=claim.gen, starts=state.starts + 1, runs=state.runs + 1
                 )
@@ -147,24 +157,81 @@ class Features:
             asked: dict[str, list[int]] = {}
             for number, claim in enumerate(claims):
                 needs = claim.task.needs
-                if place < len(needs) and answers[number] is RUN:
+                if place < len(needs) and isinstance(answers[number], Run):
                     asked.setdefault(needs[place], []).append(number)
             if not asked:
                 return refused
             ended = []
             for name, numbers in asked.items():
-                hook = self._plugins.admit.get(name)
-                if hook is None:
-                    continue  # it has nothing to say at the claim
-                found = _answers(name, hook, [claims[number] for number in numbers])
-                for number, answer in zip(numbers, found, strict=True):
-                    answers[number] = answer
-                    if answer is not RUN:
-                        refused[claims[number].task.id] = name
-                        ended.append(_undone(claims[number], answer))
+                ended += self._ask_one(name, numbers, claims, answers, refused)
             if place and ended:
                 tell(self._plugins, ended, before=refused)
             place += 1
+
+    def _ask_one(
+        self,
+        name: str,
+        numbers: Sequence[int],
+        claims: Sequence[Claim],
+        answers: list[Admission],
+        refused: dict[str, str],
+    ) -> list[Settled]:
+        """Ask one plugin about some of the claims; return what the plugins before it hear."""
+        hook = self._plugins.admit.get(name)
+        if hook is None:
+            return []  # it has nothing to say at the claim
+        ended = []
+        found = _answers(name, hook, [claims[number] for number in numbers])
+        for number, answer in zip(numbers, found, strict=True):
+            if not isinstance(answer, Run):
+                answers[number] = answer
+                refused[claims[number].task.id] = name
+                ended.append(_undone(claims[number], answer))
+            elif answer.holds:
+                answers[number] = answer  # whatever others say
+        return ended
+
+    @property
+    def renews(self) -> bool:
+        """Whether any plugin holds something for running tasks."""
+        return bool(self._plugins.renew) and self._ledger is not None
+
+    def renew(self, claims: Sequence[Claim]) -> set[tuple[str, int]]:
+        """Have plugins renew what tasks hold that have started here.
+
+        Args:
+            claims: of these tasks, as they were admitted.
+
+        Returns:
+            The ids and starts of those that hold it no more.
+
+        Raises:
+            LedgerError: the ledger is away.
+            Exception: what a plugin has raised; nothing is renewed.
+        """
+        ledger = self._ledger
+        assert ledger is not None
+        lost: set[tuple[str, int]] = set()
+
+        def renew() -> None:
+            for name, hook in self._plugins.renew.items():
+                own = [claim for claim in claims if name in claim.task.needs]
+                ids = set(hook(claims=own) or ()) if own else set()
+                lost.update(
+                    (claim.task.id, claim.start)
+                    for claim in own
+                    if claim.task.id in ids
+                )
+
+        try:
+            ledger.run(renew)
+        except (OperationalError, InterfaceError) as error:
+            connections[ledger.database].close_if_unusable_or_obsolete()
+            raise LedgerError(
+                f"the ledger in database {ledger.database!r} does not answer:"
+                f" {type(error).__name__}: {mask_url(str(error))}"
+            ) from error
+        return lost
 
     def close(self) -> None:
         """Close the connection of this thread."""
@@ -261,10 +328,10 @@ def _answers(
                 raise PluginBroken(
                     f"{where}: expected after=seconds, 0 or more, got {answer!r}"
                 )
-        elif answer is not RUN and not isinstance(answer, Park):
+        elif not isinstance(answer, (Run, Park)):
             raise PluginBroken(
-                f"{where}: an answer must be qcore.RUN, or a Drop, Later, Park or Release"
-                f" of qcore, got {answer!r}"
+                f"{where}: an answer must be RUN, RUN_HOLDING, or a Drop, Later, Park or"
+                f" Release of qcore, got {answer!r}"
             )
     return list(found)
 

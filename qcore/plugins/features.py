@@ -16,6 +16,7 @@ HOOKS = (
     "qcore_before_send",
     "qcore_admit",
     "qcore_wrap_call",
+    "qcore_renew",
     "qcore_settle",
     "qcore_sweep",
 )
@@ -36,6 +37,7 @@ class FeaturePlugins:
         self.asks_of_all = False
         self.admit: dict[str, Callable[..., Any]] = {}
         self.wrap_call: dict[str, Callable[..., Any]] = {}
+        self.renew: dict[str, Callable[..., Any]] = {}
         self.settle: dict[str, Callable[..., Any]] = {}
         self.sweep: dict[str, Callable[..., Any]] = {}
         self._last: list[str] = []  # asked last before sending

@@ -34,6 +34,7 @@ _FURTHER = {
     "disque": ("disque_auth", "disque_replicate"),
     "prometheus": ("prometheus",),
     "otel": ("otel",),
+    "limits": ("limits",),
 }
 
 #: Every key at the top of Q_CLUSTER that a first-party plugin reads, installed or not.

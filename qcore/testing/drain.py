@@ -29,7 +29,7 @@ import msgspec
 from ..brokers.priorities import enqueue_by_priority
 from ..envelope import Attempt, Outcome, choose
 from ..errors import PackageError
-from ..features import RUN, Drop, Release
+from ..features import Drop, Release, Run
 from ..plugins.provider import Provider
 from ..results.content import load_bytes
 from ..runtime import current
@@ -139,7 +139,7 @@ def _run(
         broker.acknowledge(delivery.receipt)
         counts.dropped += 1
         return None
-    if answer is not RUN:
+    if not isinstance(answer, Run):
         _put_off(broker, delivery, answer)
         counts.waiting += 1
         return None

@@ -99,6 +99,18 @@ CASES: dict[str, tuple[Any, list[Any], list[Any]]] = {
     "scheduler_class": (None, [None, "orm", "shop.clocks.Clock"], [*NOT_TEXT, ""]),
     "otel": (None, [{}, {"parent": True}], [None, True, "x", {"parent": 1}]),
     "flows": (None, [{}, {"keep": 60.0}], [None, True, "x", {"keep": 1.0}]),
+    "limits": (
+        {},
+        [{}, {"smtp": {"concurrency": 4, "rate": "100/m", "burst": 2, "key": "{x}"}}],
+        [
+            [],
+            5,
+            {"smtp": 5},
+            {"smtp": {}},
+            {"smtp": {"rate": "?"}},
+            {"a b": {"rate": "1/s"}},
+        ],
+    ),
     "prometheus": (None, [{}, {"port": 9100}], [None, True, "x", {"port": 0}]),
     "error_reporter": ({}, [{"sentry": {}}], [None, [], "x", {"sentry": 1}]),
     "report_args": (False, [True, False], NOT_BOOL),

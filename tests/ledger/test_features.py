@@ -11,7 +11,17 @@ from django.db import OperationalError, connection, transaction
 from support.feature_plugins import FeaturePluginsOfATest
 from support.own_modules import give_own
 
-from qcore import RUN, Claim, Drop, Later, Park, Release, Settled, TaskOption
+from qcore import (
+    RUN,
+    RUN_HOLDING,
+    Claim,
+    Drop,
+    Later,
+    Park,
+    Release,
+    Settled,
+    TaskOption,
+)
 from qcore.errors import (
     BrokerError,
     BrokerUnavailable,
@@ -277,6 +287,12 @@ class TestAdmit:
             ("two", [refused.task.id]),
         ]
 
+    def test_who_holds_something_has_said_so_for_all(self, plugins):
+        plugins.add("holds", qcore_admit=always(RUN_HOLDING))
+        plugins.add("not", qcore_admit=always(RUN))
+        orders = claim("holds", "not"), claim("not", "holds"), claim("not")
+        assert answers(*orders) == [RUN_HOLDING, RUN_HOLDING, RUN]
+
     def test_the_first_refusal_is_the_last_word(self, plugins):
         asked = []
         gone = Drop("replaced", "by another one")
@@ -292,7 +308,7 @@ class TestAdmit:
         [
             (None, "got NoneType"),
             ([], "got a list of 0"),
-            (["run"], "an answer must be qcore.RUN, or a Drop, .* got 'run'"),
+            (["run"], "an answer must be RUN, RUN_HOLDING, or a Drop, .* got 'run'"),
             ([Drop("success", "x")], "cannot be dropped with the outcome 'success'"),
             ([Drop("gone", "x")], "cannot be dropped with the outcome 'gone'"),
             ([Later(-1)], r"after=seconds, 0 or more, got Later\(after=-1"),

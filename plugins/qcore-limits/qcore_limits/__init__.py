@@ -1,10 +1,16 @@
-"""Unique tasks for qcore: of two tasks with one key, one is sent.
+"""Unique tasks and limits for qcore, on every broker.
 
 The package is a plugin (the hooks below) and a Django app (``apps.py``, models,
 migrations). Importing it does not import Django::
 
     unique    Unique: the option of a task, and its key
     keys      who has which key: the rows, in batches
+    limit     Limit: the option of a task, the setting and what they may say
+    wanted    what a task wants: its limits, as they travel with it
+    deciding  which claimed tasks may run under their limits
+    holding   renews, frees and sweeps what running tasks hold
+    places    the rows of limits, locked and counted
+    template  keys that are filled with arguments
     models    the tables
 """
 
@@ -13,63 +19,123 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from qcore import TaskOption, hookimpl
+from qcore import RUN, Setting, TaskOption, hookimpl
 
+from .limit import Limit, is_declaration, read_limits
 from .unique import Unique, read_unique
 
 if TYPE_CHECKING:
     from qcore import Admission, Claim, NewTask, Settled
 
-__all__ = ["Unique"]
+__all__ = ["Limit", "Unique"]
 
 
 @hookimpl
-def qcore_task_options() -> list[TaskOption]:
-    """Describe the option ``unique``."""
+def qcore_settings() -> list[Setting]:
+    """Describe the setting ``limits``."""
     return [
-        TaskOption(
-            "unique",
-            read_unique,
-            "True (the function with these arguments), a template of the key such as"
-            ' `"order:{order_id}"`, or a `qcore_limits.Unique`.',
+        Setting(
+            "limits",
+            dict[str, dict[str, Any]],
+            "The limits that tasks can name, by their names: `concurrency`, `rate`, `burst`"
+            " and `key`, as of `qcore_limits.Limit`.",
+            default={},
+            group="tasks",
+            check=is_declaration,
+            expects="limits by their names, such as"
+            " {'smtp': {'concurrency': 4, 'rate': '100/m', 'burst': 20, 'key': '{tenant}'}}",
         )
     ]
 
 
 @hookimpl
-def qcore_before_send(tasks: Sequence[NewTask]) -> None:
-    """Take the keys of new tasks; skip, replace or refuse where a key is taken."""
-    from .keys import take
+def qcore_task_options() -> list[TaskOption]:
+    """Describe the options ``unique`` and ``limits``."""
+    return [
+        TaskOption(
+            "limits",
+            read_limits,
+            "The limits under which the task runs: the name of one that"
+            " `Q_CLUSTER['limits']` declares, a `qcore_limits.Limit`, or a list of these.",
+        ),
+        TaskOption(
+            "unique",
+            read_unique,
+            "True (the function with these arguments), a template of the key such as"
+            ' `"order:{order_id}"`, or a `qcore_limits.Unique`.',
+        ),
+    ]
 
-    take(tasks)
+
+@hookimpl
+def qcore_before_send(tasks: Sequence[NewTask]) -> None:
+    """Note the limits of new tasks, and take the keys of those that are unique."""
+    from .keys import required, take
+    from .wanted import note
+
+    required(tasks)
+    note([new for new in tasks if "limits" in new.options])
+    take([new for new in tasks if "unique" in new.options])
 
 
 @hookimpl
 def qcore_admit(claims: Sequence[Claim]) -> list[Admission]:
-    """Drop tasks that were replaced; free the keys that are held only while waiting."""
-    from .keys import admit
+    """Drop tasks that were replaced, and let those wait that have no place."""
+    from .deciding import decide
+    from .keys import begin, dropped
+    from .places import now
+    from .wanted import has_limits
 
-    return admit(claims)
+    gone = dropped(claims)
+    limited = [
+        claim
+        for claim in claims
+        if has_limits(claim.task) and claim.task.id not in gone
+    ]
+    answers: dict[str, Admission] = dict(gone)
+    if limited:
+        decided = decide(limited, now())
+        answers |= {
+            claim.task.id: answer
+            for claim, answer in zip(limited, decided, strict=True)
+        }
+    found = [answers.get(claim.task.id, RUN) for claim in claims]
+    begin([c for c, answer in zip(claims, found, strict=True) if answer is RUN])
+    return found
+
+
+@hookimpl
+def qcore_renew(claims: Sequence[Claim]) -> list[str]:
+    """Renew the places of tasks that run."""
+    from .holding import renew
+    from .places import now
+
+    return renew(claims, now())
 
 
 @hookimpl
 def qcore_settle(settled: Sequence[Settled]) -> None:
-    """Free the keys of tasks that have ended."""
-    from .keys import free
+    """Free the keys and the places of tasks that have ended."""
+    from . import holding, keys
+    from .wanted import has_limits
 
-    free(settled)
+    keys.free(settled)
+    if any(has_limits(one.task) for one in settled):
+        from .places import now
+
+        holding.free(settled, now())
 
 
 @hookimpl
 def qcore_sweep(now: float) -> float:
-    """Delete keys whose time is over."""
+    """Delete keys whose time is over, and free places that nobody has freed."""
     from django.apps import apps
 
     if not apps.is_installed("qcore_limits"):
         return 60.0  # there are no tables; the system check says so
-    from .keys import sweep
+    from . import holding, keys
 
-    return sweep(now)
+    return min(keys.sweep(now), holding.sweep(now))
 
 
 @hookimpl

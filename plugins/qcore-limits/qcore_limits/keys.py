@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from django.apps import apps
 
-from qcore import RUN, Drop
+from qcore import Drop
 from qcore.brokers.tools import chunks
 from qcore.envelope import Outcome
 from qcore.errors import EnqueueError
@@ -25,7 +25,7 @@ from .unique import LAST_RESORT, Unique, digest, key_of, shown
 if TYPE_CHECKING:
     from django.db.models import QuerySet
 
-    from qcore import Admission, Claim, NewTask, Settled
+    from qcore import Claim, NewTask, Settled, Task
     from qcore.runtime import LedgerPlace
 
     from .models import ReplacedTask, UniqueKey
@@ -81,17 +81,27 @@ def _now() -> float:
     return _ledger().now()
 
 
-def _ledger() -> LedgerPlace:
+def _ledger(option: str = "unique") -> LedgerPlace:
     ledger = current.ledger
     if ledger is None or not apps.is_installed("qcore_limits"):
         raise EnqueueError(
-            "the option 'unique' needs 'qcore' and 'qcore_limits' in INSTALLED_APPS. Add"
+            f"the option {option!r} needs 'qcore' and 'qcore_limits' in INSTALLED_APPS. Add"
             " them and run: manage.py migrate"
         )
     return ledger
 
 
 # -- sending -----------------------------------------------------------------------------
+def required(tasks: Sequence[NewTask]) -> None:
+    """Check that the project has the tables, before anything is decided about tasks.
+
+    Raises:
+        EnqueueError: it does not; the message says what to do.
+    """
+    option = next(name for name in ("unique", "limits") if name in tasks[0].options)
+    _ledger(option)
+
+
 def take(tasks: Iterable[NewTask]) -> None:
     """Take the keys of new tasks; skip, replace or refuse where a key is taken.
 
@@ -178,26 +188,31 @@ def _resolve(mark: str, one: Wanted, owner: str) -> str:
 
 
 # -- claims and ends ---------------------------------------------------------------------
-def admit(claims: Sequence[Claim]) -> list[Admission]:
-    """Drop what was replaced; free the keys of tasks that keep them while they wait."""
-    ids = [claim.task.id for claim in claims]
+def dropped(claims: Sequence[Claim]) -> dict[str, Drop]:
+    """Return, by their ids, what becomes of tasks that others have replaced."""
     gone: dict[str, str] = {}
-    for part in _parts(ids):
+    for part in _parts(claim.task.id for claim in claims if _is_unique(claim.task)):
         gone |= dict(_replaced().filter(task_id__in=part).values_list("task_id", "by"))
-    begun = [id for id in ids if id not in gone]
-    for part in _parts(begun):
+    return {
+        id: Drop(Outcome.REPLACED, f"the task {by} has taken its key")
+        for id, by in gone.items()
+    }
+
+
+def begin(claims: Sequence[Claim]) -> None:
+    """Free the keys of tasks that keep them while they wait: these run now."""
+    for part in _parts(claim.task.id for claim in claims if _is_unique(claim.task)):
         _keys().filter(task_id__in=part, during="waiting").delete()
-    return [
-        Drop(Outcome.REPLACED, f"the task {gone[id]} has taken its key")
-        if id in gone
-        else RUN
-        for id in ids
-    ]
+
+
+def _is_unique(task: Task) -> bool:
+    plugins = task.options.plugins
+    return isinstance(plugins, dict) and "unique" in plugins
 
 
 def free(settled: Iterable[Settled]) -> None:
     """Free the keys of tasks that have ended, but those that are held for a time."""
-    over = [one.task.id for one in settled if one.final]
+    over = [one.task.id for one in settled if one.final and _is_unique(one.task)]
     for part in _parts(over):
         _keys().filter(task_id__in=part).exclude(during="seconds").delete()
         _replaced().filter(task_id__in=part).delete()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import math
-import string
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from qcore.errors import EnqueueError
 from qcore.serializers import get_serializer
+
+from .template import check_template, fill
 
 if TYPE_CHECKING:
     from qcore import NewTask
@@ -58,7 +58,9 @@ class Unique:
     def __post_init__(self) -> None:
         """Refuse values that contradict each other."""
         if self.key is not True:
-            _check_template(self.key)
+            if not self.key:
+                raise ValueError(_EXPECTED)
+            check_template(self.key)
         if not _is_during(self.during):
             raise ValueError(f"{_DURING}, got {self.during!r}")
         if self.on_conflict not in ("skip", "replace", "raise"):
@@ -104,24 +106,6 @@ def read_unique(value: Any) -> dict[str, Any] | None:
 
 
 # -- keys --------------------------------------------------------------------------------
-def _check_template(template: object) -> None:
-    """Raise ValueError for what is no template of plain names."""
-    if not isinstance(template, str) or not template:
-        raise ValueError(_EXPECTED)
-    try:
-        fields = [name for _, name, _, _ in string.Formatter().parse(template)]
-    except ValueError as error:
-        raise ValueError(
-            f"a template of the key; this one has an error: {error}"
-        ) from None
-    for name in fields:
-        if name is not None and not name.isidentifier():
-            raise ValueError(
-                "a template of the key with names of arguments in braces, such as"
-                f" 'order:{{order_id}}'; {name!r} is no such name"
-            )
-
-
 def key_of(new: NewTask, unique: Unique) -> str:
     """Return the key of a task.
 
@@ -134,20 +118,7 @@ def key_of(new: NewTask, unique: Unique) -> str:
         call = [args, sorted(kwargs.items())]
         data = get_serializer(new.task.content).dumps(call)
         return f"{new.task.func} {digest(data)}"
-    arguments = new.arguments()
-    try:
-        return unique.key.format_map(arguments)
-    except KeyError as error:
-        known = ", ".join(arguments) or "none"
-        raise EnqueueError(
-            f"cannot send {new.task.func}: the key {unique.key!r} names {error}, which is"
-            f" no argument of the function. Its arguments are: {known}."
-        ) from None
-    except Exception as error:
-        raise EnqueueError(
-            f"cannot send {new.task.func}: the key {unique.key!r} cannot be filled:"
-            f" {type(error).__name__}: {error}"
-        ) from error
+    return fill(unique.key, new)
 
 
 def digest(data: bytes | str) -> str:

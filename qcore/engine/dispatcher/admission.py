@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from ...envelope import Attempt
 from ...errors import LedgerError
-from ...features import RUN, Admitted, Claim, Drop, Later, Park, Release
+from ...features import Admitted, Claim, Drop, Later, Park, Release, Run
 from ...masking import mask_url
 from ...tasks.moments import expired
 from ..services import Features, Services
@@ -156,11 +156,11 @@ class Admissions:
         """Return the jobs that may run; the others end, move or are put off."""
         ready = []
         for job, (answer, ticket) in zip(jobs, answers, strict=True):
-            if answer is RUN:
+            if isinstance(answer, Run):
                 job.ledger = job.ledger or LedgerPart()
                 if ticket is not None:
                     job.ledger.ticket, job.ledger.start = ticket, ticket.starts
-                    job.ledger.started_at = began
+                    job.ledger.holds, job.ledger.renewed_at = answer.holds, began
                 ready.append(job)
             elif isinstance(answer, Drop):
                 logger.info(

@@ -51,7 +51,8 @@ class LedgerPart:
     move: Move | None = None  # by which the task is sent again
     #: which start of its task the job is, where plugins have let it run; else 0
     start: int = 0
-    started_at: float = 0.0  # monotonic: just before plugins let it run
+    holds: bool = False  # whether plugins renew what it holds
+    renewed_at: float = 0.0  # monotonic: before what it holds was taken, or renewed
 
 
 @dataclass(slots=True, eq=False)

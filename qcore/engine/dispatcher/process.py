@@ -18,6 +18,7 @@ from .capacity import Capacity
 from .controlling import Controlling
 from .error_reports import ErrorReports
 from .handover import Handover
+from .holds import Holds
 from .leases import Leases
 from .loop import Loop
 from .pusher import Pusher
@@ -122,6 +123,7 @@ class Dispatcher:
             "recorder": self._recorder.run,
             "pusher": pusher.run,
             "renewal": renewal.run,
+            "holds": Holds(self._services, self._shared, self._leases).run,
             "status": self._publisher.run,
             "reporter": self._reports.run,
             "relay": Relaying(self._services, self._shared).run,

@@ -95,11 +95,17 @@ def ended(
     *,
     final: bool = True,
     unstarted: bool = False,
+    start: int = 1,
 ) -> Settled:
     """Return what a cluster tells of the end of a delivery."""
     again = None if final else 0.0
     return Settled(
-        task=task, outcome=outcome, final=final, again=again, unstarted=unstarted
+        task=task,
+        outcome=outcome,
+        final=final,
+        again=again,
+        unstarted=unstarted,
+        start=start,
     )
 
 
@@ -266,7 +272,7 @@ class FeatureContract:
 
         if self.name not in features.admit:
             pytest.skip("it has nothing to say at the claim")
-        claims = [Claim(task, 1, 1e12) for task in tasks]
+        claims = [Claim(task, 1, 1e12, 1) for task in tasks]
         with transaction.atomic(using=ledger()):
             answers = features.admit[self.name](claims=claims)
         assert isinstance(answers, (list, tuple))
@@ -361,7 +367,7 @@ class FeatureContract:
     def test_a_task_may_end_before_it_has_begun(self, features: FeaturePlugins) -> None:
         """It may be cancelled, expire, or be dropped by another plugin at its claim."""
         (task,) = self.sent(1)
-        self.settle(features, ended(task, Outcome.REPLACED))
+        self.settle(features, ended(task, Outcome.REPLACED, start=0))
 
     def test_an_end_of_a_task_without_rows_is_heard(
         self, features: FeaturePlugins

@@ -1,0 +1,233 @@
+"""Deciding: which of the claimed tasks may run under their limits, and when the others come.
+
+A task needs a place under each of its limits: all of them or none. It waits under the first
+one, in the order of their digests, that has none left; when it comes again, all are asked
+again. A task that has no place is parked until one is reserved for it. One that comes too soon
+for a rate is sent again at the moment of its start, and each such task has a moment of its
+own: so nobody asks twice in vain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from qcore import RUN, RUN_HOLDING, Later, Park, Release
+
+from . import places
+from .models import Hold, LimitKey, WaitingTask
+from .places import CALLED, KEPT, LATER, PARKED, TERM
+from .wanted import Rules, Wanted
+
+if TYPE_CHECKING:
+    from qcore import Admission, Claim
+
+#: What a start may lack for the clock of another machine, or the last digit of a number.
+_NEARLY = 1e-3
+#: Seconds after the end of a hold until a copy of its task is asked about again.
+_AFTER = 1.0
+
+
+def decide(claims: Sequence[Claim], now: float) -> list[Admission]:
+    """Return for each claim whether it may run; what was decided is written.
+
+    Args:
+        claims: of tasks that have limits.
+        now: by the clock of the database.
+    """
+    if not claims:
+        return []
+    return _Batch(claims, now).decide()
+
+
+class _Batch:
+    """One batch of claims, with the rows that it is about."""
+
+    def __init__(self, claims: Sequence[Claim], now: float) -> None:
+        self._claims, self._now, self._rules = claims, now, Rules()
+        self._wanted = [self._rules.wanted(claim.task) for claim in claims]
+        every = [one for wanted in self._wanted for one in wanted]
+        self._keys = places.lock_or_make(every, now)
+        self._taken = places.counted(self._keys, now)
+        ids = [claim.task.id for claim in claims]
+        # by the ids of tasks, then by digests
+        self._holds: dict[str, dict[str, Hold]] = {id: {} for id in ids}
+        for hold in places.of_tasks(places.holds(), ids):
+            self._holds[hold.task_id][hold.digest] = hold
+        self._line: dict[str, dict[str, WaitingTask]] = {id: {} for id in ids}
+        for row in places.of_tasks(places.waiting(), ids):
+            self._line[row.task_id][row.digest] = row
+        self._touched: set[str] = set()  # digests of keys whose rows change
+        self._emptied: set[str] = set()  # digests of keys that may have a free place
+        self._over: list[int] = []  # holds that are deleted
+        self._begun: list[Hold] = []
+        self._gone: list[int] = []  # rows of the line that are deleted
+        self._joined: dict[tuple[str, str], WaitingTask] = {}
+
+    def decide(self) -> list[Admission]:
+        """Decide one by one, then write it all."""
+        answers = [
+            self._answer(claim, wanted)
+            for claim, wanted in zip(self._claims, self._wanted, strict=True)
+        ]
+        self._write()
+        return answers
+
+    # -- one claim ---------------------------------------------------------------------
+    def _answer(self, claim: Claim, wanted: Sequence[Wanted]) -> Admission:
+        id = claim.task.id
+        running = [
+            row
+            for row in self._holds[id].values()
+            if row.start and row.until > self._now
+        ]
+        for row in running:
+            if row.start != claim.start:
+                rest = row.until - self._now + _AFTER
+                return Release(rest, "a copy of it holds a place")
+        if running:
+            return _run(wanted)  # the same claim, asked about again
+        for one in wanted:
+            self._keys[one.digest].concurrency = one.terms.concurrency
+            if not self._has_place(one, id):
+                self._refuse(one, id, PARKED, self._now)
+                return Park(f"no place under {one.label}")
+            if not self._has_start(one, id):
+                start = self._next_start(one)
+                self._refuse(one, id, LATER, start)
+                return Later(max(0.0, start - self._now), f"the rate of {one.label}")
+        self._take(claim, wanted)
+        return _run(wanted)
+
+    def _has_place(self, one: Wanted, id: str) -> bool:
+        most = one.terms.concurrency
+        if most is None:
+            return True
+        row = self._holds[id].get(one.digest)
+        counts = row is not None and row.ends > self._now
+        others = self._taken.get(one.digest, 0) - counts
+        if others >= most:
+            return False
+        before = self._line[id].get(one.digest)
+        parked = self._keys[one.digest].parked
+        parked -= before is not None and before.kind == PARKED
+        if counts or parked <= 0:
+            return True
+        self._emptied.add(one.digest)  # there is a place, for one that waits longer
+        return False
+
+    def _has_start(self, one: Wanted, id: str) -> bool:
+        if one.terms.pace is None:
+            return True
+        key = self._keys[one.digest]
+        passed = max(0.0, self._now - key.filled)
+        key.tokens = min(float(one.terms.burst), key.tokens + passed / one.terms.pace)
+        key.filled = self._now
+        self._touched.add(one.digest)
+        row = self._line[id].get(one.digest)
+        is_next = row is not None and row.kind == LATER
+        return key.tokens >= 1 - _NEARLY and (is_next or key.later <= 0)
+
+    def _next_start(self, one: Wanted) -> float:
+        """Return a moment at which a task may start, and take it."""
+        assert one.terms.pace is not None
+        key = self._keys[one.digest]
+        first = self._now + max(0.0, 1 - key.tokens) * one.terms.pace
+        start = max(first, key.next_start)
+        key.next_start = start + one.terms.pace
+        return start
+
+    def _take(self, claim: Claim, wanted: Sequence[Wanted]) -> None:
+        id = claim.task.id
+        for one in wanted:
+            key = self._keys[one.digest]
+            key.used = self._now
+            self._touched.add(one.digest)
+            if one.terms.pace is not None:
+                key.tokens = max(0.0, key.tokens - 1)
+            self._drop_hold(one.digest, id)
+            until = self._now + TERM
+            new = Hold(
+                digest=one.digest,
+                task_id=id,
+                start=claim.start,
+                until=until,
+                ends=until + KEPT,
+            )
+            self._holds[id][one.digest] = new
+            self._begun.append(new)
+            self._taken[one.digest] = self._taken.get(one.digest, 0) + 1
+        for mark in list(self._line[id]):
+            self._leave(mark, id)
+
+    def _refuse(self, one: Wanted, id: str, kind: str, at: float) -> None:
+        """Let a task wait under a limit; it holds nothing meanwhile."""
+        rows = list(self._line[id].values())
+        since = min([self._now, *(row.since for row in rows)])
+        for mark in list(self._holds[id]):
+            self._drop_hold(mark, id)
+            self._emptied.add(mark)
+        for row in rows:
+            # it keeps its turn under a rate while it waits for a place elsewhere
+            if row.kind in (PARKED, CALLED) or row.digest == one.digest:
+                self._leave(row.digest, id)
+        row = WaitingTask(digest=one.digest, task_id=id, kind=kind, since=since, at=at)
+        self._line[id][one.digest] = self._joined[one.digest, id] = row
+        key = self._keys[one.digest]
+        key.used = self._now
+        if kind == PARKED:
+            key.parked += 1
+        else:
+            key.later += 1
+        self._touched.add(one.digest)
+
+    def _leave(self, mark: str, id: str) -> None:
+        row = self._line[id].pop(mark)
+        self._joined.pop((mark, id), None)
+        places.count_out(self._key(mark), row)
+        if row.pk is not None:
+            self._gone.append(row.pk)
+
+    def _key(self, mark: str) -> LimitKey | None:
+        """Return a key, locked now if a task has left it whose limits have changed."""
+        if mark not in self._keys:
+            self._keys |= places.lock([mark])
+        self._touched.add(mark)
+        return self._keys.get(mark)
+
+    def _drop_hold(self, mark: str, id: str) -> None:
+        row = self._holds[id].pop(mark, None)
+        if row is None:
+            return
+        if row.ends > self._now:
+            self._taken[mark] = max(0, self._taken.get(mark, 0) - 1)
+        if row.pk is not None:
+            self._over.append(row.pk)
+
+    # -- all of them -------------------------------------------------------------------
+    def _write(self) -> None:
+        places.delete(places.holds(), self._over)
+        places.holds().bulk_create(self._begun, batch_size=places.MOST)
+        places.delete(places.waiting(), self._gone)
+        places.waiting().bulk_create(
+            list(self._joined.values()), batch_size=places.MOST
+        )
+        if self._emptied:
+            places.fill(
+                {
+                    mark: key
+                    for mark in sorted(self._emptied)
+                    if (key := self._key(mark)) is not None
+                },
+                self._rules,
+                self._now,
+                without={claim.task.id for claim in self._claims},
+            )
+        changed = sorted(self._touched & set(self._keys))
+        places.write([self._keys[mark] for mark in changed])
+
+
+def _run(wanted: Sequence[Wanted]) -> Admission:
+    # a start under a rate is made, and nobody has to renew it
+    holds = any(one.terms.concurrency is not None for one in wanted)
+    return RUN_HOLDING if holds else RUN

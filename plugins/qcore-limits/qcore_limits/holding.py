@@ -1,0 +1,170 @@
+"""Holding: renews the places of tasks that run, frees them, and sweeps those left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from qcore.brokers.tools import chunks
+from qcore.runtime import current
+
+from . import places
+from .places import CALLED, KEPT, LATER, MOST, PARKED, TERM
+from .wanted import Rules, has_limits
+
+if TYPE_CHECKING:
+    from qcore import Claim, Settled
+
+    from .models import Hold, LimitKey, WaitingTask
+
+#: Seconds between two sweeps, and rows that one of them looks at, of each kind.
+EVERY, SWEPT = 15.0, 500
+#: Seconds after which a task that was to come is not waited for, and those after which a key
+#: is forgotten that nobody uses.
+LOST, UNUSED = 86_400.0, 30 * 86_400.0
+
+
+def renew(claims: Sequence[Claim], now: float) -> list[str]:
+    """Renew the holds of tasks that run; return the ids of those that another start has."""
+    starts = {claim.task.id: claim.start for claim in claims if has_limits(claim.task)}
+    if not starts:
+        return []
+    rows: list[Hold] = places.of_tasks(places.holds(), starts)
+    own = [row.pk for row in rows if row.start == starts[row.task_id]]
+    for part in chunks(sorted(own), MOST):
+        places.holds().filter(pk__in=part).update(
+            until=now + TERM, ends=now + TERM + KEPT
+        )
+    return [row.task_id for row in rows if row.start > starts[row.task_id]]
+
+
+def free(settled: Sequence[Settled], now: float) -> None:
+    """Free the places of tasks that have ended or come again, and fill them."""
+    some = {one.task.id: one for one in settled if has_limits(one.task)}
+    if not some:
+        return
+    over = [
+        row
+        for row in places.of_tasks(places.holds(), some)
+        if _is_over(row, some[row.task_id])
+    ]
+    final = [id for id, one in some.items() if one.final]
+    left: list[WaitingTask] = places.of_tasks(places.waiting(), final)
+    # an older copy of them has ended: what is parked is sent, and dropped at its claim
+    parked = [row.task_id for row in left if row.kind == PARKED]
+    if parked and current.ledger is not None:
+        current.ledger.wake("limits", parked)
+    unmade = [row for row in over if row.start and some[row.task_id].unstarted]
+    _clear(over, left, unmade, now)
+
+
+def _is_over(row: Hold, one: Settled) -> bool:
+    # what is reserved for a task that has ended is free; what another start of it holds is not
+    return row.start == one.start if row.start else one.final
+
+
+def _clear(
+    over: Sequence[Hold],
+    left: Sequence[WaitingTask],
+    unmade: Sequence[Hold],
+    now: float,
+) -> None:
+    """Delete holds and tasks that wait, and fill the places that are free then."""
+    marks = {row.digest for row in over} | {row.digest for row in left}
+    if not marks:
+        return
+    locked = places.lock(marks)
+    places.delete(places.holds(), [row.pk for row in over])
+    for row in left:
+        places.count_out(locked.get(row.digest), row)
+    places.delete(places.waiting(), [row.pk for row in left])
+    before = {mark: (key.parked, key.later) for mark, key in locked.items()}
+    for hold in unmade:
+        if hold.digest in locked:
+            locked[hold.digest].tokens += 1  # it has not begun: its start is left
+    places.fill(locked, Rules(), now)
+    changed = {row.digest for row in left} | {row.digest for row in unmade}
+    places.write(
+        [
+            key
+            for mark, key in sorted(locked.items())
+            if mark in changed or (key.parked, key.later) != before[mark]
+        ]
+    )
+
+
+# -- the sweep -----------------------------------------------------------------------------
+def sweep(now: float) -> float:
+    """Free what nobody has freed; return the seconds until the next sweep."""
+    ledger = current.ledger
+    assert ledger is not None
+    found = list(places.holds().filter(ends__lte=now).order_by("ends")[:SWEPT])
+    late = list(
+        places.waiting()
+        .filter(kind__in=(CALLED, LATER), at__lte=now - LOST)
+        .order_by("at")[:SWEPT]
+    )
+    stuck = _stuck()
+    if found or late or stuck:
+        ledger.run(lambda: _sweep(now, found, late, stuck))
+    old = places.keys().filter(used__lte=now - UNUSED, parked=0, later=0)
+    marks = list(old.order_by("used").values_list("digest", flat=True)[:SWEPT])
+    for part in chunks(marks, MOST):
+        busy = set(
+            places.holds().filter(digest__in=part).values_list("digest", flat=True)
+        )
+        old.filter(digest__in=[mark for mark in part if mark not in busy]).delete()
+    return EVERY
+
+
+def _stuck() -> list[str]:
+    """Return keys under which tasks are parked, and no place is taken."""
+    from django.db.models import Exists, OuterRef
+
+    taken = places.holds().filter(digest=OuterRef("digest"))
+    rows = places.keys().filter(~Exists(taken), parked__gt=0)
+    return list(rows.values_list("digest", flat=True)[:MOST])
+
+
+def _sweep(
+    now: float,
+    found: Sequence[Hold],
+    late: Sequence[WaitingTask],
+    stuck: Sequence[str],
+) -> None:
+    places.begin_to_write()
+    marks = {row.digest for row in found} | {row.digest for row in late}
+    locked = places.lock({*marks, *stuck})
+    # renewed, taken or answered since, perhaps
+    ours = [row.pk for row in found]
+    left = [row.pk for row in late]
+    for part in chunks(sorted(ours), MOST):
+        places.holds().filter(pk__in=part, ends__lte=now).delete()
+    for part in chunks(sorted(left), MOST):
+        for row in places.waiting().filter(
+            pk__in=part, kind__in=(CALLED, LATER), at__lte=now - LOST
+        ):
+            places.count_out(locked.get(row.digest), row)
+            places.delete(places.waiting(), [row.pk])
+    places.fill(locked, Rules(), now)
+    places.write([key for _, key in sorted(locked.items())])
+
+
+def refill(name: str, now: float) -> int:
+    """Wake what may run since a limit was changed; return how many keys were looked at."""
+    marks = list(
+        places.keys().filter(name=name, parked__gt=0).values_list("digest", flat=True)
+    )
+    ledger = current.ledger
+    assert ledger is not None
+
+    def run(part: Sequence[str]) -> None:
+        places.begin_to_write()
+        locked: dict[str, LimitKey] = places.lock(part)
+        places.fill(locked, Rules(), now)
+        places.write([key for _, key in sorted(locked.items())])
+
+    for part in chunks(marks, MOST):
+        ledger.run(partial(run, part))
+    return len(marks)

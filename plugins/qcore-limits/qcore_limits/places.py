@@ -1,0 +1,214 @@
+"""Places: the keys of limits as rows that are locked, counted and filled.
+
+Whoever decides about a key has its row locked until the commit. So the numbers in it are
+right whatever happens at the same time, on any number of machines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from django.db import connections
+from django.db.models import Count
+
+from qcore.brokers.tools import chunks
+from qcore.runtime import current
+
+from .models import Hold, LimitKey, WaitingTask
+from .wanted import Rules, Wanted
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
+#: Rows in one statement. SQLite before 3.32 takes 999 parameters.
+MOST = 100
+#: Seconds that a hold lasts, unless it is renewed: then its task does not run any more. And
+#: those for which the place is kept for the same task after that.
+TERM, KEPT = 60.0, 60.0
+#: Seconds for which a place is reserved for a task that is woken: its package may wait
+#: behind others in the queue.
+RESERVED = 300.0
+#: Tasks that are woken together where a limit was lifted.
+WOKEN = 500
+
+Row = TypeVar("Row", Hold, WaitingTask)
+
+PARKED, CALLED, LATER = "parked", "called", "later"
+
+
+def database() -> str:
+    """Return the alias of the database that has the tables."""
+    assert current.ledger is not None
+    return current.ledger.database
+
+
+def now() -> float:
+    """Return the time by the clock of that database."""
+    assert current.ledger is not None
+    return current.ledger.now()
+
+
+def keys() -> QuerySet[LimitKey]:
+    """Return the rows of keys."""
+    return LimitKey.objects.using(database())
+
+
+def holds() -> QuerySet[Hold]:
+    """Return the rows of holds."""
+    return Hold.objects.using(database())
+
+
+def waiting() -> QuerySet[WaitingTask]:
+    """Return the rows of tasks that wait."""
+    return WaitingTask.objects.using(database())
+
+
+def begin_to_write() -> None:
+    """Take the lock for writing where a database has one for all, before anything is read."""
+    if connections[database()].vendor == "sqlite":
+        keys().filter(digest="").delete()
+
+
+def lock(marks: Collection[str]) -> dict[str, LimitKey]:
+    """Lock the keys that are there, in the order of their digests."""
+    found: dict[str, LimitKey] = {}
+    for part in chunks(sorted(set(marks)), MOST):
+        rows = keys().select_for_update().filter(digest__in=part).order_by("digest")
+        found |= {row.digest: row for row in rows}
+    return found
+
+
+def lock_or_make(wanted: Iterable[Wanted], now: float) -> dict[str, LimitKey]:
+    """Lock keys; one that is not there yet has all its starts left."""
+    first = {one.digest: one for one in wanted}
+    found = lock(first)
+    missing = [first[mark] for mark in sorted(set(first) - set(found))]
+    if missing:
+        new = [
+            LimitKey(
+                digest=one.digest,
+                name=one.name,
+                label=one.label,
+                concurrency=one.terms.concurrency,
+                tokens=float(one.terms.burst),
+                filled=now,
+                used=now,
+            )
+            for one in missing
+        ]
+        keys().bulk_create(new, ignore_conflicts=True, batch_size=MOST)
+        found |= lock([one.digest for one in missing])
+    return found
+
+
+def counted(marks: Collection[str], now: float) -> dict[str, int]:
+    """Return how many places of each key are taken or reserved."""
+    found: dict[str, int] = {}
+    for part in chunks(sorted(set(marks)), MOST):
+        rows = holds().filter(digest__in=part, ends__gt=now).order_by()
+        pairs = rows.values_list("digest").annotate(Count("id"))
+        found |= {mark: count for mark, count in pairs}  # noqa: C416 - of a query
+    return found
+
+
+def of_tasks(rows: QuerySet[Row], ids: Collection[str]) -> list[Row]:
+    """Return the rows of some tasks."""
+    found: list[Row] = []
+    for part in chunks(sorted(set(ids)), MOST):
+        found += rows.filter(task_id__in=part)
+    return found
+
+
+def delete(rows: QuerySet[Row], pks: Iterable[int]) -> None:
+    """Delete rows by their keys."""
+    for part in chunks(sorted(pks), MOST):
+        rows.filter(pk__in=part).delete()
+
+
+def write(changed: Sequence[LimitKey]) -> None:
+    """Write what has changed of locked keys."""
+    if changed:
+        keys().bulk_update(
+            changed,
+            [
+                "concurrency",
+                "tokens",
+                "filled",
+                "next_start",
+                "parked",
+                "later",
+                "used",
+            ],
+            batch_size=40,
+        )
+
+
+def count_out(key: LimitKey | None, row: WaitingTask) -> None:
+    """Take a task that waits out of the numbers of its key, which is locked."""
+    if key is None:
+        return
+    if row.kind == PARKED:
+        key.parked = max(0, key.parked - 1)
+    elif row.kind == LATER:
+        key.later = max(0, key.later - 1)
+
+
+def fill(
+    locked: Mapping[str, LimitKey],
+    rules: Rules,
+    now: float,
+    *,
+    without: Collection[str] = (),
+) -> None:
+    """Reserve free places for the tasks that have waited longest, and wake them.
+
+    Args:
+        locked: the keys, by their digests; the caller writes them.
+        rules: how many places there are.
+        now: by the clock of the database.
+        without: the ids of tasks whose rows of the outbox are not written yet.
+    """
+    full = {mark: key for mark, key in locked.items() if key.parked}
+    taken = counted(full, now) if full else {}
+    for mark, key in full.items():
+        terms = rules.terms(key.name)
+        places = key.concurrency if terms is None else terms.concurrency
+        free = WOKEN if places is None else places - taken.get(mark, 0)
+        _fill(key, min(free, WOKEN), now, without)
+
+
+def _fill(key: LimitKey, free: int, now: float, without: Collection[str]) -> None:
+    assert current.ledger is not None
+    while free > 0 and key.parked:
+        rows = waiting().filter(digest=key.digest, kind=PARKED)
+        if without:
+            rows = rows.exclude(task_id__in=list(without)[:MOST])
+        first = list(rows.order_by("since", "id")[: min(free, MOST)])
+        if not first:
+            if not without:
+                key.parked = 0
+            return
+        woken = current.ledger.wake("limits", [row.task_id for row in first])
+        called = [row for row in first if row.task_id in woken]
+        # its row of the outbox is gone: somebody has cancelled it, or deleted the row
+        delete(waiting(), [row.pk for row in first if row.task_id not in woken])
+        for row in called:
+            row.kind, row.at = CALLED, now
+        waiting().bulk_update(called, ["kind", "at"], batch_size=MOST)
+        holds().bulk_create(
+            [
+                Hold(
+                    digest=key.digest,
+                    task_id=row.task_id,
+                    start=0,
+                    until=now + RESERVED,
+                    ends=now + RESERVED,
+                )
+                for row in called
+            ],
+            ignore_conflicts=True,
+            batch_size=MOST,
+        )
+        key.parked = max(0, key.parked - len(first))
+        free -= len(called)

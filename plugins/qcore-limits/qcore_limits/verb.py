@@ -1,0 +1,262 @@
+"""List limits with what is held and parked, or change a limit while clusters run.
+
+`list` shows each limit that the settings declare, that somebody has set or that
+a task has named, and its keys in use. `set` changes a limit for all clusters at
+once; what is not named stays as it was. `reset` goes back to the settings.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import getpass
+from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING, Any, TextIO
+
+from qcore.cli.exits import OK
+from qcore.cli.output import add_json, write_json, write_lines
+from qcore.errors import ConfigError
+
+from .limit import Limit, declared
+
+if TYPE_CHECKING:
+    from .models import LimitKey
+
+HELP = "list limits and who waits under them, or change a limit while clusters run"
+SCHEMA = "qcore.limits/1"
+_EMPTY = (
+    "There are no limits. Declare one in Q_CLUSTER['limits'], or name one with a task:"
+    " limits=Limit(...)."
+)
+#: Keys of each limit that are listed, those with most waiting tasks first.
+KEYS = 20
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of this verb."""
+    parser.add_argument(
+        "action",
+        nargs="?",
+        choices=("list", "set", "reset"),
+        default="list",
+        metavar="ACTION",
+        help="list (the default), set or reset",
+    )
+    parser.add_argument("name", nargs="?", metavar="NAME", help="of a limit")
+    parser.add_argument(
+        "--concurrency", metavar="N", help="set: tasks at once; none: no limit"
+    )
+    parser.add_argument(
+        "--rate", metavar="RATE", help="set: starts in a time, such as 100/m; none"
+    )
+    parser.add_argument(
+        "--burst", metavar="N", help="set: starts that may come together; none: 1"
+    )
+    add_json(parser)
+
+
+def run(options: Namespace, out: TextIO) -> int:
+    """List limits, or change one."""
+    from qcore.runtime import current
+
+    _require_tables()
+    limits = declared(current.conf)
+    if options.action == "list":
+        refuse = [w for w in ("concurrency", "rate", "burst") if getattr(options, w)]
+        if refuse:
+            raise ConfigError(
+                f"`qcore limits list` changes nothing; --{refuse[0]} is for set."
+            )
+        found = _found(limits, options.name)
+        if options.json:
+            write_json(out, {"schema": SCHEMA, "limits": found})
+        else:
+            write_lines(out, _lines(found))
+        return OK
+    if options.name is None:
+        raise ConfigError(
+            f"qcore limits {options.action}: expected the NAME of a limit."
+        )
+    if options.action == "set":
+        _set(options, limits)
+    else:
+        _reset(options.name)
+    found = _found(limits, options.name)
+    if options.json:
+        write_json(out, {"schema": SCHEMA, "limits": found})
+    else:
+        write_lines(out, _lines(found))
+    return OK
+
+
+def _require_tables() -> None:
+    from django.apps import apps
+    from django.db import connections
+
+    from qcore.runtime import current
+
+    if current.ledger is None or not apps.is_installed("qcore_limits"):
+        raise ConfigError(
+            "limits need 'qcore' and 'qcore_limits' in INSTALLED_APPS. Add them and run:"
+            " manage.py migrate"
+        )
+    from .models import LimitKey
+
+    name = current.ledger.database
+    if LimitKey._meta.db_table not in connections[name].introspection.table_names():  # noqa: SLF001
+        raise ConfigError(
+            f"the tables of limits are missing in the database {name!r}. Run: manage.py"
+            f" migrate --database={name}"
+        )
+
+
+# -- changing ----------------------------------------------------------------------------
+def _set(options: Namespace, limits: dict[str, Limit]) -> None:
+    from .holding import refill
+    from .models import LimitChange
+    from .places import database, now
+
+    rows = LimitChange.objects.using(database())
+    before = rows.filter(name=options.name).first()
+    old: Limit | LimitChange | None = before or limits.get(options.name)
+    concurrency = _number(options.concurrency, "concurrency", old)
+    rate, burst = _word(options.rate, old), _number(options.burst, "burst", old)
+    try:
+        Limit(options.name, concurrency, rate, burst)
+    except ValueError as error:
+        raise ConfigError(f"qcore limits set: expected {error}.") from None
+    rows.update_or_create(
+        name=options.name,
+        defaults={
+            "concurrency": concurrency,
+            "rate": rate or "",
+            "burst": burst,
+            "changed": now(),
+            "by": _user(),
+        },
+    )
+    refill(options.name, now())
+
+
+def _number(given: str | None, name: str, old: object) -> int | None:
+    if given is None:
+        found: int | None = getattr(old, name, None)
+        return found
+    if given == "none":
+        return None
+    try:
+        return int(given)
+    except ValueError:
+        raise ConfigError(
+            f"qcore limits set: --{name} expects a number or none, got {given!r}."
+        ) from None
+
+
+def _word(given: str | None, old: object) -> str | None:
+    if given is None:
+        return getattr(old, "rate", None) or None
+    return None if given == "none" else given
+
+
+def _reset(name: str) -> None:
+    from .holding import refill
+    from .models import LimitChange
+    from .places import database, now
+
+    deleted, _ = LimitChange.objects.using(database()).filter(name=name).delete()
+    if not deleted:
+        raise ConfigError(f"nobody has set the limit {name!r}; nothing was changed.")
+    refill(name, now())
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container whose user is in no list
+        return ""
+
+
+# -- listing -----------------------------------------------------------------------------
+def _found(limits: dict[str, Limit], name: str | None) -> list[dict[str, Any]]:
+    from .models import LimitChange
+    from .places import database, keys
+
+    changes = {row.name: row for row in LimitChange.objects.using(database()).all()}
+    used = set(keys().order_by().values_list("name", flat=True).distinct())
+    names = sorted({*limits, *changes, *used})
+    if name is not None:
+        if name not in names:
+            raise ConfigError(
+                f"there is no limit {name!r}. There are: {', '.join(names) or 'none'}."
+            )
+        names = [name]
+    return [_limit(one, limits.get(one), changes.get(one)) for one in names]
+
+
+def _limit(name: str, limit: Limit | None, change: Any) -> dict[str, Any]:
+    from .places import keys
+
+    shown = change or limit
+    rows = keys().filter(name=name).order_by("-parked", "-later", "-used", "digest")
+    return {
+        "name": name,
+        "concurrency": getattr(shown, "concurrency", None),
+        "rate": getattr(shown, "rate", None) or None,
+        "burst": getattr(shown, "burst", None),
+        "key": None if limit is None else limit.key,
+        "declared": None if limit is None else dataclasses.asdict(limit),
+        "set": None
+        if change is None
+        else {"at": change.changed, "by": change.by or None},
+        "key_count": rows.count(),
+        "keys": [_key(row) for row in rows[:KEYS]],
+    }
+
+
+def _key(row: LimitKey) -> dict[str, Any]:
+    from .places import PARKED, holds, now, waiting
+
+    moment = now()
+    held = holds().filter(digest=row.digest, ends__gt=moment)
+    first = (
+        waiting().filter(digest=row.digest, kind=PARKED).order_by("since", "id").first()
+    )
+    return {
+        "key": row.label,
+        "held": held.filter(start__gt=0).count(),
+        "reserved": held.filter(start=0).count(),
+        "parked": row.parked,
+        "later": row.later,
+        "oldest": None if first is None else max(0.0, moment - first.since),
+    }
+
+
+def _lines(found: list[dict[str, Any]]) -> list[str]:
+    from qcore.monitor.text import table
+
+    if not found:
+        return [_EMPTY]
+    lines = []
+    for one in found:
+        said = [
+            f"{word} {one[word]}"
+            for word in ("concurrency", "rate", "burst")
+            if one[word] is not None
+        ]
+        told = ", ".join(said) or "as its tasks say"
+        by = "" if one["set"] is None else f" (set by {one['set']['by'] or 'somebody'})"
+        lines.append(f"{one['name']}: {told}{by}")
+        if not one["keys"]:
+            lines.append("  no task has come under it yet")
+            continue
+        columns = ("key", "held", "reserved", "parked", "later", "oldest")
+        rows = [
+            [
+                *(str(key[column]) for column in columns[:-1]),
+                "-" if key["oldest"] is None else f"{key['oldest']:.0f} s",
+            ]
+            for key in one["keys"]
+        ]
+        lines += [f"  {line}" for line in table([list(columns), *rows])]
+        if one["key_count"] > len(one["keys"]):
+            lines.append(f"  and {one['key_count'] - len(one['keys']):,} more keys")
+    return lines

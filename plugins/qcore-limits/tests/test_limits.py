@@ -1,0 +1,706 @@
+"""Limits: who may run, who waits, and who is next."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from typing import ClassVar
+
+import msgspec
+import pytest
+from chores import decorated
+from django.db import transaction
+from django.test import override_settings
+
+from qcore import RUN, RUN_HOLDING, Claim, Drop, Settled
+from qcore.errors import EnqueueError
+from qcore.features import Later, Park, Release, Run
+from qcore.ledger.clock import Clock
+from qcore.ledger.features import Features, tell
+from qcore.ledger.relay import Relay
+from qcore.models import OutboxRow, Ticket
+from qcore.runtime import current
+from qcore.tasks import async_task, cancel, status
+from qcore.testing.drain import drain, enqueued
+from qcore_limits import Limit, qcore_sweep
+from qcore_limits.holding import EVERY, renew
+from qcore_limits.models import Hold, LimitChange, LimitKey, WaitingTask
+from qcore_limits.places import KEPT, RESERVED, TERM
+
+LIMITS = {
+    "one": {"concurrency": 1},
+    "two": {"concurrency": 2, "key": "{left}"},
+    "paced": {"rate": "1/10s"},
+    "bursty": {"rate": "1/10s", "burst": 3},
+    "both": {"concurrency": 1, "rate": "1/10s"},
+    "other": {"concurrency": 1},
+}
+OUTSIDE = {
+    "name": "tests",
+    "broker_class": "chores.outside.OutsideBroker",
+    "limits": LIMITS,
+}
+
+
+@pytest.fixture(autouse=True)
+def queue(transactional_db, monkeypatch):
+    monkeypatch.setattr(Clock, "offset", 0.0)
+    with override_settings(Q_CLUSTER=OUTSIDE):
+        current.broker().purge_queue()
+        OutboxRow.objects.all().delete()
+        yield
+        current.broker().purge_queue()
+
+
+def add(*args, limits="one", **options):
+    return async_task("chores.kind.add", *args, q_options={"limits": limits, **options})
+
+
+class Cluster:
+    """Claims and ends tasks as a cluster does, one step after the other."""
+
+    def __init__(self):
+        self.running = {}  # id -> the task and its start
+        self.dropped = {}  # id -> a task that a plugin, or its ticket, has ended
+        self.features = Features(
+            current.registry.features, current.ledger, current.signer.sign
+        )
+
+    def claim(self, limit=100):
+        """Send what is due and claim it; return the answers by the ids of the tasks."""
+        relay = Relay(current.conf)
+        while relay.tick() == 0:
+            pass
+        broker = current.broker()
+        deliveries = broker.dequeue(limit)
+        tasks = [current.signer.verify(one.package, broker.queue) for one in deliveries]
+        if not tasks:
+            return {}
+        admitted = self.features.admit([Claim(task, 1, 0.0) for task in tasks])
+        found = {}
+        for task, (answer, ticket), delivery in zip(
+            tasks, admitted, deliveries, strict=True
+        ):
+            if isinstance(answer, Run):
+                answer = RUN  # noqa: PLW2901 - whether it holds something is asked for once
+            found[task.id] = answer
+            if answer is RUN:
+                self.running[task.id] = task, ticket.starts
+            if isinstance(answer, Drop):
+                self.dropped[task.id] = task
+            if isinstance(answer, Release):
+                broker.release([delivery.receipt], delay=answer.after)
+            else:
+                broker.acknowledge(delivery.receipt)
+        return found
+
+    def end(self, *ids, outcome="success", final=True, unstarted=False):
+        ended = [
+            Settled(
+                task=task,
+                outcome=outcome,
+                final=final,
+                start=start,
+                unstarted=unstarted,
+            )
+            for task, start in map(self.running.pop, ids)
+        ]
+        with transaction.atomic():
+            tell(current.registry.features, ended)
+
+
+@pytest.fixture
+def cluster(queue):
+    return Cluster()
+
+
+def later(seconds, monkeypatch):
+    monkeypatch.setattr(Clock, "offset", Clock.offset + seconds)
+
+
+def numbers():
+    """The numbers of each key agree with the rows."""
+    for key in LimitKey.objects.all():
+        rows = WaitingTask.objects.filter(digest=key.digest)
+        assert key.parked == rows.filter(kind="parked").count(), key.label
+        assert key.later == rows.filter(kind="later").count(), key.label
+    return {
+        key.label: (
+            Hold.objects.filter(digest=key.digest, start__gt=0).count(),
+            Hold.objects.filter(digest=key.digest, start=0).count(),
+            key.parked,
+            key.later,
+        )
+        for key in LimitKey.objects.all()
+    }
+
+
+# -- the declaration ---------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({}, "concurrency= or rate="),
+        ({"concurrency": 0}, "concurrency=1 to"),
+        ({"concurrency": True}, "concurrency=1 to"),
+        ({"concurrency": 2.5}, "concurrency=1 to"),
+        ({"rate": "100"}, "rate='100/m'"),
+        ({"rate": "100/w"}, "rate='100/m'"),
+        ({"rate": "0/m"}, "rate='100/m'"),
+        ({"rate": "-1/m"}, "rate='100/m'"),
+        ({"rate": 5}, "rate='100/m'"),
+        ({"rate": "5/0s"}, "rate='100/m'"),
+        ({"rate": "1/m", "burst": 0}, "burst=1 to"),
+        ({"concurrency": 1, "burst": 2}, "burst= together with rate="),
+        ({"concurrency": 1, "key": "{"}, "template of the key"),
+        ({"concurrency": 1, "key": "{a.b}"}, "no such name"),
+        ({"concurrency": 1, "key": ""}, "key="),
+    ],
+    ids=str,
+)
+def test_what_nobody_can_have_meant_is_refused_where_it_is_written(words, said):
+    with pytest.raises(ValueError, match=said):
+        Limit("smtp", **words)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "x" * 65, 5, "ö"])
+def test_names(name):
+    with pytest.raises(ValueError, match="name="):
+        Limit(name, concurrency=1)
+
+
+@pytest.mark.parametrize(
+    ("rate", "seconds"),
+    [
+        ("100/m", 0.6),
+        ("5/s", 0.2),
+        ("1/h", 3600),
+        ("5/10s", 2),
+        ("0.5/s", 2),
+        ("2/d", 43200),
+    ],
+)
+def test_rates(rate, seconds):
+    assert Limit("x", rate=rate).pace == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        5,
+        [5],
+        ["one", "one"],
+        [["one"]],
+        {"name": "x", "speed": 5},
+        "a b",
+        {"name": "x"} | {"rate": "?"},
+    ],
+    ids=str,
+)
+def test_options_that_cannot_be_read(wrong):
+    with pytest.raises(EnqueueError, match="limits"):
+        add(1, limits=wrong)
+    assert enqueued() == []
+
+
+def test_a_limit_that_nobody_has_declared():
+    with pytest.raises(EnqueueError, match=r"'onne'.* did you mean 'one'.*Q_CLUSTER"):
+        add(1, limits="onne")
+    assert enqueued() == []
+
+
+def test_a_key_that_cannot_be_filled():
+    with pytest.raises(EnqueueError, match="names 'customer', which is no argument"):
+        add(1, limits=Limit("api", concurrency=1, key="{customer}"))
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [{"x": {}}, {"x": {"speed": 1}}, {"x": 5}, [], {"x": {"rate": "1/w"}}],
+    ids=str,
+)
+def test_settings_that_cannot_be_meant(limits):
+    from qcore.errors import ConfigError
+
+    with (
+        override_settings(Q_CLUSTER=OUTSIDE | {"limits": limits}),
+        pytest.raises(ConfigError, match="limits"),
+    ):
+        _ = current.conf
+
+
+def test_false_is_as_if_it_were_left_out(cluster):
+    async_task("chores.kind.add", 1, q_options={"limits": False})
+    async_task("chores.kind.add", 1, q_options={"limits": []})
+    assert set(cluster.claim().values()) == {RUN}
+    assert not LimitKey.objects.exists()
+
+
+def test_a_declared_function_with_a_limit_of_its_own(cluster):
+    alone = decorated.double.using(limits=[Limit("d", concurrency=1, key="{number}")])
+    first, second, third = alone.map([1, 1, 2])
+    answers = cluster.claim()
+    assert (answers[first], answers[third]) == (RUN, RUN)
+    assert isinstance(answers[second], Park)
+    assert numbers() == {"d:1": (1, 0, 1, 0), "d:2": (1, 0, 0, 0)}
+
+
+# -- places ------------------------------------------------------------------------------
+def test_one_at_a_time_in_the_order_of_arrival(cluster):
+    ids = [add(number) for number in range(4)]
+    answers = cluster.claim()
+    assert [answers[id] is RUN for id in ids] == [True, False, False, False]
+    assert [status(id) for id in ids[1:]] == ["parked"] * 3
+    assert cluster.claim() == {}, "nobody churns"
+    for before, now in itertools.pairwise(ids):
+        cluster.end(before)
+        assert numbers()["one"][:2] == (0, 1)
+        assert cluster.claim() == {now: RUN}
+        assert numbers()["one"][:2] == (1, 0)
+    cluster.end(ids[-1])
+    assert numbers() == {"one": (0, 0, 0, 0)}
+    assert not WaitingTask.objects.exists()
+
+
+def test_waiting_uses_up_no_attempt(cluster):
+    first, second = add(1), add(2)
+    cluster.claim()
+    cluster.end(first)
+    cluster.claim()
+    ticket = Ticket.objects.get(task_id=second)
+    assert (ticket.gen, ticket.starts, ticket.runs) == (1, 1, 1)
+
+
+def test_a_new_task_does_not_overtake_those_that_wait(cluster):
+    first, second = add(1), add(2)
+    cluster.claim()
+    cluster.end(first)
+    third = add(3)
+    answers = cluster.claim()
+    assert answers[second] is RUN
+    assert isinstance(answers[third], Park)
+
+
+def test_keys_do_not_stand_in_each_others_way(cluster):
+    hot = [add(1, limits="two") for _ in range(6)]
+    other = add(2, limits="two")
+    answers = cluster.claim()
+    assert [answers[id] is RUN for id in hot] == [True] * 2 + [False] * 4
+    assert answers[other] is RUN
+    assert numbers() == {"two:1": (2, 0, 4, 0), "two:2": (1, 0, 0, 0)}
+
+
+@pytest.mark.parametrize(
+    "outcome", ["failure", "timeout", "crash", "cancelled", "expired", "discarded"]
+)
+def test_however_a_task_ends_the_next_one_comes(cluster, outcome):
+    first, second = add(1), add(2)
+    cluster.claim()
+    cluster.end(first, outcome=outcome)
+    assert cluster.claim() == {second: RUN}
+
+
+def test_a_task_that_is_tried_again_gives_its_place_away(cluster):
+    first, second = add(1), add(2)
+    cluster.claim()
+    cluster.end(first, outcome="failure", final=False)
+    assert cluster.claim() == {second: RUN}
+
+
+def test_what_is_given_back_unbegun_frees_its_place(cluster):
+    first, second = add(1), add(2)
+    cluster.claim()
+    cluster.end(first, outcome="stopped", final=False, unstarted=True)
+    assert cluster.claim() == {second: RUN}
+
+
+def test_a_cancelled_task_that_waits_ends_and_the_others_go_on(cluster):
+    first, second, third = add(1), add(2), add(3)
+    cluster.claim()
+    assert cancel([second]) == {second: "parked"}
+    (answer,) = cluster.claim().values()
+    assert answer.outcome == "cancelled"
+    task = next(iter(cluster.running.values()))[0]
+    gone = msgspec.structs.replace(task, id=second, gen=1)
+    cluster.running[second] = gone, 0
+    cluster.end(second, outcome="cancelled")
+    assert numbers() == {"one": (1, 0, 1, 0)}
+    cluster.end(first)
+    assert cluster.claim() == {third: RUN}
+
+
+def test_one_whose_row_somebody_has_deleted_is_passed_over(cluster):
+    first, second, third = add(1), add(2), add(3)
+    cluster.claim()
+    OutboxRow.objects.filter(task_id=second).delete()
+    cluster.end(first)
+    assert cluster.claim() == {third: RUN}
+    numbers()
+
+
+def test_several_limits_all_or_none(cluster):
+    limits = ["one", "other"]
+    holder = add(1, limits="other")
+    cluster.claim()
+    both = add(2, limits=limits)
+    assert isinstance(cluster.claim()[both], Park)
+    assert Hold.objects.count() == 1, "it holds nothing of the first while it waits"
+    third = add(3, limits="one")
+    assert cluster.claim() == {third: RUN}
+    cluster.end(holder)
+    answer = cluster.claim()[both]
+    assert isinstance(answer, Park), "now the other one is taken"
+    assert numbers() == {"one": (1, 0, 1, 0), "other": (0, 0, 0, 0)}
+    cluster.end(third)
+    assert cluster.claim() == {both: RUN}
+    assert numbers() == {"one": (1, 0, 0, 0), "other": (1, 0, 0, 0)}
+
+
+# -- holds -------------------------------------------------------------------------------
+def copy_of(cluster, id):
+    """Claim the same package once more, as after the end of a lease."""
+    task, _ = cluster.running[id]
+    ((answer, ticket),) = cluster.features.admit([Claim(task, 2, 0.0)])
+    return RUN if answer is RUN_HOLDING else answer, ticket
+
+
+def test_only_a_place_is_renewed(cluster):
+    add(1), add(1, limits="paced")
+    tasks = enqueued()
+    found = cluster.features.admit([Claim(task, 1, 0.0) for task in tasks])
+    assert [answer for answer, _ in found] == [RUN_HOLDING, RUN]
+
+
+def test_a_copy_of_a_task_that_runs_is_put_off(cluster):
+    first = add(1)
+    cluster.claim()
+    answer, ticket = copy_of(cluster, first)
+    assert isinstance(answer, Release)
+    assert TERM - 5 < answer.after < TERM + 5
+    assert (ticket.gen, ticket.starts) == (0, 1)
+
+
+def test_a_hold_that_nobody_renews_is_kept_for_its_task_and_freed_after_that(
+    cluster, monkeypatch
+):
+    """The cluster has died: its worker too, within a minute."""
+    first, second = add(1), add(2)
+    cluster.claim()
+    later(TERM + 1, monkeypatch)
+    qcore_sweep(current.ledger.now())
+    assert cluster.claim() == {}
+    answer, ticket = copy_of(cluster, first)
+    assert (answer, ticket.starts) == (RUN, 2)
+    later(TERM + KEPT + 1, monkeypatch)
+    assert qcore_sweep(current.ledger.now()) <= EVERY
+    assert cluster.claim() == {second: RUN}
+    # the old worker has come back to life, and says how its run ended
+    cluster.end(first)
+    assert numbers() == {"one": (1, 0, 0, 0)}, "the hold of another task stays"
+
+
+def test_renewed_it_lasts(cluster, monkeypatch):
+    first, second = add(1), add(2)
+    cluster.claim()
+    task, start = cluster.running[first]
+    claim = Claim(task, 1, 0.0, start)
+    for _ in range(20):
+        later(EVERY, monkeypatch)
+        with transaction.atomic():
+            assert renew([claim], current.ledger.now()) == []
+        qcore_sweep(current.ledger.now())
+    assert cluster.claim() == {}
+    assert isinstance(copy_of(cluster, first)[0], Release)
+    cluster.end(first)
+    assert cluster.claim() == {second: RUN}
+
+
+def test_a_start_that_another_one_has_followed_is_told_and_frees_nothing(
+    cluster, monkeypatch
+):
+    first = add(1)
+    cluster.claim()
+    task, start = cluster.running[first]
+    later(TERM + 1, monkeypatch)
+    assert copy_of(cluster, first)[0] is RUN
+    with transaction.atomic():
+        assert renew([Claim(task, 1, 0.0, start)], current.ledger.now()) == [first]
+    cluster.end(first, final=False)
+    assert numbers() == {"one": (1, 0, 0, 0)}
+
+
+def test_a_place_that_was_reserved_in_vain_goes_to_the_next_one(cluster, monkeypatch):
+    first, second, third = add(1), add(2), add(3)
+    cluster.claim()
+    cluster.end(first)
+    Relay(current.conf).tick()
+    later(RESERVED + 1, monkeypatch)  # its queue is long
+    qcore_sweep(current.ledger.now())
+    answers = cluster.claim()
+    assert answers[third] is RUN
+    assert isinstance(answers[second], Park)
+    fourth = add(4)
+    cluster.claim()
+    cluster.end(third)
+    assert cluster.claim() == {second: RUN}, "it has kept its turn"
+    cluster.end(second)
+    assert cluster.claim() == {fourth: RUN}
+    numbers()
+
+
+def test_a_batch_that_is_undone_leaves_nothing(cluster):
+    add(1), add(2)
+    broker = current.broker()
+    tasks = enqueued()
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        cluster.features.admit([Claim(task, 1, 0.0) for task in tasks])
+        _ = 1 / 0
+    assert not Hold.objects.exists()
+    assert not OutboxRow.objects.exists()
+    assert broker.queue_size() == 2
+
+
+# -- rates -------------------------------------------------------------------------------
+def test_starts_are_spread_and_each_task_comes_once_more(cluster, monkeypatch):
+    ids = [add(number, limits="paced") for number in range(4)]
+    answers = cluster.claim()
+    assert answers[ids[0]] is RUN
+    waits = [answers[id].after for id in ids[1:]]
+    assert waits == pytest.approx([10, 20, 30], abs=1)
+    assert all(isinstance(answers[id], Later) for id in ids[1:])
+    assert [status(id) for id in ids[1:]] == ["scheduled"] * 3
+    for id in ids[1:]:
+        assert cluster.claim() == {}
+        later(10.1, monkeypatch)
+        assert cluster.claim() == {id: RUN}
+    cluster.end(*ids)
+    assert numbers() == {"paced": (0, 0, 0, 0)}
+
+
+def test_a_start_that_was_not_made_is_left(cluster):
+    first = add(1, limits="paced")
+    cluster.claim()
+    cluster.end(first, outcome="stopped", final=False, unstarted=True)
+    second = add(2, limits="paced")
+    assert cluster.claim() == {second: RUN}
+
+
+def test_a_burst_after_a_pause(cluster, monkeypatch):
+    ids = [add(number, limits="bursty") for number in range(5)]
+    answers = cluster.claim()
+    assert [answers[id] is RUN for id in ids] == [True] * 3 + [False] * 2
+    later(1000, monkeypatch)
+    cluster.claim()
+    more = [add(number, limits="bursty") for number in range(4)]
+    answers = cluster.claim()
+    assert sum(answer is RUN for answer in answers.values()) == 1, "two came just now"
+    assert len(more) == len(answers)
+
+
+def test_a_new_task_does_not_take_the_start_of_one_that_waits(cluster, monkeypatch):
+    first, second = add(1, limits="paced"), add(2, limits="paced")
+    cluster.claim()
+    later(9.9, monkeypatch)
+    third = add(3, limits="paced")
+    (answer,) = cluster.claim().values()
+    assert isinstance(answer, Later)
+    assert answer.after == pytest.approx(10.1, abs=1)
+    later(0.3, monkeypatch)
+    assert cluster.claim() == {second: RUN}
+    later(10.1, monkeypatch)
+    assert cluster.claim() == {third: RUN}
+    assert first in cluster.running
+
+
+def test_what_comes_late_all_at_once_is_spread_anew(cluster, monkeypatch):
+    """As after an outage of an hour."""
+    ids = [add(number, limits="paced") for number in range(6)]
+    cluster.claim()
+    later(3600, monkeypatch)
+    answers = cluster.claim()
+    assert sum(answer is RUN for answer in answers.values()) == 1
+    waits = sorted(a.after for a in answers.values() if a is not RUN)
+    assert waits == pytest.approx([10, 20, 30, 40], abs=1)
+    assert len(ids) == 6
+    numbers()
+
+
+def test_both_limits_of_one_key(cluster, monkeypatch):
+    first, second = add(1, limits="both"), add(2, limits="both")
+    cluster.claim()
+    cluster.end(first)
+    (answer,) = cluster.claim().values()
+    assert isinstance(answer, Later), "there is a place, and it is too soon"
+    assert numbers() == {"both": (0, 0, 0, 1)}
+    later(10.1, monkeypatch)
+    assert cluster.claim() == {second: RUN}
+    assert numbers() == {"both": (1, 0, 0, 0)}
+
+
+# -- changes -----------------------------------------------------------------------------
+def test_a_limit_that_was_raised_is_filled(cluster):
+    ids = [add(number) for number in range(5)]
+    cluster.claim()
+    LimitChange.objects.create(name="one", concurrency=3, changed=0)
+    cluster.end(ids[0])
+    assert cluster.claim() == dict.fromkeys(ids[1:4], RUN)
+
+
+def test_a_limit_that_was_lowered_stops_nobody(cluster):
+    ids = [add(1, limits="two") for _ in range(4)]
+    cluster.claim()
+    LimitChange.objects.create(name="two", concurrency=1, changed=0)
+    cluster.end(ids[0])
+    assert cluster.claim() == {}
+    cluster.end(ids[1])
+    assert cluster.claim() == {ids[2]: RUN}
+
+
+def test_a_key_that_nobody_fills_is_found_by_the_sweep(cluster):
+    first, second = add(1), add(2)
+    cluster.claim()
+    Hold.objects.all().delete()
+    assert cluster.claim() == {}
+    qcore_sweep(current.ledger.now())
+    assert cluster.claim() == {second: RUN}
+    assert first in cluster.running
+
+
+def test_unused_keys_are_forgotten(cluster, monkeypatch):
+    first = add(1)
+    cluster.claim()
+    cluster.end(first)
+    later(40 * 86_400, monkeypatch)
+    qcore_sweep(current.ledger.now())
+    assert not LimitKey.objects.exists()
+
+
+def test_a_test_that_drains_sees_them_all():
+    ids = [add(number) for number in range(5)]
+    assert drain().succeeded == len(ids)
+    assert numbers() == {"one": (0, 0, 0, 0)}
+    assert not OutboxRow.objects.exists()
+
+
+def test_unique_and_limited(cluster):
+    first = add(1, unique="job")
+    assert add(2, unique="job") == first
+    other = add(3, unique="another")
+    answers = cluster.claim()
+    assert answers[first] is RUN
+    assert isinstance(answers[other], Park)
+    cluster.end(first)
+    assert cluster.claim() == {other: RUN}
+    assert add(4, unique="job") != first
+
+
+def test_a_copy_that_waits_goes_where_an_older_one_has_ended_the_task(
+    cluster, monkeypatch
+):
+    """Its success counts, and nothing of the task is left in the outbox."""
+    first = add(1)
+    cluster.claim()
+    task, start = cluster.running[first]
+    later(TERM + KEPT + 1, monkeypatch)
+    qcore_sweep(current.ledger.now())
+    second = add(2)
+    assert cluster.claim() == {second: RUN}
+    ((answer, _),) = cluster.features.admit([Claim(task, 2, 0.0)])
+    assert isinstance(answer, Park)
+    cluster.end(first)
+    assert status(first) == "waiting", "it is sent, and dropped at its claim"
+    assert numbers() == {"one": (1, 0, 0, 0)}
+    assert start == 1
+
+
+# -- any order ---------------------------------------------------------------------------
+class Walk:
+    """Ends, stops, kills, cancelled tasks and time, in any order; a check after each claim."""
+
+    places: ClassVar = {"one": 1, "two:1": 2, "two:2": 2, "other": 1}
+
+    def __init__(self, cluster, pass_time, seed):
+        self.cluster, self.pass_time = cluster, pass_time
+        self.chance = random.Random(seed)
+        self.limits = {}  # the limits of each task, by its id
+        self.ended = set()
+
+    def any_running(self):
+        return self.chance.choice(sorted(self.cluster.running) or [None])
+
+    def send(self):
+        names = self.chance.choice(
+            [["one"], ["two"], ["one", "other"], ["two", "other"]]
+        )
+        left = self.chance.choice([1, 2])
+        labels = [f"two:{left}" if name == "two" else name for name in names]
+        self.limits[add(left, limits=names)] = labels
+
+    def claim(self):
+        self.cluster.claim(self.chance.choice([1, 3, 100]))
+        for id, task in self.cluster.dropped.items():
+            self.cluster.running[id] = task, 0
+            self.end(id)
+        self.cluster.dropped.clear()
+        for name, places in self.places.items():
+            running = [id for id in self.cluster.running if name in self.limits[id]]
+            assert len(running) <= places, name
+
+    def end(self, id=None):
+        if (id := id or self.any_running()) is not None:
+            self.ended.add(id)
+            self.cluster.end(id)
+
+    def stop(self):
+        if (id := self.any_running()) is not None:
+            task, _ = self.cluster.running[id]
+            unstarted = self.chance.random() < 0.5
+            self.cluster.end(id, outcome="stopped", final=False, unstarted=unstarted)
+            current.broker().enqueue(current.signer.sign(task))
+
+    def kill(self):
+        """The cluster of a task dies; its package comes again when the lease has ended."""
+        if (id := self.any_running()) is not None:
+            task, _ = self.cluster.running.pop(id)
+            current.broker().enqueue(current.signer.sign(task))
+
+    def cancel(self):
+        waits = sorted(set(self.limits) - self.ended - set(self.cluster.running))
+        if waits:
+            cancel([self.chance.choice(waits)])
+
+    def wait(self):
+        self.pass_time(EVERY)
+        running = self.cluster.running.values()
+        claims = [Claim(task, 1, 0.0, start) for task, start in running]
+        with transaction.atomic():
+            assert renew(claims, current.ledger.now()) == []
+        qcore_sweep(current.ledger.now())
+
+    def go(self, steps):
+        kinds = [self.send, self.claim, self.end]
+        kinds += [*kinds, self.stop, self.kill, self.cancel, self.wait]
+        for _ in range(steps):
+            self.chance.choice(kinds)()
+
+    def come_to_rest(self):
+        for _ in range(200):
+            if set(self.limits) <= self.ended:
+                return
+            self.claim()
+            for id in list(self.cluster.running):
+                self.end(id)
+            self.wait()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_in_any_order_no_limit_is_exceeded_and_no_task_is_forgotten(
+    cluster, monkeypatch, seed
+):
+    walk = Walk(cluster, lambda seconds: later(seconds, monkeypatch), seed)
+    walk.go(60)
+    numbers()
+    walk.come_to_rest()
+    assert walk.ended == set(walk.limits)
+    assert set(numbers().values()) == {(0, 0, 0, 0)}
+    assert not WaitingTask.objects.exists()
+    assert not OutboxRow.objects.exists()

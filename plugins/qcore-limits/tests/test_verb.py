@@ -1,0 +1,129 @@
+"""The verb `qcore limits`: what it lists, and what it changes."""
+
+from __future__ import annotations
+
+import io
+import json
+from argparse import ArgumentParser
+
+import pytest
+from django.test import override_settings
+from support.json_schemas import validate
+
+from qcore import Claim
+from qcore.errors import ConfigError
+from qcore.ledger.features import Features
+from qcore.runtime import current
+from qcore.tasks import async_task, status
+from qcore.testing.drain import enqueued
+from qcore_limits import Limit, verb
+from qcore_limits.models import LimitChange
+
+SETTINGS = {
+    "name": "tests",
+    "broker_class": "chores.outside.OutsideBroker",
+    "limits": {"smtp": {"concurrency": 1, "rate": "100/m", "burst": 9}},
+}
+
+
+@pytest.fixture(autouse=True)
+def queue(transactional_db):
+    with override_settings(Q_CLUSTER=SETTINGS):
+        current.broker().purge_queue()
+        yield
+        current.broker().purge_queue()
+
+
+def run(*words):
+    parser = ArgumentParser()
+    verb.add_arguments(parser)
+    out = io.StringIO()
+    assert verb.run(parser.parse_args(words), out) == 0
+    return out.getvalue()
+
+
+def listed(*words):
+    document = json.loads(run(*words, "--json"))
+    validate(document)
+    return document["limits"]
+
+
+def claimed(count, limits="smtp"):
+    """Send tasks under a limit and have a cluster claim them; return their ids."""
+    for number in range(count):
+        async_task("chores.kind.add", number, q_options={"limits": limits})
+    features = Features(current.registry.features, current.ledger, current.signer.sign)
+    tasks = enqueued()
+    features.admit([Claim(task, 1, 0.0) for task in tasks])
+    current.broker().purge_queue()
+    return [task.id for task in tasks]
+
+
+def test_a_project_without_limits():
+    with override_settings(Q_CLUSTER=SETTINGS | {"limits": {}}):
+        assert "There are no limits." in run()
+        assert listed() == []
+
+
+def test_what_is_declared_and_not_used_yet():
+    text = run()
+    assert "smtp: concurrency 1, rate 100/m, burst 9" in text
+    assert "no task has come under it yet" in text
+    (one,) = listed()
+    assert (one["keys"], one["set"], one["declared"]["concurrency"]) == ([], None, 1)
+
+
+def test_what_is_held_and_parked_by_key():
+    claimed(4)
+    claimed(1, Limit("api", concurrency=3, key="{left}"))
+    api, smtp = listed()
+    (key,) = smtp["keys"]
+    assert (key["held"], key["reserved"], key["parked"], key["later"]) == (1, 0, 3, 0)
+    assert key["oldest"] >= 0
+    assert [key["key"] for key in api["keys"]] == ["api:0"]
+    assert (api["declared"], api["key_count"]) == (None, 1)
+    text = run("list", "smtp")
+    assert "parked" in text
+    assert "api:0" not in text
+
+
+def test_set_wakes_those_that_may_run_now():
+    ids = claimed(4)
+    text = run("set", "smtp", "--concurrency", "3")
+    assert "smtp: concurrency 3, rate 100/m, burst 9 (set by " in text
+    assert [status(id) for id in ids[1:]] == ["waiting", "waiting", "parked"]
+    assert listed()[0]["set"]["at"] > 0
+    run("set", "smtp", "--rate", "none", "--burst", "none")
+    row = LimitChange.objects.get()
+    assert (row.concurrency, row.rate, row.burst) == (3, "", None)
+    assert listed("reset", "smtp")[0]["set"] is None
+    assert not LimitChange.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["set"], "expected the NAME"),
+        (["set", "smtp", "--concurrency", "0"], "concurrency=1 to"),
+        (["set", "smtp", "--concurrency", "many"], "a number or none, got 'many'"),
+        (["set", "smtp", "--rate", "100"], "rate='100/m'"),
+        (["set", "new"], "concurrency= or rate="),
+        (["set", "a b", "--concurrency", "1"], "name="),
+        (["reset", "smtp"], "nobody has set the limit 'smtp'"),
+        (["list", "nothing"], "there is no limit 'nothing'. There are: smtp"),
+        (["list", "--rate", "1/s"], "--rate is for set"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_meant(words, said):
+    with pytest.raises(ConfigError, match=said):
+        run(*words)
+    assert not LimitChange.objects.exists()
+
+
+def test_missing_tables_are_told(monkeypatch):
+    from qcore_limits.models import LimitKey
+
+    monkeypatch.setattr(LimitKey._meta, "db_table", "no_such_table")
+    with pytest.raises(ConfigError, match=r"manage\.py migrate --database"):
+        run()

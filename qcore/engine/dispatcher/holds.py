@@ -1,0 +1,109 @@
+"""Runs in: holds, a thread of the dispatcher. Has plugins renew what running tasks hold.
+
+A hold, such as a place under a limit, is apart from the lease: it has a term of its own, and is
+renewed even where leases are not. A job whose hold could not be renewed for too long is
+treated like one whose lease was lost: its worker is killed before the hold ends, so that
+another task may have the place then.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from ...errors import LedgerError
+from ...features import Claim
+from ..services import Features, Services
+from .guard import Guard, pause
+from .job import Job, LedgerPart
+from .leases import Leases
+from .lifecycle import WITH_THE_LOOP
+from .state import SharedState
+
+#: Seconds between two renewals. A hold has a term of 60 seconds, so two of them may fail.
+EVERY = 15.0
+#: Seconds without a renewal after which a worker is killed: before the term of 60 seconds is
+#: over, by a clock of another machine, with time for the kill and for a slow transaction.
+MOST = 40.0
+#: Under this name, the status shows why holds are not renewed.
+_PROBLEM = "holds"
+
+
+class Holds:
+    """Renews the holds of the tasks that this cluster has let start.
+
+    Args:
+        services: what the cluster is made of.
+        shared: what the threads share.
+        leases: tells the loop of a job that is lost.
+    """
+
+    def __init__(self, services: Services, shared: SharedState, leases: Leases) -> None:
+        self._services = services
+        self._shared = shared
+        self._leases = leases
+        self._guard = Guard("holds", shared)
+
+    def run(self) -> None:
+        """Renew until every delivery is settled; end at once where no plugin holds."""
+        features: Features | None = None
+        while not pause(self._shared.ended, EVERY):
+            try:
+                if features is None:
+                    features = self._services.make_features()
+                    if features is None or not features.renews:
+                        return
+                self.renew(features)
+            except BaseException as error:  # noqa: BLE001 - it must not end the dispatcher
+                self._guard.note("holds are not renewed now", error)
+        if features is not None:
+            features.close()
+
+    def renew(self, features: Features) -> None:
+        """Have plugins renew what they hold once; give up the jobs that are too late."""
+        jobs = [job for job in list(self._shared.held) if _holds(job) and not job.lost]
+        if not jobs:
+            return
+        began = time.monotonic()
+        lost: set[tuple[str, int]] = set()
+        try:
+            lost = features.renew([_claim(job) for job in jobs])
+        except BaseException as error:  # noqa: BLE001 - plugins are a stranger's code
+            self._guard.note("holds are not renewed now", error)
+            self._shared.report_problem(
+                _PROBLEM, f"what {len(jobs)} tasks hold is not renewed: {error}"
+            )
+        else:
+            self._shared.clear_problem(_PROBLEM)
+            for job in jobs:
+                _part(job).renewed_at = began
+        self._give_up(
+            [
+                job
+                for job in jobs
+                if (job.task.id, job.start) in lost
+                or time.monotonic() - _part(job).renewed_at > MOST
+            ]
+        )
+
+    def _give_up(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            # what has ended waits for the recorder: no worker is at it any more
+            if job.state in WITH_THE_LOOP and job in self._shared.held:
+                job.lost = True
+                error = LedgerError("what it holds was not renewed in time")
+                self._guard.note(f"{job.task.id} is stopped", error)
+        self._leases.alarm()
+
+
+def _claim(job: Job) -> Claim:
+    return Claim(job.task, job.attempt, job.lease_end, job.start)
+
+
+def _holds(job: Job) -> bool:
+    return job.ledger is not None and job.ledger.holds
+
+
+def _part(job: Job) -> LedgerPart:
+    assert job.ledger is not None
+    return job.ledger
