@@ -44,7 +44,7 @@ def state_of(conf: Conf, task_id: str) -> str | None:
     if found is None:
         return None
     due, held_by, claimed = found
-    if held_by is not None and claimed is None:
+    if due is None or (held_by is not None and claimed is None):
         return "parked"  # by a plugin; due where it expires, or where it was cancelled
     # one that is being sent is due later: when its sender would have to be taken for dead
     return "scheduled" if due > 0 and held_by is None else "waiting"
