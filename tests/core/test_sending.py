@@ -13,7 +13,7 @@ from django.test import override_settings
 from qcore.brokers.memory import MemoryBroker
 from qcore.errors import BrokerUnavailable, PayloadTooLarge, Unsupported
 from qcore.runtime import current
-from qcore.tasks import async_task, async_task_many, queue_size
+from qcore.tasks import async_task, async_task_many, queue_size, transactions
 from qcore.testing.drain import enqueued
 
 MEMORY = {"name": "tests", "broker_class": "qcore.brokers.memory.MemoryBroker"}
@@ -94,6 +94,11 @@ class TestTransactions:
     def test_django_is_asked_for_connections_in_a_transaction_alone(
         self, outside, monkeypatch
     ):
+        # those that other tests have left, perhaps in a transaction, are not of this one
+        known = transactions._Connected()
+        known.note(connections["default"])
+        known.is_complete = True
+        monkeypatch.setattr(transactions, "_connected", known)
         asked = []
         found = connections.all
         monkeypatch.setattr(
