@@ -81,6 +81,8 @@ def qcore_before_send(tasks: Sequence[NewTask]) -> None:
 @hookimpl
 def qcore_admit(claims: Sequence[Claim]) -> list[Admission]:
     """Drop tasks that were replaced, and let those wait that have no place."""
+    from qcore.features import Run
+
     from .deciding import decide
     from .keys import begin, dropped
     from .places import now
@@ -100,7 +102,8 @@ def qcore_admit(claims: Sequence[Claim]) -> list[Admission]:
             for claim, answer in zip(limited, decided, strict=True)
         }
     found = [answers.get(claim.task.id, RUN) for claim in claims]
-    begin([c for c, answer in zip(claims, found, strict=True) if answer is RUN])
+    pairs = zip(claims, found, strict=True)
+    begin([claim for claim, answer in pairs if isinstance(answer, Run)])
     return found
 
 

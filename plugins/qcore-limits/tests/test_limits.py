@@ -22,7 +22,7 @@ from qcore.models import OutboxRow, Ticket
 from qcore.runtime import current
 from qcore.tasks import async_task, cancel, status
 from qcore.testing.drain import drain, enqueued
-from qcore_limits import Limit, qcore_sweep
+from qcore_limits import Limit, Unique, qcore_sweep
 from qcore_limits.holding import EVERY, renew
 from qcore_limits.models import Hold, LimitChange, LimitKey, WaitingTask
 from qcore_limits.places import KEPT, RESERVED, TERM
@@ -610,6 +610,17 @@ def test_a_copy_that_waits_goes_where_an_older_one_has_ended_the_task(
     assert status(first) == "waiting", "it is sent, and dropped at its claim"
     assert numbers() == {"one": (1, 0, 0, 0)}
     assert start == 1
+
+
+@pytest.mark.parametrize("limits", ["one", "paced"])
+def test_a_key_that_is_held_while_waiting_is_free_where_a_limited_task_begins(
+    cluster, limits
+):
+    unique = Unique("job", during="waiting")
+    first = add(1, limits=limits, unique=unique)
+    assert add(2, limits=limits, unique=unique) == first
+    assert cluster.claim() == {first: RUN}
+    assert add(3, limits=limits, unique=unique) != first
 
 
 # -- any order ---------------------------------------------------------------------------
