@@ -217,7 +217,8 @@ def made(
     options = _kept(func, options)
     if member is not None:
         options[OPTION] = member
-    is_typed = takes and (target_of(func)[2] | options).get("typed") is True
+    declared = target_of(func)[2] if takes else {}
+    is_typed = takes and {**declared, **options}.get("typed") is True
     if is_typed:
         options["typed"] = False
     task = build(
