@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -218,8 +219,7 @@ class LiveCluster:
         if self._process is not None:
             if self._process.poll() is None:
                 self._process.kill()
-            for process in self.survivors():
-                _kill(process.pid)
+            self.signal_all(signal.SIGKILL)
             self._process.wait()
         if self._guard is not None:
             self._guard.dismiss()
@@ -275,6 +275,15 @@ class LiveCluster:
     def signal(self, number: int) -> None:
         """Send a signal to the sentinel."""
         os.kill(self.sentinel, number)
+
+    def signal_all(self, number: int) -> None:
+        """Send a signal to every process of its session, tasks' programs too.
+
+        One after the other; a process that has ended meanwhile gets none.
+        """
+        for process in self.survivors():
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, number)
 
     def kill_sentinel(self) -> None:
         """Kill the sentinel with SIGKILL."""
@@ -349,10 +358,3 @@ class LiveCluster:
 
 def _lives(pid: int) -> bool:
     return any(process.pid == pid and process.lives for process in processes())
-
-
-def _kill(pid: int) -> None:
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return  # it ended by itself

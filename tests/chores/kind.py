@@ -87,10 +87,25 @@ def fail_slowly(key: str, seconds: float) -> None:
     raise ValueError("as it always does")
 
 
-def processors() -> list[int]:
-    """Hold the worker for a moment, and say where it may run."""
-    time.sleep(0.1)
+def join(key: str, own: str, workers: int) -> str:
+    """Wait until so many workers have a task of this key, with an entry before and after."""
+    note(own, "began")
+    _meet(key, workers)
+    note(own, "ended")
+    return own
+
+
+def processors(key: str, workers: int) -> list[int]:
+    """Wait until so many workers have a task of this key, and say where this one may run."""
+    _meet(key, workers)
     return [os.getpid(), *sorted(os.sched_getaffinity(0))]
+
+
+def _meet(key: str, workers: int) -> None:
+    note(key, "is here")
+    ledger = Ledger.of_this_process()
+    while len({entry.pid for entry in ledger.entries(key, "is here")}) < workers:
+        time.sleep(0.02)
 
 
 async def nap_async(key: str, seconds: float) -> str:

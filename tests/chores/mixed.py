@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
 
 from .ledger import Ledger, note
-from .rude import cluster_of_this_worker, swallow
+from .rude import cluster_of_this_worker, kill_all_of, swallow
 
 #: Under this key is noted who kills its cluster: the task's key, and the pids.
 KILLER = "cluster killer"
@@ -89,7 +88,6 @@ def kill_cluster(key: str, times: int) -> int:
     if sum(entry.event.startswith(f"{key}: ") for entry in killed) < times:
         pids = cluster_of_this_worker()
         note(KILLER, f"{key}: {' '.join(map(str, pids))}")
-        for pid in pids:
-            os.kill(pid, signal.SIGKILL)
+        kill_all_of(pids)
     note(key, "ended")
     return os.getpid()

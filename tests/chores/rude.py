@@ -17,6 +17,7 @@ from django.utils import timezone, translation
 from qcore.errors import TaskTimeout
 from qcore.processes import processes
 
+from .kind import hold
 from .ledger import Ledger, note
 
 
@@ -201,13 +202,12 @@ def count_schedules() -> int:
 
 
 def connect_everywhere(key: str) -> None:
-    """Use database and broker, and keep the worker busy for a moment."""
+    """Use database and broker, and keep the worker busy until the test lets go."""
     from qcore.runtime import current
 
     count_schedules()
     current.broker().ping()
-    note(key, "began")
-    time.sleep(0.5)
+    hold(key)
 
 
 def lock_both(key: str, first: int, second: int) -> None:
@@ -243,7 +243,14 @@ def orphan_a_child(key: str) -> None:
 def kill_cluster(key: str) -> None:
     """Kill all processes of the cluster, as the kernel does with a control group."""
     note(key, "began")
-    for pid in cluster_of_this_worker():
+    kill_all_of(cluster_of_this_worker())
+
+
+def kill_all_of(cluster: list[int]) -> None:
+    """Kill the processes of a cluster; the sentinel sees none of them die."""
+    *others, sentinel, worker = cluster
+    os.kill(sentinel, signal.SIGSTOP)
+    for pid in (*others, sentinel, worker):
         os.kill(pid, signal.SIGKILL)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support.cli_project import clean_environment, write_project
 
-from qcore.testing.speed import Patience
+from qcore.testing.speed import Patience, stretched
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -64,7 +64,7 @@ def live_project(project: Path) -> Iterator[Path]:
     finally:
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(20)
+            process.wait(stretched(60))
         finally:
             process.kill()
             process.wait()

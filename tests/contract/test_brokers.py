@@ -28,8 +28,8 @@ def test_a_cluster_works_with_a_custom_class(start, custom_class):
     cluster = start(queue="custom", broker_class=custom_class, workers=1)
     task_id = async_task("os.getpid", cluster="custom")
     assert result(task_id, wait=60_000) in cluster.workers
-    cluster.wait_for(lambda: cluster.snapshot)
-    assert cluster.snapshot.broker == "of our own making"
+    seen = cluster.wait_for(lambda: cluster.snapshot)
+    assert seen.broker == "of our own making"
 
 
 @sentence(

@@ -128,12 +128,12 @@ def test_results_and_status_go_to_the_cache_of_the_setting(
 
 @sentence("cached", "the number of seconds you want the cache to retain results")
 def test_a_number_is_how_long_the_cache_keeps_them(start, cached_project, settings):
-    settings.Q_CLUSTER = settings.Q_CLUSTER | {"cached": 2}
+    settings.Q_CLUSTER = settings.Q_CLUSTER | {"cached": 5}
     cluster = start(queue="brief", **cached_project)
     task_id = async_task("chores.kind.echo", 7, cluster="brief")
     longer = async_task("chores.kind.echo", 8, cluster="brief", cached=60)
     assert result(task_id, wait=60_000) == 7
-    cluster.wait_for(lambda: fetch(task_id) is None, 10, "it is forgotten")
+    cluster.wait_for(lambda: fetch(task_id) is None, 30, "it is forgotten")
     assert result(longer, wait=60_000) == 8
 
 

@@ -26,7 +26,7 @@ option = pytest.mark.option
 #: Seconds; long against a busy machine, short enough to be waited for.
 TIMEOUT = 0.4
 #: Seconds of a lease, in which a busy machine begins and records a task.
-RETRY = 1.5
+RETRY = 3.0
 
 
 @pytest.fixture(scope="module")
@@ -231,11 +231,11 @@ def test_a_broker_of_ones_own_is_kept_until_the_commit(cluster):
 @option("delay")
 def test_a_task_that_is_not_due_yet(cluster, ledger, key):
     at = time.monotonic()
-    async_task("chores.kind.record", f"{key} later", delay=0.7)
+    async_task("chores.kind.record", f"{key} later", delay=2)
     async_task("chores.kind.record", f"{key} now")
     (now,) = ledger.wait(f"{key} now", "ran")
     (later,) = ledger.wait(f"{key} later", "ran")
-    assert later.at - at > 0.65
+    assert later.at - at > 1.9
     assert now.at < later.at
 
 

@@ -267,10 +267,13 @@ def test_the_tables_are_what_processes_have(
     cluster = start(
         queue=f"affinity-{count}-{each}", workers=workers, cpu_affinity=each
     )
-    cluster.wait_for(
-        lambda: cluster.snapshot and len(cluster.snapshot.workers) == workers
-    )
-    bound = {w.index: affinity_of(w.pid) for w in cluster.snapshot.workers}
+
+    def seen():
+        snapshot = cluster.snapshot
+        found = snapshot.workers if snapshot else []
+        return found if len(found) == workers else None
+
+    bound = {w.index: affinity_of(w.pid) for w in cluster.wait_for(seen)}
     assert bound == {
         index: {available[cpu] for cpu in row} for index, row in enumerate(rows, 1)
     }

@@ -49,10 +49,13 @@ def test_a_kill_that_nobody_sent_may_be_for_want_of_memory(cluster, ledger, key)
     """The kernel kills with SIGKILL and tells no reason; the size is what speaks."""
     task_id = async_task("chores.leavings.swell_and_wait", key, 60)
     (swollen,) = ledger.wait(key, "swollen")
-    seen = cluster.wait_for(
-        lambda: (s := cluster.snapshot) and (r := s.workers[0].rss) > 60_000 and r,
-        what="its memory is seen while the task runs",
-    )
+
+    def memory():
+        workers = s.workers if (s := cluster.snapshot) else []
+        own = [w.rss for w in workers if w.pid == swollen.pid and w.task_id == task_id]
+        return own[0] if own and own[0] > 60_000 else None
+
+    seen = cluster.wait_for(memory, what="its memory is seen while the task runs")
     os.kill(swollen.pid, signal.SIGKILL)
     record = fetch(task_id, wait=60_000)
     assert record.outcome == "crash"
@@ -63,7 +66,7 @@ def test_a_kill_that_nobody_sent_may_be_for_want_of_memory(cluster, ledger, key)
 
 @pytest.mark.fault("B5")
 def test_the_kernel_kills_a_worker_that_exceeds_its_control_group(cluster, ledger, key):
-    cluster.wait_for(cluster.is_complete)
+    cluster.wait_complete()
     with control_group("memory") as group:
         group.limit(50_000_000)
         group.take(cluster.workers[0])
@@ -94,7 +97,6 @@ def test_a_thread_that_waits_for_work_is_no_trouble(cluster):
 def test_a_daemon_of_a_task_that_is_killed_is_killed_too(cluster, ledger, key):
     task_id = async_task("chores.leavings.daemon_and_defiance", key, timeout=0.2)
     daemon = daemon_of(ledger, key)
-    assert is_alive(daemon)
     assert fetch(task_id, wait=60_000).outcome == "timeout"
     wait_for(lambda: not is_alive(daemon), 5, "end of the daemon")
     cluster.wait_for(lambda: f"ending process {daemon} (sleep), left by" in cluster.log)
@@ -102,10 +104,8 @@ def test_a_daemon_of_a_task_that_is_killed_is_killed_too(cluster, ledger, key):
 
 @pytest.mark.fault("B11")
 def test_a_daemon_is_named_and_ends_with_its_worker(cluster, ledger, key):
-    dead = (
-        cluster.kill_worker()
-    )  # a fresh one has not looked yet; it would for a second
-    cluster.wait_for(lambda: cluster.is_complete() and dead not in cluster.workers)
+    # a fresh one has not looked yet; it would for a second
+    cluster.wait_complete(without=[cluster.kill_worker()])
     before = run("leave_daemon", key)
     daemon = daemon_of(ledger, key)
     named = f"left process {daemon} (sleep) in a group of its own"

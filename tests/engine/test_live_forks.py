@@ -59,5 +59,5 @@ def test_a_task_that_closes_all_descriptors_is_ended(cluster, ledger, key):
     assert "connection to the cluster" in record.result
     (began,) = ledger.entries(key, "began")
     assert not any(process.pid == began.pid for process in processes())
-    cluster.wait_for(cluster.is_complete)
+    cluster.wait_complete()
     assert run("who").result in cluster.workers

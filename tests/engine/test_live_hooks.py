@@ -28,17 +28,17 @@ pytestmark = pytest.mark.once
 
 @pytest.fixture(scope="module")
 def cluster(_start):
-    return _start(max_attempts=1, timeout=1.5)
+    return _start(max_attempts=1, timeout=1.5, grace=1.5)
 
 
 # -- hooks ------------------------------------------------------------------------------
 def test_a_hook_has_the_timeout_to_itself(cluster, ledger, key):
     """The task and its hook take longer than the timeout together."""
     hooked = {"hook": "chores.hooks.take_a_while", "group": key}
-    task_id = async_task("chores.kind.nap", key, 1.0, **hooked)
+    task_id = async_task("chores.kind.nap", key, 2.5, timeout=4.0, **hooked)
     (ended,) = ledger.wait(key, "hook ended")
     (began,) = ledger.entries(key, "began")
-    assert ended.at - began.at > 1.9
+    assert ended.at - began.at > 4.9
     assert fetch(task_id, wait=60_000).success
     assert len(ledger.entries(key, "hook began")) == 1
 
@@ -157,6 +157,7 @@ def test_a_chain_does_not_depend_on_its_hooks(cluster, ledger, key, hook):
 @pytest.mark.fault("B23")
 @pytest.mark.parametrize("hook", ["leave", "cancel"])
 def test_a_hook_cannot_end_its_worker_by_an_exception(cluster, ledger, key, hook):
+    cluster.wait_complete()
     before = cluster.workers
     hooked = {"hook": f"chores.hooks.{hook}", "group": key}
     task_id = async_task("chores.kind.echo", 1, **hooked)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from chores.ledger import wait_for
+from chores.ledger import let_go, wait_for
 
 from qcore.tasks import async_task, fetch
 
@@ -80,7 +80,7 @@ def test_arguments_leave_only_where_they_are_asked_for(reporting, service, sink,
 
 
 def test_a_time_out_and_one_that_must_be_killed(reporting, service, sink, key):
-    queue, _ = reporting(max_attempts=1)
+    queue, _ = reporting(max_attempts=1, grace=2)
     soft = async_task("chores.kind.nap", key, 30, timeout=0.3, cluster=queue)
     hard = async_task("chores.rude.hold_interpreter", key, timeout=0.3, cluster=queue)
     assert "TaskTimeout" in about(sink, service[2], soft)
@@ -89,9 +89,10 @@ def test_a_time_out_and_one_that_must_be_killed(reporting, service, sink, key):
 
 def test_a_killed_worker(reporting, service, sink, key, ledger):
     queue, cluster = reporting(timeout=None)
-    task_id = async_task("chores.kind.nap", key, 0.5, cluster=queue)
+    task_id = async_task("chores.kind.hold", key, cluster=queue)
     (entry,) = ledger.wait(key, "began")
     cluster.kill_worker(entry.pid)
+    let_go(key)
     text = about(sink, service[2], task_id)
     assert "killed by SIGKILL" in text
     assert f":{entry.pid}" in text
@@ -99,13 +100,13 @@ def test_a_killed_worker(reporting, service, sink, key, ledger):
 
 
 def test_what_is_left_is_sent_when_the_cluster_stops(reporting, service, sink, ledger):
-    """Forty failures, and at once the end."""
+    """A dozen failures, and at once the end."""
     queue, cluster = reporting()
     ids = [
         async_task("chores.kind.fail_and_note", queue, cluster=queue, ack_failure=True)
-        for _ in range(40)
+        for _ in range(12)
     ]
-    ledger.wait(queue, "began", 40)
+    ledger.wait(queue, "began", 12)
     assert cluster.stop() == 0
     everything = json.dumps(getattr(sink, service[2]))
     assert [task_id for task_id in ids if task_id not in everything] == []

@@ -163,9 +163,8 @@ def test_a_patched_standard_library_is_refused(monkeypatch, owner, module, name)
 def test_the_log_says_when_a_cluster_is_ready_and_when_it_has_stopped(start):
     cluster = start(queue="says", workers=2)
     cluster.wait_for(lambda: " is ready: queue says, 2 workers, broker " in cluster.log)
-    cluster.kill_worker()
-    cluster.wait_for(cluster.is_complete)
-    os.kill(cluster.dispatcher, signal.SIGKILL)
+    cluster.wait_complete(without=[cluster.kill_worker()])
+    cluster.kill_dispatcher()
     cluster.wait_for(lambda: cluster.log.count(" is ready: ") == 2, what="once more")
     cluster.stop()
     assert cluster.log.count(" is ready: ") == 2

@@ -14,7 +14,7 @@ from support.quick_starts import parents
 from qcore.processes import processes
 from qcore.runtime import current
 from qcore.tasks import async_task, fetch, result
-from qcore.testing.speed import in_time
+from qcore.testing.speed import Patience, in_time
 
 Q = "stops"
 
@@ -31,17 +31,17 @@ def _empty_queue(database):
 
 @pytest.mark.fault("A9")
 def test_short_tasks_end_and_the_rest_is_returned(start, ledger, key):
-    cluster = start(queue=Q, shutdown_grace=5)
-    for _ in range(20):
+    cluster = start(queue=Q, shutdown_grace=60)
+    for _ in range(60):
         send("kind.nap", key, 0.2)
     ledger.wait(key, "began", 2)
     at = time.monotonic()
     assert cluster.stop() == 0
-    assert in_time(time.monotonic() - at, 2.5)
+    assert in_time(time.monotonic() - at, 20)
     began, ended = (len(ledger.entries(key, event)) for event in ("began", "ended"))
-    assert began == ended < 20
+    assert began == ended < 60
     broker = current.broker(Q)
-    assert broker.queue_size() == 20 - ended
+    assert broker.queue_size() == 60 - ended
     assert broker.lock_size() == 0
     assert cluster.survivors() == []
     assert "Traceback" not in cluster.log
@@ -57,7 +57,7 @@ def test_a_long_task_is_given_back_and_runs_in_the_next_cluster(start, ledger, k
     ledger.wait(f"{key} async", "began")
     at = time.monotonic()
     assert first.stop() == 0
-    assert in_time(time.monotonic() - at, 2.3)
+    assert in_time(time.monotonic() - at, 20)
     for own in (key, f"{key} async"):
         assert len(ledger.entries(own, "cleaned up")) == 1, "it was asked to stop"
     assert fetch(task_id) is None, "that is no outcome"
@@ -74,7 +74,7 @@ def test_a_task_that_does_not_stop_is_killed_and_given_back(start, ledger, key):
     ledger.wait(key, "began")
     at = time.monotonic()
     assert cluster.stop() == 0
-    assert in_time(time.monotonic() - at, 5)
+    assert in_time(time.monotonic() - at, 20)
     assert fetch(task_id) is None
     assert current.broker(Q).queue_size() == 1
     assert cluster.survivors() == []
@@ -89,8 +89,8 @@ def test_a_second_signal_means_now(start, ledger, key):
     cluster.wait_for(lambda: "running tasks have up to 60 s" in cluster.log)
     at = time.monotonic()
     cluster.signal(signal.SIGINT)
-    assert cluster.wait(5) == 0
-    assert in_time(time.monotonic() - at, 2)
+    assert cluster.wait() == 0
+    assert in_time(time.monotonic() - at, 20)
     assert current.broker(Q).queue_size() == 1
 
 
@@ -101,7 +101,7 @@ def test_a_burst_of_signals_is_no_trouble(start, ledger, key):
     ledger.wait(key, "began")
     for number in [signal.SIGTERM] * 5 + [signal.SIGINT, signal.SIGHUP]:
         cluster.signal(number)
-    assert cluster.wait(5) == 0
+    assert cluster.wait() == 0
     assert "Traceback" not in cluster.log
     assert cluster.survivors() == []
 
@@ -112,24 +112,23 @@ def test_sigquit_means_now(start, ledger, key):
     send("kind.nap", key, 60)
     ledger.wait(key, "began")
     cluster.signal(signal.SIGQUIT)
-    assert cluster.wait(5) == 0
+    assert cluster.wait() == 0
     assert current.broker(Q).queue_size() == 1
 
 
 def test_signals_to_the_whole_group_are_the_sentinels_affair(start, ledger, key):
     """A terminal and a service manager signal every process; tasks end all the same."""
-    cluster = start(queue=Q, shutdown_grace=5)
+    cluster = start(queue=Q, shutdown_grace=60)
     send("kind.hold", key)
     ledger.wait(key, "began")
-    for process in cluster.survivors():
-        os.kill(process.pid, signal.SIGTERM)
+    cluster.signal_all(signal.SIGTERM)
     let_go(key)
-    assert cluster.wait(5) == 0
+    assert cluster.wait() == 0
     assert len(ledger.entries(key, "ended")) == 1
 
 
 def test_the_hook_of_the_last_task_is_called_before_the_end(start, ledger, key):
-    cluster = start(queue=Q, shutdown_grace=5, workers=1)
+    cluster = start(queue=Q, shutdown_grace=60, workers=1)
     send("kind.hold", key, hook="chores.kind.hook", group=key, task_name="n")
     ledger.wait(key, "began")
     cluster.signal(signal.SIGTERM)
@@ -142,7 +141,7 @@ def test_the_hook_of_the_last_task_is_called_before_the_end(start, ledger, key):
 
 def test_a_follow_up_is_given_back_when_no_worker_is_left(start, ledger, key):
     """With recycle=1 the worker of the last task is gone before its hook is due."""
-    cluster = start(queue=Q, shutdown_grace=20, workers=1, recycle=1)
+    cluster = start(queue=Q, shutdown_grace=60, workers=1, recycle=1)
     send("kind.hold", key, hook="chores.kind.hook", group=key, task_name="n")
     ledger.wait(key, "began")
     at = time.monotonic()
@@ -150,7 +149,7 @@ def test_a_follow_up_is_given_back_when_no_worker_is_left(start, ledger, key):
     cluster.wait_for(lambda: (s := cluster.snapshot) and s.state == "stopping")
     let_go(key)
     assert cluster.wait() == 0
-    assert in_time(time.monotonic() - at, 5)
+    assert in_time(time.monotonic() - at, 20)
     assert current.broker(Q).queue_size() == 1
     start(queue=Q, workers=1)
     ledger.wait(key, "success n")
@@ -196,8 +195,7 @@ def test_nothing_is_lost_with_a_whole_cluster(start, ledger, key):
     cluster = start(queue=Q, retry=1)
     ids = [send("kind.nap", key, 0.2) for _ in range(8)]
     ledger.wait(key, "began", 2)
-    for process in cluster.survivors():
-        os.kill(process.pid, signal.SIGKILL)
+    cluster.signal_all(signal.SIGKILL)
     start(queue=Q, retry=10)
     assert [result(id, wait=60_000) for id in ids] == [key] * 8
 
@@ -208,8 +206,7 @@ def test_a_dispatcher_that_dies_is_replaced_with_its_workers(start, ledger, key)
     task_id = send("kind.hold", key)
     (began,) = ledger.wait(key, "began")
     dead = cluster.kill_dispatcher()
-    cluster.wait_for(lambda: not {*cluster.workers} & {*before}, 2, "workers end")
-    cluster.wait_for(cluster.is_complete, what="all are replaced")
+    cluster.wait_complete(without=before)
     assert cluster.dispatcher != dead
     let_go(key)
     assert result(task_id, wait=60_000) == key
@@ -229,10 +226,7 @@ def test_hup_replaces_workers_after_their_task(start, ledger, key):
     let_go(key)
     assert result(task_id, wait=60_000) == key
     assert ledger.entries(key, "ended")[0].pid == began.pid, "it was left in peace"
-    cluster.wait_for(
-        lambda: cluster.is_complete() and not before & set(cluster.workers),
-        what="both workers are new",
-    )
+    cluster.wait_complete(without=before)
     assert result(send("kind.add", 1, 1), wait=60_000) == 2
 
 
@@ -242,12 +236,19 @@ def test_stacks_are_dumped(start, ledger, key, number):
     cluster = start(queue=Q)
     send("kind.nap", key, 20)
     ledger.wait(key, "began")
-    cluster.signal(number)
-    # not whole lines: on a busy machine those of two processes may be mixed
-    for place in ("chores/kind.py", "sentinel/sentinel.py", "dispatcher/process.py"):
-        cluster.wait_for(
-            lambda place=place: place in cluster.log, 5, f"{place} is told"
-        )
+    places = ("chores/kind.py", "sentinel/sentinel.py", "dispatcher/process.py")
+    # On a busy machine the lines of two processes may be mixed, and a name in the middle of
+    # it, for they come letter by letter. Who reads them sends the signal once more.
+    for _ in range(10):
+        cluster.signal(number)
+        patience = Patience(3)
+        while not all(place in cluster.log for place in places):
+            if patience.is_over():
+                break
+            time.sleep(0.05)
+        else:
+            break
+    assert all(place in cluster.log for place in places), cluster.log
     assert cluster.is_complete()
 
 
@@ -255,7 +256,7 @@ def test_run_once_ends_when_nothing_is_left(start, ledger, key):
     for _ in range(5):
         send("kind.record", key)
     cluster = start(queue=Q, run_once=True)
-    assert cluster.wait(20) == 0
+    assert cluster.wait() == 0
     assert len(ledger.entries(key)) == 5
     assert cluster.survivors() == []
 

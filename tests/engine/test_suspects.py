@@ -441,7 +441,7 @@ def test_a_cluster_that_a_task_kills_comes_to_rest(start, ledger, key):
         wait_for(lambda: cluster.exit_code is not None, 30, "the cluster is killed")
         with suppress(AssertionError):  # it may be killed before it says "ready"
             cluster.start()
-    record = fetch(id, wait=30_000)
+    record = fetch(id, wait=60_000)
     cluster.wait_for(lambda: "given up" in str((fetch(id) or record).result))
     assert fetch(id).outcome == "crash"
     assert len(ledger.entries(key, "began")) == 2

@@ -11,7 +11,7 @@ from chores.ledger import let_go, wait_for
 from django.test import override_settings
 from faults.evidence import history_of, send_naps
 from faults.judge import check_history
-from faults.place import Place
+from faults.place import LONG, Place
 from redis import Redis
 from servers.base import free_port
 from servers.redis import RedisServer
@@ -36,7 +36,7 @@ def test_a_cluster_waits_for_a_broker_that_comes_later(on_redis, ledger, key):
     task_id = async_task("chores.kind.record", key, cluster=on_redis.queue)
     ledger.wait(key, "ran")
     result(task_id, wait=60_000)
-    assert "working again" in cluster.log
+    cluster.wait_for(lambda: "working again" in cluster.log)
     assert "Traceback" not in own_log(cluster.log)
 
 
@@ -188,7 +188,7 @@ def test_an_acknowledgement_that_was_lost_is_made_up_for(
     on_redis, through, ledger, key
 ):
     """The result is stored and the way to the broker is cut: nothing runs again."""
-    cluster = on_redis.start(redis={"port": through.port}, workers=1)
+    cluster = on_redis.start(redis={"port": through.port}, workers=1, retry=LONG)
     task_id = async_task("chores.kind.hold", key, cluster=on_redis.queue)
     ledger.wait(key, "began")
     through.fault("refuse")

@@ -46,7 +46,8 @@ def test_a_result_that_cuts_its_connection_stops_no_other(cached, ledger, key):
     assert [record.success for record in records] == [size == 10 for size in sizes]
     assert "the result cannot be stored" in records[8].result
     assert len(ledger.entries(f"{key} 8", "began")) == 1
-    cluster.wait_for(lambda: cluster.snapshot.problem is None)  # told at its time
+    # told at its time
+    cluster.wait_for(lambda: (s := cluster.snapshot) and s.problem is None)
 
 
 @pytest.mark.fault("E18")

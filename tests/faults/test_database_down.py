@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from faults.evidence import history_of, ports_of, send_naps
 from faults.judge import Fault, check_history
+from faults.place import LEASE, LONG
 
 from qcore.errors import BrokerUnavailable
 from qcore.models import Schedule
@@ -56,7 +57,7 @@ def test_a_result_waits_for_a_store_that_is_down(results_on_postgres, ledger, ke
         ledger.wait(key, "ended")
         cluster.wait_for(lambda: "cannot store results" in cluster.log)
         broker = current.broker(place.queue)
-        time.sleep(2.5)  # longer than a lease: it is renewed while the result waits
+        time.sleep(1.2 * LEASE)  # it is renewed while the result waits
         assert (broker.queue_size(), broker.lock_size()) == (0, 1)
     finally:
         place.server.start()
@@ -113,7 +114,7 @@ def test_a_result_that_the_database_refuses_stops_no_other(on_postgres, ledger, 
         cluster.wait_idle()
         broker = current.broker(on_postgres.queue)
         assert (broker.queue_size(), broker.lock_size()) == (0, 0)
-        assert cluster.snapshot.problem is None
+        cluster.wait_for(lambda: (s := cluster.snapshot) and s.problem is None)
     finally:
         run("DROP TRIGGER refuse ON qcore_task")
         run("DROP FUNCTION refuse")
@@ -121,7 +122,7 @@ def test_a_result_that_the_database_refuses_stops_no_other(on_postgres, ledger, 
 
 @pytest.mark.fault("E5")
 def test_a_session_that_was_ended_between_two_tasks_is_nobodys_affair(on_postgres):
-    cluster = on_postgres.start(workers=1)
+    cluster = on_postgres.start(workers=1, retry=LONG)
     for _ in range(2):
         task_id = async_task("chores.rude.count_schedules", cluster=on_postgres.queue)
         assert result(task_id, wait=60_000) is not None
@@ -138,7 +139,7 @@ def test_a_session_that_was_ended_between_two_tasks_is_nobodys_affair(on_postgre
 @pytest.mark.fault("E6")
 def test_a_session_that_ends_in_a_task_is_its_failure(on_postgres):
     """It is stored over another connection, and the worker's next task has a new one."""
-    cluster = on_postgres.start(workers=1)
+    cluster = on_postgres.start(workers=1, retry=LONG)
     before = cluster.workers
     task_id = async_task(
         "chores.rude.end_its_session", cluster=on_postgres.queue, max_attempts=1
@@ -280,6 +281,7 @@ def test_a_pool_of_connections_is_left_to_processes_that_have_threads(
     sent = [async_task(chore, key, cluster=on_postgres.queue) for _ in range(2)]
     ledger.wait(key, "began", 2)
     ports = [ports_of(pid) for pid in (cluster.dispatcher, *cluster.workers)]
+    let_go(key)
     assert not ports_of(cluster.sentinel)
     assert all(ports)
     assert len(set.union(*ports)) == sum(map(len, ports))
@@ -315,7 +317,7 @@ def test_an_acknowledgement_waits_for_a_row_that_somebody_has_locked(
     on_postgres, ledger, key
 ):
     """An administrator looks at the queue in a transaction and goes for a coffee."""
-    cluster = on_postgres.start()
+    cluster = on_postgres.start(retry=LONG)
     task_id = async_task("chores.kind.hold", key, cluster=on_postgres.queue)
     ledger.wait(key, "began")
     with transaction.atomic():
@@ -336,7 +338,9 @@ def test_an_acknowledgement_that_was_lost_is_made_up_for(
     direct = on_postgres.django["DATABASES"]["default"]
     through = fault_proxy(on_postgres.server.port)
     both = {"default": direct, "queue": direct | {"PORT": through.port}}
-    cluster = on_postgres.start(django={"DATABASES": both}, orm="queue", workers=1)
+    cluster = on_postgres.start(
+        django={"DATABASES": both}, orm="queue", workers=1, retry=LONG
+    )
     task_id = async_task("chores.kind.hold", key, cluster=on_postgres.queue)
     ledger.wait(key, "began")
     through.fault("refuse")

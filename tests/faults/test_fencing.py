@@ -37,9 +37,9 @@ def test_what_a_stopped_cluster_ran_is_taken_over(on_redis, ledger, key, stopped
     paused = time.monotonic()
     pause(frozen)
     began = ledger.wait(key, "began", 2)
-    # a lease is renewed each quarter of it
+    # a lease is renewed each quarter of it, on a busy machine later than that
     waited = began[1].at - paused
-    assert waited > LEASE * 0.5
+    assert waited > LEASE * 0.25
     assert in_time(waited, LEASE * 2)
     for pid in frozen:
         os.kill(pid, signal.SIGCONT)
@@ -49,9 +49,8 @@ def test_what_a_stopped_cluster_ran_is_taken_over(on_redis, ledger, key, stopped
     (ended,) = ledger.entries(key, "ended")
     assert ended.pid == began[1].pid, "the first one was stopped"
     assert fetch(task_id).attempt_count == 2
-    assert (
-        result(async_task("chores.kind.add", 1, 1, cluster=on_redis.queue), 9000) == 2
-    )
+    again = async_task("chores.kind.add", 1, 1, cluster=on_redis.queue)
+    assert result(again, wait=60_000) == 2
 
 
 @pytest.mark.fault("A8")

@@ -7,7 +7,7 @@ import datetime as dt
 import pytest
 from django.test import override_settings
 from django.utils import timezone
-from faults.place import Place
+from faults.place import LONG, Place
 
 from qcore.models import Schedule
 from qcore.runtime import current
@@ -33,11 +33,11 @@ def test_runs_overlap_and_a_task_can_refuse_to(database, redis_server, ledger, k
     with override_settings(Q_CLUSTER=where):
         for name, chore in chores.items():
             schedule(
-                f"chores.kind.{chore}", name, 2.0, name=name, minutes=1,
+                f"chores.kind.{chore}", name, 5.0, name=name, minutes=1,
                 schedule_type=Schedule.MINUTES, next_run=timezone.now() - AGO,
                 cluster=place.queue,
             )  # fmt: skip
-        cluster = place.start(workers=2 * SLOTS)
+        cluster = place.start(workers=2 * SLOTS, retry=LONG)
         try:
             results = {
                 name: sorted(

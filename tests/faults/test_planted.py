@@ -6,6 +6,7 @@ import pytest
 import redis
 from faults.evidence import history_of, send_naps
 from faults.judge import check_history, judge
+from faults.place import LONG
 
 pytestmark = pytest.mark.once
 
@@ -20,7 +21,7 @@ def test_a_planted_loss_and_a_planted_copy_are_seen(on_redis, ledger, key):
     with redis.Redis(port=place.server.port) as client:
         entries = client.xrange(stream)
         client.xdel(stream, entries[1][0])
-        cluster = place.start()
+        cluster = place.start(retry=LONG)
         cluster.wait_idle()
         rest = {id: key for id, key in sent.items() if id != lost}
         check_history(history_of(rest, ledger, place.queue))

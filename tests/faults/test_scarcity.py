@@ -28,7 +28,7 @@ def here(database):
 def lives_through(here, scarce, plenty):
     """Take a worker away while it cannot be replaced, and then let it be."""
     (cluster,) = here.started
-    cluster.wait_for(cluster.is_complete)
+    cluster.wait_complete()
     before = cluster.log.count("cannot fork: ")
     scarce()
     dead = cluster.kill_worker()
@@ -41,7 +41,7 @@ def lives_through(here, scarce, plenty):
     ids = [async_task("chores.kind.add", n, 1, cluster=here.queue) for n in range(5)]
     assert [result(id, wait=60_000) for id in ids] == [1, 2, 3, 4, 5]
     plenty()
-    cluster.wait_for(cluster.is_complete, what="the worker is replaced")
+    cluster.wait_complete()
     assert dead not in cluster.workers
     assert "Traceback" not in own_log(cluster.log)
 
@@ -74,14 +74,14 @@ def test_a_sentinel_without_descriptors_goes_on_with_the_workers_it_has(here):
 @pytest.mark.fault("A16")
 def test_a_dispatcher_without_descriptors_does_without_a_worker(here):
     (cluster,) = here.started
-    cluster.wait_for(cluster.is_complete)
+    cluster.wait_complete()
     dispatcher = cluster.dispatcher
     descriptors = Descriptors(dispatcher)
     descriptors.limit(3)  # not even what the dead worker leaves free
     cluster.kill_worker()
     cluster.wait_for(lambda: cluster.log.count("no descriptor is left for worker") >= 2)
     descriptors.allow()
-    cluster.wait_for(cluster.is_complete, what="the worker is replaced")
+    cluster.wait_complete()
     task_id = async_task("chores.kind.add", 1, 1, cluster=here.queue)
     assert result(task_id, wait=60_000) == 2
     assert cluster.dispatcher == dispatcher
@@ -102,7 +102,7 @@ def test_a_sentinel_that_may_not_fork_goes_on_with_the_workers_it_has(here):
 def test_a_sentinel_without_descriptors_kills_what_is_over_its_time(here):
     """To find what a worker has started it reads /proc, and cannot."""
     (cluster,) = here.started
-    cluster.wait_for(cluster.is_complete)
+    cluster.wait_complete()
     descriptors = Descriptors(cluster.sentinel)
     descriptors.forbid()
     sentinel = cluster.sentinel
@@ -113,5 +113,5 @@ def test_a_sentinel_without_descriptors_kills_what_is_over_its_time(here):
         lambda: (row := fetch(id)) is not None and row.outcome == "timeout"
     )
     descriptors.allow()
-    cluster.wait_for(cluster.is_complete, what="the worker is replaced")
+    cluster.wait_complete()
     assert cluster.sentinel == sentinel

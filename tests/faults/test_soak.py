@@ -23,7 +23,6 @@ from faults.evidence import notes_in
 from faults.judge import Fault, Final, History, Note, check_history
 from faults.load import Load
 from faults.malformed import Malformed
-from faults.place import LEASE
 from faults.poison import REDIS, refusing
 from faults.recovery import Recovery, signs
 from faults.rough_day import EFFECT, Day
@@ -83,7 +82,7 @@ def day(results_on_postgres, own_redis_server, cache_server, ledger, request):
         servers = (broker, place.server, cache_server)
         # A lease that ends because all processes of a busy machine wait is no fault that
         # the judge knows of. Four times: other tests may begin only now.
-        lease = min(4 * stretched(LEASE), LONGEST)
+        lease = min(stretched(8.0), LONGEST)
         yield Day(place, *servers, malformed, recovery, seed, lease, OPTIONS)
 
 

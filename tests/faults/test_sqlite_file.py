@@ -16,13 +16,12 @@ from django.db import connections, transaction
 from django.test import override_settings
 from faults.evidence import history_of, send_naps
 from faults.judge import check_history
-from faults.place import LEASE, Place
+from faults.place import LONG, Place
 
 from qcore.errors import BrokerError, BrokerUnavailable
 from qcore.runtime import current
 from qcore.tasks import async_task, fetch, result
 from qcore.testing.database import connected, entry
-from qcore.testing.speed import stretched
 
 #: About files and locks more than about Python.
 pytestmark = pytest.mark.once
@@ -154,9 +153,8 @@ def fill(path):
 @pytest.mark.fault("F2")
 def test_four_clusters_and_those_who_send_are_never_told_of_a_lock(place, ledger, key):
     """They start at the same moment; three others write as fast as they can."""
-    lease = stretched(LEASE)  # four clusters that start are work for a machine
     for _ in range(4):
-        place.start(workers=1, wait=False, retry=lease)
+        place.start(workers=1, wait=False, retry=LONG)
     sent, errors = {}, []
     ours = connections["default"]
 
@@ -181,7 +179,7 @@ def test_four_clusters_and_those_who_send_are_never_told_of_a_lock(place, ledger
     assert errors == []
     assert len(sent) == 75
     for cluster in place.started:
-        cluster.wait_for(cluster.is_complete, 60)
+        cluster.wait_complete()
     for task_id in sent:
         assert fetch(task_id, wait=60_000).success
     for cluster in place.started:

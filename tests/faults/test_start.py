@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from chores.cluster_log import own_log
 from django.conf import settings
-from faults.place import Place
+from faults.place import LONG, Place
 
 from qcore.runtime import current
 from qcore.tasks import async_task, result, schedule
@@ -48,11 +48,11 @@ def test_two_clusters_that_start_at_once_fire_each_slot_once(each, ledger, key):
         schedule("chores.kind.record", name, cluster=place.queue)
     try:
         for _ in range(2):
-            place.start(wait=False)
+            place.start(wait=False, retry=LONG)
         for name in names:
             ledger.wait(name, "ran", timeout=40)
         for cluster in place.started:
-            cluster.wait_for(cluster.is_complete)
+            cluster.wait_complete()
             cluster.wait_idle()
             assert "Traceback" not in own_log(cluster.log)
         assert {len(ledger.entries(name)) for name in names} == {1}

@@ -136,7 +136,7 @@ class ClusterContract(LiveCase):
         """What has begun ends, and the next cluster runs the rest at once."""
         self.require("release")
         cluster = start_cluster(retry=self.long_term)
-        ids = self.send(range(12), seconds=stretched(0.2))
+        ids = self.send(range(12), seconds=stretched(0.4))
         cluster.wait_for(lambda: self._count(ledger, ids, "began") >= 2)
         assert cluster.stop() == 0
         began, ended = (self._count(ledger, ids, what) for what in ("began", "ended"))
