@@ -19,6 +19,7 @@ from qcore.cluster import patches
 from qcore.engine.system import stacks
 from qcore.errors import ConfigError
 from qcore.tasks import async_task, fetch, result
+from qcore.testing.speed import stretched
 
 CLOSED = {
     "stdin": "<&-", "stdout": ">&-", "stderr": "2>&-", "stdout and stderr": ">&- 2>&-",
@@ -125,7 +126,7 @@ def test_the_first_process_of_a_container_heeds_a_stop_while_it_starts(tmp_path,
         children = f"/proc/{process.pid}/task/{process.pid}/children"
         first = int(Path(children).read_text().split()[0])
         os.kill(first, getattr(signal, name))
-        assert process.wait(30) == 128 + getattr(signal, name)
+        assert process.wait(stretched(60)) == 128 + getattr(signal, name)
     finally:
         process.kill()
         process.wait()

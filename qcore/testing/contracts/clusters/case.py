@@ -49,6 +49,8 @@ class LiveCase:
     #: Seconds that a slow service gets beyond what is promised; a busy machine gets
     #: more by itself.
     patience: ClassVar[float] = 20.0
+    #: How many times longer a test is than usual; see `begun_again_when_late`.
+    stretch: float = 1.0
     #: Leases that a long task takes: more than one, by what another cluster needs to
     #: notice that one is over.
     outlast: ClassVar[float] = 1.6
