@@ -7,7 +7,13 @@ import time
 import msgspec
 import pytest
 from chores.outside import OutsideBroker
-from django.db import OperationalError, connection, transaction
+from django.db import (
+    InternalError,
+    OperationalError,
+    ProgrammingError,
+    connection,
+    transaction,
+)
 from support.feature_plugins import FeaturePluginsOfATest
 from support.own_modules import give_own
 
@@ -29,6 +35,8 @@ from qcore.errors import (
     LedgerError,
     PackageError,
     PluginBroken,
+    StoreRefused,
+    StoreUnavailable,
 )
 from qcore.ledger import sweeps as sweeps_module
 from qcore.ledger.features import Features
@@ -573,6 +581,14 @@ class TestMoves:
         assert [(one.gen, one.start, one.final) for one in ran] == [(1, 1, True)]
 
 
+class DriverError(Exception):
+    """What a driver raises, with its code."""
+
+    def __init__(self, state):
+        super().__init__()
+        self.sqlstate = state
+
+
 class TestSweep:
     def test_each_by_its_own_time(self, plugins, monkeypatch):
         calls = []
@@ -617,6 +633,33 @@ class TestSweep:
             "plugin bad failed in qcore_sweep, and is called again in 1 s"
             in caplog.text
         )
+
+    @pytest.mark.parametrize(
+        ("error", "state", "is_away"),
+        [
+            (OperationalError, None, True),  # psycopg could not connect
+            (InternalError, "25006", True),  # read-only
+            (OperationalError, "57P01", True),  # an administrator ends the session
+            (StoreUnavailable, None, True),
+            (StoreRefused, None, False),
+            (ProgrammingError, "42601", False),  # of the statement itself
+        ],
+    )
+    def test_a_database_that_is_away_is_no_fault_of_the_plugin(
+        self, plugins, caplog, error, state, is_away
+    ):
+        def fail(now):
+            raise error("as it is") from DriverError(state)
+
+        plugins.add("limits", qcore_sweep=fail)
+        Sweeps(current.registry.features.sweep, current.ledger).tick()
+        (record,) = caplog.records
+        assert (record.levelname, bool(record.exc_info)) == (
+            ("WARNING", False) if is_away else ("ERROR", True)
+        )
+        told = "the database of the ledger is away, so plugin limits is called again"
+        assert (told in record.getMessage()) is is_away
+        assert record.getMessage().endswith(f"{error.__name__}: as it is")
 
     def test_nonsense_is_an_error(self, plugins, caplog):
         plugins.add("odd", qcore_sweep=lambda now: float("nan"))
