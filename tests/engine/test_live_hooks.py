@@ -22,6 +22,7 @@ from qcore.tasks import (
     result,
     result_group,
 )
+from qcore.testing.speed import stretched
 
 pytestmark = pytest.mark.once
 
@@ -35,10 +36,12 @@ def cluster(_start):
 def test_a_hook_has_the_timeout_to_itself(cluster, ledger, key):
     """The task and its hook take longer than the timeout together."""
     hooked = {"hook": "chores.hooks.take_a_while", "group": key}
-    task_id = async_task("chores.kind.nap", key, 2.5, timeout=4.0, **hooked)
+    timeout = stretched(3)
+    nap = timeout * 0.6
+    task_id = async_task("chores.kind.nap", key, nap, timeout=timeout, **hooked)
     (ended,) = ledger.wait(key, "hook ended")
     (began,) = ledger.entries(key, "began")
-    assert ended.at - began.at > 4.9
+    assert ended.at - began.at > timeout * 1.1
     assert fetch(task_id, wait=60_000).success
     assert len(ledger.entries(key, "hook began")) == 1
 
