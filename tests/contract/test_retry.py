@@ -67,27 +67,13 @@ class Watch:
         return [pid for pid, _ in self._seen]
 
 
-@pytest.mark.once
-class TestExample:
+class Example:
     """On a machine that is a second late the numbers are others; then it begins again."""
 
     stretch = 1.0
 
     @begun_again_when_late
-    @sentence("retry", "(example 1)")
-    @sentence("retry", "For example, with the following code")
-    @sentence("retry", "First, ``time.sleep`` is called by the first worker.")
-    @sentence("retry", "After 5 seconds second worker will also call ``time.sleep``")
-    @sentence(
-        "retry", "After 21 seconds from the call to ``async_task`` all four workers"
-    )
-    @sentence("retry", "After 22 seconds the first worker completes")
-    @sentence("retry", "So in this example, ``time.sleep`` was called 5 times.")
-    @sentence("retry", "preventing new tasks from starting shortly after")
-    @sentence(
-        "retry", "the task that has not been started by any worker to be put on work"
-    )
-    def test_the_example_as_it_stands(self, start, ledger, key):
+    def run(self, start, ledger, key):
         example = example_of("retry")
         assert not Conf.from_dict(example).renews
         queue, renewed = f"example {self.stretch:g}", f"renewing {self.stretch:g}"
@@ -138,3 +124,17 @@ class TestExample:
         )
         assert len(ledger.entries(key)) == 1
         assert len(once.starts) == 1, "a lease that is renewed does not end"
+
+
+@pytest.mark.once
+@sentence("retry", "(example 1)")
+@sentence("retry", "For example, with the following code")
+@sentence("retry", "First, ``time.sleep`` is called by the first worker.")
+@sentence("retry", "After 5 seconds second worker will also call ``time.sleep``")
+@sentence("retry", "After 21 seconds from the call to ``async_task`` all four workers")
+@sentence("retry", "After 22 seconds the first worker completes")
+@sentence("retry", "So in this example, ``time.sleep`` was called 5 times.")
+@sentence("retry", "preventing new tasks from starting shortly after")
+@sentence("retry", "the task that has not been started by any worker to be put on work")
+def test_the_example_as_it_stands(start, ledger, key):
+    Example().run(start, ledger, key)
