@@ -497,6 +497,17 @@ def types(session: nox.Session) -> None:
 
 
 @nox.session
+def browser(session: nox.Session) -> None:
+    """Open the dashboard in a real Chromium; by hand, for it is a large program.
+
+    It takes Debian's packages chromium and chromium-driver. Screenshots of every page go to
+    the folder that QCORE_PICTURES names.
+    """
+    session.install(*checkout(*PLUGINS), *group("test"), "selenium>=4.40")
+    run_tests(session, "plugins/qcore-dashboard/tests/browser.py", *session.posargs)
+
+
+@nox.session
 def pyright(session: nox.Session) -> None:
     """Check with pyright what a project sees of task functions; by hand, for it is large."""
     session.install("pyright[nodejs]", *checkout(), *group("test"))

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .conf import Conf, Setting
     from .envelope import Result, Task
     from .features import Admission, Claim, TaskOption
+    from .pages import Page
     from .plugins import Provider
     from .settled import Settled
     from .status import Snapshot
@@ -255,6 +256,16 @@ def qcore_snapshot_taken(snapshot: Snapshot) -> None:
     A cluster says something within ``guard_cycle`` after a change, and every five seconds
     where nothing changes. Observers are told before the snapshot is published, and also
     where it cannot be.
+    """
+
+
+@hookspec
+def qcore_dashboard_pages() -> list[Page]:  # type: ignore[empty-body]
+    """Return the pages of this plugin for the dashboard, each a ``qcore.pages.Page``.
+
+    The plugin ``qcore-dashboard`` shows them in the admin, and as JSON. Each implementation is
+    called alone: where one fails, or describes a page wrongly, that is logged with the
+    plugin's name, and its pages are left out.
     """
 
 

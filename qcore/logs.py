@@ -19,6 +19,7 @@ LOGGERS = (
     "qcore.cache",
     "qcore.cluster",
     "qcore.control",
+    "qcore.dashboard",
     "qcore.dispatcher",
     "qcore.doctor",
     "qcore.features",

@@ -66,6 +66,8 @@ if importlib.util.find_spec("qcore_orm"):
     Q_CLUSTER["orm"] = "default"
 if importlib.util.find_spec("qcore_limits"):
     INSTALLED_APPS.append("qcore_limits")
+if importlib.util.find_spec("qcore_dashboard"):
+    INSTALLED_APPS.append("qcore_dashboard")
 if importlib.util.find_spec("qcore_flows"):
     INSTALLED_APPS.append("qcore_flows")
 # read where Django has tasks, or the package django-tasks is installed

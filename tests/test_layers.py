@@ -29,7 +29,7 @@ LAYERS: dict[int, tuple[str, str]] = {
         "the words: standard library, pluggy, msgspec",
         """clock errors findings masking printable logs plugins.known plugins.origin
         processes health conf backoff envelope features serializers running settled signing
-        hookspecs""",
+        hookspecs pages""",
     ),
     1: (
         "the public API and the contracts of plugins",
@@ -111,6 +111,16 @@ EXCEPTIONS = {
         for name in ("admin.base", "admin.cancelling", "admin.shown", "apps")
     },
     ("qcore_orm", "psycopg"): "only where Django's database is PostgreSQL",
+    **{
+        ("qcore_dashboard", f"qcore.{name}"): "it shows in the web what these show"
+        for name in (
+            *("admin.base", "admin.resubmit", "admin.shown", "apps", "cli.plugins"),
+            *("cli", "cli.project", "doctor.examination", "ledger.place"),
+            *("ledger.survey", "models", "models.schedules", "models.tables"),
+            *("models.tracked", "monitor.look", "monitor.text", "monitor", "admin"),
+        )
+    },
+    ("qcore_dashboard", "msgspec"): "the core's tasks and pauses are structures of it",
     ("qcore_prometheus", "django"): "its view is a view of Django",
     ("qcore_redis", "django"): "what qcore_checks returns is Django's",
     ("qcore_redis", "django_redis"): "only where Q_CLUSTER names such a connection",
@@ -343,7 +353,9 @@ def test_a_plugin_imports_the_public_layers_and_its_driver(project: Path) -> Non
     needs = tomllib.loads(project.read_text())["project"]["dependencies"]
     package = package_of(project)
     allowed = {import_name(need) for need in needs} | {"qcore", package}
-    if package in {"qcore_orm", "qcore_limits", "qcore_flows", "django_q"}:
+    if package in {
+        *("qcore_orm", "qcore_limits", "qcore_flows", "qcore_dashboard", "django_q")
+    }:
         allowed.add("django")  # the core already requires it
     optional = {target for module, target in EXCEPTIONS if module == package}
     folder = project.parent / package

@@ -11,7 +11,7 @@ import django
 from django.conf import settings
 
 if not settings.configured:
-    known = ("qcore", "qcore_orm", "qcore_limits", "qcore_flows")
+    known = ("qcore", "qcore_orm", "qcore_limits", "qcore_flows", "qcore_dashboard")
     apps = [name for name in known if find_spec(name)]
     settings.configure(INSTALLED_APPS=apps)
     django.setup()

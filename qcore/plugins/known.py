@@ -20,6 +20,7 @@ KNOWN = {
     "django-q": (),
     "prometheus": (),
     "otel": (),
+    "dashboard": (),
     "limits": (),
     "flows": (),
 }

@@ -311,6 +311,20 @@ class Registry:
                     "plugin %s failed in %s", implementation.plugin_name, hook
                 )
 
+    def collect(self, hook: str, **arguments: Any) -> list[tuple[str, Any]]:
+        """Return what the implementations of a hook return, each with its plugin's name.
+
+        Each one is guarded: what fails is logged and left out.
+        """
+        found = []
+        for implementation in getattr(self._pm.hook, hook).get_hookimpls():
+            name = implementation.plugin_name
+            try:
+                found.append((name, _call(implementation, arguments)))
+            except Exception:
+                logger.exception("plugin %s failed in %s", name, hook)
+        return found
+
     def observed(self, hook: str) -> bool:
         """Whether anybody implements a hook; lets callers skip building its arguments."""
         return bool(getattr(self._pm.hook, hook).get_hookimpls())

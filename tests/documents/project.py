@@ -29,6 +29,8 @@ INSTALLED_APPS = [
 ]
 if find_spec("qcore_limits"):
     INSTALLED_APPS.append("qcore_limits")
+if find_spec("qcore_dashboard"):
+    INSTALLED_APPS.append("qcore_dashboard")
 if find_spec("qcore_flows"):
     INSTALLED_APPS.append("qcore_flows")
 MIDDLEWARE = [

@@ -1,0 +1,1 @@
+"""The pages that come with the dashboard, one module each."""

@@ -1,0 +1,98 @@
+"""Why a task waits: everything that is known to hold it back, the strongest first."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from qcore.masking import mask_url
+from qcore.monitor.text import paused, plural, seconds
+from qcore.runtime import current
+from qcore.tasks.state import State
+
+if TYPE_CHECKING:
+    from .live import Now
+    from .sighting import Sighting
+
+_WAITS = frozenset({State.WAITING, State.SCHEDULED, State.PARKED, State.FAILED})
+
+
+def reasons(seen: Sighting, now: Now, sizes: dict[str, Any]) -> list[str]:
+    """Return sentences; none for a task that runs or has ended.
+
+    Args:
+        seen: what is known of the task.
+        now: the clusters and the pauses.
+        sizes: of its queue.
+    """
+    state, due = seen.state, seen.due
+    if state is None:
+        return [
+            (
+                "Nothing is known of this task. It may wait in the queue of the broker, its"
+                " result may not be kept any more, or no task has this id."
+            )
+        ]
+    if state not in _WAITS:
+        return []
+    queue = seen.queue or current.conf.queue
+    told = _held_back(state, due)
+    told += _queue(queue, now)
+    if state == State.FAILED and due is None:
+        told.append(
+            "Its last attempt failed. It is tried again when the lease of that attempt"
+            f" ends: {seconds(float(current.conf.retry))} after its claim at the latest."
+        )
+    if state == State.WAITING:
+        told += _ahead(queue, now, sizes)
+    return told
+
+
+def _held_back(state: str, due: tuple[float | None] | None) -> list[str]:
+    if state == State.PARKED or (due is not None and due[0] is None):
+        return ["It is parked: something holds it back until it is let go."]
+    if due is None or due[0] is None:
+        return []
+    left = due[0] - time.time()
+    if left > 0:
+        return [f"It is sent in {seconds(left)}, and not before."]
+    return [
+        f"It was to be sent {seconds(-left)} ago. A cluster sends it: see whether one runs."
+    ]
+
+
+def _queue(queue: str, now: Now) -> list[str]:
+    told = []
+    if pause := (now.paused or {}).get(queue):
+        text = paused(msgspec.to_builtins(pause), time.time())
+        told.append(f"The queue {queue} is {mask_url(text)}.")
+    if now.clusters is None:
+        told.append(f"Whether a cluster works on the queue {queue} is not known.")
+        return told
+    mine = [one for one in now.clusters if one.queue == queue]
+    if not mine:
+        told.append(f"No cluster works on the queue {queue}. Start one: qcore cluster")
+    told += [
+        f"A cluster of the queue reports: {mask_url(str(one.problem))}"
+        for one in mine
+        if one.problem
+    ]
+    return told
+
+
+def _ahead(queue: str, now: Now, sizes: dict[str, Any]) -> list[str]:
+    told = []
+    busy = now.busy(queue)
+    if busy and busy[1] and busy[0] == busy[1]:
+        told.append(f"All {plural(busy[1], 'worker')} of the queue are busy.")
+    waiting, oldest = sizes["waiting"], sizes["oldest_seconds"]
+    if waiting:
+        text = f"{plural(waiting, 'task')} {'waits' if waiting == 1 else 'wait'} there"
+        told.append(
+            f"{text}{(oldest and f', the oldest for {seconds(oldest)}') or ''}."
+        )
+    elif waiting is None:
+        told.append("How many tasks wait in the queue is not known.")
+    return told

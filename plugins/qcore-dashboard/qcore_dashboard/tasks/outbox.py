@@ -1,0 +1,84 @@
+"""Tasks in the outbox: scheduled for later, held back, or on their way to the broker."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from qcore.errors import PackageError
+from qcore.ledger.place import is_ready
+from qcore.models import OutboxRow
+from qcore.pages import BadQuery
+from qcore.runtime import current
+from qcore.tasks.state import State
+
+from .rows import Part, Row
+
+if TYPE_CHECKING:
+    from .query import Query
+
+STATES = (str(State.SCHEDULED), str(State.PARKED), str(State.WAITING))
+#: Rows that one page looks at: a search that fits few of them goes on from there.
+LOOKED_AT = 500
+
+
+def find(query: Query, after: str, limit: int) -> Part:
+    """Return tasks of the outbox, in the order in which they were written."""
+    outbox = current.outbox
+    if outbox is None or not is_ready(outbox.database):
+        return Part([])
+    rows = OutboxRow.objects.using(outbox.database).order_by("id")
+    if after:
+        rows = rows.filter(id__gt=_number(after))
+    if query.id is not None:
+        rows = rows.filter(task_id=query.id)
+    if query.queue is not None and query.queue.parts is None:
+        rows = rows.filter(queue=query.queue.text)
+    found: list[Row] = []
+    looked, last = 0, after
+    for stored in rows[:LOOKED_AT]:
+        if len(found) == limit:
+            return Part(found, last)
+        looked, last = looked + 1, str(stored.pk)
+        row = _row(stored)
+        if query.fits(row):
+            found.append(row)
+    return Part(found, last if looked == LOOKED_AT else None)
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or len(text) > 18:
+        raise BadQuery("The address of this page of the list cannot be read.")
+    return int(text)
+
+
+def _row(stored: OutboxRow) -> Row:
+    due = stored.due
+    if due is None:
+        state = State.PARKED
+    elif stored.held_by is None and due > time.time():
+        state = State.SCHEDULED
+    else:
+        state = State.WAITING
+    try:
+        task = current.signer.verify(bytes(stored.package), stored.queue)
+    except PackageError as error:
+        return Row(
+            id=stored.task_id,
+            state=str(state),
+            func=None,
+            queue=stored.queue,
+            at=due,
+            event="due",
+            error=f"unreadable: {error}",
+        )
+    return Row(
+        id=stored.task_id,
+        state=str(state),
+        func=task.func,
+        name=task.name,
+        group=task.group,
+        queue=stored.queue,
+        at=due,
+        event="due",
+    )

@@ -1,0 +1,159 @@
+"""The counts of the charts: what is written, how often, and while the database is away."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import msgspec
+import pytest
+from django.db import OperationalError
+from django.db.models import F
+
+from qcore.envelope import Outcome
+from qcore_dashboard import charts, recorder
+from qcore_dashboard.models import Minute
+from qcore_dashboard.recorder import KEPT, PAUSE, Recorder
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A monotonic clock that stands still until it is moved."""
+
+    class Clock:
+        now = 1000.0
+
+        def monotonic(self) -> float:
+            return self.now
+
+        def time(self) -> float:
+            return time.time()
+
+    found = Clock()
+    monkeypatch.setattr(recorder, "time", found)
+    return found
+
+
+@pytest.fixture
+def make(make):
+    """Make results that have just ended: old minutes are not kept."""
+
+    def recent(**given: object):
+        now = time.time()
+        found = make(**given)
+        task = msgspec.structs.replace(found.task, created=now - 2)
+        return msgspec.structs.replace(found, task=task, started=now - 1, stopped=now)
+
+    return recent
+
+
+@pytest.fixture(autouse=True)
+def stays_open(monkeypatch):
+    """The connection of a test is its transaction."""
+    monkeypatch.setattr(
+        "django.db.backends.base.base.BaseDatabaseWrapper.close", lambda self: None
+    )
+
+
+def test_counts_are_added_up_and_written_now_and_then(clock, make):
+    counts = Recorder("tests")
+    results = [make(), make(), make(outcome=Outcome.FAILURE)]
+    counts.add(results)
+    assert not Minute.objects.exists()
+    clock.now += PAUSE
+    counts.add([make()])
+    rows = Minute.objects.all()  # one, or two where a minute ends meanwhile
+    assert sum(row.succeeded for row in rows) == 3
+    assert sum(row.failed for row in rows) == 1
+    assert sum(row.run_seconds for row in rows) == pytest.approx(4.0)
+    assert sum(row.wait_seconds for row in rows) == pytest.approx(4.0)
+
+
+def test_two_clusters_of_a_queue_add_up_in_one_row(clock, make):
+    result = make()
+    for _ in range(2):
+        counts = Recorder("tests")
+        counts.add([result])
+        counts.write_rest(at_once=True)
+    row = Minute.objects.get()
+    assert (row.succeeded, row.begun) == (2, 2)
+    assert row.run_seconds == pytest.approx(2 * (result.stopped - result.started))
+
+
+def test_the_rest_is_written_where_nothing_else_ends(clock, make):
+    counts = Recorder("tests")
+    counts.add([make()])
+    counts.write_rest()
+    assert not Minute.objects.exists()
+    clock.now += PAUSE
+    counts.write_rest()
+    assert Minute.objects.get().succeeded == 1
+    counts.write_rest(at_once=True)  # there is nothing more
+    assert Minute.objects.get().succeeded == 1
+
+
+def test_nothing_is_lost_while_the_database_is_away(clock, make, monkeypatch, caplog):
+    counts = Recorder("tests")
+    write = Recorder._write_minute
+
+    def away(*args):
+        raise OperationalError("away")
+
+    monkeypatch.setattr(Recorder, "_write_minute", away)
+    result = make()
+    with caplog.at_level(logging.WARNING, "qcore.dashboard"):
+        for _ in range(3):
+            clock.now += PAUSE
+            counts.add([result])
+    assert len(caplog.records) == 1  # told once
+    monkeypatch.setattr(Recorder, "_write_minute", write)
+    clock.now += PAUSE
+    counts.add([result])
+    assert Minute.objects.get().succeeded == 4
+
+
+def test_old_minutes_go(clock, make):
+    old = int(time.time() // 60) - KEPT - 1
+    Minute.objects.create(minute=old, queue="tests")
+    counts = Recorder("tests")
+    counts.add([make()])
+    counts.write_rest(at_once=True)
+    assert not Minute.objects.filter(minute=old).exists()
+
+
+def test_the_hour_is_summed_by_minutes():
+    now = 100 * 60.0
+    Minute.objects.create(
+        minute=100,
+        queue="a",
+        succeeded=3,
+        failed=1,
+        run_seconds=8,
+        begun=2,
+        wait_seconds=1,
+    )
+    Minute.objects.create(minute=100, queue="b", succeeded=1, run_seconds=2)
+    Minute.objects.create(minute=10, queue="a", succeeded=99)
+    rows = charts.minutes(now)
+    assert set(rows) == {"a", "b"}
+    hour = charts.hour(charts.merged(rows), now)
+    assert (hour["succeeded"], hour["failed"]) == (4, 1)
+    assert (hour["run_seconds"], hour["wait_seconds"]) == (2.0, 0.5)
+    assert hour["ended_series"][-1] == 5
+    assert hour["run_series"][0] is None
+    Minute.objects.update(minute=F("minute") - 1)
+    assert charts.hour(charts.minutes(now)["a"], now)["ended_per_minute"] == 4 / 5
+
+
+@pytest.mark.parametrize("series", [[], [None, None], [0, 0]])
+def test_a_line_of_nothing_is_none(series):
+    assert charts.line(series) is None
+
+
+def test_a_gap_in_a_line_is_a_gap():
+    drawn = charts.line([1.0, 2.0, None, 4.0])
+    assert drawn["top"] == 4.0
+    assert drawn["path"].count("M") == 2
+    assert drawn["path"].endswith("h1")
