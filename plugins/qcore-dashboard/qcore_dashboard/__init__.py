@@ -14,7 +14,6 @@ from qcore import hookimpl
 if TYPE_CHECKING:
     from qcore import Conf, Result
     from qcore.pages import Page
-    from qcore.status import Snapshot
 
     from .recorder import Recorder
 
@@ -38,7 +37,8 @@ def qcore_process_started(role: str, conf: Conf) -> None:
     if role == "dispatcher" and apps.is_installed("qcore_dashboard"):
         from .recorder import Recorder
 
-        _running["recorder"] = Recorder(conf.queue)
+        _running["recorder"] = recorder = Recorder(conf.queue)
+        recorder.start()
 
 
 @hookimpl
@@ -49,14 +49,7 @@ def qcore_results_recorded(results: Sequence[Result]) -> None:
 
 
 @hookimpl
-def qcore_snapshot_taken(snapshot: Snapshot) -> None:
-    """Write the counts of what has ended a while ago, where nothing else ends."""
-    if recorder := _running.get("recorder"):
-        recorder.write_rest()
-
-
-@hookimpl
 def qcore_process_stopping(role: str) -> None:
     """Write the last counts."""
     if recorder := _running.pop("recorder", None):
-        recorder.write_rest(at_once=True)
+        recorder.stop()

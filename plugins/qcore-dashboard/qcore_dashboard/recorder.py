@@ -1,7 +1,7 @@
 """The recorder of the charts: adds up what has ended, and writes a row for each minute.
 
-Runs in: the dispatcher; ``add`` in the thread that stores results, ``write_rest`` in the
-thread that publishes the status.
+Runs in: the dispatcher; ``add`` in the thread that stores results, the rest in a thread of
+its own. So a database that does not answer holds up nothing but the charts.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from threading import Lock
+from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING
 
 from django.db import Error, IntegrityError, connections, router, transaction
@@ -27,6 +27,8 @@ logger = logging.getLogger("qcore.dashboard")
 PAUSE = 10.0
 #: Minutes that are kept: two days.
 KEPT = 2 * 24 * 60
+#: Seconds that the last write may take, when a cluster stops.
+_END = 0.5
 #: Seconds between two looks for old rows.
 _TIDY = 3600.0
 
@@ -44,17 +46,25 @@ class Recorder:
         self._queue = queue
         self._lock = Lock()
         self._minutes: dict[int, list[float]] = {}
-        self._written = time.monotonic()
         self._tidied = float("-inf")
         self._is_told = False
+        self._stopping = Event()
+        self._thread = Thread(target=self._run, name="qcore charts", daemon=True)
+
+    def start(self) -> None:
+        """Write from now on, every few seconds."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Write the rest, unless that takes long."""
+        self._stopping.set()
+        self._thread.join(_END)
 
     def add(self, results: Sequence[Result]) -> None:
-        """Count a batch, and write where the last time is long enough ago."""
+        """Count a batch."""
         with self._lock:
             for result in results:
                 self._count(result)
-        if time.monotonic() - self._written >= PAUSE:
-            self._write()
 
     def _count(self, result: Result) -> None:
         sums = self._minutes.setdefault(int(result.stopped // 60), [0.0] * 5)
@@ -65,18 +75,22 @@ class Recorder:
             sums[3] += 1
             sums[4] += max(0.0, result.started - result.task.created)
 
-    def write_rest(self, *, at_once: bool = False) -> None:
-        """Write what nobody has written yet, and close the connection of this thread."""
-        if not self._minutes:
-            return
-        if at_once or time.monotonic() - self._written >= PAUSE:
-            self._write()
-            connections[router.db_for_write(Minute)].close()
+    def _run(self) -> None:
+        while not self._stopping.wait(PAUSE):
+            if not self.write():
+                self._close()  # a cluster at rest needs no connection
+        self.write()
+        self._close()
 
-    def _write(self) -> None:
+    def _close(self) -> None:
+        connections[router.db_for_write(Minute)].close()
+
+    def write(self) -> bool:
+        """Write what has been counted; return whether there was anything."""
         with self._lock:
             taken, self._minutes = self._minutes, {}
-            self._written = time.monotonic()
+        if not taken:
+            return False
         database = router.db_for_write(Minute)
         try:
             for minute in sorted(taken):
@@ -93,6 +107,7 @@ class Recorder:
             self._is_told = True
         else:
             self._is_told = False
+        return True
 
     def _write_minute(self, database: str, minute: int, sums: list[float]) -> None:
         rows = Minute.objects.using(database).filter(minute=minute, queue=self._queue)

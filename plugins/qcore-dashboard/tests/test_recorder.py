@@ -10,30 +10,14 @@ import pytest
 from django.db import OperationalError
 from django.db.models import F
 
+import qcore_dashboard
 from qcore.envelope import Outcome
-from qcore_dashboard import charts, recorder
+from qcore.runtime import current
+from qcore_dashboard import charts
 from qcore_dashboard.models import Minute
-from qcore_dashboard.recorder import KEPT, PAUSE, Recorder
+from qcore_dashboard.recorder import KEPT, Recorder
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    """A monotonic clock that stands still until it is moved."""
-
-    class Clock:
-        now = 1000.0
-
-        def monotonic(self) -> float:
-            return self.now
-
-        def time(self) -> float:
-            return time.time()
-
-    found = Clock()
-    monkeypatch.setattr(recorder, "time", found)
-    return found
 
 
 @pytest.fixture
@@ -49,52 +33,32 @@ def make(make):
     return recent
 
 
-@pytest.fixture(autouse=True)
-def stays_open(monkeypatch):
-    """The connection of a test is its transaction."""
-    monkeypatch.setattr(
-        "django.db.backends.base.base.BaseDatabaseWrapper.close", lambda self: None
-    )
-
-
-def test_counts_are_added_up_and_written_now_and_then(clock, make):
+def test_counts_are_added_up_and_written_together(make):
     counts = Recorder("tests")
-    results = [make(), make(), make(outcome=Outcome.FAILURE)]
-    counts.add(results)
-    assert not Minute.objects.exists()
-    clock.now += PAUSE
+    counts.add([make(), make(), make(outcome=Outcome.FAILURE)])
     counts.add([make()])
+    assert not Minute.objects.exists()
+    assert counts.write()
     rows = Minute.objects.all()  # one, or two where a minute ends meanwhile
     assert sum(row.succeeded for row in rows) == 3
     assert sum(row.failed for row in rows) == 1
     assert sum(row.run_seconds for row in rows) == pytest.approx(4.0)
     assert sum(row.wait_seconds for row in rows) == pytest.approx(4.0)
+    assert not counts.write()  # there is nothing more
 
 
-def test_two_clusters_of_a_queue_add_up_in_one_row(clock, make):
+def test_two_clusters_of_a_queue_add_up_in_one_row(make):
     result = make()
     for _ in range(2):
         counts = Recorder("tests")
         counts.add([result])
-        counts.write_rest(at_once=True)
+        counts.write()
     row = Minute.objects.get()
     assert (row.succeeded, row.begun) == (2, 2)
     assert row.run_seconds == pytest.approx(2 * (result.stopped - result.started))
 
 
-def test_the_rest_is_written_where_nothing_else_ends(clock, make):
-    counts = Recorder("tests")
-    counts.add([make()])
-    counts.write_rest()
-    assert not Minute.objects.exists()
-    clock.now += PAUSE
-    counts.write_rest()
-    assert Minute.objects.get().succeeded == 1
-    counts.write_rest(at_once=True)  # there is nothing more
-    assert Minute.objects.get().succeeded == 1
-
-
-def test_nothing_is_lost_while_the_database_is_away(clock, make, monkeypatch, caplog):
+def test_nothing_is_lost_while_the_database_is_away(make, monkeypatch, caplog):
     counts = Recorder("tests")
     write = Recorder._write_minute
 
@@ -105,21 +69,37 @@ def test_nothing_is_lost_while_the_database_is_away(clock, make, monkeypatch, ca
     result = make()
     with caplog.at_level(logging.WARNING, "qcore.dashboard"):
         for _ in range(3):
-            clock.now += PAUSE
             counts.add([result])
+            counts.write()
     assert len(caplog.records) == 1  # told once
     monkeypatch.setattr(Recorder, "_write_minute", write)
-    clock.now += PAUSE
-    counts.add([result])
-    assert Minute.objects.get().succeeded == 4
+    counts.write()
+    assert Minute.objects.get().succeeded == 3
 
 
-def test_old_minutes_go(clock, make):
+def test_the_hooks_of_a_dispatcher(make, monkeypatch):
+    """It counts there and nowhere else, in a thread that ends with it."""
+    written = []
+    monkeypatch.setattr(Recorder, "write", lambda self: written.append(self._minutes))
+    monkeypatch.setattr(Recorder, "_close", lambda self: None)
+    for role in ("worker", "sentinel"):
+        qcore_dashboard.qcore_process_started(role, current.conf)
+        assert not qcore_dashboard._running
+    qcore_dashboard.qcore_process_started("dispatcher", current.conf)
+    recorder = qcore_dashboard._running["recorder"]
+    qcore_dashboard.qcore_results_recorded([make()])
+    qcore_dashboard.qcore_process_stopping("dispatcher")
+    recorder._thread.join()
+    assert [sums[0] for (sums,) in map(dict.values, written)] == [1]
+    assert not qcore_dashboard._running
+
+
+def test_old_minutes_go(make):
     old = int(time.time() // 60) - KEPT - 1
     Minute.objects.create(minute=old, queue="tests")
     counts = Recorder("tests")
     counts.add([make()])
-    counts.write_rest(at_once=True)
+    counts.write()
     assert not Minute.objects.filter(minute=old).exists()
 
 
