@@ -12,7 +12,8 @@ from ..masking import mask_url
 
 #: What stands for a value that is not there.
 NOTHING = "-"
-#: Digits of an id in a list: enough to tell tasks apart; the whole one is in its title.
+#: Digits of an id in a list, its last ones: ids begin with the time, so those of one minute
+#: begin alike. The whole id is in its title.
 DIGITS = 8
 
 
@@ -31,10 +32,10 @@ def moment(value: dt.datetime | float | None) -> str:
 
 
 def short_id(id: str) -> str:
-    """Return the beginning of an id, with the whole id in its title."""
+    """Return the end of an id, with the whole id in its title."""
     if len(id) <= DIGITS:
         return id
-    return format_html('<span title="{}">{}</span>', id, id[:DIGITS])
+    return format_html('<span title="{}">{}</span>', id, id[-DIGITS:])
 
 
 def masked(text: str | None) -> str:

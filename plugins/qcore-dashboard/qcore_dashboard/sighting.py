@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django.db import router
 
+from qcore.errors import PackageError
 from qcore.models import OutboxRow, Task
 from qcore.models.tables import RESULTS, kept_elsewhere
+from qcore.results.content import to_text
 from qcore.runtime import current
 from qcore.tasks import fetch
 from qcore.tasks.state import State, of_outcome
@@ -17,6 +20,7 @@ from qcore.tasks.state import State, of_outcome
 from .tasks.finished import state_of
 
 if TYPE_CHECKING:
+    from qcore.envelope import Task as Envelope
     from qcore.results.base import Record
     from qcore.status import WorkerStatus
     from qcore.tasks.tracking import TrackedTask
@@ -46,6 +50,8 @@ class Sighting:
     tracked: TrackedTask | None = None
     due: tuple[float | None] | None = None
     """When the outbox sends it, in a tuple: None there is "not before it is let go"."""
+    sent: Envelope | None = None
+    """Its package in the outbox, verified; None where that cannot be read, too."""
     worker: WorkerStatus | None = None
     """The worker that runs it."""
     running_in: str | None = None
@@ -89,10 +95,19 @@ class Sighting:
         return self.state is not None and self.state not in _OPEN
 
     def _first(self, *names: str) -> Any:
-        for holder in (self.record, self.worker, self.tracked):
+        for holder in (self.record, self.worker, self.tracked, self.sent):
             for name in names:
                 if found := getattr(holder, name, None):
                     return found
+        return None
+
+    @property
+    def call(self) -> tuple[str, str] | None:
+        """Return its arguments as they are stored, and their serializer."""
+        if isinstance(self.record, Task):
+            return self.record.payload, self.record.content
+        if self.sent is not None:
+            return to_text(self.sent.body, self.sent.content), self.sent.content
         return None
 
     @property
@@ -117,7 +132,11 @@ def of(task_id: str, now: Now) -> Sighting:
     Raises:
         StoreError, DatabaseError: it cannot be looked up now.
     """
-    found = Sighting(task_id, _record(task_id), _tracked(task_id), _due(task_id))
+    found = Sighting(task_id, _record(task_id), _tracked(task_id))
+    if (row := _row(task_id)) is not None:
+        found.due = (row.due,)
+        with contextlib.suppress(PackageError):  # the list of tasks says what is wrong
+            found.sent = current.signer.verify(bytes(row.package), row.queue)
     for cluster in now.clusters or ():
         for worker in cluster.workers:
             if worker.task_id == task_id:
@@ -143,10 +162,8 @@ def _tracked(task_id: str) -> TrackedTask | None:
     return None if tracker is None else tracker.find(task_id)
 
 
-def _due(task_id: str) -> tuple[float | None] | None:
+def _row(task_id: str) -> OutboxRow | None:
     outbox = current.outbox
     if outbox is None or not outbox.is_usable:
         return None
-    rows = OutboxRow.objects.using(outbox.database).filter(task_id=task_id)
-    found = rows.values_list("due").first()
-    return None if found is None else (found[0],)
+    return OutboxRow.objects.using(outbox.database).filter(task_id=task_id).first()

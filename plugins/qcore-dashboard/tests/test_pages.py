@@ -39,7 +39,7 @@ ALSO = {
     "schedules": "view_schedule",
     "system": "view_system",
 }
-EVIL, SECRET = "<img src=x", "canary"
+EVIL, EVIL_END, SECRET = "<img src=x", "{{7*7}}", "canary"
 MEMORY = {"name": "tests", "broker_class": "qcore.brokers.memory.MemoryBroker"}
 
 
@@ -279,6 +279,8 @@ def test_a_task_and_its_timeline(admin_client, world):
 def test_why_a_task_waits(admin_client, world, which, state, why):
     found = data(admin_client, "task", getattr(world, which))
     assert found["state"] == state
+    assert found["func"].endswith(EVIL_END)
+    assert found["queue"] == "tests"
     assert why in " ".join(found["why"])
 
 

@@ -56,7 +56,7 @@ def look(request: HttpRequest, rest: str) -> dict[str, Any]:
         "hook": getattr(seen.record, "hook", None),
         "timeline": _timeline(seen),
         "why": reasons(seen, now, sizes),
-        **_texts(seen.record, may_see=may_see),
+        **_texts(seen, may_see=may_see),
         "problems": now.problems,
     }
 
@@ -65,18 +65,19 @@ def _is_id(text: str) -> bool:
     return len(text) == 32 and set(text) <= _DIGITS
 
 
-def _texts(record: Any, *, may_see: bool) -> dict[str, Any]:
+def _texts(seen: Sighting, *, may_see: bool) -> dict[str, Any]:
     """Return arguments, result and error; None where they are not known, or hidden."""
+    record = seen.record
     found: dict[str, Any] = dict.fromkeys(("args", "kwargs", "result", "error"))
     found["hides_arguments"] = not may_see
     if isinstance(record, Task):  # a record of another store has values, and no texts
         value = _clip(content.show(record.value, record.value_content, masked=True))
         found["result" if record.success else "error"] = value
-        for place, name in enumerate(("args", "kwargs") if may_see else ()):
-            text = content.show_part(record.payload, record.content, place)
-            found[name] = _clip(text)
     elif record is not None and not record.success:
         found["error"] = _clip(mask_url(str(record.result)))
+    if may_see and (call := seen.call) is not None:
+        found["args"] = _clip(content.show_part(*call, 0))
+        found["kwargs"] = _clip(content.show_part(*call, 1))
     return found
 
 
@@ -114,6 +115,8 @@ def _timeline(seen: Sighting) -> list[dict[str, Any]]:
         note(stopped, f"{which}ended: {record.outcome}", record.time_taken())
         if seen.state == State.DEAD:
             note(stopped, "dead: it is not tried again")
+    elif seen.sent is not None and tracked is None:
+        note(seen.sent.created, "made")
     elif tracked is not None:
         note(tracked.enqueued, "sent")
         for at, text in (
@@ -136,8 +139,8 @@ def cancel(request: HttpRequest) -> str:
     task_id = _asked(request)
     word = control.cancel(task_id)[task_id]
     if word == "ended":
-        return f"Task {task_id[:8]} has ended already; nothing was cancelled."
-    return f"Task {task_id[:8]} is marked as cancelled; it was {word}."
+        return f"Task {task_id[-8:]} has ended already; nothing was cancelled."
+    return f"Task {task_id[-8:]} is marked as cancelled; it was {word}."
 
 
 def send_again(request: HttpRequest) -> str:
@@ -145,10 +148,8 @@ def send_again(request: HttpRequest) -> str:
     task_id = _asked(request)
     new_id = again(task_id)
     if new_id is None:
-        return (
-            f"Task {task_id[:8]} is not stored any more: it was sent again, or deleted."
-        )
-    return f"Task {task_id[:8]} was sent again as {new_id}."
+        return f"Task {task_id[-8:]} is not stored any more: it was sent again, or deleted."
+    return f"Task {task_id[-8:]} was sent again as {new_id}."
 
 
 def again(task_id: str) -> str | None:

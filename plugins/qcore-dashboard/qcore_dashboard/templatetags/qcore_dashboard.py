@@ -71,7 +71,7 @@ def known(value: Any) -> Any:
 
 @register.filter
 def short(value: str) -> str:
-    """Return the beginning of an id, with the whole id in its title."""
+    """Return the end of an id, with the whole id in its title."""
     return shown.short_id(value)
 
 
