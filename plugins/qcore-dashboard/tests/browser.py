@@ -167,7 +167,8 @@ def shop(db, make, later) -> dict[str, str]:
             version="2.0.0", broker="Redis 7.2.4", state="running",
             sentinel_pid=4090, dispatcher_pid=4091, started=now - 93_000, at=now,
             workers=workers, succeeded=41_233, failed=17, restarts=3,
-        )
+        ),
+        pause=600,  # it is to last for all pictures
     )  # fmt: skip
     current.broker().enqueue_many([b"x"] * 14)
     Schedule.objects.create(
