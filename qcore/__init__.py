@@ -44,6 +44,7 @@ _PUBLIC = {
     "Drop": "features",
     "ErrorReporter": "reporters.base",
     "Later": "features",
+    "LeaseLost": "errors",
     "NewTask": "tasks.new_tasks",
     "Park": "features",
     "Provider": "plugins.provider",
@@ -56,6 +57,7 @@ _PUBLIC = {
     "Setting": "conf.setting",
     "Settled": "settled",
     "Snooze": "errors",
+    "Suspend": "errors",
     "Task": "envelope",
     "TaskOption": "features",
     "async_task": "tasks",
@@ -78,9 +80,11 @@ if TYPE_CHECKING:
     from .envelope import Result as Result
     from .envelope import Task as Task
     from .errors import Discard as Discard
+    from .errors import LeaseLost as LeaseLost
     from .errors import QcoreError as QcoreError
     from .errors import Retry as Retry
     from .errors import Snooze as Snooze
+    from .errors import Suspend as Suspend
     from .features import RUN as RUN
     from .features import RUN_HOLDING as RUN_HOLDING
     from .features import Admission as Admission

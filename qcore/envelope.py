@@ -134,11 +134,20 @@ class Outcome(StrEnum):
     EXPIRED = "expired"  # it had not started when it had to have started
     DISCARDED = "discarded"  # it asked for no other attempt, or nobody wants one
     SNOOZED = "snoozed"  # it asked to be run later; never stored
+    SUSPENDED = "suspended"  # it waits outside of a worker, and goes on; never stored
     STOPPED = "stopped"  # the cluster stopped first; never stored, given back
 
 
 #: Read once, for every task comes by: Python 3.11 takes 0.2 µs for a member of an enumeration.
 _SUCCESS = Outcome.SUCCESS
+
+#: Outcomes of tasks that end for good, without a run or whatever attempts are left.
+NEVER_AGAIN = frozenset(
+    {Outcome.CANCELLED, Outcome.DISCARDED, Outcome.EXPIRED, Outcome.REPLACED}
+)
+
+#: Outcomes after which the task goes on, and of which nothing is stored, counted or told.
+UNTOLD = frozenset({Outcome.SNOOZED, Outcome.SUSPENDED})
 
 
 class Attempt(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -154,7 +163,9 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True, gc=False):
     stopped: float
     error: str | None = None  # dotted path of the class of the exception, if any
     again: float | None = None  # seconds until the next attempt; None: as is usual
-    how: str = ""  # "retry": asked for by the task; "dead": not for such an error
+    how: str = ""  # "retry": asked for by the task; "dead": not for such an error;
+    # of a task that is suspended, the plugin that wakes it
+    fresh: bool = False  # the attempts before it do not count: the task got further
 
     @classmethod
     def failed(
@@ -167,6 +178,7 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True, gc=False):
         *,
         again: float | None = None,
         how: str = "",
+        fresh: bool = False,
     ) -> Attempt:
         """Return an attempt that ended without a value.
 
@@ -178,12 +190,14 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True, gc=False):
             error: dotted path of the class of the exception.
             again: seconds until the next attempt; None: as is usual.
             how: "retry" where the task has asked for another attempt, "dead" where such an
-                error is no reason for one.
+                error is no reason for one; of a task that is suspended, the plugin that
+                wakes it.
+            fresh: whether the attempts before this one do not count.
         """
         stopped = time.time() if stopped is None else stopped
         started = stopped if started is None else started
         value = text.encode(errors="replace")
-        return cls(outcome, value, "text", started, stopped, error, again, how)
+        return cls(outcome, value, "text", started, stopped, error, again, how, fresh)
 
     @property
     def text(self) -> str:

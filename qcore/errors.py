@@ -247,6 +247,48 @@ class TaskExpired(TaskError):
 class TaskStopped(TaskError):
     """Raised inside a task when its cluster has to stop; the task will run again."""
 
+    #: Seconds before it may be claimed again, where the broker can delay that.
+    after: float = 0.0
+
+
+class LeaseLost(TaskStopped):
+    """Raised inside a task that another delivery of it is running now, or has ended.
+
+    The delivery is given back, and nothing is stored: the other one goes on.
+
+    Args:
+        why: for the log.
+        after: seconds before this delivery may be claimed again.
+    """
+
+    def __init__(self, why: str = "", *, after: float = 0.0) -> None:
+        super().__init__(why or "another delivery of the task is running it")
+        self.after = after
+
+
+class Suspend(BaseException):
+    """Raised by a plugin inside a task: the task leaves its worker, and goes on later.
+
+    The package of the task becomes a row of the outbox in the transaction in which the
+    plugin is told (``qcore_settle``, outcome "suspended"); then its delivery is
+    acknowledged. The row is sent when its time has come, or when the plugin wakes the task
+    (``qcore.runtime.current.ledger.wake``). Then the task runs from its beginning: what it
+    must remember, the plugin has to store before it raises this.
+
+    It is no ``Exception``, so that a task with ``except Exception`` does not swallow it.
+    ``finally`` blocks run. The attempts of the task count anew after it.
+
+    Args:
+        plugin: the name of the entry point of the plugin, which the task must need
+            (``NewTask.need``).
+        after: seconds until the task goes on if nobody wakes it; None: not before.
+    """
+
+    def __init__(self, plugin: str, *, after: float | None = None) -> None:
+        super().__init__("the task waits outside of a worker")
+        self.plugin = plugin
+        self.after = after
+
 
 class TaskCancelled(TaskError):
     """Raised inside a task that somebody has cancelled; the task never runs again."""

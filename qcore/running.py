@@ -85,6 +85,34 @@ RUNNING: ContextVar[tuple[Task, int, float, Conf] | None] = ContextVar(
 )
 
 
+#: Whether a task that is suspended here is woken again; False where its caller runs it.
+SUSPENDS: ContextVar[bool] = ContextVar("qcore_suspends", default=True)
+
+#: The attempt (as in ``RUNNING``) that has got further than any before it.
+_FURTHER: ContextVar[object] = ContextVar("qcore_further", default=None)
+
+
+def can_suspend() -> bool:
+    """Whether the task that this code runs in may wait outside of a worker.
+
+    False outside of a task, and where ``sync`` runs it in its caller.
+    """
+    return RUNNING.get() is not None and SUSPENDS.get()
+
+
+def got_further() -> None:
+    """Say that the task that this code runs in has got further, and will not go back.
+
+    Its earlier attempts do not count any more. For plugins that keep what a task has done.
+    """
+    _FURTHER.set(RUNNING.get())
+
+
+def has_got_further() -> bool:
+    """Whether the task that this code runs in has said so in this attempt."""
+    return _FURTHER.get() is RUNNING.get()
+
+
 def current_task() -> CurrentTask | None:
     """Return the task that this code runs in, or None outside of a task."""
     running = RUNNING.get()

@@ -56,6 +56,24 @@ class Follower(NamedTuple):
     held_by: str | None = None
 
 
+#: What stands after the name of a plugin in rows of tasks that it has suspended.
+_SUSPENDED = ":suspended"
+
+
+def suspended_by(plugin: str) -> str:
+    """Return the holder of a row whose task a plugin has suspended.
+
+    Args:
+        plugin: the name of its entry point.
+    """
+    return f"{plugin}{_SUSPENDED}"
+
+
+def is_suspended(held_by: str | None) -> bool:
+    """Whether the row of a holder is that of a suspended task, and not of a parked one."""
+    return held_by is not None and held_by.endswith(_SUSPENDED)
+
+
 class Settlement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A ``Settled`` with what the ledger must write for it."""
 

@@ -8,7 +8,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from ..envelope import Outcome
+from ..envelope import NEVER_AGAIN
 from ..errors import StoreError
 from ..models import QueuePause
 from ..runtime import current
@@ -32,10 +32,6 @@ logger = logging.getLogger("qcore.control")
 
 _TABLES = frozenset({QueuePause._meta.db_table})  # noqa: SLF001 - Django's public name
 
-#: Outcomes after which a task never runs again.
-_NEVER_AGAIN = frozenset(
-    {Outcome.CANCELLED, Outcome.DISCARDED, Outcome.EXPIRED, Outcome.REPLACED}
-)
 _DAY = 86400.0
 #: Results that are fetched one by one, each time.
 _FETCHED = 20
@@ -48,7 +44,7 @@ def _is_over(stored: Record) -> bool:
     that was never moved is back after a lease, or when its queue is resumed. Not even the
     last one is believed at once: ``Retry`` is stronger than ``ack_failure``.
     """
-    if stored.outcome in _NEVER_AGAIN or getattr(stored, "final", False):
+    if stored.outcome in NEVER_AGAIN or getattr(stored, "final", False):
         return True
     age = time.time() - stored.stopped.timestamp()
     return age > (_DAY if is_given_up(stored) else KEPT)

@@ -24,6 +24,7 @@ from django.db.utils import Error, OperationalError
 from ..brokers.tools import chunks, pack
 from ..models import OutboxRow
 from ..results.sql import is_deadlock
+from ..settled import suspended_by
 from .clock import now
 from .place import database_of, is_ready
 
@@ -296,9 +297,9 @@ class Outbox:
         for part in chunks(sorted(set(task_ids)), MAX_IDS):
             rows = self._execute(
                 f"SELECT id, task_id FROM {_TABLE} WHERE task_id IN ({_marks(part)})"
-                " AND held_by = %s AND claimed IS NULL"
+                " AND held_by IN (%s, %s) AND claimed IS NULL"
                 f" ORDER BY id {'FOR UPDATE' if locks else ''}",
-                [*part, plugin],
+                [*part, plugin, suspended_by(plugin)],
             )
             if not rows:
                 continue

@@ -91,6 +91,15 @@ class Relay:
             longest = LOOK * (1 - random.uniform(0, _SHARE))  # noqa: S311 - no secret
             return longest if ahead is None else min(longest, ahead)
 
+    def next_due(self) -> float | None:
+        """Return the seconds until the first package is due, negative where it is; or None.
+
+        Raises:
+            StoreError: the database of the outbox cannot be reached.
+        """
+        with self._errors():
+            return self._outbox.next_due(self._conf.queue)
+
     def _prune(self) -> None:
         """Delete, from time to time, tracked tasks and tickets that ended long ago."""
         now = time.monotonic()

@@ -9,6 +9,7 @@ from django.db.utils import Error
 
 from ..errors import StoreError
 from ..models import OutboxRow
+from ..settled import is_suspended
 from .clock import now
 from .place import database_of, is_ready
 
@@ -19,7 +20,9 @@ _TABLE = OutboxRow._meta.db_table  # noqa: SLF001 - Django's public name of it
 
 
 def state_of(conf: Conf, task_id: str) -> str | None:
-    """Return ``scheduled``, ``waiting`` or ``parked``; None: it is not in the outbox.
+    """Return where a task is that is in the outbox; None: it is not there.
+
+    One of ``scheduled``, ``waiting``, ``parked`` and ``suspended``.
 
     Raises:
         StoreError: the database cannot be asked.
@@ -44,6 +47,8 @@ def state_of(conf: Conf, task_id: str) -> str | None:
     if found is None:
         return None
     due, held_by, claimed = found
+    if is_suspended(held_by):
+        return "suspended"
     if due is None or (held_by is not None and claimed is None):
         return "parked"  # by a plugin; due where it expires, or where it was cancelled
     # one that is being sent is due later: when its sender would have to be taken for dead

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ..envelope import Outcome, choose
+from ..envelope import UNTOLD, choose
 from .base import ResultStore
 from .tally import Tally
 
@@ -35,7 +35,7 @@ def is_saved(result: Result, conf: Conf) -> bool:
     from what is stored.
     """
     task = result.task
-    if result.outcome == Outcome.SNOOZED:
+    if result.outcome in UNTOLD:
         return False
     if not result.success or task.iter_count is not None:
         return True

@@ -32,7 +32,7 @@ from ..masking import mask_arguments
 from ..plugins.provider import Provider
 from ..printable import first_line, shorten
 from ..reporters.base import Report
-from ..running import RUNNING
+from ..running import RUNNING, has_got_further
 from ..runtime import current
 from ..serializers import get_serializer
 from .allowed_tasks import is_allowed
@@ -94,11 +94,13 @@ def execute(
 def _failed(
     task: Task, attempt: int, origin: str, started: float, error: BaseException
 ) -> Attempt:
-    text = error_text(error)
     if isinstance(error, TaskStopped):
-        return Attempt.failed(Outcome.STOPPED, "", started)
+        return Attempt.failed(Outcome.STOPPED, "", started, again=error.after or None)
+    text = error_text(error)
     if isinstance(error, TaskCancelled):  # as somebody wished: nothing to report
         return Attempt.failed(Outcome.CANCELLED, text, started)
+    fresh = has_got_further()
+    attempt = 1 if fresh else attempt
     outcome, again, how, note = judge(task, attempt, error)
     if note:
         text = f"{text}\n\n{note}"
@@ -109,8 +111,9 @@ def _failed(
     ):
         report(task, attempt, outcome, text, origin, error)
     return Attempt.failed(
-        outcome, text, started, error=path_of_class(error), again=again, how=how
-    )
+        outcome, text, started, error=path_of_class(error), again=again, how=how,
+        fresh=fresh,
+    )  # fmt: skip
 
 
 def _has_more(task: Task, attempt: int) -> bool:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import socket
 import time
+from collections.abc import Callable
 from typing import Any
 
-from ..envelope import Attempt, Outcome, Result, Task
-from ..errors import QcoreError
+from ..envelope import UNTOLD, Attempt, Outcome, Result, Task
+from ..errors import QcoreError, Suspend, TaskError
 from ..results.base import ResultStore
 from ..results.routed import is_saved
+from ..running import SUSPENDS
 from ..runtime import current
 from ..serializers import get_serializer
 from .calls import next_link
@@ -31,11 +33,17 @@ def run_inline(task: Task) -> None:
         Exception: what the task raised, after its failure has been stored.
     """
     following: Task | None = task
-    while following is not None:
-        error = run_one(following)
-        if error is not None:
-            raise error
-        following = next_link(following)
+    token = SUSPENDS.set(False)
+    try:
+        while following is not None:
+            error = run_one(following)
+            if isinstance(error, Suspend):  # it was told, and has not listened
+                raise TaskError(f"{task.func} cannot wait where it is run at once")
+            if error is not None:
+                raise error
+            following = next_link(following)
+    finally:
+        SUSPENDS.reset(token)
 
 
 def run_one(
@@ -43,7 +51,7 @@ def run_one(
     attempt_count: int = 1,
     *,
     end: Attempt | None = None,
-    again: bool = False,
+    again: Callable[[Attempt], bool] | None = None,
 ) -> BaseException | None:
     """Run a task and its hook, store its result; return what it raised, if it did.
 
@@ -51,7 +59,8 @@ def run_one(
         task: verified or not.
         attempt_count: which attempt this is, from 1.
         end: how it ended without being run, such as of a task that has expired.
-        again: whether a failure is followed by another attempt.
+        again: tells of a failure whether it is followed by another attempt; None: it
+            never is.
     """
     task = current.signer.verify(current.signer.sign(task), task.queue)
     error: BaseException | None = None
@@ -62,7 +71,9 @@ def run_one(
             attempt, error = execute(
                 task, attempt_count, f"{socket.gethostname()}:{os.getpid()}"
             )
-    final = error is None or not again
+    if attempt.outcome in UNTOLD or attempt.outcome == Outcome.STOPPED:
+        return error  # nothing has ended
+    final = error is None or again is None or not again(attempt)
     result = attempt.result(task, attempt_count, final=final)
     try:
         if is_saved(result, current.conf):

@@ -20,11 +20,13 @@ from ..errors import (
     QcoreError,
     Retry,
     Snooze,
+    Suspend,
     TaskCancelled,
     TaskStopped,
     TaskTimeout,
 )
 from ..printable import shorten
+from ..running import can_suspend
 from ..runtime import current
 from .allowed_tasks import is_allowed
 from .functions import resolve
@@ -43,7 +45,8 @@ class Verdict(NamedTuple):
     again: float | None = None
     """Seconds until the task is run again; None: as is usual."""
     how: str = ""
-    """``"retry"``: the task has asked for it. ``"dead"``: no retry for such an error."""
+    """``"retry"``: the task has asked for it. ``"dead"``: no retry for such an error. Of a
+    task that is suspended: the plugin that wakes it."""
     note: str = ""
     """What is wrong with the policy; it is added to the text of the error."""
 
@@ -61,6 +64,8 @@ def judge(task: Task, attempt: int, error: BaseException) -> Verdict:
         return Verdict(Outcome.SNOOZED, error.after)
     if isinstance(error, Discard):
         return Verdict(Outcome.DISCARDED)
+    if isinstance(error, Suspend):
+        return _suspended(task, error)
     if isinstance(error, Retry):
         again, note = error.after, ""
         if again is None:
@@ -76,6 +81,19 @@ def judge(task: Task, attempt: int, error: BaseException) -> Verdict:
         return Verdict(Outcome.FAILURE, None, "dead")
     again, note = _wait(task, attempt, error)
     return Verdict(Outcome.FAILURE, again, "", note)
+
+
+def _suspended(task: Task, error: Suspend) -> Verdict:
+    """Say what becomes of a task that is to wait outside of a worker."""
+    if not can_suspend():
+        note = "nobody would wake the task: it runs in its caller, and not in a cluster"
+    elif error.plugin not in task.needs:
+        note = (
+            f"nobody would wake the task: it does not need the plugin {error.plugin!r}"
+        )
+    else:
+        return Verdict(Outcome.SUSPENDED, error.after, error.plugin)
+    return Verdict(Outcome.FAILURE, None, "dead", note)
 
 
 def is_one_of(error: BaseException, paths: tuple[str, ...]) -> bool:

@@ -76,8 +76,9 @@ def status(task_id: str) -> State | None:
         return of_outcome(row.state)
     if row.state == State.RUNNING:
         return State.RUNNING
-    if _place(task_id) == State.PARKED:
-        return State.PARKED
+    place = _place(task_id)
+    if place in (State.PARKED, State.SUSPENDED):
+        return place
     later = row.run_after is not None and row.run_after > time.time() + Clock.offset
     return State.SCHEDULED if later else State.WAITING
 

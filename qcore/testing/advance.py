@@ -17,12 +17,19 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, Any, Self
 
+import msgspec
+
 from ..clock import Clock, wall
+from ..plugins.provider import Provider
 from ..runtime import current
+from . import interrupts
 from .drain import MOST, Counts, drain
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+#: Of a higher layer than this one.
+_RELAY = Provider("relay", "qcore.ledger.relay:Relay")
 
 #: Seconds of the smallest step: the clock of a database may count in milliseconds.
 _STEP = 0.002
@@ -61,11 +68,25 @@ class QcoreClock:
 
         timezone.now = self._now
         Clock.offset = 0.0
+        interrupts.forget()
 
     @property
     def now(self) -> dt.datetime:
         """The time that it shows, in UTC."""
         return dt.datetime.fromtimestamp(wall(), dt.UTC)
+
+    def interrupt_at(self, place: str, when: interrupts.When = "unsaved") -> None:
+        """End the next task that comes by a place as a crash of its worker would, once.
+
+        The task runs again, as after a crash. Its ``finally`` blocks run, which a crash
+        leaves out.
+
+        Args:
+            place: the name of a step of a durable task (``qcore-flows``).
+            when: "before" the step is done; "unsaved": it is done, and that is not stored
+                yet; "after" that is stored.
+        """
+        interrupts.interrupt_at(place, when)
 
     def advance(self, *, raises: bool = True, **duration: float) -> Counts:
         """Let time pass, and run everything that falls due, each at its moment.
@@ -113,9 +134,28 @@ class QcoreClock:
         for _ in range(MOST):
             if scheduler.tick() > 0:
                 break
+        relay = self._relay()
+        for _ in range(MOST):
+            if relay is None or relay.tick() > 0:
+                break
         drain(self._queue, raises=raises, retries=True, counts=counts)
 
     def _ahead(self) -> float | None:
         """Return the seconds until something is due; None: nothing is."""
-        due = (current.broker(self._queue).ahead(), current.scheduler.next_due())
+        relay = self._relay()
+        due = (
+            current.broker(self._queue).ahead(),
+            current.scheduler.next_due(),
+            None if relay is None else relay.next_due(),
+        )
         return min((one for one in due if one is not None), default=None)
+
+    def _relay(self) -> Any:
+        """Return what sends the packages in the outbox; None: there is no outbox."""
+        outbox = current.outbox
+        if outbox is None or not outbox.is_usable:
+            return None
+        conf = current.conf
+        if self._queue is not None:
+            conf = msgspec.structs.replace(conf, cluster_name=self._queue)
+        return _RELAY.load()(conf)

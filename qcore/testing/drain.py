@@ -27,11 +27,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ..brokers.priorities import enqueue_by_priority
-from ..envelope import Attempt, Outcome, choose
-from ..errors import PackageError
+from ..envelope import NEVER_AGAIN, Attempt, Outcome, choose
+from ..errors import PackageError, Suspend, TaskStopped
 from ..features import Drop, Release, Run
 from ..plugins.provider import Provider
 from ..results.content import load_bytes
+from ..running import SUSPENDS
 from ..runtime import current
 from ..tasks.calls import build, next_link, split_options
 from ..tasks.execute import execute
@@ -40,7 +41,8 @@ from ..tasks.moments import expired
 from ..tasks.new_tasks import prepare
 from ..tasks.savepoints import kept_usable
 from .asserts import assert_enqueued, enqueued
-from .needs import admitted, settle
+from .interrupts import Interrupted
+from .needs import admitted, settle, suspend
 
 if TYPE_CHECKING:
     from ..brokers.base import Broker
@@ -66,6 +68,9 @@ class Counts:
     expired: int = 0  # tasks that had not started by their ``expires``
     dropped: int = 0  # tasks that a plugin has ended before their run
     waiting: int = 0  # times that a plugin had a task wait
+    suspended: int = 0  # times that a task went on to wait outside of a worker
+    put_off: int = 0  # times that a task was put off, for another worker had it
+    interrupted: int = 0  # times that a task was interrupted; see `interrupt_at`
 
 
 def drain(
@@ -143,8 +148,17 @@ def _run(
         _put_off(broker, delivery, answer)
         counts.waiting += 1
         return None
-    again = retries and _comes_again(task, delivery.attempt)
-    error = run_one(task, delivery.attempt, again=again)
+    again = False
+
+    def comes_again(ended: Attempt) -> bool:
+        nonlocal again
+        again = retries and _comes_again(task, delivery.attempt, ended)
+        return again
+
+    attempt = delivery.attempt - _UNCOUNTED.get(task.id, 0)
+    error = run_one(task, attempt, again=comes_again)
+    if _goes_on(broker, delivery, task, start, error, counts):
+        return None
     if error is not None and again:
         counts.failed += 1
         settle(task, Outcome.FAILURE, start, final=False)
@@ -164,28 +178,72 @@ def _run(
 
 def _put_off(broker: Broker, delivery: Delivery, answer: Admission) -> None:
     """Do what a cluster does with a delivery whose task does not run now."""
-    if isinstance(answer, Release) and broker.supports_release:
-        delay = answer.after if broker.supports_delay else 0
-        broker.release([delivery.receipt], delay=delay)
-    elif not isinstance(answer, Release):
+    if isinstance(answer, Release):
+        _put_back(broker, delivery, answer.after)
+    else:
         broker.acknowledge(delivery.receipt)  # the task is in the outbox
 
 
 def _sent_again(queue: str, counts: Counts) -> bool:
     """Send what plugins have let go; return whether there was any."""
-    if not counts.waiting or current.outbox is None:
+    if not (counts.waiting or counts.suspended) or current.outbox is None:
         return False  # nearly always
     conf = msgspec.structs.replace(current.conf, cluster_name=queue)
     rest: float = _RELAY.load()(conf).tick()
     return rest == 0
 
 
-def _comes_again(task: Task, attempt: int) -> bool:
-    """Whether a cluster would try a task again whose attempt has failed."""
-    limit = choose(task.options.max_attempts, current.conf.max_attempts)
-    if limit and attempt >= limit:
+def _goes_on(
+    broker: Broker,
+    delivery: Delivery,
+    task: Task,
+    start: int,
+    error: BaseException | None,
+    counts: Counts,
+) -> bool:
+    """Do what a cluster does with a task that has neither ended nor failed, if so it is."""
+    if isinstance(error, Suspend) and error.plugin in task.needs:
+        _UNCOUNTED.pop(task.id, None)
+        suspend(task, error, start)
+        broker.acknowledge(delivery.receipt)
+        counts.suspended += 1
+    elif isinstance(error, Interrupted):
+        settle(task, Outcome.CRASH, start, final=False)
+        _put_back(broker, delivery, 0.0)
+        counts.interrupted += 1
+    elif isinstance(error, TaskStopped):
+        settle(task, Outcome.STOPPED, start, final=False)
+        _put_back(broker, delivery, error.after)
+        counts.put_off += 1
+    else:
         return False
-    return not choose(task.options.ack_failure, current.conf.ack_failures)
+    return True
+
+
+def _put_back(broker: Broker, delivery: Delivery, seconds: float) -> None:
+    """Give a delivery back; one that the broker cannot take waits for its lease."""
+    if broker.supports_release and (broker.supports_delay or not seconds):
+        wait = min(seconds, current.conf.retry)
+        broker.release([delivery.receipt], **({"delay": wait} if wait else {}))
+
+
+#: Of tasks that fail: how many of their deliveries do not count as attempts.
+_UNCOUNTED: dict[str, int] = {}
+
+
+def _comes_again(task: Task, delivered: int, ended: Attempt) -> bool:
+    """Whether a cluster would try a task again whose attempt has failed so."""
+    if ended.fresh:
+        _UNCOUNTED[task.id] = delivered - 1
+    attempt = delivered - _UNCOUNTED.get(task.id, 0)
+    limit = choose(task.options.max_attempts, current.conf.max_attempts)
+    is_over = ended.how == "dead" or ended.outcome in NEVER_AGAIN
+    if is_over or (limit and attempt >= limit):
+        _UNCOUNTED.pop(task.id, None)
+        return False
+    return ended.how == "retry" or not choose(
+        task.options.ack_failure, current.conf.ack_failures
+    )
 
 
 def perform(func: Callable[..., Any] | str, *args: Any, **kwargs: Any) -> Any:
@@ -206,8 +264,12 @@ def perform(func: Callable[..., Any] | str, *args: Any, **kwargs: Any) -> Any:
     kwargs, options = split_options(kwargs, func)
     task = build(func, args, kwargs, **options)
     task = current.signer.verify(current.signer.sign(task), task.queue)
-    with kept_usable():
-        attempt, error = execute(task, 1, f"{socket.gethostname()}:{os.getpid()}")
+    token = SUSPENDS.set(False)
+    try:
+        with kept_usable():
+            attempt, error = execute(task, 1, f"{socket.gethostname()}:{os.getpid()}")
+    finally:
+        SUSPENDS.reset(token)
     if error is not None:
         raise error
     return load_bytes(attempt.value, attempt.content, current.conf.accept_content)

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..envelope import Task
-from ..errors import EnqueueError
+import msgspec
+
+from ..envelope import Outcome, Task, new_id
+from ..errors import EnqueueError, Suspend
 from ..features import RUN, Admitted, Claim
 from ..plugins.provider import Provider
 from ..runtime import current
-from ..settled import Settled
+from ..settled import Follower, Settled, Settlement, suspended_by
 
 #: Of a higher layer than this one.
+_LEDGER = Provider("ledger", "qcore.ledger.settlement:Ledger")
 _FEATURES = Provider("features", "qcore.ledger.features:Features")
 _NO_LEDGER = "this project has no ledger, which plugins of tasks need."
 
@@ -46,6 +49,36 @@ def settle(task: Task, outcome: str, start: int = 0, *, final: bool = True) -> N
         if name in plugins.settle:
             with _transaction():
                 plugins.settle[name](settled=[ended])
+
+
+def suspend(task: Task, error: Suspend, start: int) -> None:
+    """Put a task into the outbox that waits for a plugin, and tell the plugin.
+
+    Raises:
+        EnqueueError: the project has no ledger.
+    """
+    if current.ledger is None:
+        raise EnqueueError(_NO_LEDGER)
+    ledger = _LEDGER.load()(current.conf, current.registry.features)
+    following = msgspec.structs.replace(
+        task, gen=task.gen + 1, relayed=True, expires=None
+    )
+    follower = Follower(
+        task.queue, task.id, current.signer.sign(following), following.gen, error.after,
+        held_by=suspended_by(error.plugin),
+    )  # fmt: skip
+    settled = Settled(
+        task=task,
+        outcome=Outcome.SUSPENDED,
+        final=False,
+        again=error.after,
+        start=start,
+    )
+    settlement = Settlement(
+        settled=settled, has_ticket=True, moves=True, followers=(follower,)
+    )
+    with ledger.transaction():
+        ledger.settle([settlement], new_id())
 
 
 @contextmanager

@@ -16,7 +16,7 @@ migrations). Importing it does not import Django::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -34,16 +34,34 @@ if TYPE_CHECKING:
     from .nodes import Node as Node
     from .status import FlowStatus as FlowStatus
     from .status import MemberStatus as MemberStatus
+    from .steps.calls import RAISE as RAISE
+    from .steps.calls import atomic_step as atomic_step
+    from .steps.calls import sleep_until as sleep_until
+    from .steps.calls import step as step
+    from .steps.calls import step_id as step_id
+    from .steps.calls import wait_event as wait_event
+    from .steps.errors import EventTimeout as EventTimeout
+    from .steps.errors import StepError as StepError
+    from .steps.events import emit as emit
 
 # public name -> the module that defines it; loaded on first use, for models need Django
 _PUBLIC = {
+    "RAISE": "steps.calls",
     "Batch": "batch",
+    "EventTimeout": "steps.errors",
     "Flow": "graph",
     "FlowStatus": "status",
     "MemberStatus": "status",
     "Node": "nodes",
+    "StepError": "steps.errors",
+    "atomic_step": "steps.calls",
     "current_batch": "batch",
     "current_flow": "graph",
+    "emit": "steps.events",
+    "sleep_until": "steps.calls",
+    "step": "steps.calls",
+    "step_id": "steps.calls",
+    "wait_event": "steps.calls",
 }
 
 __all__ = [*_PUBLIC]  # noqa: PLE0604 - the keys are strings
@@ -67,24 +85,55 @@ def qcore_settings() -> list[Setting]:
 
 @hookimpl
 def qcore_task_options() -> list[TaskOption]:
-    """Describe the option ``flow``."""
+    """Describe the option ``flow``, and those of durable tasks."""
+    from .steps.options import OPTIONS
+
     return [
         TaskOption(
             OPTION,
             read_flow,
             "The `qcore_flows.Batch` that the task becomes a member of, or its id;"
             " `Batch.add` sets it.",
-        )
+        ),
+        *OPTIONS,
     ]
 
 
 # last: a task that another plugin skips never ends, and so must not be counted
 @hookimpl(trylast=True)
 def qcore_before_send(tasks: Sequence[NewTask]) -> None:
-    """Make new tasks members of their flows."""
+    """Make new tasks members of their flows; have this plugin told of durable tasks."""
     from .joining import join
+    from .steps.options import prepare
 
+    prepare([new for new in tasks if new.options.keys() - {OPTION}])
     join([new for new in tasks if OPTION in new.options])
+
+
+@hookimpl(wrapper=True)
+def qcore_run_task(task: Task) -> Generator[None, Any, Any]:
+    """Give a durable task the memory of its run."""
+    if not task.options.plugins:  # nearly always
+        return (yield)
+    from .steps.options import is_durable
+
+    if not is_durable(task):
+        return (yield)
+    from .steps.run import DurableRun
+
+    with DurableRun(task):
+        return (yield)
+
+
+@hookimpl
+def qcore_process_started(role: str) -> None:
+    """Start what keeps the run of a worker."""
+    from django.apps import apps
+
+    if role == "worker" and apps.is_installed("qcore_flows"):
+        from .steps.renewal import RENEWAL
+
+        RENEWAL.start()
 
 
 @hookimpl
@@ -110,9 +159,11 @@ def qcore_wrap_call(
 
 @hookimpl
 def qcore_settle(settled: Sequence[Settled]) -> None:
-    """Count the ends of members, and send what follows."""
+    """Count the ends of members, and send what follows; write down what becomes of runs."""
     from .ending import settle
+    from .steps.settling import settle as settle_runs
 
+    settle_runs(settled)
     settle(settled)
 
 
@@ -123,9 +174,10 @@ def qcore_sweep(now: float) -> float:
 
     if not apps.is_installed("qcore_flows"):
         return 60.0  # there are no tables; the system check says so
+    from .steps.sweeping import sweep as sweep_runs
     from .sweep import sweep
 
-    return sweep(now)
+    return min(sweep(now), sweep_runs(now))
 
 
 @hookimpl

@@ -36,8 +36,9 @@ class Move(NamedTuple):
     """The next package of a task."""
 
     package: bytes
-    delay: float  # seconds before it is sent
+    delay: float | None  # seconds before it is sent; None: not before it is woken
     runs: int  # attempts of the task that count by then
+    held_by: str | None = None  # who holds its row of the outbox
 
 
 @dataclass(slots=True)

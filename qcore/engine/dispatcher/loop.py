@@ -353,6 +353,7 @@ class Loop:
             job.next_package = job.next_package or reply.next_package
             self._recorder.finish(job)
         elif reply.ended.outcome == _STOPPED:
+            job.again = reply.ended.again
             self._recorder.give_back(job)
         else:
             job.ended = reply.ended

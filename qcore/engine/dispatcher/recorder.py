@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from ...envelope import Outcome, Result
+from ...envelope import UNTOLD, Outcome, Result
 from ..services import Services
 from .batches import BATCH, RecordQueue, Work
 from .deliveries import Deliveries
@@ -31,7 +31,6 @@ logger = logging.getLogger("qcore.recorder")
 MOST = 2 * BATCH
 
 #: Read once, for every task comes by: Python 3.11 takes 0.2 µs for a member of an enumeration.
-_SNOOZED = Outcome.SNOOZED
 _ENDED, _STORED, _SETTLED = JobState.ENDED, JobState.STORED, JobState.SETTLED
 _RECORD, _FINISH, _GIVE_BACK = Work.RECORD, Work.FINISH, Work.GIVE_BACK
 
@@ -86,7 +85,8 @@ class Recorder:
 
     def give_back(self, job: Job) -> None:
         """Release a job, so that any cluster can claim it."""
-        job.unstarted = job.state is not JobState.RUNNING
+        # one that its worker puts off has not begun either
+        job.unstarted = job.state is not JobState.RUNNING or job.again is not None
         job.move(JobState.RETURNING)
         self._waiting.put(_GIVE_BACK, job)
 
@@ -127,12 +127,28 @@ class Recorder:
         if returned := [job for work, job in batch if work is _GIVE_BACK]:
             self._settling.gave_back(returned)
             self._tracking.note_returned(returned)
-            self._deliveries.give_back(returned)
+            self._give_back(returned)
         self._waiting.done()
         self._wake_loop()  # once more: what was postponed is stored, perhaps
         if self._services.make_store().is_untidy:
             self._waiting.when_idle = self._tidy
         self._shared.changed()
+
+    def _give_back(self, jobs: Sequence[Job]) -> None:
+        """Give jobs back, each after the seconds that it has asked for.
+
+        A broker that cannot delay would hand them out again at once: they are left to
+        their leases.
+        """
+        delays: dict[float, list[Job]] = {}
+        for job in jobs:
+            delays.setdefault(job.again or 0.0, []).append(job)
+        for delay, its in delays.items():
+            if not delay or self._deliveries.broker.supports_delay:
+                self._deliveries.give_back(its, delay=min(delay, self._conf.retry))
+            else:
+                for job in its:
+                    self._shared.settle(job, JobState.LEFT)
 
     def _told_again(self, jobs: Sequence[Job]) -> Sequence[Job]:
         """Have plugins told of recognised ends; leave the others to their leases."""
@@ -209,7 +225,9 @@ class Recorder:
             assert job.ended is not None
             if job.result is not None:
                 continue  # it was postponed
-            result = job.ended.result(job.task, job.attempt)
+            # the attempts before one that got further do not count
+            counted = 1 if job.ended.fresh else job.attempt
+            result = job.ended.result(job.task, counted)
             if not result.success:
                 try:
                     crashes = self._crashes(route, job)
@@ -251,7 +269,7 @@ class Recorder:
         results = [
             job.result
             for job in jobs
-            if job.result is not None and job.result.outcome != _SNOOZED
+            if job.result is not None and job.result.outcome not in UNTOLD
         ]
         self._count(results)
         log_results(results, jobs, self._conf.max_attempts)
@@ -284,7 +302,7 @@ class Recorder:
         done = []
         for job in jobs:
             assert job.ended is not None
-            if job.task.hook is not None and job.ended.outcome != _SNOOZED:
+            if job.task.hook is not None and job.ended.outcome not in UNTOLD:
                 self._ready.put(job)
             else:
                 done.append(job)

@@ -9,23 +9,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from enum import Enum
+from typing import Any
 
 import msgspec
 
 from ...backoff import wait_after
 from ...brokers.base import Broker
 from ...conf import Conf
-from ...envelope import Outcome, Result, choose
+from ...envelope import NEVER_AGAIN, UNTOLD, Outcome, Result, choose
+from ...settled import suspended_by
 from ...tasks.outgoing import can_delay
 from ..services import Services
 from .job import Job, LedgerPart, Move
 
 logger = logging.getLogger("qcore.recorder")
-
-#: Outcomes of tasks that end for good, without a run or whatever attempts are left.
-NEVER_AGAIN = frozenset(
-    {Outcome.CANCELLED, Outcome.DISCARDED, Outcome.EXPIRED, Outcome.REPLACED}
-)
 
 
 class Decision(Enum):
@@ -51,7 +48,7 @@ def decide(result: Result, crashes: int, conf: Conf, how: str = "") -> Decision:
     options = result.task.options
     if result.success or result.outcome in NEVER_AGAIN:
         return Decision.DONE
-    if result.outcome == Outcome.SNOOZED:
+    if result.outcome in UNTOLD:
         return Decision.LATER
     limit = choose(options.max_attempts, conf.max_attempts)
     if how == "dead" or (limit and result.attempt >= limit):
@@ -91,20 +88,25 @@ class Retries:
                 database, so it is asked only where that decides.
         """
         assert job.ended is not None
+        if job.ended.outcome == Outcome.SUSPENDED:
+            return self._suspend(job)
         wait = job.ended.again
         if wait is None:
             policy = choose(job.task.options.backoff, self._conf.backoff)
-            wait = wait_after(policy, job.attempt)
+            wait = wait_after(policy, 1 if job.ended.fresh else job.attempt)
         if wait is None:
             return Decision.LATER
         job.again = wait
         may_release = broker.supports_release and broker.supports_delay
         is_snoozed = job.ended.outcome == Outcome.SNOOZED
         is_short = wait <= self._conf.retry and may_release
-        if is_short and not is_snoozed:
+        # the broker would go on with its own count
+        counts_anew = job.ended.fresh and job.attempt > 1
+        if is_short and not is_snoozed and not counts_anew:
             return Decision.AFTER
         if has_ledger():
-            if self._move(job, wait, counts=not is_snoozed):
+            runs = 1 if job.ended.fresh else job.attempt
+            if self._move(job, wait, runs - is_snoozed):
                 return Decision.MOVE
         elif is_short:
             return Decision.AFTER
@@ -118,15 +120,34 @@ class Retries:
         job.again = None
         return Decision.LATER
 
-    def _move(self, job: Job, wait: float, *, counts: bool) -> bool:
+    def _suspend(self, job: Job) -> Decision:
+        """Return how a task comes again that waits for a plugin to wake it."""
+        assert job.ended is not None
+        job.again = job.ended.again
+        holder = suspended_by(job.ended.how)
+        # it has started in time
+        # without the ledger, the job waits for that: nothing else can keep its package
+        moved = self._move(job, job.ended.again, 0, holder, expires=None)
+        return Decision.MOVE if moved else Decision.LATER
+
+    def _move(
+        self,
+        job: Job,
+        wait: float | None,
+        runs: int,
+        held_by: str | None = None,
+        **changes: Any,
+    ) -> bool:
         """Make the next package of a task; return whether that was possible."""
         task = job.task
-        following = msgspec.structs.replace(task, gen=task.gen + 1, relayed=True)
+        following = msgspec.structs.replace(
+            task, gen=task.gen + 1, relayed=True, **changes
+        )
         try:
             package = self._sign(following)
         except Exception:  # a few bytes too many, perhaps: it runs again all the same
             logger.exception("%s cannot be sent again as a new package", task.id)
             return False
         job.ledger = job.ledger or LedgerPart()
-        job.ledger.move = Move(package, wait, job.attempt - (not counts))
+        job.ledger.move = Move(package, wait, runs, held_by)
         return True

@@ -200,7 +200,14 @@ class Settling:
         move = ledger.move if ledger is not None else None
         if move is not None:
             followers = [
-                Follower(task.queue, task.id, move.package, task.gen + 1, move.delay)
+                Follower(
+                    task.queue,
+                    task.id,
+                    move.package,
+                    task.gen + 1,
+                    move.delay,
+                    held_by=move.held_by,
+                )
             ]
         return Settlement(
             settled=Settled(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from ...envelope import Result
+from ...envelope import UNTOLD, Result
 from ...errors import LedgerBusy, LedgerError, StoreBusy, StoreError, StoreRefused
 from ...results.base import ResultStore
 from ..services import Services
@@ -86,7 +86,10 @@ class Tracking:
         if tracker is None:
             return
         try:
-            tracker.end(results)
+            if ended := [one for one in results if one.outcome not in UNTOLD]:
+                tracker.end(ended)
+            if waiting := [one.task.id for one in results if one.outcome in UNTOLD]:
+                tracker.again(waiting)
         except StoreRefused:
             raise
         except StoreError as error:

@@ -9,5 +9,6 @@ Points in time are seconds since the epoch by the clock of that database::
 from __future__ import annotations
 
 from .flows import EdgeRow, FlowRow, MemberRow
+from .steps import Event, Run, RunStep
 
-__all__ = ["EdgeRow", "FlowRow", "MemberRow"]
+__all__ = ["EdgeRow", "Event", "FlowRow", "MemberRow", "Run", "RunStep"]

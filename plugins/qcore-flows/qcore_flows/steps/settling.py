@@ -1,0 +1,72 @@
+"""Settling: what becomes of a run when its task has ended, failed, or waits.
+
+Runs in the transaction of the ledger that writes the same down for the task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from qcore.brokers.tools import chunks
+from qcore.envelope import Outcome
+
+from ..models.steps import Run, RunStep
+from .ledger import the_ledger
+from .options import is_durable
+from .words import PLUGIN, RunState
+
+if TYPE_CHECKING:
+    from qcore import Settled
+
+#: Ids in one statement. SQLite before 3.32 takes 999 parameters.
+MOST = 150
+
+
+def settle(settled: Iterable[Settled]) -> None:
+    """Write down what has become of the runs of durable tasks."""
+    own = {one.task.id: one for one in settled if is_durable(one.task)}
+    for part in chunks(sorted(own), MOST):
+        _settle([own[id] for id in part])
+
+
+def _settle(settled: Sequence[Settled]) -> None:
+    ledger = the_ledger("a durable task")
+    runs = Run.objects.using(ledger.database)
+    ids = [one.task.id for one in settled]
+    if finals := [one.task.id for one in settled if one.final]:
+        # nobody wakes them any more; first, for who emits an event locks in this order
+        steps = RunStep.objects.using(ledger.database)
+        steps.filter(run_id__in=finals, event__isnull=False).update(event=None)
+    locked = runs.select_for_update().filter(pk__in=ids, ended=None).order_by("pk")
+    found = {run.pk: run for run in locked}
+    states: dict[str, list[str]] = {}
+    for one in settled:
+        run = found.get(one.task.id)
+        if run is not None and (state := _state_after(run, one)) is not None:
+            states.setdefault(state, []).append(run.pk)
+    if woken := states.get(_WOKEN):
+        ledger.wake(PLUGIN, woken)
+        states.setdefault(RunState.WAITING, []).extend(states.pop(_WOKEN))
+    now = ledger.now() if finals else None
+    for state, those in states.items():
+        ended = None if state in _OPEN else now
+        runs.filter(pk__in=those).update(state=state, ended=ended, held_until=0.0)
+
+
+#: In the place of a state: it is to be suspended, and what it waits for has happened.
+_WOKEN = "woken"
+_OPEN = frozenset(RunState)
+
+
+def _state_after(run: Run, one: Settled) -> str | None:
+    """Return the state of a run after an end of its task; None: as before."""
+    if one.outcome == Outcome.STOPPED:
+        return None  # a worker that is stopped has let go by itself
+    if one.final:
+        return str(one.outcome)
+    if one.outcome != Outcome.SUSPENDED:
+        return RunState.WAITING
+    if run.woken:
+        return _WOKEN
+    return None if run.state == RunState.NEEDS_VERSION else RunState.SUSPENDED
