@@ -369,7 +369,11 @@ def test_many_tasks_take_no_id(qcore_queue):
 
 
 @given(
-    calls=st.lists(st.tuples(VALUES, st.dictionaries(st.text(), VALUES)), min_size=2)
+    calls=st.lists(
+        st.tuples(VALUES, st.dictionaries(st.text(), VALUES, max_size=3)),
+        min_size=2,
+        max_size=5,
+    )
 )
 def test_links_are_passed_on_as_they_are(calls):
     """The values of a chain are not decoded on their way, and arrive as they were."""

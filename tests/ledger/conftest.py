@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import chores.unhurried  # noqa: F401
 import pytest
 from chores.outside import OutsideBroker
 from django.db import connections
