@@ -33,6 +33,8 @@ LIMIT = 1000
 class ExampleReporter(ErrorReporter):
     """Sends failures from a thread of its own, so that no task waits for the service.
 
+    The thread ends when nothing waits, so that none is left behind in tests.
+
     Args:
         path: of the file; its folder exists.
     """
@@ -48,36 +50,33 @@ class ExampleReporter(ErrorReporter):
         self._path = Path(path)
         self._changed = threading.Condition()
         self._waiting: deque[dict[str, Any]] = deque(maxlen=LIMIT)
-        self._sending = False
-        self._thread: threading.Thread | None = None
+        self._sending = False  # a thread is there
 
     def report(self, report: Report) -> None:
         with self._changed:
             self._waiting.append(_document(report))
-            if self._thread is None:  # not earlier: a cluster forks
-                self._thread = threading.Thread(target=self._run, daemon=True)
-                self._thread.start()
-            self._changed.notify_all()
+            if not self._sending:
+                threading.Thread(target=self._run, daemon=True).start()
+                self._sending = True
 
     def flush(self, timeout: float) -> None:
         with self._changed:
-            self._changed.wait_for(
-                lambda: not self._waiting and not self._sending, timeout
-            )
+            self._changed.wait_for(lambda: not self._sending, timeout)
 
     def _run(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._waiting)
-                document = self._waiting.popleft()
-                self._sending = True
+        while (document := self._next()) is not None:
             try:
                 self._send(document)
             except Exception as error:  # noqa: BLE001 - the next one may get through
                 logger.warning("a failure was not reported: %s", error)
-            with self._changed:
-                self._sending = False
-                self._changed.notify_all()
+
+    def _next(self) -> dict[str, Any] | None:
+        with self._changed:
+            if self._waiting:
+                return self._waiting.popleft()
+            self._sending = False
+            self._changed.notify_all()
+            return None
 
     def _send(self, document: dict[str, Any]) -> None:
         with self._path.open("a") as file:

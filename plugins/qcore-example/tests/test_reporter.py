@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -35,7 +35,7 @@ class TestReporter(ErrorReporterContract):
         return lambda: file.read_text().splitlines() if file.exists() else []
 
     @pytest.fixture
-    def disturb(self, file: Path) -> Callable[[str], None]:
+    def disturb(self, file: Path) -> Iterator[Callable[[str], None]]:
         """Writing to a pipe that nobody reads hangs, and a folder refuses it."""
 
         def disturb(how: str) -> None:
@@ -44,7 +44,11 @@ class TestReporter(ErrorReporterContract):
             else:
                 file.mkdir()
 
-        return disturb
+        yield disturb
+        if file.is_fifo():  # let the thread go that waits for a reader, and write the rest
+            reader = os.open(file, os.O_RDONLY | os.O_NONBLOCK)
+            file.unlink()
+            os.close(reader)
 
     @pytest.fixture
     def dead_reporter(self, tmp_path: Path) -> ExampleReporter:
