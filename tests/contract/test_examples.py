@@ -111,9 +111,9 @@ def travel(settings):
         broker.acknowledge(delivery.receipt)
         assert broker.dequeue(1) == []
         broker.delete_queue()
-        current.close()
 
     yield there_and_back
+    current.close()
     current.reset()
 
 
