@@ -45,7 +45,7 @@ class TestReporter(ErrorReporterContract):
                 file.mkdir()
 
         yield disturb
-        if file.is_fifo():  # let the thread go that waits for a reader, and write the rest
+        if file.is_fifo():  # let the thread go that waits for a reader
             reader = os.open(file, os.O_RDONLY | os.O_NONBLOCK)
             file.unlink()
             os.close(reader)
