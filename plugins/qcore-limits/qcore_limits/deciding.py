@@ -50,6 +50,8 @@ class _Batch:
         self._keys = places.lock_or_make(every, now)
         self._taken = places.counted(self._keys, now)
         ids = [claim.task.id for claim in claims]
+        # apart by more than a float of that size resolves: so there is one order for all
+        self._arrived = {id: now + 1e-6 * place for place, id in enumerate(ids)}
         # by the ids of tasks, then by digests
         self._holds: dict[str, dict[str, Hold]] = {id: {} for id in ids}
         for hold in places.of_tasks(places.holds(), ids):
@@ -59,9 +61,9 @@ class _Batch:
             self._line[row.task_id][row.digest] = row
         self._touched: set[str] = set()  # digests of keys whose rows change
         self._emptied: set[str] = set()  # digests of keys that may have a free place
-        self._over: list[int] = []  # holds that are deleted
+        self._over: set[int] = set()  # holds that are deleted
         self._begun: list[Hold] = []
-        self._gone: list[int] = []  # rows of the line that are deleted
+        self._gone: set[int] = set()  # rows of the line that are deleted
         self._joined: dict[tuple[str, str], WaitingTask] = {}
 
     def decide(self) -> list[Admission]:
@@ -106,15 +108,63 @@ class _Batch:
         row = self._holds[id].get(one.digest)
         counts = row is not None and row.ends > self._now
         others = self._taken.get(one.digest, 0) - counts
-        if others >= most:
-            return False
         before = self._line[id].get(one.digest)
         parked = self._keys[one.digest].parked
         parked -= before is not None and before.kind == PARKED
-        if counts or parked <= 0:
+        if others < most and (counts or parked <= 0):
             return True
-        self._emptied.add(one.digest)  # there is a place, for one that waits longer
+        if self._line[id] and self._goes_first(one.digest, id, others, most):
+            return True
+        if others < most:
+            self._emptied.add(one.digest)  # there is a place, for one that waits longer
         return False
+
+    def _goes_first(self, mark: str, id: str, others: int, most: int) -> bool:
+        """Whether a task has waited longer than those that have its place; if so, take it.
+
+        Only a reservation is taken. Without that, two tasks that need the same two places
+        could each have one of them reserved, give it up for the other one, and so on for
+        ever. The task that has waited longest now gets both.
+        """
+        turn = min(row.since for row in self._line[id].values()), id
+        reserved = [
+            row
+            for row in places.holds().filter(digest=mark, start=0, ends__gt=self._now)
+            if row.task_id != id and row.pk not in self._over
+        ]
+        since = self._since(mark)
+        younger = sorted(
+            (
+                (since.get(row.task_id, self._now), row.task_id, row)
+                for row in reserved
+                if (since.get(row.task_id, self._now), row.task_id) > turn
+            ),
+            key=lambda one: one[:2],
+        )
+        rows = places.waiting().filter(digest=mark, kind=PARKED, since__lte=turn[0])
+        first = [
+            (row.since, row.task_id)
+            for row in [*rows.order_by("since", "id")[: most + 1], *self._new(mark)]
+            if row.pk not in self._gone
+        ]
+        before = sum(one < turn and one[1] != id for one in first)
+        if others - len(younger) + before >= most:
+            return False
+        for *_, row in reversed(younger[max(0, len(younger) - (others - most + 1)) :]):
+            self._over.add(row.pk)
+            self._taken[mark] = max(0, self._taken.get(mark, 0) - 1)
+            self._holds.get(row.task_id, {}).pop(mark, None)
+        return True
+
+    def _since(self, mark: str) -> dict[str, float]:
+        """Return since when the tasks wait that were called to a key, by their ids."""
+        rows = places.waiting().filter(digest=mark, kind=CALLED)
+        return dict(rows.values_list("task_id", "since"))
+
+    def _new(self, mark: str) -> list[WaitingTask]:
+        """Return the tasks of this batch that are parked under a key, and not written yet."""
+        rows = self._joined.values()
+        return [row for row in rows if row.digest == mark and row.kind == PARKED]
 
     def _has_start(self, one: Wanted, id: str) -> bool:
         if one.terms.pace is None:
@@ -163,7 +213,7 @@ class _Batch:
     def _refuse(self, one: Wanted, id: str, kind: str, at: float) -> None:
         """Let a task wait under a limit; it holds nothing meanwhile."""
         rows = list(self._line[id].values())
-        since = min([self._now, *(row.since for row in rows)])
+        since = min([self._arrived[id], *(row.since for row in rows)])
         for mark in list(self._holds[id]):
             self._drop_hold(mark, id)
             self._emptied.add(mark)
@@ -186,7 +236,7 @@ class _Batch:
         self._joined.pop((mark, id), None)
         places.count_out(self._key(mark), row)
         if row.pk is not None:
-            self._gone.append(row.pk)
+            self._gone.add(row.pk)
 
     def _key(self, mark: str) -> LimitKey | None:
         """Return a key, locked now if a task has left it whose limits have changed."""
@@ -202,7 +252,7 @@ class _Batch:
         if row.ends > self._now:
             self._taken[mark] = max(0, self._taken.get(mark, 0) - 1)
         if row.pk is not None:
-            self._over.append(row.pk)
+            self._over.add(row.pk)
 
     # -- all of them -------------------------------------------------------------------
     def _write(self) -> None:
