@@ -58,7 +58,7 @@ def test_soft_timeout_runs_the_clean_up(cluster, ledger, key):
     task_id = async_task("chores.kind.slow_with_clean_up", key, 30, timeout=TIMEOUT)
     record = ended(task_id)
     assert record.outcome == "timeout"
-    assert "stopped after its timeout of 1 s" in record.result
+    assert f"stopped after its timeout of {TIMEOUT} s" in record.result
     assert ", in slow_with_clean_up\n    time.sleep(seconds)" in record.result
     assert len(ledger.entries(key, "cleaned up")) == 1
     began, _ = ledger.entries(key)

@@ -41,7 +41,7 @@ class Minute(models.Model):
         default_permissions = ()
         constraints: ClassVar = [
             models.UniqueConstraint(
-                fields=["minute", "queue"], name="qcore_dashboard_minute"
+                fields=["minute", "queue"], name="qcore_dashboard_once_a_minute"
             )
         ]
 

@@ -61,7 +61,7 @@ class Migration(migrations.Migration):
                 "default_permissions": (),
                 "constraints": [
                     models.UniqueConstraint(
-                        fields=("minute", "queue"), name="qcore_dashboard_minute"
+                        fields=("minute", "queue"), name="qcore_dashboard_once_a_minute"
                     )
                 ],
             },
