@@ -123,13 +123,13 @@ def table_of(groups: list[DeadGroup], limit: int) -> list[str]:
     """Return what people see of groups of dead tasks, of the first ``limit`` of them."""
     from ..masking import mask_url
     from ..monitor.text import number, plural, table
-    from ..printable import printable, shorten
+    from ..printable import printable
 
     rows = [("COUNT", "FUNCTION", "ERROR", "FIRST", "LAST", "FINGERPRINT", "EXAMPLE")]
     rows += [
         (
             number(group.count), printable(group.func),
-            shorten(printable(mask_url(group.error)), _LINE),
+            _cut(printable(mask_url(group.error))),
             _moment(group.first), _moment(group.last), group.fingerprint, group.example,
         )
         for group in groups[:limit]
@@ -140,6 +140,10 @@ def table_of(groups: list[DeadGroup], limit: int) -> list[str]:
     total = sum(group.count for group in groups)
     lines.append(f"{plural(total, 'dead task')} in {plural(len(groups), 'group')}")
     return lines
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LINE else f"{text[: _LINE - 4]} ..."
 
 
 def _table_of_tasks(records: list[Record]) -> list[str]:
@@ -228,8 +232,8 @@ def _count(options: Namespace) -> int:
     given = [bool(options.ids), options.all, bool(options.fingerprint or options.func)]
     if sum(given) != 1:
         raise ConfigError(
-            f"`qcore dead {options.action}` takes IDs, or --fingerprint and --func, or"
-            " --all; `qcore dead` shows the groups."
+            f"`qcore dead {options.action}` takes IDs, or --fingerprint or --func or"
+            " both, or --all; `qcore dead` shows the groups."
         )
     if not options.ids:
         return sum(group.count for group in _matching(dead_groups(), options))

@@ -108,6 +108,16 @@ def test_all_and_json(two_groups):
     assert dead_tasks() == []
 
 
+def test_a_long_error_stays_in_its_line():
+    async_task(FAIL, "x" * 300)
+    drain(raises=False)
+    assert len(dead_groups()[0].error) > 100
+    _, row, total, *rest = qcore("dead").splitlines()
+    assert "..." in row
+    assert "\\n" not in row
+    assert (total, rest) == ("1 dead task in 1 group", [])
+
+
 def test_some_are_discarded(two_groups):
     ids = [two_groups.example]
     assert qcore("dead", "discard", *ids, "--yes") == "discarded 1 dead task\n"

@@ -226,6 +226,9 @@ class Flow(Handle):
             node: the node, or the id of its member.
             below: those that wait for it, too, and those that wait for them. Without it,
                 they are skipped where the node says ``on_failure="stop"``.
+
+        Raises:
+            CallError: the node is of another graph.
         """
         from .repair import cancel_members
 
@@ -238,7 +241,7 @@ class Flow(Handle):
         unless ``below`` lets it run again, too.
 
         Raises:
-            CallError: the node has not ended; or one below it runs.
+            CallError: the node is of another graph, or has not ended; or one below it runs.
         """
         from .repair import retry_members
 

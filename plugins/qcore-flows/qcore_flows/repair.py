@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
+from qcore.conf.names import shown
 from qcore.envelope import Outcome, Task, new_ids
 from qcore.errors import CallError, PackageError
 from qcore.runtime import current
@@ -54,6 +55,7 @@ def cancel_members(flow_id: str, ids: Iterable[str], *, and_below: bool = False)
     def work() -> int:
         flow = _locked(flow_id)
         wanted = set(ids)
+        _require_members(flow_id, wanted)
         if and_below:
             wanted |= below(wanted, children_of(flow_id))
         rows = [
@@ -64,6 +66,15 @@ def cancel_members(flow_id: str, ids: Iterable[str], *, and_below: bool = False)
         return _cancel(flow, rows)
 
     return place().run(work)
+
+
+def _require_members(flow_id: str, ids: set[str]) -> None:
+    known = members().filter(pk__in=ids, flow_id=flow_id).values_list("pk", flat=True)
+    if strange := ids - set(known):
+        raise CallError(
+            f"{shown(min(strange))} is no member of the flow {flow_id}: expected a node of"
+            " it, or the id of one."
+        )
 
 
 def give_up(flow_id: str) -> None:
@@ -113,6 +124,7 @@ def retry_members(flow_id: str, ids: Iterable[str], *, and_below: bool = False) 
     wanted = set(ids)
 
     def chosen(rows: Sequence[MemberRow]) -> list[MemberRow]:
+        _require_members(flow_id, wanted)
         under = below(wanted, children_of(flow_id)) if and_below else set()
         meant = wanted | under
         some = [row for row in rows if row.id in meant]

@@ -429,6 +429,17 @@ def test_retry_of_a_node_and_all_below(queue):
     assert flow.status().state == "succeeded"
 
 
+def test_a_node_that_is_no_member_is_neither_cancelled_nor_sent_again(queue):
+    with Flow() as flow, Flow() as other:
+        flow.add(ECHO, 1)
+        foreign = other.add(ECHO, 1)
+    for act in (flow.retry_node, flow.cancel_node):
+        for wrong in (foreign, foreign.id, "nosuch"):
+            with pytest.raises(CallError, match="is no member of the flow"):
+                act(wrong)
+    assert states(other) == ["sent"]
+
+
 def test_a_skipped_node_stays_skipped_while_another_failure_stops_it(queue):
     with Flow() as flow:
         a, b = flow.add(ECHO, 1), flow.add(ECHO, 2)

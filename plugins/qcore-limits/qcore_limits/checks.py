@@ -14,7 +14,7 @@ def check() -> list[checks.CheckMessage]:
         return [
             checks.Warning(
                 "qcore-limits is installed and 'qcore_limits' is not in INSTALLED_APPS:"
-                " a task with the option 'unique' is refused.",
+                " a task with the option 'unique' or 'limits' is refused.",
                 hint="Add 'qcore_limits' to INSTALLED_APPS and run: manage.py migrate",
                 id="qcore_limits.W001",
             )
@@ -23,7 +23,7 @@ def check() -> list[checks.CheckMessage]:
         return [
             checks.Warning(
                 "no database of this project can have the ledger of qcore: a task with"
-                " the option 'unique' is refused.",
+                " the option 'unique' or 'limits' is refused.",
                 hint="Set Q_CLUSTER['ledger'] to the alias of a PostgreSQL, MariaDB,"
                 " MySQL or SQLite database.",
                 id="qcore_limits.W002",

@@ -74,17 +74,20 @@ def run(options: Namespace, out: TextIO) -> int:
         return OK
     if options.name is None:
         raise ConfigError(
-            f"qcore limits {options.action}: expected the NAME of a limit."
+            f"`qcore limits {options.action}` expects the NAME of a limit."
         )
     if options.action == "set":
         _set(options, limits)
     else:
         _reset(options.name)
-    found = _found(limits, options.name)
+    # A limit that only `set` has named is gone after its reset.
+    found = [one for one in _found(limits, None) if one["name"] == options.name]
     if options.json:
         write_json(out, {"schema": SCHEMA, "limits": found})
-    else:
+    elif found:
         write_lines(out, _lines(found))
+    else:
+        write_lines(out, [f"{options.name}: nobody has a limit of this name now"])
     return OK
 
 
@@ -120,10 +123,15 @@ def _set(options: Namespace, limits: dict[str, Limit]) -> None:
     old: Limit | LimitChange | None = before or limits.get(options.name)
     concurrency = _number(options.concurrency, "concurrency", old)
     rate, burst = _word(options.rate, old), _number(options.burst, "burst", old)
+    if concurrency is None and rate is None:
+        raise ConfigError(
+            f"the limit {options.name!r} needs a --concurrency or a --rate that is not"
+            " none. `qcore limits reset` goes back to the settings."
+        )
     try:
         Limit(options.name, concurrency, rate, burst)
     except ValueError as error:
-        raise ConfigError(f"qcore limits set: expected {error}.") from None
+        raise ConfigError(f"`qcore limits set` expected {error}.") from None
     rows.update_or_create(
         name=options.name,
         defaults={
@@ -147,7 +155,7 @@ def _number(given: str | None, name: str, old: object) -> int | None:
         return int(given)
     except ValueError:
         raise ConfigError(
-            f"qcore limits set: --{name} expects a number or none, got {given!r}."
+            f"--{name} expects a number or none, got {given!r}."
         ) from None
 
 

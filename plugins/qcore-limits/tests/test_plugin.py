@@ -32,6 +32,7 @@ def test_the_app_must_be_installed():
     with override_settings(INSTALLED_APPS=["qcore"]):
         (warning,) = check()
     assert warning.id == "qcore_limits.W001"
+    assert "'unique' or 'limits'" in warning.msg
     assert check() == []
 
 

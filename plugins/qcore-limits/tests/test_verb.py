@@ -100,14 +100,28 @@ def test_set_wakes_those_that_may_run_now():
     assert not LimitChange.objects.exists()
 
 
+def test_a_limit_that_only_set_has_named_is_gone_after_its_reset():
+    assert "new: concurrency 3 (set by " in run("set", "new", "--concurrency", "3")
+    assert "new: nobody has a limit of this name now" in run("reset", "new")
+    run("set", "new", "--concurrency", "3")
+    assert listed("reset", "new") == []
+    assert not LimitChange.objects.exists()
+
+
+def test_a_message_names_the_command_once():
+    with pytest.raises(ConfigError) as raised:
+        run("set", "smtp", "--concurrency", "many")
+    assert "qcore limits" not in str(raised.value)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["set"], "expected the NAME"),
+        (["set"], "expects the NAME"),
         (["set", "smtp", "--concurrency", "0"], "concurrency=1 to"),
         (["set", "smtp", "--concurrency", "many"], "a number or none, got 'many'"),
         (["set", "smtp", "--rate", "100"], "rate='100/m'"),
-        (["set", "new"], "concurrency= or rate="),
+        (["set", "new"], "--concurrency or a --rate"),
         (["set", "a b", "--concurrency", "1"], "name="),
         (["reset", "smtp"], "nobody has set the limit 'smtp'"),
         (["list", "nothing"], "there is no limit 'nothing'. There are: smtp"),
