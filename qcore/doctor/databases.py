@@ -9,7 +9,7 @@ from django.db import connections
 
 from ..findings import Finding, error, ok
 from .measures import judge_clock, judge_round_trip, round_trip
-from .tables import examine, required, unset
+from .tables import Tables, examine, of_features, required, unset
 
 # Seconds since the epoch; an SQLite file has the clock of this host.
 _CLOCKS = {
@@ -34,20 +34,22 @@ def databases() -> Iterator[Finding]:
         yield judge_round_trip(what, taken)
         yield from judge_clock(f"the database {alias!r}", partial(_clock, alias))
         for label in sorted(labels):
-            yield _tables(alias, label)
+            yield _judge(examine(alias, label))
+    for tables in of_features():
+        if tables.fault:
+            yield _judge(tables)
 
 
-def _tables(alias: str, label: str) -> Finding:
-    tables = examine(alias, label)
+def _judge(tables: Tables) -> Finding:
     if tables.fault:
         fact, _, advice = tables.fault.partition(". Run:")
         return error(fact, f"Run:{advice}")
     if tables.newer:
         return ok(
-            f"the tables of {label} in {alias!r} are of a later version, which this one"
+            f"the tables of {tables.app} in {tables.alias!r} are of a later version, which this one"
             " can work with during an update"
         )
-    return ok(f"the tables of {label} in {alias!r} are there")
+    return ok(f"the tables of {tables.app} in {tables.alias!r} are there")
 
 
 def _clock(alias: str) -> float | None:

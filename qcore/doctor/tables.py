@@ -69,6 +69,24 @@ def required() -> dict[str, set[str]]:
     return found
 
 
+def of_features() -> Iterator[Tables]:
+    """Yield the state of the tables of each plugin that has some beside the ledger.
+
+    A broker's tables are among those that are `required`.
+
+    Raises:
+        django.db.Error: the database cannot be asked.
+    """
+    if (ledger := current.ledger) is None:
+        return
+    for plugin in current.registry.plugins:
+        app = apps.get_containing_app_config(plugin.module)
+        if app is None or app.label == "qcore" or plugin.providers:
+            continue
+        if router.allow_migrate(ledger.database, app.label):
+            yield examine(ledger.database, app.label)
+
+
 def examine(alias: str, label: str) -> Tables:
     """Return the state of one app's tables in one database.
 

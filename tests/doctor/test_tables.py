@@ -15,6 +15,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from support.cli_project import clean_environment, write_project
 
 from qcore.doctor import tables
+from qcore.doctor.databases import databases
 from qcore.runtime import current
 
 pytest.importorskip("qcore_orm")
@@ -88,6 +89,17 @@ def test_a_migration_that_is_missing_is_named(db):
     assert state.unapplied == ("0001_initial",)
     assert "python manage.py migrate qcore --database=default" in str(state.fault)
     assert list(tables.faults()) == [state.fault]
+
+
+def test_the_tables_of_a_feature_that_are_missing_are_named(db):
+    pytest.importorskip("qcore_limits")
+    assert not [one.fault for one in tables.of_features() if one.fault]
+    MigrationRecorder(connection).record_unapplied("qcore_limits", "0001_initial")
+    (fault,) = [one.fault for one in tables.of_features() if one.fault]
+    assert "migrations are missing: 0001_initial" in fault
+    (told,) = [one for one in databases() if one.level == "error"]
+    assert told.fact == fault.partition(". Run:")[0]
+    assert "migrate qcore_limits --database=default" in told.advice
 
 
 def test_tables_made_without_migrations_will_do(db, settings):

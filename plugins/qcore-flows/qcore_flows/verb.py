@@ -61,6 +61,7 @@ def run(options: Namespace, out: TextIO) -> int:
             "`qcore flows` needs the app of qcore-flows. Add 'qcore_flows' to"
             " INSTALLED_APPS, and run: python manage.py migrate"
         )
+    _require_tables()
     if options.limit < 1:
         raise ConfigError(f"--limit is {options.limit}, expected 1 or more.")
     if options.id is None:
@@ -75,6 +76,20 @@ def run(options: Namespace, out: TextIO) -> int:
     else:
         write_lines(out, render(document, options.id))
     return UNHEALTHY if options.id is not None and not document["flows"] else OK
+
+
+def _require_tables() -> None:
+    from django.db import connections
+
+    from .models import FlowRow
+    from .tables import place
+
+    name = place().database
+    if FlowRow._meta.db_table not in connections[name].introspection.table_names():  # noqa: SLF001
+        raise ConfigError(
+            f"the tables of batches and graphs are missing in the database {name!r}. Run:"
+            f" python manage.py migrate --database={name}"
+        )
 
 
 def listing(limit: int) -> dict[str, Any]:

@@ -97,3 +97,11 @@ def test_without_the_app():
         pytest.raises(ConfigError, match="needs the app of qcore-flows"),
     ):
         flows()
+
+
+def test_missing_tables_are_told(queue, monkeypatch):
+    from qcore_flows.models import FlowRow
+
+    monkeypatch.setattr(FlowRow._meta, "db_table", "no_such_table")
+    with pytest.raises(ConfigError, match=r"manage\.py migrate --database"):
+        flows()
