@@ -46,7 +46,12 @@ def missing(database: str, queue: str | None, seconds: float) -> Iterator[list[T
     before, last = time.time() + Clock.offset - seconds, ""
     while page := list(_rows(database, queue, before, last)[:_PAGE]):
         last = page[-1].task_id
-        if tasks := [_task_of(row) for row in _not_elsewhere(database, page)]:
+        rows = _not_elsewhere(database, page)
+        tickets = Ticket.objects.using(database).filter(
+            task_id__in=[row.task_id for row in rows]
+        )
+        gens = dict(tickets.values_list("task_id", "gen"))
+        if tasks := [_task_of(row, gens.get(row.task_id, 0)) for row in rows]:
             yield tasks
 
 
@@ -80,8 +85,13 @@ def _not_elsewhere(database: str, page: Sequence[Tracked]) -> list[Tracked]:
     return [row for row in page if row.task_id not in known]
 
 
-def _task_of(row: Tracked) -> Task:
-    """Return the task of a row: its call, and what else the row knows of it."""
+def _task_of(row: Tracked, gen: int) -> Task:
+    """Return the task of a row: its call, and what else the row knows of it.
+
+    Args:
+        row: of the task.
+        gen: that its ticket has: a package with a lower one is dropped at its claim.
+    """
     return Task(
         id=row.task_id,
         name=task_name(row.func, row.task_id),
@@ -92,6 +102,7 @@ def _task_of(row: Tracked) -> Task:
         body=to_bytes(row.payload, row.content),
         hook=None if row.backend is None else ANNOUNCE,
         priority=row.priority,
+        gen=gen,
         relayed=True,  # there may be another package of it: its end is looked up
         options=Options(
             track=True,

@@ -116,6 +116,14 @@ def test_what_a_lost_queue_forgot_is_sent_with_its_own_id():
     assert (sent.relayed, sent.priority, sent.options.track) == (True, 3, True)
 
 
+def test_what_was_sent_again_before_is_sent_with_the_gen_of_its_ticket():
+    """With a lower one it would be dropped at its claim, and be missing for ever."""
+    task, first = track(), track()
+    Ticket.objects.create(task_id=task.id, gen=2, runs=2)
+    assert document("resend", "--yes")["tasks"] == 2
+    assert {one.id: one.gen for one in enqueued()} == {task.id: 2, first.id: 0}
+
+
 def test_what_is_known_to_be_somewhere_is_not_sent():
     young, ended, outbox, final, stored = (
         track(age=60), track(finished=1.0), track(), track(), track(),

@@ -95,7 +95,7 @@ class _Batch:
                 self._refuse(one, id, PARKED, self._now)
                 return Park(f"no place under {one.label}")
             if not self._has_start(one, id):
-                start = self._next_start(one)
+                start = self._next_start(one, id)
                 self._refuse(one, id, LATER, start)
                 return Later(max(0.0, start - self._now), f"the rate of {one.label}")
         self._take(claim, wanted)
@@ -178,12 +178,15 @@ class _Batch:
         is_next = row is not None and row.kind == LATER
         return key.tokens >= 1 - _NEARLY and (is_next or key.later <= 0)
 
-    def _next_start(self, one: Wanted) -> float:
+    def _next_start(self, one: Wanted, id: str) -> float:
         """Return a moment at which a task may start, and take it."""
         assert one.terms.pace is not None
         key = self._keys[one.digest]
-        first = self._now + max(0.0, 1 - key.tokens) * one.terms.pace
-        start = max(first, key.next_start)
+        start = self._now + max(0.0, 1 - key.tokens) * one.terms.pace
+        row = self._line[id].get(one.digest)
+        if key.later > (row is not None and row.kind == LATER):
+            # else nobody has the starts before it any more: those tasks were cancelled
+            start = max(start, key.next_start)
         key.next_start = start + one.terms.pace
         return start
 
@@ -259,9 +262,7 @@ class _Batch:
         places.delete(places.holds(), self._over)
         places.holds().bulk_create(self._begun, batch_size=places.MOST)
         places.delete(places.waiting(), self._gone)
-        places.waiting().bulk_create(
-            list(self._joined.values()), batch_size=places.MOST
-        )
+        # before those of this batch join the line: their rows of the outbox come later
         if self._emptied:
             places.fill(
                 {
@@ -271,8 +272,11 @@ class _Batch:
                 },
                 self._rules,
                 self._now,
-                without={claim.task.id for claim in self._claims},
+                are_all_written=False,
             )
+        places.waiting().bulk_create(
+            list(self._joined.values()), batch_size=places.MOST
+        )
         changed = sorted(self._touched & set(self._keys))
         places.write([self._keys[mark] for mark in changed])
 

@@ -26,17 +26,24 @@ LOST, UNUSED = 86_400.0, 30 * 86_400.0
 
 
 def renew(claims: Sequence[Claim], now: float) -> list[str]:
-    """Renew the holds of tasks that run; return the ids of those that another start has."""
+    """Renew the holds of tasks that run; return the ids of those that have none any more.
+
+    What was not renewed in time is not renewed: another task may have the place.
+    """
     starts = {claim.task.id: claim.start for claim in claims if has_limits(claim.task)}
     if not starts:
         return []
     rows: list[Hold] = places.of_tasks(places.holds(), starts)
-    own = [row.pk for row in rows if row.start == starts[row.task_id]]
+    own = {
+        row.pk: row.task_id
+        for row in rows
+        if row.start == starts[row.task_id] and row.ends > now
+    }
     for part in chunks(sorted(own), MOST):
         places.holds().filter(pk__in=part).update(
             until=now + TERM, ends=now + TERM + KEPT
         )
-    return [row.task_id for row in rows if row.start > starts[row.task_id]]
+    return sorted(set(starts).difference(own.values()))
 
 
 def free(settled: Sequence[Settled], now: float) -> None:
@@ -105,7 +112,7 @@ def sweep(now: float) -> float:
         .filter(kind__in=(CALLED, LATER), at__lte=now - LOST)
         .order_by("at")[:SWEPT]
     )
-    stuck = _stuck()
+    stuck = _stuck(now)
     if found or late or stuck:
         ledger.run(lambda: _sweep(now, found, late, stuck))
     old = places.keys().filter(used__lte=now - UNUSED, parked=0, later=0)
@@ -118,12 +125,15 @@ def sweep(now: float) -> float:
     return EVERY
 
 
-def _stuck() -> list[str]:
-    """Return keys under which tasks are parked, and no place is taken."""
-    from django.db.models import Exists, OuterRef
+def _stuck(now: float) -> list[str]:
+    """Return keys under which tasks are parked, and a place is free."""
+    from django.db.models import Count, F, OuterRef, Q, Subquery
+    from django.db.models.functions import Coalesce
 
-    taken = places.holds().filter(digest=OuterRef("digest"))
-    rows = places.keys().filter(~Exists(taken), parked__gt=0)
+    held = places.holds().filter(digest=OuterRef("digest"), ends__gt=now).order_by()
+    counts = held.values("digest").annotate(count=Count("id")).values("count")
+    rows = places.keys().filter(parked__gt=0).alias(taken=Coalesce(Subquery(counts), 0))
+    rows = rows.filter(Q(concurrency=None) | Q(taken__lt=F("concurrency")))
     return list(rows.values_list("digest", flat=True)[:MOST])
 
 

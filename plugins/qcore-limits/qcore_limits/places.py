@@ -159,34 +159,37 @@ def fill(
     rules: Rules,
     now: float,
     *,
-    without: Collection[str] = (),
+    are_all_written: bool = True,
 ) -> None:
     """Reserve free places for the tasks that have waited longest, and wake them.
+
+    Each row of a task that waits must have its row of the outbox by now: one that nobody
+    finds there is forgotten.
 
     Args:
         locked: the keys, by their digests; the caller writes them.
         rules: how many places there are.
         now: by the clock of the database.
-        without: the ids of tasks whose rows of the outbox are not written yet.
+        are_all_written: whether each task that the keys count as parked has its row.
     """
     full = {mark: key for mark, key in locked.items() if key.parked}
     taken = counted(full, now) if full else {}
     for mark, key in full.items():
         terms = rules.terms(key.name)
-        places = key.concurrency if terms is None else terms.concurrency
+        if terms is not None:
+            key.concurrency = terms.concurrency  # the sweep looks at it
+        places = key.concurrency
         free = WOKEN if places is None else places - taken.get(mark, 0)
-        _fill(key, min(free, WOKEN), now, without)
+        _fill(key, min(free, WOKEN), now, are_all_written=are_all_written)
 
 
-def _fill(key: LimitKey, free: int, now: float, without: Collection[str]) -> None:
+def _fill(key: LimitKey, free: int, now: float, *, are_all_written: bool) -> None:
     assert current.ledger is not None
     while free > 0 and key.parked:
         rows = waiting().filter(digest=key.digest, kind=PARKED)
-        if without:
-            rows = rows.exclude(task_id__in=list(without)[:MOST])
         first = list(rows.order_by("since", "id")[: min(free, MOST)])
         if not first:
-            if not without:
+            if are_all_written:
                 key.parked = 0
             return
         woken = current.ledger.wake("limits", [row.task_id for row in first])

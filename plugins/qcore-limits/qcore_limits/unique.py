@@ -128,6 +128,6 @@ def digest(data: bytes | str) -> str:
 
 
 def shown(key: str) -> str:
-    """Return a key as its column has it: in ASCII, and shortened."""
-    text = key.encode("ascii", "backslashreplace").decode()
+    """Return a key as its column has it: in ASCII, without NUL, and shortened."""
+    text = key.encode("ascii", "backslashreplace").decode().replace("\0", r"\x00")
     return text if len(text) <= 255 else f"{text[:252]}..."

@@ -34,6 +34,7 @@ LIMITS = {
     "bursty": {"rate": "1/10s", "burst": 3},
     "both": {"concurrency": 1, "rate": "1/10s"},
     "other": {"concurrency": 1},
+    "many": {"concurrency": 100},
 }
 OUTSIDE = {
     "name": "tests",
@@ -765,3 +766,74 @@ def test_in_any_order_no_limit_is_exceeded_and_no_task_is_forgotten(
     assert set(numbers().values()) == {(0, 0, 0, 0)}
     assert not WaitingTask.objects.exists()
     assert not OutboxRow.objects.exists()
+
+
+# -- whom nobody would wake, and what nobody would free ----------------------------------
+def test_a_large_batch_that_is_parked_beside_free_places_forgets_nobody(cluster):
+    """Their rows of the outbox are written after the free places are given away."""
+    running, first = add(1, limits="many"), add(2, limits="many")
+    few = OUTSIDE | {"limits": {"many": {"concurrency": 1}}}
+    with override_settings(Q_CLUSTER=few):
+        cluster.claim()
+    Hold.objects.all().delete()  # its worker and its cluster have died long ago
+    ids = [add(number, limits="many") for number in range(120)]
+    answers = cluster.claim(200)
+    assert all(isinstance(answers[id], Park) for id in ids)
+    assert WaitingTask.objects.filter(task_id__in=ids, kind="parked").count() == 120
+    done = []
+    while started := [id for id, answer in cluster.claim(200).items() if answer is RUN]:
+        cluster.end(*started)
+        done += started
+    assert sorted(done) == sorted([first, *ids])
+    assert running in cluster.running
+
+
+def test_a_rate_forgets_the_starts_of_tasks_that_were_cancelled(cluster):
+    ids = [add(number, limits="paced") for number in range(50)]
+    cluster.claim()
+    cancel(ids[1:])
+    cluster.claim(200)
+    cluster.running |= {id: (cluster.dropped[id], 0) for id in ids[1:]}
+    cluster.end(*ids[1:], outcome="cancelled")
+    assert numbers() == {"paced": (1, 0, 0, 0)}
+    add(1, limits="paced")
+    (answer,) = cluster.claim().values()
+    assert isinstance(answer, Later)
+    assert answer.after <= 10, "not after 49 starts that nobody makes"
+
+
+def test_a_place_that_was_freed_meanwhile_is_not_held_again(cluster, monkeypatch):
+    """The machine was asleep for three minutes; another task has the place by now."""
+    first, second = add(1), add(2)
+    cluster.claim()
+    task, start = cluster.running[first]
+    later(TERM + KEPT + 1, monkeypatch)
+    claim = Claim(task, 1, 0.0, start)
+    with transaction.atomic():
+        assert renew([claim], current.ledger.now()) == [first], "nobody has swept"
+    qcore_sweep(current.ledger.now())
+    assert cluster.claim() == {second: RUN}
+    with transaction.atomic():
+        assert renew([claim], current.ledger.now()) == [first]
+    assert numbers() == {"one": (1, 0, 0, 0)}
+
+
+def test_a_place_that_is_free_beside_one_that_is_taken_is_found_by_the_sweep(cluster):
+    """A deployment has raised the limit while one long task runs."""
+    first, *others = (add(number, limits="many") for number in range(4))
+    few = OUTSIDE | {"limits": {"many": {"concurrency": 1}}}
+    with override_settings(Q_CLUSTER=few):
+        assert cluster.claim()[first] is RUN
+    last = add(4, limits="many")
+    assert isinstance(cluster.claim()[last], Park), (
+        "after those that have waited longer"
+    )
+    qcore_sweep(current.ledger.now())
+    assert cluster.claim() == dict.fromkeys([*others, last], RUN)
+    numbers()
+
+
+def test_a_key_with_any_character_is_shown_on_any_database(cluster):
+    first = async_task("chores.kind.add", "a\0b\udc80", 1, q_options={"limits": "two"})
+    assert cluster.claim() == {first: RUN}
+    assert LimitKey.objects.get().label == r"two:a\x00b\udc80"
