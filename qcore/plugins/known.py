@@ -36,6 +36,7 @@ _FURTHER = {
     "prometheus": ("prometheus",),
     "otel": ("otel",),
     "limits": ("limits",),
+    "flows": ("flows",),
 }
 
 #: Every key at the top of Q_CLUSTER that a first-party plugin reads, installed or not.

@@ -57,8 +57,13 @@ def test_only_connections_that_were_opened_here_are_looked_at():
     """Those of a thread that a task has started are the thread's."""
     tidy = connections.Tidy()
 
+    class Connection(SimpleNamespace):
+        """Like a real one, it can be referred to weakly."""
+
+        __hash__ = object.__hash__
+
     def opened(name):
-        connection = SimpleNamespace(
+        connection = Connection(
             alias=name, in_atomic_block=False, connection=None, errors_occurred=False,
             health_check_done=True, queries_log=[name], execute_wrappers=[],
         )  # fmt: skip

@@ -28,6 +28,9 @@ def uninitialised(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     sentry_sdk.get_client().close(timeout=0)
     sentry_sdk.get_global_scope().set_client(None)
+    # a transaction of a test gives the scopes its name, and they are those of the process
+    sentry_sdk.get_isolation_scope().clear()
+    sentry_sdk.get_current_scope().clear()
 
 
 @pytest.fixture
