@@ -223,19 +223,16 @@ def test_new_claims_are_asked_about_while_others_wait(asked):
     assert asked.held == {good}
 
 
-def test_a_broker_that_cannot_delay_leaves_them_to_their_leases(asked):
-    type(asked.fakes.broker).supports_delay, kept = False, True
-    try:
-        bad = asked.send("limits")
-        asked.features.answers[bad] = KeyError("x")
-        asked.once()
-        assert asked.held == set()
-        assert asked.fakes.claimed == 1
-        asked.features.answers.clear()
-        asked.clock.advance(61)
-        assert asked.once() == [bad]
-    finally:
-        type(asked.fakes.broker).supports_delay = kept
+def test_a_broker_that_cannot_delay_leaves_them_to_their_leases(asked, monkeypatch):
+    monkeypatch.setattr(asked.fakes.broker, "supports_delay", False)
+    bad = asked.send("limits")
+    asked.features.answers[bad] = KeyError("x")
+    asked.once()
+    assert asked.held == set()
+    assert asked.fakes.claimed == 1
+    asked.features.answers.clear()
+    asked.clock.advance(61)
+    assert asked.once() == [bad]
 
 
 def test_a_broker_that_refuses_to_take_them_back_does_neither(asked):
