@@ -111,10 +111,18 @@ def qcore_before_send(tasks: Sequence[NewTask]) -> None:
 def qcore_admit(claims: Sequence[Claim]) -> Sequence[Admission]:  # type: ignore[empty-body]
     """Return for each claimed task, in their order, whether it may run.
 
-    The answers: ``RUN``; ``RUN_HOLDING``, which has ``qcore_renew`` called; ``Drop``, the task ends with an outcome that is stored; ``Later``, it
-    is sent again after some seconds; ``Park``, it waits in the outbox until this plugin wakes
-    it (``qcore.runtime.current.ledger.wake``); ``Release``, the delivery is given back for
-    some seconds, as a copy of a task that runs is. Only a task that runs uses up an attempt.
+    The answers:
+
+    - ``RUN``: the task runs;
+    - ``RUN_HOLDING``: the task runs, and ``qcore_renew`` is called for it meanwhile;
+    - ``Drop``: the task ends with an outcome that is stored;
+    - ``Later``: the task is sent again after some seconds;
+    - ``Park``: the task waits in the outbox until this plugin wakes it
+      (``qcore.runtime.current.ledger.wake``);
+    - ``Release``: the delivery is given back for some seconds; the answer for a copy of a
+      task that runs.
+
+    Only a task that runs uses up an attempt.
 
     Runs in the pusher of a cluster, in one transaction of the ledger's database for each
     batch. Only the plugins in ``task.needs`` are asked, in that order, and the first answer
@@ -152,16 +160,16 @@ def qcore_wrap_call(
 
 @hookspec
 def qcore_renew(claims: Sequence[Claim]) -> Collection[str] | None:
-    """Renew what tasks hold that run; return the ids of those that hold it no more.
+    """Renew what running tasks hold; return the ids of tasks that have lost their hold.
 
-    Runs in a thread of a cluster every 15 seconds, in a transaction of the ledger's database,
-    for all tasks that some plugin has answered with ``RUN_HOLDING`` and that need this plugin,
-    from their admission until their end is recorded. ``claim.start`` is that of the admission: what another start
-    holds is not renewed for this one.
+    Runs in a thread of a cluster every 15 seconds, in a transaction of the ledger's database.
+    The claims are of all tasks that need this plugin and that some plugin has answered with
+    ``RUN_HOLDING``, from their admission until their end is recorded. ``claim.start`` is the
+    start of that admission: do not renew what another start holds.
 
-    A cluster that could not have holds renewed for 40 seconds kills the workers of these tasks. So
-    does it with tasks whose ids are returned. A hold must therefore last for 60 seconds by the clock of the
-    ledger's database: then whoever held it does not run any more.
+    A cluster that cannot have a hold renewed for 40 seconds kills the worker of the task. It
+    also kills the workers of the tasks whose ids are returned. A hold must therefore last for
+    60 seconds by the clock of the ledger's database: by then, the task does not run any more.
     """
 
 

@@ -65,6 +65,14 @@ def test_a_stale_part_is_found(tmp_path: Path) -> None:
     assert (copy / "checks.md").read_text() == stale
 
 
+def test_no_two_certificates_look_the_same() -> None:
+    text = (DOCS / "reference/plugins.md").read_text()
+    table = text.partition("<!-- generated: certificates -->")[2]
+    rows = table.partition("<!-- end -->")[0].split("\n")
+    rows = [row for row in rows if row.startswith("| qcore")]
+    assert len(rows) == len(set(rows)) > 10
+
+
 def test_every_setting_has_a_heading() -> None:
     names = {setting.name for setting in fields()}
     assert names <= set(headings(DOCS / "reference/configuration.md"))

@@ -261,6 +261,36 @@ def test_the_map_in_the_docstring_of_the_package_has_every_module() -> None:
     assert modules - words == {"__main__", "migrations"}
 
 
+def listed_modules(package: Path) -> list[str]:
+    """Return the modules that the docstring of a package lists, each with its purpose."""
+    text = ast.get_docstring(ast.parse(package.read_text())) or ""
+    lines = re.findall(
+        r"^    ((?:\w+ )*\w+)  +\S", text.partition("::")[2], re.MULTILINE
+    )
+    return " ".join(lines).split()
+
+
+PACKAGES = sorted(
+    path
+    for folder in ("qcore", "plugins")
+    for path in (ROOT / folder).rglob("__init__.py")
+    if "::" in path.read_text()
+)
+
+
+def test_modules_that_the_docstring_of_a_package_lists_exist() -> None:
+    listed = {package: listed_modules(package) for package in PACKAGES}
+    assert sum(map(len, listed.values())) > 100
+    missing = [
+        f"{package.relative_to(ROOT)}: {name}"
+        for package, names in listed.items()
+        for name in names
+        if not (package.parent / f"{name}.py").exists()
+        and not (package.parent / name).is_dir()
+    ]
+    assert missing == []
+
+
 def test_the_manual_has_the_same_layers() -> None:
     text = (ROOT / "docs/explanation/internals.md").read_text()
     shown = {

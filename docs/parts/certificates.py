@@ -53,13 +53,22 @@ def _row(certificate: dict[str, Any], suite: dict[str, Any]) -> str:
     skipped = ", ".join(f"{text} ({count})" for text, count in reasons.most_common())
     cells = (
         certificate["distribution"],
-        suite["service"] or suite["suite"].removeprefix("Test"),
+        _subject(suite),
         str(len(suite["passed"])),
         skipped or "-",
         certificate["qcore"],
         certificate["date"],
     )
     return f"| {' | '.join(cells)} |"
+
+
+def _subject(suite: dict[str, Any]) -> str:
+    """Return what was tried, and on which service; a feature has suites of one service."""
+    name = suite["suite"].removeprefix("Test")
+    if suite["contract"] == "FeatureContract":
+        words = re.sub(r"(?<!^)([A-Z])", r" \1", name).lower()
+        return f"{words}, in {suite['service']}"
+    return str(suite["service"] or name)
 
 
 def _shortened(reason: str) -> str:

@@ -133,7 +133,7 @@ class TaskAdmin(QcoreAdmin):
         app = self.admin_site.name
         pages = f"admin:{self.opts.app_label}_{self.opts.model_name}"
         if row is None:
-            text = "This result is not there any more; nothing was sent."
+            text = "This result was deleted; nothing was sent."
             self.message_user(request, text, messages.ERROR)
         elif (new_id := self._resubmit(request, row)) is not None:
             self.message_user(request, f"Sent again as {new_id}.", messages.SUCCESS)

@@ -21,13 +21,14 @@ def ask(question: str, options: Namespace, also: Sequence[str] = ()) -> str | No
         also: answers besides ``yes`` that are not no.
 
     Raises:
-        ConfigError: nobody is there to be asked.
+        ConfigError: the input is no terminal, so nobody can answer.
     """
     if options.yes:
         return YES
     if not sys.stdin.isatty():
         raise ConfigError(
-            f"nobody is there to be asked: {question} Add --yes to do it without a question."
+            f"the input is no terminal, so nobody can answer: {question} Add --yes to do it"
+            " without a question."
         )
     complain(f"{question} Type {' or '.join([YES, *also])}: ")
     sys.stderr.flush()

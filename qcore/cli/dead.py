@@ -100,7 +100,7 @@ def _list(options: Namespace, out: TextIO) -> int:
 
 def _empty(options: Namespace) -> str:
     if options.fingerprint or options.func:
-        return "No dead task is of this function and this error."
+        return "There is no dead task of this function and this error."
     return "No task is dead: none has failed for good."
 
 

@@ -1,15 +1,15 @@
-"""Look at the ledger, send what a lost queue forgot, or sign its packages anew.
+"""Show the outbox, send tasks again that a queue has lost, or sign packages anew.
 
 status   what waits in the outbox, by queue, and under which keys
-resend   send tracked tasks again that ought to wait in a queue and may be in
-         none: a queue that was purged or lost tells nobody what it held
+resend   send tracked tasks again that should wait in a queue, and may be in
+         none: a queue that was purged or lost does not know its tasks
 resign   sign the packages in the outbox with the key in use
 
-What is not tracked (track=True) and is not in the outbox, nobody knows: it was
-with the broker alone. Of a tracked task the call, the queue and the priority
-are known; hook, group, chain, time-out and attempts are not, and go back to
-what the settings say. A task that still waits in a long queue is sent a second
-time with the same id, and its end is stored once.
+Only tracked tasks (track=True) can be sent again; other tasks were with the
+broker alone. The call, the queue and the priority of a tracked task are kept.
+Its hook, group and chain are lost, and the settings give its timeout and
+attempts. A task that still waits in a long queue is sent a second time with
+the same id, and its end is stored once.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ..ledger.resign import Resigned
     from ..signing import Signer
 
-HELP = "look at the ledger, send what a queue forgot, sign anew"
+HELP = "show the outbox, send tasks again that a queue has lost, sign packages anew"
 SCHEMA = "qcore.ledger/1"
 #: Seconds after which a task that nobody has may be missing, unless told otherwise.
 MISSING = 3600
@@ -54,7 +54,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         type=whole(60, 10**8),
         default=MISSING,
         metavar="SECONDS",
-        help=f"resend: tasks that were due for so long (default: {MISSING})",
+        help=f"resend: only tasks that were due before that (default: {MISSING})",
     )
     parser.add_argument(
         "--key-file",
@@ -62,10 +62,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         default=[],
         type=Path,
         metavar="FILE",
-        help="resign: a file with an old SECRET_KEY that no setting has any more",
+        help="resign: a file with an old SECRET_KEY that is in no setting",
     )
     parser.add_argument(
-        "--dry-run", action="store_true", help="say what would be done, and do nothing"
+        "--dry-run",
+        action="store_true",
+        help="show what would be done, and change nothing",
     )
     parser.add_argument(
         "--yes", action="store_true", help="resend or resign without asking"

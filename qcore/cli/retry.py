@@ -2,7 +2,7 @@
 
 The new task has the arguments, the options, the hook and the rest of the chain
 of the old one. The result of a task that failed is deleted; that of a success
-stays. Without a stored result, nobody knows what to send.
+stays. A task without a stored result cannot be sent again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ SCHEMA = "qcore.retry/1"
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of this verb."""
     parser.add_argument(
-        "ids", nargs="+", metavar="ID", help="of a task: 32 hexadecimal digits"
+        "ids",
+        nargs="+",
+        metavar="ID",
+        help="id of a finished task: 32 hexadecimal digits",
     )
     add_json(parser)
 

@@ -249,7 +249,7 @@ def _known(claim: Claim, state: TicketState) -> Admission:
 
 
 def _again() -> Release:
-    return Release(_OVERTAKEN, "another package of the task was faster")
+    return Release(_OVERTAKEN, "the task has ended, or has a newer package")
 
 
 def _undone(claim: Claim, answer: Admission) -> Settled:

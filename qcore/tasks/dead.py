@@ -73,19 +73,19 @@ def dead_tasks(
 
 
 def discard_dead(tasks: str | Iterable[str]) -> list[str]:
-    """Forget dead tasks for good.
+    """Delete the results of dead tasks for good.
 
     Args:
         tasks: the id of a task, or several. A task that is not dead is left alone.
 
     Returns:
-        The ids of those that are forgotten.
+        The ids of the tasks whose results were deleted.
 
     Raises:
-        CallError: one of the ids is none, or an event loop would wait: see
+        CallError: one of the ids is not valid, or an event loop would wait: see
             ``adiscard_dead``.
         StoreRefused: the result store cannot discard dead tasks, such as a cache.
-        StoreError: nothing was forgotten.
+        StoreError: nothing was deleted.
     """
     store = chosen_store(None, "discard_dead")
     ids = required_ids(tasks, "discard_dead")

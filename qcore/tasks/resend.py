@@ -37,7 +37,7 @@ _BATCH = 200
 
 @dataclass(frozen=True, slots=True)
 class Resent:
-    """What became of the wish to send a task again."""
+    """Whether a task was sent again, and as which new task."""
 
     id: str
     """Of the task that was to be sent again."""
@@ -51,21 +51,21 @@ class Resent:
 def resend(task_id: str) -> str:
     """Send a finished task again, as a new task.
 
-    The stored result of a task that failed is deleted then: the new task says how it went. The
-    result of a success stays. It is sent at once, even inside a transaction.
+    The stored result of a task that failed is deleted then; the new task has its own. The
+    result of a success stays. The task is sent at once, even inside a transaction.
 
     Args:
-        task_id: of the task; a name will not do.
+        task_id: the id of the task, not its name.
 
     Returns:
         The id of the new task.
 
     Raises:
-        CallError: the id is none, no result has it, or an event loop would wait: see
+        CallError: the id is not valid, no result has it, or an event loop would wait: see
             ``aresend``.
         EnqueueError: the task cannot be sent again, such as the joined result of an
             ``async_iter``, or one with a serializer that the project does not accept.
-        BrokerError: it was not sent, or nobody knows.
+        BrokerError: the task was not sent, or the broker did not say whether it was.
         StoreError: the result cannot be read.
     """
     refuse_in_loop("resend", "aresend")
@@ -81,13 +81,13 @@ def resend_many(task_ids: Iterable[str]) -> list[Resent]:
     """Send finished tasks again; one that cannot be sent does not stop the others.
 
     Args:
-        task_ids: of the tasks, each of them once.
+        task_ids: the ids of the tasks; each task is sent once.
 
     Returns:
         What became of each of them, in their order; see ``resend``.
 
     Raises:
-        CallError: one of the ids is none; nothing was sent. Or an event loop would wait:
+        CallError: one of the ids is not valid; nothing was sent. Or an event loop would wait:
             see ``aresend_many``.
     """
     refuse_in_loop("resend_many", "aresend_many")
@@ -100,7 +100,7 @@ def send_copy(task: Task) -> str:
 
     Raises:
         EnqueueError: it cannot be sent.
-        BrokerError: it was not sent, or nobody knows.
+        BrokerError: the task was not sent, or the broker did not say whether it was.
     """
     (one,) = _sent({task.id: copy_of(task)})
     if one.new_id is not None:

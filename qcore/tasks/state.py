@@ -23,7 +23,7 @@ class State(StrEnum):
     WAITING = (
         "waiting"  # it may run, and no worker has begun it; also between two attempts
     )
-    PARKED = "parked"  # something holds it back until it is let go
+    PARKED = "parked"  # in the outbox until a plugin wakes it
     RUNNING = "running"
     SUSPENDED = "suspended"  # it has begun, and waits outside of a worker
     SUCCEEDED = "succeeded"

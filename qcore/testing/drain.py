@@ -185,7 +185,7 @@ def _put_off(broker: Broker, delivery: Delivery, answer: Admission) -> None:
 
 
 def _sent_again(queue: str, counts: Counts) -> bool:
-    """Send what plugins have let go; return whether there was any."""
+    """Send tasks that plugins have woken; return whether there was any."""
     if not (counts.waiting or counts.suspended) or current.outbox is None:
         return False  # nearly always
     conf = msgspec.structs.replace(current.conf, cluster_name=queue)

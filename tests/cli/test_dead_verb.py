@@ -52,7 +52,9 @@ def answer(monkeypatch):
 
 def test_nothing_is_dead():
     assert qcore("dead") == "No task is dead: none has failed for good.\n"
-    assert "No dead task is of this" in qcore("dead", "list", "--fingerprint", "0")
+    assert "There is no dead task of this" in qcore(
+        "dead", "list", "--fingerprint", "0"
+    )
     assert "No task is dead" in qcore("dead", "resend", "--all")
     for action in ("list", "resend", "discard"):
         words = [] if action == "list" else ["--all"]
@@ -96,7 +98,7 @@ def test_the_first_one_and_then_all(two_groups, answer, capsys):
 
 def test_nobody_is_there_to_be_asked(two_groups):
     for action in ("resend", "discard"):
-        with pytest.raises(ConfigError, match="nobody is there to be asked"):
+        with pytest.raises(ConfigError, match="the input is no terminal"):
             qcore("dead", action, "--all")
     assert enqueued() == []
 

@@ -108,7 +108,7 @@ def test_what_a_lost_queue_forgot_is_sent_with_its_own_id():
     task = track()
     assert "1 tracked task" in qcore("resend", "--dry-run")
     assert enqueued() == []
-    with pytest.raises(ConfigError, match="nobody is there to be asked"):
+    with pytest.raises(ConfigError, match="the input is no terminal"):
         qcore("resend")
     assert document("resend", "--yes")["tasks"] == 1
     (sent,) = enqueued()

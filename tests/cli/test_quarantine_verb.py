@@ -91,7 +91,7 @@ def test_what_a_package_says_of_itself_is_shown_and_no_argument(orphan):
 @pytest.mark.parametrize("action", ["delete", "resign"])
 def test_nothing_is_done_without_a_yes(orphan, action, monkeypatch, capsys):
     kept, _ = orphan
-    with pytest.raises(ConfigError, match=r"nobody is there to be asked.*--yes"):
+    with pytest.raises(ConfigError, match=r"the input is no terminal.*--yes"):
         monkeypatch.setattr(sys, "stdin", io.StringIO())
         qcore(action, str(kept.pk))
     code, _ = qcore(action, str(kept.pk), answer="y\n", monkeypatch=monkeypatch)

@@ -139,7 +139,7 @@ def test_a_deploy_to_another_folder_is_the_same_error():
 @pytest.mark.parametrize(
     "text", ["", "\n\n", "x" * 100_000, "\udc80", "Traceback (most"]
 )
-def test_any_text_has_one(text):
+def test_any_text_has_a_fingerprint(text):
     assert len(_print(text)) == DIGITS
 
 

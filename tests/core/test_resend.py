@@ -125,7 +125,7 @@ def test_a_joined_result_cannot_be_sent():
 
 
 @pytest.mark.parametrize("odd", ["", "a name", None, 7, "0" * 31])
-def test_what_is_no_id(odd):
+def test_a_text_that_is_no_id_is_refused(odd):
     for call in (
         resend,
         lambda one: resend_many([one]),
@@ -209,7 +209,7 @@ def test_a_cache_says_that_it_cannot_list_the_dead():
         assert fetch(old) is None
 
 
-def test_for_await():
+def test_the_async_variants_do_the_same():
     async def ask():
         with pytest.raises(CallError, match="aresend"):
             resend(new_id())

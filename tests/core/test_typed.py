@@ -90,7 +90,7 @@ def test_a_plain_function_by_an_option():
     assert seen() == ORDER
 
 
-def test_many_calls():
+def test_calls_of_a_typed_task_are_sent_at_once():
     orders = [Order(n, []) for n in range(3)]
     async_task_many(with_types.place, [(order,) for order in orders])
     drain()

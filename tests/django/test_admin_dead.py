@@ -124,7 +124,7 @@ def test_one_that_cannot_be_sent_stays_and_says_why(admin_client, save):
     assert Task.objects.filter(pk=row.pk).exists()
     assert enqueued() == []
     row.delete()
-    assert "not there any more" in send(admin_client, row).text
+    assert "This result was deleted" in send(admin_client, row).text
 
 
 def test_without_permission_nothing_is_sent_or_cancelled(member, save):
@@ -174,7 +174,7 @@ def test_what_is_sent_later_is_seen_and_cancelled(member):
     assert Ticket.objects.get(task_id=task.id).cancelled is not None
 
 
-def test_an_end_is_not_cancelled(admin_client, save):
+def test_a_task_that_has_ended_is_not_cancelled(admin_client, save):
     row = save(final=False)
     Ticket.objects.create(task_id=row.pk, final="success", ended=1.0)
     assert (

@@ -405,7 +405,7 @@ class TestStarts:
             ledger.give_back([back])
         assert (ticket(task).starts, ticket(task).runs) == (0, 0)
 
-    def test_but_not_where_it_has_begun_nor_where_another_one_has(self):
+    def test_a_start_that_has_begun_or_has_a_follower_is_not_taken_back(self):
         task = claim("one")
         for _ in range(2):
             features().admit([task])

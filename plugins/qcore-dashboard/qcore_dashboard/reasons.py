@@ -1,4 +1,4 @@
-"""Why a task waits: everything that is known to hold it back, the strongest first."""
+"""Why a task waits: all reasons that are known, the strongest first."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def reasons(seen: Sighting, now: Now, sizes: dict[str, Any]) -> list[str]:
 
 def _held_back(state: str, due: tuple[float | None] | None) -> list[str]:
     if state == State.PARKED or (due is not None and due[0] is None):
-        return ["It is parked: something holds it back until it is let go."]
+        return ["It is parked: it waits in the outbox until a plugin wakes it."]
     if due is None or due[0] is None:
         return []
     left = due[0] - time.time()

@@ -49,7 +49,7 @@ class Sighting:
     """Its stored result."""
     tracked: TrackedTask | None = None
     due: tuple[float | None] | None = None
-    """When the outbox sends it, in a tuple: None there is "not before it is let go"."""
+    """When the outbox sends it, in a tuple: None there is "parked"."""
     sent: Envelope | None = None
     """Its package in the outbox, verified; None where that cannot be read, too."""
     worker: WorkerStatus | None = None
@@ -57,7 +57,7 @@ class Sighting:
     running_in: str | None = None
     """The queue of the cluster of that worker."""
     told_at: float = 0.0
-    """When that cluster has told so."""
+    """When that cluster published this status; seconds since the epoch."""
 
     @property
     def state(self) -> str | None:

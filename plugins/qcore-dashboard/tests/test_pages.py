@@ -272,7 +272,11 @@ def test_a_task_and_its_timeline(admin_client, world):
     ("which", "state", "why"),
     [
         ("scheduled", "scheduled", "It is sent in 59 min"),
-        ("parked", "parked", "It is parked"),
+        (
+            "parked",
+            "parked",
+            "It is parked: it waits in the outbox until a plugin wakes it",
+        ),
         ("failed", "failed", "lease of that attempt ends"),
     ],
 )

@@ -182,7 +182,10 @@ class Batch(Handle):
         try:
             give_up(self.id)
         except Exception:  # the error of the block is the one to be told
-            logger.exception("%r is given up, and what was sent is not cancelled", self)
+            logger.exception(
+                "the tasks that the failed block of %r has sent cannot be cancelled",
+                self,
+            )
 
 
 def _send(tasks: list[tuple[Task, float]]) -> None:

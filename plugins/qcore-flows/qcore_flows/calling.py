@@ -59,11 +59,11 @@ def _require_storable(value: Any) -> None:
         size = len(get_serializer(conf.serializer).dumps(value))
     except SerializeError as error:
         raise Discard(
-            f"others take its result, which cannot be stored: {error}"
+            f"other nodes take its result, which cannot be stored: {error}"
         ) from error
     if size > conf.max_result:
         raise Discard(
-            f"others take its result, which has {size:,} bytes; max_result is"
+            f"other nodes take its result, which has {size:,} bytes; max_result is"
             f" {conf.max_result:,}. Store the data and return its key."
         )
 
@@ -91,9 +91,7 @@ def _read(task_id: str, database: str) -> list[tuple[list[Any], Any]]:
         .values_list("parent", "places")
     )
     if not places:
-        raise Discard(
-            "its flow is not there any more, and so are the results it takes."
-        )
+        raise Discard("its flow was deleted, and so were the results that it takes.")
     found: list[tuple[list[Any], Any]] = []
     for part in parts(places):
         for row in rows.filter(pk__in=part):

@@ -58,7 +58,7 @@ class Handle:
 
     @classmethod
     def get(cls, id: str) -> Self:
-        """Return the one that has this id.
+        """Return the batch or graph that has this id.
 
         Raises:
             CallError: there is none, or it was pruned.
@@ -87,7 +87,7 @@ class Handle:
             kwargs: its keyword arguments, and options as of ``async_task``.
 
         Raises:
-            CallError: there is one already, or the block is over.
+            CallError: this callback is set already, or the block is over.
             EnqueueError: the call cannot be sent.
         """
         self._call_back("on_success", func, args, kwargs)
@@ -146,7 +146,7 @@ class Handle:
 
     # -- looking ---------------------------------------------------------------------------
     def status(self) -> FlowStatus | None:
-        """Return how far it is; None: nothing was sent yet, or it was pruned."""
+        """Return how many members have ended, and how; None: nothing was sent, or it was pruned."""
         from .status import find, of_row
 
         row = find(self.id)
@@ -164,7 +164,7 @@ class Handle:
 
     # -- by hand ------------------------------------------------------------------------
     def cancel(self) -> int:
-        """Cancel all members that have not ended; return how many they are.
+        """Cancel all members that have not ended; return their number.
 
         Those that wait never run, and those that run get ``TaskCancelled``. When all have
         ended, ``on_complete`` is sent; ``on_success`` and ``on_first_failure`` are not.
@@ -174,7 +174,7 @@ class Handle:
         return cancel(self.id)
 
     def retry(self) -> int:
-        """Send the members again that have failed, as new tasks; return how many they are.
+        """Send the failed members again, as new tasks; return their number.
 
         ``on_success`` is sent once all have succeeded. What was sent already is not sent
         again. A member that was lost with its queue cannot be sent again, and is left.

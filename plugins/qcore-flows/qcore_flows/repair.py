@@ -131,12 +131,12 @@ def retry_members(flow_id: str, ids: Iterable[str], *, and_below: bool = False) 
         for row in some:
             if row.outcome is None and row.id in wanted:
                 raise CallError(
-                    f"{row.name} of flow {flow_id} has not ended: cancel it before."
+                    f"{row.name} of flow {flow_id} has not ended: cancel it first."
                 )
             if row.outcome is None and row.sent is not None:
                 raise CallError(
                     f"{row.name} of flow {flow_id}, which waits for what is to be tried"
-                    " again, runs or waits in its queue: cancel it before."
+                    " again, runs or waits in its queue: cancel it first."
                 )
         return [row for row in some if row.outcome is not None]
 

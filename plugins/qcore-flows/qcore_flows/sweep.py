@@ -50,8 +50,8 @@ def _look_at(flow_id: str) -> None:
     if flow is None:
         return
     if flow.sealed is None:
-        logger.warning("%s %s (%r) is given up: its maker has gone before the end of its"
-                       " block", flow.kind, flow.id, flow.name)  # fmt: skip
+        logger.warning("%s %s (%r) is cancelled: its block has not ended, and its process is gone or"
+                       " hangs", flow.kind, flow.id, flow.name)  # fmt: skip
         give_up(flow_id)
         return
     rows = members().filter(flow_id=flow_id, outcome=None).exclude(sent=None)

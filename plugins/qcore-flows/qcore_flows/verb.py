@@ -30,17 +30,22 @@ FEW = 100
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of this verb."""
     parser.add_argument(
-        "id", metavar="ID", nargs="?", help="the id of a batch or graph: 32 digits"
+        "id",
+        metavar="ID",
+        nargs="?",
+        help="id of a batch or graph: 32 hexadecimal digits",
     )
     parser.add_argument(
-        "--members", action="store_true", help="show all members, not only the failed"
+        "--members",
+        action="store_true",
+        help="show all members, not only those that failed",
     )
     parser.add_argument(
         "--limit",
         type=int,
         default=FEW,
         metavar="N",
-        help=f"show so many at most; default: {FEW}",
+        help=f"batches and graphs, or members, that are shown (default: {FEW})",
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument(

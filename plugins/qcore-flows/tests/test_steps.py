@@ -210,7 +210,7 @@ def test_a_run_stores_so_many_steps_and_no_more(clock, ran, monkeypatch):
 def test_a_run_begins_so_often_and_no_more(clock, ran, monkeypatch):
     monkeypatch.setattr("qcore_flows.steps.opening.MAX_RUNS", 1)
     id = durable.onboard.enqueue("fay")
-    with pytest.raises(TaskError, match="begun 1 times"):
+    with pytest.raises(TaskError, match="started 1 times"):
         clock.advance(days=15)
     assert ran == ["create"]
     assert fetch(id).outcome == "discarded"

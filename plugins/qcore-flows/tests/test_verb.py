@@ -29,7 +29,7 @@ def document(*words):
     return found
 
 
-def test_nothing_yet(queue):
+def test_an_empty_list_is_told(queue):
     assert flows() == (0, "No batch and no graph was sent, or all were pruned.\n")
     assert document() == {
         "schema": "qcore.flows/1", "flows": [], "members": None,
@@ -37,7 +37,7 @@ def test_nothing_yet(queue):
     }  # fmt: skip
 
 
-def test_none_of_this_id(queue):
+def test_an_unknown_id_is_told(queue):
     code, text = flows("0" * 32)
     assert code == 3
     assert text.endswith("there is no such batch or graph, or it was pruned.\n")
@@ -46,7 +46,7 @@ def test_none_of_this_id(queue):
         flows("order")
 
 
-def test_the_newest_first(queue):
+def test_the_newest_is_listed_first(queue):
     with Batch("first"):
         pass
     with Flow("second") as flow:
@@ -60,7 +60,7 @@ def test_the_newest_first(queue):
         flows("--limit", "0")
 
 
-def test_one_with_its_members(queue):
+def test_a_batch_is_shown_with_its_members(queue):
     with Flow("order 17") as flow:
         a = flow.add("chores.kind.echo", 1)
         flow.add("chores.kind.echo", a)

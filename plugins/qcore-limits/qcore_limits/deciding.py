@@ -2,9 +2,9 @@
 
 A task needs a place under each of its limits: all of them or none. It waits under the first
 one, in the order of their digests, that has none left; when it comes again, all are asked
-again. A task that has no place is parked until one is reserved for it. One that comes too soon
-for a rate is sent again at the moment of its start, and each such task has a moment of its
-own: so nobody asks twice in vain.
+again. A task that has no place is parked until one is reserved for it. A task that comes
+too soon for a rate gets a start time of its own, and is sent again at that time, so that it
+is refused once and not again and again.
 """
 
 from __future__ import annotations

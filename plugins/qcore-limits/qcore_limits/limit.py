@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from qcore.errors import EnqueueError, did_you_mean, sentence
@@ -158,25 +158,6 @@ def is_declaration(value: Any) -> bool:
     except (TypeError, ValueError, AttributeError):
         return False
     return True
-
-
-def fault_of(value: Any) -> str:
-    """Return what is wrong with a value of ``Q_CLUSTER['limits']``; "" if nothing is."""
-    if not isinstance(value, Mapping):
-        return "expected a dictionary of limits by their names"
-    known = [field.name for field in fields(Limit)][1:]
-    for name, words in value.items():
-        if not isinstance(words, Mapping):
-            return f"{name!r}: expected a dictionary such as {{'concurrency': 4}}"
-        for word in words:
-            if word not in known:
-                near = did_you_mean(word, known)
-                return f"{name!r}: unknown key {word!r}{near}"
-        try:
-            Limit(name, **words)
-        except ValueError as error:
-            return f"{name!r}: expected {error}"
-    return ""
 
 
 def named(name: str, limits: Mapping[str, Limit], func: str) -> Limit:

@@ -2,7 +2,8 @@
 
 `list` shows each limit that the settings declare, that somebody has set or that
 a task has named, and its keys in use. `set` changes a limit for all clusters at
-once; what is not named stays as it was. `reset` goes back to the settings.
+once; options that are not given stay as they were. `reset` goes back to the
+settings.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from .limit import Limit, declared
 if TYPE_CHECKING:
     from .models import LimitKey
 
-HELP = "list limits and who waits under them, or change a limit while clusters run"
+HELP = "list limits and the tasks that wait under them, or change a limit while clusters run"
 SCHEMA = "qcore.limits/1"
 _EMPTY = (
     "There are no limits. Declare one in Q_CLUSTER['limits'], or name one with a task:"
@@ -41,12 +42,14 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="ACTION",
         help="list (the default), set or reset",
     )
-    parser.add_argument("name", nargs="?", metavar="NAME", help="of a limit")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="name of a limit")
     parser.add_argument(
-        "--concurrency", metavar="N", help="set: tasks at once; none: no limit"
+        "--concurrency", metavar="N", help="set: tasks that run at once; none: no limit"
     )
     parser.add_argument(
-        "--rate", metavar="RATE", help="set: starts in a time, such as 100/m; none"
+        "--rate",
+        metavar="RATE",
+        help="set: starts in a time, such as 100/m; none: no limit",
     )
     parser.add_argument(
         "--burst", metavar="N", help="set: starts that may come together; none: 1"

@@ -1,8 +1,8 @@
 """What a task wants: its limits with their keys, as they travel in a header of the task.
 
 Keys are filled where the task is sent: a cluster does not decode arguments before the run.
-The numbers travel, too. They are used where the cluster knows no better: what somebody has
-set while clusters run wins, then what its own settings say.
+The numbers of each limit travel, too. A cluster uses them last: first come the numbers that
+`qcore limits set` has stored, then those of the settings of the cluster.
 """
 
 from __future__ import annotations

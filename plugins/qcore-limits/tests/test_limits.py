@@ -399,7 +399,7 @@ def test_a_hold_that_nobody_renews_is_kept_for_its_task_and_freed_after_that(
     assert numbers() == {"one": (1, 0, 0, 0)}, "the hold of another task stays"
 
 
-def test_renewed_it_lasts(cluster, monkeypatch):
+def test_a_hold_that_is_renewed_lasts(cluster, monkeypatch):
     first, second = add(1), add(2)
     cluster.claim()
     task, start = cluster.running[first]

@@ -134,7 +134,7 @@ def test_a_hook_has_a_span_of_its_own(ended):
 
 
 # -- how a run ends ----------------------------------------------------------------------
-def test_a_failure(ended):
+def test_a_failed_attempt_has_an_error_in_its_span(ended):
     async_task("chores.kind.fail")
     drain(raises=False)
     (run,) = ended("process")

@@ -71,7 +71,7 @@ class Holds:
         except BaseException as error:  # noqa: BLE001 - plugins are a stranger's code
             self._guard.note("holds are not renewed now", error)
             self._shared.report_problem(
-                _PROBLEM, f"what {len(jobs)} tasks hold is not renewed: {error}"
+                _PROBLEM, f"the holds of {len(jobs)} tasks are not renewed: {error}"
             )
         else:
             self._shared.clear_problem(_PROBLEM)
@@ -91,7 +91,7 @@ class Holds:
             # what has ended waits for the recorder: no worker is at it any more
             if job.state in WITH_THE_LOOP and job in self._shared.held:
                 job.lost = True
-                error = LedgerError("what it holds was not renewed in time")
+                error = LedgerError("its hold was not renewed in time")
                 self._guard.note(f"{job.task.id} is stopped", error)
         self._leases.alarm()
 

@@ -130,7 +130,7 @@ def _timeline(seen: Sighting) -> list[dict[str, Any]]:
         note(seen.told_at - seen.worker.seconds, "began, and runs")
     if seen.due is not None:
         due = seen.due[0]
-        note(due, "held back, until it is let go" if due is None else "to be sent")
+        note(due, "parked, until a plugin wakes it" if due is None else "to be sent")
     return sorted(events, key=lambda one: (one["at"] is None, one["at"] or 0.0))
 
 
@@ -144,7 +144,7 @@ def cancel(request: HttpRequest) -> str:
 
 
 def send_again(request: HttpRequest) -> str:
-    """Send the call of a stored result again; a failure goes from the table."""
+    """Send the call of a stored result again; the result of a failure is deleted."""
     task_id = _asked(request)
     new_id = again(task_id)
     if new_id is None:

@@ -1,4 +1,4 @@
-"""Tasks in the outbox: scheduled for later, held back, or on their way to the broker."""
+"""Tasks in the outbox: scheduled for later, parked, or on their way to the broker."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def read(text: str) -> Query:
             continue
         if key not in _KEYS:
             raise BadQuery(
-                f"The search cannot be read: {key!r} is no word of a search"
+                f"The search cannot be read: {key!r} is not a search key"
                 f"{did_you_mean(key, _KEYS)} Expected {', '.join(_KEYS)}, as in {EXAMPLE}."
             )
         name = "states" if key == "state" else key
@@ -126,7 +126,7 @@ def read(text: str) -> Query:
 def _value(key: str, value: str) -> object:
     if key in _PATTERNS:
         if value.count("*") > 1:
-            raise BadQuery(f"{key}:{value} has two stars; one is understood.")
+            raise BadQuery(f"{key}:{value} has several '*'. Expected one at most.")
         return Pattern(value)
     if key == "state":
         return _states(value)
@@ -139,8 +139,8 @@ def _states(value: str) -> frozenset[str]:
     states = frozenset(value.split(","))
     for state in sorted(states - _STATES):
         raise BadQuery(
-            f"state:{state} is no state of a task{did_you_mean(state, _STATES)}"
-            f" Expected {', '.join(sorted(_STATES))}; several with commas between them."
+            f"state:{state} is not a state of a task{did_you_mean(state, _STATES)}"
+            f" Expected {', '.join(sorted(_STATES))}; separate several states with commas."
         )
     return states
 
@@ -149,6 +149,6 @@ def _moment(key: str, value: str) -> float:
     if match := _SPAN.fullmatch(value):
         return time.time() - int(match[1]) * _UNITS[match[2]]
     raise BadQuery(
-        f"{key}:{value} is no time. Expected a number with s, min, h, d or w, as in"
-        f" {key}:1h: one hour ago."
+        f"{key}:{value} is not a time. Expected a number with s, min, h, d or w, such as"
+        f" {key}:1h, one hour ago."
     )

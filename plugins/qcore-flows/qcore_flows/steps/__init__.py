@@ -4,13 +4,17 @@
 
     options    the options of tasks: durable, version, accepts
     calls      step, sleep_until, wait_event and the others, as users call them
-    run        the run of a task: opened, fenced, closed
+    run        the run of a task: opened, asked for steps, closed
+    opening    the number of each start of a run
     memory     what a run has stored
-    waiting    sleeps and events inside a run
     events     emit
     renewal    keeps runs of this worker from being begun elsewhere
     settling   what becomes of a run when its task has ended or waits
     sweeping   deletes what is old
-    lookup     what runs do, for people
-    names, values, moments, errors, words
+    ledger     the ledger that runs are kept in
+    names      names of steps and events, and their digests
+    values     values as they are stored
+    moments    times that callers give, and the clock of a run
+    errors     what durable tasks are told
+    words      states of a run, and kinds of steps
 """

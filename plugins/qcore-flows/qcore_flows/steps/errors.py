@@ -14,4 +14,4 @@ class EventTimeout(TaskError):
 
 
 class TooManyRuns(Discard):
-    """The task was begun more often than ``max_runs`` says, and is given up."""
+    """The task has started 1,000 times (``opening.MAX_RUNS``), and is discarded."""

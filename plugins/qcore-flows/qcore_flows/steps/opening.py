@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("qcore.flows")
 
-#: Starts of a run, after which it is given up: something does not get on.
+#: Starts of a run after which its task is discarded: it makes no progress.
 MAX_RUNS = 1_000
 #: Seconds after which a run is looked at again whose version is not accepted.
 AGAIN = 60.0
@@ -91,7 +91,7 @@ def _open(
     if run.state == RunState.RUNNING and run.held_until > now:
         raise LeaseLost("another worker has the task", after=run.held_until - now)
     if run.start >= MAX_RUNS:
-        raise TooManyRuns(f"it was begun {MAX_RUNS:,} times, and that is the limit")
+        raise TooManyRuns(f"it has started {MAX_RUNS:,} times, which is the limit")
     changed = ["state", "start", "held_until", "woken", "waits_for", "due"]
     run.woken, run.waits_for, run.due = False, "", None
     if run.version in versions:
@@ -117,7 +117,11 @@ def let_go(memory: Memory) -> None:
             state=RunState.WAITING, held_until=0.0
         )
     except Exception as error:  # noqa: BLE001 - the error of the task is to be told
-        logger.debug("the run of %s is not let go: %s", memory.run_id, error)
+        logger.debug(
+            "the end of an attempt cannot be written to the run of %s: %s",
+            memory.run_id,
+            error,
+        )
 
 
 def close_inline(memory: Memory, error: BaseException | None) -> None:

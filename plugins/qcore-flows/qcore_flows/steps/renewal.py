@@ -77,7 +77,7 @@ class Renewal:
             )
             rows.update(held_until=ledger.now() + TERM)
         except Exception as error:  # noqa: BLE001 - the next look may find the database
-            logger.warning("the run of %s is not kept now: %s", run_id, error)
+            logger.warning("the run of %s cannot be renewed now: %s", run_id, error)
         finally:
             connections[ledger.database].close()
 

@@ -123,7 +123,7 @@ class DurableRun:
         if suspension is not None and error is not suspension:
             self._let_go()
             raise StepError(
-                f"the task has swallowed its suspension at {self._waits_at!r}: {_HOW}"
+                f"the task has caught its suspension at {self._waits_at!r}: {_HOW}"
             ) from error
         if isinstance(error, LeaseLost) or error is suspension is not None:
             return  # another has it, or it is settled as suspended
@@ -192,7 +192,7 @@ class DurableRun:
             )
         if found is None and len(self.memory) >= MOST_STEPS:
             raise StepError(
-                f"the run has stored {MOST_STEPS:,} steps, and that is the limit. Do more in"
+                f"the run has stored {MOST_STEPS:,} steps, which is the limit. Do more in"
                 " each step, or send the rest as tasks of their own"
             )
         return found
@@ -275,7 +275,7 @@ def value_of(function: Callable[..., Any], args: Any, kwargs: Any, name: str) ->
     return encode(value, f"the step {name!r}")
 
 
-#: What a task does that swallows its suspension.
+#: How a task can catch its suspension.
 _HOW = (
     "an 'except BaseException:' or a bare 'except:' has caught it, or a 'finally' returns."
     " Let it pass"
