@@ -14,7 +14,7 @@ from qcore.tasks.enqueueing import as_calls
 
 from .callbacks import CHANGED, decide, send_due
 from .handle import Handle, current_flow_id, made, require_queue
-from .tables import flows, lock, place
+from .tables import expect, flows, lock, place, touch
 
 if TYPE_CHECKING:
     from qcore import Task
@@ -117,7 +117,7 @@ class Batch(Handle):
 
     def _take(self, tasks: list[tuple[Task, float]]) -> None:
         if self._is_sealed:
-            place().run(lambda: _send(tasks))
+            place().run(lambda: self._send(tasks))
             return
         if not self._is_in_block:
             raise CallError(
@@ -134,7 +134,16 @@ class Batch(Handle):
         """Send tasks, in a transaction of the ledger; the first ones with the batch."""
         if not self._is_written:
             self._new_row(place().now()).save(using=place().database, force_insert=True)
-        _send(tasks)
+        self._send(tasks)
+
+    def _send(self, tasks: list[tuple[Task, float]]) -> None:
+        by_delay: dict[float, list[Task]] = {}
+        for task, delay in tasks:
+            by_delay.setdefault(delay, []).append(task)
+        for delay, some in by_delay.items():
+            place().send(some, delay=delay)
+        if longest := max(by_delay, default=0.0):
+            expect(self.id, place().now() + longest)
 
     # -- the end of the block ---------------------------------------------------------------
     def __exit__(
@@ -163,7 +172,8 @@ class Batch(Handle):
         self._write(self._waiting)
         flow = lock([self.id])[self.id]
         now = place().now()
-        flow.sealed = flow.touched = now
+        flow.sealed = now
+        touch(flow, now)
         due = decide(flow, now)
         flows().filter(pk=self.id).update(
             sealed=now,
@@ -186,14 +196,6 @@ class Batch(Handle):
                 "the tasks that the failed block of %r has sent cannot be cancelled",
                 self,
             )
-
-
-def _send(tasks: list[tuple[Task, float]]) -> None:
-    by_delay: dict[float, list[Task]] = {}
-    for task, delay in tasks:
-        by_delay.setdefault(delay, []).append(task)
-    for delay, some in by_delay.items():
-        place().send(some, delay=delay)
 
 
 def current_batch() -> Batch | None:

@@ -101,7 +101,9 @@ def _read(task_id: str, database: str) -> list[tuple[list[Any], Any]]:
 
 
 def _value(row: MemberRow) -> Any:
-    if row.outcome != "success":
+    # of a node that is sent again the earlier value, which has let its children go
+    may_be_none = row.value is None or (row.may_fail and row.outcome is not None)
+    if row.outcome != "success" and may_be_none:
         return None  # it may fail, and others go on
     if row.value is None:
         raise Discard(f"the result of {row.name}, which it takes, was not stored.")

@@ -21,7 +21,18 @@ from qcore.runtime import current
 from .callbacks import CHANGED, decide, fresh, send_due
 from .models import FlowRow, MemberRow
 from .option import membership
-from .tables import below, children_of, edges, flows, lock, members, parts, place
+from .tables import (
+    below,
+    children_of,
+    edges,
+    expect,
+    flows,
+    lock,
+    members,
+    parts,
+    place,
+    touch,
+)
 
 if TYPE_CHECKING:
     from qcore import Settled, Task
@@ -30,6 +41,9 @@ logger = logging.getLogger("qcore.flows")
 
 #: Rows in one UPDATE that writes other values into each.
 _ROWS = 50
+#: Seconds until a member comes again, from which on its flow is told: less than the sweep
+#: ever waits for.
+_LONG = 60.0
 #: How a member ends that never runs, for one that it waits for has failed.
 SKIPPED = "skipped"
 #: How a member ends of which nothing is heard any more.
@@ -58,14 +72,20 @@ def settle(settled: Sequence[Settled]) -> None:
     """Count the ends of tasks that are members of flows."""
     final: dict[str, Settled] = {}
     flow_ids: set[str] = set()
+    pauses: dict[str, float] = {}
     for one in settled:
-        own = membership(one.task) if one.final else None
-        if own is not None:
+        own = membership(one.task)
+        if own is None:
+            continue
+        if one.final:
             final[one.task.id] = one
             flow_ids.add(own.flow_id)
-    if not final:
+        elif one.again is not None and one.again >= _LONG:
+            pauses[own.flow_id] = max(one.again, pauses.get(own.flow_id, 0.0))
+    if not final and not pauses:
         return
-    locked = lock(flow_ids)
+    locked = lock(flow_ids | pauses.keys())
+    _expect(locked, pauses)
     rows = [
         row
         for part in parts(final)
@@ -74,6 +94,16 @@ def settle(settled: Sequence[Settled]) -> None:
     ]
     if rows:
         end(locked, _ended(rows, final))
+
+
+def _expect(locked: Mapping[str, FlowRow], pauses: Mapping[str, float]) -> None:
+    """Note until when members wait that come again after so many seconds."""
+    now = place().now() if pauses else 0.0
+    for flow_id, pause in pauses.items():
+        flow = locked.get(flow_id)
+        if flow is not None and flow.pending:
+            expect(flow_id, now + pause)
+            touch(flow, now + pause)
 
 
 def _ended(rows: Sequence[MemberRow], final: Mapping[str, Settled]) -> list[Ended]:
@@ -125,7 +155,7 @@ def end(locked: Mapping[str, FlowRow], ended: Sequence[Ended]) -> None:
         ]
     due = {}
     for flow_id in sorted(changed):
-        locked[flow_id].touched = now
+        touch(locked[flow_id], now)
         due[flow_id] = decide(locked[flow_id], now)
     flows().bulk_update([locked[id] for id in sorted(changed)], CHANGED, _ROWS)
     for flow_id, names in due.items():

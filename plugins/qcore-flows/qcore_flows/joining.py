@@ -16,7 +16,8 @@ from qcore.running import RUNNING
 from .ending import over
 from .models import MemberRow
 from .option import OPTION, PLUGIN, RESENT, Membership, membership
-from .tables import ROWS, flows, lock, members, parts, place
+from .repair import revive
+from .tables import ROWS, flows, lock, members, parts, place, touch
 
 if TYPE_CHECKING:
     from qcore import Admission, Claim, NewTask
@@ -60,7 +61,9 @@ def _added(
     flow = _require_open(flow, flow_id, own[0])
     first, count = flow.total, len(own)
     flows().filter(pk=flow.id).update(
-        total=flow.total + count, pending=flow.pending + count, touched=now
+        total=flow.total + count,
+        pending=flow.pending + count,
+        touched=max(flow.touched, now),
     )
     return [
         MemberRow(
@@ -130,8 +133,11 @@ def _taken_over(flow: FlowRow | None, own: Sequence[NewTask]) -> list[NewTask]:
         )
     gone = sum(row.may_fail for row in failed)
     flow.failed, flow.tolerated = flow.failed - len(failed), flow.tolerated - gone
-    flow.pending, flow.touched = flow.pending + len(failed), now
-    flow.save(update_fields=["failed", "tolerated", "pending", "touched"])
+    flow.pending += len(failed)
+    touch(flow, now)
+    if failed and flow.kind == "graph":
+        revive(flow)
+    flow.save(update_fields=["failed", "tolerated", "skipped", "pending", "touched"])
     return rest
 
 

@@ -16,7 +16,7 @@ from .callbacks import CHANGED, decide, fresh, send_due
 from .ending import SKIPPED, Ended, end, send_ready
 from .models import FlowRow, MemberRow
 from .option import RESENT
-from .tables import below, children_of, flows, lock, members, parts, place
+from .tables import below, children_of, flows, lock, members, parts, place, touch
 
 #: Rows in one UPDATE that writes other values into each.
 _ROWS = 50
@@ -169,7 +169,8 @@ def _retry(
         list(changed.values()), ("task_id", "outcome", "ended", "sent", "waits"), _ROWS
     )
     _recount(flow)
-    flow.cancelled, flow.touched = None, now
+    flow.cancelled = None
+    touch(flow, now)
     due = decide(flow, now)
     flows().filter(pk=flow_id).update(
         cancelled=None, **{name: getattr(flow, name) for name in CHANGED}
@@ -200,6 +201,17 @@ def _revived(flow_id: str, rows: Sequence[MemberRow]) -> list[MemberRow]:
             row.waits = waits[row.id]
             changed.append(row)
     return changed
+
+
+def revive(flow: FlowRow) -> None:
+    """Let the nodes below those that run again wait for them; count the locked flow anew.
+
+    What has been sent already goes on.
+    """
+    rows = list(members().filter(flow_id=flow.id).order_by("number"))
+    changed = {row.id: row for row in _revived(flow.id, rows)}
+    members().bulk_update(list(changed.values()), ("outcome", "ended", "waits"), _ROWS)
+    _recount(flow)
 
 
 def _send_again(

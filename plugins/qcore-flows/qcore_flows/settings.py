@@ -30,7 +30,7 @@ SETTING = Setting(
             "lost_after",
             float,
             "Seconds after which the members of a batch or graph are looked for, if none of"
-            " them has ended for so long. A member that has no result, is not in the outbox"
+            " them has ended or become due for so long. A member that has no result, is not in the outbox"
             " and is run by no cluster then ends as lost. Set it higher than the longest"
             " that a task of yours waits in a queue.",
             default=LOST_AFTER,

@@ -18,7 +18,7 @@ from .ending import LOST, Ended, end
 from .models import EdgeRow, FlowRow, MemberRow
 from .repair import give_up, recount
 from .settings import seconds
-from .tables import flows, lock, members, place
+from .tables import flows, lock, members, parts, place
 
 logger = logging.getLogger("qcore.flows")
 
@@ -57,23 +57,33 @@ def _look_at(flow_id: str) -> None:
     rows = members().filter(flow_id=flow_id, outcome=None).exclude(sent=None)
     waiting = list(rows.order_by("number")[:_MEMBERS])
     found = whereabouts([row.task_id for row in waiting])
+    taken = [row.task_id for row in waiting if row.is_taken]
+    values = current.results.finished(
+        [id for id in taken if found.get(id) == Outcome.SUCCESS]
+    )
 
     def work() -> None:
         locked = lock([flow_id])
         if flow_id not in locked:
             return
         recount(locked[flow_id])
-        ids = [row.pk for row in waiting]
+        # a member that was sent again meanwhile is another task
         left = [
             row
-            for start in range(0, len(ids), 150)
-            for row in members().filter(pk__in=ids[start : start + 150], outcome=None)
+            for part in parts(row.task_id for row in waiting)
+            for row in members().filter(task_id__in=part, outcome=None)
             if found.get(row.task_id, LOST)
         ]
         # the next look comes after as long a rest
         flows().filter(pk=flow_id).update(touched=place().now())
         if left:
-            end(locked, [Ended(row, found.get(row.task_id, LOST)) for row in left])
+            end(
+                locked,
+                [
+                    Ended(row, found.get(row.task_id, LOST), values.get(row.task_id))
+                    for row in left
+                ],
+            )
             logger.warning("%d members of %s %s had ended or were lost unnoticed",
                            len(left), flow.kind, flow.id)  # fmt: skip
 

@@ -75,6 +75,19 @@ def lock(ids: Iterable[str]) -> dict[str, FlowRow]:
     return found
 
 
+def touch(flow: FlowRow, now: float) -> None:
+    """Note that a flow has changed; it is not saved.
+
+    A moment to come stays: members wait until then, and are not lost before.
+    """
+    flow.touched = max(flow.touched, now) if flow.pending else now
+
+
+def expect(flow_id: str, moment: float) -> None:
+    """Note that members of a flow come at a moment, and cannot be heard of before."""
+    flows().filter(pk=flow_id, touched__lt=moment).update(touched=moment)
+
+
 def children_of(flow_id: str) -> dict[str, list[str]]:
     """Return for each member of a flow that others wait for: the others."""
     found: dict[str, list[str]] = {}

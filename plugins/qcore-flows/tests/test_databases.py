@@ -8,7 +8,7 @@ import pytest
 from support.other_database import on_sqlite_only, run_on
 
 HERE = Path(__file__).parent
-FILES = ["test_batches.py", "test_graphs.py", "test_contract.py"]
+FILES = ["test_batches.py", "test_graphs.py", "test_late.py", "test_contract.py"]
 
 
 @pytest.mark.service

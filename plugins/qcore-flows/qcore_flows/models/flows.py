@@ -19,7 +19,8 @@ class FlowRow(models.Model):
     kind = models.CharField(max_length=8)
     name = models.CharField(max_length=255)
     created = models.FloatField()
-    #: When its last change was; the sweep looks at those that rest.
+    #: When its last change was, or a later moment at which members come that wait until
+    #: then; the sweep looks at those that rest for long after it.
     touched = models.FloatField()
     #: When no more members came from its maker; None: they still may.
     sealed = models.FloatField(null=True)

@@ -68,7 +68,10 @@ def _emit(name: str, value: Value) -> bool:
     if row.emitted is not None:
         return False
     row.emitted, row.content, row.value = now, value.content, value.data
-    row.save(using=ledger.database, update_fields=["emitted", "content", "value"])
+    row.since = now  # it is kept from now on, however long somebody has waited for it
+    row.save(
+        using=ledger.database, update_fields=["emitted", "content", "value", "since"]
+    )
     # the newest rows, whatever the isolation of the caller's transaction is
     steps = RunStep.objects.using(ledger.database).select_for_update()
     ids = set(steps.filter(event=row.digest).values_list("run_id", flat=True))

@@ -13,6 +13,7 @@ from qcore.envelope import Outcome
 
 from ..models.steps import Run, RunStep
 from .ledger import the_ledger
+from .memory import TERM
 from .options import is_durable
 from .words import PLUGIN, RunState
 
@@ -25,7 +26,12 @@ MOST = 150
 
 def settle(settled: Iterable[Settled]) -> None:
     """Write down what has become of the runs of durable tasks."""
-    own = {one.task.id: one for one in settled if is_durable(one.task)}
+    own: dict[str, Settled] = {}
+    for one in settled:
+        before = own.get(one.task.id)
+        # a copy that is put off beside the end changes nothing
+        if is_durable(one.task) and (before is None or not before.final):
+            own[one.task.id] = one
     for part in chunks(sorted(own), MOST):
         _settle([own[id] for id in part])
 
@@ -41,14 +47,14 @@ def _settle(settled: Sequence[Settled]) -> None:
     locked = runs.select_for_update().filter(pk__in=ids, ended=None).order_by("pk")
     found = {run.pk: run for run in locked}
     states: dict[str, list[str]] = {}
+    now = ledger.now()
     for one in settled:
         run = found.get(one.task.id)
-        if run is not None and (state := _state_after(run, one)) is not None:
+        if run is not None and (state := _state_after(run, one, now)) is not None:
             states.setdefault(state, []).append(run.pk)
     if woken := states.get(_WOKEN):
         ledger.wake(PLUGIN, woken)
         states.setdefault(RunState.WAITING, []).extend(states.pop(_WOKEN))
-    now = ledger.now() if finals else None
     for state, those in states.items():
         ended = None if state in _OPEN else now
         runs.filter(pk__in=those).update(state=state, ended=ended, held_until=0.0)
@@ -59,7 +65,7 @@ _WOKEN = "woken"
 _OPEN = frozenset(RunState)
 
 
-def _state_after(run: Run, one: Settled) -> str | None:
+def _state_after(run: Run, one: Settled, now: float) -> str | None:
     """Return the state of a run after an end of its task; None: as before."""
     if one.outcome == Outcome.STOPPED:
         return None  # a worker that is stopped has let go by itself
@@ -67,6 +73,22 @@ def _state_after(run: Run, one: Settled) -> str | None:
         return str(one.outcome)
     if one.outcome != Outcome.SUSPENDED:
         return RunState.WAITING
-    if run.woken:
+    if run.woken or _is_late(run, one, now):
         return _WOKEN
     return None if run.state == RunState.NEEDS_VERSION else RunState.SUSPENDED
+
+
+def _is_late(run: Run, one: Settled, now: float) -> bool:
+    """Whether a task is suspended until another moment than that which its run waits for.
+
+    Then another worker has begun the run since. That one may have taken the event that this
+    suspension waits for; and its own package is void, as this one is the next. So the run
+    goes on at once, and finds out what it waits for. A look too many does no harm.
+    """
+    if run.state == RunState.NEEDS_VERSION:
+        return one.again is None or one.again > TERM
+    if not run.waits_for:
+        return True
+    if run.due is None:
+        return False
+    return one.again is None or now + one.again > run.due + TERM
