@@ -434,6 +434,8 @@ def alone(session: nox.Session, plugin: str) -> None:
     session.install(*checkout(plugin, *needed_by(plugin)), *group("test"))
     tests = sorted((HERE / "plugins" / plugin / "tests").glob("test_*.py"))
     chosen = [str(path) for path in tests if "class TestPlugin" in path.read_text()]
+    if not chosen:
+        session.error(f"{plugin} has no class TestPlugin(PluginContract) in its tests")
     run_tests(session, "-k", "TestPlugin", *session.posargs, *chosen)
 
 

@@ -115,6 +115,12 @@ def test_the_extra_all_holds_every_other_extra_of_a_running_project() -> None:
 
 
 @every_plugin
+def test_a_plugin_keeps_the_contract_of_plugins_in_its_own_tests(plugin: Path) -> None:
+    tests = [path.read_text() for path in (plugin / "tests").glob("test_*.py")]
+    assert any("class TestPlugin(PluginContract):" in text for text in tests)
+
+
+@every_plugin
 def test_a_plugin_asks_for_the_python_of_the_core(plugin: Path) -> None:
     assert project(plugin)["requires-python"] == project(ROOT)["requires-python"]
 
