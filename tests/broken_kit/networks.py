@@ -25,6 +25,7 @@ class Service(socketserver.ThreadingTCPServer):
 
     daemon_threads = True
     allow_reuse_address = True
+    request_queue_size = 128  # else five may wait, and the system resets others
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)

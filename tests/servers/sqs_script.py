@@ -6,9 +6,11 @@ import json
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from types import TracebackType
 from typing import Any, Self
+
+from .listening import Listening
 
 Request = Mapping[str, Any]
 #: A status and a body: JSON, or bytes as they are.
@@ -49,7 +51,7 @@ class ScriptedSQS:
             "DeleteMessageBatch": all_done,
             "ChangeMessageVisibilityBatch": all_done,
         }
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server = Listening(("127.0.0.1", 0), _handler(self))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
         self._thread.start()
 

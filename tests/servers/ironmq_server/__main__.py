@@ -10,7 +10,7 @@ import json
 import re
 import sys
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -20,15 +20,14 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from servers.ironmq_server.calls import ROUTES, Body, Call, Reply
 from servers.ironmq_server.limits import BadRequest
 from servers.ironmq_server.store import NotFound, Refused, Store
+from servers.listening import Listening
 
 # Bytes of a request; the vendor's page on limits names 256 kB for the larger plans.
 MAX_REQUEST = 262_144
 
 
-class Server(ThreadingHTTPServer):
+class Server(Listening):
     """Listens on loopback; one thread for each connection."""
-
-    daemon_threads = True
 
     def __init__(self, port: int, store: Store, project: str, token: str) -> None:
         super().__init__(("127.0.0.1", port), Handler)
