@@ -7,7 +7,8 @@ that is sent again, or parked, to the outbox. The old package is acknowledged af
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -45,6 +46,23 @@ _DROPPED = frozenset(Outcome) - {Outcome.SUCCESS, Outcome.STOPPED}
 #: Seconds for which a plugin may put a task off, and those after which a package is looked
 #: at again that another one has overtaken just now: then its ticket tells what to do.
 _LONGEST, _OVERTAKEN = 1e9, 1.0
+
+
+@contextmanager
+def _answering(database: str) -> Iterator[None]:
+    """Say that the ledger is away where its database does not answer.
+
+    Raises:
+        LedgerError: it does not; a connection that broke is closed.
+    """
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        connections[database].close_if_unusable_or_obsolete()
+        raise LedgerError(
+            f"the ledger in database {database!r} does not answer:"
+            f" {type(error).__name__}: {mask_url(str(error))}"
+        ) from error
 
 
 class Features:
@@ -88,19 +106,13 @@ class Features:
         ledger = self._ledger
         if ledger is None:
             raise LedgerError("no database has the tables of the ledger")
-        try:
+        with _answering(ledger.database):
             if not ledger.is_ready:
                 raise LedgerError(
                     f"the database {ledger.database!r} lacks the tables of the ledger."
                     " Run: manage.py migrate"
                 )
             return ledger.run(lambda: self._admit(ledger.database, claims))
-        except (OperationalError, InterfaceError) as error:
-            connections[ledger.database].close_if_unusable_or_obsolete()
-            raise LedgerError(
-                f"the ledger in database {ledger.database!r} does not answer:"
-                f" {type(error).__name__}: {mask_url(str(error))}"
-            ) from error
 
     def _admit(self, database: str, claims: Sequence[Claim]) -> list[Admitted]:
         """Ask plugins, then write down the starts and the moves."""
@@ -223,14 +235,8 @@ class Features:
                     if claim.task.id in ids
                 )
 
-        try:
+        with _answering(ledger.database):
             ledger.run(renew)
-        except (OperationalError, InterfaceError) as error:
-            connections[ledger.database].close_if_unusable_or_obsolete()
-            raise LedgerError(
-                f"the ledger in database {ledger.database!r} does not answer:"
-                f" {type(error).__name__}: {mask_url(str(error))}"
-            ) from error
         return lost
 
     def close(self) -> None:

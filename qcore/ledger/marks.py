@@ -13,6 +13,7 @@ from django.db import transaction
 
 from ..brokers.tools import chunks
 from ..models import OutboxRow, Ticket
+from ..results.sql import placeholders
 from .clock import now
 from .notifications import notify
 from .tickets import MAX_IDS, Tickets
@@ -83,7 +84,7 @@ class Marks:
             f" {on} cancelled = COALESCE({_TICKETS}.cancelled, {new})",
             open_ids,
         )
-        marks = ", ".join(["%s"] * len(open_ids))
+        marks = placeholders(open_ids)
         # First: it sees what was parked while the tickets were waited for. What is being
         # sent already is left to its sender.
         self._access.execute(

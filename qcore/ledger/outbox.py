@@ -23,7 +23,7 @@ from django.db.utils import Error, OperationalError
 
 from ..brokers.tools import chunks, pack
 from ..models import OutboxRow
-from ..results.sql import is_deadlock
+from ..results.sql import is_deadlock, placeholders
 from ..settled import suspended_by
 from .clock import now
 from .place import database_of, is_ready
@@ -214,7 +214,7 @@ class Outbox:
             self._execute(
                 f"UPDATE {_TABLE} SET held_by = %s, claimed = {moment},"
                 f" due = {moment} + %s, tries = tries + 1"
-                f" WHERE id IN ({_marks(part)}) AND due <= {moment}",
+                f" WHERE id IN ({placeholders(part)}) AND due <= {moment}",
                 [token, TERM, *part],
             )
         return ids
@@ -225,7 +225,7 @@ class Outbox:
         for part in chunks(ids, MAX_IDS):
             rows = self._execute(
                 f"SELECT id, task_id, package, tries - 1 FROM {_TABLE}"
-                f" WHERE id IN ({_marks(part)}) AND held_by = %s",
+                f" WHERE id IN ({placeholders(part)}) AND held_by = %s",
                 [*part, token],
             )
             for id, task_id, package, tries in rows:
@@ -239,7 +239,7 @@ class Outbox:
             self._run(
                 partial(
                     self._execute,
-                    f"DELETE FROM {_TABLE} WHERE id IN ({_marks(part)}) AND held_by = %s",
+                    f"DELETE FROM {_TABLE} WHERE id IN ({placeholders(part)}) AND held_by = %s",
                     [*part, token],
                 )
             )
@@ -247,7 +247,7 @@ class Outbox:
     def put_off(self, token: str, ids: Sequence[int], seconds: float) -> None:
         """Give rows up, so that a relay may claim them after so long."""
         for part in chunks(ids, MAX_IDS):
-            self._put_off(f"id IN ({_marks(part)})", part, token, seconds)
+            self._put_off(f"id IN ({placeholders(part)})", part, token, seconds)
 
     def delete_tasks(self, token: str, task_ids: Sequence[str]) -> None:
         """Do as ``delete``, by the ids of tasks: their sender knows no others."""
@@ -255,7 +255,7 @@ class Outbox:
             self._run(
                 partial(
                     self._execute,
-                    f"DELETE FROM {_TABLE} WHERE task_id IN ({_marks(part)})"
+                    f"DELETE FROM {_TABLE} WHERE task_id IN ({placeholders(part)})"
                     " AND held_by = %s",
                     [*part, token],
                 )
@@ -266,7 +266,7 @@ class Outbox:
     ) -> None:
         """Do as ``put_off``, by the ids of tasks."""
         for part in chunks(task_ids, MAX_IDS):
-            self._put_off(f"task_id IN ({_marks(part)})", part, token, seconds)
+            self._put_off(f"task_id IN ({placeholders(part)})", part, token, seconds)
 
     def _put_off(
         self, condition: str, values: Sequence[Any], token: str, seconds: float
@@ -296,7 +296,7 @@ class Outbox:
         locks = self._connection.features.has_select_for_update
         for part in chunks(sorted(set(task_ids)), MAX_IDS):
             rows = self._execute(
-                f"SELECT id, task_id FROM {_TABLE} WHERE task_id IN ({_marks(part)})"
+                f"SELECT id, task_id FROM {_TABLE} WHERE task_id IN ({placeholders(part)})"
                 " AND held_by IN (%s, %s) AND claimed IS NULL"
                 f" ORDER BY id {'FOR UPDATE' if locks else ''}",
                 [*part, plugin, suspended_by(plugin)],
@@ -306,7 +306,7 @@ class Outbox:
             ids = [id for id, _ in rows]
             self._execute(
                 f"UPDATE {_TABLE} SET held_by = NULL, due = {now(self._connection)} + %s"
-                f" WHERE id IN ({_marks(ids)})",
+                f" WHERE id IN ({placeholders(ids)})",
                 [delay, *ids],
             )
             found.update(task_id for _, task_id in rows)
@@ -350,10 +350,6 @@ class Outbox:
     def close(self) -> None:
         """Close the connection of this thread."""
         self._connection.close()
-
-
-def _marks(values: Sequence[object]) -> str:
-    return ", ".join(["%s"] * len(values))
 
 
 def _bounded(found: Sequence[tuple[Any, ...]], size: int) -> list[int]:

@@ -13,6 +13,7 @@ from django.db import connections
 
 from ..brokers.tools import chunks
 from ..models import Ticket
+from ..results.sql import placeholders
 from ..settled import TicketState
 from .clock import now
 
@@ -71,7 +72,7 @@ class Tickets:
         for part in chunks(sorted(ids), MAX_IDS):
             rows = self._execute(
                 "SELECT task_id, gen, starts, runs, final, cancelled"
-                f" FROM {_TABLE} WHERE task_id IN ({_marks(part)}) {tail}",
+                f" FROM {_TABLE} WHERE task_id IN ({placeholders(part)}) {tail}",
                 part,
             )
             found.update((id, TicketState(*state)) for id, *state in rows)
@@ -133,7 +134,7 @@ class Tickets:
         """Delete tickets of tasks that have ended and were never sent again."""
         for part in chunks(sorted(ids), MAX_IDS):
             self._execute(
-                f"DELETE FROM {_TABLE} WHERE task_id IN ({_marks(part)})"
+                f"DELETE FROM {_TABLE} WHERE task_id IN ({placeholders(part)})"
                 " AND gen = 0 AND final IS NOT NULL",
                 part,
             )
@@ -148,7 +149,7 @@ class Tickets:
         ids = [id for (id,) in old]
         for part in chunks(sorted(ids), MAX_IDS):
             self._execute(
-                f"DELETE FROM {_TABLE} WHERE task_id IN ({_marks(part)})", part
+                f"DELETE FROM {_TABLE} WHERE task_id IN ({placeholders(part)})", part
             )
         return len(ids)
 
@@ -156,7 +157,3 @@ class Tickets:
         with self._connection.cursor() as cursor:
             cursor.execute(sql, values)
             return list(cursor.fetchall()) if cursor.description else []
-
-
-def _marks(values: Sequence[object]) -> str:
-    return ", ".join(["%s"] * len(values))

@@ -25,7 +25,7 @@ from ..models import Tracked
 from ..models.tables import exists
 from ..results.content import to_text
 from ..results.rows import NAME, PATH, clip
-from ..results.sql import store_errors
+from ..results.sql import placeholders, store_errors
 from ..tasks.tracking import Entry, ErrorRow, TrackedTask, error_row
 from .clock import now
 from .place import database_of
@@ -107,7 +107,8 @@ class Tracker:
         with self._errors("forget a tracked task"):
             for part in chunks(ids, _IDS):
                 self._execute(
-                    f"DELETE FROM {_TABLE} WHERE task_id IN ({_marks(part)})", part
+                    f"DELETE FROM {_TABLE} WHERE task_id IN ({placeholders(part)})",
+                    part,
                 )
 
     # -- the worker ----------------------------------------------------------------
@@ -191,7 +192,7 @@ class Tracker:
         with self._errors("note that a task waits"):
             for part in chunks(ids, _IDS):
                 self._execute(
-                    f"UPDATE {_TABLE} SET state = %s WHERE task_id IN ({_marks(part)})"
+                    f"UPDATE {_TABLE} SET state = %s WHERE task_id IN ({placeholders(part)})"
                     " AND finished IS NULL",
                     [WAITING, *part],
                 )
@@ -245,7 +246,7 @@ class Tracker:
             for part in chunks(ids, _IDS)
             for row in self._rows(
                 f"SELECT {', '.join(_COLUMNS)} FROM {_TABLE}"
-                f" WHERE task_id IN ({_marks(part)})",
+                f" WHERE task_id IN ({placeholders(part)})",
                 part,
             )
         }
@@ -291,7 +292,7 @@ class Tracker:
         head = "INSERT IGNORE INTO" if mysql else "INSERT INTO"
         tail = "" if mysql else "ON CONFLICT (task_id) DO NOTHING"
         for part in chunks(rows, _ROWS):
-            marks = ", ".join([f"({_marks(_COLUMNS)})"] * len(part))
+            marks = ", ".join([f"({placeholders(_COLUMNS)})"] * len(part))
             self._execute(
                 f"{head} {_TABLE} ({', '.join(_COLUMNS)}) VALUES {marks} {tail}",
                 [row[column] for row in part for column in _COLUMNS],
@@ -311,10 +312,6 @@ class Tracker:
 
     def _errors(self, what: str) -> AbstractContextManager[None]:
         return store_errors(self._connection, what)
-
-
-def _marks(values: Sequence[object]) -> str:
-    return ", ".join(["%s"] * len(values))
 
 
 def _tracked(values: Sequence[Any]) -> TrackedTask:

@@ -35,6 +35,11 @@ TIMES = frozenset({"enqueued", "started", "stopped"})
 MAX_TEXT = 2_000_000
 
 
+def placeholders(values: Sequence[object]) -> str:
+    """Return a place in a statement for each of some values: ``%s, %s``."""
+    return ", ".join(["%s"] * len(values))
+
+
 class Upsert(Protocol):
     """Stores rows with as few statements as possible."""
 
@@ -73,7 +78,7 @@ def has_id(ids: Sequence[str]) -> RawSQL:
     Django's ``id__in`` prepares and compiles each of them: five times as much work as to
     delete the row.
     """
-    marks = ", ".join(["%s"] * len(ids))
+    marks = placeholders(ids)
     return RawSQL(f"id IN ({marks})", tuple(ids), output_field=BooleanField())  # noqa: S611 - marks only
 
 
@@ -113,7 +118,7 @@ class SqliteUpsert:
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         table = table_of(connection)
-        marks = ", ".join(["%s"] * len(FIELDS))
+        marks = placeholders(FIELDS)
         self.values = Values(connection)
         self.statement = (
             f"INSERT INTO {table} ({_columns()}) VALUES ({marks}) {_on_conflict(table)}"

@@ -61,11 +61,16 @@ def qcore_settings() -> list[Setting]:
     ]
 
 
+def _is_off() -> bool:
+    """Whether nobody has initialised sentry_sdk here; it is not loaded for that."""
+    driver = sys.modules.get("sentry_sdk")
+    return driver is None or not driver.is_initialized()
+
+
 @hookimpl
 def qcore_before_send(tasks: Sequence[NewTask]) -> None:
     """Record that tasks are sent, and give each the context of its trace."""
-    driver = sys.modules.get("sentry_sdk")
-    if driver is None or not driver.is_initialized():
+    if _is_off():
         return
     from .sending import publish
 
@@ -75,8 +80,7 @@ def qcore_before_send(tasks: Sequence[NewTask]) -> None:
 @hookimpl(wrapper=True)
 def qcore_run_task(task: Task) -> Generator[None, Any, Any]:
     """Keep what Sentry notes of a task apart from all other tasks."""
-    driver = sys.modules.get("sentry_sdk")
-    if driver is None or not driver.is_initialized():
+    if _is_off():
         return (yield)
     from .running import running
 
@@ -87,8 +91,7 @@ def qcore_run_task(task: Task) -> Generator[None, Any, Any]:
 @hookimpl(wrapper=True)
 def qcore_run_hook(task: Task) -> Generator[None, Any, Any]:
     """Keep what Sentry notes of a task's hook apart from all tasks and other hooks."""
-    driver = sys.modules.get("sentry_sdk")
-    if driver is None or not driver.is_initialized():
+    if _is_off():
         return (yield)
     from .running import hooked
 

@@ -17,6 +17,7 @@ from qcore.tasks import current_task
 
 from .check_ins import checked_in
 from .headers import incoming
+from .messaging import data_of
 
 if TYPE_CHECKING:
     from qcore.envelope import Task
@@ -75,10 +76,7 @@ def _span(task: Task) -> AbstractContextManager[Any]:
         return nullcontext()
     own = current_task()
     data = {
-        "messaging.system": "qcore",
-        "messaging.message.id": task.id,
-        "messaging.destination.name": task.queue,
-        "messaging.message.body.size": len(task.body),
+        **data_of(task),
         "messaging.message.retry.count": 0 if own is None else own.attempt - 1,
         # milliseconds; two clocks may differ, but nothing is received before it is sent
         "messaging.message.receive.latency": max(

@@ -9,6 +9,7 @@ import sentry_sdk
 from sentry_sdk.tracing_utils import has_tracing_enabled
 
 from .headers import outgoing
+from .messaging import data_of
 
 if TYPE_CHECKING:
     from qcore import NewTask
@@ -29,10 +30,8 @@ def publish(tasks: Sequence[NewTask]) -> None:
     for new in tasks:
         task = new.task
         with sentry_sdk.start_span(op=_OP, name=task.func) as span:
-            span.set_data("messaging.system", "qcore")
-            span.set_data("messaging.message.id", task.id)
-            span.set_data("messaging.destination.name", task.queue)
-            span.set_data("messaging.message.body.size", len(task.body))
+            for key, value in data_of(task).items():
+                span.set_data(key, value)
             _take_along(new)
 
 
