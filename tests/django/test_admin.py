@@ -15,6 +15,7 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client, override_settings
 from django.urls import reverse
 from django.utils import timezone
+from support.staff import permit
 
 from qcore.brokers.memory import MemoryBroker
 from qcore.envelope import Options, Outcome, new_id
@@ -53,7 +54,7 @@ def staff(client: Client) -> Callable[..., Client]:
 
     def staff(*codes: str) -> Client:
         user = User.objects.create_user("staff", is_staff=True)
-        user.user_permissions.set(Permission.objects.filter(codename__in=codes))
+        permit(user, *codes)
         client.force_login(user)
         return client
 
@@ -580,7 +581,7 @@ def test_saving_a_repaired_schedule_clears_its_error(admin_client):
 # -- paused queues -----------------------------------------------------------------------
 def test_a_queue_is_paused_and_resumed_by_who_may(client, db):
     user = User.objects.create_user("ann", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename="control_queue"))
+    permit(user, "control_queue")
     client.force_login(user)
     add = reverse("admin:qcore_queuepause_add")
     data = {"queue": "mail", "reason": "the provider is down"}
@@ -603,7 +604,7 @@ def test_a_queue_is_paused_and_resumed_by_who_may(client, db):
 def test_who_may_only_look_pauses_and_resumes_nothing(client, db):
     pause("mail")
     user = User.objects.create_user("bob", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename="view_queuepause"))
+    permit(user, "view_queuepause")
     client.force_login(user)
     page = reverse("admin:qcore_queuepause_changelist")
     assert "mail" in client.get(page).text

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from django.contrib.auth.models import Permission
 from django.urls import reverse
+from support.staff import permit
 
 from qcore.envelope import RESENT_FROM, Outcome, new_id
 from qcore.models import Failure, OutboxRow, Task, Ticket
@@ -38,7 +38,7 @@ def member(client, django_user_model):
 
     def member(*codes):
         user = django_user_model.objects.create_user("ann", is_staff=True)
-        user.user_permissions.set(Permission.objects.filter(codename__in=codes))
+        permit(user, *codes)
         client.force_login(user)
         return client
 

@@ -11,12 +11,13 @@ from urllib.parse import urljoin
 import pytest
 from django.apps import apps
 from django.contrib.admin import AdminSite, site
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client, override_settings
 from django.test.utils import CaptureQueriesContext
 from django.urls import path, reverse
 from django.utils import timezone
+from support.staff import permit
 
 from qcore.admin.base import MAX_SEARCH, MAX_WORDS
 from qcore.envelope import Outcome
@@ -120,7 +121,7 @@ def staff(*codes: str) -> Client:
     user = User.objects.create_user(f"staff{User.objects.count()}", is_staff=True)
     if "delete_queuepause" in codes:  # whose row goes when the queue is resumed
         codes = (*codes, "control_queue")
-    user.user_permissions.set(Permission.objects.filter(codename__in=codes))
+    permit(user, *codes)
     client = Client(raise_request_exception=False)
     client.force_login(user)
     return client

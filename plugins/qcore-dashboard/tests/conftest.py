@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.utils import timezone
+from support.staff import permit
 
 from qcore import status
 from qcore.brokers.memory import MemoryBroker
@@ -201,8 +202,7 @@ def staff(client: Client, db) -> Callable[..., Client]:
 
     def staff(*codes: str) -> Client:
         user, _ = User.objects.get_or_create(username="ann", is_staff=True)
-        user.user_permissions.set(Permission.objects.filter(codename__in=codes))
-        assert user.user_permissions.count() == len(codes)
+        permit(user, *codes)
         client.force_login(user)
         return client
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.contrib import admin
+from django.contrib.contenttypes.models import ContentType
 from django.core.management import call_command
 from django.test import override_settings
 from django.urls import clear_url_caches
@@ -51,6 +52,9 @@ def drop_in(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
         finally:
             with django_db_blocker.unblock():
                 call_command("migrate", "django_q", "zero", verbosity=0)
+                # which leaves them, and their permissions
+                ContentType.objects.filter(app_label="django_q").delete()
+                ContentType.objects.clear_cache()
             admin.site._registry.clear()
             admin.site._registry.update(pages)
             forget_urls()
