@@ -64,7 +64,7 @@ def _setting(setting: Setting) -> str:
         facts.append(f"Expected: {setting.expects}")
     if setting.secret:
         facts.append("Masked wherever it is shown")
-    facts += [_key(key) for key in setting.keys]
+    facts += [_key(key) for key in (*setting.keys, *setting.each)]
     listed = "\n".join(f"- {fact}" for fact in facts)
     return f"### {setting.name}\n\n{setting.help}\n\n{listed}"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
@@ -271,6 +272,9 @@ def _hide(setting: Setting, shown: dict[str, Any]) -> None:
     if isinstance(value, dict):
         for key in setting.keys:
             _hide(key, value)
+        for key, one in itertools.product(setting.each, value.values()):
+            if isinstance(one, dict):
+                _hide(key, one)
     elif setting.secret and value not in (None, "", ()):
         is_url = isinstance(value, str) and "://" in value  # its password is masked
         shown[outer] = value if is_url else MASK

@@ -58,12 +58,16 @@ class Setting:
     """The keys of a dict; any other key is an error."""
     other_keys: bool = False
     """Whether a dict may have keys besides ``keys``: options of a driver, for example."""
+    each: tuple[Setting, ...] = ()
+    """The keys of each dict in a dict of dicts; any other key is an error."""
     belongs_to: str = ""
     """The key without which this setting has no effect; a check warns if it is not set."""
     expects: str = ""
     """The words after "expected" in an error; by default made from ``type`` and limits."""
     check: Callable[[Any], bool] | None = None
-    """A further condition: returns False for a wrong value."""
+    """A further condition, asked when the type and all keys are right: returns False for a
+    wrong value. It may raise ``ValueError(expected, *path)`` instead: the words after
+    "expected" in the error, and the keys that lead to the culprit inside of the value."""
     group: str = "plugins"
     """The heading in the manual."""
     default_text: str = ""
@@ -82,6 +86,7 @@ class Setting:
         """Compute the other fields, and refuse a declaration that no value can satisfy."""
         set_ = object.__setattr__
         set_(self, "keys", tuple(self.keys))
+        set_(self, "each", tuple(self.each))
         try:
             set_(self, "kind", limited(self.type, self.minimum, self.maximum))
             _try(self.kind)
@@ -91,7 +96,7 @@ class Setting:
                 f" {self.type!r}: {error}"
             ) from error
         if not self.expects:
-            set_(self, "expects", _expected(self.type, self.minimum, self.maximum))
+            set_(self, "expects", words_for(self.type, self.minimum, self.maximum))
         if not self.default_text:
             set_(self, "default_text", repr(self.default))
         if not self.attribute and self.default is not None:
@@ -110,13 +115,45 @@ class Setting:
 
     def convert(self, value: object, *, strict: bool = True) -> Any:
         """Return a value in the type of the setting; ValueError where it does not fit."""
-        try:
-            result = msgspec.convert(value, type=self.kind, strict=strict)
-        except msgspec.ValidationError as error:
-            raise ValueError(str(error)) from None
-        if self.check is not None and result is not None and not self.check(result):
-            raise ValueError(self.expects)
+        result = self.typed(value, strict=strict)
+        self.require(result)
         return result
+
+    def typed(self, value: object, *, strict: bool = True) -> Any:
+        """Return a value in the type of the setting, before ``check``; or ValueError."""
+        return typed(value, self.kind, strict=strict)
+
+    def require(self, value: object) -> None:
+        """Ask ``check`` of a value that has the right type.
+
+        Raises:
+            ValueError: with the words after "expected", and the keys that lead to the
+                culprit inside of the value.
+        """
+        if self.check is None or value is None:
+            return
+        try:
+            is_right = self.check(value)
+        except ValueError as error:
+            words = error.args[0] if type(error) is ValueError and error.args else None
+            # that of another library, or one that may quote a secret, says nothing here
+            if self.secret or not isinstance(words, str):
+                raise ValueError(self.expects) from None
+            raise
+        except Exception as error:
+            raise ValueError(
+                f"{self.expects} (its check has failed: {type(error).__name__})"
+            ) from error
+        if not is_right:
+            raise ValueError(self.expects)
+
+
+def typed(value: object, kind: Any, *, strict: bool = True) -> Any:
+    """Return a value in a type of msgspec; ValueError where it does not fit."""
+    try:
+        return msgspec.convert(value, type=kind, strict=strict)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from None
 
 
 def _try(kind: Any) -> None:
@@ -185,8 +222,15 @@ _NOUNS: Mapping[Any, str] = {
 }
 
 
-def _expected(kind: Any, minimum: float | None, maximum: float | None) -> str:
+def words_for(
+    kind: Any, minimum: float | None = None, maximum: float | None = None
+) -> str:
     """Return words for a type and its limits: ``"an int from 1 to 9, or None"``."""
+    if get_origin(kind) is Annotated and minimum is maximum is None:
+        kind, meta = get_args(kind)[:2]
+        if isinstance(meta, msgspec.Meta):
+            minimum = meta.ge if meta.min_length is None else meta.min_length
+            maximum = meta.le if meta.max_length is None else meta.max_length
     members = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
     nouns = [_noun(one) for one in members if one is not NoneType]
     if {int, float} <= set(members):

@@ -40,6 +40,28 @@ REPORTER = Setting(
 ALL = (ACME, PAUSE, RETRIES, REPORTER)
 
 
+def _is_route(value: dict[str, dict[str, Any]]) -> bool:
+    for name, words in value.items():
+        if words.get("from") == words.get("to"):
+            raise ValueError("two different ends", name)
+    return True
+
+
+ROUTES = Setting(
+    "routes",
+    dict[str, dict[str, Any]],
+    "Routes by their names.",
+    default={},
+    check=_is_route,
+    each=(
+        Setting("from", str, "Where it begins.", minimum=1),
+        Setting("to", Literal["depot", "shop"], "Where it ends.", default="shop"),
+        Setting("pass", str | None, "What opens it.", secret=True),
+        Setting("stops", tuple[int, ...], "Its stops.", default=()),
+    ),
+)
+
+
 @pytest.fixture
 def fakes(monkeypatch: pytest.MonkeyPatch) -> FakePlugins:
     return FakePlugins(monkeypatch)
@@ -226,6 +248,105 @@ def test_a_declaration_that_contradicts_itself(
     with pytest.raises(ConfigError, match="the setting 'acme'") as raised:
         Setting("acme", words.pop("type"), "Acme.", **words)
     assert message in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("routes", "message"),
+    [
+        ({"a": {"form": "x"}}, "['a']: unknown key 'form' - did you mean 'from'?"),
+        ({"a": 5}, "['a'] is 5 (int), expected a dict."),
+        ({5: {}}, " has the key 5 (int), expected a text."),
+        (
+            {"a": {"from": "x"}, "b": {"from": "x", "to": "shopp"}},
+            "['b']['to'] is 'shopp' (str), expected 'depot' or 'shop' - did you mean 'shop'?",
+        ),
+        (
+            {"a": {"from": "x", "to": "SHOP"}},
+            "['a']['to'] is 'SHOP' (str), expected 'depot' or 'shop'. Write 'shop'.",
+        ),
+        (
+            {"a": {"from": "x", "stops": [1, "2", 3]}},
+            "['a']['stops'][1] is '2' (str), expected an int. Write 2.",
+        ),
+        (
+            {"a": {"from": "x"}, "b": {"from": "shop", "to": "shop"}},
+            "['b'] is {'from': 'shop', 'to': 'shop'} (dict), expected two different ends.",
+        ),
+        (
+            {"a": {"from": "x", "pass": 1234}},
+            (
+                "['a']['pass'] is *** (int), expected a text or None. Leave it out for the default,"
+                " None."
+            ),
+        ),
+    ],
+)
+def test_the_culprit_inside_of_a_value_is_named(
+    routes: dict[Any, Any], message: str
+) -> None:
+    assert problems({"routes": routes}, settings=[ROUTES]) == [
+        f"Q_CLUSTER['routes']{message}"
+    ]
+
+
+def test_a_dict_of_dicts_is_kept_and_its_secrets_are_masked() -> None:
+    given = {"a": {"from": "x", "pass": "canary", "stops": [1, 2]}}
+    conf = Conf.from_dict({"routes": given}, settings=[ROUTES])
+    assert conf.options["routes"]["a"] == {
+        "from": "x",
+        "pass": "canary",
+        "stops": (1, 2),
+    }
+    assert "canary" not in str(conf.masked())
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (
+            {"accept_content": ["json", "yaml"]},
+            "Q_CLUSTER['accept_content'][1] is 'yaml' (str), expected 'json' or 'pickle'.",
+        ),
+        (
+            {"error_reporter": {"sentry": "canary"}},
+            "Q_CLUSTER['error_reporter']['sentry'] is *** (str), expected a dict.",
+        ),
+        (
+            {"signing_keys": ["canary", b"canary"]},
+            "Q_CLUSTER['signing_keys'][1] is *** (bytes), expected a text of a length >= 1.",
+        ),
+        (
+            {"commit": "on-commit"},
+            (
+                "Q_CLUSTER['commit'] is 'on-commit' (str), expected 'on_commit' or 'now' - did you"
+                " mean 'on_commit'?"
+            ),
+        ),
+    ],
+)
+def test_the_culprit_of_a_setting_of_the_core_is_named(
+    value: dict[str, Any], message: str
+) -> None:
+    assert problems(value) == [message]
+
+
+def test_a_check_that_fails_by_itself_is_told_with_its_setting() -> None:
+    def fails(value: str) -> bool:
+        raise KeyError(value)
+
+    def quotes(value: str) -> bool:
+        raise ValueError(f"no {value}")
+
+    broken = Setting("acme_mode", str, "A mode.", check=fails, expects="a mode")
+    (found,) = problems({"acme_mode": "x"}, settings=[broken])
+    assert found.startswith(
+        "Q_CLUSTER['acme_mode'] is 'x' (str), expected a mode (its check has failed:"
+        " KeyError)."
+    )
+    secret = Setting("acme_pin", str | None, "A pin.", check=quotes, secret=True)
+    (found,) = problems({"acme_pin": "canary"}, settings=[secret])
+    assert "canary" not in found
+    assert "expected a text or None" in found
 
 
 # -- by a plugin ------------------------------------------------------------------------

@@ -5,7 +5,9 @@ migrations). Importing it does not import Django::
 
     unique    Unique: the option of a task, and its key
     keys      who has which key: the rows, in batches
-    limit     Limit: the option of a task, the setting and what they may say
+    limit     Limit: the option of a task, and what it may say
+    setting   the limits that Q_CLUSTER declares
+    words     which word somebody may have meant
     wanted    what a task wants: its limits, as they travel with it
     deciding  which claimed tasks may run under their limits
     holding   renews, frees and sweeps what running tasks hold
@@ -19,13 +21,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from qcore import RUN, Setting, TaskOption, hookimpl
+from qcore import RUN, TaskOption, hookimpl
 
-from .limit import Limit, is_declaration, read_limits
+from .limit import Limit, read_limits
+from .setting import SETTING
 from .unique import Unique, read_unique
 
 if TYPE_CHECKING:
-    from qcore import Admission, Claim, NewTask, Settled
+    from qcore import Admission, Claim, NewTask, Setting, Settled
 
 __all__ = ["Limit", "Unique"]
 
@@ -33,19 +36,7 @@ __all__ = ["Limit", "Unique"]
 @hookimpl
 def qcore_settings() -> list[Setting]:
     """Describe the setting ``limits``."""
-    return [
-        Setting(
-            "limits",
-            dict[str, dict[str, Any]],
-            "The limits that tasks can name, by their names: `concurrency`, `rate`, `burst`"
-            " and `key`, as of `qcore_limits.Limit`.",
-            default={},
-            group="tasks",
-            check=is_declaration,
-            expects="limits by their names, such as"
-            " {'smtp': {'concurrency': 4, 'rate': '100/m', 'burst': 20, 'key': '{tenant}'}}",
-        )
-    ]
+    return [SETTING]
 
 
 @hookimpl

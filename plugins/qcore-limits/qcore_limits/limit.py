@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from qcore.errors import EnqueueError, did_you_mean, sentence
 
 from .template import check_template
-
-if TYPE_CHECKING:
-    from qcore.conf import Conf
+from .words import made
 
 #: Limits of one task, tasks at once under one key, and starts that may come together.
 MOST_LIMITS, MOST_PLACES, MOST_BURST = 16, 100_000, 100_000
@@ -136,30 +134,11 @@ def _read(value: Any) -> dict[str, Any]:
     if isinstance(value, Mapping):  # as a schedule has stored it
         if set(value) == {"name"}:
             return _read(value["name"])
-        try:
-            return Limit(**value).as_data()
-        except TypeError:
-            raise ValueError(_EXPECTED) from None
+        return made(Limit, value, _EXPECTED).as_data()
     raise ValueError(_EXPECTED)
 
 
-# -- settings ----------------------------------------------------------------------------
-def declared(conf: Conf) -> dict[str, Limit]:
-    """Return the limits that ``Q_CLUSTER['limits']`` declares, by their names."""
-    found = conf.options.get("limits") or {}
-    return {name: Limit(name, **words) for name, words in found.items()}
-
-
-def is_declaration(value: Any) -> bool:
-    """Whether a value of ``Q_CLUSTER['limits']`` declares limits."""
-    try:
-        for name, words in value.items():
-            Limit(name, **words)
-    except (TypeError, ValueError, AttributeError):
-        return False
-    return True
-
-
+# -- by name -----------------------------------------------------------------------------
 def named(name: str, limits: Mapping[str, Limit], func: str) -> Limit:
     """Return a declared limit.
 

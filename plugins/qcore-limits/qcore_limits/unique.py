@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from qcore.serializers import get_serializer
 
 from .template import check_template, fill
+from .words import made, near_word
 
 if TYPE_CHECKING:
     from qcore import NewTask
@@ -25,6 +26,7 @@ LONGEST = 1_000_000_000
 LAST_RESORT = 14 * 86_400.0
 
 _DURING = "during='waiting', 'until_done' or seconds > 0"
+_CONFLICTS = ["skip", "replace", "raise"]
 _ON_CONFLICT = "on_conflict='skip', 'replace' or 'raise'"
 _EXPECTED = (
     "True, a template of the key such as 'order:{order_id}', or a qcore_limits.Unique"
@@ -62,9 +64,11 @@ class Unique:
                 raise ValueError(_EXPECTED)
             check_template(self.key)
         if not _is_during(self.during):
-            raise ValueError(f"{_DURING}, got {self.during!r}")
-        if self.on_conflict not in ("skip", "replace", "raise"):
-            raise ValueError(f"{_ON_CONFLICT}, got {self.on_conflict!r}")
+            near = near_word(self.during, ["waiting", "until_done"])
+            raise ValueError(f"{_DURING}, got {self.during!r}{near}")
+        if self.on_conflict not in _CONFLICTS:
+            near = near_word(self.on_conflict, _CONFLICTS)
+            raise ValueError(f"{_ON_CONFLICT}, got {self.on_conflict!r}{near}")
 
     @property
     def kind(self) -> str:
@@ -98,10 +102,7 @@ def read_unique(value: Any) -> dict[str, Any] | None:
     if isinstance(value, Unique):
         return asdict(value)
     if isinstance(value, Mapping):  # as a schedule has stored it
-        try:
-            return asdict(Unique(**value))
-        except TypeError:
-            raise ValueError(_EXPECTED) from None
+        return asdict(made(Unique, value, _EXPECTED))
     raise ValueError(_EXPECTED)
 
 

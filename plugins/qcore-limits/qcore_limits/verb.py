@@ -17,7 +17,8 @@ from qcore.cli.exits import OK
 from qcore.cli.output import add_json, write_json, write_lines
 from qcore.errors import ConfigError
 
-from .limit import Limit, declared
+from .limit import Limit
+from .setting import declared
 
 if TYPE_CHECKING:
     from .models import LimitKey

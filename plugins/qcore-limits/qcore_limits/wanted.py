@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from qcore.runtime import current
 
-from .limit import Limit, declared, named, seconds_between
+from .limit import Limit, named, seconds_between
+from .setting import declared
 from .template import fill
 from .unique import digest, shown
 

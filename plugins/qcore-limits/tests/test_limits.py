@@ -215,18 +215,56 @@ def test_a_key_that_cannot_be_filled():
 
 
 @pytest.mark.parametrize(
-    "limits",
-    [{"x": {}}, {"x": {"speed": 1}}, {"x": 5}, [], {"x": {"rate": "1/w"}}],
+    ("limits", "said"),
+    [
+        (
+            {"y": {"rate": "1/s"}, "x": {}},
+            "['x'] is {} (dict), expected concurrency= or",
+        ),
+        ({"x": {"speed": 1}}, "['x']: unknown key 'speed'"),
+        (
+            {"x": {"concurency": 1}},
+            "unknown key 'concurency' - did you mean 'concurrency'?",
+        ),
+        ({"x": 5}, "['limits']['x'] is 5 (int), expected a dict"),
+        ([], "['limits'] is [] (list), expected limits by their names"),
+        ({"x": {"rate": "1/w"}}, "['x']['rate'] is '1/w' (str), expected rate='100/m'"),
+        (
+            {"x": {"concurrency": "4"}},
+            "['x']['concurrency'] is '4' (str), expected an int",
+        ),
+        ({"x": {"concurrency": 1, "burst": 2}}, "expected burst= together with rate="),
+        ({"x": {"rate": "1/s", "key": "{a.b}"}}, "'a.b' is no such name"),
+        ({"a b": {"rate": "1/s"}}, "['a b'] is {'rate': '1/s'} (dict), expected name="),
+    ],
     ids=str,
 )
-def test_settings_that_cannot_be_meant(limits):
+def test_settings_that_cannot_be_meant(limits, said):
     from qcore.errors import ConfigError
 
     with (
         override_settings(Q_CLUSTER=OUTSIDE | {"limits": limits}),
-        pytest.raises(ConfigError, match="limits"),
+        pytest.raises(ConfigError, match="limits") as raised,
     ):
         _ = current.conf
+    assert said in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "near"),
+    [
+        ({"limits": {"name": "x", "concurency": 1}}, "did you mean 'concurrency'?"),
+        ({"unique": {"on_conflcit": "skip"}}, "did you mean 'on_conflict'?"),
+        ({"unique": {"on_conflict": "rplace"}}, "did you mean 'replace'?"),
+        ({"unique": {"during": "until-done"}}, "did you mean 'until_done'?"),
+    ],
+    ids=str,
+)
+def test_a_word_that_is_nearly_right_is_told(options, near):
+    with pytest.raises(EnqueueError) as raised:
+        async_task("chores.kind.add", 1, q_options=options)
+    assert near in str(raised.value)
+    assert enqueued() == []
 
 
 def test_false_is_as_if_it_were_left_out(cluster):

@@ -151,7 +151,7 @@ class PluginContract:
         settings = list(mine.settings)
         for setting in settings:
             assert setting.help.strip().endswith("."), f"{setting.name} has no help"
-            settings += setting.keys
+            settings += (*setting.keys, *setting.each)
 
     def test_docstring(self, plugin: ModuleType) -> None:
         """The module says in its docstring what it brings."""
