@@ -8,6 +8,7 @@ from qcore.engine.wire.messages import (
     END,
     FOLLOW_UP,
     HEAD_SIZE,
+    HOOK,
     LINK,
     PACKED_END,
     READY,
@@ -58,6 +59,8 @@ def test_follow_up(package, attempt, number, ended):
 
 def test_a_follow_up_without_the_hook():
     ended = Attempt(Outcome.SUCCESS, b"7", "json", 1.0, 2.0)
+    order = unpack_order(pack_follow_up(b"package", 1, 2, ended, link=False))
+    assert (order.kind, order.package, order.ended) == (HOOK, b"package", ended)
     order = unpack_order(pack_follow_up(b"package", 1, 2, ended, hook=False))
     assert (order.kind, order.package, order.ended) == (LINK, b"package", ended)
 

@@ -8,6 +8,7 @@ import pytest
 from support.fake_services import FakeServices
 from support.own_modules import give_own
 
+from qcore.engine.wire.messages import FOLLOW_UP, HOOK, Order
 from qcore.engine.worker import process
 from qcore.engine.worker.process import Worker
 from qcore.envelope import Attempt, Outcome
@@ -63,3 +64,24 @@ def test_what_is_refused_ends_the_chain(make, pauses, caplog):
     assert make(EnqueueError("no such argument")) is None
     assert "the chain ends after" in caplog.text
     assert pauses == []
+
+
+@pytest.mark.parametrize(("kind", "makes"), [(FOLLOW_UP, True), (HOOK, False)])
+def test_a_hook_whose_link_is_there_makes_no_other(request, kind, makes, monkeypatch):
+    ours, theirs = socket.socketpair()
+    fakes = FakeServices(request.node.name)
+    called, prepared = [], []
+    monkeypatch.setattr(process, "run_hook", called.append)
+    object.__setattr__(
+        fakes.services, "prepare", lambda task: prepared.append(task) or task
+    )
+    monkeypatch.setattr(process, "next_link", lambda task: task)
+    worker = Worker(fakes.services, ours, (), 1)
+    order = Order(kind, 1, 1, b"", DONE)
+    task = fakes.task(links=1, hook="shop.done")
+    made = worker._follow_up(task, order)
+    assert ((made is not None), len(prepared)) == (makes, makes)
+    (result,) = called
+    assert result.final
+    ours.close()
+    theirs.close()

@@ -16,6 +16,7 @@ from qcore.engine.dispatcher.lifecycle import JobState
 from qcore.engine.dispatcher.outages import Outage
 from qcore.engine.dispatcher.redelivered import Redelivered
 from qcore.engine.dispatcher.suspects import Suspects
+from qcore.engine.wire.messages import HOOK, unpack_order
 from qcore.envelope import Options, Outcome, new_id
 from qcore.errors import (
     BrokerError,
@@ -158,6 +159,42 @@ def test_a_next_link_is_written_before_its_hook_runs(desk):
     assert (job.state, rows(), desk.fakes.waiting) == (JobState.SETTLED, [], 1)
 
 
+@pytest.mark.fault("L4")
+def test_a_next_link_is_not_sent_by_two_after_an_outage(desk):
+    """The relay sends it as soon as the broker is back; its writer does not wait for that."""
+    job = link(desk)
+    desk.fakes.failures["enqueue"] = [BrokerUnavailable("away")]
+    desk.record(job)
+    (row,) = rows()
+    assert (row.task_id, row.held_by) == (follow_on_id(job.task.id), None)
+    assert (job.state, desk.fakes.waiting) == (JobState.SETTLED, 0)
+
+
+@pytest.mark.parametrize("outbox", [None, False])
+@pytest.mark.parametrize("error", [BrokerError, BrokerUnavailable])
+def test_links_that_a_failed_call_has_sent_are_not_sent_again(
+    transactional_db, monkeypatch, outbox, error
+):
+    desk = Desk(f"in part {outbox} {error.__name__}", outbox=outbox)
+    enqueue = desk.fakes.broker.enqueue_many
+    failures = [1]
+
+    def in_part(packages, **options):
+        if not failures:
+            return enqueue(packages, **options)
+        failed = error("the second one does not go now")
+        failed.stored = failures.pop()
+        enqueue(packages[: failed.stored], **options)
+        raise failed
+
+    monkeypatch.setattr(desk.fakes.broker, "enqueue_many", in_part)
+    jobs = [link(desk) for _ in range(3)]
+    desk.record(*jobs)
+    assert {job.state for job in jobs} == {JobState.SETTLED}
+    assert desk.fakes.waiting + len(rows()) == 3
+    assert len(rows()) == (2 if outbox is None else 0)
+
+
 def test_after_a_long_hook_the_relay_sends_the_next_link(desk, monkeypatch):
     job = link(desk, hook="shop.done")
     desk.record(job)
@@ -191,6 +228,21 @@ def test_all_of_it_is_one_transaction_where_the_broker_is_that_database(joined):
     joined.record(job, plain)
     assert (job.state, rows(), joined.fakes.waiting) == (JobState.SETTLED, [], 1)
     assert tickets() == {job.task.id: (0, "success")}
+
+
+@pytest.mark.fault("L4")
+@pytest.mark.parametrize("kills", [0, 1])
+def test_a_link_that_was_sent_is_not_made_again_for_the_hook(joined, kills):
+    """Found as a copy that waited for its lease, and called the hook once more."""
+    job = link(joined, hook="shop.done")
+    joined.record(job)
+    assert joined.fakes.waiting == 1, "it was sent in the transaction"
+    job.follow_up_crashes = kills
+    assert unpack_order(job.order()).kind == HOOK
+    assert not job.owes_link, "a hook that is given up leaves nothing to do"
+    joined.recorder.finish(_running(job))
+    joined.turn()
+    assert (job.state, rows(), joined.fakes.waiting) == (JobState.SETTLED, [], 1)
 
 
 def test_an_acknowledgement_that_is_refused_holds_up_nothing(joined):

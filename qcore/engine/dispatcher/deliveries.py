@@ -15,6 +15,7 @@ from functools import partial
 from ...brokers.base import Broker
 from ...brokers.priorities import enqueue_by_priority
 from ...errors import BrokerError, BrokerUnavailable, QcoreError
+from ...masking import mask_url
 from ..services import Services
 from .guard import close
 from .job import Job
@@ -105,8 +106,30 @@ class Deliveries:
         return self._each(self._acknowledge, jobs)
 
     def send_next(self, jobs: Sequence[Job]) -> list[Job]:
-        """Send the next links of chains; return the jobs whose links could not be sent."""
-        return self._until_answered(self._send, jobs)
+        """Send the next links of chains; return the jobs whose links could not be sent.
+
+        A link that is a row of the outbox is tried once. While the broker is away its row
+        becomes due, and both the relay and this thread would send the link.
+        """
+        rows = [job for job in jobs if job.has_outbox_row]
+        others = [job for job in jobs if not job.has_outbox_row]
+        return [*self._send_rows(rows), *self._until_answered(self._send, others)]
+
+    def _send_rows(self, jobs: Sequence[Job]) -> list[Job]:
+        """Send next links that the relay sends otherwise; return the jobs of the unsent."""
+        left = list(jobs)
+        if not left:
+            return left
+        try:
+            self._send(left)
+        except Exception as error:  # noqa: BLE001 - it is a stranger's code
+            del left[: _stored(error)]
+            logger.warning(
+                "%d next links are left to the relay of the outbox: %s: %s",
+                len(left), type(error).__name__, mask_url(str(error)),
+            )  # fmt: skip
+            return left
+        return []
 
     def give_back(self, jobs: Sequence[Job], *, delay: float = 0) -> None:
         """Release deliveries; those that the broker does not take are left to their leases.
@@ -160,6 +183,7 @@ class Deliveries:
             try:
                 call(jobs)
             except BrokerUnavailable as error:
+                jobs = jobs[_stored(error) :]
                 self._outage.wait_out(error)
                 if self._shared.stopping.is_set():
                     return list(jobs)
@@ -168,6 +192,7 @@ class Deliveries:
                 kind = "" if foreseen else f"{type(error).__name__}: "
                 trace = None if foreseen else error
                 logger.error("the broker refused: %s%s", kind, error, exc_info=trace)
+                jobs = jobs[_stored(error) :]
                 return self._each(call, jobs) if len(jobs) > 1 else list(jobs)
             else:
                 self._outage.over()
@@ -184,3 +209,8 @@ class Deliveries:
             if len(undone) == place + 1 == _FEW:  # it is not one of them, then
                 return list(jobs)
         return undone
+
+
+def _stored(error: Exception) -> int:
+    """Return how many packages a call has sent before it failed."""
+    return error.stored if isinstance(error, BrokerError) else 0

@@ -49,6 +49,7 @@ class LedgerPart:
     #: what holds the row of its next link in the outbox, until that is sent
     token: str | None = None
     written_at: float = 0.0  # monotonic: when that row was written
+    link_sent: bool = False  # the next link was sent in the transaction of the result
     move: Move | None = None  # by which the task is sent again
     #: which start of its task the job is, where plugins have let it run; else 0
     start: int = 0
@@ -125,6 +126,11 @@ class Job:
         return self.ledger.start if self.ledger is not None else 0
 
     @property
+    def has_outbox_row(self) -> bool:
+        """Whether its next link is a row of the outbox, which its recorder wrote."""
+        return self.ledger is not None and self.ledger.token is not None
+
+    @property
     def has_ticket(self) -> bool:
         """Whether its task has a ticket, or gets one at the latest with its end."""
         task = self.task
@@ -149,6 +155,7 @@ class Job:
             self.ended,
             hook=not self.hook_is_given_up,
             final=self.result is None or self.result.final,
+            link=self.owes_link,
         )
 
     @property
@@ -162,6 +169,7 @@ class Job:
         return (
             self.task.links > 0
             and self.next_package is None
+            and (self.ledger is None or not self.ledger.link_sent)
             and self.ended is not None
             and self.ended.outcome == Outcome.SUCCESS
         )

@@ -355,7 +355,7 @@ class Recorder:
         self._settling.followed(
             [job for job in following if job not in unsent], list(unsent)
         )
-        lost = {job for job in unsent if job.ledger is None or job.ledger.token is None}
+        lost = {job for job in unsent if not job.has_outbox_row}
         for job in lost:
             self._shared.settle(job, JobState.LEFT)
         return [job for job in jobs if job not in lost]

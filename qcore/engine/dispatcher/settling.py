@@ -137,8 +137,7 @@ class Settling:
                     self._deliveries.acknowledge_now(done)
         self._note(jobs, holds, settlements, token)
         if joins_broker:
-            for job in holding:
-                job.next_package = None  # it was sent in the transaction
+            _note_sent(holding)
         acknowledged = set(done)
         for job in jobs:
             job.is_open = job not in acknowledged
@@ -364,6 +363,18 @@ def needs_more(job: Job) -> bool:
     task = job.task
     is_iter = task.iter_count is not None
     return is_iter or not job.result.success or task.follows_up
+
+
+def _note_sent(jobs: Sequence[Job]) -> None:
+    """Note that the next links of jobs were sent in the transaction.
+
+    A job whose hook is still to be called must not make its next link once more.
+    """
+    for job in jobs:
+        if job.next_package is not None:
+            job.next_package = None
+            job.ledger = job.ledger or LedgerPart()
+            job.ledger.link_sent = True
 
 
 def _save(

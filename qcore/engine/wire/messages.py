@@ -20,9 +20,10 @@ SOFT_CANCEL = signal.SIGURG
 # -- dispatcher -> worker ------------------------------------------------------------
 # One byte of kind, eight of number and four of attempt, then the package; a follow-up
 # has the attempt's frame, with its length, before the package. LINK is a follow-up
-# without the hook: only the next link of the chain is made. RETRIED is a follow-up of an
-# attempt that was not the last one.
-RUN, FOLLOW_UP, RETRIED, LINK, END = b"R", b"F", b"T", b"L", b"E"
+# without the hook: only the next link of the chain is made. HOOK is one without the next
+# link: its package is there, or was sent. RETRIED is a follow-up of an attempt that was
+# not the last one.
+RUN, FOLLOW_UP, RETRIED, LINK, HOOK, END = b"R", b"F", b"T", b"L", b"H", b"E"
 _HEAD = struct.Struct("!cQI")
 HEAD_SIZE = _HEAD.size
 _SIZE = struct.Struct("!I")
@@ -41,8 +42,9 @@ def pack_follow_up(
     *,
     hook: bool = True,
     final: bool = True,
+    link: bool = True,
 ) -> bytes:
-    """Return the order for the follow-up of a stored result, with or without its hook.
+    """Return the order for the follow-up of a stored result.
 
     Args:
         package: of the task.
@@ -51,9 +53,15 @@ def pack_follow_up(
         ended: how the attempt has ended.
         hook: whether the hook is called.
         final: whether the task is not run again.
+        link: whether the next link of the chain is made.
     """
     frame = _encode(ended)
-    kind = (FOLLOW_UP if final else RETRIED) if hook else LINK
+    if not hook:
+        kind = LINK
+    elif not final:
+        kind = RETRIED
+    else:
+        kind = FOLLOW_UP if link else HOOK
     head = _HEAD.pack(kind, number, attempt)
     return head + _SIZE.pack(len(frame)) + frame + package
 
@@ -78,7 +86,7 @@ def unpack_order(frame: bytes) -> Order:
     """Return the order in a frame."""
     kind, number, attempt = _HEAD.unpack_from(frame)
     start = _HEAD.size
-    if kind not in (FOLLOW_UP, RETRIED, LINK):
+    if kind not in (FOLLOW_UP, RETRIED, LINK, HOOK):
         return Order(kind, number, attempt, frame[start:], None)
     (size,) = _SIZE.unpack_from(frame, start)
     start += _SIZE.size

@@ -27,6 +27,7 @@ from ..wire.channel import write_frame
 from ..wire.messages import (
     END,
     FOLLOW_UP,
+    HOOK,
     LINK,
     READY,
     SOFT_CANCEL,
@@ -152,11 +153,13 @@ class Worker:
             logger.debug("progress is not told: %s", error)
 
     def _follow_up(self, task: Task, order: Order) -> bytes | None:
-        """Run the hook; return the package of the next link, after a success."""
+        """Run the hook; return the package of the next link, if the order asks for it."""
         assert order.ended is not None
         if task.hook is not None and order.kind != LINK:
-            final = order.kind == FOLLOW_UP
+            final = order.kind in (FOLLOW_UP, HOOK)
             run_hook(order.ended.result(task, order.attempt, final=final))
+        if order.kind == HOOK:
+            return None
         return self._next_package(task, order.ended)
 
     def _next_package(self, task: Task, ended: Attempt) -> bytes | None:
