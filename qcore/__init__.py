@@ -6,7 +6,7 @@ the lines above it::
     clock errors findings masking printable logs processes health        words
     conf backoff envelope features running settled serializers signing hookspecs
     pages                                                                the dashboard's
-    plugins runtime signals status tasks                                 the API
+    plugins runtime ledger_interface signals status tasks                the API
     brokers results caches reporters schedules                           the contracts
     testing                                                              the author's kit
     engine                                                               the processes

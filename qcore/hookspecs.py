@@ -148,7 +148,7 @@ def qcore_wrap_call(
     Runs in a worker, for the plugins in ``task.needs`` only, the first one outermost, and
     around ``qcore_run_task``. An implementation may call with other arguments, and return
     another value. What it raises is as if the task had raised it: ``Snooze`` and
-    ``Discard`` work here, too. The time-out of the task covers the innermost call alone.
+    ``Discard`` work here, too. The timeout of the task covers the innermost call alone.
 
     Args:
         task: that runs.

@@ -33,7 +33,7 @@ LAYERS: dict[int, tuple[str, str]] = {
     ),
     1: (
         "the public API and the contracts of plugins",
-        """plugins runtime signals status tasks brokers results caches reporters
+        """plugins runtime ledger_interface signals status tasks brokers results caches reporters
         schedules testing""",
     ),
     2: ("processes, clocks, sockets", "engine"),
@@ -86,7 +86,7 @@ EXCEPTIONS = {
                 "cli.output",
                 "cluster.run",
                 "models",
-                "models.schedules",
+                "models.schedule_queries",
             ),
             *("management.commands.qcluster", "management.commands.qinfo"),
             *("management.commands.qmemory", "management.commands.qmonitor"),
@@ -116,7 +116,7 @@ EXCEPTIONS = {
         for name in (
             *("admin.base", "admin.resubmit", "admin.shown", "apps", "cli.plugins"),
             *("cli", "cli.project", "doctor.examination", "ledger.place"),
-            *("ledger.survey", "models", "models.schedules", "models.tables"),
+            *("ledger.survey", "models", "models.tables"),
             *("models.tracked", "monitor.look", "monitor.text", "monitor", "admin"),
         )
     },

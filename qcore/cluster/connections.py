@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("qcore.worker")
 
 #: Seconds for which a PostgreSQL host may be silent: the least and the most. libpq
-#: takes no time-out below two.
+#: takes no timeout below two.
 _SILENCE = (2.0, 15.0)
 
 

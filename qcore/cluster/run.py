@@ -54,7 +54,7 @@ def run(conf: Conf | None = None, *, run_once: bool = False) -> int:
     if sys.platform == "win32":
         raise ConfigError(
             "a cluster needs a POSIX system (Linux, macOS): workers are forked and their"
-            " time-outs are signals. Here Q_CLUSTER['sync'] = True runs tasks in the"
+            " timeouts are signals. Here Q_CLUSTER['sync'] = True runs tasks in the"
             " caller."
         )
     conf = conf or current.conf

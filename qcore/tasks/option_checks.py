@@ -208,9 +208,7 @@ def _exception(item: Any) -> str:
     if found in (Retry, Snooze, Discard):
         raise Fault(f"has {found.__name__}, which says by itself what is to happen")
     if issubclass(found, TaskTimeout):
-        raise Fault(
-            "has TaskTimeout; a time-out is no error of the task and is retried"
-        )
+        raise Fault("has TaskTimeout; a timeout is no error of the task and is retried")
     return f"{found.__module__}.{found.__qualname__}"
 
 

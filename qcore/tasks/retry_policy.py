@@ -72,7 +72,7 @@ def judge(task: Task, attempt: int, error: BaseException) -> Verdict:
             again, note = _wait(task, attempt, error)
         return Verdict(Outcome.FAILURE, again, "retry", note)
     if isinstance(error, TaskTimeout):
-        # a worker that was killed for its time-out could not match its classes
+        # a worker that was killed for its timeout could not match its classes
         again, note = _wait(task, attempt, error)
         return Verdict(Outcome.TIMEOUT, again, "", note)
     if options.discard_on and is_one_of(error, options.discard_on):

@@ -1,4 +1,4 @@
-"""Time-outs: an exception in the code that runs for longer than it may.
+"""Timeouts: an exception in the code that runs for longer than it may.
 
 Limits nest: a task may run another one in itself, or a hook. Each keeps its own
 deadline, and the end of the inner one is not the end of the outer.

@@ -1,7 +1,7 @@
 """For the tests of a project: run the queued tasks in this process, and inspect the queue.
 
 No cluster is needed. Tasks take the whole way of a package (signed, verified, decoded,
-run with its time-out, stored, hooked, chained), on whatever broker the settings choose;
+run with its timeout, stored, hooked, chained), on whatever broker the settings choose;
 with the memory broker, or the ORM's on the test database, nothing needs to be cleaned
 up::
 

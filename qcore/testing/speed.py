@@ -1,7 +1,7 @@
 """How slow this machine is now, so that a test need not guess.
 
 A test that gives something up after a fixed time fails where the machine has other work
-to do. ``Patience`` is a time-out that a busy machine stretches; ``stretched`` is for a
+to do. ``Patience`` is a timeout that a busy machine stretches; ``stretched`` is for a
 bound that a test compares with. Neither costs anything while the machine is in time.
 """
 
@@ -53,7 +53,7 @@ def in_time(spent: float, bound: float) -> bool:
 
 
 class Patience:
-    """A time-out in seconds of a calm machine.
+    """A timeout in seconds of a calm machine.
 
     The machine is measured when the time is over, and not before: what comes in time
     costs no measurement.

@@ -96,7 +96,7 @@ class NeedsAnException(Sound):
 
 
 class IgnoresTimeOuts(Sound):
-    caught_by = "test_a_time_out_arrives"
+    caught_by = "test_a_timeout_arrives"
 
     def report(self, report: Report) -> None:
         if report.outcome != "timeout":

@@ -72,7 +72,7 @@ def leave_daemon(key: str) -> int:
 
 
 def daemon_and_defiance(key: str) -> None:
-    """Do that, and swallow the time-out."""
+    """Do that, and swallow the timeout."""
     leave_daemon(key)
     swallow(60)
 

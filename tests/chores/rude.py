@@ -159,14 +159,14 @@ def stop_itself(key: str) -> None:
 
 
 def have_stubborn_child(key: str) -> None:
-    """Start a program, and swallow the time-out."""
+    """Start a program, and swallow the timeout."""
     child = subprocess.Popen(["sleep", "77"])
     note(key, f"child {child.pid}")
     swallow(60)
 
 
 def end_late(key: str, seconds: float) -> None:
-    """Sleep through the soft time-out, and return all the same."""
+    """Sleep through the soft timeout, and return all the same."""
     note(key, "began")
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:

@@ -1,4 +1,4 @@
-"""Time-outs in this process: they nest, and nobody takes them away."""
+"""Timeouts in this process: they nest, and nobody takes them away."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from qcore.tasks import timeouts as limits
 from qcore.tasks.timeouts import soft_timeout
 from qcore.tasks.timer import OwnTimer, SharedTimer, TimerOfProcess
 
-#: Longer than any test waits: what is to end by a time-out says so.
+#: Longer than any test waits: what is to end by a timeout says so.
 LONG = 30
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="other systems have none")
@@ -201,7 +201,7 @@ def sends_another() -> None:
 
 @pytest.mark.django_db
 @pytest.mark.usefixtures("qcore_inline")
-def test_a_task_within_a_task_does_not_lift_its_time_out(timer):
+def test_a_task_within_a_task_does_not_lift_its_timeout(timer):
     with pytest.raises(TaskTimeout, match=r"timeout of 0\.5 s"):
         async_task(sends_another, timeout=0.5, task_name="outer")
     assert fetch("outer").outcome == "timeout"

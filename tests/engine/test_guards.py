@@ -608,7 +608,7 @@ def test_a_thread_waits_as_long_as_a_lock_can(seconds):
 
 @pytest.mark.fault("A18")
 @pytest.mark.parametrize("seconds", [*HUGE, None])
-def test_a_time_out_may_be_longer_than_an_alarm(seconds):
+def test_a_timeout_may_be_longer_than_an_alarm(seconds):
     with soft_timeout(seconds):
         pass
 

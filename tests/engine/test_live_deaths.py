@@ -1,4 +1,4 @@
-"""Workers that die: by a task, by somebody's kill, by a time-out."""
+"""Workers that die: by a task, by somebody's kill, by a timeout."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from qcore.tasks.execute import MAX_ERROR
 #: No task of this module is tried again, unless it says so itself. None has to be killed:
 #: each has time enough to clean up on a busy machine, too.
 OPTIONS = {"max_attempts": 1, "grace": 10}
-#: Seconds in which a task reaches the line in which its time-out is to find it.
+#: Seconds in which a task reaches the line in which its timeout is to find it.
 TIMEOUT = 1.0
 
 

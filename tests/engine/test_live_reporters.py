@@ -1,4 +1,4 @@
-"""Clusters that report: failures, time-outs and deaths, to both services."""
+"""Clusters that report: failures, timeouts and deaths, to both services."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_arguments_leave_only_where_they_are_asked_for(reporting, service, sink,
     assert (CANARY in about(sink, service[2], task_id)) is asked
 
 
-def test_a_time_out_and_one_that_must_be_killed(reporting, service, sink, key):
+def test_a_timeout_and_one_that_must_be_killed(reporting, service, sink, key):
     queue, _ = reporting(max_attempts=1, grace=2)
     soft = async_task("chores.kind.nap", key, 30, timeout=0.3, cluster=queue)
     hard = async_task("chores.rude.hold_interpreter", key, timeout=0.3, cluster=queue)

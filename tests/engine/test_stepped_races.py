@@ -112,7 +112,7 @@ def strand(life):
 
 @needs_prefetch
 @pytest.mark.fault("B27")
-def test_the_time_out_holds_for_a_task_whose_worker_has_read_too_far(begin):
+def test_the_timeout_holds_for_a_task_whose_worker_has_read_too_far(begin):
     life = begin()
     hung, behind = strand(life)
     life.it.begin(life.worker)
@@ -128,7 +128,7 @@ def test_the_time_out_holds_for_a_task_whose_worker_has_read_too_far(begin):
 
 @needs_prefetch
 @pytest.mark.fault("B27")
-def test_the_time_out_holds_where_the_worker_stands_still_between_two_reads(begin):
+def test_the_timeout_holds_where_the_worker_stands_still_between_two_reads(begin):
     life = begin()
     hung, behind = strand(life)
     stopped = life.worker
@@ -210,7 +210,7 @@ def test_a_task_that_closes_its_channel_runs_nowhere_else_until_its_worker_is_de
 
 
 @pytest.mark.fault("B26")
-def test_the_time_out_of_a_task_that_closed_its_channel_is_that_of_any_task(begin):
+def test_the_timeout_of_a_task_that_closed_its_channel_is_that_of_any_task(begin):
     life = begin(timeout=0.1, grace=0.1, ack_failures=True)
     (id,) = life.send(1)
     life.round()

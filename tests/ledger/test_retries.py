@@ -109,7 +109,7 @@ def test_an_error_that_is_no_reason_for_a_retry_ends_the_task(desk):
     assert (job.state, desk.fakes.claimed) == (JobState.SETTLED, 0)
 
 
-def test_a_time_out_that_killed_its_worker_waits_by_numbers(desk):
+def test_a_timeout_that_killed_its_worker_waits_by_numbers(desk):
     job = desk.fakes.running(options=Options(backoff=5.0))
     job.killed = KillReason.TIMEOUT
     job.ended_by_death("SIGKILL")

@@ -27,8 +27,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from qcore import Result, status
 from qcore.envelope import new_id
-from qcore.models import Schedule
-from qcore.models.schedules import ScheduleSlot
+from qcore.models import Schedule, ScheduleSlot
 from qcore.results.orm import OrmStore
 from qcore.runtime import current
 from qcore.status import Progress, Snapshot, WorkerStatus

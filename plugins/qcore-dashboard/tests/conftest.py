@@ -18,8 +18,7 @@ from qcore import status
 from qcore.brokers.memory import MemoryBroker
 from qcore.envelope import Outcome, Task, new_id
 from qcore.ledger import place
-from qcore.models import OutboxRow, Schedule
-from qcore.models.schedules import ScheduleSlot
+from qcore.models import OutboxRow, Schedule, ScheduleSlot
 from qcore.results.orm import OrmStore
 from qcore.runtime import current
 from qcore.status import Progress, Snapshot, WorkerStatus

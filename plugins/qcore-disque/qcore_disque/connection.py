@@ -92,7 +92,7 @@ class Connection:
             self.close()
             raise NoReply(*translate(error, str(self.address)).args) from error
         except BaseException:
-            # A time-out of a task, raised in mid-reply: what is still to come
+            # A timeout of a task, raised in mid-reply: what is still to come
             # would be taken for the reply to the next command.
             self.close()
             raise

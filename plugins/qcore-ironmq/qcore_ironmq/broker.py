@@ -1,7 +1,7 @@
 """The broker: one pull queue of IronMQ v3, in which packages are base64 texts.
 
-A claim is a reservation, its attempt the service's reserved_count. Timed-out and
-released messages go to the front of the queue.
+A claim is a reservation, its attempt the service's reserved_count. Messages
+that are released, or whose reservation times out, go to the front of the queue.
 """
 
 from __future__ import annotations

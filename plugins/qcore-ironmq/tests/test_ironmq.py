@@ -94,7 +94,7 @@ class TestLate:
 
     @begun_again_when_late
     def test_while_nobody_has_it(self, open_broker: Open) -> None:
-        """A timed-out reservation is refused; the task is removed all the same."""
+        """A reservation that timed out is refused; the task is removed all the same."""
         lease = LEASE * self.stretch
         broker = open_broker(retry=lease)
         broker.enqueue_many([b"late", b"kept"])

@@ -149,7 +149,7 @@ def test_silence_is_noticed(script: ScriptedIronMQ, scripted: IronMQBroker) -> N
 def test_an_interrupted_call_does_not_mix_up_replies(
     script: ScriptedIronMQ, scripted: IronMQBroker
 ) -> None:
-    """A task's time-out may strike while its own enqueue waits for the reply."""
+    """A task's timeout may strike while its own enqueue waits for the reply."""
 
     class Struck(BaseException):
         pass

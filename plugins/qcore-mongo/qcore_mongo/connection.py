@@ -60,7 +60,7 @@ class Connection:
         Args:
             work: one or more calls of the driver.
             seconds: that they may take together, retries of the driver included. None
-                leaves each to the time-outs of the client, as does a project that sets
+                leaves each to the timeouts of the client, as does a project that sets
                 one of those.
             again: try once more when the connection breaks, because doing it twice is
                 doing it once; the driver itself repeats reads and single writes.

@@ -18,7 +18,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -33,9 +33,10 @@ from qcore.envelope import Delivery, new_id
 from qcore.errors import BrokerError, BrokerUnavailable, NoReply
 
 from . import scripts
+from .bands import claim
 from .connection import Connection
 from .diagnosis import diagnose
-from .entries import delivery_of, is_entry
+from .entries import GROUP, delivery_of, is_entry
 from .errors import KeysApart, NoGroup
 from .options import make_pool, seeds
 from .server import Server
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("qcore.broker")
 
-GROUP = "clusters"
 # The consumer whose claims are over as soon as they begin.
 RELEASED = "0"
 STATS = ("{qcore:stats}:until", "{qcore:stats}:values")
@@ -261,7 +261,8 @@ class RedisBroker(Broker):
             return None
         found: list[tuple[int, list[Delivery]]] = []
         try:
-            for part in self._claim(cast("Sequence[RedisBroker]", bands), limit):
+            its = cast("Sequence[RedisBroker]", bands)
+            for part in claim(self._patient, self._consumer, its, limit):
                 found.append(part)  # noqa: PERF402 - those before an error count
         except KeysApart:
             self._is_apart = True
@@ -271,43 +272,6 @@ class RedisBroker(Broker):
                 raise
             # what is claimed is handed out; the next call meets the error
         return found
-
-    def _claim(
-        self, bands: Sequence[RedisBroker], limit: int
-    ) -> Iterator[tuple[int, list[Delivery]]]:
-        """Yield what is claimed of each band.
-
-        What a sweep finds is looked for as often as in one queue, and before the answer is
-        that nothing waits.
-        """
-        waiting, room, quiet = self._look(bands), limit, []
-        for place, band in enumerate(bands):
-            is_due = band.is_sweep_due
-            if not is_due:
-                quiet.append((place, band))
-            for claim in [band.sweep] * is_due + [band.read_new] * waiting[place]:
-                if room > 0 and (found := claim(room)):
-                    room -= len(found)
-                    yield place, found
-        for place, band in quiet:
-            if room == limit and (found := band.sweep(limit)):
-                room -= len(found)
-                yield place, found
-
-    def _look(self, bands: Sequence[RedisBroker]) -> list[bool]:
-        """Return of each band whether it has packages that nobody has had."""
-        keys = [key for one in bands for key in one.looked_at]
-        words = (GROUP, self._consumer)
-        try:
-            found = self._patient.run(scripts.LOOK, keys, *words)
-        except NoGroup:
-            for one in bands:
-                one.create_group()
-            found = self._patient.run(scripts.LOOK, keys, *words)
-        for band, (_, is_woken) in zip(bands, found, strict=True):
-            if is_woken:
-                band.sweep_next()
-        return [bool(is_waiting) for is_waiting, _ in found]
 
     @property
     def looked_at(self) -> tuple[str, str]:

@@ -109,7 +109,7 @@ class Connection:
                     told = NoReply(*told.args)
                 raise told from without_password(error)
             except BaseException:
-                # A time-out of a task, raised in mid-reply: what is still to come
+                # A timeout of a task, raised in mid-reply: what is still to come
                 # would be taken for the reply to the next command.
                 self.close()
                 raise

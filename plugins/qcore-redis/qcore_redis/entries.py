@@ -5,6 +5,9 @@ from __future__ import annotations
 from qcore.brokers.tools import as_attempt
 from qcore.envelope import Delivery
 
+#: The group of consumers that all clusters are: what one has claimed, no other gets.
+GROUP = "clusters"
+
 
 def delivery_of(
     id: bytes, count: int, fields: list[bytes], lease_end: float

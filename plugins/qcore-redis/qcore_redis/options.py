@@ -238,7 +238,7 @@ def _advice(url: str) -> str:
 
 
 def _from_django_redis(alias: str, reply_seconds: float) -> redis.ConnectionPool:
-    """Copy the pool of a cache, so that our time-outs are not those of the cache."""
+    """Copy the pool of a cache, so that our timeouts are not those of the cache."""
     try:
         from django_redis import get_redis_connection
     except ImportError as error:

@@ -27,7 +27,7 @@ def custom(report: Report) -> dict[str, Any]:
 def data(report: Report) -> dict[str, Any]:
     """Return the fields of the item itself, beside its body.
 
-    Failures are grouped by Rollbar's own rules, and the project's. A time-out strikes
+    Failures are grouped by Rollbar's own rules, and the project's. A timeout strikes
     anywhere in a function, and a dead worker leaves no traceback: those are one item
     for each function.
     """

@@ -27,7 +27,7 @@ def describe(report: Report) -> Event:
 def fingerprint(report: Report) -> list[str]:
     """Return what equal failures have in common.
 
-    Failures are told apart by Sentry's own grouping, within each function. A time-out
+    Failures are told apart by Sentry's own grouping, within each function. A timeout
     strikes anywhere in a function, and a dead worker leaves no traceback: those are one
     issue for each function.
     """

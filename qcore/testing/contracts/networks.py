@@ -49,7 +49,7 @@ _SENDS: list[tuple[Callable[[Broker], object], int]] = [
 
 
 class Struck(BaseException):
-    """Strikes as a time-out does, and no handler of a driver can know it."""
+    """Strikes as a timeout does, and no handler of a driver can know it."""
 
 
 class NetworkContract:
@@ -191,7 +191,7 @@ class NetworkContract:
         proxy: FaultProxy,
         kind: type[BaseException],
     ) -> None:
-        """A task's time-out may strike while its own enqueue waits for the reply.
+        """A task's timeout may strike while its own enqueue waits for the reply.
 
         The task sees it as it was raised, and the next call gets its own reply.
         """

@@ -142,9 +142,7 @@ class ErrorReporterContract:
         for word in (*self.facts(report), "killed by SIGKILL"):
             assert word in text, f"{word!r} is missing in {text}"
 
-    def test_a_time_out_arrives(
-        self, reporter: ErrorReporter, arrived: Arrived
-    ) -> None:
+    def test_a_timeout_arrives(self, reporter: ErrorReporter, arrived: Arrived) -> None:
         """A task that was stopped by an exception is reported with it."""
         report = make_report(raised(TaskTimeout("after 3 s")), outcome=Outcome.TIMEOUT)
         reporter.report(report)

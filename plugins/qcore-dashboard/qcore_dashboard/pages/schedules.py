@@ -16,8 +16,7 @@ from django.db.models.functions import RowNumber
 from qcore.envelope import new_id
 from qcore.errors import QcoreError
 from qcore.masking import mask_url
-from qcore.models import Schedule, Task
-from qcore.models.schedules import ScheduleSlot
+from qcore.models import Schedule, ScheduleSlot, Task
 from qcore.models.tables import RESULTS, SCHEDULES, kept_elsewhere
 from qcore.pages import BadQuery
 from qcore.runtime import current

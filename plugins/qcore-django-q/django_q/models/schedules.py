@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from qcore.errors import ConfigError
 from qcore.models import Schedule as QcoreSchedule
-from qcore.models.schedules import ScheduleQuerySet as QcoreQuerySet
+from qcore.models.schedule_queries import ScheduleQuerySet as QcoreQuerySet
 from qcore.schedules import rules
 from qcore.schedules.entry import Entry
 

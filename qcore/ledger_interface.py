@@ -1,0 +1,88 @@
+"""What senders and plugins ask of the ledger, which is of a higher layer.
+
+``qcore.runtime.current`` gives each of these; ``qcore.ledger`` has the classes that answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from .envelope import Result, Task
+    from .settled import Follower
+    from .status import Pause
+    from .tasks.tracking import Entry, TrackedTask
+
+T = TypeVar("T")
+
+
+class OutboxLike(Protocol):
+    """What a sender asks of the outbox; see ``qcore.ledger.outbox``."""
+
+    database: str
+
+    @property
+    def is_usable(self) -> bool: ...
+    @property
+    def is_in_transaction(self) -> bool: ...
+    def write(
+        self,
+        entries: Sequence[tuple[str, str, bytes, int]],
+        *,
+        delay: float = 0,
+        token: str | None = None,
+    ) -> None: ...
+    def write_followers(self, followers: Sequence[Follower], token: str) -> None: ...
+    def delete_tasks(self, token: str, task_ids: Sequence[str]) -> None: ...
+    def put_off_tasks(
+        self, token: str, task_ids: Sequence[str], seconds: float
+    ) -> None: ...
+    def wake(
+        self, plugin: str, task_ids: Sequence[str], delay: float = 0
+    ) -> set[str]: ...
+
+
+class LedgerPlace(Protocol):
+    """What plugins ask of the ledger; see ``qcore.ledger.facade``."""
+
+    database: str
+
+    @property
+    def is_ready(self) -> bool: ...
+    def now(self) -> float: ...
+    def run(self, work: Callable[[], T]) -> T: ...
+    def wake(
+        self, plugin: str, task_ids: Sequence[str], delay: float = 0
+    ) -> set[str]: ...
+    def send(self, tasks: Sequence[Task], *, delay: float = 0) -> set[str]: ...
+    def ended(self, ids: Collection[str]) -> dict[str, str]: ...
+    def waiting(self, ids: Collection[str]) -> set[str]: ...
+
+
+class ControlLike(Protocol):
+    """Writes down pauses and cancelled tasks; see ``qcore.ledger.control``."""
+
+    database: str
+
+    def pause(self, queue: str, by: str | None, reason: str) -> tuple[Pause, bool]: ...
+    def resume(self, queue: str) -> Pause | None: ...
+    def paused(self) -> list[Pause]: ...
+    def cancel(self, ids: Sequence[str]) -> dict[str, str]: ...
+
+
+class TrackerLike(Protocol):
+    """What keeps tracked tasks; see ``qcore.ledger.tracked``."""
+
+    database: str
+
+    @property
+    def is_in_transaction(self) -> bool: ...
+    def transaction(self) -> AbstractContextManager[None]: ...
+    def write(self, entries: Sequence[Entry]) -> None: ...
+    def delete(self, ids: Sequence[str]) -> None: ...
+    def begin(self, task: Task, worker: str, moment: float) -> TrackedTask | None: ...
+    def end(self, results: Sequence[Result]) -> None: ...
+    def again(self, ids: Sequence[str]) -> None: ...
+    def find(self, id: str) -> TrackedTask | None: ...
