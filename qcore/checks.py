@@ -1,13 +1,14 @@
 """Django system checks with the tag ``qcore``; every id stands in ``IDS``.
 
 They need no server and import no driver: what needs one is told by ``qcore cluster``
-when it starts.
+when it starts. ``check --database`` looks for tables, too, as Django's own checks do.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+import sys
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,6 +72,8 @@ IDS = {
     " default broker.",
     "qcore.W016": "The queue of Q_CLUSTER_NAME is in no setting, and its name is like one that"
     " is.",
+    "qcore.W017": "Tables of qcore or of a plugin are missing or old (asked by check"
+    " --database).",
     "qcore.I020": "A name in the QUEUES of TASKS is like one that is in the settings.",
     "qcore.I001": "The cache is private to each process, so status goes through the"
     " broker (shown by check --deploy).",
@@ -115,6 +118,33 @@ def check(
     ]
     found += [*_doubts(conf), *_of_plugins(conf)]
     return found
+
+
+@checks.register(TAG, checks.Tags.database)
+def check_tables(
+    app_configs: Sequence[AppConfig] | None = None,
+    databases: Collection[str] | None = None,
+    **_: Any,
+) -> list[checks.CheckMessage]:
+    """Return which tables are missing, where Django's ``check --database`` asks for it.
+
+    Not before ``migrate``, which asks too and is about to make them.
+    """
+    if not databases or sys.argv[1:2] == ["migrate"] or _problems():
+        return []
+    from django.db import Error
+
+    from .doctor.tables import doubts, faults
+
+    try:
+        found = [*faults(), *doubts()]
+    except (Error, QcoreError):
+        return []  # Django, or the other check, tells it
+    return [
+        # no error: a command that migrates in its own way would be kept from it
+        checks.Warning(sentence(fact), hint=f"Run: {advice}", id="qcore.W017")
+        for fact, _, advice in (told.partition(". Run: ") for told in found)
+    ]
 
 
 @checks.register(TAG, deploy=True)

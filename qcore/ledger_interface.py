@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -51,6 +51,7 @@ class LedgerPlace(Protocol):
 
     @property
     def is_ready(self) -> bool: ...
+    def lacking(self, plugins: Iterable[str]) -> str | None: ...
     def now(self) -> float: ...
     def run(self, work: Callable[[], T]) -> T: ...
     def wake(

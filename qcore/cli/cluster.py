@@ -86,15 +86,17 @@ def _finds_tables() -> bool:
     """
     from django.db import Error
 
-    from ..doctor.tables import faults
+    from ..doctor.tables import doubts, faults
 
     try:
-        found = list(faults())
+        found, doubted = list(faults()), list(doubts())
     except Error as error:
         complain(f"warning: the tables are not checked: {_first_line(error)}\n")
         return True
     for fault in found:
         complain(f"error: {fault}\n")
+    for doubt in doubted:
+        complain(f"warning: {doubt}\n")
     return not found
 
 

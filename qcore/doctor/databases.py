@@ -9,7 +9,7 @@ from django.db import connections
 
 from ..findings import Finding, error, ok
 from .measures import judge_clock, judge_round_trip, round_trip
-from .tables import Tables, examine, of_features, required, unset
+from .tables import Tables, examine, of_plugins, required, unset
 
 # Seconds since the epoch; an SQLite file has the clock of this host.
 _CLOCKS = {
@@ -24,8 +24,10 @@ def databases() -> Iterator[Finding]:
     Raises:
         django.db.Error: one cannot be reached.
     """
+    is_described = True
     for alias, labels in required().items():
         if told := unset(alias):
+            is_described = False
             fact, _, advice = told.partition(". ")
             yield error(fact, f"{advice}.")
             continue
@@ -35,9 +37,10 @@ def databases() -> Iterator[Finding]:
         yield from judge_clock(f"the database {alias!r}", partial(_clock, alias))
         for label in sorted(labels):
             yield _judge(examine(alias, label))
-    for tables in of_features():
-        if tables.fault:
-            yield _judge(tables)
+    for deciding in (True, False) if is_described else ():
+        for tables in of_plugins(deciding=deciding):
+            if tables.fault:
+                yield _judge(tables)
 
 
 def _judge(tables: Tables) -> Finding:

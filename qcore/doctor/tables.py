@@ -12,6 +12,7 @@ from django.db import connections, router
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
+from ..models.tables import tables_of
 from ..runtime import current
 
 #: What Django takes where DATABASES does not say.
@@ -69,10 +70,14 @@ def required() -> dict[str, set[str]]:
     return found
 
 
-def of_features() -> Iterator[Tables]:
-    """Yield the state of the tables of each plugin that has some beside the ledger.
+def of_plugins(*, deciding: bool) -> Iterator[Tables]:
+    """Yield the state of the tables of each plugin that is a Django app, or in one.
 
     A broker's tables are among those that are `required`.
+
+    Args:
+        deciding: the plugins that decide about tasks, without whose tables the tasks that
+            use them cannot run; else the plugins that only observe.
 
     Raises:
         django.db.Error: the database cannot be asked.
@@ -81,10 +86,17 @@ def of_features() -> Iterator[Tables]:
         return
     for plugin in current.registry.plugins:
         app = apps.get_containing_app_config(plugin.module)
-        if app is None or app.label == "qcore" or plugin.providers:
+        decides = current.registry.features.decides(plugin.name)
+        if app is None or app.label == "qcore" or decides is not deciding:
             continue
-        if router.allow_migrate(ledger.database, app.label):
-            yield examine(ledger.database, app.label)
+        if plugin.providers and not decides:
+            continue
+        used = {router.db_for_write(model) for model in app.get_models()}
+        if used and decides and current.registry.app_of(plugin.name) is app:
+            used = {ledger.database}
+        for alias in sorted(used):
+            if router.allow_migrate(alias, app.label):
+                yield examine(alias, app.label)
 
 
 def examine(alias: str, label: str) -> Tables:
@@ -143,13 +155,30 @@ def faults() -> Iterator[str]:
     Raises:
         django.db.Error: a database cannot be asked.
     """
+    is_described = True
     for alias, labels in required().items():
         if told := unset(alias):
+            is_described = False
             yield told
             continue
         for label in sorted(labels):
             if fault := examine(alias, label).fault:
                 yield fault
+    if is_described:  # else there may be no ledger to look for
+        yield from _faults_of(of_plugins(deciding=True))
+
+
+def doubts() -> Iterator[str]:
+    """Yield which tables are missing or old that no task needs.
+
+    Raises:
+        django.db.Error: a database cannot be asked.
+    """
+    yield from _faults_of(of_plugins(deciding=False))
+
+
+def _faults_of(found: Iterator[Tables]) -> Iterator[str]:
+    return (tables.fault for tables in found if tables.fault is not None)
 
 
 def _migrations(label: str) -> Iterator[tuple[str, set[str]]]:
@@ -171,9 +200,4 @@ def _migrations(label: str) -> Iterator[tuple[str, set[str]]]:
 
 def _absent(alias: str, label: str) -> tuple[str, ...]:
     there = set(connections[alias].introspection.table_names())
-    wanted = {
-        model._meta.db_table  # noqa: SLF001 - Django's public name of it
-        for model in apps.get_app_config(label).get_models()
-        if model._meta.managed and router.allow_migrate_model(alias, model)  # noqa: SLF001
-    }
-    return tuple(sorted(wanted - there))
+    return tuple(sorted(tables_of(label, alias) - there))

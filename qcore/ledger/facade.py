@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from django.db import OperationalError, connections, transaction
@@ -17,7 +17,7 @@ from ..runtime import current
 from ..tasks.sending import send
 from .clock import now
 from .outbox import MAX_IDS
-from .place import is_ready
+from .place import is_ready, lacking
 from .tickets import Tickets
 
 if TYPE_CHECKING:
@@ -55,6 +55,18 @@ class LedgerFacade:
             django.db.Error: the database cannot be asked.
         """
         return is_ready(self.database)
+
+    def lacking(self, plugins: Iterable[str]) -> str | None:
+        """Return which of these plugins lacks tables, and what to type; None: none does.
+
+        Args:
+            plugins: the names of their entry points. One that is no Django app as a whole
+                is not asked for.
+
+        Raises:
+            django.db.Error: the database cannot be asked.
+        """
+        return lacking(self.database, plugins)
 
     def run(self, work: Callable[[], T]) -> T:
         """Do work in a transaction, and again if another transaction goes first.

@@ -112,6 +112,9 @@ class Features:
                     f"the database {ledger.database!r} lacks the tables of the ledger."
                     " Run: manage.py migrate"
                 )
+            needed = {name for claim in claims for name in claim.task.needs}
+            if told := ledger.lacking(sorted(needed)):
+                raise LedgerError(told)
             return ledger.run(lambda: self._admit(ledger.database, claims))
 
     def _admit(self, database: str, claims: Sequence[Claim]) -> list[Admitted]:

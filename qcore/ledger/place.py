@@ -12,8 +12,12 @@ from django.utils.connection import ConnectionDoesNotExist
 
 from ..errors import ConfigError, did_you_mean, sentence
 from ..models import OutboxRow, Task, Ticket
+from ..models.tables import tables_of
+from ..runtime import current
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ..conf import Conf
 
 logger = logging.getLogger("qcore.outbox")
@@ -57,6 +61,7 @@ def is_ready(
     alias: str,
     tables: frozenset[str] | None = None,
     loss: str = "tasks are sent without the outbox",
+    whose: str = "the ledger",
 ) -> bool:
     """Return whether tables of the ledger are there; looked up once where they are.
 
@@ -66,6 +71,7 @@ def is_ready(
         alias: of the database.
         tables: their names; None: those of the outbox.
         loss: what their absence means, for the log.
+        whose: tables these are, for the log.
 
     Raises:
         django.db.Error: the database cannot be asked.
@@ -83,12 +89,38 @@ def is_ready(
     found = set(connection.introspection.table_names()) >= wanted
     if not found and key not in _looked:
         logger.warning(
-            "tables of the ledger are missing in the database %r, so %s. Run: python"
-            " manage.py migrate --database=%s",
-            alias, loss, alias,
+            "tables of %s are missing in the database %r, so %s. Run: python manage.py"
+            " migrate --database=%s",
+            whose, alias, loss, alias,
         )  # fmt: skip
     _looked[key] = float("inf") if found else time.monotonic() + _AGAIN
     return found
+
+
+def lacking(alias: str, plugins: Iterable[str]) -> str | None:
+    """Return which plugins lack tables here, and what to type; None: none does.
+
+    Only a plugin that is an app as a whole is asked for. A part of an app of the project
+    has its tables where that project likes.
+
+    Args:
+        alias: of the database of the ledger.
+        plugins: the names of their entry points.
+
+    Raises:
+        django.db.Error: the database cannot be asked.
+    """
+    for plugin in plugins:
+        app = current.registry.app_of(plugin)
+        if app is None or not (wanted := tables_of(app.label, alias)):
+            continue
+        loss = f"tasks that need the plugin {plugin!r} are refused, or wait"
+        if not is_ready(alias, wanted, loss, app.label):
+            return (
+                f"the database {alias!r} lacks tables of {app.label}. Run: python manage.py"
+                f" migrate {app.label} --database={alias}"
+            )
+    return None
 
 
 def forget() -> None:

@@ -53,8 +53,8 @@ class Sweeps:
 
     def _sweep(self, name: str, hook: Callable[..., Any]) -> float:
         try:
-            if not self._ledger.is_ready:
-                return LONGEST
+            if not self._ledger.is_ready or self._ledger.lacking([name]):
+                return LONGEST  # the log has it
             found = hook(now=self._ledger.now())
             rest = LONGEST if found is None else float(found)
             if math.isnan(rest):

@@ -60,6 +60,20 @@ def exists(model: type[Model]) -> bool:
     return model._meta.db_table in names  # noqa: SLF001 - Django's public name of it
 
 
+def tables_of(label: str, alias: str) -> frozenset[str]:
+    """Return the names of the tables that an app has in a database.
+
+    Args:
+        label: of the app.
+        alias: of the database.
+    """
+    return frozenset(
+        model._meta.db_table  # noqa: SLF001 - Django's public name of it
+        for model in apps.get_app_config(label).get_models()
+        if model._meta.managed and router.allow_migrate_model(alias, model)  # noqa: SLF001
+    )
+
+
 def _own(kind: str) -> type[Any]:
     """Return the class of qcore that keeps a kind in its tables."""
     if kind == RESULTS:

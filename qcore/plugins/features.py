@@ -74,6 +74,11 @@ class FeaturePlugins:
         for late in self._last:
             self.before_send[late] = self.before_send.pop(late)
 
+    def decides(self, plugin: str) -> bool:
+        """Whether a plugin decides about tasks, or only observes them."""
+        calls = (self.admit, self.wrap_call, self.renew, self.settle)
+        return plugin in self.owners.values() or any(plugin in one for one in calls)
+
     def options_of(self, plugin: str) -> list[str]:
         """Return the names of the options that a plugin adds to tasks."""
         return [option for option, owner in self.owners.items() if owner == plugin]

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
@@ -28,6 +28,9 @@ from .features import FeaturePlugins
 from .kinds import KINDS
 from .known import KEYS, KNOWN, how_to_install
 from .provider import Plugin, Provider
+
+if TYPE_CHECKING:
+    from django.apps import AppConfig
 
 logger = logging.getLogger("qcore.plugins")
 
@@ -275,6 +278,20 @@ class Registry:
             near = did_you_mean(name, self._providers[kind])
             advice = f"See `qcore plugins`{near}"
         return PluginMissing(f"no {kind} {name!r} is installed ({installed}). {advice}")
+
+    def app_of(self, name: str) -> AppConfig | None:
+        """Return the Django app that the plugin of an entry-point name is, as a whole.
+
+        None: it is none, is only a part of one, or is not in INSTALLED_APPS.
+        """
+        from django.apps import apps
+
+        for plugin in self.plugins:
+            if plugin.name == name:
+                app = apps.get_containing_app_config(plugin.module)
+                if app is not None and app.name == plugin.module:
+                    return app
+        return None
 
     def broken(self, name: str) -> Plugin | None:
         """Return the plugin of an entry-point name, if it is installed and broken."""

@@ -151,13 +151,16 @@ def together(tasks: Sequence[Task], work: Callable[[], T]) -> T:
 
     Raises:
         EnqueueError: a task uses a plugin, and the ledger has no tables to do so.
-        BrokerUnavailable: the database of the ledger does not answer.
+        BrokerUnavailable: the database of the ledger does not answer, or lacks the tables of
+            a plugin until somebody runs ``migrate``.
     """
     if not uses_features(tasks):
         return work()
     ledger = current.ledger
     try:
         if ledger is not None and ledger.is_ready:
+            if told := ledger.lacking(_owners(tasks)):
+                raise BrokerUnavailable(f"cannot send {tasks[0].func}: {told}")
             return ledger.run(work)
     except Exception as error:
         if ledger is None or not is_passing(error):
@@ -173,6 +176,13 @@ def together(tasks: Sequence[Task], work: Callable[[], T]) -> T:
         f"cannot send {tasks[0].func} with the option {option!r}: {where} the tables"
         " of the ledger. Add 'qcore' to INSTALLED_APPS and run: manage.py migrate"
     )
+
+
+def _owners(tasks: Sequence[Task]) -> list[str]:
+    """Return the names of the plugins whose options these tasks have."""
+    owners = current.registry.features.owners
+    names = {name for task in tasks if _uses(task) for name in NewTask(task).options}
+    return sorted({owners[name] for name in names if name in owners})
 
 
 def _let_go(database: str) -> None:

@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from django.core.checks import run_checks
 from django.core.management import call_command
 from django.db import connection, connections
 from django.db.migrations.recorder import MigrationRecorder
@@ -91,15 +92,44 @@ def test_a_migration_that_is_missing_is_named(db):
     assert list(tables.faults()) == [state.fault]
 
 
-def test_the_tables_of_a_feature_that_are_missing_are_named(db):
+@pytest.fixture
+def without_limits(db):
+    """Take back a migration of a plugin that decides about tasks."""
     pytest.importorskip("qcore_limits")
-    assert not [one.fault for one in tables.of_features() if one.fault]
+    assert list(tables.faults()) == []
     MigrationRecorder(connection).record_unapplied("qcore_limits", "0001_initial")
-    (fault,) = [one.fault for one in tables.of_features() if one.fault]
+
+
+@pytest.mark.fault("E12")
+def test_the_tables_of_a_feature_that_are_missing_are_named(without_limits):
+    """So a cluster does not start, and the doctor says it."""
+    (fault,) = tables.faults()
     assert "migrations are missing: 0001_initial" in fault
+    assert "migrate qcore_limits --database=default" in fault
     (told,) = [one for one in databases() if one.level == "error"]
     assert told.fact == fault.partition(". Run:")[0]
     assert "migrate qcore_limits --database=default" in told.advice
+
+
+def test_a_check_with_a_database_names_them_but_not_before_migrate(
+    without_limits, monkeypatch
+):
+    (told,) = run_checks(tags=["qcore"], databases=["default"])
+    assert (told.id, told.is_serious()) == ("qcore.W017", False)
+    assert "not ready for qcore_limits: migrations are missing" in told.msg
+    assert told.hint == "Run: python manage.py migrate qcore_limits --database=default"
+    assert run_checks(tags=["qcore"]) == []  # it needs no server
+    monkeypatch.setattr(sys, "argv", ["manage.py", "migrate"])
+    assert run_checks(tags=["qcore"], databases=["default"]) == []
+
+
+def test_the_tables_of_a_plugin_that_observes_keep_no_cluster_from_starting(db):
+    pytest.importorskip("qcore_dashboard")
+    assert list(tables.doubts()) == []
+    MigrationRecorder(connection).record_unapplied("qcore_dashboard", "0001_initial")
+    assert list(tables.faults()) == []
+    (doubt,) = tables.doubts()
+    assert "migrate qcore_dashboard --database=default" in doubt
 
 
 def test_tables_made_without_migrations_will_do(db, settings):
@@ -176,5 +206,7 @@ def test_a_database_that_nobody_describes_is_told(settings, monkeypatch):
     """A router may name an alias that DATABASES does not have."""
     settings.Q_CLUSTER = {"broker_class": "qcore.brokers.memory.MemoryBroker"}
     monkeypatch.setattr(tables, "required", lambda: {"elsewhere": {"qcore"}})
+    # without the alias, nobody is asked for the ledger
+    monkeypatch.setattr(tables, "of_plugins", None)
     (fault,) = tables.faults()
     assert "there is no database 'elsewhere'" in fault

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -38,11 +40,13 @@ from qcore.errors import (
     StoreRefused,
     StoreUnavailable,
 )
+from qcore.ledger import place
 from qcore.ledger import sweeps as sweeps_module
 from qcore.ledger.features import Features
 from qcore.ledger.settlement import Ledger
 from qcore.ledger.sweeps import LONGEST, Sweeps
 from qcore.models import OutboxRow, Ticket
+from qcore.plugins.registry import Registry
 from qcore.runtime import current
 from qcore.tasks import async_task, async_task_many, cancel, queue_size, status
 from qcore.tasks.calls import build
@@ -77,6 +81,21 @@ def plugins(outside, monkeypatch):
     yield FeaturePluginsOfATest(monkeypatch)
     Ticket.objects.all().delete()
     current.reset()
+
+
+@pytest.fixture
+def no_tables(monkeypatch):
+    """The plugin `once` is an app, of which `migrate` has made no table."""
+    app = SimpleNamespace(label="once_app", name="once_app")
+    monkeypatch.setattr(
+        Registry, "app_of", lambda _, name: app if name == "once" else None
+    )
+    names = frozenset({"once_row"})
+    monkeypatch.setattr(
+        place, "tables_of", lambda label, alias: names if label == "once_app" else ()
+    )
+    yield
+    place.forget()
 
 
 @pytest.fixture
@@ -222,6 +241,17 @@ class TestBeforeSend:
             async_task("chores.kind.add", 1, q_options={"once": "a"})
         assert async_task("chores.kind.add", 1)
 
+    def test_the_tables_of_the_plugin_are_missing(self, once, no_tables):
+        """Passing: a chain waits for `migrate`; plain tasks are sent."""
+        told = "lacks tables of once_app. Run: python manage.py migrate once_app"
+        with pytest.raises(BrokerUnavailable, match=re.escape(told)):
+            async_task("chores.kind.add", 1, q_options={"once": "a"})
+        with pytest.raises(BrokerUnavailable, match=re.escape(told)):
+            prepare(build("chores.kind.add", (1,), once="a"))
+        plain = async_task("chores.kind.add", 1)
+        assert [task.id for task in enqueued()] == [plain]
+        assert (keys(), OutboxRow.objects.count()) == ([], 0)
+
     def test_a_task_that_is_made_again_is_the_same(self, once):
         """As the next link of a chain is, whose maker has died before it was sent."""
         task = build("chores.kind.add", (1,), task_id="a" * 32, once="a")
@@ -294,6 +324,14 @@ class TestAdmit:
             ("one", [refused.task.id]),
             ("two", [refused.task.id]),
         ]
+
+    def test_a_plugin_that_lacks_tables_is_not_asked_and_what_to_type_is_told(
+        self, once, no_tables
+    ):
+        once.add("other", qcore_admit=always(RUN))
+        assert answers(claim("other")) == [RUN]
+        with pytest.raises(LedgerError, match=r"migrate once_app --database=default"):
+            answers(claim("other"), claim("other", "once"))
 
     def test_who_holds_something_has_said_so_for_all(self, plugins):
         plugins.add("holds", qcore_admit=always(RUN_HOLDING))
@@ -665,6 +703,16 @@ class TestSweep:
         plugins.add("odd", qcore_sweep=lambda now: float("nan"))
         Sweeps(current.registry.features.sweep, current.ledger).tick()
         assert "plugin odd failed in qcore_sweep" in caplog.text
+
+    def test_a_plugin_that_lacks_tables_is_not_called_and_the_log_says_migrate(
+        self, plugins, no_tables, caplog
+    ):
+        plugins.add("once", qcore_sweep=lambda now: 1 / 0)
+        sweeps = Sweeps(current.registry.features.sweep, current.ledger)
+        assert sweeps.tick() > LONGEST - 1
+        (record,) = caplog.records
+        assert "tables of once_app are missing" in record.getMessage()
+        assert "manage.py migrate" in record.getMessage()
 
     def test_nothing_is_called_before_the_tables_are_there(self, plugins, monkeypatch):
         plugins.add("one", qcore_sweep=lambda now: 1 / 0)

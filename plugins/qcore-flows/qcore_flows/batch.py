@@ -14,7 +14,7 @@ from qcore.tasks.enqueueing import as_calls
 
 from .callbacks import CHANGED, decide, send_due
 from .handle import Handle, current_flow_id, made, require_queue
-from .tables import expect, flows, lock, place, touch
+from .tables import expect, flows, lock, place, require_tables, touch
 
 if TYPE_CHECKING:
     from qcore import Task
@@ -57,6 +57,8 @@ class Batch(Handle):
 
         Raises:
             CallError: it is sealed, or its block has begun already.
+            EnqueueError: this project has no tables for batches.
+            BrokerUnavailable: the tables are missing until somebody runs ``migrate``.
         """
         if self._is_sealed:
             raise CallError(
@@ -65,7 +67,7 @@ class Batch(Handle):
             )
         if self._is_in_block:
             raise CallError(f"{self!r}: its block has begun already.")
-        place()
+        require_tables("begin a batch")
         require_queue("tasks")
         self._is_in_block = True
         return self

@@ -20,7 +20,7 @@ from .models import EdgeRow, FlowRow, MemberRow
 from .nodes import Node
 from .option import derived_id, giving
 from .references import Path, take_out
-from .tables import ROWS, flows, lock, place
+from .tables import ROWS, flows, lock, place, require_tables
 
 OnFailure = Literal["stop", "go on"]
 
@@ -133,7 +133,7 @@ class Flow(Handle):
         self._require_unsealed("a flow is sent")
         self._refuse_circles()
         require_queue("tasks")
-        place().run(self._write)
+        require_tables("send a flow").run(self._write)
         self._is_sealed = True
         return self.id
 

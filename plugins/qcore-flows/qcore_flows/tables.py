@@ -10,7 +10,7 @@ from django.db import connections
 from django.db.models import F
 
 from qcore.brokers.tools import chunks
-from qcore.errors import EnqueueError
+from qcore.errors import BrokerUnavailable, EnqueueError
 from qcore.runtime import current
 
 from .models import EdgeRow, FlowRow, MemberRow
@@ -41,6 +41,22 @@ def place() -> LedgerPlace:
             "batches and flows need 'qcore' and 'qcore_flows' in INSTALLED_APPS. Add them"
             " and run: manage.py migrate"
         )
+    return ledger
+
+
+def require_tables(what: str) -> LedgerPlace:
+    """Return the ledger, in which something is about to be written.
+
+    Args:
+        what: cannot be done without the tables, for the error.
+
+    Raises:
+        EnqueueError: as ``place``.
+        BrokerUnavailable: the tables are missing until somebody runs ``migrate``.
+    """
+    ledger = place()
+    if told := ledger.lacking(["flows"]):
+        raise BrokerUnavailable(f"cannot {what}: {told}")
     return ledger
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from qcore.brokers.tools import chunks
+from qcore.errors import BrokerUnavailable
 
 from ..models.steps import Event, Run, RunStep
 from .errors import StepError
@@ -53,12 +54,16 @@ def emit(event: str, payload: Any = None) -> bool:
 
     Raises:
         StepError: the name is no text, or the payload cannot be stored.
-        EnqueueError: the project has no ledger, or lacks the tables of this app.
+        EnqueueError: the project has no ledger, or this app is not installed.
+        BrokerUnavailable: its tables are missing until somebody runs ``migrate``.
         django.db.Error: the database does not take it.
     """
     name = event_name(event)
     value = encode(payload, f"the event {name!r}")
-    return the_ledger("emit()").run(lambda: _emit(name, value))
+    ledger = the_ledger("emit()")
+    if told := ledger.lacking(["flows"]):
+        raise BrokerUnavailable(f"cannot emit {name!r}: {told}")
+    return ledger.run(lambda: _emit(name, value))
 
 
 def _emit(name: str, value: Value) -> bool:
