@@ -76,7 +76,7 @@ class Page:
     """Its heading, and its name in the navigation."""
     target: str
     """``"module:function"``, imported on first use. The function takes the request and the
-    rest of the address, an empty text mostly. It returns the document, a dictionary of types
+    rest of the address: an empty text, unless the page ``has_parts``. It returns the document, a dictionary of types
     that JSON has. A moment is a number, in seconds since the epoch; None is "unknown". It
     may raise ``BadQuery``, Django's ``Http404``, and any ``QcoreError``."""
     template: str = ""
@@ -87,6 +87,9 @@ class Page:
     actions: tuple[Action, ...] = ()
     order: int = 500
     """Its place in the navigation. The pages that come with the dashboard have 10 to 90."""
+    has_parts: bool = False
+    """Whether there are addresses below it: its function gets the rest of the address, and
+    raises ``Http404`` where that leads to nothing. Otherwise, they are not found."""
     is_listed: bool = True
     """Whether the navigation has it. A page about one thing, to which others lead, is not."""
 

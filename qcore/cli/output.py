@@ -6,6 +6,7 @@ terminal: see ``printable``. JSON escapes it by itself.
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import sys
 from argparse import ArgumentParser
@@ -44,3 +45,10 @@ def complain(text: str) -> None:
 def write_json(out: TextIO, document: dict[str, Any]) -> None:
     """Write a document; what JSON does not know, such as a path, goes as text."""
     out.write(json.dumps(document, indent=2, default=str) + "\n")
+
+
+def iso(seconds: float | None) -> str | None:
+    """Return a moment in seconds since the epoch as documents of records have it: ISO 8601, UTC."""
+    if seconds is None:
+        return None
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat()

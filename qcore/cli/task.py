@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from .exits import OK, UNHEALTHY
 from .ids import check_ids
 from .monitor import add_interval
-from .output import add_json, write_json, write_lines
+from .output import add_json, iso, write_json, write_lines
 
 if TYPE_CHECKING:
     from ..results.base import Record
@@ -110,7 +110,7 @@ def _of_record(record: Record | None) -> dict[str, Any]:
 def _of_progress(told: Progress) -> dict[str, Any]:
     return {
         "done": told.done, "total": told.total, "share": told.share,
-        "note": told.note, "at": told.at,
+        "note": told.note, "at": iso(told.at),
     }  # fmt: skip
 
 

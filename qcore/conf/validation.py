@@ -73,7 +73,8 @@ def _examine_one(
 
 def _examine_keys(setting: Setting, values: dict[str, Any], path: str) -> list[str]:
     """Hold a dict to what its setting says of its keys, and keep them converted."""
-    value, problems = values[setting.name], []
+    value = values[setting.name]
+    problems: list[str] = []
     if not isinstance(value, Mapping):
         return []
     place = f"{path}[{setting.name!r}]"

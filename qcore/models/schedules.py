@@ -29,6 +29,13 @@ if TYPE_CHECKING:
 _YEARS = range(1900, 9001)
 
 
+def _year_fault(moment: object) -> str:
+    """Return what is wrong with the year of a next run, whatever a form has left there."""
+    if not isinstance(moment, dt.datetime) or moment.year in _YEARS:
+        return ""
+    return f"is of the year {moment.year}, expected {_YEARS[0]} to {_YEARS[-1]}."
+
+
 class Schedule(models.Model):
     """A task that is enqueued at set times."""
 
@@ -282,11 +289,7 @@ class Schedule(models.Model):
     def clean(self) -> None:
         """Refuse what could not be fired; what can be is tried again at once."""
         super().clean()
-        moment: object = self.next_run  # whatever a form has left there
-        if isinstance(moment, dt.datetime) and moment.year not in _YEARS:
-            wrong = (
-                f"is of the year {moment.year}, expected {_YEARS[0]} to {_YEARS[-1]}."
-            )
+        if wrong := _year_fault(self.next_run):
             raise ValidationError({"next_run": wrong})
         found = self.entry.problems(current.conf)
         if found:
@@ -308,11 +311,23 @@ class Schedule(models.Model):
         They are in UTC, or wall time where ``USE_TZ`` is False.
 
         Raises:
-            ConfigError: type, minutes and cron make no rule.
+            ConfigError: type, minutes and cron make no rule, or the year of the next run
+                cannot be reckoned with.
         """
         if self.paused or self.repeats == 0:
             return []
         count = min(count, self.repeats) if self.repeats > 0 else count
+        try:
+            return self._next_runs(count)
+        except (
+            OverflowError
+        ):  # the first or the last year of the calendar, in some zone
+            raise ConfigError(
+                f"the next run, {self.next_run}, is too near to the end of the calendar:"
+                " expected a year from 2 to 9998"
+            ) from None
+
+    def _next_runs(self, count: int) -> list[dt.datetime]:
         entry = self.entry
         found: list[dt.datetime] = []
         rule, slot = entry.rule(current.conf), entry.next_run

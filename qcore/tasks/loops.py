@@ -27,11 +27,29 @@ def refuse_in_loop(call: str, variant: str) -> None:
     Raises:
         CallError: with what to write instead.
     """
-    if _get_running_loop() is not None and not os.environ.get(ALLOW):
+    if is_refused_in_loop():
         raise CallError(
             f"{call}() was called in an event loop and would block it."
             f" Write: await {variant}(...). (In a notebook, set {ALLOW}=true.)"
         )
+
+
+def refuse_with_in_loop(kind: str) -> None:
+    """Refuse a ``with`` block that waits for a service, as ``refuse_in_loop`` does a call.
+
+    Raises:
+        CallError: with what to write instead.
+    """
+    if is_refused_in_loop():
+        raise CallError(
+            f"`with {kind}(...)` was written in an event loop and would block it."
+            f" Write: async with {kind}(...). (In a notebook, set {ALLOW}=true.)"
+        )
+
+
+def is_refused_in_loop() -> bool:
+    """Whether an event loop runs in this thread that a call may not block."""
+    return _get_running_loop() is not None and not os.environ.get(ALLOW)
 
 
 def refuse_broker_in_loop(broker: Broker | None, call: str, variant: str) -> None:

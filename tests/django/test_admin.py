@@ -443,6 +443,8 @@ def test_a_schedule_is_added_changed_and_deleted(admin_client):
         ({"func": "system"}, "is not a dotted path"),
         ({"func": "math.squirt"}, "did you mean &#x27;sqrt&#x27;"),
         ({"hook": "x y"}, "is not a dotted path"),
+        ({"next_run_0": "0001-01-01", "next_run_1": "00:00:00"}, "of the year 1, expe"),
+        ({"next_run_0": "9999-12-31", "next_run_1": "23:59:59"}, "of the year 9999,"),
     ],
 )
 def test_mistakes_are_shown_at_their_field(admin_client, fields, error):

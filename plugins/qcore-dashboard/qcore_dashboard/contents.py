@@ -16,6 +16,7 @@ def _page(
     permission: str = "",
     actions: tuple[Action, ...] = (),
     *,
+    has_parts: bool = False,
     is_listed: bool = True,
 ) -> Page:
     return Page(
@@ -26,6 +27,7 @@ def _page(
         permission,
         actions,
         order,
+        has_parts,
         is_listed,
     )
 
@@ -52,6 +54,7 @@ PAGES = [
         31,
         "qcore.view_task",
         (_action("task", "cancel", _CANCEL), _action("task", "send-again", _AGAIN)),
+        has_parts=True,
         is_listed=False,
     ),
     _page(

@@ -6,6 +6,10 @@ from typing import ClassVar
 
 from django.db import models
 
+from qcore.plugins.app import require_app
+
+require_app("qcore_dashboard", "qcore-dashboard")
+
 
 class Dashboard(models.Model):
     """No table: it gives the dashboard its place in the admin, and its permissions."""

@@ -60,6 +60,8 @@ class Views:
         if request.method not in {"GET", "HEAD"}:
             return HttpResponseNotAllowed(["GET", "HEAD"])
         page, found = self._find(request, slug)
+        if rest and not page.has_parts:
+            raise Http404
         try:
             data, status = page.load()(request, rest), 200
         except BadQuery as error:

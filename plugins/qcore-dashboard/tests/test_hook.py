@@ -79,6 +79,7 @@ def shop(monkeypatch, tmp_path):
         permission="qcore.view_schedule",
         actions=(Action("count", "stock_pages:count", "qcore.change_schedule"),),
         order=25,
+        has_parts=True,
     )
     register(monkeypatch, [page])
     return reverse("admin:qcore_dashboard_page", args=["stock"])

@@ -114,7 +114,16 @@ def test_the_index_of_the_admin_leads_to_it(admin_client, staff):
     assert first not in client.get(reverse("admin:index")).text
 
 
-@pytest.mark.parametrize("address", ["no-such-page/", "task/xyz/", "overview/do/x/"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "no-such-page/",
+        "task/xyz/",
+        f"task/{'0' * 32}/more/",
+        "overview/do/x/",
+        *(f"{slug}/no/such/thing/" for slug in PAGES),
+    ],
+)
 def test_what_is_not_there_is_not_found(admin_client, address):
     first = reverse("admin:qcore_dashboard_dashboard_changelist")
     assert admin_client.get(f"{first}{address}").status_code == 404

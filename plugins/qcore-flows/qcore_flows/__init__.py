@@ -7,6 +7,7 @@ migrations). Importing it does not import Django::
     handle nodes        what both have in common; Node
     references calling  nodes as arguments, and results in their places
     option joining      the option of a task, and how it becomes a member
+    blocking            calls that wait for the database, and their async variants
     ending callbacks    ends are counted, and what follows is sent
     repair sweep        cancel, retry; what was lost; pruning
     status verb         what people see
@@ -21,6 +22,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from qcore import TaskOption, hookimpl
+from qcore.errors import EnqueueError
 
 from .option import OPTION, read_flow
 
@@ -28,8 +30,10 @@ if TYPE_CHECKING:
     from qcore import Admission, Claim, NewTask, Setting, Settled, Task
 
     from .batch import Batch as Batch
+    from .batch import acurrent_batch as acurrent_batch
     from .batch import current_batch as current_batch
     from .graph import Flow as Flow
+    from .graph import acurrent_flow as acurrent_flow
     from .graph import current_flow as current_flow
     from .nodes import Node as Node
     from .status import FlowStatus as FlowStatus
@@ -42,6 +46,7 @@ if TYPE_CHECKING:
     from .steps.calls import wait_event as wait_event
     from .steps.errors import EventTimeout as EventTimeout
     from .steps.errors import StepError as StepError
+    from .steps.events import aemit as aemit
     from .steps.events import emit as emit
 
 # public name -> the module that defines it; loaded on first use, for models need Django
@@ -54,6 +59,9 @@ _PUBLIC = {
     "MemberStatus": "status",
     "Node": "nodes",
     "StepError": "steps.errors",
+    "acurrent_batch": "batch",
+    "acurrent_flow": "graph",
+    "aemit": "steps.events",
     "atomic_step": "steps.calls",
     "current_batch": "batch",
     "current_flow": "graph",
@@ -103,6 +111,13 @@ def qcore_task_options() -> list[TaskOption]:
 @hookimpl(trylast=True)
 def qcore_before_send(tasks: Sequence[NewTask]) -> None:
     """Make new tasks members of their flows; have this plugin told of durable tasks."""
+    from django.apps import apps
+
+    if not apps.is_installed("qcore_flows"):
+        raise EnqueueError(
+            "batches, graphs and durable tasks need 'qcore' and 'qcore_flows' in"
+            " INSTALLED_APPS. Add them and run: manage.py migrate"
+        )
     from .joining import join
     from .steps.options import prepare
 

@@ -11,7 +11,9 @@ from django.db import connections
 
 from qcore.errors import CallError
 from qcore.tasks.enqueueing import as_calls
+from qcore.tasks.loops import refuse_with_in_loop
 
+from .blocking import async_variant, blocking
 from .callbacks import CHANGED, decide, send_due
 from .handle import Handle, current_flow_id, made, require_queue
 from .tables import expect, flows, lock, place, require_tables, touch
@@ -60,6 +62,7 @@ class Batch(Handle):
             EnqueueError: this project has no tables for batches.
             BrokerUnavailable: the tables are missing until somebody runs ``migrate``.
         """
+        refuse_with_in_loop("Batch")
         if self._is_sealed:
             raise CallError(
                 f"{self!r} is sealed: a batch has one block. Make a new Batch, or call"
@@ -72,6 +75,7 @@ class Batch(Handle):
         self._is_in_block = True
         return self
 
+    @blocking
     def add(self, func: Callable[..., Any] | str, *args: Any, **kwargs: Any) -> str:
         """Add a task and return its id.
 
@@ -93,6 +97,9 @@ class Batch(Handle):
         self._take([(task, delay)])
         return task.id
 
+    aadd = async_variant(add)
+
+    @blocking
     def add_many(
         self,
         func: Callable[..., Any] | str,
@@ -116,6 +123,8 @@ class Batch(Handle):
         ]
         self._take(tasks)
         return [task.id for task, _ in tasks]
+
+    aadd_many = async_variant(add_many)
 
     def _take(self, tasks: list[tuple[Task, float]]) -> None:
         if self._is_sealed:
@@ -200,6 +209,7 @@ class Batch(Handle):
             )
 
 
+@blocking
 def current_batch() -> Batch | None:
     """Return the batch that the running task is a member or a callback of; None: of none."""
     from .status import find
@@ -209,3 +219,6 @@ def current_batch() -> Batch | None:
     if row is None or row.kind != Batch.kind:
         return None
     return Batch(row.name, id=row.id)
+
+
+acurrent_batch = async_variant(current_batch)

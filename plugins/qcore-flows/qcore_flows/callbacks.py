@@ -75,12 +75,16 @@ def send_due(flow_id: str, due: Sequence[str]) -> None:
             with transaction.atomic(place().database):
                 skipped = place().send([task])
         except (EnqueueError, PackageError) as error:
-            logger.error("%s of flow %s is not sent: %s", name, flow_id, error)
+            logger.error(
+                "%s of batch or graph %s is not sent: %s", name, flow_id, error
+            )
             rows.update(problem=f"{name} is not sent: {error}"[:1000])
         else:
             if skipped:
                 logger.info(
-                    "%s of flow %s is not sent: a plugin skips it", name, flow_id
+                    "%s of batch or graph %s is not sent: a plugin skips it",
+                    name,
+                    flow_id,
                 )
 
 

@@ -91,7 +91,7 @@ def _read(task_id: str, database: str) -> list[tuple[list[Any], Any]]:
         .values_list("parent", "places")
     )
     if not places:
-        raise Discard("its flow was deleted, and so were the results that it takes.")
+        raise Discard("its graph was deleted, and so were the results that it takes.")
     found: list[tuple[list[Any], Any]] = []
     for part in parts(places):
         for row in rows.filter(pk__in=part):

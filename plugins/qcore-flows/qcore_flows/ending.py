@@ -246,7 +246,7 @@ def send_ready(ids: Iterable[str], now: float) -> list[Ended]:
             tasks.append((row, fresh(task, id=row.task_id)))
         except PackageError as error:
             logger.error(
-                "node %s of flow %s is not sent: %s", row.name, row.flow_id, error
+                "node %s of graph %s is not sent: %s", row.name, row.flow_id, error
             )
             broken.append(Ended(row, str(Outcome.FAILURE)))
     for part in parts(row.id for row, _ in tasks):
@@ -266,7 +266,9 @@ def _send(tasks: Sequence[tuple[MemberRow, Task]]) -> list[Ended]:
             half = len(tasks) // 2
             return _send(tasks[:half]) + _send(tasks[half:])
         row = tasks[0][0]
-        logger.error("node %s of flow %s is not sent: %s", row.name, row.flow_id, error)
+        logger.error(
+            "node %s of graph %s is not sent: %s", row.name, row.flow_id, error
+        )
         return [Ended(row, str(Outcome.FAILURE))]
     return [
         Ended(row, str(Outcome.REPLACED)) for row, task in tasks if task.id in skipped

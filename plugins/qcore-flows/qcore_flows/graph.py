@@ -10,9 +10,11 @@ from typing import Any, Literal, Self
 
 from qcore.conf.names import shown
 from qcore.envelope import Task
-from qcore.errors import CallError, EnqueueError
+from qcore.errors import CallError, EnqueueError, did_you_mean, sentence
 from qcore.runtime import current
+from qcore.tasks.loops import refuse_with_in_loop
 
+from .blocking import async_variant, blocking
 from .callbacks import CHANGED, decide, send_due
 from .ending import end, send_ready
 from .handle import Handle, current_flow_id, made, require_queue
@@ -79,8 +81,10 @@ class Flow(Handle):
         """
         self._require_unsealed("nodes are added")
         if on_failure not in ("stop", "go on"):
+            near = did_you_mean(str(on_failure), ["stop", "go on"])
             raise CallError(
-                f"on_failure is {shown(on_failure)}, expected 'stop' or 'go on'."
+                f"on_failure is {shown(on_failure)}, expected 'stop' or 'go on'"
+                f"{sentence(near)}"
             )
         plain, keywords, taken = take_out(args, kwargs)
         before = list(after)
@@ -92,7 +96,7 @@ class Flow(Handle):
         task, delay = made(func, plain, keywords, id, member, takes=bool(taken))
         if delay:
             raise EnqueueError(
-                f"cannot send {task.func} in a flow with a delay: a node is sent when the"
+                f"cannot send {task.func} in a graph with a delay: a node is sent when the"
                 " nodes that it waits for have ended."
             )
         node = Node(self, number, id, task.name)
@@ -122,6 +126,7 @@ class Flow(Handle):
             raise CallError(f"{node!r} belongs to another graph than {self!r}.")
 
     # -- sending --------------------------------------------------------------------------
+    @blocking
     def send(self) -> str:
         """Send the graph and return its id; in one transaction of the ledger's database.
 
@@ -130,12 +135,14 @@ class Flow(Handle):
             EnqueueError: it cannot be sent; nothing is.
             BrokerUnavailable: the database of the ledger does not answer.
         """
-        self._require_unsealed("a flow is sent")
+        self._require_unsealed("a graph is sent")
         self._refuse_circles()
         require_queue("tasks")
         require_tables("send a flow").run(self._write)
         self._is_sealed = True
         return self.id
+
+    asend = async_variant(send)
 
     def _refuse_circles(self) -> None:
         graph = {number: set(parents) for number, parents in enumerate(self._parents)}
@@ -205,6 +212,7 @@ class Flow(Handle):
 
     def __enter__(self) -> Self:
         """Begin to add; the end of the block sends the graph."""
+        refuse_with_in_loop("Flow")
         self._require_unsealed("its block begins")
         return self
 
@@ -219,6 +227,7 @@ class Flow(Handle):
             self.send()
 
     # -- by hand -----------------------------------------------------------------------------
+    @blocking
     def cancel_node(self, node: Node | str, *, below: bool = False) -> int:
         """Cancel a node, and with ``below`` all that wait for it; return how many.
 
@@ -234,6 +243,9 @@ class Flow(Handle):
 
         return cancel_members(self.id, [_id_of(node)], and_below=below)
 
+    acancel_node = async_variant(cancel_node)
+
+    @blocking
     def retry_node(self, node: Node | str, *, below: bool = False) -> int:
         """Send a node that has ended again, as a new task; return how many are sent.
 
@@ -246,6 +258,8 @@ class Flow(Handle):
         from .repair import retry_members
 
         return retry_members(self.id, [_id_of(node)], and_below=below)
+
+    aretry_node = async_variant(retry_node)
 
 
 def _id_of(node: Node | str) -> str:
@@ -262,6 +276,7 @@ def _end_empty(flow: FlowRow, now: float) -> None:
     send_due(flow.id, due)
 
 
+@blocking
 def current_flow() -> Flow | None:
     """Return the graph that the running task is a node or a callback of; None: of none."""
     from .status import find
@@ -271,3 +286,6 @@ def current_flow() -> Flow | None:
     if row is None or row.kind != Flow.kind:
         return None
     return Flow(row.name, id=row.id)
+
+
+acurrent_flow = async_variant(current_flow)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
@@ -14,9 +15,11 @@ from qcore.running import RUNNING
 from qcore.runtime import current
 from qcore.tasks.calls import announce, build, split_options
 from qcore.tasks.functions import target_of
+from qcore.tasks.loops import in_thread
 from qcore.tasks.moments import delay_of
 from qcore.tasks.options import check_options
 
+from .blocking import async_variant, blocking
 from .option import HEADER, OPTION, derived_id, is_id, membership
 
 if TYPE_CHECKING:
@@ -57,6 +60,7 @@ class Handle:
         return f"<{self.kind} {self.name!r} id={self.id}>"
 
     @classmethod
+    @blocking
     def get(cls, id: str) -> Self:
         """Return the batch or graph that has this id.
 
@@ -72,6 +76,11 @@ class Handle:
                 " was pruned."
             )
         return cls(row.name, id=row.id)
+
+    @classmethod
+    async def aget(cls, id: str) -> Self:
+        """Do what ``get`` does, for ``await``."""
+        return await in_thread(cls.get, id)
 
     # -- callbacks -----------------------------------------------------------------------
     def on_success(
@@ -145,6 +154,7 @@ class Handle:
         }
 
     # -- looking ---------------------------------------------------------------------------
+    @blocking
     def status(self) -> FlowStatus | None:
         """Return how many members have ended, and how; None: nothing was sent, or it was pruned."""
         from .status import find, of_row
@@ -152,6 +162,9 @@ class Handle:
         row = find(self.id)
         return None if row is None else of_row(row)
 
+    astatus = async_variant(status)
+
+    @blocking
     def members(self, *, failed: bool = False) -> Iterator[MemberStatus]:
         """Yield what has become of the members, in their order.
 
@@ -162,7 +175,12 @@ class Handle:
 
         return list_members(self.id, failed=failed)
 
+    async def amembers(self, *, failed: bool = False) -> list[MemberStatus]:
+        """Return what ``members`` yields."""
+        return await in_thread(lambda: list(self.members(failed=failed)))
+
     # -- by hand ------------------------------------------------------------------------
+    @blocking
     def cancel(self) -> int:
         """Cancel all members that have not ended; return their number.
 
@@ -173,6 +191,9 @@ class Handle:
 
         return cancel(self.id)
 
+    acancel = async_variant(cancel)
+
+    @blocking
     def retry(self) -> int:
         """Send the failed members again, as new tasks; return their number.
 
@@ -182,6 +203,35 @@ class Handle:
         from .repair import retry
 
         return retry(self.id)
+
+    aretry = async_variant(retry)
+
+    # -- as a context manager ---------------------------------------------------------------
+    def __enter__(self) -> Self:
+        """Begin to add."""
+        raise NotImplementedError
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End to add."""
+        raise NotImplementedError
+
+    async def __aenter__(self) -> Self:
+        """Do what ``with`` does, for ``async with``."""
+        return await in_thread(self.__enter__)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Do what the end of the block does."""
+        await in_thread(self.__exit__, kind, error, trace)
 
 
 def _is_name(name: object) -> bool:

@@ -84,7 +84,7 @@ def _require_open(flow: FlowRow | None, flow_id: str, new: NewTask) -> FlowRow:
     Raises:
         EnqueueError: it does not.
     """
-    what = f"cannot send {new.task.func} in the flow {flow_id}:"
+    what = f"cannot send {new.task.func} in the batch or graph {flow_id}:"
     if flow is None:
         raise EnqueueError(f"{what} there is none of this id, or it was pruned.")
     if flow.cancelled is not None:
@@ -146,7 +146,10 @@ def admit(claims: Sequence[Claim]) -> list[Admission]:
     ids = [claim.task.id for claim in claims]
     ended = over(ids)
     return [
-        Drop(Outcome.CANCELLED, f"its flow has counted it as {ended[id]!r} before")
+        Drop(
+            Outcome.CANCELLED,
+            f"its batch or graph has counted it as {ended[id]!r} before",
+        )
         if id in ended
         else RUN
         for id in ids

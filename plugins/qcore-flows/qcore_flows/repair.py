@@ -26,7 +26,7 @@ def _locked(flow_id: str) -> FlowRow:
     flow = lock([flow_id]).get(flow_id)
     if flow is None:
         raise CallError(
-            f"there is no flow {flow_id}, or it ended long ago and was pruned."
+            f"there is no batch or graph {flow_id}, or it ended long ago and was pruned."
         )
     return flow
 
@@ -72,7 +72,7 @@ def _require_members(flow_id: str, ids: set[str]) -> None:
     known = members().filter(pk__in=ids, flow_id=flow_id).values_list("pk", flat=True)
     if strange := ids - set(known):
         raise CallError(
-            f"{shown(min(strange))} is no member of the flow {flow_id}: expected a node of"
+            f"{shown(min(strange))} is no member of the graph {flow_id}: expected a node of"
             " it, or the id of one."
         )
 
@@ -131,11 +131,11 @@ def retry_members(flow_id: str, ids: Iterable[str], *, and_below: bool = False) 
         for row in some:
             if row.outcome is None and row.id in wanted:
                 raise CallError(
-                    f"{row.name} of flow {flow_id} has not ended: cancel it first."
+                    f"{row.name} of graph {flow_id} has not ended: cancel it first."
                 )
             if row.outcome is None and row.sent is not None:
                 raise CallError(
-                    f"{row.name} of flow {flow_id}, which waits for what is to be tried"
+                    f"{row.name} of graph {flow_id}, which waits for what is to be tried"
                     " again, runs or waits in its queue: cancel it first."
                 )
         return [row for row in some if row.outcome is not None]

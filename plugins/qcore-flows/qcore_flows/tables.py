@@ -38,7 +38,7 @@ def place() -> LedgerPlace:
     ledger = current.ledger
     if ledger is None or not apps.is_installed("qcore_flows"):
         raise EnqueueError(
-            "batches and flows need 'qcore' and 'qcore_flows' in INSTALLED_APPS. Add them"
+            "batches and graphs need 'qcore' and 'qcore_flows' in INSTALLED_APPS. Add them"
             " and run: manage.py migrate"
         )
     return ledger

@@ -14,8 +14,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, TextIO
 
 from qcore.cli.exits import OK, UNHEALTHY
-from qcore.cli.output import add_json, write_json, write_lines
+from qcore.cli.output import add_json, iso, write_json, write_lines
 from qcore.errors import ConfigError
+from qcore.monitor.text import table
 
 if TYPE_CHECKING:
     from .status import FlowStatus, MemberStatus
@@ -70,9 +71,11 @@ def run(options: Namespace, out: TextIO) -> int:
     if options.limit < 1:
         raise ConfigError(f"--limit is {options.limit}, expected 1 or more.")
     if options.id is None:
-        if options.cancel or options.retry:
-            word = "--cancel" if options.cancel else "--retry"
-            raise ConfigError(f"{word} needs the id of a batch or graph.")
+        for word in ("cancel", "retry", "members"):
+            if getattr(options, word):
+                raise ConfigError(
+                    f"--{word} needs the ID of a batch or graph. `qcore flows` lists them."
+                )
         document = listing(options.limit)
     else:
         document = look(options)
@@ -151,11 +154,12 @@ def _document(
 
 
 def _of_flow(one: FlowStatus) -> dict[str, Any]:
-    return {**asdict(one), "share": round(one.share, 4)}
+    moments = {"created": iso(one.created), "completed": iso(one.completed)}
+    return {**asdict(one), **moments, "share": round(one.share, 4)}
 
 
 def _of_member(one: MemberStatus) -> dict[str, Any]:
-    return asdict(one)
+    return {**asdict(one), "sent": iso(one.sent), "ended": iso(one.ended)}
 
 
 # -- for people ------------------------------------------------------------------------------
@@ -167,18 +171,21 @@ def render(document: dict[str, Any], id: str | None) -> list[str]:
             return ["No batch and no graph was sent, or all were pruned."]
         return [f"{id}: there is no such batch or graph, or it was pruned."]
     if id is None:
-        return [_line(one) for one in flows]
+        return table([_HEADINGS, *map(_row, flows)], indent="")
     return list(_one(document, flows[0]))
 
 
-def _line(one: dict[str, Any]) -> str:
-    done = one["total"] - one["pending"]
-    figures = f"{done:,} of {one['total']:,}"
-    if one["failed"]:
-        figures += f", {one['failed']:,} failed"
-    if one["skipped"]:
-        figures += f", {one['skipped']:,} skipped"
-    return f"{one['id']}  {one['kind']:<5}  {one['state']:<9}  {figures}  {one['name']}"
+_HEADINGS = ("ID", "KIND", "STATE", "ENDED", "FAILED", "SKIPPED", "CREATED", "NAME")
+
+
+def _row(one: dict[str, Any]) -> tuple[str, ...]:
+    ended = f"{one['total'] - one['pending']:,} of {one['total']:,}"
+    numbers = [f"{one[word]:,}" for word in ("failed", "skipped")]
+    created = _short(one["created"])
+    return (
+        *(one["id"], one["kind"], one["state"], ended, *numbers, created),
+        one["name"],
+    )
 
 
 def _one(document: dict[str, Any], one: dict[str, Any]) -> Iterable[str]:
@@ -186,18 +193,21 @@ def _one(document: dict[str, Any], one: dict[str, Any]) -> Iterable[str]:
     yield f"  state      {one['state']}, {one['share']:.0%} done"
     for word in ("total", "pending", "succeeded", "failed", "skipped"):
         yield f"  {word:<9}  {one[word]:,}"
-    yield f"  created    {_moment(one['created'])}"
+    yield f"  created    {_short(one['created'])}"
     if one["completed"] is not None:
-        yield f"  completed  {_moment(one['completed'])}"
+        yield f"  completed  {_short(one['completed'])}"
     if one["problem"]:
         yield f"  problem    {one['problem']}"
     if document["cancelled"] is not None:
         yield f"{document['cancelled']:,} members are to be cancelled."
     if document["retried"] is not None:
         yield f"{document['retried']:,} members are sent again."
-    for member in document["members"]:
-        yield f"  {member['task_id']}  {member['state']:<9}  {member['name']}"
+    rows = [(one["task_id"], one["state"], one["name"]) for one in document["members"]]
+    if rows:
+        yield ""
+        yield from table([("TASK", "STATE", "NAME"), *rows], indent="  ")
 
 
-def _moment(seconds: float) -> str:
-    return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat(timespec="seconds")
+def _short(moment: str) -> str:
+    """Return a moment of a document without the fractions of its second."""
+    return dt.datetime.fromisoformat(moment).isoformat(timespec="seconds")

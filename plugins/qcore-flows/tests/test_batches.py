@@ -434,7 +434,7 @@ def test_a_member_that_vanished_ends_as_lost(queue, monkeypatch):
     assert [one.state for one in batch.members()] == ["success", "lost"]
     assert called(queue) == ["on_first_failure", "on_complete"]
     assert queue.claim(ids[1]) == Drop(
-        "cancelled", "its flow has counted it as 'lost' before"
+        "cancelled", "its batch or graph has counted it as 'lost' before"
     )
     queue.end(ids[1], outcome="cancelled")
     assert batch.status().failed == 1

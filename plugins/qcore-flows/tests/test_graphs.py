@@ -248,7 +248,7 @@ def test_a_result_that_is_gone_fails_the_node_that_takes_it(queue):
     ):
         call_member(task, [None], {}, ECHO)
     EdgeRow.objects.all().delete()
-    with pytest.raises(Discard, match="its flow was deleted, and so were the results"):
+    with pytest.raises(Discard, match="its graph was deleted, and so were the results"):
         call_member(task, [None], {}, ECHO)
 
 
@@ -435,7 +435,7 @@ def test_a_node_that_is_no_member_is_neither_cancelled_nor_sent_again(queue):
         foreign = other.add(ECHO, 1)
     for act in (flow.retry_node, flow.cancel_node):
         for wrong in (foreign, foreign.id, "nosuch"):
-            with pytest.raises(CallError, match="is no member of the flow"):
+            with pytest.raises(CallError, match="is no member of the graph"):
                 act(wrong)
     assert states(other) == ["sent"]
 

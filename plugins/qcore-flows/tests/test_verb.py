@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from argparse import ArgumentParser
 from io import StringIO
@@ -52,8 +53,12 @@ def test_the_newest_is_listed_first(queue):
     with Flow("second") as flow:
         flow.add("chores.kind.echo", 1)
     _, text = flows()
-    assert [line.split()[-1] for line in text.splitlines()] == ["second", "first"]
-    assert "graph  running    0 of 1  second" in text
+    heading, *lines = text.splitlines()
+    assert heading.split() == [
+        "ID", "KIND", "STATE", "ENDED", "FAILED", "SKIPPED", "CREATED", "NAME",
+    ]  # fmt: skip
+    assert [line.split()[-1] for line in lines] == ["second", "first"]
+    assert lines[0].split()[:6] == [flow.id, "graph", "running", "0", "of", "1"]
     (shown,) = document("--limit", "1")["flows"]
     assert (shown["id"], shown["share"]) == (flow.id, 0.0)
     with pytest.raises(ConfigError, match="--limit is 0"):
@@ -69,12 +74,18 @@ def test_a_batch_is_shown_with_its_members(queue):
     code, text = flows(flow.id)
     assert code == 0
     assert "state      running, 67% done" in text
+    assert "TASK " in text
     assert f"{a.id}  failure" in text
     assert [one["state"] for one in document(flow.id)["members"]] == [
         "failure",
         "skipped",
     ]
+    (one,) = document(flow.id)["flows"]
+    created = dt.datetime.fromisoformat(one["created"])
+    assert created.tzinfo == dt.UTC
+    assert created.timestamp() == pytest.approx(flow.status().created, abs=1e-5)
     every = document(flow.id, "--members")["members"]
+    assert [one["sent"] is None for one in every] == [False, True, False]
     assert [one["state"] for one in every] == ["failure", "skipped", "sent"]
 
 
@@ -86,9 +97,17 @@ def test_retry_and_cancel(queue):
     _, text = flows(batch.id, "--cancel")
     assert "2 members are to be cancelled." in text
     assert batch.status().state == "cancelled"
-    for word in ("--retry", "--cancel"):
-        with pytest.raises(ConfigError, match=f"{word} needs the id"):
+    for word in ("--retry", "--cancel", "--members"):
+        with pytest.raises(ConfigError, match=f"{word} needs the ID"):
             flows(word)
+
+
+def test_what_a_stranger_has_named_acts_on_no_terminal(queue):
+    with Flow("a\x1b]0;owned\x07\r") as flow:
+        flow.add("chores.kind.echo", 1, task_name="b\x1b[2J")
+    for words in ((), (flow.id,), (flow.id, "--members"), (flow.id, "--json")):
+        _, text = flows(*words)
+        assert not {"\x1b", "\x07", "\r"} & set(text)
 
 
 def test_without_the_app():

@@ -9,6 +9,10 @@ from typing import ClassVar
 
 from django.db import models
 
+from qcore.plugins.app import require_app
+
+require_app("qcore_limits", "qcore-limits")
+
 
 class UniqueKey(models.Model):
     """A key that a task has, so that no other task with it is sent."""

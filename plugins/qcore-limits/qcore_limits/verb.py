@@ -14,8 +14,8 @@ from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any, TextIO
 
 from qcore.cli.exits import OK
-from qcore.cli.output import add_json, write_json, write_lines
-from qcore.errors import ConfigError
+from qcore.cli.output import add_json, iso, write_json, write_lines
+from qcore.errors import ConfigError, did_you_mean, sentence
 
 from .limit import Limit
 from .setting import declared
@@ -174,9 +174,13 @@ def _reset(name: str) -> None:
     from .models import LimitChange
     from .places import database, now
 
-    deleted, _ = LimitChange.objects.using(database()).filter(name=name).delete()
+    rows = LimitChange.objects.using(database())
+    deleted, _ = rows.filter(name=name).delete()
     if not deleted:
-        raise ConfigError(f"nobody has set the limit {name!r}; nothing was changed.")
+        near = sentence(did_you_mean(name, rows.values_list("name", flat=True)))
+        raise ConfigError(
+            f"nobody has set the limit {name!r}; nothing was changed{near}"
+        )
     refill(name, now())
 
 
@@ -197,8 +201,9 @@ def _found(limits: dict[str, Limit], name: str | None) -> list[dict[str, Any]]:
     names = sorted({*limits, *changes, *used})
     if name is not None:
         if name not in names:
+            near = did_you_mean(name, names) or "."
             raise ConfigError(
-                f"there is no limit {name!r}. There are: {', '.join(names) or 'none'}."
+                f"there is no limit {name!r}{near} There are: {', '.join(names) or 'none'}."
             )
         names = [name]
     return [_limit(one, limits.get(one), changes.get(one)) for one in names]
@@ -218,7 +223,7 @@ def _limit(name: str, limit: Limit | None, change: Any) -> dict[str, Any]:
         "declared": None if limit is None else dataclasses.asdict(limit),
         "set": None
         if change is None
-        else {"at": change.changed, "by": change.by or None},
+        else {"at": iso(change.changed), "by": change.by or None},
         "key_count": rows.count(),
         "keys": [_key(row) for row in rows[:KEYS]],
     }

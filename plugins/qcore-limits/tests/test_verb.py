@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import io
 import json
 from argparse import ArgumentParser
@@ -92,7 +93,7 @@ def test_set_wakes_those_that_may_run_now():
     text = run("set", "smtp", "--concurrency", "3")
     assert "smtp: concurrency 3, rate 100/m, burst 9 (set by " in text
     assert [status(id) for id in ids[1:]] == ["waiting", "waiting", "parked"]
-    assert listed()[0]["set"]["at"] > 0
+    assert dt.datetime.fromisoformat(listed()[0]["set"]["at"]).tzinfo == dt.UTC
     run("set", "smtp", "--rate", "none", "--burst", "none")
     row = LimitChange.objects.get()
     assert (row.concurrency, row.rate, row.burst) == (3, "", None)
@@ -124,6 +125,7 @@ def test_a_message_names_the_command_once():
         (["set", "new"], "--concurrency or a --rate"),
         (["set", "a b", "--concurrency", "1"], "name="),
         (["reset", "smtp"], "nobody has set the limit 'smtp'"),
+        (["list", "smpt"], "there is no limit 'smpt' - did you mean 'smtp'?"),
         (["list", "nothing"], "there is no limit 'nothing'. There are: smtp"),
         (["list", "--rate", "1/s"], "--rate is for set"),
     ],

@@ -14,12 +14,16 @@ from django.db import models
 from django.utils.functional import cached_property
 
 from qcore.errors import PackageError
+from qcore.plugins.app import require_app
 from qcore.runtime import current
 
 from .statements import KEY_LENGTH
 
 if TYPE_CHECKING:
     from qcore.envelope import Task
+
+
+require_app("qcore_orm", "qcore-orm")
 
 
 class OrmQ(models.Model):

@@ -8,7 +8,11 @@ Points in time are seconds since the epoch by the clock of that database::
 
 from __future__ import annotations
 
-from .flows import EdgeRow, FlowRow, MemberRow
-from .steps import Event, Run, RunStep
+from qcore.plugins.app import require_app
+
+require_app("qcore_flows", "qcore-flows")
+
+from .flows import EdgeRow, FlowRow, MemberRow  # noqa: E402 - models of an installed app
+from .steps import Event, Run, RunStep  # noqa: E402
 
 __all__ = ["EdgeRow", "Event", "FlowRow", "MemberRow", "Run", "RunStep"]

@@ -11,6 +11,7 @@ from typing import Any
 from qcore.brokers.tools import chunks
 from qcore.errors import BrokerUnavailable
 
+from ..blocking import async_variant, blocking
 from ..models.steps import Event, Run, RunStep
 from .errors import StepError
 from .ledger import the_ledger
@@ -38,6 +39,7 @@ def event_name(event: object) -> str:
     return event
 
 
+@blocking
 def emit(event: str, payload: Any = None) -> bool:
     """Say that something has happened; runs that wait for it go on.
 
@@ -64,6 +66,9 @@ def emit(event: str, payload: Any = None) -> bool:
     if told := ledger.lacking(["flows"]):
         raise BrokerUnavailable(f"cannot emit {name!r}: {told}")
     return ledger.run(lambda: _emit(name, value))
+
+
+aemit = async_variant(emit)
 
 
 def _emit(name: str, value: Value) -> bool:
