@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from django.db import DatabaseError
 
@@ -11,10 +13,12 @@ from ..models import OutboxRow, Task
 from ..results.fingerprint import FAILED
 from ..runtime import current
 from ..tasks.ended import is_over
-from .shown import NOTHING, moment
+from .shown import NOTHING, sent_at
+
+#: When a row of the outbox is due, who holds it, and when it was claimed.
+Place = Sequence[Any]
 
 LEASE = "when its lease ends"
-PARKED = "parked"
 
 
 def next_tries(rows: Iterable[Task]) -> dict[str, str]:
@@ -24,16 +28,16 @@ def next_tries(rows: Iterable[Task]) -> dict[str, str]:
     return {row.pk: _told(row, waiting) for row in rows}
 
 
-def _told(row: Task, waiting: dict[str, float | None]) -> str:
+def _told(row: Task, waiting: dict[str, Place]) -> str:
     if row.outcome not in FAILED:
         return NOTHING
     if row.pk in waiting:
-        due = waiting[row.pk]
-        return PARKED if due is None else moment(due)
+        due, held_by, claimed = waiting[row.pk]
+        return sent_at(due, held_by, claimed, time.time())
     return NOTHING if is_over(row) else LEASE
 
 
-def _waiting(ids: list[str]) -> dict[str, float | None]:
+def _waiting(ids: list[str]) -> dict[str, Place]:
     """Return the rows of the outbox by their tasks; none where it cannot be asked."""
     if not ids:
         return {}
@@ -42,6 +46,9 @@ def _waiting(ids: list[str]) -> dict[str, float | None]:
         if outbox is None or not outbox.is_usable:
             return {}
         found = OutboxRow.objects.using(outbox.database).filter(task_id__in=ids)
-        return dict(found.values_list("task_id", "due"))
+        return {
+            id: place
+            for id, *place in found.values_list("task_id", "due", "held_by", "claimed")
+        }
     except (QcoreError, DatabaseError):
         return {}  # the list is worth seeing all the same

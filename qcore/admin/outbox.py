@@ -1,7 +1,8 @@
-"""The page of tasks that are sent later: retries, long delays, what is parked."""
+"""The page of tasks that are sent later: retries, long delays, parked and suspended ones."""
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
@@ -11,7 +12,7 @@ from ..models import OutboxRow
 from ..runtime import current
 from .base import QcoreAdmin
 from .cancelling import CancelsTasks, may_cancel
-from .shown import NOTHING, moment, short_id
+from .shown import NOTHING, sent_at, short_id
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -52,7 +53,7 @@ class OutboxAdmin(CancelsTasks, QcoreAdmin):
 
     @admin.display(description="sent at", ordering="due")
     def sent_at(self, row: OutboxRow) -> str:
-        return "parked" if row.due is None else moment(row.due)
+        return sent_at(row.due, row.held_by, row.claimed, time.time())
 
     # -- whose table, and for whom ---------------------------------------------------
     def get_queryset(self, request: HttpRequest) -> QuerySet[OutboxRow]:

@@ -9,6 +9,7 @@ from django.utils.formats import date_format
 from django.utils.html import format_html
 
 from ..masking import mask_url
+from ..tasks.state import State, in_outbox
 
 #: What stands for a value that is not there.
 NOTHING = "-"
@@ -29,6 +30,16 @@ def moment(value: dt.datetime | float | None) -> str:
         value = dt.datetime.fromtimestamp(value, dt.UTC)
     wall = timezone.localtime(value) if timezone.is_aware(value) else value
     return date_format(wall, "Y-m-d H:i:s")
+
+
+def sent_at(
+    due: float | None, held_by: str | None, claimed: float | None, now: float
+) -> str:
+    """Return when a row of the outbox is sent, or what it waits for; see ``in_outbox``."""
+    state = in_outbox(due, held_by, claimed, now)
+    if state == State.SUSPENDED and due is not None:
+        return f"{state}, until {moment(due)}"
+    return str(state) if state in (State.PARKED, State.SUSPENDED) else moment(due)
 
 
 def short_id(id: str) -> str:

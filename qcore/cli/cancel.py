@@ -22,6 +22,7 @@ _WORDS = {
     "running": "asked; it runs now",
     "scheduled": "asked; it was to be sent later",
     "parked": "asked; it was parked",
+    "suspended": "asked; it was suspended",
     "waiting": "asked; it waits in its queue, or is not known",
 }
 

@@ -101,7 +101,8 @@ class Control:
         """Mark tasks as cancelled, as far as their tickets do not say that they have ended.
 
         Returns:
-            What the ledger knows of them, by their ids: "ended", "parked" or "scheduled".
+            What the ledger knows of them, by their ids: "ended",
+            "parked", "suspended" or "scheduled".
 
         Raises:
             StoreError: the ledger cannot be reached, or its tables are missing.

@@ -253,7 +253,7 @@ def _known(claim: Claim, state: TicketState) -> Admission:
     if state.final is not None or state.gen > claim.gen:
         return _again()
     if state.cancelled is not None:
-        return Drop(Outcome.CANCELLED, "the task was cancelled before it began")
+        return Drop(Outcome.CANCELLED, "the task was cancelled while it waited")
     return RUN
 
 

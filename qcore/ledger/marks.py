@@ -14,6 +14,7 @@ from django.db import transaction
 from ..brokers.tools import chunks
 from ..models import OutboxRow, Ticket
 from ..results.sql import placeholders
+from ..tasks.state import State, in_outbox
 from .clock import now
 from .notifications import notify
 from .tickets import MAX_IDS, Tickets
@@ -50,7 +51,7 @@ class Marks:
         What is in the outbox becomes due: it is sent at once, and ends at its claim.
 
         Returns:
-            What is known of the tasks: "ended", "parked" or "scheduled".
+            What is known of the tasks: "ended", "parked", "suspended" or "scheduled".
         """
         found: dict[str, str] = {}
         with transaction.atomic(self._access.database):
@@ -97,8 +98,9 @@ class Marks:
             open_ids,
         )
         for id, held_by, claimed in rows:
-            is_parked = held_by is not None and claimed is None
-            found[id] = "parked" if is_parked else "scheduled"
+            # it has just become due: what would be "waiting" was to be sent later
+            state = in_outbox(0.0, held_by, claimed, now=0.0)
+            found[id] = str(State.SCHEDULED if state == State.WAITING else state)
         return found
 
     def old(self) -> list[str]:

@@ -9,7 +9,7 @@ from django.db.utils import Error
 
 from ..errors import StoreError
 from ..models import OutboxRow
-from ..settled import is_suspended
+from ..tasks.state import State, in_outbox
 from .clock import now
 from .place import database_of, is_ready
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _TABLE = OutboxRow._meta.db_table  # noqa: SLF001 - Django's public name of it
 
 
-def state_of(conf: Conf, task_id: str) -> str | None:
+def state_of(conf: Conf, task_id: str) -> State | None:
     """Return where a task is that is in the outbox; None: it is not there.
 
     One of ``scheduled``, ``waiting``, ``parked`` and ``suspended``.
@@ -47,9 +47,4 @@ def state_of(conf: Conf, task_id: str) -> str | None:
     if found is None:
         return None
     due, held_by, claimed = found
-    if is_suspended(held_by):
-        return "suspended"
-    if due is None or (held_by is not None and claimed is None):
-        return "parked"  # by a plugin; due where it expires, or where it was cancelled
-    # one that is being sent is due later: when its sender would have to be taken for dead
-    return "scheduled" if due > 0 and held_by is None else "waiting"
+    return in_outbox(due, held_by, claimed, now=0.0)

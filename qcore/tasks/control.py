@@ -91,8 +91,8 @@ def cancel(tasks: str | Iterable[str]) -> dict[str, str]:
 
     Returns:
         What was found of each task, by its id: "ended" (nothing is asked then),
-        "running", "scheduled" (for later, in the outbox), "parked", or "waiting": in its
-        queue, or not known.
+        "running", "scheduled" (for later, in the outbox), "parked", "suspended", or
+        "waiting": in its queue, or not known.
 
     Raises:
         CallError: an argument is wrong, or an event loop would wait: see ``acancel``.

@@ -10,6 +10,7 @@ from ..envelope import Outcome
 from ..errors import QcoreError
 from ..plugins.provider import Provider
 from ..runtime import current
+from ..settled import is_suspended
 from .ended import is_over
 from .loops import refuse_in_loop
 from .task_ids import require_id
@@ -81,6 +82,26 @@ def status(task_id: str) -> State | None:
         return place
     later = row.run_after is not None and row.run_after > time.time() + Clock.offset
     return State.SCHEDULED if later else State.WAITING
+
+
+def in_outbox(
+    due: float | None, held_by: str | None, claimed: float | None, now: float
+) -> State:
+    """Return the state of a task whose package is a row of the outbox.
+
+    Args:
+        due: when the row is sent, in seconds since the epoch; None: it is not known.
+        held_by: the plugin that holds the row; or who sends it, where it is ``claimed``.
+        claimed: when somebody has begun to send it; None: nobody has.
+        now: by the clock of that database, as ``due``.
+    """
+    if claimed is None and is_suspended(held_by):
+        return State.SUSPENDED
+    # by a plugin; it is due where it expires, or where it was cancelled
+    if due is None or (held_by is not None and claimed is None):
+        return State.PARKED
+    # a row that is being sent is due later: when its sender would have to be taken for dead
+    return State.SCHEDULED if due > now and held_by is None else State.WAITING
 
 
 def of_outcome(outcome: str) -> State:

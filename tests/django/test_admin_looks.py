@@ -83,7 +83,15 @@ def test_the_next_try_of_a_failure_is_told(admin_client, save):
         due=due.timestamp(), queue="tests", task_id=moved.pk, package=b"x"
     )
     assert "2100-01-01 12:30:15" in cell(page(admin_client, "failure"), "next_try")
+    OutboxRow.objects.update(held_by="flows:suspended")
+    told = cell(page(admin_client, "failure"), "next_try")
+    assert told.startswith("suspended, until 2100-01-01")
+    assert "suspended, until 2100-01-01" in cell(
+        page(admin_client, "outboxrow"), "sent_at"
+    )
     OutboxRow.objects.update(due=None)
+    assert cell(page(admin_client, "failure"), "next_try") == "suspended"
+    OutboxRow.objects.update(held_by="limits")
     assert cell(page(admin_client, "failure"), "next_try") == "parked"
     OutboxRow.objects.all().delete()
     assert "lease" in cell(page(admin_client, "failure"), "next_try")

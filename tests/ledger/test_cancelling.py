@@ -128,8 +128,14 @@ def test_what_is_scheduled_becomes_due():
     later = async_task("chores.kind.add", 1, delay=86_400)
     parked = async_task("chores.kind.add", 2, delay=86_400)
     OutboxRow.objects.filter(task_id=parked).update(due=None, held_by="limits")
-    assert cancel([later, parked]) == {later: "scheduled", parked: "parked"}
-    for id in (later, parked):
+    asleep = async_task("chores.kind.add", 3, delay=86_400)
+    OutboxRow.objects.filter(task_id=asleep).update(held_by="flows:suspended")
+    assert cancel([later, parked, asleep]) == {
+        later: "scheduled",
+        parked: "parked",
+        asleep: "suspended",
+    }
+    for id in (later, parked, asleep):
         due = OutboxRow.objects.get(task_id=id).due
         assert due <= Ticket.objects.get(task_id=id).cancelled + 60
 

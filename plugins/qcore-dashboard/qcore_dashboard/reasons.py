@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from .live import Now
     from .sighting import Sighting
 
-_WAITS = frozenset({State.WAITING, State.SCHEDULED, State.PARKED, State.FAILED})
+_WAITS = frozenset(
+    {State.WAITING, State.SCHEDULED, State.PARKED, State.SUSPENDED, State.FAILED}
+)
 
 
 def reasons(seen: Sighting, now: Now, sizes: dict[str, Any]) -> list[str]:
@@ -38,7 +40,7 @@ def reasons(seen: Sighting, now: Now, sizes: dict[str, Any]) -> list[str]:
     if state not in _WAITS:
         return []
     queue = seen.queue or current.conf.queue
-    told = _held_back(state, due)
+    told = _held_back(seen)
     told += _queue(queue, now)
     if state == State.FAILED and due is None:
         told.append(
@@ -50,12 +52,18 @@ def reasons(seen: Sighting, now: Now, sizes: dict[str, Any]) -> list[str]:
     return told
 
 
-def _held_back(state: str, due: tuple[float | None] | None) -> list[str]:
-    if state == State.PARKED or (due is not None and due[0] is None):
+def _held_back(seen: Sighting) -> list[str]:
+    due = None if seen.due is None else seen.due[0]
+    if seen.place == State.PARKED:
         return ["It is parked: it waits in the outbox until a plugin wakes it."]
-    if due is None or due[0] is None:
+    left = None if due is None else due - time.time()
+    if seen.place == State.SUSPENDED:
+        until = f" It goes on in {seconds(left)}." if left and left > 0 else ""
+        return [
+            f"It is suspended: it has begun, and sleeps or waits for an event.{until}"
+        ]
+    if left is None:
         return []
-    left = due[0] - time.time()
     if left > 0:
         return [f"It is sent in {seconds(left)}, and not before."]
     return [

@@ -15,7 +15,7 @@ from qcore.models.tables import RESULTS, kept_elsewhere
 from qcore.results.content import to_text
 from qcore.runtime import current
 from qcore.tasks import fetch
-from qcore.tasks.state import State, of_outcome
+from qcore.tasks.state import State, in_outbox, of_outcome
 
 from .tasks.finished import state_of
 
@@ -49,7 +49,9 @@ class Sighting:
     """Its stored result."""
     tracked: TrackedTask | None = None
     due: tuple[float | None] | None = None
-    """When the outbox sends it, in a tuple: None there is "parked"."""
+    """When the outbox sends it, in a tuple: None there is "not known"."""
+    place: State | None = None
+    """What its row in the outbox says of it."""
     sent: Envelope | None = None
     """Its package in the outbox, verified; None where that cannot be read, too."""
     worker: WorkerStatus | None = None
@@ -75,12 +77,11 @@ class Sighting:
         return None
 
     def _in_outbox(self) -> State:
-        due = None if self.due is None else self.due[0]
-        if due is None:
-            return State.PARKED
+        if self.place in (State.PARKED, State.SUSPENDED):
+            return self.place
         if self.record is not None and not self.record.success:
             return State.FAILED  # and it is tried again
-        return State.SCHEDULED if due > time.time() else State.WAITING
+        return self.place or State.WAITING
 
     def _tracked(self) -> State:
         assert self.tracked is not None
@@ -135,6 +136,7 @@ def of(task_id: str, now: Now) -> Sighting:
     found = Sighting(task_id, _record(task_id), _tracked(task_id))
     if (row := _row(task_id)) is not None:
         found.due = (row.due,)
+        found.place = in_outbox(row.due, row.held_by, row.claimed, time.time())
         with contextlib.suppress(PackageError):  # the list of tasks says what is wrong
             found.sent = current.signer.verify(bytes(row.package), row.queue)
     for cluster in now.clusters or ():
@@ -166,4 +168,5 @@ def _row(task_id: str) -> OutboxRow | None:
     outbox = current.outbox
     if outbox is None or not outbox.is_usable:
         return None
-    return OutboxRow.objects.using(outbox.database).filter(task_id=task_id).first()
+    rows = OutboxRow.objects.using(outbox.database).filter(task_id=task_id)
+    return rows.order_by("-gen", "-id").first()

@@ -18,10 +18,10 @@ from jsonschema import Draft202012Validator
 from qcore.brokers.memory import MemoryBroker
 from qcore.envelope import new_id
 from qcore.errors import BrokerUnavailable
-from qcore.models import Task
+from qcore.models import OutboxRow, Task
 from qcore.models.tracked import Tracked
 from qcore.runtime import current
-from qcore.tasks import pause
+from qcore.tasks import pause, status
 from qcore_dashboard.collect import pages
 from qcore_dashboard.models import Minute
 
@@ -295,6 +295,22 @@ def test_why_a_task_waits(admin_client, world, which, state, why):
     assert found["func"].endswith(EVIL_END)
     assert found["queue"] == "tests"
     assert why in " ".join(found["why"])
+
+
+@pytest.mark.parametrize(("due", "until"), [(None, None), (3600, "59 min")])
+def test_a_suspended_task_is_called_so_everywhere(admin_client, later, due, until):
+    """By its own page, by the list, and by what both offer to search for."""
+    at = None if due is None else time.time() + due
+    task_id = later(at, name="nap", func="shop.tasks.nap")
+    OutboxRow.objects.filter(task_id=task_id).update(held_by="flows:suspended")
+    found = data(admin_client, "task", task_id)
+    assert found["state"] == status(task_id) == "suspended"
+    assert "suspended" in found["timeline"][-1]["text"]
+    why = " ".join(found["why"])
+    assert "It is suspended" in why
+    assert until is None or f"It goes on in {until}" in why
+    (row,) = data(admin_client, "tasks", q="state:suspended")["tasks"]
+    assert (row["id"], row["state"]) == (task_id, "suspended")
 
 
 def test_a_paused_queue_and_an_absent_cluster_are_reasons(admin_client):

@@ -175,8 +175,8 @@ class Job:
         )
 
     def end_as_cancelled(self) -> Attempt:
-        """Keep, and return, the end of a task that was cancelled before it began."""
-        text = "TaskCancelled: the task was cancelled before it began"
+        """Keep, and return, the end of a task that was cancelled while it waited."""
+        text = "TaskCancelled: the task was cancelled while it waited"
         self.ended = Attempt.failed(Outcome.CANCELLED, text)
         return self.ended
 

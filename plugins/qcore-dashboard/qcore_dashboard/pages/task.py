@@ -25,6 +25,12 @@ from ..sighting import Sighting
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
+#: What the timeline says of a row of the outbox.
+_WAITS_AS: dict[State | None, str] = {
+    State.PARKED: "parked, until a plugin wakes it",
+    State.SUSPENDED: "suspended, and goes on then",
+}
+
 
 #: Characters of an argument, a result or a traceback that the page shows.
 SHOWN = 20_000
@@ -130,7 +136,7 @@ def _timeline(seen: Sighting) -> list[dict[str, Any]]:
         note(seen.told_at - seen.worker.seconds, "began, and runs")
     if seen.due is not None:
         due = seen.due[0]
-        note(due, "parked, until a plugin wakes it" if due is None else "to be sent")
+        note(due, _WAITS_AS.get(seen.place, "to be sent"))
     return sorted(events, key=lambda one: (one["at"] is None, one["at"] or 0.0))
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 #: Searches that the page offers.
 READY = (
     ("running", "state:running"),
-    ("scheduled", "state:scheduled,parked"),
+    ("scheduled", "state:scheduled,parked,suspended"),
     ("failed", "state:failed"),
     ("dead", "state:dead"),
     ("cancelled", "state:cancelled"),

@@ -6,7 +6,7 @@
     rows      what the list shows of a task, whichever place it is found in
     running   the workers of the clusters
     tracked   tracked tasks that have not ended
-    outbox    tasks that are sent later, or parked
+    outbox    tasks that are sent later, parked or suspended
     finished  the table of results
     listing   one list of all of them, page by page
 """

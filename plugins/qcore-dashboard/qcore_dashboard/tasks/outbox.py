@@ -1,4 +1,4 @@
-"""Tasks in the outbox: scheduled for later, parked, or on their way to the broker."""
+"""Tasks in the outbox: scheduled for later, parked, suspended, or on their way to the broker."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from qcore.ledger.place import is_ready
 from qcore.models import OutboxRow
 from qcore.pages import BadQuery
 from qcore.runtime import current
-from qcore.tasks.state import State
+from qcore.tasks.state import State, in_outbox
 
 from .rows import Part, Row
 
 if TYPE_CHECKING:
     from .query import Query
 
-STATES = (str(State.SCHEDULED), str(State.PARKED), str(State.WAITING))
+STATES = tuple(
+    map(str, (State.SCHEDULED, State.PARKED, State.SUSPENDED, State.WAITING))
+)
 #: Rows that one page looks at: a search that fits few of them goes on from there.
 LOOKED_AT = 500
 
@@ -54,12 +56,7 @@ def _number(text: str) -> int:
 
 def _row(stored: OutboxRow) -> Row:
     due = stored.due
-    if due is None:
-        state = State.PARKED
-    elif stored.held_by is None and due > time.time():
-        state = State.SCHEDULED
-    else:
-        state = State.WAITING
+    state = in_outbox(due, stored.held_by, stored.claimed, time.time())
     try:
         task = current.signer.verify(bytes(stored.package), stored.queue)
     except PackageError as error:
