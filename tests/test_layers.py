@@ -102,8 +102,8 @@ EXCEPTIONS = {
         for name in ("cli.exits", "cli.output", "monitor.text")
     },
     **{
-        ("qcore_limits", f"qcore.{name}"): "its verb writes as all verbs do"
-        for name in ("cli.exits", "cli.output", "monitor.text")
+        ("qcore_limits", f"qcore.{name}"): "its verb and its page are as all others"
+        for name in ("cli.exits", "cli.output", "monitor.text", "admin.base")
     },
     ("qcore_mongo", "bson"): "pymongo brings it",
     **{

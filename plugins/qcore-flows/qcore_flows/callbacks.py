@@ -16,6 +16,8 @@ from django.db import transaction
 
 from qcore.clock import Clock
 from qcore.errors import EnqueueError, PackageError
+from qcore.masking import mask_url
+from qcore.printable import printable
 from qcore.runtime import current
 
 from .models import FlowRow
@@ -78,7 +80,8 @@ def send_due(flow_id: str, due: Sequence[str]) -> None:
             logger.error(
                 "%s of batch or graph %s is not sent: %s", name, flow_id, error
             )
-            rows.update(problem=f"{name} is not sent: {error}"[:1000])
+            problem = f"{name} is not sent: {mask_url(str(error))}"
+            rows.update(problem=printable(problem)[:1000])
         else:
             if skipped:
                 logger.info(

@@ -35,7 +35,8 @@ class UniqueKey(models.Model):
         verbose_name = "unique key"
 
     def __str__(self) -> str:
-        return str(self.key)
+        # not the key, which has arguments: this text gets into the log of the admin
+        return str(self.digest)
 
 
 class ReplacedTask(models.Model):

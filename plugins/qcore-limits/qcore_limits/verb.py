@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from qcore.cli.exits import OK
 from qcore.cli.output import add_json, iso, write_json, write_lines
 from qcore.errors import ConfigError, did_you_mean, sentence
+from qcore.masking import mask_url
 
 from .limit import Limit
 from .setting import declared
@@ -238,7 +239,7 @@ def _key(row: LimitKey) -> dict[str, Any]:
         waiting().filter(digest=row.digest, kind=PARKED).order_by("since", "id").first()
     )
     return {
-        "key": row.label,
+        "key": mask_url(row.label),
         "held": held.filter(start__gt=0).count(),
         "reserved": held.filter(start=0).count(),
         "parked": row.parked,
