@@ -1,8 +1,9 @@
 """Send finished tasks again, each as a new task with an id of its own.
 
-The new task has the arguments, the options, the hook and the rest of the chain
-of the old one. The result of a task that failed is deleted; that of a success
-stays. A task without a stored result cannot be sent again.
+The new task has the arguments, the options and the hook of the old one, and
+after a failure the rest of its chain. The result of a task that failed is
+deleted; that of a success stays. A task without a stored result cannot be sent
+again.
 """
 
 from __future__ import annotations

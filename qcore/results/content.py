@@ -26,7 +26,8 @@ Stored = tuple[str, str]  # content and text of one value
 _PLAIN = frozenset({JSON, TEXT, JOINED})
 _encode = msgspec.json.Encoder().encode
 _parts = msgspec.json.Decoder(list[Stored]).decode
-_raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
+#: Of a JSON list its values, each as the text that it is.
+raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 def to_text(data: bytes, content: str) -> str:
@@ -135,7 +136,7 @@ def show_part(text: str, content: str, index: int) -> str:
     if content != JSON:
         return show(text, content, masked=True)
     try:
-        return describe(bytes(_raws(text)[index]), content, masked=True)
+        return describe(bytes(raws(text)[index]), content, masked=True)
     except (msgspec.DecodeError, IndexError):
         return show(text, content, masked=True)
 
@@ -153,7 +154,7 @@ def join_payloads(payloads: Sequence[Stored]) -> Stored:
     if any(content != JSON for content, _ in payloads):
         return JOINED, _encode(payloads).decode()
     try:
-        args = (bytes(_raws(text)[0]).decode() for _, text in payloads)
+        args = (bytes(raws(text)[0]).decode() for _, text in payloads)
         return JSON, f"[[{','.join(args)}],{{}}]"
     except (msgspec.DecodeError, IndexError):
         return JOINED, _encode(payloads).decode()

@@ -16,9 +16,11 @@ from ..envelope import RESENT_FROM, Options, Outcome, Result, Task
 from ..errors import BadPackage, StoreRefused
 from .content import (
     JOINED,
+    JSON,
     TEXT,
     join_payloads,
     join_values,
+    raws,
     storable,
     to_bytes,
     to_text,
@@ -103,6 +105,7 @@ def clip_optional(text: str | None, limit: int) -> str | None:
 def row_of(result: Result) -> Row:
     """Return the row of one result."""
     task = result.task
+    body, links = call_to_keep(task) if result.success else (task.body, task.links)
     return Row(
         id=task.id,
         name=clip(task.name, NAME),
@@ -118,16 +121,31 @@ def row_of(result: Result) -> Row:
         attempt_count=result.attempt,
         crashes=int(not result.success and result.outcome == Outcome.CRASH),
         content=task.content,
-        payload=to_text(task.body, task.content),
+        payload=to_text(body, task.content),
         value_content=result.content,
         value=to_text(result.value, result.content),
         options=_said(task),
-        links=task.links,
+        links=links,
         iter_index=task.iter_index,
         iter_count=task.iter_count if result.final else None,
         final=result.final,
         fingerprint=None if result.success else fingerprint_of(result),
     )
+
+
+def call_to_keep(task: Task) -> tuple[bytes, int]:
+    """Return the body to store of a task that has succeeded, and the links in it.
+
+    The rest of its chain is left out: the next link has it, and what is stored of a long
+    chain would grow with the square of its length. A pickle is not opened for it.
+    """
+    if not task.links or task.content != JSON:
+        return task.body, task.links
+    try:
+        args, kwargs, _ = raws(task.body)
+    except (msgspec.DecodeError, ValueError):
+        return task.body, task.links  # it is no chain, whatever it says
+    return b"[%b,%b]" % (bytes(args), bytes(kwargs)), 0
 
 
 def _said(task: Task) -> str:

@@ -1,7 +1,8 @@
 """Resend: sends finished tasks again, each as a new task.
 
-The new task has the function, the arguments, the options, the hook, the group and what is
-left of the chain of the old one, a new id, and the header ``resent_from`` with the old id.
+The new task has the function, the arguments, the options, the hook and the group of the old
+one, a new id, and the header ``resent_from`` with the old id. What is left of the chain of a
+task that failed goes with it; after a success the next link was sent, and is not sent again.
 It is a task like all others: plugins are asked about it, and its attempts begin at 1.
 """
 

@@ -101,6 +101,19 @@ def test_what_is_left_of_a_chain_goes_with_it():
     assert waiting().group == group
 
 
+def test_a_link_that_has_succeeded_is_sent_again_alone():
+    """The next link was sent: what is stored of a chain does not grow with its square."""
+    text = "x" * 500
+    group = async_chain([("chores.kind.echo", (text,))] * 20)
+    drain()
+    rows = Task.objects.filter(group=group)
+    assert (rows.count(), {row.links for row in rows}) == (20, {0})
+    assert max(len(row.payload) for row in rows) < 2 * len(text)
+    assert resend(rows[0].id)
+    assert waiting().links == 0
+    assert drain().succeeded == 1
+
+
 def test_an_id_of_its_callers_choice_is_not_taken_along():
     old = async_task(FAIL, "Refused", q_options={"task_id": new_id()})
     drain(raises=False)
