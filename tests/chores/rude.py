@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -251,11 +252,17 @@ def kill_all_of(cluster: list[int]) -> None:
     *others, sentinel, worker = cluster
     os.kill(sentinel, signal.SIGSTOP)
     for pid in (*others, sentinel, worker):
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # a task's child may have ended
+            os.kill(pid, signal.SIGKILL)
 
 
 def cluster_of_this_worker() -> list[int]:
-    """Return the pids of the cluster: other children, the sentinel, and this process."""
+    """Return the pids of the cluster: all others, the sentinel, and this process.
+
+    With what its tasks have started, if the sentinel leads a session: those processes
+    would be in its control group, too.
+    """
     worker, sentinel = os.getpid(), os.getppid()
-    others = [p.pid for p in processes() if p.parent == sentinel and p.pid != worker]
+    ours = [p.pid for p in processes() if sentinel in (p.parent, p.session)]
+    others = [pid for pid in ours if pid not in (worker, sentinel)]
     return [*others, sentinel, worker]
