@@ -1,4 +1,4 @@
-"""qcore: a distributed task queue for Django in which the queue is a plug-in.
+"""qcore: a distributed task queue for Django in which the queue is a plugin.
 
 A map of the package, from the bottom up; a module imports only from its own line and from
 the lines above it::

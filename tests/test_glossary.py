@@ -39,6 +39,14 @@ OLD = re.compile(
     r"|deal|deals|dealt|dealing)\b",
     re.IGNORECASE,
 )
+#: Words that are written together, as the names in the code are. The verbs are two words:
+#: a task times out, somebody looks it up.
+TOGETHER = "timeout lookup plugin failover cleanup shutdown setup startup goodbye"
+APART = re.compile(
+    r"\b(time|look|plug|clean|shut|set|start|timed)-(outs?|ups?|ins?|downs?)\b"
+    r"|\bfail-overs?\b|\bgood-bye\b",
+    re.IGNORECASE,
+)
 #: Where the old words are told: the decision, and the changes that have it.
 HISTORY = {
     "docs/changes/+runtime-module.changed.md",
@@ -112,3 +120,30 @@ def test_the_engine_has_no_word_of_before() -> None:
 def test_no_page_has_a_word_of_before(page: Path) -> None:
     if name_of(page) not in HISTORY:
         assert [found[0] for found in OLD.findall(prose(page))] == []
+
+
+def sources() -> list[Path]:
+    """Return what people read: code, pages, templates and tables."""
+    folders = ("qcore", "plugins", "tests", "docs", ".github")
+    found = [
+        path
+        for folder in folders
+        for kind in ("py", "md", "html", "toml")
+        for path in (ROOT / folder).rglob(f"*.{kind}")
+    ]
+    # not what tools have put there, such as docs/_build
+    ours = [
+        path
+        for path in found
+        if not any(part[0] in "._" for part in path.relative_to(ROOT).parts[1:-1])
+    ]
+    return [ROOT / "README.md", ROOT / "pyproject.toml", *ours]
+
+
+def test_a_word_has_one_spelling() -> None:
+    assert APART.findall("a time-out, a Look-up and two plug-ins") != []
+    assert APART.findall(TOGETHER) == []
+    files = [path for path in sources() if path != Path(__file__)]
+    assert len(files) > 1000
+    found = {name_of(path): APART.search(path.read_text()) for path in files}
+    assert {name: word[0] for name, word in found.items() if word} == {}

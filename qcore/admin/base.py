@@ -31,7 +31,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from ..errors import StoreError
-from ..models.tables import exists, kept_elsewhere, migrate_advice
+from ..models.missing_tables import migrate_advice
+from ..models.tables import exists, kept_elsewhere
 
 if TYPE_CHECKING:
     from django.db.models import Model, QuerySet

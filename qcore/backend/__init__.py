@@ -9,6 +9,7 @@ It needs Django 6, or Django 5.2 with the package ``django-tasks``.
 
 from __future__ import annotations
 
+from . import calling  # noqa: F401 - where workers find it: "qcore.backend:calling"
 from .backend import QcoreBackend
 from .twins import DummyBackend, ImmediateBackend
 

@@ -33,8 +33,8 @@ from .api import (
     normalize_json,
     task_enqueued,
 )
-from .calling import tell
 from .results import moment, result_of
+from .signals import tell
 
 #: Options of ``async_task`` that Django has words of its own for, or that make no sense.
 NOT_HERE = frozenset(
@@ -172,7 +172,7 @@ class QcoreBackend(BaseTaskBackend):  # type: ignore[misc]
             errors=[],
             worker_ids=[],
         )
-        tell(task_enqueued, self.alias, result)
+        tell(task_enqueued, type(self), result)
         return result
 
     def _options(self) -> dict[str, Any]:
@@ -199,7 +199,7 @@ class QcoreBackend(BaseTaskBackend):  # type: ignore[misc]
         note = note_of([built], 0, said)
         assert note is not None
         note.with_rows(lambda: None)
-        tell(task_enqueued, self.alias, self.get_result(built.id))
+        tell(task_enqueued, type(self), self.get_result(built.id))
         error = run_one(built)
         if isinstance(error, KeyboardInterrupt):
             raise error  # somebody wants the caller to end

@@ -6,7 +6,6 @@ Runs in: a worker, and the caller where ``sync`` is set.
 from __future__ import annotations
 
 import functools
-import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -22,9 +21,9 @@ from .api import (
     task_finished,
     task_started,
 )
+from .backend import QcoreBackend
 from .results import result_of
-
-logger = logging.getLogger("qcore.backend")
+from .signals import tell
 
 
 def prepared(
@@ -39,7 +38,7 @@ def prepared(
     """
     alias = str(task.options.backend)
     result = result_of(row or _row(task), alias)
-    tell(task_started, alias, result)
+    tell(task_started, _kind(alias), result)
     if task.options.takes_context is not True:
         return function
     return functools.partial(function, TaskContext(task_result=result))
@@ -60,25 +59,11 @@ def announce(finished: Record) -> None:
     row = None if tracker is None else tracker.find(finished.id)
     if row is None or row.backend is None or row.finished is None:
         return  # it is going to run again
-    tell(task_finished, row.backend, result_of(row, row.backend))
-
-
-def tell(signal: Any, alias: str, result: Any) -> None:
-    """Send a signal of ``django.tasks``; a receiver that raises is logged."""
-    answers = signal.send_robust(_kind(alias), task_result=result)
-    for receiver, answer in answers:
-        if isinstance(answer, Exception):
-            name = getattr(receiver, "__qualname__", type(receiver).__name__)
-            logger.error(
-                "a receiver of a signal of django.tasks failed: %s for task id=%s",
-                name, result.id, exc_info=answer,
-            )  # fmt: skip
+    tell(task_finished, _kind(row.backend), result_of(row, row.backend))
 
 
 def _kind(alias: str) -> type:
     """Return the class of a backend; ours, where the settings do not name it any more."""
-    from .backend import QcoreBackend
-
     try:
         return type(task_backends[alias])
     except Exception:  # noqa: BLE001 - whatever the settings have in its place

@@ -60,7 +60,7 @@ def run(options: Namespace, out: TextIO) -> int:
     from ..monitor.text import Paint
 
     if is_terminal(out) and not (options.run_once or options.json):
-        from ..monitor.live import watch_clusters
+        from ..monitor.clusters import watch_clusters
 
         watch_clusters(options.interval, out)
         return OK

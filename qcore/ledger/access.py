@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import connections
 from django.db.utils import Error
 
-from ..models.tables import migrate_advice
+from ..models.missing_tables import migrate_advice
 from ..results.failures import class_of
 from .clock import now
 from .place import database_of

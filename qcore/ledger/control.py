@@ -151,7 +151,7 @@ class ControlWatch:
             return found, has_marks
 
     def _tidy(self) -> None:
-        """Delete old marks of tasks whose end is stored: each costs a look-up.
+        """Delete old marks of tasks whose end is stored: each costs a lookup.
 
         Such a task had ended when somebody cancelled it, or was faster.
         """

@@ -22,7 +22,7 @@ from ..brokers.tools import pack
 from ..envelope import new_id
 from ..errors import BrokerError, BrokerUnavailable, StoreError
 from ..masking import mask_url
-from ..models.tables import migrate_advice
+from ..models.missing_tables import migrate_advice
 from ..runtime import current
 from ..signing import peek
 from .outbox import TERM, Claimed, Outbox

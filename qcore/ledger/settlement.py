@@ -16,7 +16,7 @@ from django.db.utils import Error
 
 from ..errors import LedgerBusy, LedgerError, QcoreError
 from ..masking import mask_url
-from ..models.tables import migrate_advice
+from ..models.missing_tables import migrate_advice
 from ..results.sql import is_deadlock
 from ..settled import Settlement, TicketState
 from .features import tell

@@ -151,7 +151,7 @@ class Task(models.Model):
         members = self._group(failures=True)
         return members.delete()[0] if tasks else members.update(group=None)
 
-    # -- the look-ups of qcore.tasks, under the names that django-q gave them here ------
+    # -- the lookups of qcore.tasks, under the names that django-q gave them here ------
     @staticmethod
     def get_task(task_id: str) -> Task | None:
         """Return the task of an id or a name, or None."""

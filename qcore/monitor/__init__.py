@@ -9,5 +9,6 @@
     memory    resident and proportional memory of each process
     screen    where frames appear, in a terminal
     live      one frame after the other until somebody types q
+    clusters  the clusters, one View after the other
     text      numbers, units and columns
 """

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from typing import TextIO
 
 from ..cluster.connections import keep_no_statements
-from .look import View, Watcher
-from .plain import render
-from .screen import Screen, height, keys, width
+from .screen import Screen, keys, width
 from .text import Paint
 
 FOOTER = "q quits"
@@ -50,19 +47,3 @@ def watch_lines(
             screen.show(lines(columns, paint), ["", paint(FOOTER, "dim")])
 
         watch(draw, interval)
-
-
-def watch_clusters(interval: float, out: TextIO) -> None:
-    """Watch the clusters; in boxes where rich is installed, else in plain text."""
-    watcher = Watcher()
-    if importlib.util.find_spec("rich"):
-        from .fancy import watch_boxes
-
-        watch_boxes(watcher.look_patiently, interval, out)
-        return
-
-    def lines(columns: int, paint: Paint) -> list[str]:
-        view: View = watcher.look_patiently()
-        return render(view, columns, paint, height() - 2)  # the footer has two
-
-    watch_lines(lines, interval, out)

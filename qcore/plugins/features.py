@@ -112,7 +112,7 @@ class FeaturePlugins:
 
 
 def _refuse_name(name: object, where: str) -> None:
-    from ..tasks.options import OPTIONS
+    from ..tasks.option_table import OPTIONS
 
     if not isinstance(name, str) or not name.isidentifier() or name != name.lower():
         raise PluginBroken(

@@ -20,7 +20,7 @@ from django.db.utils import Error
 
 from ..errors import ConfigError
 from ..models import Task
-from ..models.tables import migrate_advice
+from ..models.missing_tables import migrate_advice
 from .failures import class_of
 from .rows import FIELDS, Row
 

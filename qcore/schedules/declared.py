@@ -14,9 +14,9 @@ from typing import Any, Literal, TypeVar
 
 from ..conf.names import label_fault, queue_fault, quoted
 from ..errors import ConfigError, EnqueueError
+from ..tasks.arguments import check_arguments
 from ..tasks.calls import split_options
 from ..tasks.decorator import place_of, refuse
-from ..tasks.signatures import check_arguments
 from ..tasks.unwrap import unwrap
 from . import rules
 from .columns import MOST

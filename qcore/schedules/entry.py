@@ -24,8 +24,9 @@ from ..errors import (
 )
 from ..serializers import get_serializer
 from ..tasks.allowed_tasks import is_allowed
+from ..tasks.arguments import check_call
 from ..tasks.calls import build, split_options
-from ..tasks.functions import check_call, path_of, resolve
+from ..tasks.functions import path_of, resolve
 from ..tasks.options import AT_CALL_ONLY, check_options
 from . import rules
 from .datetimes import named_zone, shown, zone_of

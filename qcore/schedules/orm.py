@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from ..errors import ConfigError, EnqueueError, QcoreError, StoreError
 from ..models import Schedule
-from ..models.tables import migrate_advice
+from ..models.missing_tables import migrate_advice
 from ..runtime import current
 from ..tasks.calls import unambiguous
 from ..tasks.functions import path_of

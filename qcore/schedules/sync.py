@@ -27,7 +27,8 @@ from ..conf.names import quoted
 from ..errors import ConfigError, QcoreError
 from ..masking import mask_url
 from ..models import Schedule
-from ..models.tables import SCHEDULES, kept_elsewhere, migrate_advice
+from ..models.missing_tables import migrate_advice
+from ..models.tables import SCHEDULES, kept_elsewhere
 from ..runtime import current
 from ..tasks import discovery
 from ..tasks.allowed_tasks import is_allowed

@@ -1,4 +1,4 @@
-"""Look-up for code that runs in an event loop: between two questions, the loop is free."""
+"""Lookup for code that runs in an event loop: between two questions, the loop is free."""
 
 from __future__ import annotations
 

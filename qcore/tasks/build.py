@@ -22,11 +22,11 @@ from ..errors import EnqueueError, SerializeError
 from ..runtime import current
 from ..serializers import get_serializer
 from .allowed_tasks import ANNOUNCE, is_allowed
+from .arguments import check_arguments
 from .functions import leads_to, target_of
 from .moments import check_moments, expires_at
 from .options import OWN_FIELDS, TASK_FIELDS, check_id, check_options, over
 from .plugin_options import chosen
-from .signatures import check_arguments
 from .typed import typed
 
 #: A task that is enqueued by a task that ... this many times over is refused:

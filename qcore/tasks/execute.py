@@ -230,7 +230,7 @@ def _timed(
 
 
 async def _within(task: Task, coroutine: Any, seconds: float | None) -> Any:
-    """Await a coroutine; a timeout cancels it, so that its clean-up runs."""
+    """Await a coroutine; a timeout cancels it, so that its cleanup runs."""
     # no alarm is set in another thread than the main one: there this clock is all
     left, said = postpone() or (seconds, seconds)
     owner = os.getpid()

@@ -1,4 +1,4 @@
-"""Functions by dotted path: how they are named, found and checked.
+"""Functions by dotted path: how they are named and found.
 
 Only the path travels. It is looked up in the worker, so web and cluster need the
 same code, and a path is all that an attacker could choose.
@@ -19,7 +19,7 @@ from ..conf.names import plain, quoted
 from ..errors import EnqueueError, TaskNotFound, did_you_mean, sentence
 from . import discovery
 from .naming import alias_of, describe, is_double, refuse_main
-from .signatures import KEPT, check_arguments, has_keyword
+from .signatures import KEPT, has_keyword
 from .unwrap import is_wrapper, options_of, unwrap
 
 
@@ -76,7 +76,7 @@ _known_path = functools.lru_cache(maxsize=1024)(describe)
 
 
 def _is_same(found: object, function: object) -> bool:
-    """Whether two methods of a class are one; each look-up makes a new object."""
+    """Whether two methods of a class are one; each lookup makes a new object."""
     kind = type(function)
     return kind in (MethodType, BuiltinFunctionType) and bool(found == function)
 
@@ -284,15 +284,3 @@ def takes_keyword(function: Callable[..., Any] | str, word: str) -> bool:
     held = _held(function) if isinstance(function, str) else function
     found = unwrap(held)
     return not callable(found) or has_keyword(found, word)
-
-
-# -- arguments ---------------------------------------------------------------------------
-def check_call(path: str, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
-    """Refuse arguments that the function of a path cannot be called with, if it is loaded.
-
-    Raises:
-        EnqueueError: with the function's signature.
-    """
-    function = loaded(path)
-    if callable(function):
-        check_arguments(path, function, args, kwargs)

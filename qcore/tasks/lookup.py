@@ -1,4 +1,4 @@
-"""Look-up: the results of a task or of a group, from the database or the cache."""
+"""Lookup: the results of a task or of a group, from the database or the cache."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from ..brokers.base import Broker
 from ..clock import wall
 from ..conf.names import label_fault, plain, queue_fault, shown
 from ..errors import Discard, Retry, Snooze, TaskTimeout, did_you_mean
+from .functions import path_of
 from .option import Fault, Wrong
 
 #: Deliveries; databases and services count in 32 bits.
@@ -213,6 +214,4 @@ def _exception(item: Any) -> str:
 
 
 def function(value: Any) -> str:
-    from .functions import path_of  # needs to know the options itself
-
     return path_of(value)

@@ -1,16 +1,13 @@
-"""Signatures: whether a function takes the arguments that it is to be called with."""
+"""Signatures: which arguments a function takes."""
 
 from __future__ import annotations
 
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
-
-from ..errors import EnqueueError
-from .options import instead_of
 
 #: Callables of these types are told apart by identity, so what was found out about one
 #: may be kept under it. A stranger's object may be equal to another.
@@ -35,7 +32,7 @@ def signature_of(function: Callable[..., Any]) -> inspect.Signature | None:
         return None  # builtins often have none
 
 
-def _range(function: Callable[..., Any]) -> tuple[int, int]:
+def range_of(function: Callable[..., Any]) -> tuple[int, int]:
     """Return how many arguments suffice, and how many are taken, without any keyword.
 
     The range is empty where a keyword is needed, too, and ends at ``sys.maxsize`` where
@@ -62,7 +59,7 @@ def _range(function: Callable[..., Any]) -> tuple[int, int]:
 def has_keyword(function: Callable[..., Any], word: str) -> bool:
     """Whether a function can be called with a keyword; yes, where that cannot be told."""
     kept = type(function) in KEPT
-    signature = _kept_signature(function) if kept else signature_of(function)
+    signature = kept_signature(function) if kept else signature_of(function)
     if signature is None:
         return True
     parameter = signature.parameters.get(word)
@@ -81,39 +78,5 @@ _NO_KEYWORD = frozenset(
     }
 )
 
-_kept_signature = functools.lru_cache(maxsize=1024)(signature_of)
-_kept_range = functools.lru_cache(maxsize=1024)(_range)
-
-
-def check_arguments(
-    path: str,
-    function: Callable[..., Any],
-    args: Sequence[Any],
-    kwargs: dict[str, Any],
-) -> None:
-    """Refuse arguments that a function cannot be called with, where that is known.
-
-    Raises:
-        EnqueueError: with the function's signature.
-    """
-    kept = type(function) in KEPT
-    least, most = _kept_range(function) if kept else _range(function)
-    if not kwargs and least <= len(args) <= most:
-        return  # nearly always; `bind` takes 3 µs, half as long as all the rest
-    signature = _kept_signature(function) if kept else signature_of(function)
-    if signature is None:
-        return
-    try:
-        signature.bind(*args, **kwargs)
-    except TypeError as error:
-        raise EnqueueError(
-            f"{path}() {error}{_meant(signature, kwargs)}; its signature is {signature}."
-        ) from None
-
-
-def _meant(signature: inspect.Signature, kwargs: dict[str, Any]) -> str:
-    """Return what option a keyword is meant for that the function does not take."""
-    for word in kwargs:
-        if word not in signature.parameters and (advice := instead_of(word)):
-            return f"{advice}"
-    return ""
+kept_signature = functools.lru_cache(maxsize=1024)(signature_of)
+kept_range = functools.lru_cache(maxsize=1024)(range_of)

@@ -1,7 +1,7 @@
 """Transactions: whether one is open that a task must wait for; asked before each send.
 
 To ask Django for the connections of this thread costs as much as all the rest of sending a
-task: its look-up asks each time whether an event loop runs, which raises an error where none
+task: its lookup asks each time whether an event loop runs, which raises an error where none
 does. So what has ever been connected in this process is kept here, and Django is asked only
 while a transaction is open on one of those connections.
 """

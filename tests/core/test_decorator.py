@@ -289,7 +289,7 @@ def test_an_attempt_that_is_not_the_last_is_no_result(qcore_queue):
     sent = TaskId(task.id)
     failed = Attempt.failed("failure", "ValueError: as it was told")
     ends = [failed.result(task, 1, final=False), failed.result(task, 2, final=True)]
-    # the store that look-ups ask, and not the one over both
+    # the store that lookups ask, and not the one over both
     store, asked = current.store(False), []
 
     def fetch(key):

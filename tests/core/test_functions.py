@@ -12,7 +12,8 @@ import pytest
 from chores import kind
 
 from qcore.errors import EnqueueError, TaskNotFound
-from qcore.tasks.functions import check_call, path_of, resolve
+from qcore.tasks.arguments import check_call
+from qcore.tasks.functions import path_of, resolve
 
 
 class Shop:

@@ -1,4 +1,4 @@
-"""Look-ups with odd arguments: an error that names them, or nothing found."""
+"""Lookups with odd arguments: an error that names them, or nothing found."""
 
 from __future__ import annotations
 

@@ -13,7 +13,8 @@ from chores import kind, paths
 
 from qcore.errors import EnqueueError, TaskNotFound
 from qcore.tasks import async_chain, async_iter, async_task, fetch, queue_size, result
-from qcore.tasks.functions import check_call, path_of, resolve
+from qcore.tasks.arguments import check_call
+from qcore.tasks.functions import path_of, resolve
 from qcore.testing.drain import drain, perform
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("qcore_queue")]

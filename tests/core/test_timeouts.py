@@ -89,7 +89,7 @@ def test_it_rings_once(timer):
         try:
             wait_for_ever()
         except TaskTimeout:
-            time.sleep(0.3)  # the clean-up has until the worker is killed
+            time.sleep(0.3)  # the cleanup has until the worker is killed
 
 
 # -- who else uses a timer -----------------------------------------------------------------

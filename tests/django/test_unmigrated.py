@@ -8,7 +8,7 @@ from django.db import OperationalError, ProgrammingError, connection, transactio
 
 from qcore.errors import StoreError
 from qcore.models import Quarantine, Schedule, Task
-from qcore.models.tables import migrate_advice
+from qcore.models.missing_tables import migrate_advice
 from qcore.runtime import current
 from qcore.tasks import async_task, count_group, delete_group, fetch, result, schedule
 

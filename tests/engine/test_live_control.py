@@ -70,7 +70,7 @@ def test_a_paused_queue_rests_also_in_clusters_that_start_later(start, ledger, k
 @pytest.mark.fault("P4")
 @pytest.mark.fault("P5")
 def test_cancelled_tasks_end_wherever_they_are(start, ledger, key):
-    # the clean-up of what is cancelled has this long, and it is quick; a machine may not be
+    # the cleanup of what is cancelled has this long, and it is quick; a machine may not be
     cluster = start(queue=Q, grace=3)
     plain = send("slow_with_clean_up", key, 3600)
     coroutine = send("nap_async", f"{key} async", 3600)

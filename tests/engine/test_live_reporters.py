@@ -15,7 +15,7 @@ from qcore.tasks import async_task, fetch
 pytestmark = pytest.mark.once
 
 CANARY = "canary-hunter2"
-#: Sentry's own set-up without the integrations that look at what else is installed.
+#: Sentry's own setup without the integrations that look at what else is installed.
 QUIET = {"auto_enabling_integrations": False}
 
 

@@ -83,7 +83,7 @@ def make_result(outside):
 
 
 def test_old_marks_of_what_has_ended_go(watch, make_result):
-    """Each mark costs a look-up; who cancels what has ended must not cost it for ever."""
+    """Each mark costs a lookup; who cancels what has ended must not cost it for ever."""
     done, cancelled, waits, old = (
         make_result(Outcome.SUCCESS), make_result(Outcome.CANCELLED), new_id(), new_id(),
     )  # fmt: skip

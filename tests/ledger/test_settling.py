@@ -332,7 +332,7 @@ def test_whoever_loses_a_race_in_the_database_tries_again(desk):
     assert not desk.fakes.shared.problems
 
 
-# -- the look-up at the claim ----------------------------------------------------------------
+# -- the lookup at the claim ----------------------------------------------------------------
 class Counter:
     """The pusher's part that sorts claimed jobs."""
 

@@ -142,7 +142,7 @@ class LoopbackServer(ABC):
             if self._process.poll() is not None or deadline.is_over():
                 self.kill()
                 raise ServerFailed(f"{self.command()[0]} did not start:\n{self.log}")
-            time.sleep(0.02)  # the pace of asking, not a guess at the start-up time
+            time.sleep(0.02)  # the pace of asking, not a guess at the startup time
 
     def answers(self) -> bool:
         """Tell whether the server serves a new connection now."""

@@ -191,7 +191,7 @@ def _is_old(path: str) -> bool:
     """Return whether a path leads to a broker class as django-q has them."""
     from django.utils.module_loading import import_string
 
-    from .brokers import Broker
+    from .brokers.contract import Broker
 
     try:
         found = import_string(path)

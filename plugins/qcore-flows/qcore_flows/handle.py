@@ -20,7 +20,7 @@ from qcore.tasks.moments import delay_of
 from qcore.tasks.options import check_options
 
 from .blocking import async_variant, blocking
-from .option import HEADER, OPTION, derived_id, is_id, membership
+from .option import HEADER, OPTION, HasId, derived_id, is_id, membership
 
 if TYPE_CHECKING:
     from qcore import Task
@@ -34,7 +34,7 @@ _OWN = {"broker", "sync", "commit"}
 LONGEST = 255
 
 
-class Handle:
+class Handle(HasId):
     """A batch or a graph of this project.
 
     Args:

@@ -56,15 +56,19 @@ def read_flow(value: Any) -> dict[str, Any] | None:
     }
 
 
+class HasId:
+    """What stands for a flow where an option asks for one: a batch or a graph."""
+
+    id: str
+
+
 def is_id(value: object) -> bool:
     """Whether something is the id of a flow or a task."""
     return isinstance(value, str) and _ID.fullmatch(value) is not None
 
 
 def _id_of(value: object) -> str:
-    from .handle import Handle
-
-    if isinstance(value, Handle):
+    if isinstance(value, HasId):
         return value.id
     raise ValueError(_EXPECTED)
 

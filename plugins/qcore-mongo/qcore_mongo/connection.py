@@ -92,7 +92,7 @@ class Connection:
         """Let the client go; the next call borrows it again."""
         client, self._client, self._database = self._client, None, None
         if client is not None and self._pid == os.getpid():
-            with suppress(PyMongoError, OSError):  # it says good-bye to the server
+            with suppress(PyMongoError, OSError):  # it says goodbye to the server
                 clients.give_back(client)
 
     def _queues(self) -> Queues:

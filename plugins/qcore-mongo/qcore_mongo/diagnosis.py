@@ -50,7 +50,7 @@ def _copies(facts: Facts) -> Iterator[Finding]:
     w = facts.concern.get("w", 1 if old else "majority")
     if w == 1:
         yield warning(
-            "writes wait for one server of the replica set: a fail-over may lose the"
+            "writes wait for one server of the replica set: a failover may lose the"
             " last tasks",
             "Set Q_CLUSTER['mongo']['w'] to 'majority'.",
         )

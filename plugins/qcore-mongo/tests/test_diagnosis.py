@@ -39,8 +39,8 @@ def test_a_sound_server() -> None:
     [
         ({"hello": {"isWritablePrimary": False}}, "error", "is not the primary"),
         ({"concern": {"j": False}}, "warning", "journal is off"),
-        ({"concern": {"w": 1}}, "warning", "fail-over may lose"),
-        ({"version": "4.4.29"}, "warning", "fail-over may lose"),
+        ({"concern": {"w": 1}}, "warning", "failover may lose"),
+        ({"version": "4.4.29"}, "warning", "failover may lose"),
         ({"version": "4.4.29"}, "warning", "reads an index entry"),
         ({"indexed": False}, "warning", "has no index"),
     ],

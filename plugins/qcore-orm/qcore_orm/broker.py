@@ -15,8 +15,8 @@ from qcore.brokers.tools import as_attempt, as_package, by_attempt, chunks, pack
 from qcore.envelope import Delivery
 from qcore.errors import BrokerError, ConfigError, NoReply
 
+from .lengths import KEY_LENGTH
 from .session import Session
-from .statements import KEY_LENGTH
 
 if TYPE_CHECKING:
     from qcore.conf import Conf

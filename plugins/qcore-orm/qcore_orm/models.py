@@ -17,7 +17,7 @@ from qcore.errors import PackageError
 from qcore.plugins.app import require_app
 from qcore.runtime import current
 
-from .statements import KEY_LENGTH
+from .lengths import KEY_LENGTH
 
 if TYPE_CHECKING:
     from qcore.envelope import Task

@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from qcore.conf import Conf
     from qcore.findings import Finding
 
-#: Characters that the name of a queue, or the key of a snapshot, may have.
-KEY_LENGTH = 255
-
 #: The highest count of attempts that a claim goes on from, and the lowest is 0: the column
 #: has room for one more. Whoever writes into the table by hand may have written any.
 MOST_ATTEMPTS = 2_147_483_646
@@ -67,7 +64,7 @@ class Statements(ABC):
     def __init__(self, connection: BaseDatabaseWrapper, queue: str) -> None:
         self.connection = connection
         self.queue = queue
-        from .models import OrmQ, Stat  # which import the length of a key from here
+        from .models import OrmQ, Stat  # once Django has loaded its apps
 
         quote = connection.ops.quote_name
         # a project may give its tables a prefix

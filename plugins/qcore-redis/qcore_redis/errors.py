@@ -39,7 +39,7 @@ _IN_TEXT = re.compile(
 
 _PASSING = {
     "LOADING": "it is still loading its data",
-    "READONLY": "it is a replica, which takes no writes; a fail-over may be under way",
+    "READONLY": "it is a replica, which takes no writes; a failover may be under way",
     "BUSY": "it is busy with a script; SCRIPT KILL ends that",
     "MASTERDOWN": "it is a replica that has lost its master",
     "CLUSTERDOWN": "its cluster is down",

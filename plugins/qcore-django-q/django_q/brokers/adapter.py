@@ -25,7 +25,7 @@ def old_class() -> type[Any] | None:
 
     from ..overrides import overrides
     from ..settings import CLASSES
-    from . import Broker
+    from .contract import Broker
 
     options = {**getattr(settings, "Q_CLUSTER", {}), **overrides}
     path = options.get("broker_class")

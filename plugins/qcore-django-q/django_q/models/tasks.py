@@ -93,7 +93,7 @@ class Task(QcoreTask):
     def _set_call(self, args: list[Any], kwargs: dict[str, Any]) -> None:
         self.content, self.payload = _encoded([args, kwargs])
 
-    # -- look-ups --------------------------------------------------------------------------
+    # -- lookups --------------------------------------------------------------------------
     @staticmethod
     def get_task(task_id: str) -> Task | None:
         """Return the task of an id or a name, or None; of several, the newest."""
