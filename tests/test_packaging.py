@@ -222,6 +222,41 @@ def test_no_printed_line_installs_the_foreign_package() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+#: The extra ``qcore[all]`` and so on, from an index that does not have our plugins.
+NOWHERE = re.compile(r"""pip install(?!.*(?:--find-links|-e |@ |\./))[^`]*\bqcore\[""")
+
+
+@pytest.mark.parametrize(
+    ("line", "is_wrong"),
+    [
+        ('Run: pip install "qcore[testing]>=2"', True),
+        ('pip install --find-links dist "qcore[orm]>=2"', False),
+        ('pip install -e ".[orm]" -e plugins/qcore-orm', False),
+        ("pip install time-machine", False),
+    ],
+)
+def test_the_search_for_lines_without_a_place_finds_them(
+    line: str, is_wrong: bool
+) -> None:
+    assert bool(NOWHERE.search(line)) is is_wrong
+
+
+def test_every_printed_line_names_the_place_of_our_wheels() -> None:
+    """The public index has none of them, so that the line would find nothing."""
+    folders = ("qcore/", "plugins/", "docs/", "README.md")
+    told = {"docs/changes/+what-to-install.fixed.md"}  # of a line that was wrong
+    wrong = [
+        f"{name}:{number}"
+        for path in files()
+        if (name := str(path.relative_to(ROOT))).startswith(folders)
+        and path.suffix in {".py", ".md", ".html"}
+        and name not in told
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if NOWHERE.search(line)
+    ]
+    assert not wrong
+
+
 def test_no_file_names_the_folder_of_this_checkout() -> None:
     """A path of one machine in a committed file is wrong on every other."""
     place = f"{ROOT}/"

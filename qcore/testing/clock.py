@@ -28,7 +28,7 @@ def stepped_clock() -> Iterator[StepClock]:
     """
     import pytest
 
-    reason = 'time-machine is not installed. Run: pip install "qcore[testing]>=2"'
+    reason = "time-machine is not installed. Run: pip install time-machine"
     time_machine = pytest.importorskip("time_machine", reason=reason)
     with time_machine.travel(time.time(), tick=True) as traveller:
         yield traveller.shift

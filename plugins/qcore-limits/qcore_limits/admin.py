@@ -7,7 +7,6 @@ may see arguments.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -36,7 +35,7 @@ class UniqueKeyAdmin(QcoreAdmin):
     ordering = ("until",)
     show_full_result_count = False
 
-    def get_list_display(self, request: HttpRequest) -> Sequence[Any]:
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
         """Return the columns; keys need the permission to see arguments."""
         _, *others = self.list_display
         return ["shown_key" if may_see_arguments(request) else "digest", *others]
@@ -46,7 +45,7 @@ class UniqueKeyAdmin(QcoreAdmin):
         may_see = may_see_arguments(request)
         return [name for name in self.fields if may_see or name != "shown_key"]
 
-    def get_search_fields(self, request: HttpRequest) -> Sequence[str]:
+    def get_search_fields(self, request: HttpRequest) -> list[str]:
         """Return where to search: a key could be guessed letter by letter."""
         return ["key", "task_id"] if may_see_arguments(request) else ["task_id"]
 
