@@ -26,6 +26,7 @@ LOGGERS = (
     "qcore.flows",
     "qcore.limits",
     "qcore.orm",
+    "qcore.otel",
     "qcore.outbox",
     "qcore.plugins",
     "qcore.prometheus",

@@ -20,8 +20,8 @@ from django.core.exceptions import (
     ValidationError,
 )
 from django.db import (
-    DatabaseError,
     DataError,
+    Error,
     OperationalError,
     connections,
     router,
@@ -223,7 +223,7 @@ def migrated(page: QcoreAdmin, view: Callable[..., Any]) -> Callable[..., Any]:
     def careful(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         try:
             return view(request, *args, **kwargs)
-        except (DatabaseError, StoreError) as error:
+        except (Error, StoreError) as error:
             meta = _meta(page.model)
             database = router.db_for_read(page.model)
             text = migrate_advice(error, database, meta.app_label)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from django.db import DatabaseError
+from django.db import Error
 
 from ..errors import QcoreError
 from ..models import OutboxRow, Task
@@ -50,5 +50,5 @@ def _waiting(ids: list[str]) -> dict[str, Place]:
             id: place
             for id, *place in found.values_list("task_id", "due", "held_by", "claimed")
         }
-    except (QcoreError, DatabaseError):
+    except (QcoreError, Error):
         return {}  # the list is worth seeing all the same

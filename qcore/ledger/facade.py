@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -11,17 +12,21 @@ from django.db import OperationalError, connections, transaction
 
 from ..brokers.tools import chunks
 from ..errors import EnqueueError
+from ..masking import mask_url
 from ..models import OutboxRow
 from ..results.sql import is_deadlock
 from ..runtime import current
 from ..tasks.sending import send
 from .clock import now
 from .outbox import MAX_IDS
+from .passing import is_passing
 from .place import is_ready, lacking
 from .tickets import Tickets
 
 if TYPE_CHECKING:
     from ..envelope import Task
+
+logger = logging.getLogger("qcore.relay")
 
 T = TypeVar("T")
 
@@ -91,6 +96,41 @@ class LedgerFacade:
                     raise
             # whoever won is done soon; two losers must not meet again
             time.sleep(random.uniform(0.001, 0.02))  # noqa: S311 - no secret
+
+    def each(
+        self,
+        items: Iterable[T],
+        work: Callable[[T], object],
+        failed: Callable[[T], object] | None = None,
+    ) -> None:
+        """Do work for each item, whatever one of them fails with; for sweeps.
+
+        Args:
+            items: what is looked at, or the parts of a sweep.
+            work: opens its transactions itself, with ``run``.
+            failed: is called with each item that ``work`` fails for.
+
+        Raises:
+            Exception: a database that is away stops the rest. What else ``work`` has raised
+                is raised after the last item; where several fail, it is the first error,
+                and the others are in the log.
+        """
+        first: Exception | None = None
+        for item in items:
+            try:
+                work(item)
+            except Exception as error:
+                if is_passing(error):
+                    raise
+                if failed is not None:
+                    failed(item)
+                if first is None:
+                    first = error
+                    continue
+                logger.error("one more part of a sweep failed: %s: %s",
+                             type(error).__name__, mask_url(str(error)))  # fmt: skip
+        if first is not None:
+            raise first
 
     def wake(self, plugin: str, task_ids: Sequence[str], delay: float = 0) -> set[str]:
         """Have tasks sent that a plugin has parked, with the commit that is open.

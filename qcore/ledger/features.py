@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from django.db import connections
-from django.db.utils import InterfaceError, OperationalError
+from django.db.utils import Error, InterfaceError, OperationalError
 
 from ..envelope import Outcome
 from ..errors import LedgerError, PluginBroken
@@ -29,6 +29,7 @@ from ..features import (
     Run,
 )
 from ..masking import mask_url
+from ..models.missing_tables import is_missing
 from ..settled import Settled
 from .moves import Move, write_moves
 from .tickets import Tickets
@@ -54,11 +55,20 @@ def _answering(database: str) -> Iterator[None]:
 
     Raises:
         LedgerError: it does not; a connection that broke is closed.
+        PluginBroken: it answers, and the tables of a plugin are missing there.
     """
     try:
         yield
-    except (OperationalError, InterfaceError) as error:
+    except Error as error:
         connections[database].close_if_unusable_or_obsolete()
+        if is_missing(error):  # those of the ledger are there: only this plugin waits
+            raise PluginBroken(
+                f"tables of a plugin are missing or old in the database {database!r}:"
+                f" {str(error).strip()}. Run: python manage.py migrate"
+                f" --database={database}"
+            ) from error
+        if not isinstance(error, (OperationalError, InterfaceError)):
+            raise
         raise LedgerError(
             f"the ledger in database {database!r} does not answer:"
             f" {type(error).__name__}: {mask_url(str(error))}"
@@ -100,7 +110,8 @@ class Features:
 
         Raises:
             LedgerError: the ledger is away; nothing is decided.
-            PluginBroken: a plugin has answered what is no answer; nothing is decided.
+            PluginBroken: a plugin has answered what is no answer, or lacks its tables;
+                nothing is decided.
             Exception: what a plugin has raised; nothing is decided.
         """
         ledger = self._ledger
@@ -114,7 +125,7 @@ class Features:
                 )
             needed = {name for claim in claims for name in claim.task.needs}
             if told := ledger.lacking(sorted(needed)):
-                raise LedgerError(told)
+                raise PluginBroken(told)  # tasks of other plugins need not wait
             return ledger.run(lambda: self._admit(ledger.database, claims))
 
     def _admit(self, database: str, claims: Sequence[Claim]) -> list[Admitted]:
@@ -180,7 +191,7 @@ class Features:
             for name, numbers in asked.items():
                 ended += self._ask_one(name, numbers, claims, answers, refused)
             if place and ended:
-                tell(self._plugins, ended, before=refused)
+                _tell_of_refusals(self._plugins, ended, refused)
             place += 1
 
     def _ask_one(
@@ -271,6 +282,21 @@ def _undone(claim: Claim, answer: Admission) -> Settled:
         unstarted=True,
         start=claim.start,
     )
+
+
+def _tell_of_refusals(
+    plugins: FeaturePlugins, ended: Sequence[Settled], refused: Mapping[str, str]
+) -> None:
+    """Tell the plugins before the one that has refused a task.
+
+    Raises:
+        PluginBroken: one of them has failed: for one of these tasks, and the ledger is not
+            away.
+    """
+    try:
+        tell(plugins, ended, before=refused)
+    except LedgerError as error:
+        raise PluginBroken(str(error)) from error
 
 
 def tell(

@@ -192,12 +192,19 @@ class Relay:
         """Send rows and delete them, in this order."""
         shared = broker.database == self._outbox.database
         with transaction.atomic(broker.database) if shared else nullcontext():
-            enqueue_packages(broker, [row.package for row in rows])
+            _enqueue(broker, [row.package for row in rows])
             self._outbox.delete(token, [row.id for row in rows])
         registry = current.registry
         if registry.observed("qcore_task_enqueued"):
             for row in rows:
-                registry.notify("qcore_task_enqueued", task=peek(row.package))
+                try:
+                    task = peek(row.package)
+                except Exception as error:  # noqa: BLE001 - clusters put it aside
+                    logger.warning(
+                        "%s was sent, and is no package: %s", row.task_id, error
+                    )
+                    continue
+                registry.notify("qcore_task_enqueued", task=task)
 
     def _without_stored(
         self, broker: Broker, token: str, rows: Sequence[Claimed], error: Exception
@@ -237,6 +244,19 @@ class Relay:
                 "task %s stays in the outbox, and is sent again in %.0f s: %s: %s",
                 row.task_id, wait, type(reason).__name__, mask_url(str(reason)),
             )  # fmt: skip
+
+
+def _enqueue(broker: Broker, packages: Sequence[bytes]) -> None:
+    """Send packages.
+
+    Raises:
+        BrokerError: the broker does not take them; so it says in the words of Django, too,
+            which here would say that the outbox is away.
+    """
+    try:
+        enqueue_packages(broker, packages)
+    except Error as error:
+        raise BrokerError(f"{type(error).__name__}: {str(error).strip()}") from error
 
 
 def _answers(broker: Broker) -> bool:

@@ -8,11 +8,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections
-from django.db.utils import Error, InterfaceError, OperationalError
 
-from ..errors import StoreError, StoreUnavailable
 from ..masking import mask_url
-from ..results.failures import class_of
+from .passing import is_passing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -68,7 +66,7 @@ class Sweeps:
         rest: float = min(FIRST * 2 ** min(self._failures[name], 10), LONGEST)
         self._failures[name] += 1
         told = type(error).__name__, mask_url(str(error))
-        if _is_passing(error):  # no fault of the plugin
+        if is_passing(error):  # no fault of the plugin
             logger.warning(
                 "the database of the ledger is away, so plugin %s is called again in"
                 " %.0f s: %s: %s", name, rest, *told,
@@ -85,17 +83,3 @@ class Sweeps:
     def close(self) -> None:
         """Close the connection of this thread."""
         connections[self._ledger.database].close()
-
-
-def _is_passing(error: BaseException) -> bool:
-    """Whether a database is away, busy or read-only, and not what was asked of it wrong."""
-    if isinstance(error, StoreError):
-        return isinstance(error, StoreUnavailable)
-    if not isinstance(error, Error):
-        return False
-    if issubclass(class_of(error), StoreUnavailable):
-        return True
-    # psycopg says no code where it could not connect
-    cause = error.__cause__
-    has_code = any(getattr(cause, n, None) for n in ("sqlstate", "sqlite_errorname"))
-    return isinstance(error, OperationalError | InterfaceError) and not has_code

@@ -10,6 +10,7 @@ inside a transaction. Then the worker writes it.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
     from ..conf import Conf
+
+logger = logging.getLogger("qcore.recorder")
 
 WAITING, RUNNING = "waiting", "running"
 
@@ -317,9 +320,18 @@ class Tracker:
 def _tracked(values: Sequence[Any]) -> TrackedTask:
     row = dict(zip(_COLUMNS, values, strict=True))
     row["workers"] = row["workers"].split()
-    row["errors"] = _errors_of(row["errors"])
+    row["errors"] = _read_errors(row["task_id"], row["errors"])
     row["takes_context"] = bool(row["takes_context"])
     return TrackedTask(**row)
+
+
+def _read_errors(task_id: str, text: str) -> list[ErrorRow]:
+    try:
+        return _errors_of(text)
+    except msgspec.DecodeError as error:
+        # the ends of a batch are noted together: one row must not stop the others
+        logger.warning("the errors of task %s cannot be read: %s", task_id, error)
+        return []
 
 
 def _row(task: Task, queue: str, run_after: float | None) -> dict[str, Any]:

@@ -14,6 +14,11 @@ _MISSING = (
 )
 
 
+def is_missing(error: BaseException) -> bool:
+    """Whether a database says that a table or a column is not there."""
+    return any(word in text for text in _texts(error) for word in _MISSING)
+
+
 def migrate_advice(error: BaseException, database: str, label: str = "qcore") -> str:
     """Return what to type where the tables of an app are missing; ``""`` where not.
 

@@ -228,6 +228,15 @@ def test_a_success_keeps_the_errors_before_it(tracker):
     assert [error.path for error in row.errors] == ["qcore.errors.WorkerDied"]
 
 
+def test_a_row_whose_errors_cannot_be_read_stops_no_other(tracker, caplog):
+    tasks = [tracked_task(), tracked_task()]
+    tracker.write([(task, "tests", None) for task in tasks])
+    Tracked.objects.filter(task_id=tasks[0].id).update(errors="[[cut")
+    tracker.end([ended(task, Outcome.FAILURE) for task in tasks])
+    assert [len(tracker.find(task.id).errors) for task in tasks] == [1, 1]
+    assert f"the errors of task {tasks[0].id} cannot be read" in caplog.text
+
+
 def test_a_task_that_is_given_back_waits_again(tracker):
     task = tracked_task()
     tracker.begin(task, "host:1", 5.0)

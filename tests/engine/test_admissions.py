@@ -137,6 +137,18 @@ def test_a_task_on_which_its_plugin_fails_stops_no_other(asked):
     assert "secret" not in problem
 
 
+@pytest.mark.fault("J12")
+def test_a_plugin_that_fails_for_all_stops_no_task_of_another(asked):
+    """As where the tables of one plugin are missing: in the first round already."""
+    asked.features.installed = {"limits", "flows"}
+    bad = [asked.send("limits") for _ in range(20)]
+    good = [asked.send("flows") for _ in range(5)]
+    asked.features.answers.update(dict.fromkeys(bad, KeyError("no such table")))
+    assert asked.once() == good
+    assert len(asked.features.batches) < 30, "a broken plugin is not asked for each"
+    assert asked.held == set(good)
+
+
 def test_it_is_asked_about_again_alone(asked):
     bad = asked.send("limits")
     asked.features.answers[bad] = KeyError("x")

@@ -59,8 +59,8 @@ class Desk:
         )
         self.holds = Holds(services, self.fakes.shared, self.alarms)
 
-    def running(self, start=1, holds=True):
-        job = self.fakes.running(needs=("limits",))
+    def running(self, start=1, holds=True, needs=("limits",)):
+        job = self.fakes.running(needs=needs)
         state = TicketState(starts=start, runs=start)
         job.ledger = LedgerPart(state, start=start, holds=holds)
         job.ledger.renewed_at = self.clock.at
@@ -122,6 +122,56 @@ def test_a_plugin_that_ends_the_thread_does_not(desk):
     desk.keeping.error = SystemExit(3)
     desk.round()
     assert "holds" in desk.fakes.shared.problems
+
+
+@pytest.mark.fault("L7")
+@pytest.mark.parametrize("error", [ValueError("odd"), SystemExit(3)])
+def test_one_that_cannot_be_renewed_costs_no_other_its_hold(desk, monkeypatch, error):
+    jobs = [desk.running() for _ in range(8)]
+    culprit = jobs[5]
+
+    def renew(claims):
+        desk.keeping.rounds.append(len(claims))
+        if any(claim.task.id == culprit.task.id for claim in claims):
+            raise error
+        return set()
+
+    monkeypatch.setattr(desk.keeping, "renew", renew)
+    desk.clock.advance(MOST + 1)
+    desk.round()
+    assert [job for job in jobs if job.lost] == [culprit]
+    assert len(desk.keeping.rounds) <= 2 * 3 + 1, "halved, and not one by one"
+    assert type(error).__name__ in desk.fakes.shared.problems["holds"]
+
+
+@pytest.mark.fault("L7")
+def test_a_plugin_that_renews_nothing_costs_no_task_of_another_its_hold(
+    desk, monkeypatch
+):
+    jobs = [desk.running(needs=(name,)) for name in ("bad", "good") * 20]
+
+    def renew(claims):
+        desk.keeping.rounds.append(len(claims))
+        if any("bad" in claim.task.needs for claim in claims):
+            raise KeyError("tables")
+        return set()
+
+    monkeypatch.setattr(desk.keeping, "renew", renew)
+    desk.clock.advance(MOST + 1)
+    desk.round()
+    assert {job.task.needs for job in jobs if job.lost} == {("bad",)}
+    assert sum(job.lost for job in jobs) == 20
+    assert len(desk.keeping.rounds) < 40, (
+        "a plugin that is broken is not asked for each"
+    )
+
+
+def test_a_ledger_that_is_away_is_asked_once(desk):
+    for _ in range(8):
+        desk.running()
+    desk.keeping.error = LedgerError("away")
+    desk.round()
+    assert len(desk.keeping.rounds) == 1
 
 
 @pytest.mark.fault("L7")

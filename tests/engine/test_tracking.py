@@ -151,3 +151,18 @@ def test_a_follow_up_does_not_end_a_task_that_is_tried_again(desk):
     recorder.close()
     recorder.run()
     assert [result.final for result in desk.tracker.ended] == [False]
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("away"), TypeError("odd")])
+def test_a_state_that_cannot_be_noted_does_not_end_the_recorder(
+    desk, monkeypatch, caplog, error
+):
+    def fail(ids):
+        raise error
+
+    monkeypatch.setattr(desk.tracker, "again", fail)
+    returned, tracked = desk.running(options=TRACKED), desk.ended(options=TRACKED)
+    run(desk, tracked, returned=[returned])
+    assert ids(desk.tracker.ended) == [tracked.task.id]
+    assert returned.state is JobState.RELEASED
+    assert str(error) in caplog.text

@@ -330,7 +330,7 @@ class TestAdmit:
     ):
         once.add("other", qcore_admit=always(RUN))
         assert answers(claim("other")) == [RUN]
-        with pytest.raises(LedgerError, match=r"migrate once_app --database=default"):
+        with pytest.raises(PluginBroken, match=r"migrate once_app --database=default"):
             answers(claim("other"), claim("other", "once"))
 
     def test_who_holds_something_has_said_so_for_all(self, plugins):
@@ -583,6 +583,35 @@ class TestMoves:
             one.task.id, 1, True, False,
         )  # fmt: skip
 
+    @pytest.mark.fault("J12")
+    def test_one_that_fails_then_is_not_taken_for_the_ledger(self, plugins):
+        """The ledger is there, so the other tasks of the batch need not wait for it."""
+
+        def settle(settled):
+            raise ValueError("redis://me:secret@there")
+
+        plugins.add("holds", qcore_admit=always(RUN), qcore_settle=settle)
+        plugins.add("parks", qcore_admit=always(Park()))
+        with pytest.raises(
+            PluginBroken, match="'holds' failed in qcore_settle"
+        ) as told:
+            features().admit([claim("holds", "parks")])
+        assert "secret" not in str(told.value)
+        assert not OutboxRow.objects.exists()
+
+    @pytest.mark.fault("J12")
+    def test_missing_tables_of_a_plugin_are_not_a_ledger_that_is_away(self, plugins):
+        def admit(claims):
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1 FROM qcore_limits_of_tomorrow")
+
+        plugins.add("one", qcore_admit=admit, qcore_renew=admit)
+        expected = r"tables of a plugin are missing .* manage\.py migrate"
+        with pytest.raises(PluginBroken, match=expected):
+            features().admit([claim("one")])
+        with pytest.raises(PluginBroken, match=expected):
+            features().renew([claim("one")])
+
     def test_a_package_that_cannot_be_made_changes_nothing(self, plugins):
         plugins.add("one", qcore_admit=always(Park()))
 
@@ -719,6 +748,42 @@ class TestSweep:
         monkeypatch.setattr("qcore.ledger.facade.is_ready", lambda alias: False)
         sweeps = Sweeps(current.registry.features.sweep, current.ledger)
         assert sweeps.tick() > LONGEST - 1
+
+
+class TestEach:
+    """What plugins do for each of many rows, in a sweep."""
+
+    def each(self, errors, failed=None):
+        done = []
+
+        def work(item):
+            done.append(item)
+            if item in errors:
+                raise errors[item]
+
+        try:
+            current.ledger.each(range(4), work, failed)
+        except Exception as error:  # noqa: BLE001 - the test looks at it
+            return done, error
+        return done, None
+
+    @pytest.mark.fault("J14")
+    def test_one_that_fails_stops_no_other(self, plugins, caplog):
+        first, second = ValueError("odd"), KeyError("mongodb://me:secret@there")
+        failed = []
+        assert self.each({1: first, 2: second}, failed.append) == ([0, 1, 2, 3], first)
+        assert failed == [1, 2]
+        assert "one more part of a sweep failed: KeyError" in caplog.text
+        assert "secret" not in caplog.text
+
+    @pytest.mark.parametrize("error", [OperationalError("gone"), StoreUnavailable("")])
+    def test_a_database_that_is_away_stops_the_rest(self, plugins, error):
+        failed = []
+        assert self.each({1: error}, failed.append) == ([0, 1], error)
+        assert failed == []
+
+    def test_nothing_is_raised_where_nothing_fails(self, plugins):
+        assert self.each({}) == ([0, 1, 2, 3], None)
 
 
 def test_a_project_without_plugins_has_no_sweeps(plugins):

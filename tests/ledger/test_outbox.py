@@ -7,7 +7,13 @@ from collections import Counter
 
 import pytest
 from chores.outside import OutsideBroker
-from django.db import OperationalError, connection, connections, transaction
+from django.db import (
+    DataError,
+    OperationalError,
+    connection,
+    connections,
+    transaction,
+)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -275,6 +281,35 @@ class TestRelay:
         assert left() == []
 
     @pytest.mark.fault("C13")
+    @pytest.mark.fault("C14")
+    @pytest.mark.parametrize("error", [DataError("too long"), TypeError("odd")])
+    def test_what_a_broker_raises_untranslated_is_not_taken_for_the_outbox(
+        self, outbox, relay, monkeypatch, error
+    ):
+        """A broker of a stranger that keeps packages in a database says so as Django does."""
+        entries = [entry() for _ in range(8)]
+        outbox.write(entries)
+        refuse(monkeypatch, entries[2][2], error)
+        relay.tick()
+        assert left() == [entries[2][1]]
+
+    def test_what_is_no_package_is_sent_once_all_the_same(
+        self, outbox, relay, monkeypatch, caplog
+    ):
+        """Clusters put it aside; its neighbours are not sent twice because of it."""
+        odd, sound = ("tests", new_id(), b"no package", 0), entry()
+        outbox.write([odd, sound])
+        told = []
+        monkeypatch.setattr(OutsideBroker, "supports_priority", False)
+        monkeypatch.setattr(current.registry, "observed", lambda hook: True)
+        monkeypatch.setattr(
+            current.registry, "notify", lambda hook, task: told.append(task.id)
+        )
+        relay.tick()
+        assert (left(), told) == ([], [sound[1]])
+        assert current.broker().queue_size() == 2
+        assert f"{odd[1]} was sent, and is no package" in caplog.text
+
     def test_never_deletes_before_it_has_sent(self, outbox, relay, monkeypatch):
         outbox.write([entry()])
         seen = []

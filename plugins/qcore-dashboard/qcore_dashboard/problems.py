@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import TypeVar
 
-from django.db import DatabaseError
+from django.db import Error
 
 from qcore.cli.project import explain
 from qcore.errors import QcoreError
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 def told(error: Exception) -> str:
     """Return what an error says: a sentence, without secrets."""
-    if isinstance(error, DatabaseError):
+    if isinstance(error, Error):
         return f"{explain(error)[0].upper()}{explain(error)[1:]}."
     text = " ".join(mask_url(str(error)).split())
     return f"{text[:1].upper()}{text[1:]}" if text else type(error).__name__
@@ -32,9 +32,14 @@ class Problems(list[str]):
         """Return what is asked; None, and the problem noted, where it cannot be known."""
         try:
             return ask()
-        except (QcoreError, DatabaseError) as error:
+        except (QcoreError, Error) as error:
             logger.debug("a part of a page failed", exc_info=True)
-            text = told(error)
-            if text not in self:
-                self.append(text)
-            return None
+            self._note(told(error))
+        except Exception as error:  # of one part: brokers and caches may be strangers'
+            logger.exception("a part of a page failed")
+            self._note(f"{type(error).__name__}: {told(error)}")
+        return None
+
+    def _note(self, text: str) -> None:
+        if text not in self:
+            self.append(text)

@@ -12,8 +12,17 @@ from collections.abc import Sequence
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING
 
-from django.db import Error, IntegrityError, connections, router, transaction
+from django.db import (
+    DataError,
+    Error,
+    IntegrityError,
+    connections,
+    router,
+    transaction,
+)
 from django.db.models import F
+
+from qcore.masking import mask_url
 
 from .models import Minute
 
@@ -77,13 +86,23 @@ class Recorder:
 
     def _run(self) -> None:
         while not self._stopping.wait(PAUSE):
-            if not self.write():
-                self._close()  # a cluster at rest needs no connection
-        self.write()
+            self._once()
+        self._once()
         self._close()
 
+    def _once(self) -> None:
+        """Write, and end no thread: whatever happens, the next counts may be written."""
+        try:
+            if not self.write():
+                self._close()  # a cluster at rest needs no connection
+        except Exception:
+            logger.exception("the dashboard cannot write its counts")
+
     def _close(self) -> None:
-        connections[router.db_for_write(Minute)].close()
+        try:
+            connections[router.db_for_write(Minute)].close()
+        except Exception as error:  # noqa: BLE001 - a broken connection counts as closed
+            logger.warning("a connection of the dashboard is not closed: %s", error)
 
     def write(self) -> bool:
         """Write what has been counted; return whether there was anything."""
@@ -91,23 +110,50 @@ class Recorder:
             taken, self._minutes = self._minutes, {}
         if not taken:
             return False
-        database = router.db_for_write(Minute)
         try:
+            database = router.db_for_write(Minute)
             for minute in sorted(taken):
-                self._write_minute(database, minute, taken[minute])
+                self._write_or_drop(database, minute, taken[minute])
                 del taken[minute]
             self._tidy(database)
         except Error as error:
-            self._keep(taken)
+            self._tell(error)
             connection = connections[database]
             if not connection.in_atomic_block:
                 connection.close_if_unusable_or_obsolete()
-            if not self._is_told:
-                logger.warning("the dashboard cannot write its counts: %s", error)
-            self._is_told = True
         else:
             self._is_told = False
+        finally:
+            self._keep(taken)
         return True
+
+    def _write_or_drop(self, database: str, minute: int, sums: list[float]) -> None:
+        """Write a minute. One that can never be written keeps no other from it.
+
+        Raises:
+            Error: the database is away.
+        """
+        try:
+            self._write_minute(database, minute, sums)
+        except (DataError, IntegrityError) as error:
+            self._drop(minute, error)
+        except Error:
+            raise
+        except Exception as error:  # noqa: BLE001 - a driver may raise anything
+            self._drop(minute, error)
+
+    def _drop(self, minute: int, error: Exception) -> None:
+        logger.error(
+            "minute %d is missing in the charts, for the database refuses it: %s: %s",
+            minute, type(error).__name__, mask_url(str(error)),
+        )  # fmt: skip
+
+    def _tell(self, error: Exception) -> None:
+        if not self._is_told:
+            logger.warning(
+                "the dashboard cannot write its counts: %s", mask_url(str(error))
+            )
+        self._is_told = True
 
     def _write_minute(self, database: str, minute: int, sums: list[float]) -> None:
         rows = Minute.objects.using(database).filter(minute=minute, queue=self._queue)

@@ -131,7 +131,7 @@ def of(task_id: str, now: Now) -> Sighting:
     """Return what is known of a task.
 
     Raises:
-        StoreError, DatabaseError: it cannot be looked up now.
+        StoreError, django.db.Error: it cannot be looked up now.
     """
     found = Sighting(task_id, _record(task_id), _tracked(task_id))
     if (row := _row(task_id)) is not None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import DatabaseError
+from django.db import Error
 from django.http import Http404, HttpResponseNotAllowed, HttpResponseRedirect
 from django.http.response import HttpResponse, JsonResponse
 from django.template.response import TemplateResponse
@@ -66,7 +66,7 @@ class Views:
             data, status = page.load()(request, rest), 200
         except BadQuery as error:
             data, status = {"problems": [told(error)]}, 400
-        except (QcoreError, DatabaseError) as error:
+        except (QcoreError, Error) as error:
             data, status = {"problems": [told(error)]}, 503
         document = {
             "schema": SCHEMA,
@@ -157,7 +157,7 @@ class Views:
             text, status = action.load()(request), 200
         except BadQuery as error:
             text, status = told(error), 400
-        except (QcoreError, DatabaseError) as error:
+        except (QcoreError, Error) as error:
             text, status = told(error), 503
         if status == 200 and isinstance(text, Ask):
             return self._ask(request, page, text)

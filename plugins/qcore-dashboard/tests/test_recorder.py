@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import partial
 
 import msgspec
 import pytest
-from django.db import OperationalError
+from django.db import DataError, InterfaceError, OperationalError, router
 from django.db.models import F
 
 import qcore_dashboard
@@ -15,6 +16,7 @@ from qcore.envelope import Outcome
 from qcore.runtime import current
 from qcore_dashboard import charts
 from qcore_dashboard.models import Minute
+from qcore_dashboard.problems import Problems
 from qcore_dashboard.recorder import KEPT, Recorder
 
 pytestmark = pytest.mark.django_db
@@ -75,6 +77,58 @@ def test_nothing_is_lost_while_the_database_is_away(make, monkeypatch, caplog):
     monkeypatch.setattr(Recorder, "_write_minute", write)
     counts.write()
     assert Minute.objects.get().succeeded == 3
+
+
+@pytest.mark.parametrize("error", [DataError("out of range"), TypeError("odd")])
+def test_a_minute_that_is_refused_keeps_no_other_from_the_charts(
+    make, monkeypatch, caplog, error
+):
+    counts = Recorder("tests")
+    write, result = Recorder._write_minute, make()
+    refused = int(result.stopped // 60) - 5
+    counts.add([msgspec.structs.replace(result, stopped=refused * 60.0 + 1), result])
+
+    def choosy(self, database, minute, sums):
+        if minute == refused:
+            raise error
+        write(self, database, minute, sums)
+
+    monkeypatch.setattr(Recorder, "_write_minute", choosy)
+    counts.write()
+    assert [row.minute for row in Minute.objects.all()] == [refused + 5]
+    assert f"minute {refused} is missing in the charts" in caplog.text
+    assert not counts.write(), "it is not tried for ever"
+
+
+def test_what_nobody_has_foreseen_ends_no_thread(make, monkeypatch, caplog):
+    """A router of the project, for example: the next counts are written."""
+    counts = Recorder("tests")
+    counts.add([make()])
+
+    def fail(model):
+        raise KeyError("shard")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(router, "db_for_write", fail)
+        counts._once()
+        counts._close()
+    assert "KeyError" in caplog.text
+    counts._once()
+    assert Minute.objects.get().succeeded == 1
+
+
+def test_a_part_of_a_page_that_fails_leaves_the_others(caplog):
+    """Brokers and caches may be strangers', and a driver may raise anything."""
+    problems = Problems()
+    for error in (InterfaceError("closed"), KeyError("redis://me:secret@there")):
+        assert problems.attempt(partial(_raise, error)) is None
+    assert problems[0] == "The database says: closed."
+    assert problems[1].startswith("KeyError: ")
+    assert "secret" not in str(problems)
+
+
+def _raise(error):
+    raise error
 
 
 def test_the_hooks_of_a_dispatcher(make, monkeypatch):

@@ -191,8 +191,11 @@ def qcore_sweep(now: float) -> float:
         return 60.0  # there are no tables; the system check says so
     from .steps.sweeping import sweep as sweep_runs
     from .sweep import sweep
+    from .tables import place
 
-    return min(sweep(now), sweep_runs(now))
+    rests: list[float] = []
+    place().each((sweep, sweep_runs), lambda part: rests.append(part(now)))
+    return min(rests)
 
 
 @hookimpl

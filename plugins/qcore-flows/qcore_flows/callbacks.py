@@ -15,13 +15,12 @@ import msgspec
 from django.db import transaction
 
 from qcore.clock import Clock
-from qcore.errors import EnqueueError, PackageError
 from qcore.masking import mask_url
 from qcore.printable import printable
 from qcore.runtime import current
 
 from .models import FlowRow
-from .tables import place
+from .tables import NEVER_SENT, place
 
 if TYPE_CHECKING:
     from qcore import Task
@@ -76,7 +75,7 @@ def send_due(flow_id: str, due: Sequence[str]) -> None:
             task = fresh(current.signer.verify(bytes(package)))
             with transaction.atomic(place().database):
                 skipped = place().send([task])
-        except (EnqueueError, PackageError) as error:
+        except NEVER_SENT as error:
             logger.error(
                 "%s of batch or graph %s is not sent: %s", name, flow_id, error
             )

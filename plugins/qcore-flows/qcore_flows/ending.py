@@ -15,13 +15,14 @@ from django.db import transaction
 from django.db.models import F
 
 from qcore.envelope import Outcome
-from qcore.errors import EnqueueError, PackageError
+from qcore.errors import PackageError
 from qcore.runtime import current
 
 from .callbacks import CHANGED, decide, fresh, send_due
 from .models import FlowRow, MemberRow
 from .option import membership
 from .tables import (
+    NEVER_SENT,
     below,
     children_of,
     edges,
@@ -121,13 +122,22 @@ def _ended(rows: Sequence[MemberRow], final: Mapping[str, Settled]) -> list[Ende
         one = final[row.task_id]
         value = package = None
         if one.outcome != Outcome.SUCCESS:
-            package = current.signer.sign(one.task)
+            package = _package_of(one.task)
         elif row.is_taken:
             value = stored.get(row.task_id)
             if one.result is not None:
                 value = one.result.content, one.result.value
         found.append(Ended(row, one.outcome, value, package))
     return found
+
+
+def _package_of(task: Task) -> bytes | None:
+    """Return what sends a member again; None where it is too large by now."""
+    try:
+        return current.signer.sign(task)
+    except PackageError as error:
+        logger.warning("the failed task %s cannot be retried: %s", task.id, error)
+        return None
 
 
 def end(locked: Mapping[str, FlowRow], ended: Sequence[Ended]) -> None:
@@ -261,7 +271,7 @@ def _send(tasks: Sequence[tuple[MemberRow, Task]]) -> list[Ended]:
     try:
         with transaction.atomic(place().database):
             skipped = place().send([task for _, task in tasks])
-    except EnqueueError as error:
+    except NEVER_SENT as error:
         if len(tasks) > 1:
             half = len(tasks) // 2
             return _send(tasks[:half]) + _send(tasks[half:])

@@ -39,9 +39,17 @@ def sweep(now: float) -> float:
         (rests | again).order_by("touched").values_list("pk", flat=True)[:_FLOWS]
     )
     if ids and not paused():  # what waits in a queue that is paused is not lost
-        for id in ids:
-            _look_at(id)
+        place().each(ids, _look_at, failed=_put_last)
     return 0.0 if more else EVERY
+
+
+def _put_last(flow_id: str) -> None:
+    """Put a flow at the end of the line that cannot be looked at.
+
+    Else the oldest ones of that kind would keep the sweep from all others.
+    """
+    logger.error("the flow %s cannot be looked at", flow_id)
+    flows().filter(pk=flow_id).update(touched=place().now())
 
 
 def _look_at(flow_id: str) -> None:

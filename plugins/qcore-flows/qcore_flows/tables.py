@@ -10,7 +10,16 @@ from django.db import connections
 from django.db.models import F
 
 from qcore.brokers.tools import chunks
-from qcore.errors import BrokerUnavailable, EnqueueError
+from qcore.errors import (
+    BrokerUnavailable,
+    ConfigError,
+    EnqueueError,
+    PackageError,
+    PayloadTooLarge,
+    PluginError,
+    SerializeError,
+    Unsupported,
+)
 from qcore.runtime import current
 
 from .models import EdgeRow, FlowRow, MemberRow
@@ -24,6 +33,18 @@ if TYPE_CHECKING:
 MOST = 150
 #: Rows in one INSERT.
 ROWS = 500
+
+#: What says of a task that it can never be sent: it is too large, or its queue has no broker
+#: here. All else passes, and the end that it follows from is recorded later.
+NEVER_SENT = (
+    ConfigError,
+    EnqueueError,
+    PackageError,
+    PayloadTooLarge,
+    PluginError,
+    SerializeError,
+    Unsupported,
+)
 
 #: The callbacks of a flow, in the order in which they are sent.
 CALLBACKS = ("on_first_failure", "on_complete", "on_success")

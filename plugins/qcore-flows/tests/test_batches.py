@@ -6,15 +6,25 @@ import pytest
 from django.db import transaction
 from django.test import override_settings
 
-from qcore import Drop
-from qcore.errors import BrokerUnavailable, CallError, EnqueueError
+from qcore import Drop, Settled
+from qcore.errors import (
+    BrokerUnavailable,
+    CallError,
+    ConfigError,
+    EnqueueError,
+    PackageError,
+    PayloadTooLarge,
+    Unsupported,
+)
 from qcore.ledger.clock import Clock
+from qcore.ledger.facade import LedgerFacade
 from qcore.models import OutboxRow, Ticket
 from qcore.runtime import current
 from qcore.tasks import async_task, result
 from qcore.testing.drain import drain
-from qcore_flows import Batch, current_batch
+from qcore_flows import Batch, current_batch, qcore_sweep
 from qcore_flows import batch as batches
+from qcore_flows import sweep as sweeping
 from qcore_flows.models import FlowRow, MemberRow
 from qcore_flows.sweep import sweep
 
@@ -510,3 +520,92 @@ def test_a_project_keeps_them_for_as_long_as_it_likes(queue, monkeypatch, settin
     assert batch.status().state == "failed"
     later(monkeypatch, 101)
     assert batch.status() is None
+
+
+@pytest.mark.fault("J14")
+def test_a_flow_that_cannot_be_looked_at_stops_no_other(queue, monkeypatch, caplog):
+    """Not this time, and not the next time: it goes to the end of the line."""
+    batches_made = [made(1)[0] for _ in range(3)]
+    odd = batches_made[0].id
+    look = sweeping.recount
+
+    def fail(flow):
+        if flow.id == odd:
+            raise ValueError("odd")
+        look(flow)
+
+    monkeypatch.setattr(sweeping, "recount", fail)
+    monkeypatch.setattr(sweeping, "_FLOWS", 1)
+    monkeypatch.setattr(Clock, "offset", Clock.offset + 2 * DAY)
+    FlowRow.objects.filter(pk=odd).update(touched=0.0)
+    with pytest.raises(ValueError, match="odd"):
+        sweep(current.ledger.now())
+    assert f"the flow {odd} cannot be looked at" in caplog.text
+    for _ in range(2):
+        sweep(current.ledger.now())
+    assert [one.status().state for one in batches_made[1:]] == ["failed"] * 2
+
+
+@pytest.mark.fault("J14")
+def test_a_sweep_of_flows_that_fails_stops_not_that_of_steps(queue, monkeypatch):
+    def fail(now):
+        raise ValueError("odd")
+
+    swept = []
+    monkeypatch.setattr(sweeping, "sweep", fail)
+    monkeypatch.setattr(
+        "qcore_flows.steps.sweeping.sweep", lambda now: swept.append(now) or 60.0
+    )
+    with pytest.raises(ValueError, match="odd"):
+        qcore_sweep(5.0)
+    assert swept == [5.0]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [PayloadTooLarge("262,144 bytes"), ConfigError("no broker"), Unsupported("delay")],
+)
+def test_a_callback_that_can_never_be_sent_keeps_no_end_from_being_recorded(
+    queue, monkeypatch, error
+):
+    batch, ids = made(2)
+    send = LedgerFacade.send
+
+    def refuse(self, tasks, *, delay=0):
+        if current_args(tasks[0]) == "on_success":
+            raise error
+        return send(self, tasks, delay=delay)
+
+    monkeypatch.setattr(LedgerFacade, "send", refuse)
+    queue.end(*ids)
+    assert batch.status().state == "succeeded"
+    assert called(queue) == ["on_complete"]
+    assert batch.status().problem == f"on_success is not sent: {error}"
+
+
+def test_what_is_told_of_a_callback_can_be_stored_in_any_database(queue, monkeypatch):
+    batch, ids = made(1)
+
+    def refuse(self, tasks, *, delay=0):
+        raise EnqueueError("a\0b \udcff")
+
+    monkeypatch.setattr(LedgerFacade, "send", refuse)
+    queue.end(*ids)
+    assert batch.status().problem.endswith(r"is not sent: a\x00b \udcff")
+
+
+def test_a_failed_member_that_is_too_large_by_now_ends_all_the_same(
+    queue, monkeypatch, caplog
+):
+    batch, ids = made(1)
+    task = queue.task(ids[0])
+
+    def sign(task):
+        raise PackageError("too large")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(current.signer), "sign", lambda self, task: sign(task))
+        patch.setattr("qcore_flows.ending.send_due", lambda flow_id, due: None)
+        queue.settle(Settled(task=task, outcome="failure", final=True, again=None))
+    assert batch.status().failed == 1
+    assert f"the failed task {ids[0]} cannot be retried" in caplog.text

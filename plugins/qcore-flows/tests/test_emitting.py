@@ -124,3 +124,10 @@ def test_nobody_wakes_a_run_that_has_ended(outcome):
     emit("go")
     assert Run.objects.get().state == outcome
     assert RunStep.objects.get().event is None
+
+
+def test_a_name_may_have_any_character():
+    """The column of a database need not take it: it is kept by its digest."""
+    assert emit("paid:\0 \udcff", 1)
+    assert not emit("paid:\0 \udcff", 2)
+    assert Event.objects.get().name == r"paid:\x00 \udcff"

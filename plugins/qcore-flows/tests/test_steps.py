@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import time
+
 import pytest
 from chores import durable
 
@@ -12,6 +15,7 @@ from qcore.testing.drain import Counts
 from qcore.testing.fixtures import qcore_clock, qcore_queue
 from qcore_flows import EventTimeout, StepError, emit, step, step_id
 from qcore_flows.models import Event, Run, RunStep
+from qcore_flows.steps.moments import due_at
 
 __all__ = ["qcore_clock", "qcore_queue"]
 
@@ -326,3 +330,22 @@ def test_a_run_that_sleeps_can_be_cancelled(clock, ran):
     cancel(id)
     (row,) = OutboxRow.objects.all()
     assert row.due is not None
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        pytest.param(10**400, id="large"),
+        pytest.param(10**5000, id="too large to be shown"),
+        float("nan"),
+        float("inf"),
+        -1,
+        True,
+        "1",
+        dt.datetime(9999, 12, 31, tzinfo=dt.UTC),
+        dt.datetime(2030, 1, 1),
+    ],
+)
+def test_a_moment_that_is_none_is_refused(when):
+    with pytest.raises(StepError):
+        due_at(when, time.time())

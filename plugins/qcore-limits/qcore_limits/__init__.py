@@ -127,9 +127,16 @@ def qcore_sweep(now: float) -> float:
 
     if not apps.is_installed("qcore_limits"):
         return 60.0  # there are no tables; the system check says so
+    from qcore.runtime import current
+
     from . import holding, keys
 
-    return min(keys.sweep(now), holding.sweep(now))
+    ledger = current.ledger
+    assert ledger is not None, "without a ledger, nobody sweeps"
+    rests: list[float] = []
+    # the places first: tasks wait for them
+    ledger.each((holding.sweep, keys.sweep), lambda part: rests.append(part(now)))
+    return min(rests)
 
 
 @hookimpl

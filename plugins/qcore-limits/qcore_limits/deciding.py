@@ -17,6 +17,7 @@ from qcore import RUN, RUN_HOLDING, Later, Park, Release
 from . import places
 from .models import Hold, LimitKey, WaitingTask
 from .places import CALLED, KEPT, LATER, PARKED, TERM
+from .unique import LONGEST
 from .wanted import Rules, Wanted
 
 if TYPE_CHECKING:
@@ -97,7 +98,8 @@ class _Batch:
             if not self._has_start(one, id):
                 start = self._next_start(one, id)
                 self._refuse(one, id, LATER, start)
-                return Later(max(0.0, start - self._now), f"the rate of {one.label}")
+                wait = min(max(0.0, start - self._now), LONGEST)
+                return Later(wait, f"the rate of {one.label}")
         self._take(claim, wanted)
         return _run(wanted)
 

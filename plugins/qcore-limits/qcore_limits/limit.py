@@ -14,6 +14,8 @@ from .words import made
 
 #: Limits of one task, tasks at once under one key, and starts that may come together.
 MOST_LIMITS, MOST_PLACES, MOST_BURST = 16, 100_000, 100_000
+#: The number of a rate, and the seconds between two starts.
+MOST_STARTS, LONGEST_PACE = 1_000_000, 366 * 86_400
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?)/([0-9]+)?([smhd])")
@@ -96,9 +98,11 @@ def seconds_between(rate: object) -> float:
     found = _RATE.fullmatch(rate) if isinstance(rate, str) else None
     if found is not None:
         count, units, unit = found.groups()
-        seconds = int(units or 1) * _UNITS[unit]
-        if float(count) > 0 and 0 < seconds <= 366 * 86_400:
-            return seconds / float(count)
+        seconds, starts = int(units or 1) * _UNITS[unit], float(count)
+        if 0 < starts <= MOST_STARTS and 0 < seconds <= LONGEST_PACE:
+            pace = seconds / starts
+            if pace <= LONGEST_PACE:
+                return pace
     raise ValueError(
         f"rate='100/m', a number and a time: s, m, h, d, or '5/10s'; got {rate!r}"
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -86,7 +85,7 @@ def _is_during(value: object) -> bool:
         return value in ("waiting", "until_done")
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
-    return math.isfinite(value) and 0 < value <= LONGEST
+    return 0 < value <= LONGEST  # nan is not between any two numbers
 
 
 def read_unique(value: Any) -> dict[str, Any] | None:

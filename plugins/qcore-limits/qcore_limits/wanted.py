@@ -8,6 +8,7 @@ The numbers of each limit travel, too. A cluster uses them last: first come the 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,6 +21,8 @@ from .unique import digest, shown
 
 if TYPE_CHECKING:
     from qcore import NewTask, Task
+
+logger = logging.getLogger("qcore.limits")
 
 #: The header of a task that has limits.
 HEADER = "qcore-limits"
@@ -50,10 +53,13 @@ class Rules:
 
         ledger = current.ledger
         assert ledger is not None
-        self._changes = {
-            row.name: _terms(row.concurrency, row.rate, row.burst)
-            for row in LimitChange.objects.using(ledger.database).all()
-        }
+        self._changes: dict[str, Terms] = {}
+        for row in LimitChange.objects.using(ledger.database).all():
+            try:
+                self._changes[row.name] = _terms(row.concurrency, row.rate, row.burst)
+            except ValueError as error:  # written by hand: the other limits hold
+                logger.error("the change of the limit %r is not heeded: expected %s",
+                             row.name, error)  # fmt: skip
         self._declared = {
             name: _terms(limit.concurrency, limit.rate, limit.burst)
             for name, limit in declared(current.conf).items()

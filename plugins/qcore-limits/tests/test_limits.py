@@ -22,10 +22,11 @@ from qcore.models import OutboxRow, Ticket
 from qcore.runtime import current
 from qcore.tasks import async_task, cancel, status
 from qcore.testing.drain import drain, enqueued
-from qcore_limits import Limit, Unique, qcore_sweep
+from qcore_limits import Limit, Unique, keys, qcore_sweep
 from qcore_limits.holding import EVERY, renew
 from qcore_limits.models import Hold, LimitChange, LimitKey, WaitingTask
 from qcore_limits.places import KEPT, RESERVED, TERM
+from qcore_limits.unique import LONGEST
 
 LIMITS = {
     "one": {"concurrency": 1},
@@ -149,6 +150,9 @@ def numbers():
         ({"rate": "0/m"}, "rate='100/m'"),
         ({"rate": "-1/m"}, "rate='100/m'"),
         ({"rate": 5}, "rate='100/m'"),
+        ({"rate": f"{'9' * 400}/s"}, "rate='100/m'"),
+        ({"rate": "0.001/366d"}, "rate='100/m'"),
+        ({"rate": f"1/{'9' * 400}d"}, "rate='100/m'"),
         ({"rate": "5/0s"}, "rate='100/m'"),
         ({"rate": "1/m", "burst": 0}, "burst=1 to"),
         ({"concurrency": 1, "burst": 2}, "burst= together with rate="),
@@ -435,6 +439,41 @@ def test_a_hold_that_nobody_renews_is_kept_for_its_task_and_freed_after_that(
     # the old worker has come back to life, and says how its run ended
     cluster.end(first)
     assert numbers() == {"one": (1, 0, 0, 0)}, "the hold of another task stays"
+
+
+@pytest.mark.fault("J14")
+def test_a_sweep_of_keys_that_fails_leaves_no_place_taken(cluster, monkeypatch):
+    """The places of dead clusters are freed whatever is wrong with the other tables."""
+    first, second = add(1), add(2)
+    assert cluster.claim()[first] == RUN
+    later(TERM + KEPT + 1, monkeypatch)
+
+    def fail(now):
+        raise ValueError("odd")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keys, "sweep", fail)
+        with pytest.raises(ValueError, match="odd"):
+            qcore_sweep(current.ledger.now())
+    assert second in cluster.claim()
+
+
+def test_a_change_that_somebody_has_written_by_hand_stops_no_task(cluster, caplog):
+    LimitChange.objects.create(name="paced", rate="100 per minute", changed=0.0)
+    first = add(1)
+    assert first in cluster.claim()
+    assert "the change of the limit 'paced' is not heeded" in caplog.text
+
+
+def test_a_start_in_many_years_is_asked_for_within_the_limit(cluster):
+    """No task of a line that long is taken for one that its plugin fails on."""
+    slow = Limit("slow", rate="1/366d")
+    add(1, limits=slow)
+    cluster.claim()
+    LimitKey.objects.update(later=1, next_start=current.ledger.now() + 1e12)
+    second = add(2, limits=slow)
+    answer = cluster.claim()[second]
+    assert answer.after == LONGEST
 
 
 def test_a_hold_that_is_renewed_lasts(cluster, monkeypatch):

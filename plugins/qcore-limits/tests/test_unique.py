@@ -303,3 +303,12 @@ def test_a_schedule_sends_none_beside_one_that_waits():
     schedule("chores.kind.add", 2, q_options={"unique": Unique("job")})
     current.scheduler.tick()
     assert waiting() == [first]
+
+
+@pytest.mark.parametrize(
+    "during",
+    [pytest.param(10**400, id="large"), float("nan"), float("inf"), True, 0, -1],
+)
+def test_a_time_that_is_none_is_refused(during):
+    with pytest.raises(ValueError, match="during="):
+        Unique(during=during)

@@ -7,10 +7,11 @@ look for a task. The queue is an attribute.
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from opentelemetry.util.types import AttributeValue
 
     from qcore import NewTask, Task
+
+logger = logging.getLogger("qcore.otel")
 
 #: Milliseconds in a second: the convention's unit of latency.
 _MS = 1000.0
@@ -95,25 +98,45 @@ def hooked(task: Task) -> Iterator[None]:
 def _run(
     name: str, task: Task, attributes: dict[str, AttributeValue]
 ) -> Iterator[None]:
+    try:
+        span = _begun(name, task, attributes)
+    except Exception:
+        # an SDK of the project, with its samplers and processors: the task runs all the same
+        logger.exception("no span can be begun for %s", name)
+        span = trace.INVALID_SPAN
+    try:
+        with trace.use_span(
+            span, record_exception=False, set_status_on_exception=False
+        ):
+            try:
+                yield
+            except BaseException as error:
+                _guarded(_note, span, error)
+                raise
+    finally:
+        _guarded(span.end)
+
+
+def _begun(name: str, task: Task, attributes: dict[str, AttributeValue]) -> Span:
     sender = _context_of(task)
     remote = trace.get_current_span(sender).get_span_context()
     is_inline = trace.get_current_span().get_span_context().is_valid  # `sync`
     as_child = remote.is_valid and not is_inline and _is_parent()
-    span = _tracer().start_span(
+    return _tracer().start_span(
         name,
         context=sender if as_child else None,
         kind=SpanKind.CONSUMER,
         attributes=attributes,
         links=[Link(remote)] if remote.is_valid and not as_child else None,
     )
-    with trace.use_span(
-        span, end_on_exit=True, record_exception=False, set_status_on_exception=False
-    ):
-        try:
-            yield
-        except BaseException as error:
-            _note(span, error)
-            raise
+
+
+def _guarded(call: Callable[..., object], *args: object) -> None:
+    """Call what only tells of a task: if that fails, the task ends as it would have ended."""
+    try:
+        call(*args)
+    except Exception:
+        logger.exception("a span cannot be written")
 
 
 def _note(span: Span, error: BaseException) -> None:
@@ -123,7 +146,9 @@ def _note(span: Span, error: BaseException) -> None:
         span.set_attribute("qcore.task.asked", asked)
         return
     kind = f"{type(error).__module__}.{type(error).__qualname__}"
-    text = mask_url(error_text(error))  # of a driver, it may hold the password of a URL
+    # of a driver, it may hold the password of a URL; and half a character, with which no
+    # span of its batch could be exported
+    text = mask_url(error_text(error)).encode(errors="backslashreplace").decode()
     first, _, trace_text = text.partition("\n\n")
     span.add_event(
         "exception",

@@ -7,6 +7,7 @@ import sys
 import pytest
 from chores import kind
 from django.test import override_settings
+from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.trace import SpanKind, StatusCode
 
 import qcore_otel
@@ -159,6 +160,46 @@ def test_a_secret_of_an_error_does_not_leave(ended, monkeypatch):
     shown = f"{run.status.description}{run.events[0].attributes}"
     assert "redis://shop:***@host/0" in shown
     assert "hunter2" not in shown
+
+
+def test_half_a_character_of_an_error_spoils_no_other_span(ended, monkeypatch):
+    """Exporters send many spans as one UTF-8 message."""
+
+    def fail():
+        raise ValueError("a name of a file: \udcff")
+
+    monkeypatch.setattr(kind, "fail", fail)
+    async_task("chores.kind.fail")
+    drain(raises=False)
+    (run,) = ended("process")
+    shown = f"{run.status.description}{run.events[0].attributes}"
+    assert "a name of a file: \\udcff" in shown
+    shown.encode()
+
+
+class Broken(SpanProcessor):
+    """A processor of the project that fails at one of its calls."""
+
+    def __init__(self, at):
+        self.at = at
+
+    def on_start(self, span, parent_context=None):
+        if self.at == "start":
+            raise KeyError("tenant")
+
+    def on_end(self, span):
+        if self.at == "end":
+            raise KeyError("tenant")
+
+
+@pytest.mark.parametrize("at", ["start", "end"])
+def test_a_broken_processor_fails_no_task(tracer, caplog, at):
+    tracer[0].add_span_processor(Broken(at))
+    async_task("chores.kind.add", 1, 2)
+    assert drain().succeeded == 1
+    async_task("chores.kind.fail")
+    drain(raises=False)
+    assert "KeyError" in caplog.text
 
 
 @pytest.mark.parametrize(

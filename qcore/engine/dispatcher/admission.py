@@ -1,7 +1,8 @@
 """Runs in: the pusher. Asks plugins whether a claimed task that needs them may run.
 
 All tasks of a batch are asked about together. If that fails for a reason that is not the
-ledger, each half is asked about alone, until the culprit is alone. What cannot be decided
+ledger, those that need other plugins are asked about apart, and then each half alone, until
+the culprit is alone. What cannot be decided
 is given back for some time: else it would take the place of tasks that could run.
 """
 
@@ -29,13 +30,27 @@ logger = logging.getLogger("qcore.pusher")
 _FIRST, _LONGEST = 0.5, 15.0
 #: Seconds for which the status shows that plugins have failed after the last such task.
 _SHOWN = 120.0
-#: Tasks of one batch that are found to be the reason, one by one. With more of them, the
-#: plugin is the reason.
+#: Tasks of one batch, with the same needs, that are found to be the reason, one by one. With
+#: more of them, the plugin is the reason.
 _FEW = 8
 #: Such tasks that are remembered, to be asked about alone.
 _MOST = 10_000
 #: Under this name, the status shows why tasks are put off.
 _PROBLEM = "plugins"
+
+
+def parted(jobs: Sequence[Job]) -> list[Sequence[Job]]:
+    """Return the parts of some jobs, one of which is the reason of a failure.
+
+    A plugin that fails for all its tasks is apart at once from those that need it not.
+    """
+    by_needs: dict[tuple[str, ...], list[Job]] = {}
+    for job in jobs:
+        by_needs.setdefault(tuple(job.task.needs), []).append(job)
+    if len(by_needs) > 1:
+        return list(by_needs.values())
+    half = len(jobs) // 2
+    return [jobs[:half], jobs[half:]]
 
 
 class Admissions:
@@ -102,16 +117,19 @@ class Admissions:
     # -- asking ------------------------------------------------------------------------
     def _sort(self, jobs: Sequence[Job]) -> list[Job]:
         """Return the jobs that may run."""
-        parts = [[job for job in jobs if job.task.id not in self._culprits]]
+        parts: list[Sequence[Job]] = [
+            [job for job in jobs if job.task.id not in self._culprits]
+        ]
         parts += [[job] for job in jobs if job.task.id in self._culprits]
         ready: list[Job] = []
-        found: list[Job] = []  # the culprits of this batch
+        found: dict[tuple[str, ...], list[Job]] = {}  # the culprits of this batch
         unknown: list[Job] = []
         while parts:
             part = parts.pop(0)
             if not part:
                 continue
-            if len(found) >= _FEW or time.monotonic() < self._away_until:
+            alone = found.setdefault(tuple(part[0].task.needs), [])
+            if len(alone) >= _FEW or time.monotonic() < self._away_until:
                 unknown += part
                 continue
             try:
@@ -124,16 +142,16 @@ class Admissions:
                 elif len(part) == 1:
                     self._convict(part[0])
                     self._tell(part, error)
-                    found += part
+                    alone += part
                 else:
                     logger.warning(
-                        "plugins fail on %d tasks together; each half is tried alone",
+                        "plugins fail on %d tasks together; each part is tried alone",
                         len(part),
                     )
-                    half = len(part) // 2
-                    parts[:0] = [part[:half], part[half:]]
-        self._put_off([*found, *unknown])
-        if jobs and not found and not unknown and not self._culprits:
+                    parts[:0] = parted(part)
+        culprits = [job for some in found.values() for job in some]
+        self._put_off([*culprits, *unknown])
+        if jobs and not culprits and not unknown and not self._culprits:
             self._forget()
         return ready
 

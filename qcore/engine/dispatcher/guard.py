@@ -16,7 +16,7 @@ from ...brokers.base import Broker
 from ...errors import QcoreError
 from ...masking import mask_url
 from ...schedules.base import Scheduler
-from ..services import Ticking, Watching
+from ..services import Features, Ticking, Watching
 from ..system.process import LONGEST_WAIT
 from .outages import Outage
 from .state import SharedState
@@ -64,7 +64,9 @@ class Guard:
         return False
 
 
-def close(what: Broker | Scheduler | Ticking | Watching | None, who: str) -> None:
+def close(
+    what: Broker | Scheduler | Ticking | Watching | Features | None, who: str
+) -> None:
     """Close a connection at the end of a thread; a broken connection counts as closed.
 
     Args:

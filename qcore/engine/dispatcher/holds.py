@@ -11,10 +11,12 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from ...errors import LedgerError
+from ...errors import LedgerError, QcoreError
 from ...features import Claim
+from ...masking import mask_url
 from ..services import Features, Services
-from .guard import Guard, pause
+from .admission import parted
+from .guard import Guard, close, pause
 from .job import Job, LedgerPart
 from .leases import Leases
 from .lifecycle import WITH_THE_LOOP
@@ -25,6 +27,8 @@ EVERY = 15.0
 #: Seconds without a renewal after which a worker is killed: before the term of 60 seconds is
 #: over, by a clock of another machine, with time for the kill and for a slow transaction.
 MOST = 40.0
+#: Tasks that are found to be the reason of a failure, one by one, in one renewal.
+_FEW = 8
 #: Under this name, the status shows why holds are not renewed.
 _PROBLEM = "holds"
 
@@ -56,27 +60,14 @@ class Holds:
                 self.renew(features)
             except BaseException as error:  # noqa: BLE001 - it must not end the dispatcher
                 self._guard.note("holds are not renewed now", error)
-        if features is not None:
-            features.close()
+        close(features, "holds")
 
     def renew(self, features: Features) -> None:
         """Have plugins renew what they hold once; give up the jobs that are too late."""
         jobs = [job for job in list(self._shared.held) if _holds(job) and not job.lost]
         if not jobs:
             return
-        began = time.monotonic()
-        lost: set[tuple[str, int]] = set()
-        try:
-            lost = features.renew([_claim(job) for job in jobs])
-        except BaseException as error:  # noqa: BLE001 - plugins are a stranger's code
-            self._guard.note("holds are not renewed now", error)
-            self._shared.report_problem(
-                _PROBLEM, f"the holds of {len(jobs)} tasks are not renewed: {error}"
-            )
-        else:
-            self._shared.clear_problem(_PROBLEM)
-            for job in jobs:
-                _part(job).renewed_at = began
+        lost = self._ask(features, jobs)
         self._give_up(
             [
                 job
@@ -84,6 +75,45 @@ class Holds:
                 if (job.task.id, job.start) in lost
                 or time.monotonic() - _part(job).renewed_at > MOST
             ]
+        )
+
+    def _ask(self, features: Features, jobs: Sequence[Job]) -> set[tuple[str, int]]:
+        """Have plugins renew; return those that hold nothing any more.
+
+        A task that a plugin fails on keeps no other from being renewed: its worker alone
+        is killed in the end.
+        """
+        began = time.monotonic()
+        lost: set[tuple[str, int]] = set()
+        is_well, culprits = True, 0
+        parts: list[Sequence[Job]] = [jobs]
+        while parts:
+            part = parts.pop()
+            try:
+                lost |= features.renew([_claim(job) for job in part])
+            except BaseException as error:  # noqa: BLE001 - plugins are a stranger's code
+                is_well = False
+                self._tell(part, error)
+                if isinstance(error, LedgerError):
+                    break  # it is away: nobody else is renewed now
+                if len(part) > 1 and culprits < _FEW:
+                    parts += parted(part)
+                else:
+                    culprits += 1
+            else:
+                for job in part:
+                    _part(job).renewed_at = began
+        if is_well:
+            self._shared.clear_problem(_PROBLEM)
+        return lost
+
+    def _tell(self, jobs: Sequence[Job], error: BaseException) -> None:
+        self._guard.note("holds are not renewed now", error)
+        reason = mask_url(str(error))
+        if not isinstance(error, QcoreError):
+            reason = f"{type(error).__name__}: {reason}"
+        self._shared.report_problem(
+            _PROBLEM, f"the holds of {len(jobs)} tasks are not renewed: {reason}"
         )
 
     def _give_up(self, jobs: Sequence[Job]) -> None:

@@ -289,7 +289,7 @@ class Settling:
         for part in (settled, *([one] for one in settled)):
             try:
                 ledger.give_back(part)
-            except LedgerError as error:
+            except Exception as error:  # noqa: BLE001 - it must not end the recorder
                 logger.warning("plugins were not told of tasks given back: %s", error)
             else:
                 if part is settled:
@@ -313,7 +313,7 @@ class Settling:
             try:
                 with ledger.transaction():
                     ledger.settle([_recognised(job) for job in part], new_id())
-            except LedgerError as error:
+            except Exception as error:  # noqa: BLE001 - as above
                 left.update(part)
                 logger.warning(
                     "an end that was stored before is not settled: %s", error

@@ -11,7 +11,15 @@ import logging
 from collections.abc import Sequence
 
 from ...envelope import UNTOLD, Result
-from ...errors import LedgerBusy, LedgerError, StoreBusy, StoreError, StoreRefused
+from ...errors import (
+    LedgerBusy,
+    LedgerError,
+    QcoreError,
+    StoreBusy,
+    StoreError,
+    StoreRefused,
+)
+from ...masking import mask_url
 from ...results.base import ResultStore
 from ..services import Services
 from .job import Job
@@ -107,21 +115,29 @@ class Tracking:
             for job in jobs
             if job.task.options.track is True and job.ended and job.result is None
         ]
-        tracker = self._services.make_tracker() if results else None
-        if tracker is None:
+        if not results:
             return
         try:
-            tracker.end(results)
-        except StoreError as error:
-            logger.warning("ends of tracked tasks are not noted: %s", error)
+            if (tracker := self._services.make_tracker()) is not None:
+                tracker.end(results)
+        except Exception as error:  # noqa: BLE001 - it must not end the recorder
+            logger.warning("ends of tracked tasks are not noted: %s", _told(error))
 
     def note_returned(self, jobs: Sequence[Job]) -> None:
         """Note that tracked tasks wait again."""
         ids = [job.task.id for job in jobs if job.task.options.track is True]
-        tracker = self._services.make_tracker() if ids else None
-        if tracker is None:
+        if not ids:
             return
         try:
-            tracker.again(ids)
-        except StoreError as error:
-            logger.warning("tracked tasks wait again, which is not noted: %s", error)
+            if (tracker := self._services.make_tracker()) is not None:
+                tracker.again(ids)
+        except Exception as error:  # noqa: BLE001 - as above
+            logger.warning(
+                "tracked tasks wait again, which is not noted: %s", _told(error)
+            )
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, QcoreError):
+        return str(error)
+    return f"{type(error).__name__}: {mask_url(str(error))}"

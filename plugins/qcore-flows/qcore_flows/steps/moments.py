@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-import math
 from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
 
 from qcore.clock import elapsed
+from qcore.conf.names import shown
 
 from .errors import StepError
 
@@ -50,7 +50,12 @@ def due_at(when: object, now: float) -> float:
                     " gives it that of the project"
                 )
             when = timezone.make_aware(when, timezone.get_default_timezone())
-        return when.timestamp()
+        moment = when.timestamp()
+        if moment > now + LONGEST:
+            raise StepError(
+                f"{when!r} is over {LONGEST:,.0f} s ahead, which is the limit"
+            )
+        return moment
     return now + seconds_of(when, "a datetime, a timedelta or seconds from now")
 
 
@@ -62,6 +67,9 @@ def seconds_of(value: Any, expected: str) -> float:
     """
     seconds = value.total_seconds() if isinstance(value, dt.timedelta) else value
     is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
-    if not is_number or not math.isfinite(seconds) or not 0 <= seconds <= LONGEST:
-        raise StepError(f"got {value!r}, expected {expected}, 0 to {LONGEST:,.0f} s")
+    # nan is not between any two numbers
+    if not is_number or not 0 <= seconds <= LONGEST:
+        raise StepError(
+            f"got {shown(value)}, expected {expected}, 0 to {LONGEST:,.0f} s"
+        )
     return float(seconds)

@@ -42,8 +42,8 @@ def digest(text: str) -> str:
 
 
 def shown(name: str) -> str:
-    """Return a name as its column has it: in ASCII, and shortened."""
-    text = name.encode("ascii", "backslashreplace").decode()
+    """Return a name as its column has it: in ASCII, without NUL, and shortened."""
+    text = name.encode("ascii", "backslashreplace").decode().replace("\0", r"\x00")
     return text if len(text) <= 255 else f"{text[:252]}..."
 
 
