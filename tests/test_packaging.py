@@ -257,6 +257,21 @@ def test_every_printed_line_names_the_place_of_our_wheels() -> None:
     assert not wrong
 
 
+def test_every_message_that_says_migrate_can_be_typed() -> None:
+    """``manage.py`` alone is a command for those alone who have made it executable."""
+    wrong = []
+    for path in files():
+        name = str(path.relative_to(ROOT))
+        if path.suffix == ".py" and name.startswith(("qcore/", "plugins/")):
+            text = path.read_text()
+            for found in re.finditer(r"manage\.py migrate", text):
+                # a message may be several literals
+                before = re.sub(r"""[\s"'f]""", "", text[: found.start()][-60:])
+                if not before.endswith("python"):
+                    wrong.append(f"{name}: {found.start()}")
+    assert not wrong
+
+
 def test_no_file_names_the_folder_of_this_checkout() -> None:
     """A path of one machine in a committed file is wrong on every other."""
     place = f"{ROOT}/"

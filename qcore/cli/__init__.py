@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Collection, Mapping, Sequence
-from typing import Protocol, TextIO
+from typing import NoReturn, Protocol, TextIO
 
 from .. import __version__
 from ..errors import QcoreError, did_you_mean
@@ -95,6 +96,22 @@ class _Help(argparse.RawDescriptionHelpFormatter):
             self._action_max_length += self._indent_increment
 
 
+#: What argparse says of a word that is none of its choices; those of Python 3.12 are not
+#: in quotation marks.
+_NO_CHOICE = re.compile(r"invalid choice: '(?P<word>.*)' \(choose from (?P<known>.*)\)")
+
+
+class _Parser(argparse.ArgumentParser):
+    """Tells which action, or other word of a few, somebody may have meant."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, with the nearest word, and end."""
+        if found := _NO_CHOICE.search(message):
+            known = [word.strip(" '") for word in found["known"].split(",")]
+            message += did_you_mean(found["word"], known)
+        super().error(message)
+
+
 class _Unloaded:
     """A verb of a plugin that nobody has asked for: its module is not imported."""
 
@@ -141,7 +158,7 @@ def parser(added: Mapping[str, Verb] | None = None) -> argparse.ArgumentParser:
         added: verbs of plugins.
     """
     plain = argparse.RawDescriptionHelpFormatter
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="qcore",
         description="A distributed task queue for Django.",
         epilog=EPILOG,

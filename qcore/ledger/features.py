@@ -121,7 +121,7 @@ class Features:
             if not ledger.is_ready:
                 raise LedgerError(
                     f"the database {ledger.database!r} lacks the tables of the ledger."
-                    " Run: manage.py migrate"
+                    " Run: python manage.py migrate"
                 )
             needed = {name for claim in claims for name in claim.task.needs}
             if told := ledger.lacking(sorted(needed)):

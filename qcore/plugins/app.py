@@ -24,5 +24,5 @@ def require_app(name: str, who: str) -> None:
     if not apps.is_installed(name):
         raise ConfigError(
             f"{who} needs its tables, and {name!r} is not in INSTALLED_APPS. Add it and"
-            " run: manage.py migrate"
+            " run: python manage.py migrate"
         )

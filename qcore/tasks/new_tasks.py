@@ -174,7 +174,7 @@ def together(tasks: Sequence[Task], work: Callable[[], T]) -> T:
     where = "no database has" if ledger is None else f"{ledger.database!r} lacks"
     raise EnqueueError(
         f"cannot send {tasks[0].func} with the option {option!r}: {where} the tables"
-        " of the ledger. Add 'qcore' to INSTALLED_APPS and run: manage.py migrate"
+        " of the ledger. Add 'qcore' to INSTALLED_APPS and run: python manage.py migrate"
     )
 
 

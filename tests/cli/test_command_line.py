@@ -104,6 +104,9 @@ def test_a_wrong_command_line_is_a_usage_error(words, capsys):
     ("words", "expected"),
     [
         (["inof"], "qcore: error: there is no verb 'inof' - did you mean 'info'?"),
+        (["dead", "rsend"], "- did you mean 'resend'?"),
+        (["limits", "rest"], "- did you mean 'reset'?"),
+        (["ledger", "satus"], "- did you mean 'status'?"),
         (["worker"], "there is no verb 'worker' - did you mean 'cluster'?"),
         (["status"], "there is no verb 'status' - did you mean 'info'?"),
         (["xyz"], "there is no verb 'xyz'. Verbs: cluster, dev, monitor"),

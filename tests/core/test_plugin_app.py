@@ -26,7 +26,7 @@ def test_models_of_an_app_that_is_not_installed(name, monkeypatch):
         __import__(f"{name}.models")
     assert str(raised.value) == (
         f"{name.replace('_', '-')} needs its tables, and {name!r} is not in INSTALLED_APPS."
-        " Add it and run: manage.py migrate"
+        " Add it and run: python manage.py migrate"
     )
 
 

@@ -42,8 +42,8 @@ def test_a_cluster_needs_its_tables(tmp_path: Path):
     refused = qcore(folder, "cluster", "--run-once")
     assert refused.returncode == 2
     assert refused.stdout == ""
-    assert "manage.py migrate qcore --database=default" in refused.stderr
-    assert "manage.py migrate qcore_orm --database=default" in refused.stderr
+    assert "python manage.py migrate qcore --database=default" in refused.stderr
+    assert "python manage.py migrate qcore_orm --database=default" in refused.stderr
     assert "Traceback" not in refused.stderr
     examined = qcore(folder, "doctor")
     assert examined.returncode == 3

@@ -741,7 +741,7 @@ class TestSweep:
         assert sweeps.tick() > LONGEST - 1
         (record,) = caplog.records
         assert "tables of once_app are missing" in record.getMessage()
-        assert "manage.py migrate" in record.getMessage()
+        assert "python manage.py migrate" in record.getMessage()
 
     def test_nothing_is_called_before_the_tables_are_there(self, plugins, monkeypatch):
         plugins.add("one", qcore_sweep=lambda now: 1 / 0)

@@ -198,7 +198,7 @@ class TestWhereItIsNotUsed:
                 async_task("chores.kind.add", 1)
                 async_task("chores.kind.add", 2)
             assert [task.relayed for task in enqueued()] == [False, False]
-            assert caplog.text.count("manage.py migrate --database=default") == 1
+            assert caplog.text.count("python manage.py migrate --database=default") == 1
             with pytest.raises(Unsupported):
                 async_task("chores.kind.add", 1, delay=86_400)
         finally:

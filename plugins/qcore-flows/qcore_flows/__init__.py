@@ -116,7 +116,7 @@ def qcore_before_send(tasks: Sequence[NewTask]) -> None:
     if not apps.is_installed("qcore_flows"):
         raise EnqueueError(
             "batches, graphs and durable tasks need 'qcore' and 'qcore_flows' in"
-            " INSTALLED_APPS. Add them and run: manage.py migrate"
+            " INSTALLED_APPS. Add them and run: python manage.py migrate"
         )
     from .joining import join
     from .steps.options import prepare

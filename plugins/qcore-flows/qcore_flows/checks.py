@@ -15,7 +15,7 @@ def check() -> list[checks.CheckMessage]:
             checks.Warning(
                 "qcore-flows is installed and 'qcore_flows' is not in INSTALLED_APPS:"
                 " batches, graphs and durable steps are refused.",
-                hint="Add 'qcore_flows' to INSTALLED_APPS and run: manage.py migrate",
+                hint="Add 'qcore_flows' to INSTALLED_APPS and run: python manage.py migrate",
                 id="qcore_flows.W001",
             )
         ]

@@ -60,7 +60,7 @@ def place() -> LedgerPlace:
     if ledger is None or not apps.is_installed("qcore_flows"):
         raise EnqueueError(
             "batches and graphs need 'qcore' and 'qcore_flows' in INSTALLED_APPS. Add them"
-            " and run: manage.py migrate"
+            " and run: python manage.py migrate"
         )
     return ledger
 

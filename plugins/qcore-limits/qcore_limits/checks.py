@@ -15,7 +15,7 @@ def check() -> list[checks.CheckMessage]:
             checks.Warning(
                 "qcore-limits is installed and 'qcore_limits' is not in INSTALLED_APPS:"
                 " a task with the option 'unique' or 'limits' is refused.",
-                hint="Add 'qcore_limits' to INSTALLED_APPS and run: manage.py migrate",
+                hint="Add 'qcore_limits' to INSTALLED_APPS and run: python manage.py migrate",
                 id="qcore_limits.W001",
             )
         ]

@@ -86,7 +86,7 @@ def _ledger(option: str = "unique") -> LedgerPlace:
     if ledger is None or not apps.is_installed("qcore_limits"):
         raise EnqueueError(
             f"the option {option!r} needs 'qcore' and 'qcore_limits' in INSTALLED_APPS. Add"
-            " them and run: manage.py migrate"
+            " them and run: python manage.py migrate"
         )
     return ledger
 

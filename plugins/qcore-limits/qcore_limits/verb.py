@@ -105,7 +105,7 @@ def _require_tables() -> None:
     if current.ledger is None or not apps.is_installed("qcore_limits"):
         raise ConfigError(
             "limits need 'qcore' and 'qcore_limits' in INSTALLED_APPS. Add them and run:"
-            " manage.py migrate"
+            " python manage.py migrate"
         )
     from .models import LimitKey
 
