@@ -10,7 +10,7 @@ the lines above it::
     brokers results caches reporters schedules                           the contracts
     testing                                                              the author's kit
     engine                                                               the processes
-    models ledger backend error_pages                                    Django adapters
+    models ledger listing backend error_pages                            Django adapters
     cluster cli apps admin checks doctor management monitor demo bench   composition
 
 Plugin authors need five names, and users need ``task`` and ``qcore.tasks``::

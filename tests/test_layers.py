@@ -39,7 +39,7 @@ LAYERS: dict[int, tuple[str, str]] = {
     2: ("processes, clocks, sockets", "engine"),
     3: (
         "Django adapters",
-        """models migrations ledger backend results.orm results.pruning results.sql results.quarantine results.acknowledged
+        """models migrations ledger listing backend results.orm results.pruning results.sql results.quarantine results.acknowledged
         results.cache caches.django caches.raw schedules.orm schedules.firing
         schedules.outbox schedules.outlook schedules.sync plugins.builtin error_pages""",
     ),
@@ -117,6 +117,7 @@ EXCEPTIONS = {
             *("admin.base", "admin.resubmit", "admin.shown", "apps", "cli.plugins"),
             *("cli", "cli.project", "doctor.examination", "ledger.place"),
             *("ledger.survey", "models", "models.tables"),
+            *("listing", "listing.finished", "listing.places", "listing.query"),
             *("models.tracked", "monitor.look", "monitor.text", "monitor", "admin"),
         )
     },

@@ -38,6 +38,7 @@ from . import (
     retry,
     schedules,
     task,
+    tasks,
 )
 from .bootstrap import prepare
 from .exits import EPILOG, INTERRUPTED, OK, USAGE, code_of
@@ -63,6 +64,7 @@ VERBS: dict[str, Verb] = {
     "info": info,
     "health": health,
     "task": task,
+    "tasks": tasks,
     "memory": memory,
     "doctor": doctor,
     "cancel": cancel,

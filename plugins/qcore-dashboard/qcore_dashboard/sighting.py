@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 from django.db import router
 
 from qcore.errors import PackageError
+from qcore.listing.finished import state_of
 from qcore.models import OutboxRow, Task
 from qcore.models.tables import RESULTS, kept_elsewhere
 from qcore.results.content import to_text
 from qcore.runtime import current
 from qcore.tasks import fetch
 from qcore.tasks.state import State, in_outbox, of_outcome
-
-from .tasks.finished import state_of
 
 if TYPE_CHECKING:
     from qcore.envelope import Task as Envelope

@@ -9,12 +9,12 @@ import pytest
 from django.test import override_settings
 from django.urls import reverse
 
+from qcore.listing import finished, outbox, places, query
+from qcore.listing.rows import Row
 from qcore.models import Task
 from qcore.pages import BadQuery
 from qcore.results.orm import OrmStore
 from qcore.runtime import current
-from qcore_dashboard.tasks import finished, listing, outbox, query
-from qcore_dashboard.tasks.rows import Row
 
 MEMORY = {"name": "tests", "broker_class": "qcore.brokers.memory.MemoryBroker"}
 
@@ -106,8 +106,8 @@ def walk(text: str) -> list[str]:
     asked, after = query.read(text), ""
     found: list[str] = []
     for _ in range(100):
-        rows, after = listing.find(asked, after)
-        assert len(rows) <= listing.SIZE or not found
+        rows, after = places.find(asked, after)
+        assert len(rows) <= places.SIZE or not found
         found += [row.id for row in rows]
         if not after:
             return found
@@ -117,7 +117,7 @@ def walk(text: str) -> list[str]:
 @pytest.fixture
 def stored(db, make, later, monkeypatch):
     """Store results and tasks for later; of each result, its function."""
-    monkeypatch.setattr(listing, "SIZE", 7)
+    monkeypatch.setattr(places, "SIZE", 7)
     monkeypatch.setattr(finished, "CHUNK", 10)
     monkeypatch.setattr(outbox, "LOOKED_AT", 5)
     results = [
@@ -172,7 +172,7 @@ def test_results_of_one_moment_are_told_apart(stored):
 
 def test_results_that_come_meanwhile_move_nothing(stored, make):
     asked = query.read("state:succeeded")
-    first, after = listing.find(asked, "")
+    first, after = places.find(asked, "")
     OrmStore(current.conf).save([make()])
-    second, _ = listing.find(asked, after)
+    second, _ = places.find(asked, after)
     assert not {row.id for row in first} & {row.id for row in second}

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from qcore.listing import finished, places, query
+from qcore.listing.query import EXAMPLE
 from qcore.runtime import current
 
 from .. import live
-from ..tasks import finished, listing, query
-from ..tasks.query import EXAMPLE
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -30,7 +30,9 @@ def look(request: HttpRequest, rest: str) -> dict[str, Any]:
     asked = query.read(request.GET.get("q", ""))
     after = request.GET.get("after", "")
     now = live.look()
-    rows, further = listing.find(asked, after, now)
+    rows, further = places.find(
+        asked, after, now.clusters or [], attempt=now.problems.attempt
+    )
     sizes = live.sizes(current.conf.queue, now.problems)
     told = finished.elsewhere()
     return {

@@ -25,6 +25,8 @@ class Row:
     attempts: int | None = None
     error: str | None = None
     """Its first line, without secrets."""
+    progress: str | None = None
+    """How far a running task is, for people: ``"40%, 2 of 5: rows"``."""
 
     def has(self, word: str) -> bool:
         """Return whether a word is in one of its texts."""

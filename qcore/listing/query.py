@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qcore.errors import did_you_mean
-from qcore.pages import BadQuery
-from qcore.tasks.state import State
+from django.utils import timezone
+
+from ..errors import did_you_mean
+from ..pages import BadQuery
+from ..tasks.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -87,8 +90,12 @@ class Query:
         return not self.states or not self.states.isdisjoint(states)
 
 
-def read(text: str) -> Query:
+def read(text: str, **given: str | None) -> Query:
     """Return what a search asks for.
+
+    Args:
+        text: the words of the search.
+        given: values of keys that stand beside the text, and may have blanks in them.
 
     Raises:
         BadQuery: a word cannot be read.
@@ -99,9 +106,12 @@ def read(text: str) -> Query:
             f"The search has {len(text):,} characters and {len(words):,} words; the limits"
             f" are {MAX_LENGTH} and {MAX_WORDS}. Shorten it."
         )
-    if "\0" in text:
+    said = {key: value for key, value in given.items() if value is not None}
+    if any("\0" in one for one in (text, *said.values())):
         raise BadQuery("The search has a character that no text of a task has (NUL).")
-    found: dict[str, object] = {}
+    for key in (key for key, value in said.items() if not value):
+        raise BadQuery(f"{key} is an empty text. Example: {EXAMPLE}")
+    found = {_name(key): _value(key, value) for key, value in said.items()}
     plain: list[str] = []
     for word in words:
         key, colon, value = word.partition(":")
@@ -113,14 +123,17 @@ def read(text: str) -> Query:
                 f"The search cannot be read: {key!r} is not a search key"
                 f"{did_you_mean(key, _KEYS)} Expected {', '.join(_KEYS)}, as in {EXAMPLE}."
             )
-        name = "states" if key == "state" else key
-        if not value or name in found:
+        if not value or _name(key) in found:
             raise BadQuery(
                 f"The search cannot be read: {key}: stands"
                 f" {'twice' if value else 'without a value'}. Example: {EXAMPLE}"
             )
-        found[name] = _value(key, value)
+        found[_name(key)] = _value(key, value)
     return Query(text=" ".join(words), words=tuple(plain), **found)  # type: ignore[arg-type]
+
+
+def _name(key: str) -> str:
+    return "states" if key == "state" else key
 
 
 def _value(key: str, value: str) -> object:
@@ -148,7 +161,13 @@ def _states(value: str) -> frozenset[str]:
 def _moment(key: str, value: str) -> float:
     if match := _SPAN.fullmatch(value):
         return time.time() - int(match[1]) * _UNITS[match[2]]
-    raise BadQuery(
-        f"{key}:{value} is not a time. Expected a number with s, min, h, d or w, such as"
-        f" {key}:1h, one hour ago."
-    )
+    try:
+        given = dt.datetime.fromisoformat(value)
+        # a date, or a time on the wall of the project
+        return (given if given.tzinfo else timezone.make_aware(given)).timestamp()
+    except (ValueError, OverflowError):
+        raise BadQuery(
+            f"{key}:{value} is not a time. Expected a number with s, min, h, d or w, such"
+            f" as {key}:1h, one hour ago; or a date or a moment, such as"
+            f" {key}:2026-01-31 or {key}:2026-01-31T08:00."
+        ) from None

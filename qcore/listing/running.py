@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qcore.tasks.state import State
-
+from ..tasks.state import State
 from .rows import Part, Row
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from qcore.status import Snapshot
-
+    from ..status import Snapshot
     from .query import Query
 
 STATES = (str(State.RUNNING),)
@@ -30,6 +28,7 @@ def find(clusters: Iterable[Snapshot], query: Query) -> Part:
             at=None if worker.seconds is None else cluster.at - worker.seconds,
             event="began",
             seconds=worker.seconds,
+            progress=None if worker.progress is None else worker.progress.text,
         )
         for cluster in clusters
         for worker in cluster.workers

@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any
 from django.db.models import Q
 from django.db.models.functions import Left
 
-from qcore.envelope import Outcome
-from qcore.masking import mask_url
-from qcore.models import SHORT, Task
-from qcore.models.tables import RESULTS, kept_elsewhere
-from qcore.pages import BadQuery
-from qcore.results.moments import moment
-from qcore.tasks.ended import is_over
-from qcore.tasks.state import State, of_outcome
-
+from ..envelope import Outcome
+from ..masking import mask_url
+from ..models import SHORT, Task
+from ..models.tables import RESULTS, kept_elsewhere
+from ..pages import BadQuery
+from ..results.moments import moment
+from ..tasks.ended import is_over
+from ..tasks.state import State, of_outcome
+from .narrow import narrow
 from .rows import Part, Row
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
 
-    from .query import Pattern, Query
+    from .query import Query
 
 #: Rows that are read at once, and how often that is done for one page: a search that fits
 #: few rows goes on from there.
@@ -75,7 +75,15 @@ def find(query: Query, after: str, limit: int) -> Part:
 
 
 def _chunk(query: Query, place: tuple[dt.datetime, str] | None) -> list[Any]:
-    """Return the next rows; each of the two indexes of successes and failures is read."""
+    """Return the next rows; each of the two indexes of successes and failures is read.
+
+    Of one group, one name or one id there is an index that has fewer rows.
+    """
+    if query.id is not None or any(
+        pattern is not None and pattern.parts is None
+        for pattern in (query.group, query.name)
+    ):
+        return _some(Task.objects.all(), query, place)
     rows: list[Any] = []
     if query.may_be([str(State.SUCCEEDED)]):
         rows += _some(Task.objects.filter(success__in=[True]), query, place)
@@ -101,23 +109,10 @@ def _some(
     if query.until is not None:
         rows = rows.filter(stopped__lte=moment(query.until))
     for column in ("func", "name", "group"):
-        rows = _narrowed(rows, column, getattr(query, column))
-    rows = _narrowed(rows, "cluster", query.queue)
+        rows = narrow(rows, column, getattr(query, column))
+    rows = narrow(rows, "cluster", query.queue)
     rows = rows.annotate(beginning=Left("value", SHORT)).only(*_COLUMNS)
     return list(rows.order_by("-stopped", "-id")[:CHUNK])
-
-
-def _narrowed(
-    rows: QuerySet[Task], column: str, pattern: Pattern | None
-) -> QuerySet[Task]:
-    if pattern is None:
-        return rows
-    if pattern.parts is None:
-        return rows.filter(**{column: pattern.text})
-    before, after = pattern.parts
-    if before:
-        rows = rows.filter(**{f"{column}__startswith": before})
-    return rows.filter(**{f"{column}__endswith": after}) if after else rows
 
 
 def row_of(stored: Any) -> Row:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from qcore.errors import PackageError
-from qcore.ledger.place import is_ready
-from qcore.models import OutboxRow
-from qcore.pages import BadQuery
-from qcore.runtime import current
-from qcore.tasks.state import State, in_outbox
-
+from ..clock import Clock
+from ..errors import PackageError
+from ..ledger.place import is_ready
+from ..models import OutboxRow
+from ..pages import BadQuery
+from ..runtime import current
+from ..tasks.state import State, in_outbox
 from .rows import Part, Row
 
 if TYPE_CHECKING:
@@ -56,13 +56,15 @@ def _number(text: str) -> int:
 
 def _row(stored: OutboxRow) -> Row:
     due = stored.due
-    state = in_outbox(due, stored.held_by, stored.claimed, time.time())
+    state = in_outbox(
+        due, stored.held_by, stored.claimed, time.time() + Clock.offset
+    )
     try:
         task = current.signer.verify(bytes(stored.package), stored.queue)
     except PackageError as error:
         return Row(
             id=stored.task_id,
-            state=str(state),
+            state=state,
             func=None,
             queue=stored.queue,
             at=due,
@@ -71,7 +73,7 @@ def _row(stored: OutboxRow) -> Row:
         )
     return Row(
         id=stored.task_id,
-        state=str(state),
+        state=state,
         func=task.func,
         name=task.name,
         group=task.group,
