@@ -118,7 +118,7 @@ EXCEPTIONS = {
             *("cli", "cli.project", "doctor.examination", "ledger.place"),
             *("ledger.survey", "models", "models.tables"),
             *("listing", "listing.finished", "listing.places", "listing.query"),
-            *("models.tracked", "monitor.look", "monitor.text", "monitor", "admin"),
+            *("monitor.look", "monitor.text", "monitor", "admin"),
         )
     },
     ("qcore_dashboard", "msgspec"): "the core's tasks and pauses are structures of it",
