@@ -56,9 +56,7 @@ def _number(text: str) -> int:
 
 def _row(stored: OutboxRow) -> Row:
     due = stored.due
-    state = in_outbox(
-        due, stored.held_by, stored.claimed, time.time() + Clock.offset
-    )
+    state = in_outbox(due, stored.held_by, stored.claimed, time.time() + Clock.offset)
     try:
         task = current.signer.verify(bytes(stored.package), stored.queue)
     except PackageError as error:
