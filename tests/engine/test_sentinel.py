@@ -36,6 +36,21 @@ def test_a_sentinel_rests_for_a_guard_cycle_or_longer_where_none_is_set(
     assert waits == [pytest.approx(rest, abs=0.01)]
 
 
+@pytest.mark.fault("A25")
+def test_each_round_looks_for_workers_that_do_not_come_up(monkeypatch):
+    looked = []
+    rounds = iter([False, False, True])
+    for name in ("set_title", "settle", "unsettle"):
+        monkeypatch.setattr(module, name, lambda *_: None)
+    monkeypatch.setattr(module.Starts, "check", lambda _, now: looked.append(now))
+    monkeypatch.setattr(Sentinel, "_fork_due", lambda _: None)
+    monkeypatch.setattr(Sentinel, "_wait", lambda *_: False)
+    monkeypatch.setattr(Sentinel, "_is_over", lambda _: next(rounds))
+    services = SimpleNamespace(conf=Conf.from_dict({}), notify=lambda *_, **__: None)
+    assert Sentinel(services, "0" * 32).run() == 0
+    assert len(looked) == 2
+
+
 @pytest.mark.fault("J11")
 def test_a_sentinel_hears_on_large_numbers(tmp_path):
     """A project that has opened many files leaves no small ones."""

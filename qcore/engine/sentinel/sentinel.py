@@ -39,6 +39,7 @@ from ..wire.prefetch import make_pair
 from ..worker.process import Worker
 from .children import EXIT_FAILURE, EXIT_OK, HANDLED, STACKS, Child, Children
 from .restarts import RestartDelay
+from .starts import Starts
 
 logger = logging.getLogger("qcore.sentinel")
 
@@ -72,6 +73,7 @@ class Sentinel:
         self._cluster = cluster
         self._run_once = run_once
         self._children = Children(services)
+        self._starts = Starts(self._children)
         self._control: Channel | None = None
         self._due: dict[int, float] = {}  # place -> when to fork for it, monotonic
         self._backoff = {
@@ -116,6 +118,7 @@ class Sentinel:
                 if told:
                     self._listen()
                 self._tell_readiness()
+                self._starts.check(time.monotonic())
                 if self._manager.is_due() and self._services.responds():
                     self._manager.tell(WATCHDOG="1")
             self._services.notify(
