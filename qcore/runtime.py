@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -341,10 +341,12 @@ class Current:
         """Return what this thread of this process has made from these settings."""
         mark = (os.getpid(), self._generation)
         local = self._local
-        if getattr(local, "mark", None) != mark:
-            # a fork or a change of settings: what is there is somebody else's,
-            # so it is dropped and not closed
+        if (before := getattr(local, "mark", None)) != mark:
+            left = getattr(local, "made", {})
             local.mark, local.made = mark, {}
+            # after a fork, what is there belongs to the parent: it is dropped and not closed
+            if before is not None and before[0] == mark[0]:
+                _close_brokers(left)
         made: dict[str, Any] = local.made
         return made
 
@@ -356,11 +358,16 @@ class Current:
         self._local.made = {}
 
     def reset(self) -> None:
-        """Forget everything but the plugins; the next use reads the settings again."""
+        """Forget everything but the plugins; the next use reads the settings again.
+
+        Each thread closes the connections of its brokers: this one now, another one when
+        it uses qcore the next time.
+        """
         with self._lock:
             self._generation += 1
             for key in self._made.keys() - {"registry"}:
                 del self._made[key]
+        self._made_here()
 
     def _watch(self) -> None:
         if self._watching:
@@ -373,6 +380,22 @@ class Current:
     def _on_change(self, *, setting: str, **_: object) -> None:
         if setting in _WATCHED:
             self.reset()
+
+
+def _close_brokers(made: Mapping[str, Any]) -> None:
+    """Close the connections of brokers that a thread has made and forgets.
+
+    Those of databases are Django's, and a transaction may be open on them.
+    """
+    for key, one in made.items():
+        if not key.startswith("broker ") or getattr(one, "database", None) is not None:
+            continue
+        try:
+            one.close()
+        except Exception as error:  # noqa: BLE001 - a broken connection counts as closed
+            logger.warning(
+                "%s is not closed: %s", type(one).__name__, mask_url(str(error))
+            )
 
 
 def make_signer(conf: Conf) -> Signer:
