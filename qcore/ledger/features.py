@@ -326,7 +326,7 @@ def tell(
     for name, some in told.items():
         try:
             plugins.settle[name](settled=some)
-        except (OperationalError, InterfaceError):
+        except (OperationalError, InterfaceError, LedgerError):
             raise
         except BaseException as error:
             # sys.exit in a plugin is not the end of recording

@@ -31,13 +31,16 @@ class NewTask:
 
     Args:
         task: as its sender made it.
+        delay: seconds before it may run.
     """
 
-    __slots__ = ("_skipped_for", "task")
+    __slots__ = ("_skipped_for", "delay", "task")
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, delay: float = 0) -> None:
         #: The task as it will be sent.
         self.task = task
+        #: Seconds before the task may run.
+        self.delay = delay
         self._skipped_for: str | None = None
 
     @property
@@ -192,13 +195,17 @@ def _let_go(database: str) -> None:
     connections[database].close_if_unusable_or_obsolete()
 
 
-def ask(tasks: Sequence[Task]) -> list[NewTask]:
+def ask(tasks: Sequence[Task], delay: float = 0) -> list[NewTask]:
     """Ask each plugin about new tasks of one queue.
+
+    Args:
+        tasks: the tasks.
+        delay: seconds before they may run.
 
     Raises:
         EnqueueError: a plugin refuses them, or has failed on its own option.
     """
-    new = [NewTask(task) for task in tasks]
+    new = [NewTask(task, delay) for task in tasks]
     for plugin, hook in current.registry.features.before_send.items():
         _ask_one(plugin, hook, new)
     return new

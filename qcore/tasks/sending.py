@@ -88,7 +88,7 @@ def send(
         commit = "on_commit"  # which is at once where no transaction is open but ours
 
     def ask_and_send() -> list[NewTask]:
-        asked = ask(tasks)
+        asked = ask(tasks, delay)
         if left := [one.task for one in asked if one.skipped_for is None]:
             _send(left, broker, delay, commit, tracked, within)
         return asked

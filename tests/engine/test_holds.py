@@ -11,8 +11,8 @@ from support.fake_services import FakeServices
 from support.stopped_clock import stop_time
 
 from qcore.engine.dispatcher import holds as holds_module
-from qcore.engine.dispatcher.holds import EVERY, MOST, Holds
-from qcore.engine.dispatcher.job import LedgerPart
+from qcore.engine.dispatcher.holds import EVERY, Holds
+from qcore.engine.dispatcher.job import HELD, LedgerPart
 from qcore.engine.dispatcher.lifecycle import JobState
 from qcore.errors import LedgerError
 from qcore.settled import TicketState
@@ -88,14 +88,16 @@ def test_a_ledger_that_is_away_stops_no_task_that_holds_nothing(desk):
     """A unique task needs the ledger only at its end."""
     job = desk.running(holds=False)
     desk.keeping.error = LedgerError("away")
-    desk.clock.advance(MOST + 1)
+    desk.clock.advance(HELD + 1)
     desk.round()
     assert not job.lost
 
 
 def test_an_idle_cluster_asks_nothing(desk):
+    desk.fakes.shared.report_problem("holds", "of a job that has gone")
     desk.round()
     assert desk.keeping.rounds == []
+    assert desk.fakes.shared.problems == {}
 
 
 @pytest.mark.fault("L7")
@@ -107,7 +109,7 @@ def test_what_could_not_be_renewed_for_too_long_is_stopped(desk):
     desk.round()
     assert "away" in desk.fakes.shared.problems["holds"]
     young.ledger.renewed_at = desk.clock.at
-    desk.clock.advance(MOST - EVERY + 1)
+    desk.clock.advance(HELD - EVERY + 1)
     desk.round()
     assert (old.lost, young.lost) == (True, False)
     assert desk.alarms.count
@@ -187,7 +189,7 @@ def test_what_has_ended_waits_for_the_recorder(desk):
     job = desk.running()
     job.move(JobState.ENDED)
     desk.keeping.error = LedgerError("away")
-    desk.clock.advance(MOST + 1)
+    desk.clock.advance(HELD + 1)
     desk.round()
     assert not job.lost
 

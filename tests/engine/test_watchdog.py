@@ -10,7 +10,7 @@ import pytest
 from support.fake_services import FakeServices
 
 from qcore.engine.dispatcher.deaths import Deaths
-from qcore.engine.dispatcher.job import KillReason
+from qcore.engine.dispatcher.job import HELD, KillReason, LedgerPart
 from qcore.engine.dispatcher.leases import Leases
 from qcore.engine.dispatcher.lifecycle import JobState
 from qcore.engine.dispatcher.pool import WorkerHandle, WorkerPool
@@ -176,6 +176,49 @@ def test_a_lease_that_nobody_renews_may_end(scene):
     assert scene.kills == []
     assert not scene.leases.has_lost(job, 9 * END)
     assert END not in scene.watchdog.next()
+
+
+# -- what jobs hold ----------------------------------------------------------------------
+def hold(scene, job, renewed_at=0.0, holds=True):
+    job.ledger = LedgerPart(start=1, holds=holds)
+    job.ledger.renewed_at = renewed_at
+    scene.leases.watch(job)
+
+
+@pytest.mark.fault("L7")
+@pytest.mark.parametrize("renewing", [True, False])
+def test_a_ledger_that_hangs_stops_what_holds_something(scene, renewing):
+    """The thread that renews holds hangs in it; another task may have the place soon."""
+    scene.fakes.shared.renewing = renewing
+    assigned = [scene.assign(pid, lease_end=10 * HELD) for pid in (1, 2, 3, 4)]
+    jobs = [job for _, job in assigned]
+    hold(scene, jobs[0])
+    hold(scene, jobs[1], renewed_at=5.0)
+    hold(scene, jobs[2], holds=False)
+    heed(scene)
+    assert min(scene.watchdog.next()) <= HELD
+    scene.keep(HELD - 1)
+    assert scene.kills == []
+    scene.keep(HELD)
+    assert scene.kills == [(1, SOFT_STOP)]
+    assert [job.lost for job in jobs] == [True, False, False, False]
+    assert jobs[0].task.id in scene.fakes.shared.problems["holds"]
+    jobs[1].ledger.renewed_at = HELD  # it answers again
+    scene.keep(HELD + 1.9)
+    assert scene.kills == [(1, SOFT_STOP)]
+    scene.keep(HELD + 6)
+    assert scene.kills == [(1, SOFT_STOP), (1, signal.SIGKILL)]
+    scene.keep(2 * HELD)
+    assert scene.kills[2:] == [(2, SOFT_STOP)]
+
+
+def test_a_task_that_has_ended_keeps_its_end_whatever_it_held(scene):
+    _, job = scene.assign(1, lease_end=10 * HELD)
+    job.ended = Attempt(Outcome.SUCCESS, b"7", "json", 1, 2)  # its hook runs
+    hold(scene, job)
+    heed(scene)
+    scene.keep(HELD + 1)
+    assert (scene.kills, job.lost) == ([], False)
 
 
 # -- the end of what was lost ------------------------------------------------------------

@@ -5,6 +5,7 @@ migrations). Importing it does not import Django::
 
     unique    Unique: the option of a task, and its key
     keys      who has which key: the rows, in batches
+    locks     who waits for whom while a sender's transaction is open
     limit     Limit: the option of a task, and what it may say
     setting   the limits that Q_CLUSTER declares
     words     which word somebody may have meant
@@ -75,17 +76,18 @@ def qcore_admit(claims: Sequence[Claim]) -> list[Admission]:
     from qcore.features import Run
 
     from .deciding import decide
-    from .keys import begin, dropped
+    from .keys import begin, dropped, locked_out
     from .places import now
     from .wanted import has_limits
 
-    gone = dropped(claims)
+    gone: dict[str, Admission] = dict(dropped(claims))
+    gone |= locked_out([claim for claim in claims if claim.task.id not in gone])
     limited = [
         claim
         for claim in claims
         if has_limits(claim.task) and claim.task.id not in gone
     ]
-    answers: dict[str, Admission] = dict(gone)
+    answers = dict(gone)
     if limited:
         decided = decide(limited, now())
         answers |= {

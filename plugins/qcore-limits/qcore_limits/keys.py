@@ -3,23 +3,25 @@
 They run in transactions of the ledger's database that are open already. A key is taken by
 an INSERT that does nothing where the key is there, in the order of the digests: so two
 senders never wait for each other, and of two that want one key the second waits for the
-commit of the first.
+commit of the first, for ``locks.LONGEST`` seconds. Clusters never wait for a sender.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.apps import apps
+from django.db import transaction
 
-from qcore import Drop
+from qcore import Drop, Release
 from qcore.brokers.tools import chunks
 from qcore.envelope import Outcome
-from qcore.errors import EnqueueError
+from qcore.errors import EnqueueError, LedgerError
 from qcore.runtime import current
 
+from . import locks
 from .unique import LAST_RESORT, Unique, digest, key_of, shown
 
 if TYPE_CHECKING:
@@ -36,6 +38,8 @@ logger = logging.getLogger("qcore.limits")
 MOST = 150
 #: Rows that one sweep deletes at most of each table, and seconds until the next one.
 SWEPT, EVERY = 1000, 60.0
+#: Seconds until a task comes again whose key is locked.
+AGAIN = 1.0
 
 
 class Wanted(NamedTuple):
@@ -102,19 +106,23 @@ def required(tasks: Sequence[NewTask]) -> None:
     _ledger(option)
 
 
-def take(tasks: Iterable[NewTask]) -> None:
+def take(tasks: Sequence[NewTask]) -> None:
     """Take the keys of new tasks; skip, replace or refuse where a key is taken.
 
     Raises:
         EnqueueError: a key cannot be made, or is taken and that is an error.
+        BrokerUnavailable: another transaction has taken a key, and has not ended for long.
     """
+    if not tasks:
+        return
     wanted: dict[str, list[Wanted]] = {}
     for new in tasks:
         unique = Unique(**new.options["unique"])
         key = key_of(new, unique)
         wanted.setdefault(digest(key), []).append(Wanted(new, unique, key))
         new.need("limits")
-    owners = _insert(wanted)
+    with locks.waiting(_database(), f"the key of {tasks[0].task.func}"):
+        owners = _insert(wanted)
     for mark, those in wanted.items():
         owner = owners[mark]
         for one in those:
@@ -134,7 +142,7 @@ def _insert(wanted: dict[str, list[Wanted]]) -> dict[str, str]:
             task_id=first.new.task.id,
             during=first.unique.kind,
             taken=now,
-            until=now + first.unique.term,
+            until=now + first.unique.term_after(first.new.delay),
         )
         for mark, (first, *_) in sorted(wanted.items())
     ]
@@ -144,22 +152,64 @@ def _insert(wanted: dict[str, list[Wanted]]) -> dict[str, str]:
         left = part
         while left:
             _keys().bulk_create([mine[mark] for mark in left], ignore_conflicts=True)
-            owners |= _lock([mine[mark] for mark in left], now)
+            owners |= _owners([mine[mark] for mark in left], wanted, now)
             # the end of a task has freed the key between the two statements: take it now
             left = [mark for mark in left if mark not in owners]
     return owners
 
 
+def _owners(
+    rows: Sequence[UniqueKey], wanted: dict[str, list[Wanted]], now: float
+) -> dict[str, str]:
+    """Return who has each key; lock those that are to change.
+
+    A key that another task keeps is only read. Its row belongs to a cluster, which would
+    not get it before the end of the sender's transaction.
+    """
+    owners: dict[str, str] = {}
+    # where an INSERT that does nothing locks the row all the same, a snapshot may be old
+    if not locks.reads_are_old(_database()):
+        replacing = {
+            mark
+            for mark, those in wanted.items()
+            if any(one.unique.on_conflict == "replace" for one in those)
+        }
+        mine = {row.digest: row for row in rows if row.digest not in replacing}
+        for row in _keys().filter(digest__in=mine):
+            is_own = row.task_id == mine[row.digest].task_id
+            if is_own or (row.until > now and row.digest not in owners):
+                owners[row.digest] = row.task_id
+    return owners | _lock([row for row in rows if row.digest not in owners], now)
+
+
 def _lock(rows: Sequence[UniqueKey], now: float) -> dict[str, str]:
     """Lock the keys of these rows; return who has each. One whose time is over is taken."""
-    owners: dict[str, str] = {}
     mine = {row.digest: row for row in rows}
-    for row in _keys().select_for_update().filter(digest__in=mine).order_by("digest"):
-        if row.task_id != mine[row.digest].task_id and row.until <= now:
+    if not mine:
+        return {}
+    locked = _keys().select_for_update().filter(digest__in=mine).order_by("digest")
+    found = {row.digest: row for row in locked}
+    over = [
+        row
+        for mark, row in found.items()
+        if row.task_id != mine[mark].task_id and row.until <= now
+    ]
+    waits = _that_wait(over)
+    for row in over:
+        if row.task_id not in waits:
             mine[row.digest].save(using=_database(), force_update=True)
-            row = mine[row.digest]  # noqa: PLW2901 - the time of the other was over
-        owners[row.digest] = row.task_id
-    return owners
+            found[row.digest] = mine[row.digest]
+    return {mark: row.task_id for mark, row in found.items()}
+
+
+def _that_wait(over: Sequence[UniqueKey]) -> set[str]:
+    """Return which owners of keys whose time is over still wait in the outbox.
+
+    A task may wait there for longer than ``LAST_RESORT``: it has a long delay, or sleeps.
+    """
+    ids = [row.task_id for row in over if row.during != "seconds"]
+    ledger = current.ledger
+    return ledger.waiting(ids) if ids and ledger is not None else set()
 
 
 def _resolve(mark: str, one: Wanted, owner: str) -> str:
@@ -178,7 +228,10 @@ def _resolve(mark: str, one: Wanted, owner: str) -> str:
 
     now = _now()
     _keys().filter(digest=mark).update(
-        task_id=id, during=one.unique.kind, taken=now, until=now + one.unique.term
+        task_id=id,
+        during=one.unique.kind,
+        taken=now,
+        until=now + one.unique.term_after(one.new.delay),
     )
     _replaced().bulk_create(
         [ReplacedTask(task_id=owner, by=id, until=now + LAST_RESORT)],
@@ -199,10 +252,29 @@ def dropped(claims: Sequence[Claim]) -> dict[str, Drop]:
     }
 
 
+def locked_out(claims: Sequence[Claim]) -> dict[str, Release]:
+    """Lock the keys that tasks free when they begin; return those that cannot begin now.
+
+    A sender that replaces one of them has its key until its transaction ends: by then the
+    task is dropped, or it runs.
+    """
+    ids = [claim.task.id for claim in claims if _is_kept_while_waiting(claim.task)]
+    why = "a sender that has not committed has its key"
+    found = (locks.lock(_keys(), part)[1] for part in _parts(ids))
+    return {id: Release(AGAIN, why) for busy in found for id in busy}
+
+
 def begin(claims: Sequence[Claim]) -> None:
     """Free the keys of tasks that keep them while they wait: these run now."""
-    for part in _parts(claim.task.id for claim in claims if _is_unique(claim.task)):
+    ids = (claim.task.id for claim in claims if _is_kept_while_waiting(claim.task))
+    for part in _parts(ids):
         _keys().filter(task_id__in=part, during="waiting").delete()
+
+
+def _is_kept_while_waiting(task: Task) -> bool:
+    plugins = task.options.plugins
+    words = plugins.get("unique") if isinstance(plugins, dict) else None
+    return words is not None and words["during"] == "waiting"
 
 
 def _is_unique(task: Task) -> bool:
@@ -211,10 +283,22 @@ def _is_unique(task: Task) -> bool:
 
 
 def free(settled: Iterable[Settled]) -> None:
-    """Free the keys of tasks that have ended, but those that are held for a time."""
+    """Free the keys of tasks that have ended, but those that are held for a time.
+
+    Raises:
+        LedgerError: a sender that replaces one of them has its key locked. The end of this
+            task waits for the end of that transaction, and nothing else does.
+    """
     over = [one.task.id for one in settled if one.final and _is_unique(one.task)]
     for part in _parts(over):
-        _keys().filter(task_id__in=part).exclude(during="seconds").delete()
+        marks, busy = locks.lock(_keys().exclude(during="seconds"), part)
+        if busy:
+            raise LedgerError(
+                f"the key of {', '.join(sorted(busy))} is locked by a sender that has not"
+                " committed"
+            )
+        for some in chunks(marks, MOST):
+            _keys().filter(digest__in=some).delete()
         _replaced().filter(task_id__in=part).delete()
 
 
@@ -227,12 +311,28 @@ def sweep(now: float) -> float:
     """Delete rows whose time is over; return the seconds until the next sweep."""
     if not apps.is_installed("qcore_limits"):
         return EVERY  # the plugin is installed, and this project does not use it
-    full = False
+    full, gone = False, 0
     for rows in (_keys(), _replaced()):
         old = rows.filter(until__lte=now).order_by("until")
         ids = list(old.values_list("pk", flat=True)[:SWEPT])
         for part in _parts(ids):
-            # taken anew since, perhaps
-            rows.filter(pk__in=part, until__lte=now).delete()
+            gone += _sweep_part(rows, part, now)
         full = full or len(ids) == SWEPT
-    return 0.0 if full else EVERY
+    return 0.0 if full and gone else EVERY
+
+
+def _sweep_part(rows: QuerySet[Any], ids: Sequence[str], now: float) -> int:
+    """Delete rows whose time is over; return how many, with those that are kept."""
+    with transaction.atomic(using=_database()):
+        # what is locked, or taken anew since, is left alone
+        free = locks.skipping(rows.filter(pk__in=ids, until__lte=now))
+        found = {row.pk: row for row in free.order_by("pk")}
+        count = len(found)
+        if rows.model.__name__ == "UniqueKey":
+            waits = _that_wait(list(found.values()))
+            kept = [pk for pk, row in found.items() if row.task_id in waits]
+            rows.filter(pk__in=kept).update(until=now + LAST_RESORT)
+            for pk in kept:
+                del found[pk]
+        rows.filter(pk__in=list(found)).delete()
+        return count

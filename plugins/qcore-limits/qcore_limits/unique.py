@@ -79,6 +79,13 @@ class Unique:
         """Seconds from the sending after which the key is free in any case."""
         return LAST_RESORT if isinstance(self.during, str) else float(self.during)
 
+    def term_after(self, delay: float) -> float:
+        """Return the term of a task that is sent with a delay, in seconds.
+
+        It does not begin before its delay is over; a time in seconds counts from the sending.
+        """
+        return self.term + (delay if isinstance(self.during, str) else 0.0)
+
 
 def _is_during(value: object) -> bool:
     if isinstance(value, str):

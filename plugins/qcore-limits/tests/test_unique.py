@@ -10,15 +10,15 @@ from chores.outside import OutsideBroker
 from django.db import connection, transaction
 from django.test import override_settings
 
-from qcore import RUN, Claim, Drop, Settled
-from qcore.errors import BrokerUnavailable, EnqueueError
+from qcore import RUN, Claim, Drop, Release, Settled
+from qcore.errors import BrokerUnavailable, EnqueueError, LedgerError
 from qcore.ledger.clock import Clock
 from qcore.ledger.features import Features, tell
 from qcore.models import OutboxRow
 from qcore.runtime import current
 from qcore.tasks import async_chain, async_task, async_task_many, schedule
 from qcore.testing.drain import drain, enqueued
-from qcore_limits import Unique, keys
+from qcore_limits import Unique, keys, locks
 from qcore_limits.keys import KeyTaken, sweep
 from qcore_limits.models import ReplacedTask, UniqueKey
 from qcore_limits.unique import LAST_RESORT
@@ -270,9 +270,10 @@ def test_a_key_that_is_freed_while_it_is_asked_for(monkeypatch):
         return real(rows, now)
 
     monkeypatch.setattr(keys, "_lock", lock)
-    second = add(2, unique="job")
+    second = add(2, unique=Unique("job", on_conflict="replace"))
     assert second != first
     assert owners() == {"job": second}
+    assert not ReplacedTask.objects.exists()
 
 
 def test_a_project_without_the_outbox_loses_no_unique_task():
@@ -284,6 +285,149 @@ def test_a_project_without_the_outbox_loses_no_unique_task():
         assert waiting() == []
         assert [row.task_id for row in OutboxRow.objects.all()] == [id]
         OutboxRow.objects.all().delete()
+
+
+# -- a sender whose transaction stays open ---------------------------------------------------
+@pytest.fixture
+def open_sender():
+    """Return what sends in a thread whose transaction is open until it is told to end."""
+    done, threads = threading.Event(), []
+
+    def start(**options):
+        sent, ids = threading.Event(), []
+
+        def send():
+            try:
+                with transaction.atomic():
+                    ids.append(add(9, **options))
+                    sent.set()
+                    done.wait(120)
+            finally:
+                sent.set()
+                connection.close()
+
+        threads.append(threading.Thread(target=send))
+        threads[-1].start()
+        assert sent.wait(60)
+        return ids[0]
+
+    def commit():
+        done.set()
+        for thread in threads:
+            thread.join(120)
+
+    start.commit = commit
+    yield start
+    commit()
+
+
+has_locks = pytest.mark.skipif(
+    connection.vendor == "sqlite",
+    reason="one transaction at a time writes in this database",
+)
+
+
+@has_locks
+def test_a_task_ends_while_a_sender_finds_its_key_taken(open_sender):
+    first = add(1, unique="job")
+    if connection.vendor == "postgresql":
+        assert open_sender(unique="job") == first
+        end(first)
+        assert owners() == {}
+        return
+    # an INSERT that does nothing has locked the row
+    assert open_sender(unique="job") == first
+    with pytest.raises(LedgerError, match="has not committed"):
+        end(first)
+    open_sender.commit()
+    end(first)
+    assert owners() == {}
+
+
+@has_locks
+def test_the_end_of_a_task_does_not_wait_for_a_sender_that_replaces_it(open_sender):
+    first, other = add(1, unique="job"), add(1, unique="other")
+    second = open_sender(unique=Unique("job", on_conflict="replace"))
+    with pytest.raises(LedgerError, match=f"{first} is locked .* has not committed"):
+        end(first)
+    end(other)
+    assert owners() == {"job": first}
+    open_sender.commit()
+    end(first)
+    assert owners() == {"job": second}
+
+
+@has_locks
+def test_a_task_whose_sender_replaces_it_just_now_comes_again(open_sender):
+    waits = {"during": "waiting", "on_conflict": "replace"}
+    first, other = add(1, unique=Unique("job", during="waiting")), add(1, unique="o")
+    second = open_sender(unique=Unique("job", **waits))
+    answer = claim(first)
+    assert isinstance(answer, Release)
+    assert "has not committed" in answer.why
+    assert claim(other) == RUN
+    open_sender.commit()
+    assert isinstance(claim(first), Drop)
+    assert owners()["job"] == second
+
+
+@has_locks
+def test_the_sweep_passes_over_a_key_that_is_being_taken(open_sender):
+    old = add(1, unique=Unique("job", during=10.0))
+    past = add(1, unique=Unique("past", during=10.0))
+    Clock.offset += 11
+    new = open_sender(unique="job")
+    assert sweep(current.ledger.now()) > 0
+    assert owners() == {"job": old}, "and not a key that nobody takes"
+    open_sender.commit()
+    assert owners() == {"job": new}
+    assert past not in owners().values()
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="it has such a setting")
+def test_a_sender_waits_for_another_one_for_a_while(open_sender, monkeypatch):
+    monkeypatch.setattr(locks, "LONGEST", 0.1)
+    open_sender(unique="job")
+    with transaction.atomic():
+        with pytest.raises(BrokerUnavailable, match=r"has the key of chores.kind.add"):
+            add(1, unique="job")
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW lock_timeout")
+            assert cursor.fetchone() == ("0",), "the setting of the caller is back"
+        add(1, unique="another")
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW lock_timeout")
+            assert cursor.fetchone() == ("0",)
+
+
+# -- longer than the last resort -------------------------------------------------------------
+@pytest.mark.parametrize("during", ["waiting", "until_done"])
+def test_a_task_with_a_long_delay_keeps_its_key(during):
+    unique, long = Unique("job", during=during), LAST_RESORT * 2
+    options = {"q_options": {"unique": unique, "delay": long}}
+    first = async_task("chores.kind.add", 1, **options)
+    Clock.offset += LAST_RESORT + 1
+    sweep(current.ledger.now())
+    assert add(2, unique=unique) == first
+    Clock.offset += long
+    OutboxRow.objects.filter(task_id=first).delete()  # it was sent, and lost
+    assert add(2, unique=unique) != first
+
+
+@pytest.mark.parametrize("swept", [True, False])
+def test_a_task_that_waits_in_the_outbox_keeps_its_key(swept):
+    """As one that sleeps, or is tried again in a month."""
+    options = {"q_options": {"unique": "job", "delay": 100 * 86_400}}
+    first = async_task("chores.kind.add", 1, **options)
+    UniqueKey.objects.update(until=current.ledger.now() - 1)
+    if swept:
+        sweep(current.ledger.now())
+        assert UniqueKey.objects.get().until > current.ledger.now() + 86_400
+    assert add(2, unique="job") == first
+    OutboxRow.objects.all().delete()
+    UniqueKey.objects.update(until=current.ledger.now() - 1)
+    sweep(current.ledger.now())
+    assert owners() == {}
 
 
 # -- from elsewhere ----------------------------------------------------------------------------

@@ -129,10 +129,16 @@ class Assignment:
         """
         if job.ended is not None:
             return JobState.LOST if self._leases.has_lost(job, now) else None
-        if job.lost or job.lease_end <= now:
+        if (
+            job.lost
+            or job.lease_end <= now
+            or (job.ledger is not None and self._leases.has_lost_hold(job, now))
+        ):
             # another cluster has the task, or gets it soon: it would run twice
             logger.info(
-                "%s waited longer than its lease; it is left to the broker", job.task.id
+                "%s waited longer than its lease, or than it may hold what its plugins"
+                " gave it; it is left to the broker",
+                job.task.id,
             )
             return JobState.LOST
         other = self._shared.active.get(job.task.id)

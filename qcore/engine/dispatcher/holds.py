@@ -3,7 +3,8 @@
 A hold, such as a place under a limit, is apart from the lease: it has a term of its own, and is
 renewed even where leases are not. A job whose hold could not be renewed for too long is
 treated like one whose lease was lost: its worker is killed before the hold ends, so that
-another task may have the place then.
+another task may have the place then. Where the database hangs, and this thread with it, the
+loop finds these jobs (``leases.py``).
 """
 
 from __future__ import annotations
@@ -18,19 +19,14 @@ from ..services import Features, Services
 from .admission import parted
 from .guard import Guard, close, pause
 from .job import Job, LedgerPart
-from .leases import Leases
+from .leases import HOLDS, Leases
 from .lifecycle import WITH_THE_LOOP
 from .state import SharedState
 
 #: Seconds between two renewals. A hold has a term of 60 seconds, so two of them may fail.
 EVERY = 15.0
-#: Seconds without a renewal after which a worker is killed: before the term of 60 seconds is
-#: over, by a clock of another machine, with time for the kill and for a slow transaction.
-MOST = 40.0
 #: Tasks that are found to be the reason of a failure, one by one, in one renewal.
 _FEW = 8
-#: Under this name, the status shows why holds are not renewed.
-_PROBLEM = "holds"
 
 
 class Holds:
@@ -66,6 +62,7 @@ class Holds:
         """Have plugins renew what they hold once; give up the jobs that are too late."""
         jobs = [job for job in list(self._shared.held) if _holds(job) and not job.lost]
         if not jobs:
+            self._shared.clear_problem(HOLDS)
             return
         lost = self._ask(features, jobs)
         self._give_up(
@@ -73,7 +70,7 @@ class Holds:
                 job
                 for job in jobs
                 if (job.task.id, job.start) in lost
-                or time.monotonic() - _part(job).renewed_at > MOST
+                or _part(job).is_late(time.monotonic())
             ]
         )
 
@@ -104,7 +101,7 @@ class Holds:
                 for job in part:
                     _part(job).renewed_at = began
         if is_well:
-            self._shared.clear_problem(_PROBLEM)
+            self._shared.clear_problem(HOLDS)
         return lost
 
     def _tell(self, jobs: Sequence[Job], error: BaseException) -> None:
@@ -113,7 +110,7 @@ class Holds:
         if not isinstance(error, QcoreError):
             reason = f"{type(error).__name__}: {reason}"
         self._shared.report_problem(
-            _PROBLEM, f"the holds of {len(jobs)} tasks are not renewed: {reason}"
+            HOLDS, f"the holds of {len(jobs)} tasks are not renewed: {reason}"
         )
 
     def _give_up(self, jobs: Sequence[Job]) -> None:

@@ -21,12 +21,18 @@ if TYPE_CHECKING:
 MAX_HOOK_CRASHES = 2
 
 
+#: Seconds without a renewal after which what a job holds counts as lost, and its worker is
+#: killed: before the term of 60 seconds is over, by a clock of another machine, with time
+#: for the kill and for a slow transaction.
+HELD = 40.0
+
+
 class KillReason(StrEnum):
     """Why the worker of a job was killed, or told to stop."""
 
     TIMEOUT = "timeout"  # the job was over its time
     STOP = "stop"  # the cluster stops
-    LOST = "lost"  # the lease of the job was lost
+    LOST = "lost"  # the lease of the job was lost, or what it holds
     HUNG = "hung"  # the worker did not read its order
     CANCEL = "cancel"  # somebody has cancelled the task
     CLOSED = "closed"  # the worker's socket was closed, or written on, by its task
@@ -55,6 +61,10 @@ class LedgerPart:
     start: int = 0
     holds: bool = False  # whether plugins renew what it holds
     renewed_at: float = 0.0  # monotonic: before what it holds was taken, or renewed
+
+    def is_late(self, now: float) -> bool:
+        """Whether what the job holds was not renewed for so long that it may be lost."""
+        return self.holds and now - self.renewed_at >= HELD
 
 
 @dataclass(slots=True, eq=False)

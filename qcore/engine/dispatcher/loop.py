@@ -267,7 +267,9 @@ class Loop:
             return  # this one has ended
         if reason is KillReason.LOST:
             func, id = job.task.func, job.task.id
-            logger.warning("%s id=%s has no lease: stopped", func, id)
+            held = job.ledger is not None and job.ledger.is_late(time.monotonic())
+            what = "lost what it holds" if held else "has no lease"
+            logger.warning("%s id=%s %s: stopped", func, id, what)
         elif reason is KillReason.HUNG:
             logger.warning("worker %d does not read its order: replaced", worker.pid)
         job.killed = reason
