@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -63,6 +63,10 @@ class LedgerPlace(Protocol):
     def wake(
         self, plugin: str, task_ids: Sequence[str], delay: float = 0
     ) -> set[str]: ...
+    def bring_forward(self, delays: Mapping[str, float]) -> set[str]: ...
+    def parked(
+        self, plugin: str, *, after: int = 0, limit: int = 500
+    ) -> list[tuple[int, str]]: ...
     def send(self, tasks: Sequence[Task], *, delay: float = 0) -> set[str]: ...
     def ended(self, ids: Collection[str]) -> dict[str, str]: ...
     def waiting(self, ids: Collection[str]) -> set[str]: ...

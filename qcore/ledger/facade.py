@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from django.db import OperationalError, connections, transaction
@@ -16,6 +16,7 @@ from ..masking import mask_url
 from ..models import OutboxRow
 from ..results.sql import is_deadlock
 from ..runtime import current
+from ..settled import suspended_by
 from ..tasks.sending import send
 from .clock import now
 from .outbox import MAX_IDS
@@ -148,6 +149,60 @@ class LedgerFacade:
         """
         outbox = current.outbox
         return outbox.wake(plugin, task_ids, delay) if outbox is not None else set()
+
+    def bring_forward(self, delays: Mapping[str, float]) -> set[str]:
+        """Have tasks sent sooner that wait in the outbox, with the commit that is open.
+
+        A task that is parked, or that a sender has just now, is left as it is.
+
+        Args:
+            delays: seconds until each task is sent, by its id. One that is sent sooner
+                anyway is left as it is.
+
+        Returns:
+            The ids of those that are sent sooner now.
+
+        Raises:
+            django.db.Error: the database does not take it.
+        """
+        changed: set[str] = set()
+        rows = OutboxRow.objects.using(self.database)
+        for part in chunks(sorted(delays), MAX_IDS):
+            waiting = rows.filter(task_id__in=part, claimed=None, due__isnull=False)
+            found = list(
+                waiting.select_for_update().only("task_id", "due").order_by("id")
+            )
+            moment = self.now()
+            sooner = []
+            for row in found:
+                due = moment + max(0.0, delays[row.task_id])
+                if row.due is not None and due < row.due:
+                    row.due = due
+                    sooner.append(row)
+            rows.bulk_update(sooner, ["due"], batch_size=100)
+            changed.update(row.task_id for row in sooner)
+        return changed
+
+    def parked(
+        self, plugin: str, *, after: int = 0, limit: int = 500
+    ) -> list[tuple[int, str]]:
+        """Return parked tasks that a plugin holds, page by page, for its sweep.
+
+        Args:
+            plugin: the name of its entry point.
+            after: the last number of the page before; 0: the first page.
+            limit: tasks at most.
+
+        Returns:
+            The number and the id of each task.
+
+        Raises:
+            django.db.Error: the database cannot be asked.
+        """
+        rows = OutboxRow.objects.using(self.database).filter(
+            held_by__in=(plugin, suspended_by(plugin)), claimed=None, id__gt=after
+        )
+        return list(rows.order_by("id").values_list("id", "task_id")[:limit])
 
     def now(self) -> float:
         """Return the time by the clock of its database, in seconds since the epoch.

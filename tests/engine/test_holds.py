@@ -139,7 +139,7 @@ def test_one_that_cannot_be_renewed_costs_no_other_its_hold(desk, monkeypatch, e
         return set()
 
     monkeypatch.setattr(desk.keeping, "renew", renew)
-    desk.clock.advance(MOST + 1)
+    desk.clock.advance(HELD + 1)
     desk.round()
     assert [job for job in jobs if job.lost] == [culprit]
     assert len(desk.keeping.rounds) <= 2 * 3 + 1, "halved, and not one by one"
@@ -159,7 +159,7 @@ def test_a_plugin_that_renews_nothing_costs_no_task_of_another_its_hold(
         return set()
 
     monkeypatch.setattr(desk.keeping, "renew", renew)
-    desk.clock.advance(MOST + 1)
+    desk.clock.advance(HELD + 1)
     desk.round()
     assert {job.task.needs for job in jobs if job.lost} == {("bad",)}
     assert sum(job.lost for job in jobs) == 20

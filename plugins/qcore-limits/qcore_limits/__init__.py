@@ -12,6 +12,7 @@ migrations). Importing it does not import Django::
     wanted    what a task wants: its limits, as they travel with it
     deciding  which claimed tasks may run under their limits
     holding   renews, frees and sweeps what running tasks hold
+    pacing    brings tasks forward that wait for a rate which was raised
     places    the rows of limits, locked and counted
     template  keys that are filled with arguments
     models    the tables

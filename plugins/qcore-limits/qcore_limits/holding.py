@@ -113,6 +113,8 @@ def sweep(now: float) -> float:
         .order_by("at")[:SWEPT]
     )
     stuck = _stuck(now)
+    if astray := _astray():
+        ledger.run(partial(ledger.wake, "limits", astray))
     if found or late or stuck:
         ledger.run(lambda: _sweep(now, found, late, stuck))
     old = places.keys().filter(used__lte=now - UNUSED, parked=0, later=0)
@@ -123,6 +125,27 @@ def sweep(now: float) -> float:
         )
         old.filter(digest__in=[mark for mark in part if mark not in busy]).delete()
     return EVERY
+
+
+class _Page:
+    """How far the sweep of this process has looked through the parked tasks."""
+
+    last = 0
+
+
+def _astray() -> list[str]:
+    """Return tasks that are parked and in no line: nobody else would ever wake them.
+
+    Each sweep looks at one page. Both rows are written in one transaction, so only a row
+    that somebody has deleted is missing, or one of a backup.
+    """
+    ledger = current.ledger
+    assert ledger is not None
+    page = ledger.parked("limits", after=_Page.last, limit=SWEPT)
+    _Page.last = page[-1][0] if len(page) == SWEPT else 0
+    ids = [id for _, id in page]
+    known = {row.task_id for row in places.of_tasks(places.waiting(), ids)}
+    return [id for id in ids if id not in known]
 
 
 def _stuck(now: float) -> list[str]:

@@ -121,6 +121,7 @@ def _require_tables() -> None:
 def _set(options: Namespace, limits: dict[str, Limit]) -> None:
     from .holding import refill
     from .models import LimitChange
+    from .pacing import replan
     from .places import database, now
 
     rows = LimitChange.objects.using(database())
@@ -148,6 +149,7 @@ def _set(options: Namespace, limits: dict[str, Limit]) -> None:
         },
     )
     refill(options.name, now())
+    replan(options.name)
 
 
 def _number(given: str | None, name: str, old: object) -> int | None:
@@ -173,6 +175,7 @@ def _word(given: str | None, old: object) -> str | None:
 def _reset(name: str) -> None:
     from .holding import refill
     from .models import LimitChange
+    from .pacing import replan
     from .places import database, now
 
     rows = LimitChange.objects.using(database())
@@ -183,6 +186,7 @@ def _reset(name: str) -> None:
             f"nobody has set the limit {name!r}; nothing was changed{near}"
         )
     refill(name, now())
+    replan(name)
 
 
 def _user() -> str:

@@ -25,6 +25,7 @@ from qcore.testing.drain import drain, enqueued
 from qcore_limits import Limit, Unique, keys, qcore_sweep
 from qcore_limits.holding import EVERY, renew
 from qcore_limits.models import Hold, LimitChange, LimitKey, WaitingTask
+from qcore_limits.pacing import replan
 from qcore_limits.places import KEPT, RESERVED, TERM
 from qcore_limits.unique import LONGEST
 
@@ -914,3 +915,70 @@ def test_a_key_with_any_character_is_shown_on_any_database(cluster):
     first = async_task("chores.kind.add", "a\0b\udc80", 1, q_options={"limits": "two"})
     assert cluster.claim() == {first: RUN}
     assert LimitKey.objects.get().label == r"two:a\x00b\udc80"
+
+
+# -- a rate that was raised ------------------------------------------------------------------
+def change(**terms):
+    found = {"concurrency": None, "rate": "", "burst": None} | terms
+    LimitChange.objects.update_or_create(
+        name="paced", defaults=found | {"changed": 0.0}
+    )
+
+
+def planned(ids):
+    dues = dict(OutboxRow.objects.values_list("task_id", "due"))
+    return [dues[id] for id in ids]
+
+
+def test_tasks_that_wait_for_a_rate_come_sooner_where_it_is_raised(cluster):
+    _, *ids = [add(number, limits="paced") for number in range(4)]
+    cluster.claim()
+    before = planned(ids)
+    change(rate="1/20s")
+    assert replan("paced") == 0
+    assert planned(ids) == before, "none comes later; it is refused when it comes"
+    change(rate="1/s")
+    assert replan("paced") == 3
+    first, second, third = planned(ids)
+    assert (second - first, third - second) == pytest.approx((1, 1), abs=0.01)
+    assert third < before[2] - 1
+    change(concurrency=9)  # and no rate
+    assert replan("paced") == 3
+    assert max(planned(ids)) <= current.ledger.now()
+
+
+def test_a_raised_rate_keeps_the_order_and_its_own_pace(cluster):
+    ids = [add(number, limits="paced") for number in range(4)]
+    cluster.claim()
+    change(rate="1/s")
+    assert replan("paced") == 3
+    assert replan("paced") == 0, "nothing comes sooner than that"
+    late = add(9, limits="paced")
+    ran = []
+    for _ in range(8):
+        Clock.offset += 1.1
+        ran += [id for id, answer in cluster.claim().items() if answer is RUN]
+    assert ran == [*ids[1:], late]
+    assert LimitKey.objects.get(name="paced").later == 0
+
+
+def test_a_limit_that_only_its_tasks_know_is_not_planned_anew(cluster):
+    own = Limit("own", rate="1/10s")
+    for number in range(2):
+        add(number, limits=own)
+    cluster.claim()
+    assert replan("own") == 0
+
+
+# -- a parked task without its place in the line ----------------------------------------------
+def test_a_parked_task_that_is_in_no_line_is_found(cluster):
+    first, second, third = add(1), add(2), add(3)
+    cluster.claim()
+    WaitingTask.objects.filter(task_id=third).delete()
+    qcore_sweep(now=current.ledger.now())
+    assert status(second) == "parked"
+    assert isinstance(cluster.claim()[third], Park), "it waits in its turn again"
+    cluster.end(first)
+    assert cluster.claim() == {second: RUN}
+    cluster.end(second)
+    assert cluster.claim() == {third: RUN}

@@ -90,10 +90,9 @@ class Leases:
                 continue
             # the end of a task that has ended stands, whatever the task held
             is_late = job.ended is None and self.has_lost_hold(job, now)
-            if is_late:
+            if is_late and HOLDS not in self._shared.problems:
                 self._shared.report_problem(
-                    HOLDS,
-                    f"the ledger does not answer: {job.task.id} lost what it holds",
+                    HOLDS, f"what {job.task.id} holds was not renewed in time"
                 )
             if is_late or self.has_lost(job, now):
                 lost.append((worker, job))
