@@ -99,11 +99,17 @@ EXCEPTIONS = {
     },
     **{
         ("qcore_flows", f"qcore.{name}"): "its verb writes as all verbs do"
-        for name in ("cli.exits", "cli.output", "monitor.text")
+        for name in ("cli.actions", "cli.exits", "cli.output", "monitor.text")
     },
     **{
         ("qcore_limits", f"qcore.{name}"): "its verb and its page are as all others"
-        for name in ("cli.exits", "cli.output", "monitor.text", "admin.base")
+        for name in (
+            "cli.actions",
+            "cli.exits",
+            "cli.output",
+            "monitor.text",
+            "admin.base",
+        )
     },
     ("qcore_mongo", "bson"): "pymongo brings it",
     **{

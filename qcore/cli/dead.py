@@ -7,11 +7,13 @@ Answer "one" to take the newest task alone, and see how that goes.
 
 from __future__ import annotations
 
+import datetime as dt
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ..errors import ConfigError
+from .actions import add_action
 from .confirm import ask
 from .exits import FAILURE, OK
 from .ids import check_ids
@@ -34,14 +36,7 @@ _LINE = 100
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of this verb."""
-    parser.add_argument(
-        "action",
-        nargs="?",
-        default="list",
-        choices=list(_ACTIONS),
-        metavar="ACTION",
-        help="list (the default), resend or discard",
-    )
+    add_action(parser, _ACTIONS, default="list")
     parser.add_argument("ids", nargs="*", metavar="ID", help="ids of dead tasks")
     parser.add_argument(
         "--fingerprint",
@@ -72,6 +67,7 @@ def run(options: Namespace, out: TextIO) -> int:
 
 # -- looking ---------------------------------------------------------------------------
 def _list(options: Namespace, out: TextIO) -> int:
+    from ..results.dead import describe_group
     from ..tasks import dead_groups
 
     if options.ids or options.all:
@@ -85,7 +81,11 @@ def _list(options: Namespace, out: TextIO) -> int:
         write_json(
             out,
             _document("list", sum(group.count for group in groups))
-            | {"groups": [_described(group) for group in shown]}
+            | {
+                "groups": [
+                    describe_group(group, dt.datetime.isoformat) for group in shown
+                ]
+            }
             | {"tasks": [_described_task(record) for record in tasks]},
         )
         return OK
@@ -269,20 +269,6 @@ def _pages(options: Namespace, *, one: bool) -> Iterator[list[str]]:
 # -- documents ---------------------------------------------------------------------------
 def _document(action: str, total: int) -> dict[str, Any]:
     return {"schema": SCHEMA, "action": action, "total": total, "groups": []}
-
-
-def _described(group: DeadGroup) -> dict[str, Any]:
-    from ..masking import mask_url
-
-    return {
-        "func": group.func,
-        "fingerprint": group.fingerprint,
-        "count": group.count,
-        "first": group.first.isoformat(),
-        "last": group.last.isoformat(),
-        "example": group.example,
-        "error": mask_url(group.error),
-    }
 
 
 def _described_task(record: Record) -> dict[str, Any]:

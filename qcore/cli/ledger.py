@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ..errors import ConfigError, QcoreError
+from .actions import add_action
 from .confirm import ask
 from .exits import FAILURE, OK
 from .numbers import whole
@@ -38,14 +39,7 @@ MISSING = 3600
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of this verb."""
-    parser.add_argument(
-        "action",
-        nargs="?",
-        default="status",
-        choices=list(_ACTIONS),
-        metavar="ACTION",
-        help="status (the default), resend or resign",
-    )
+    add_action(parser, _ACTIONS, default="status")
     parser.add_argument(
         "--queue", metavar="NAME", help="resend: only tasks of this queue"
     )

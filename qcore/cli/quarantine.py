@@ -15,8 +15,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ..errors import ConfigError, EnqueueError, QcoreError
+from .actions import add_action
 from .confirm import ask
 from .exits import FAILURE, OK
+from .numbers import whole
 from .output import add_json, complain, write_json, write_lines
 
 if TYPE_CHECKING:
@@ -31,12 +33,7 @@ SHOWN = 50
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of this verb."""
-    parser.add_argument(
-        "action",
-        choices=list(_ACTIONS),
-        metavar="ACTION",
-        help="list, show, delete or resign",
-    )
+    add_action(parser, _ACTIONS)
     parser.add_argument(
         "ids",
         nargs="*",
@@ -49,7 +46,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--limit",
-        type=int,
+        type=whole(1, 1_000_000),
         default=SHOWN,
         metavar="N",
         help=f"the newest that list shows (default: {SHOWN})",
@@ -83,7 +80,7 @@ def _list(options: Namespace, out: TextIO) -> int:
     if options.ids:
         raise ConfigError("`qcore quarantine list` takes no ID; did you mean show?")
     total = Quarantine.objects.count()
-    newest = Quarantine.objects.defer("package")[: max(0, options.limit)]
+    newest = Quarantine.objects.defer("package")[: options.limit]
     found = list(Quarantine.objects.all() if options.all else newest)
     if options.json:
         write_json(out, _document("list", total, map(_described, found)))

@@ -14,7 +14,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ..errors import ConfigError, QcoreError
+from .actions import add_action
 from .exits import FAILURE, OK
+from .numbers import whole
 from .output import add_json, write_json, write_lines
 
 if TYPE_CHECKING:
@@ -29,17 +31,10 @@ RUNS = 1
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of this verb."""
-    parser.add_argument(
-        "action",
-        nargs="?",
-        choices=("list", "sync"),
-        default="list",
-        metavar="ACTION",
-        help="list (the default) or sync",
-    )
+    add_action(parser, ("list", "sync"), default="list")
     parser.add_argument(
         "--runs",
-        type=int,
+        type=whole(0, 1000),
         default=RUNS,
         metavar="N",
         help=f"how many next runs list shows of each (default: {RUNS})",
@@ -75,7 +70,7 @@ def _list(options: Namespace, out: TextIO) -> int:
     rows = Schedule.objects.using(router.db_for_write(Schedule)).order_by(
         "next_run", "pk"
     )
-    found = [_described(row, max(0, options.runs)) for row in rows]
+    found = [_described(row, options.runs) for row in rows]
     if options.json:
         write_json(out, {"schema": SCHEMA, "schedules": found})
         return OK

@@ -139,7 +139,7 @@ class Task(models.Model):
 
     def group_result(self, failures: bool = False) -> list[Any]:
         """Return the results of this task's group, oldest first."""
-        return [task.result for task in self._group(failures)]
+        return [task.result for task in self._group(failures=failures)]
 
     def group_count(self, failures: bool = False) -> int:
         """Count this task's group; ``failures`` counts only the failures."""
@@ -183,7 +183,7 @@ class Task(models.Model):
         """Take the label off a group, or with ``tasks`` delete it; return how many."""
         return lookup.delete_group(group_id, tasks, cached=False)
 
-    def _group(self, failures: bool) -> models.QuerySet[Task]:
+    def _group(self, *, failures: bool) -> models.QuerySet[Task]:
         if self.group is None:
             return Task.objects.none()
         members = Task.objects.filter(group=self.group).order_by("enqueued", "id")

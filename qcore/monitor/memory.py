@@ -34,8 +34,8 @@ def processes(cluster: Snapshot) -> list[Process]:
     """Return the processes of one cluster with what is known of their memory."""
     here = cluster.host == socket.gethostname()
     found = [
-        _process("sentinel", cluster.sentinel_pid, here),
-        _process("dispatcher", cluster.dispatcher_pid, here),
+        _process("sentinel", cluster.sentinel_pid, here=here),
+        _process("dispatcher", cluster.dispatcher_pid, here=here),
     ]
     for worker in cluster.workers:
         rss, pss = usage(worker.pid) if here else (None, None)
@@ -45,7 +45,7 @@ def processes(cluster: Snapshot) -> list[Process]:
     return found
 
 
-def _process(role: str, pid: int, here: bool) -> Process:
+def _process(role: str, pid: int, *, here: bool) -> Process:
     return Process(role, pid, *(usage(pid) if here else (None, None)))
 
 

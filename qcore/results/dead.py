@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from ..masking import mask_url
 from .moments import moment
 
 if TYPE_CHECKING:
@@ -31,6 +32,26 @@ class DeadGroup:
     """The id of one of them, the newest."""
     error: str
     """The first line of its error."""
+
+
+def describe_group(
+    group: DeadGroup, when: Callable[[dt.datetime], object]
+) -> dict[str, Any]:
+    """Return what documents say of a group: its columns, without secrets in the error.
+
+    Args:
+        group: of a store.
+        when: how the document writes a moment.
+    """
+    return {
+        "func": group.func,
+        "fingerprint": group.fingerprint,
+        "count": group.count,
+        "first": when(group.first),
+        "last": when(group.last),
+        "example": group.example,
+        "error": mask_url(group.error),
+    }
 
 
 def group_rows(rows: Iterable[Row]) -> list[DeadGroup]:

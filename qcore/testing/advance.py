@@ -115,7 +115,7 @@ class QcoreClock:
         end = Clock.offset + seconds
         counts = Counts()
         for _ in range(MOST):
-            self._run_due(counts, raises)
+            self._run_due(counts, raises=raises)
             ahead = self._ahead()
             if ahead is None or Clock.offset + ahead > end:
                 break
@@ -126,10 +126,10 @@ class QcoreClock:
                 " and come again for ever? Give it max_attempts."
             )
         Clock.offset = end
-        self._run_due(counts, raises)
+        self._run_due(counts, raises=raises)
         return counts
 
-    def _run_due(self, counts: Counts, raises: bool) -> None:
+    def _run_due(self, counts: Counts, *, raises: bool) -> None:
         scheduler = current.scheduler
         for _ in range(MOST):
             if scheduler.tick() > 0:

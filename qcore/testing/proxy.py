@@ -187,7 +187,7 @@ class FaultProxy:
     def _carry(self, pair: _Pair, piece: bytes, sink: socket.socket) -> None:
         """Send one piece on, in the manner of the mode of the moment."""
         to_client = sink is pair.client
-        self._hold(to_client)
+        self._hold(is_reply=to_client)
         with self._changed:
             mode, amount, before = self._mode, self._amount, self._passed
             epoch = self._epoch
@@ -219,7 +219,7 @@ class FaultProxy:
         self._hold()
         sink.sendall(piece)
 
-    def _hold(self, is_reply: bool = False) -> None:
+    def _hold(self, *, is_reply: bool = False) -> None:
         """Wait while the mode is ``black-hole``, or ``hold`` where it is a reply."""
         modes = {"black-hole", "hold"} if is_reply else {"black-hole"}
         with self._changed:

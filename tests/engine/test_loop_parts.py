@@ -365,7 +365,7 @@ def test_a_good_life_ends_the_delay(lifetime, well):
     backoff = RestartDelay()
     for _ in range(5):
         backoff.after(0.05, well=False)
-    assert backoff.after(lifetime, well) == 0.0
+    assert backoff.after(lifetime, well=well) == 0.0
     assert backoff.after(0.05, well=False) == 0.0
     assert backoff.after(0.05, well=False) == 0.1
 

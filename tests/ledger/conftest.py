@@ -8,6 +8,7 @@ from chores.outside import OutsideBroker
 from django.db import connections
 from django.test import override_settings
 
+from qcore.ledger import clock
 from qcore.ledger.relay import Relay
 from qcore.models import OutboxRow, Ticket
 from qcore.runtime import current
@@ -50,3 +51,14 @@ def elsewhere(tmp_path, transactional_db):
     yield alias
     connections[alias].close()
     del connections[alias], connections.settings[alias]
+
+
+@pytest.fixture
+def ahead():
+    """Let so many seconds pass for the ledger: ``ahead(30)``."""
+
+    def advance(seconds):
+        clock.Clock.offset += seconds
+
+    yield advance
+    clock.Clock.offset = 0.0

@@ -33,17 +33,6 @@ def outbox(outside):
     return Outbox(current.conf)
 
 
-@pytest.fixture
-def ahead():
-    """Let so many seconds pass for the ledger: ``ahead(30)``."""
-
-    def advance(seconds):
-        clock.Clock.offset += seconds
-
-    yield advance
-    clock.Clock.offset = 0.0
-
-
 def entry(queue="tests", body=b"[[1],{}]"):
     task = Task(
         id=new_id(), name="add-1", func="chores.kind.add", queue=queue, created=0.0,

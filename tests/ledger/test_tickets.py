@@ -36,17 +36,6 @@ def ledger(transactional_db):
     return Ledger(current.conf)
 
 
-@pytest.fixture
-def ahead():
-    """Let so many seconds pass for the ledger: ``ahead(30)``."""
-
-    def advance(seconds):
-        clock.Clock.offset += seconds
-
-    yield advance
-    clock.Clock.offset = 0.0
-
-
 def settlement(task_id=None, *, gen=0, outcome=S, final=True, **more):
     task = Task(
         id=task_id or new_id(), name="n", func="a.b", queue="tests", created=0.0,

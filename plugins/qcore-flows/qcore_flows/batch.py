@@ -15,7 +15,7 @@ from qcore.tasks.loops import refuse_with_in_loop
 
 from .blocking import async_variant, blocking
 from .callbacks import CHANGED, decide, send_due
-from .handle import Handle, current_flow_id, made, require_queue
+from .handle import Handle, made, require_queue, running
 from .tables import expect, flows, lock, place, require_tables, touch
 
 if TYPE_CHECKING:
@@ -212,13 +212,7 @@ class Batch(Handle):
 @blocking
 def current_batch() -> Batch | None:
     """Return the batch that the running task is a member or a callback of; None: of none."""
-    from .status import find
-
-    id = current_flow_id()
-    row = None if id is None else find(id)
-    if row is None or row.kind != Batch.kind:
-        return None
-    return Batch(row.name, id=row.id)
+    return running(Batch)
 
 
 acurrent_batch = async_variant(current_batch)

@@ -17,7 +17,7 @@ from qcore.tasks.loops import refuse_with_in_loop
 from .blocking import async_variant, blocking
 from .callbacks import CHANGED, decide, send_due
 from .ending import end, send_ready
-from .handle import Handle, current_flow_id, made, require_queue
+from .handle import Handle, made, require_queue, running
 from .models import EdgeRow, FlowRow, MemberRow
 from .nodes import Node
 from .option import derived_id, giving
@@ -279,13 +279,7 @@ def _end_empty(flow: FlowRow, now: float) -> None:
 @blocking
 def current_flow() -> Flow | None:
     """Return the graph that the running task is a node or a callback of; None: of none."""
-    from .status import find
-
-    id = current_flow_id()
-    row = None if id is None else find(id)
-    if row is None or row.kind != Flow.kind:
-        return None
-    return Flow(row.name, id=row.id)
+    return running(Flow)
 
 
 acurrent_flow = async_variant(current_flow)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import msgspec
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from .models import FlowRow
     from .status import FlowStatus, MemberStatus
+
+H = TypeVar("H", bound="Handle")
 
 #: Options that say how one call is sent: a flow sends its tasks itself.
 _OWN = {"broker", "sync", "commit"}
@@ -320,3 +322,18 @@ def current_flow_id() -> str | None:
     if own is not None:
         return own.flow_id
     return (task.headers or {}).get(HEADER)
+
+
+def running(kind: type[H]) -> H | None:
+    """Return the batch, or the graph, that the running task belongs to; None: to none.
+
+    Args:
+        kind: ``Batch`` or ``Flow``.
+    """
+    from .status import find
+
+    id = current_flow_id()
+    row = None if id is None else find(id)
+    if row is None or row.kind != kind.kind:
+        return None
+    return kind(row.name, id=row.id)

@@ -13,6 +13,7 @@ import getpass
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any, TextIO
 
+from qcore.cli.actions import add_action
 from qcore.cli.exits import OK
 from qcore.cli.output import add_json, iso, write_json, write_lines
 from qcore.errors import ConfigError, did_you_mean, sentence
@@ -36,14 +37,7 @@ KEYS = 20
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of this verb."""
-    parser.add_argument(
-        "action",
-        nargs="?",
-        choices=("list", "set", "reset"),
-        default="list",
-        metavar="ACTION",
-        help="list (the default), set or reset",
-    )
+    add_action(parser, ("list", "set", "reset"), default="list")
     parser.add_argument("name", nargs="?", metavar="NAME", help="name of a limit")
     parser.add_argument(
         "--concurrency", metavar="N", help="set: tasks that run at once; none: no limit"

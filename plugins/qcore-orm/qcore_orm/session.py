@@ -87,15 +87,15 @@ class Session:
             # a transaction of ours that breaks lets the connection go
             reached = atomic and self._connection.connection is not None
             try:
-                return self._once(work, atomic)
+                return self._once(work, atomic=atomic)
             except Error as error:
                 again = self._may_repeat(error) and time.monotonic() < deadline
                 if not again:
-                    self._give_up(error, reached)
+                    self._give_up(error, reached=reached)
             time.sleep(pause)
         raise AssertionError("pauses never end")
 
-    def _once(self, work: Callable[[Cursor], T], atomic: bool) -> T:
+    def _once(self, work: Callable[[Cursor], T], *, atomic: bool) -> T:
         around = transaction.atomic(using=self._connection.alias) if atomic else None
         with around or nullcontext(), self.statements.cursor() as cursor:
             if not self._known_version:
@@ -114,15 +114,15 @@ class Session:
             cause(error)
         )
 
-    def _give_up(self, error: Error, reached: bool) -> None:
+    def _give_up(self, error: Error, *, reached: bool) -> None:
         told = translate(error, self.statements)
         if isinstance(told, BrokerUnavailable):
-            if self._may_be_done(error, reached):
+            if self._may_be_done(error, reached=reached):
                 told = NoReply(*told.args)
             self.close()  # the next call connects anew
         raise told from error
 
-    def _may_be_done(self, error: Error, reached: bool) -> bool:
+    def _may_be_done(self, error: Error, *, reached: bool) -> bool:
         """Whether what was asked may have been done although it failed.
 
         So it is where the connection broke on the way. What the server refused is undone,

@@ -17,7 +17,7 @@ class RestartDelay:
     def __init__(self) -> None:
         self._failures = 0
 
-    def after(self, lifetime: float, well: bool) -> float:
+    def after(self, lifetime: float, *, well: bool) -> float:
         """Return the seconds to wait, growing while processes die in their start.
 
         Args:

@@ -358,7 +358,7 @@ class Sentinel:
         if self._stopping_until is None:
             now = time.monotonic()
             well = in_order or child.ready
-            delay = self._backoff[child.index].after(now - child.born, well)
+            delay = self._backoff[child.index].after(now - child.born, well=well)
             self._due[child.index] = now + delay
             self._restarts += 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ from qcore.errors import QcoreError
 from qcore.masking import mask_url
 from qcore.monitor.text import plural
 from qcore.pages import Ask, BadQuery
+from qcore.results.dead import describe_group
 from qcore.runtime import current
 
 from ..problems import Problems, told
@@ -32,7 +34,9 @@ def look(request: HttpRequest, rest: str) -> dict[str, Any]:
     known = problems.attempt(lambda: current.store().supports_dead)
     groups = problems.attempt(_groups) if known else None
     return {
-        "groups": None if groups is None else [_group(one) for one in groups],
+        "groups": None
+        if groups is None
+        else [describe_group(one, dt.datetime.timestamp) for one in groups],
         "is_known_to_the_store": known,
         "most": MOST_GROUPS,
         "at_once": AT_ONCE,
@@ -42,18 +46,6 @@ def look(request: HttpRequest, rest: str) -> dict[str, Any]:
 
 def _groups() -> list[DeadGroup]:
     return current.store().dead_groups(MOST_GROUPS)
-
-
-def _group(one: DeadGroup) -> dict[str, Any]:
-    return {
-        "func": one.func,
-        "fingerprint": one.fingerprint,
-        "count": one.count,
-        "first": one.first.timestamp(),
-        "last": one.last.timestamp(),
-        "example": one.example,
-        "error": mask_url(one.error),
-    }
 
 
 def _asked(request: HttpRequest) -> tuple[str, list[str]]:
