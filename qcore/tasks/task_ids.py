@@ -44,7 +44,7 @@ def required_ids(tasks: object, call: str) -> list[str]:
         raise CallError(
             f"{call}() got {shown(tasks)}, expected the id of a task, or several."
         )
-    ids = list(dict.fromkeys(tasks))
+    ids = list(tasks)
     for id in ids:
-        require_id(id, call)
-    return ids
+        require_id(id, call)  # first: what is no text may have no hash
+    return list(dict.fromkeys(ids))

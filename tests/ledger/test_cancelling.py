@@ -148,7 +148,7 @@ def test_it_begins_with_the_commit(watch):
     assert watch.look() == (None, False)
 
 
-@pytest.mark.parametrize("wrong", ["add-1", "", 5, None, ["x"], [None], "F" * 32])
+@pytest.mark.parametrize("wrong", ["add-1", "", 5, None, ["x"], [None], [[]], "F" * 32])
 def test_what_is_no_id_is_refused(wrong):
     with pytest.raises(CallError, match="expected the id of a task"):
         cancel(wrong)

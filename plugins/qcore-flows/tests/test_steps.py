@@ -16,6 +16,7 @@ from qcore.testing.fixtures import qcore_clock, qcore_queue
 from qcore_flows import EventTimeout, StepError, emit, step, step_id
 from qcore_flows.models import Event, Run, RunStep
 from qcore_flows.steps.moments import due_at
+from qcore_flows.steps.names import name_of
 
 __all__ = ["qcore_clock", "qcore_queue"]
 
@@ -349,3 +350,20 @@ def test_a_run_that_sleeps_can_be_cancelled(clock, ran):
 def test_a_moment_that_is_none_is_refused(when):
     with pytest.raises(StepError):
         due_at(when, time.time())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [None, "", b"x", 1.5, [], pytest.param(10**5000, id="too large to be shown")],
+)
+def test_a_name_that_is_none_is_refused(name):
+    with pytest.raises(StepError, match="expected a text"):
+        name_of("step", name)
+    with pytest.raises(StepError, match="expected a text"):
+        emit(name)
+    if name not in (None, ""):
+        with pytest.raises(
+            StepError, match="expected a text or a whole number"
+        ) as told:
+            name_of("step", "a", [name])
+        assert len(str(told.value)) < 200

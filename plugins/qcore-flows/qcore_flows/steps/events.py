@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from qcore.brokers.tools import chunks
+from qcore.conf.names import shown as described
 from qcore.errors import BrokerUnavailable
 
 from ..blocking import async_variant, blocking
@@ -33,7 +34,7 @@ def event_name(event: object) -> str:
     """
     if not isinstance(event, str) or not 0 < len(event) <= LONGEST:
         raise StepError(
-            f"the name of an event is {shown(repr(event))}, expected a text such as"
+            f"the name of an event is {described(event)}, expected a text such as"
             " 'paid:17'"
         )
     return event

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
+from qcore.conf.names import shown as described
+
 from .errors import StepError
 
 #: Characters that a name may have.
@@ -23,14 +25,14 @@ def name_of(word: str, name: object, key: object = None) -> str:
     """
     if not isinstance(name, str) or not name or len(name) > LONGEST:
         raise StepError(
-            f"{word}(): the name is {_shown(name)}, expected a text of 1 to {LONGEST}"
+            f"{word}(): the name is {described(name)}, expected a text of 1 to {LONGEST}"
             " characters"
         )
     if key is None:
         return name
     if isinstance(key, bool) or not isinstance(key, (str, int)):
         raise StepError(
-            f"{word}({name!r}): key is {_shown(key)}, expected a text or a whole number"
+            f"{word}({name!r}): key is {described(key)}, expected a text or a whole number"
         )
     return f"{name}[{key}]"
 
@@ -45,8 +47,3 @@ def shown(name: str) -> str:
     """Return a name as its column has it: in ASCII, without NUL, and shortened."""
     text = name.encode("ascii", "backslashreplace").decode().replace("\0", r"\x00")
     return text if len(text) <= 255 else f"{text[:252]}..."
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 100 else f"{text[:97]}..."
