@@ -11,6 +11,7 @@ import datetime as dt
 import decimal
 import functools
 import inspect
+import re
 import typing
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -115,7 +116,7 @@ class Typed(NamedTuple):
             raise EnqueueError(
                 f"cannot send {self.path}: its argument {name!r} is not"
                 f" {_shown(kind)}: {_said(error)}"
-            ) from error
+            ) from _cause(error)
         return plain
 
     def _value(self, name: str, kind: Any, value: Any) -> Any:
@@ -127,7 +128,7 @@ class Typed(NamedTuple):
             raise BadPackage(
                 f"the argument {name!r} of {self.path} is not {_shown(kind)} in this"
                 f" process: {_said(error)}. Was the annotation changed after the call?"
-            ) from error
+            ) from _cause(error)
 
 
 def typed(path: str, function: Callable[..., Any]) -> Typed:
@@ -226,5 +227,20 @@ def _shown(kind: Any) -> str:
     return kind.__qualname__ if isinstance(kind, type) else str(kind)
 
 
+#: What msgspec says of an enumeration or a Literal has the value, which may be secret.
+_QUOTED = re.compile(r"Invalid enum value .*?(?= - at `|$)", re.DOTALL)
+
+
 def _said(error: Exception) -> str:
-    return " ".join(str(error).split())
+    text = str(error)
+    if isinstance(error, msgspec.ValidationError):
+        text = _QUOTED.sub("it is none of the values", text)
+    return " ".join(text.split())
+
+
+def _cause(error: Exception) -> Exception | None:
+    """Return an error as the cause of another, unless its text has the value."""
+    is_quoting = isinstance(error, msgspec.ValidationError) and _QUOTED.match(
+        str(error)
+    )
+    return None if is_quoting else error

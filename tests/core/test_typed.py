@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+from typing import Literal
 
 import pytest
 from chores import with_types
@@ -209,6 +210,25 @@ def test_an_annotation_that_was_changed_after_the_call(monkeypatch):
     assert "the argument 'customer' of chores.with_types.greet is not int in this" in (
         str(record.result)
     )
+
+
+def test_a_value_that_is_no_choice_is_told_without_the_value(monkeypatch):
+    """It may be secret; who reads the error need not be allowed to see arguments."""
+    with pytest.raises(EnqueueError) as caught:
+        with_types.place.enqueue({"number": 7, "lines": [], "size": "hunter2"})
+    assert str(caught.value).endswith("it is none of the values - at `$.size`")
+    assert caught.value.__cause__ is None
+
+    task_id = with_types.greet.enqueue(Customer(name="hunter2", age=36))
+
+    def greet(customer: dict[str, Literal["Ada", 36]], untyped: object = None) -> None:
+        raise AssertionError("it must not be called")
+
+    monkeypatch.setattr(with_types, "greet", greet)
+    drain(raises=False)
+    record = fetch(str(task_id))
+    assert "it is none of the values" in str(record.result)
+    assert "hunter2" not in str(record.result)
 
 
 def test_a_task_that_is_not_typed_is_left_alone():
