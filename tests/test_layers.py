@@ -41,7 +41,7 @@ LAYERS: dict[int, tuple[str, str]] = {
         "Django adapters",
         """models migrations ledger listing backend results.orm results.pruning results.sql results.quarantine results.acknowledged
         results.cache caches.django caches.raw schedules.orm schedules.firing
-        schedules.outbox schedules.outlook schedules.sync plugins.builtin error_pages""",
+        schedules.outbox schedules.outlook schedules.overlap schedules.sync plugins.builtin error_pages""",
     ),
     4: (
         "composition: may import everything below",

@@ -176,9 +176,15 @@ class ScheduleAdmin(QcoreAdmin):
                 "fields": [
                     "schedule_type",
                     "minutes",
+                    "seconds",
                     "cron",
+                    "tz",
                     "next_run",
                     "repeats",
+                    "ends",
+                    "missed",
+                    "overlap",
+                    "jitter",
                     "intended_date_kwarg",
                     "paused",
                 ]

@@ -25,6 +25,19 @@ from .schedule_queries import ScheduleQuerySet
 if TYPE_CHECKING:
     from ..results.base import Record
 
+#: Columns in which an empty text means nothing.
+_TEXTS = (
+    *(
+        "name",
+        "hook",
+        "cron",
+        "cluster",
+        "intended_date_kwarg",
+        "tz",
+        "missed",
+        "overlap",
+    ),
+)
 #: Years of a next run: outside of them, the same moment in another zone may be no date.
 _YEARS = range(1900, 9001)
 
@@ -100,15 +113,47 @@ class Schedule(models.Model):
     error = BodyField(blank=True, default="", editable=False)
     tries = models.IntegerField(default=0, editable=False)
     retry_at = models.DateTimeField(null=True, editable=False)
-    # What follows is said by schedules in code alone.
+    #: The code has written this row, and changes it.
     declared = models.BooleanField(default=False, db_default=False, editable=False)
-    seconds = models.PositiveIntegerField(null=True, editable=False)
-    tz = WordField("time zone", max_length=NAME, null=True, editable=False)
+    #: Said by the code alone: others say the first run by ``next_run``.
     starts = models.DateTimeField(null=True, editable=False)
-    ends = models.DateTimeField(null=True, editable=False)
-    missed = WordField("missed runs", max_length=8, null=True, editable=False)
+    seconds = models.PositiveIntegerField(
+        null=True, blank=True, help_text="seconds between two runs, for type Seconds"
+    )
+    tz = WordField(
+        "time zone",
+        max_length=NAME,
+        null=True,
+        blank=True,
+        help_text="such as Europe/Paris; empty: that of the project",
+    )
+    ends = models.DateTimeField(
+        null=True, blank=True, help_text="no run after it; empty: it goes on"
+    )
+    missed = WordField(
+        "missed runs",
+        max_length=8,
+        null=True,
+        blank=True,
+        choices=[(one, one) for one in ("one", "all", "skip")],
+        help_text="for runs that no cluster was there to send: one for all of them, all, or"
+        " none that is over a minute late; empty: as the setting catch_up says",
+    )
     jitter = models.PositiveIntegerField(
-        "jitter (seconds)", default=0, db_default=0, editable=False
+        "jitter (seconds)",
+        default=0,
+        db_default=0,
+        blank=True,
+        help_text="each run is put off at random by so long at most",
+    )
+
+    overlap = WordField(
+        max_length=8,
+        null=True,
+        blank=True,
+        choices=[(one, one) for one in ("allow", "skip", "queue")],
+        help_text="a run that is due while the run before has not ended: both run, the new"
+        " one is left out, or it waits; empty: both run",
     )
 
     objects = ScheduleQuerySet.as_manager()
@@ -135,6 +180,8 @@ class Schedule(models.Model):
         if not args and kwargs.get("schedule_type") is None:
             kwargs.pop("schedule_type", None)
             kind = rules.infer_type(None, kwargs.get("cron"), kwargs.get("minutes"))
+            if kind == rules.ONCE and kwargs.get("seconds") is not None:
+                kind = rules.SECONDS
             kwargs["schedule_type"] = kind
         self._seen = {}
         super().__init__(*args, **kwargs)
@@ -204,9 +251,11 @@ class Schedule(models.Model):
     def _settle(self, written: set[str] | None = None) -> None:
         """Put right what is about to be stored; further columns go to ``written``."""
         own = self.__dict__
-        for field in ("name", "hook", "cron", "cluster", "intended_date_kwarg"):
+        for field in _TEXTS:
             if field in own:
                 setattr(self, field, own[field] or None)
+        if own.get("jitter", 0) is None:  # an empty field of a form
+            self.jitter = 0
         self._refuse_names()
         if "next_run" not in own or hasattr(own["next_run"], "resolve_expression"):
             return
@@ -275,6 +324,7 @@ class Schedule(models.Model):
             intended_date_kwarg=self.intended_date_kwarg or None,
             seconds=self.seconds,
             tz=self.tz or None,
+            is_tracked=self.overlap in ("skip", "queue"),
         )
 
     def validate_constraints(self, exclude: Collection[str] | None = None) -> None:
@@ -292,6 +342,10 @@ class Schedule(models.Model):
         if wrong := _year_fault(self.next_run):
             raise ValidationError({"next_run": wrong})
         found = self.entry.problems(current.conf)
+        if self.entry.is_tracked and current.tracker is None:
+            found["overlap"] = (
+                "needs tracked tasks, which are kept in a database: see Q_CLUSTER['ledger']."
+            )
         if found:
             raise ValidationError(cast("dict[str, Any]", found))
         self.error, self.tries, self.retry_at = "", 0, None

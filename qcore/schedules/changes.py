@@ -14,7 +14,7 @@ from typing import Any
 from . import rules
 
 #: Columns that make the rule.
-RULE = frozenset({"schedule_type", "minutes", "cron"})
+RULE = frozenset({"schedule_type", "minutes", "cron", "seconds", "tz"})
 
 #: Columns that clusters write, too.
 SHARED = frozenset(
@@ -32,12 +32,14 @@ SHARED = frozenset(
 
 WATCHED = RULE | SHARED
 
+_LOOKS_AT = {rules.MINUTES: "minutes", rules.SECONDS: "seconds", rules.CRON: "cron"}
 
-def rule_of(columns: Mapping[str, Any]) -> tuple[Any, Any]:
+
+def rule_of(columns: Mapping[str, Any]) -> tuple[Any, ...]:
     """Return the rule in these columns, without the columns that its type ignores."""
     kind = columns.get("schedule_type")
-    look = {rules.MINUTES: "minutes", rules.CRON: "cron"}.get(kind or "")
-    return kind, columns.get(look) if look else None
+    look = _LOOKS_AT.get(kind or "")
+    return kind, columns.get(look) if look else None, columns.get("tz") or None
 
 
 def calls_for_a_next_run(

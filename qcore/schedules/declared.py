@@ -25,8 +25,10 @@ from .entry import encode_call
 
 F = TypeVar("F", bound=Callable[..., Any])
 Missed = Literal["one", "all", "skip"]
+Overlap = Literal["allow", "skip", "queue"]
 
 _MISSED = ("one", "all", "skip")
+_OVERLAP = ("allow", "skip", "queue")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,7 @@ class Declared:
     end: dt.datetime | None
     missed: str | None
     jitter: int
+    overlap: str | None
     cluster: str | None
     function: Callable[..., Any]
     place: str  # of the function: "shop/tasks.py, line 12"
@@ -65,6 +68,7 @@ def cron(
     end: dt.datetime | None = None,
     missed: Missed | None = None,
     jitter: float | dt.timedelta = 0,
+    overlap: Overlap | None = None,
     cluster: str | None = None,
 ) -> Callable[[F], F]:
     """Declare that a function runs at set times.
@@ -91,6 +95,10 @@ def cron(
             all of them, ``"all"`` of them, or ``"skip"``: none that is over a minute late.
             None means what the setting ``catch_up`` says.
         jitter: seconds (or a timedelta) by which each run is put off at random, at most.
+        overlap: what is done for a run that is due while the run before has not ended, its
+            retries included: ``"allow"`` both run, ``"skip"`` the new one is left out, or
+            ``"queue"`` it is sent when the one before has ended. None is ``"allow"``. With
+            the others, the tasks are tracked, as with ``track=True``.
         cluster: the cluster that sends it; None means the project's own.
 
     Raises:
@@ -100,7 +108,8 @@ def cron(
     rules.validate_cron(expression)
     return _declaring(
         "@cron", rules.CRON, None, expression, name=name, args=args, kwargs=kwargs, tz=tz,
-        start=start, end=end, missed=missed, jitter=jitter, cluster=cluster,
+        start=start, end=end, missed=missed, jitter=jitter, overlap=overlap,
+        cluster=cluster,
     )  # fmt: skip
 
 
@@ -118,6 +127,7 @@ def every(
     end: dt.datetime | None = None,
     missed: Missed | None = None,
     jitter: float | dt.timedelta = 0,
+    overlap: Overlap | None = None,
     cluster: str | None = None,
 ) -> Callable[[F], F]:
     """Declare that a function runs again and again, after an equal time.
@@ -136,7 +146,7 @@ def every(
 
     Args:
         weeks, days, hours, minutes, seconds: the time between two runs.
-        name, args, kwargs, start, end, missed, jitter, cluster: as for ``cron``.
+        name, args, kwargs, start, end, missed, jitter, overlap, cluster: as for ``cron``.
 
     Raises:
         ConfigError: the time is not a whole number of seconds, 1 or more; or as ``cron``.
@@ -155,7 +165,8 @@ def every(
         )
     return _declaring(
         "@every", rules.SECONDS, int(interval), None, name=name, args=args, kwargs=kwargs,
-        tz=None, start=start, end=end, missed=missed, jitter=jitter, cluster=cluster,
+        tz=None, start=start, end=end, missed=missed, jitter=jitter, overlap=overlap,
+        cluster=cluster,
     )  # fmt: skip
 
 
@@ -194,6 +205,7 @@ def _declaring(
                 end=said["end"],
                 missed=said["missed"],
                 jitter=int(jitter),
+                overlap=said["overlap"],
                 cluster=said["cluster"] or None,
                 function=function,
                 place=place_of(function),
@@ -233,11 +245,12 @@ def _check(word: str, said: Mapping[str, Any]) -> None:
             named_zone(said["tz"])
         except ConfigError as error:
             raise ConfigError(f"{word}: {error}") from None
-    if said["missed"] not in (None, *_MISSED):
-        known = " or ".join(map(repr, _MISSED))
-        raise ConfigError(
-            f"{word}: missed is {quoted(said['missed'])}, expected {known}"
-        )
+    for field, words in (("missed", _MISSED), ("overlap", _OVERLAP)):
+        if said[field] not in (None, *words):
+            known = " or ".join(map(repr, words))
+            raise ConfigError(
+                f"{word}: {field} is {quoted(said[field])}, expected {known}"
+            )
     if said["cluster"] and (fault := queue_fault(said["cluster"])):
         raise ConfigError(f"{word}: cluster {fault}")
     jitter = said["jitter"]

@@ -58,6 +58,7 @@ class Entry:
     intended_date_kwarg: str | None
     seconds: int | None = None
     tz: str | None = None  # None: that of the project
+    is_tracked: bool = False  # its runs must be known from their sending to their end
 
     # -- time --------------------------------------------------------------------
     def rule(self, conf: Conf) -> rules.Rule:
@@ -125,6 +126,8 @@ class Entry:
         if self.cluster:
             options.pop("queue", None)
             options["cluster"] = self.cluster
+        if self.is_tracked:
+            options["track"] = True
         options["group"] = options.get("group") or self.label
         seconds = slot.timestamp()
         return build(
@@ -165,11 +168,21 @@ class Entry:
                 f" {given} empty."
             )
             return
+        if self.tz:
+            try:
+                named_zone(self.tz)
+            except ConfigError as error:
+                found["tz"] = f"{error}."
+                return
         first = self.next_run or dt.datetime.now(zone_of(conf))
         try:
             dataclasses.replace(self, next_run=first).rule(conf)
         except ConfigError as error:
-            field = {rules.CRON: "cron", rules.MINUTES: "minutes"}
+            field = {
+                rules.CRON: "cron",
+                rules.MINUTES: "minutes",
+                rules.SECONDS: "seconds",
+            }
             found[field.get(self.type, "schedule_type")] = f"{error}."
 
     def _check_func(self, conf: Conf, found: dict[str, str]) -> None:

@@ -23,11 +23,11 @@ from django.db.utils import Error, InterfaceError, OperationalError
 from django.utils import timezone
 
 from ..conf.names import queue_fault
-from ..errors import EnqueueError, QcoreError
+from ..errors import EnqueueError, QcoreError, StoreUnavailable
 from ..models import Schedule, ScheduleSlot
 from ..runtime import current
 from ..tasks.new_tasks import prepare
-from . import rules
+from . import overlap, rules
 from .datetimes import instant, read, shown, write
 from .error_text import error_text
 from .outbox import STALE, TICK_BYTES
@@ -56,6 +56,9 @@ RETRY = dt.timedelta(minutes=1)
 #: ... and paused, with its error, after so many tries.
 MAX_TRIES = 5
 
+#: A run that waits for the run before is looked at again after this.
+SOON = dt.timedelta(seconds=1)
+
 #: Times in a row that a database which answers may fail one schedule, as if passing,
 #: before the schedule is taken for the reason.
 PASSING = 3
@@ -73,6 +76,7 @@ class Plan:
     anchor: dt.datetime | None
     due: Sequence[dt.datetime]
     following: dt.datetime | None
+    skipped: str = ""  # what there is to say of a run that is left out
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,8 +201,20 @@ class Firing:
             return None
 
     def _plan(self, row: Schedule, now: dt.datetime) -> Plan | None:
+        before = None
+        if overlap.is_exclusive(row):
+            try:
+                before = overlap.open_run(row)
+            except StoreUnavailable as error:
+                self._wait(row, now, error_text(error))
+                return None
+            if before is not None and row.overlap == overlap.QUEUE:
+                self._wait(row, now, f"the run before (task {before}) goes on")
+                return None
         rule = row.entry.rule(self._conf)
         left = row.repeats if row.repeats > 0 else BURST
+        if row.overlap == overlap.QUEUE:
+            left = 1  # one after the other
         due, following = rules.due_slots(
             rule,
             read(row.next_run),
@@ -214,7 +230,20 @@ class Firing:
             end = read(row.ends)
             due = [slot for slot in due if slot <= end]
             following = following if following and following <= end else None
-        return Plan(row, rule.anchor, due, following)
+        skipped = ""
+        if row.overlap == overlap.SKIP:
+            due = due[-1:]
+            if before is not None and due:
+                skipped, due = _skipped(due[-1], before), []
+        return Plan(row, rule.anchor, due, following, skipped)
+
+    def _wait(self, row: Schedule, now: dt.datetime, why: str) -> None:
+        """Look at a schedule again soon: its next run must not begin yet."""
+        logger.debug("schedule %s waits: %s", row, why)
+        same = Schedule.objects.using(self._database).filter(
+            pk=row.pk, next_run=row.next_run
+        )
+        same.update(retry_at=now + SOON)
 
     def _fired_before(self, plans: Sequence[Plan]) -> dict[Mark, str]:
         """Return the slots that were sent already, and the ids of their tasks.
@@ -245,7 +274,9 @@ class Firing:
             task=slots[-1].task_id if slots else None,
             anchor=plan.anchor,
             following=following,
-            repeated=_repeated(again, gone[row.pk, mark(again[0])]) if again else "",
+            repeated=_repeated(again, gone[row.pk, mark(again[0])])
+            if again
+            else plan.skipped,
         )
 
     def _slot(self, row: Schedule, slot: dt.datetime) -> ScheduleSlot:
@@ -261,6 +292,8 @@ class Firing:
         else:
             package = current.signer.sign(prepared)
             self._outbox.check(task.queue, package)
+            if overlap.is_exclusive(row):
+                overlap.track(prepared)
         return ScheduleSlot(
             schedule_id=row.pk,
             slot=mark(slot),
@@ -385,6 +418,13 @@ def _repeated(again: Sequence[dt.datetime], task: str) -> str:
         f"next_run was set back to {shown(again[0]).isoformat(' ')}{more}: this run was sent"
         f" before (task {task}), and is not sent again. Set next_run to another time for"
         " one more run."
+    )
+
+
+def _skipped(slot: dt.datetime, task: str) -> str:
+    return (
+        f"the run of {shown(slot).isoformat(' ')} is left out (overlap='skip'): the run"
+        f" before (task {task}) has not ended."
     )
 
 

@@ -97,7 +97,7 @@ class Rule:
             raise ConfigError(f"a schedule of type {LABELS[self.type]} needs next_run")
         if self.type == SECONDS and not _is_count(self.seconds):
             raise ConfigError(
-                "a schedule of type Seconds is declared in code: @every(seconds=10)"
+                f"seconds is {self.seconds!r}, expected a whole number of 1 or more"
             )
         if self.type == MINUTES and not _is_count(self.minutes):
             raise ConfigError(

@@ -33,7 +33,7 @@ from ..runtime import current
 from ..tasks import discovery
 from ..tasks.allowed_tasks import is_allowed
 from ..tasks.functions import resolve
-from . import rules
+from . import overlap, rules
 from .datetimes import instant, named_zone, read, write, zone_of
 from .declared import DECLARED, Declared
 
@@ -47,7 +47,8 @@ EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 #: Columns that the code says, apart from the moments.
 _SAID = (
-    "func", "args", "kwargs", "seconds", "cron", "tz", "missed", "jitter", "cluster",
+    "func", "args", "kwargs", "seconds", "cron", "tz", "missed", "jitter", "overlap",
+    "cluster",
 )  # fmt: skip
 #: A change of these gives a schedule another next run.
 _RULE = {"schedule_type", "seconds", "cron", "tz", "starts", "ends"}
@@ -161,6 +162,8 @@ def _check_function(declared: Declared) -> None:
         admitted = ", ".join(current.conf.allowed_tasks or ())
         raise ConfigError(f"Q_CLUSTER['allowed_tasks'] admits only {admitted}")
     resolve(declared.func)
+    if declared.overlap not in (None, overlap.ALLOW):
+        overlap.require_tracker()
 
 
 def columns_of(declared: Declared, conf: Conf) -> dict[str, Any]:

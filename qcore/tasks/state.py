@@ -117,6 +117,15 @@ def _untracked(task_id: str) -> State | None:
         if record.outcome not in _STATES:
             return of_outcome(record.outcome)  # it never ran, and never will
         return State.DEAD if is_over(record) else State.FAILED
+    return place_of(task_id)
+
+
+def place_of(task_id: str) -> State | None:
+    """Return where a task is that has not ended, by the ledger and by the clusters.
+
+    Raises:
+        StoreError: the database cannot be asked.
+    """
     return _place(task_id) or _running(task_id)
 
 
