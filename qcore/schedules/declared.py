@@ -245,12 +245,7 @@ def _check(word: str, said: Mapping[str, Any]) -> None:
             named_zone(said["tz"])
         except ConfigError as error:
             raise ConfigError(f"{word}: {error}") from None
-    for field, words in (("missed", _MISSED), ("overlap", _OVERLAP)):
-        if said[field] not in (None, *words):
-            known = " or ".join(map(repr, words))
-            raise ConfigError(
-                f"{word}: {field} is {quoted(said[field])}, expected {known}"
-            )
+    _check_words(word, said)
     if said["cluster"] and (fault := queue_fault(said["cluster"])):
         raise ConfigError(f"{word}: cluster {fault}")
     jitter = said["jitter"]
@@ -272,6 +267,15 @@ def _check(word: str, said: Mapping[str, Any]) -> None:
         raise ConfigError(
             f"{word}: it ends ({end}) before it starts ({start}), so it would never run"
         )
+
+
+def _check_words(word: str, said: Mapping[str, Any]) -> None:
+    for field, words in (("missed", _MISSED), ("overlap", _OVERLAP)):
+        if said[field] not in (None, *words):
+            known = " or ".join(map(repr, words))
+            raise ConfigError(
+                f"{word}: {field} is {quoted(said[field])}, expected {known}"
+            )
 
 
 def _check_call(word: str, said: Mapping[str, Any]) -> None:
