@@ -5,7 +5,7 @@ from __future__ import annotations
 from qcore.models import Schedule
 from qcore.schedules.rules import LABELS
 
-_NEEDS = {"I": "`minutes`", "C": "`cron`"}
+_NEEDS = {"S": "`seconds`", "I": "`minutes`", "C": "`cron`"}
 
 
 def types() -> str:

@@ -77,8 +77,8 @@ def open_run(row: Schedule) -> str | None:
     if run is None or run.finished is not None or row.task is None:
         return None
     heard = max(run.enqueued, run.attempted or 0.0)
-    if time.time() + Clock.offset - heard < LOST or _is_somewhere(row.task):
-        return row.task
+    if time.time() + Clock.offset - heard < LOST or _is_somewhere(run.task_id):
+        return run.task_id
     logger.warning(
         "schedule %s: nobody has heard of the run before (task %s) for a day, so it is taken"
         " for lost", row, row.task,

@@ -97,7 +97,8 @@ class Rule:
             raise ConfigError(f"a schedule of type {LABELS[self.type]} needs next_run")
         if self.type == SECONDS and not _is_count(self.seconds):
             raise ConfigError(
-                f"seconds is {self.seconds!r}, expected a whole number of 1 or more"
+                f"seconds is {self.seconds!r}, expected a whole number of 1 or more; in the"
+                " code that is @every(seconds=10)"
             )
         if self.type == MINUTES and not _is_count(self.minutes):
             raise ConfigError(

@@ -459,7 +459,10 @@ def test_any_text_is_a_cron_with_slots_or_a_config_error(text: str) -> None:
         ({"type": "X"}, "schedule_type 'X' is unknown"),
         ({"type": "D"}, "a schedule of type Daily needs next_run"),
         ({"type": "I", "anchor": at("2026-01-01")}, "minutes is None"),
-        ({"type": "S", "anchor": at("2026-01-01")}, "declared in code"),
+        (
+            {"type": "S", "anchor": at("2026-01-01")},
+            "seconds is None, expected a whole number",
+        ),
         ({"type": "I", "anchor": at("2026-01-01"), "minutes": 0}, "minutes is 0"),
         ({"type": "C"}, "0 fields"),
     ],

@@ -485,8 +485,8 @@ def test_a_row_of_the_code_is_read_only_in_the_admin(admin_client, clock):
     assert 'name="_save"' in admin_client.get(page).content.decode()
 
 
-def test_the_type_of_the_code_is_for_the_code(db):
-    with pytest.raises(QcoreError, match="is declared in code: @every"):
+def test_seconds_are_no_option_of_schedule(db):
+    with pytest.raises(QcoreError, match=r"in the code that is @every\(seconds=10\)"):
         schedule("chores.kind.add_nothing", schedule_type="S")
 
 
