@@ -8,15 +8,15 @@ import pytest
 import time_machine
 from chores import decorated
 from django.core.exceptions import ValidationError
-from django.db import connection
 from django.test import override_settings
 from django.urls import reverse
 
 from qcore.errors import ConfigError, StoreUnavailable
-from qcore.models import Schedule, ScheduleSlot, Tracked
+from qcore.models import Schedule, Tracked
 from qcore.runtime import Current, current
 from qcore.schedules import every, overlap
 from qcore.schedules.declared import DECLARED
+from qcore.schedules.firing import Firing
 from qcore.schedules.orm import OrmScheduler
 from qcore.schedules.sync import sync
 from qcore.tasks import discovery, status
@@ -192,7 +192,7 @@ def test_a_run_is_known_before_its_slot_is_written(clock, monkeypatch):
     declare("skip")
     minutes(clock, 1)
     with monkeypatch.context() as patch:
-        patch.setattr(ScheduleSlot.objects.none().__class__, "bulk_create", died)
+        patch.setattr(Firing, "_write", died)
         with pytest.raises(SystemExit):
             OrmScheduler(current.conf).tick()
     (task,) = fire()
@@ -271,11 +271,3 @@ def test_the_admin_has_a_field_for_each(admin_client, clock):
         in admin_client.get(reverse("admin:qcore_schedule_changelist")).text
     )
     assert 'name="overlap"' in text
-
-
-def test_older_rows_have_no_overlap():
-    """As SQL of an earlier release writes a row, without the column."""
-    made = Schedule.objects.create(func="chores.decorated.tidy", minutes=1)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT overlap FROM qcore_schedule WHERE id = %s", [made.pk])
-        assert cursor.fetchone() == (None,)
