@@ -17,7 +17,9 @@ from ..masking import mask_url
 from ..models import SHORT, Task
 from ..models.tables import RESULTS
 from ..results import content as contents
+from ..results.orm import OrmStore
 from ..results.rows import said_of
+from ..runtime import current
 from .base import CarefulList, QcoreAdmin, may_see_arguments, migrated
 from .cancelling import CancelsTasks
 from .filters import (
@@ -104,7 +106,7 @@ class TaskAdmin(QcoreAdmin):
     def _resubmit(self, request: HttpRequest, row: Task) -> str | None:
         """Send a task again; return the id of the new one, or tell why there is none."""
         try:
-            new_id = resubmit(row)
+            new_id = resubmit(row, OrmStore(current.conf))
         except QcoreError as error:
             self.message_user(request, str(error), messages.ERROR)
             return None

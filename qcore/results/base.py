@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from ..errors import StoreRefused
@@ -213,6 +213,25 @@ class ResultStore:
         raise self._refusal(
             "supports_resend", "say what a task was sent with", "task_of"
         )
+
+    @contextmanager
+    def resending(self, ids: Collection[str]) -> Iterator[Collection[str]]:
+        """Send tasks again in the block of this context.
+
+        Two people may send one failure again at the same time. Where the store can tell, one
+        of them gets it: its result is forgotten with the end of the block, and stays where
+        the block raises. The default cannot tell, and forgets nothing.
+
+        Args:
+            ids: of the tasks.
+
+        Yields:
+            The ids of those that may be sent.
+
+        Raises:
+            StoreError: it could not be done now.
+        """
+        yield ids
 
     # -- dead tasks ----------------------------------------------------------------
     def dead_groups(self, limit: int | None = None) -> list[DeadGroup]:

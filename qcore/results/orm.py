@@ -235,6 +235,28 @@ class OrmStore(ResultStore):
             values = self._tasks.filter(id=id).values(*FIELDS).first()
         return None if values is None else task_of_row(_row(values))
 
+    @contextmanager
+    def resending(self, ids: Collection[str]) -> Iterator[Collection[str]]:
+        raised: BaseException | None = None
+        with self._errors("send a task again"), transaction.atomic(self.database):
+            # of two who delete one row, the second waits for the first, and finds none
+            taken = {
+                id
+                for id in sorted(ids)
+                if self._tasks.filter(id=id, success=False).delete()[0]
+            }
+            for part in _parts([id for id in ids if id not in taken]):
+                # a success is sent again as often as one likes
+                kept = self._tasks.filter(id__in=part, success=True)
+                taken.update(kept.values_list("id", flat=True))
+            try:
+                yield taken
+            except BaseException as error:  # noqa: BLE001 - none of this store's
+                raised = error
+                transaction.set_rollback(True, using=self.database)
+        if raised is not None:
+            raise raised
+
     # -- dead tasks ----------------------------------------------------------------
     @property
     def _dead(self) -> QuerySet[Task]:

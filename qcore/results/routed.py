@@ -8,6 +8,7 @@ fail together: a cache that is away is no reason to wait with what the database 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from ..envelope import UNTOLD, choose
@@ -192,6 +193,20 @@ class RoutedStore(ResultStore):
         known = [store for store in self._all if store.supports_resend]
         found = (store.task_of(id) for store in known)
         return next((task for task in found if task is not None), None)
+
+    @contextmanager
+    def resending(self, ids: Collection[str]) -> Iterator[Collection[str]]:
+        known = [store for store in self._all if store.supports_resend]
+        having: dict[int, list[str]] = {}
+        for id in ids:
+            place = (n for n, one in enumerate(known) if one.task_of(id) is not None)
+            having.setdefault(next(place, 0), []).append(id)
+        with ExitStack() as stack:
+            yield [
+                id
+                for number, some in having.items()
+                for id in stack.enter_context(known[number].resending(some))
+            ]
 
     # -- dead tasks ----------------------------------------------------------------
     def dead_groups(self, limit: int | None = None) -> list[DeadGroup]:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from msgspec import UNSET
 from ..brokers.tools import chunks
 from ..clock import Clock
 from ..envelope import RESENT_FROM, Task, new_id
-from ..errors import BrokerError, CallError, EnqueueError, QcoreError
+from ..errors import BrokerError, CallError, EnqueueError, QcoreError, StoreError
 from ..runtime import current
 from .allowed_tasks import refusal
 from .loops import refuse_in_loop
@@ -96,14 +97,19 @@ def resend_many(task_ids: Iterable[str]) -> list[Resent]:
     return [one for part in chunks(ids, _BATCH) for one in _resent(part)]
 
 
-def send_copy(task: Task) -> str:
+def send_copy(task: Task, store: ResultStore | None = None) -> str:
     """Send a new task that repeats another one, and return its id.
 
+    Args:
+        task: the other one.
+        store: that has its result; None: its result stays.
+
     Raises:
+        CallError: somebody else has sent it again.
         EnqueueError: it cannot be sent.
         BrokerError: the task was not sent, or the broker did not say whether it was.
     """
-    (one,) = _sent({task.id: copy_of(task)})
+    (one,) = _sent({task.id: copy_of(task)}, store)
     if one.new_id is not None:
         return one.new_id
     assert one.error is not None
@@ -161,7 +167,7 @@ def _resent(ids: Sequence[str]) -> list[Resent]:
         except QcoreError as error:
             found[id] = Resent(id, None, error)
     for tasks in queues.values():
-        for one in _sent(tasks):
+        for one in _sent(tasks, store):
             found[one.id] = one if one.error else _without_old(store, one)
     return [found[id] for id in ids]
 
@@ -175,23 +181,41 @@ def _stored(store: ResultStore, id: str) -> Task:
     return copy_of(task)
 
 
-def _sent(tasks: dict[str, Task]) -> Iterator[Resent]:
-    """Send the copies of tasks, all of one queue, by the ids of the tasks they repeat."""
+def _sent(tasks: dict[str, Task], store: ResultStore | None = None) -> Iterator[Resent]:
+    """Send the copies of tasks, all of one queue, by the ids of the tasks they repeat.
+
+    Args:
+        tasks: the copies.
+        store: of the results of these tasks; None: there is none.
+    """
     try:
-        # Not on commit: the result may only go once the task is with the broker.
-        instead = send(
-            list(tasks.values()), commit="now", call="resend", variant="aresend"
-        )
-    except (QcoreError, BrokerError) as error:
-        if len(tasks) == 1 or isinstance(error, BrokerError):
+        instead, mine = _sent_once(tasks, store)
+    except QcoreError as error:
+        if len(tasks) == 1 or isinstance(error, (BrokerError, StoreError)):
             # of a broker that failed, nobody may send the same once more
             yield from (Resent(id, None, error) for id in tasks)
             return
         for id, task in tasks.items():
-            yield from _sent({id: task})
+            yield from _sent({id: task}, store)
         return
     for id, task in tasks.items():
-        yield Resent(id, instead.get(task.id, task.id))
+        if id in mine:
+            yield Resent(id, instead.get(task.id, task.id))
+        else:
+            told = "somebody else has sent it again just now, or deleted its result"
+            yield Resent(id, None, CallError(f"the task {id} is not sent: {told}."))
+
+
+def _sent_once(
+    tasks: dict[str, Task], store: ResultStore | None
+) -> tuple[Mapping[str, str], set[str]]:
+    """Send those of the tasks that nobody else sends again at the same time."""
+    holding = nullcontext(tasks.keys()) if store is None else store.resending(tasks)
+    with holding as found:
+        mine = set(found)
+        copies = [task for id, task in tasks.items() if id in mine]
+        # Not on commit: the result may only go once the task is with the broker.
+        return send(copies, commit="now", call="resend", variant="aresend"), mine
 
 
 def _without_old(store: ResultStore, one: Resent) -> Resent:

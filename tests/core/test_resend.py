@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 
 import pytest
 from chores import kind, retrying  # noqa: F401 - else an option that yields is an argument
@@ -162,6 +163,27 @@ def test_one_that_cannot_be_sent_stops_no_other():
         resend(bad)
     with pytest.raises(CallError, match="no result is stored of the task"):
         resend(unknown)
+
+
+def test_two_people_who_send_one_task_again_send_it_once(monkeypatch):
+    """The second one has read the result before the first one has deleted it."""
+    task_id, other = failed(), failed("Refused", group="g")
+    module = importlib.import_module("qcore.tasks.resend")
+    read, sent = module._stored, []
+
+    def read_and_wait(store, id):
+        task = read(store, id)
+        if id == task_id and not sent:
+            sent.append("")
+            sent[0] = resend(task_id)
+        return task
+
+    monkeypatch.setattr(module, "_stored", read_and_wait)
+    late, fine = resend_many([task_id, other])
+    assert (late.new_id, type(late.error)) == (None, CallError)
+    assert "somebody else has sent it again" in str(late.error)
+    assert sorted(task.id for task in enqueued()) == sorted([sent[0], fine.new_id])
+    assert (fetch(task_id), fetch(other)) == (None, None)
 
 
 def test_a_broker_that_is_away_keeps_the_result(monkeypatch):

@@ -323,7 +323,10 @@ def sweep(now: float) -> float:
 
 def _sweep_part(rows: QuerySet[Any], ids: Sequence[str], now: float) -> int:
     """Delete rows whose time is over; return how many, with those that are kept."""
+    from .places import begin_to_write
+
     with transaction.atomic(using=_database()):
+        begin_to_write()
         # what is locked, or taken anew since, is left alone
         free = locks.skipping(rows.filter(pk__in=ids, until__lte=now))
         found = {row.pk: row for row in free.order_by("pk")}
