@@ -104,6 +104,7 @@ def test_what_is_no_key_file(tmp_path):
 
 
 # -- resend ------------------------------------------------------------------------------
+@pytest.mark.fault("L11")
 def test_what_a_lost_queue_forgot_is_sent_with_its_own_id():
     task = track()
     assert "1 tracked task" in qcore("resend", "--dry-run")
@@ -116,6 +117,7 @@ def test_what_a_lost_queue_forgot_is_sent_with_its_own_id():
     assert (sent.relayed, sent.priority, sent.options.track) == (True, 3, True)
 
 
+@pytest.mark.fault("L11")
 def test_what_was_sent_again_before_is_sent_with_the_gen_of_its_ticket():
     """With a lower one it would be dropped at its claim, and be missing for ever."""
     task, first = track(), track()

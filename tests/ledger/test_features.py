@@ -252,6 +252,7 @@ class TestBeforeSend:
         assert [task.id for task in enqueued()] == [plain]
         assert (keys(), OutboxRow.objects.count()) == ([], 0)
 
+    @pytest.mark.fault("L8")
     def test_a_task_that_is_made_again_is_the_same(self, once):
         """As the next link of a chain is, whose maker has died before it was sent."""
         task = build("chores.kind.add", (1,), task_id="a" * 32, once="a")

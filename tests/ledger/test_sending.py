@@ -119,6 +119,7 @@ class TestInATransaction:
         relay.tick()
         assert (queue_size(), rows()) == (1, [])
 
+    @pytest.mark.fault("L8")
     def test_a_row_that_cannot_be_deleted_is_sent_twice_with_one_id(
         self, outside, relay, monkeypatch, caplog
     ):

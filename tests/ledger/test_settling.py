@@ -104,6 +104,7 @@ def test_attempts_of_earlier_packages_count(desk):
     assert desk.found(job).attempt_count == 5
 
 
+@pytest.mark.fault("L12")
 def test_the_same_commit_twice_is_one_end(desk):
     """As where the answer to the commit was lost."""
     first = desk.fakes.ended(relayed=True, hook="shop.done")

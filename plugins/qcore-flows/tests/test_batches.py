@@ -107,6 +107,7 @@ def test_a_failure_that_is_tried_again_is_no_end(queue):
     assert batch.status().state == "succeeded"
 
 
+@pytest.mark.fault("L12")
 def test_an_end_that_comes_again_is_counted_once(queue):
     batch, ids = made(2)
     for _ in range(3):
@@ -435,6 +436,7 @@ def later(monkeypatch, seconds):
 DAY = 86_400.0
 
 
+@pytest.mark.fault("L10")
 def test_a_member_that_vanished_ends_as_lost(queue, monkeypatch):
     batch, ids = made(2)
     queue.end(ids[0])
@@ -450,6 +452,7 @@ def test_a_member_that_vanished_ends_as_lost(queue, monkeypatch):
     assert batch.status().failed == 1
 
 
+@pytest.mark.fault("L10")
 def test_a_member_that_waits_in_the_outbox_is_not_lost(queue, monkeypatch):
     batch, _ = made(1, delay=10 * DAY)
     assert OutboxRow.objects.count() == 1
@@ -457,6 +460,7 @@ def test_a_member_that_waits_in_the_outbox_is_not_lost(queue, monkeypatch):
     assert batch.status().pending == 1
 
 
+@pytest.mark.fault("L10")
 def test_nothing_is_lost_while_a_queue_is_paused(queue, monkeypatch):
     from qcore.tasks import pause, resume
 
@@ -469,6 +473,7 @@ def test_nothing_is_lost_while_a_queue_is_paused(queue, monkeypatch):
     assert batch.status().state == "failed"
 
 
+@pytest.mark.fault("L9")
 def test_the_sweep_finds_an_end_that_was_recorded_and_not_counted(queue, monkeypatch):
     batch, ids = made(3)
     Ticket.objects.create(task_id=ids[0], final="timeout", ended=0.0)
@@ -479,6 +484,7 @@ def test_the_sweep_finds_an_end_that_was_recorded_and_not_counted(queue, monkeyp
     assert [one.state for one in batch.members()] == ["timeout", "success", "lost"]
 
 
+@pytest.mark.fault("L9")
 def test_the_sweep_counts_anew(queue, monkeypatch):
     batch, ids = made(2)
     queue.end(*ids)

@@ -519,6 +519,7 @@ def test_two_recorders_see_the_last_two_ends_at_once(queue):
 
 
 # -- the sweep --------------------------------------------------------------------------------
+@pytest.mark.fault("L10")
 def test_a_lost_node_stops_what_waits_for_it(queue, monkeypatch):
     with Flow() as flow:
         a = flow.add(ECHO, 1)

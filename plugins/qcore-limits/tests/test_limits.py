@@ -652,6 +652,7 @@ def test_a_limit_that_was_lowered_stops_nobody(cluster):
     assert cluster.claim() == {ids[2]: RUN}
 
 
+@pytest.mark.fault("L9")
 def test_a_key_that_nobody_fills_is_found_by_the_sweep(cluster):
     first, second = add(1), add(2)
     cluster.claim()
