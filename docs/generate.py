@@ -60,6 +60,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "errors": errors.tree,
     "faults": faults.proved,
     "faults-summary": faults.summary,
+    "features": certificates.features,
     "hooks": hooks.reference,
     "job-states": lifecycle.table,
     "job-transitions": lifecycle.diagram,

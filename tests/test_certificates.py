@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from qcore.testing.contracts.brokers.waiting import scenarios
 from qcore.testing.contracts.staleness import problems
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -69,6 +70,15 @@ def test_every_suite_is_certified(folder: Path) -> None:
     }
     assert suites
     assert {one["suite"] for one in certificate_of(folder)["suites"]} == suites, REMEDY
+
+
+@each
+def test_what_plugins_promise_on_every_broker_was_played(folder: Path) -> None:
+    """Of the plugins that are installed here: in `alone`, there are none."""
+    asked = {f"test_scenarios_of_plugins[{name}]" for name in scenarios()}
+    for suite in certificate_of(folder)["suites"]:
+        if suite["contract"] == "BrokerContract":
+            assert asked <= set(suite["passed"]), f"{suite['suite']}. {REMEDY}"
 
 
 @each

@@ -48,6 +48,48 @@ def table() -> str:
     return "\n".join(rows)
 
 
+def features() -> str:
+    """Return which promises about tasks that wait each broker was found to keep."""
+    passed: dict[str, list[set[str]]] = {}
+    for certificate in certificates():
+        for suite in certificate["suites"]:
+            if suite["contract"] == "BrokerContract":
+                name = certificate["distribution"].removeprefix("qcore-")
+                passed.setdefault(name.replace("qcore", "memory"), []).append(
+                    set(suite["passed"])
+                )
+    names = sorted(passed)
+    promises = sorted({one for suites in passed.values() for one in set.union(*suites)})
+    rows = [
+        f"| the core, or a plugin | {' | '.join(names)} |",
+        f"| --- |{' --- |' * len(names)}",
+    ]
+    for promise in filter(_is_of_features, promises):
+        cells = [_kept(promise, passed[name]) for name in names]
+        rows.append(f"| {_sentence(promise)} | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def _is_of_features(test: str) -> bool:
+    from qcore.testing.contracts.brokers.waiting import WaitingContract
+
+    return hasattr(WaitingContract, test.partition("[")[0])
+
+
+def _kept(promise: str, suites: list[set[str]]) -> str:
+    """Return on how many services of a broker a promise was found to be kept."""
+    count = sum(promise in suite for suite in suites)
+    return "yes" if count == len(suites) else f"{count} of {len(suites)}"
+
+
+def _sentence(test: str) -> str:
+    name, _, case = test.rstrip("]").partition("[")
+    words = name.removeprefix("test_").replace("_", " ")
+    if name == "test_scenarios_of_plugins":
+        return case
+    return f"{words} ({case})" if case else words
+
+
 def _row(certificate: dict[str, Any], suite: dict[str, Any]) -> str:
     reasons = Counter(map(_shortened, suite["skipped"].values()))
     skipped = ", ".join(f"{text} ({count})" for text, count in reasons.most_common())

@@ -44,6 +44,7 @@ from .priorities import PrioritiesContract
 from .receipts import ReceiptsContract
 from .sending import SendingContract
 from .upkeep import UpkeepContract
+from .waiting import WaitingContract
 
 __all__ = ["BrokerContract"]
 
@@ -60,5 +61,6 @@ class BrokerContract(
     FaultsContract,
     FlagsContract,
     HistoriesContract,
+    WaitingContract,
 ):
     """Everything that qcore relies on a broker for."""
