@@ -44,7 +44,7 @@ class Release:
         return {**found, "DJANGO_SETTINGS_MODULE": module} if module else found
 
     def run(self, code: str, folder: Path, **changes: Any) -> str:
-        """Run some lines after Django's set-up, and return what they print.
+        """Run some lines after Django's setup, and return what they print.
 
         Args:
             code: of Python.
