@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from .envelope import Result, Task
@@ -67,6 +67,24 @@ class LedgerPlace(Protocol):
     def parked(
         self, plugin: str, *, after: int = 0, limit: int = 500
     ) -> list[tuple[int, str]]: ...
+    def execute(
+        self, sql: str, values: Sequence[Any] = ()
+    ) -> list[tuple[Any, ...]]: ...
+    def insert(
+        self,
+        table: str,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[Any]],
+        *,
+        ignore: bool = False,
+    ) -> int: ...
+    def change(
+        self,
+        table: str,
+        key: str,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[Any]],
+    ) -> None: ...
     def send(self, tasks: Sequence[Task], *, delay: float = 0) -> set[str]: ...
     def ended(self, ids: Collection[str]) -> dict[str, str]: ...
     def waiting(self, ids: Collection[str]) -> set[str]: ...

@@ -106,6 +106,27 @@ def test_each_step_of_a_task_is_counted_in_two_forks(tmp_path):
 
 
 @pytest.mark.live
+def test_each_kind_of_task_takes_the_same_walk(tmp_path):
+    """valgrind is not needed for that."""
+    module = BENCH.with_name("features.py")
+    subprocess.run(
+        [sys.executable, str(module), str(tmp_path)], timeout=280, check=True
+    )
+    lines = (tmp_path / "forks").read_text().splitlines()
+    kinds = {name: rest for name, *rest in (line.split("\t") for line in lines)}
+    assert list(kinds) == [
+        "plain", "member", "unique", "limited", "rated", "node", "step",
+    ]  # fmt: skip
+    statements = {
+        name: (int(sent), int(walk)) for name, (sent, walk, *_) in kinds.items()
+    }
+    assert statements["plain"][0] == 1
+    # a batch of them is a few statements, and never some for each task
+    for name in ("plain", "member", "unique", "limited", "rated"):
+        assert sum(statements[name]) < 50, name
+
+
+@pytest.mark.live
 def test_without_valgrind_it_says_what_to_install(monkeypatch):
     monkeypatch.setenv("PATH", "")
     shown = bench("--instructions")

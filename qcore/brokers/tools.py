@@ -238,3 +238,8 @@ def as_attempt(found: object) -> int:
     except (ValueError, OverflowError):
         return 1
     return min(max(1, attempt), MOST_ATTEMPTS)
+
+
+def placeholders(values: Sequence[object]) -> str:
+    """Return a place in a statement for each of some values: ``%s, %s``."""
+    return ", ".join(["%s"] * len(values))

@@ -6,7 +6,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.db import OperationalError, connections, transaction
 
@@ -19,6 +19,7 @@ from ..runtime import current
 from ..settled import suspended_by
 from ..tasks.sending import send
 from .clock import now
+from .inserting import insert
 from .outbox import MAX_IDS
 from .passing import is_passing
 from .place import is_ready, lacking
@@ -214,6 +215,73 @@ class LedgerFacade:
         with connection.cursor() as cursor:
             cursor.execute(f"SELECT {now(connection)}")
             return float(cursor.fetchone()[0])
+
+    # -- statements ----------------------------------------------------------------
+    def execute(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement in its database, and return the rows that it finds.
+
+        For what is done for each task: Django's models cost as much as the task.
+
+        Args:
+            sql: for SQLite, PostgreSQL, MariaDB and MySQL; ``%s`` in the place of a value.
+            values: for these places.
+
+        Raises:
+            django.db.Error: the database does not take it.
+        """
+        with connections[self.database].cursor() as cursor:
+            cursor.execute(sql, values)
+            return list(cursor.fetchall()) if cursor.description else []
+
+    def insert(
+        self,
+        table: str,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[Any]],
+        *,
+        ignore: bool = False,
+    ) -> int:
+        """Add rows to a table, a few hundred in each statement; return how many were added.
+
+        Args:
+            table: its name.
+            columns: of each row; the others have the defaults of the database.
+            rows: their values.
+            ignore: leave out a row whose key is there.
+
+        Raises:
+            django.db.Error: the database does not take one of them.
+        """
+        return insert(connections[self.database], table, columns, rows, ignore=ignore)
+
+    def change(
+        self,
+        table: str,
+        key: str,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[Any]],
+    ) -> None:
+        """Change rows, each by its own values.
+
+        Args:
+            table: its name.
+            key: the column by which a row is found.
+            columns: that are changed.
+            rows: the key of each row, then its values.
+
+        Raises:
+            django.db.Error: the database does not take one of them.
+        """
+        if not rows:
+            return
+        connection = connections[self.database]
+        quote = connection.ops.quote_name
+        changes = ", ".join(f"{quote(column)} = %s" for column in columns)
+        with connection.cursor() as cursor:
+            cursor.executemany(
+                f"UPDATE {quote(table)} SET {changes} WHERE {quote(key)} = %s",
+                [(*values, id) for id, *values in rows],
+            )
 
     def send(self, tasks: Sequence[Task], *, delay: float = 0) -> set[str]:
         """Send new tasks with the commit of the transaction that is open here.

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from django.db import connections
 from django.db.utils import Error, InterfaceError, OperationalError
 
@@ -30,7 +29,7 @@ from ..features import (
 )
 from ..masking import mask_url
 from ..models.missing_tables import is_missing
-from ..settled import Settled
+from ..settled import Settled, TicketState
 from .moves import Move, write_moves
 from .tickets import Tickets
 
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
     from ..envelope import Task
     from ..plugins.features import FeaturePlugins
     from ..runtime import LedgerPlace
-    from ..settled import TicketState
 
 logger = logging.getLogger("qcore.features")
 
@@ -132,7 +130,7 @@ class Features:
         """Ask plugins, then write down the starts and the moves."""
         tickets = Tickets(database)
         # first, as where tasks are settled: so the two never wait for each other
-        states = tickets.lock({claim.task.id: claim.task.gen for claim in claims})
+        states, stored = _begin(tickets, claims)
         numbered: list[Claim] = []
         answers: list[Admission] = []
         seen: set[str] = set()
@@ -140,28 +138,29 @@ class Features:
             id, state = claim.task.id, states[claim.task.id]
             answers.append(_known(claim, state) if id not in seen else _again())
             seen.add(id)
-            numbered.append(
-                msgspec.structs.replace(
-                    claim, attempt=state.runs + 1, start=state.starts + 1
-                )
-            )
+            runs, starts = state.runs + 1, state.starts + 1
+            numbered.append(Claim(claim.task, runs, claim.lease_end, starts))
         refused = self._ask(numbered, answers)
-        changed: dict[str, TicketState] = {}
+        after = dict(states)
         moves: list[Move] = []
         for claim, answer in zip(numbered, answers, strict=True):
             id, state = claim.task.id, states[claim.task.id]
             if isinstance(answer, Run):
-                changed[id] = state._replace(
-                    gen=claim.gen, starts=state.starts + 1, runs=state.runs + 1
+                after[id] = TicketState(
+                    claim.gen, claim.start, claim.attempt, state.final, state.cancelled
                 )
             elif isinstance(answer, (Later, Park)):
-                changed[id] = state._replace(gen=claim.gen + 1)
-                holder, after = refused[id], getattr(answer, "after", None)
-                moves.append(Move(claim.task, after, holder if after is None else None))
-        tickets.update(changed)
+                after[id] = state._replace(gen=claim.gen + 1)
+                holder, seconds = refused[id], getattr(answer, "after", None)
+                moves.append(
+                    Move(claim.task, seconds, holder if seconds is None else None)
+                )
+        tickets.update(
+            {id: state for id, state in after.items() if state != stored[id]}
+        )
         write_moves(moves, self._sign)
         return [
-            Admitted(answer, changed.get(claim.task.id, states[claim.task.id]))
+            Admitted(answer, after[claim.task.id])
             for claim, answer in zip(claims, answers, strict=True)
         ]
 
@@ -257,6 +256,25 @@ class Features:
         """Close the connection of this thread."""
         if self._ledger is not None:
             connections[self._ledger.database].close()
+
+
+def _begin(
+    tickets: Tickets, claims: Sequence[Claim]
+) -> tuple[dict[str, TicketState], dict[str, TicketState]]:
+    """Lock the tickets of claims, made where they are missing.
+
+    Nearly always no task of a batch has begun before: then its start is written at once, and
+    is taken back where the task does not run.
+
+    Returns:
+        What the tickets say, by the ids of the tasks; and what is stored for each.
+    """
+    if all(claim.attempt == 1 and not claim.gen for claim in claims):
+        new = dict.fromkeys([claim.task.id for claim in claims], TicketState())
+        if len(new) == len(claims) and tickets.begin(new):
+            return new, dict.fromkeys(new, TicketState(starts=1, runs=1))
+    states = tickets.lock({claim.task.id: claim.gen for claim in claims})
+    return states, states
 
 
 def _known(claim: Claim, state: TicketState) -> Admission:

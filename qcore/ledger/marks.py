@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 from django.db import transaction
 
-from ..brokers.tools import chunks
+from ..brokers.tools import chunks, placeholders
 from ..models import OutboxRow, Ticket
-from ..results.sql import placeholders
 from ..tasks.state import State, in_outbox
 from .clock import now
 from .notifications import notify

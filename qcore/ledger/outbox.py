@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from django.db import connections, transaction
 from django.db.utils import Error, OperationalError
 
-from ..brokers.tools import chunks, pack
+from ..brokers.tools import chunks, pack, placeholders
 from ..models import OutboxRow
-from ..results.sql import is_deadlock, placeholders
+from ..results.sql import is_deadlock
 from ..settled import suspended_by
 from .clock import now
 from .place import database_of, is_ready

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from django.db import connections
+from django.db import connections, transaction
 
-from ..brokers.tools import chunks
+from ..brokers.tools import chunks, placeholders
 from ..models import Ticket
-from ..results.sql import placeholders
 from ..settled import TicketState
 from .clock import now
+from .inserting import insert
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -85,6 +85,65 @@ class Tickets:
         Where it returns False, those that were missing are added all the same.
         """
         return self._insert(states) == len(states)
+
+    def begin(self, ids: Collection[str]) -> bool:
+        """Add tickets of tasks whose first start this is, in the open transaction.
+
+        One statement for what ``lock`` and ``update`` would say in three.
+
+        Returns:
+            False if one of them was there: then nothing is added.
+        """
+        with transaction.atomic(self.database):
+            rows = [(id, 0, 1, 1) for id in sorted(ids)]
+            columns = ("task_id", "gen", "starts", "runs")
+            if insert(self._connection, _TABLE, columns, rows, ignore=True) == len(
+                rows
+            ):
+                return True
+            # which one, the slow way finds out
+            transaction.set_rollback(True, self.database)
+        return False
+
+    def add_ends(self, states: Mapping[str, TicketState]) -> bool:
+        """Add tickets of tasks that had none and have ended, in the open transaction.
+
+        Returns:
+            False if one of them was there: then nothing is added.
+        """
+        with transaction.atomic(self.database):
+            if self.insert(states):
+                return True
+            transaction.set_rollback(True, self.database)
+        return False
+
+    def end(self, ids: Collection[str], outcome: str, gen: int | None) -> int:
+        """Write the outcome into tickets that have none; return into how many.
+
+        Args:
+            ids: of tasks that have tickets.
+            outcome: how they have ended.
+            gen: of their packages; a ticket with a higher one is left as it is. None:
+                whatever their gens are.
+        """
+        limit, values = ("", []) if gen is None else (" AND gen <= %s", [gen])
+        moment, ended = now(self._connection), 0
+        for part in chunks(sorted(ids), MAX_IDS):
+            which = f"task_id IN ({placeholders(part)})"
+            if self._connection.vendor == "postgresql":
+                # an UPDATE alone locks rows in any order; a subquery, as ``lock`` does
+                which = (
+                    f"task_id IN (SELECT task_id FROM {_TABLE} WHERE {which}"
+                    " ORDER BY task_id FOR UPDATE)"
+                )
+            with self._connection.cursor() as cursor:
+                cursor.execute(
+                    f"UPDATE {_TABLE} SET final = %s, ended = {moment}"
+                    f" WHERE {which} AND final IS NULL{limit}",
+                    [outcome, *part, *values],
+                )
+                ended += cursor.rowcount
+        return ended
 
     def _insert(self, states: Mapping[str, TicketState]) -> int:
         ignore, tail = "", "ON CONFLICT (task_id) DO NOTHING"

@@ -20,13 +20,13 @@ import msgspec
 from django.db import connections, transaction
 from msgspec import UNSET
 
-from ..brokers.tools import chunks
+from ..brokers.tools import chunks, placeholders
 from ..envelope import Result, Task
 from ..models import Tracked
 from ..models.tables import exists
 from ..results.content import to_text
 from ..results.rows import NAME, PATH, clip
-from ..results.sql import placeholders, store_errors
+from ..results.sql import store_errors
 from ..tasks.tracking import Entry, ErrorRow, TrackedTask, error_row
 from .clock import now
 from .place import database_of

@@ -18,6 +18,7 @@ from django.db.models import BooleanField
 from django.db.models.expressions import RawSQL
 from django.db.utils import Error
 
+from ..brokers.tools import placeholders
 from ..errors import ConfigError
 from ..models import Task
 from ..models.missing_tables import migrate_advice
@@ -33,11 +34,6 @@ TIMES = frozenset({"enqueued", "started", "stopped"})
 #: Characters in one statement. MySQL's max_allowed_packet is 16 MB by default, and a
 #: character may take four bytes.
 MAX_TEXT = 2_000_000
-
-
-def placeholders(values: Sequence[object]) -> str:
-    """Return a place in a statement for each of some values: ``%s, %s``."""
-    return ", ".join(["%s"] * len(values))
 
 
 class Upsert(Protocol):

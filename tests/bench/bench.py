@@ -10,6 +10,7 @@
     python3 noxfile.py -s bench -- --limits
     python3 noxfile.py -s bench -- --stages
     python3 noxfile.py -s bench -- --instructions
+    python3 noxfile.py -s bench -- --features
 
 Every peer runs its worker processes in an environment of its own, with Django loaded
 and its logging at WARNING, against servers that this run starts and ends. In each
@@ -54,6 +55,7 @@ from typing import TYPE_CHECKING, Any
 # the servers of the tests, beside this folder
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
 
+import features  # noqa: E402
 import instructions  # noqa: E402
 import limits  # noqa: E402
 import stages  # noqa: E402
@@ -77,9 +79,10 @@ def main() -> None:
     if options.stages:
         print("\n".join(stages.render(options.rounds)))
         return
-    if options.instructions:
+    if options.instructions or options.features:
         try:
-            print("\n".join(instructions.render()))
+            shown = features if options.features else instructions
+            print("\n".join(shown.render()))
         except LookupError as error:
             sys.exit(f"bench: {error}")
         return

@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 #: Calls of a step: first as many as fill its caches, then so many more.
 _WARM, _MORE = 50, 200
@@ -23,8 +24,31 @@ _WARM, _MORE = 50, 200
 _PATIENCE = 900
 
 
+class Pair(NamedTuple):
+    """Two forks of which the second does more."""
+
+    words: list[str]  # what they do, for the table
+    more: int  # instructions that the second one executes more
+
+
 def render() -> list[str]:
     """Return the lines of a table.
+
+    Raises:
+        LookupError, subprocess.CalledProcessError: as ``count``.
+    """
+    from qcore.bench.writer import Table, as_markdown
+
+    rows = [[*pair.words, f"{pair.more / _MORE:,.0f}"] for pair in count(__file__)]
+    return as_markdown([Table(["where", "step", "instructions"], rows, right={2})])
+
+
+def count(script: str) -> list[Pair]:
+    """Return what pairs of forks execute.
+
+    Args:
+        script: runs in valgrind, with a folder as its argument. There it writes "forks": for
+            each pair a line with the words and the two process ids, by tabs.
 
     Raises:
         LookupError: valgrind is not installed.
@@ -34,27 +58,25 @@ def render() -> list[str]:
         raise LookupError(
             "valgrind counts instructions. Type: apt-get install valgrind"
         )
-    from qcore.bench.writer import Table, as_markdown
-
     with tempfile.TemporaryDirectory(prefix="qcore-bench-") as name:
         counts = Path(name) / "counts"
         counts.mkdir()
         command = ["valgrind", "--quiet", "--tool=callgrind"]
         command += [f"--callgrind-out-file={counts}/%p"]
         subprocess.run(
-            [*command, sys.executable, __file__, name],
+            [*command, sys.executable, script, name],
             # so that dicts and sets are walked in the same order each time
             env={**os.environ, "PYTHONHASHSEED": "0"},
             stdout=sys.stderr,
             timeout=_PATIENCE,
             check=True,
         )
-        rows = []
+        pairs = []
         for line in (Path(name) / "forks").read_text().splitlines():
-            where, what, few, many = line.split("\t")
-            executed = _total(counts / many) - _total(counts / few)
-            rows.append([where, what, f"{executed / _MORE:,.0f}"])
-    return as_markdown([Table(["where", "step", "instructions"], rows, right={2})])
+            *words, few, many = line.split("\t")
+            more = _total(counts / many) - _total(counts / few)
+            pairs.append(Pair(words, more))
+        return pairs
 
 
 def _total(path: Path) -> int:
@@ -72,11 +94,12 @@ def _fork_all(folder: Path) -> None:
     set_up(folder, {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"})
     with (folder / "forks").open("w") as forks:
         for step in steps():
-            numbers = [_fork(step.work, times) for times in (_WARM, _WARM + _MORE)]
+            numbers = [fork(step.work, times) for times in (_WARM, _WARM + _MORE)]
             print(step.where, step.what, *numbers, sep="\t", file=forks, flush=True)
 
 
-def _fork(work: Callable[[], object], times: int) -> int:
+def fork(work: Callable[[], object], times: int) -> int:
+    """Do something so many times in a fork; return its process id when it has ended."""
     pid = os.fork()
     if pid == 0:
         for _ in range(times):

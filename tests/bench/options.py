@@ -54,6 +54,12 @@ def read_options(description: str) -> argparse.Namespace:
         help="the same in instructions, which no load of the machine changes (valgrind)",
     )
     add(
+        "--features",
+        action="store_true",
+        help="what batches, limits, unique tasks, graphs and steps cost, as ratios to a plain"
+        " task (valgrind)",
+    )
+    add(
         "--no-fsync",
         dest="fsync",
         action="store_false",

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from chores.outside import OutsideBroker
 from django.db import (
+    IntegrityError,
     InternalError,
     OperationalError,
     ProgrammingError,
@@ -333,6 +334,38 @@ class TestAdmit:
         assert answers(claim("other")) == [RUN]
         with pytest.raises(PluginBroken, match=r"migrate once_app --database=default"):
             answers(claim("other"), claim("other", "once"))
+
+    def test_first_starts_are_one_statement(self, plugins, django_assert_num_queries):
+        plugins.add("one", qcore_admit=always(RUN))
+        orders = [claim("one") for _ in range(5)]
+        found = features()
+        found.admit([claim("one")])  # the connection is there, and its tables were seen
+        # a savepoint; and, in a test on a connection of its own, its transaction
+        with transaction.atomic(), django_assert_num_queries(5):
+            admitted = found.admit(orders)
+        assert [ticket[:3] for _, ticket in admitted] == [(0, 1, 1)] * 5
+        rows = Ticket.objects.filter(task_id__in=[one.task.id for one in orders])
+        assert list(rows.values_list("gen", "starts", "runs")) == [(0, 1, 1)] * 5
+
+    def test_what_is_written_of_first_starts_is_taken_back_for_those_that_wait(
+        self, plugins
+    ):
+        said = [RUN, Later(60), Park(), Release(5), Drop("replaced", "x")]
+        plugins.add("one", qcore_admit=lambda claims: said)
+        orders = [claim("one") for _ in said]
+        admitted = features().admit(orders)
+        wanted = [(0, 1, 1), (1, 0, 0), (1, 0, 0), (0, 0, 0), (0, 0, 0)]
+        assert [ticket[:3] for _, ticket in admitted] == wanted
+        rows = {row.task_id: row for row in Ticket.objects.all()}
+        found = [rows[one.task.id] for one in orders]
+        assert [(row.gen, row.starts, row.runs) for row in found] == wanted
+
+    def test_one_that_has_begun_before_is_counted_beside_new_ones(self, plugins):
+        plugins.add("one", qcore_admit=always(RUN))
+        old, new = claim("one"), claim("one")
+        features().admit([old])
+        admitted = features().admit([old, new])
+        assert [ticket[:3] for _, ticket in admitted] == [(0, 2, 2), (0, 1, 1)]
 
     def test_who_holds_something_has_said_so_for_all(self, plugins):
         plugins.add("holds", qcore_admit=always(RUN_HOLDING))
@@ -794,3 +827,35 @@ def test_a_project_without_plugins_has_no_sweeps(plugins):
     assert _make_sweeps() is None
     plugins.add("one", qcore_sweep=lambda now: None)
     assert _make_sweeps() is not None
+
+
+class TestStatements:
+    """What plugins write without models."""
+
+    def test_rows_that_are_there_are_left_out(self, plugins):
+        table, columns = Ticket._meta.db_table, ("task_id", "gen")
+        with transaction.atomic():
+            assert current.ledger.insert(table, columns, []) == 0
+            assert current.ledger.insert(table, columns, [("a", 1), ("b", 2)]) == 2
+            rows = [("b", 3), ("c", 4)]
+            assert current.ledger.insert(table, columns, rows, ignore=True) == 1
+        sql = f"SELECT task_id, gen, runs FROM {table} WHERE gen > %s ORDER BY task_id"
+        found = [("a", 1, 0), ("b", 2, 0), ("c", 4, 0)]
+        assert current.ledger.execute(sql, [0]) == found
+
+    def test_a_row_that_is_there_is_an_error(self, plugins):
+        Ticket.objects.create(task_id="a")
+        with pytest.raises(IntegrityError), transaction.atomic():
+            current.ledger.insert(Ticket._meta.db_table, ("task_id",), [("b",), ("a",)])
+        assert Ticket.objects.count() == 1
+
+    def test_each_row_gets_its_own_values(self, plugins):
+        for id in "abc":
+            Ticket.objects.create(task_id=id)
+        values = [("a", 1, "success"), ("c", 3, None)]
+        current.ledger.change(
+            Ticket._meta.db_table, "task_id", ("gen", "final"), values
+        )
+        current.ledger.change(Ticket._meta.db_table, "task_id", ("gen",), [])
+        rows = Ticket.objects.order_by("task_id").values_list("gen", "final")
+        assert list(rows) == [(1, "success"), (0, None), (3, None)]

@@ -220,6 +220,44 @@ class TestSettle:
             assert ledger.settle(ends, "t") == [True] * 5
         assert list(states().values()) == [[0, 0, S]] * 5
 
+    @pytest.mark.parametrize("outcome", [S, F])
+    def test_ends_of_tasks_that_were_admitted_are_one_statement(
+        self, ledger, tickets, outcome, django_assert_num_queries
+    ):
+        ends = [settlement(outcome=outcome, found=True) for _ in range(5)]
+        assert tickets.begin([one.settled.task.id for one in ends])
+        with ledger.transaction(), django_assert_num_queries(1):
+            assert ledger.settle(ends, "t") == [True] * 5
+        assert list(states().values()) == [[0, 1, outcome]] * 5
+
+    def test_the_ends_of_a_batch_stand_where_one_of_them_is_void(self, ledger, tickets):
+        ends = [settlement(outcome=F, found=True) for _ in range(4)]
+        over, newer, gone, good = (one.settled.task.id for one in ends)
+        tickets.insert(
+            {
+                over: TicketState(runs=1, final=S),
+                newer: TicketState(gen=1, runs=1),
+                good: TicketState(runs=1),
+            }
+        )
+        assert settle(ledger, *ends) == [False, False, True, True]
+        assert states() == {
+            over: [0, 1, S], newer: [1, 1, None], gone: [0, 0, F], good: [0, 1, F],
+        }  # fmt: skip
+        assert settle(ledger, *ends) == [False, False, True, True]  # nobody heard of it
+
+    def test_a_success_ends_a_task_that_was_sent_again_since(self, ledger, tickets):
+        end = settlement(found=True)
+        tickets.insert({end.settled.task.id: TicketState(gen=3, runs=1)})
+        assert settle(ledger, end) == [True]
+        assert states() == {end.settled.task.id: [3, 1, S]}
+
+    def test_a_first_start_is_written_where_no_ticket_is_there(self, tickets):
+        with transaction.atomic():
+            assert tickets.begin(["a", "b"])
+            assert not tickets.begin(["b", "c"])
+        assert states() == {"a": [0, 1, None], "b": [0, 1, None]}
+
     def test_of_two_ends_the_first_holds(self, ledger):
         id = new_id()
         assert settle(ledger, settlement(id, outcome=F)) == [True]

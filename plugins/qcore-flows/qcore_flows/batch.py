@@ -15,7 +15,7 @@ from qcore.tasks.loops import refuse_with_in_loop
 
 from .blocking import async_variant, blocking
 from .callbacks import CHANGED, decide, send_due
-from .handle import Handle, made, require_queue, running
+from .handle import Handle, made, made_many, require_queue, running
 from .tables import expect, flows, lock, place, require_tables, touch
 
 if TYPE_CHECKING:
@@ -117,10 +117,7 @@ class Batch(Handle):
             CallError, EnqueueError, BrokerUnavailable: as ``add``.
         """
         member = {"flow_id": self.id}
-        tasks = [
-            made(func, args, dict(options), member=member)
-            for args in as_calls(args_list)
-        ]
+        tasks = made_many(func, as_calls(args_list), options, member)
         self._take(tasks)
         return [task.id for task, _ in tasks]
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import starmap
 from typing import TYPE_CHECKING, NamedTuple
 
 from django.db import transaction
-from django.db.models import F
 
+from qcore.brokers.tools import placeholders
 from qcore.envelope import Outcome
 from qcore.errors import PackageError
 from qcore.runtime import current
@@ -22,17 +23,18 @@ from .callbacks import CHANGED, decide, fresh, send_due
 from .models import FlowRow, MemberRow
 from .option import membership
 from .tables import (
+    EDGES,
+    MEMBERS,
     NEVER_SENT,
     below,
     children_of,
-    edges,
     expect,
-    flows,
     lock,
     members,
     parts,
     place,
     touch,
+    write,
 )
 
 if TYPE_CHECKING:
@@ -40,8 +42,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("qcore.flows")
 
-#: Rows in one UPDATE that writes other values into each.
-_ROWS = 50
 #: Seconds until a member comes again, from which on its flow is told: less than the sweep
 #: ever waits for.
 _LONG = 60.0
@@ -51,10 +51,20 @@ SKIPPED = "skipped"
 LOST = "lost"
 
 
+class Member(NamedTuple):
+    """What of a member that has ended is needed."""
+
+    id: str
+    flow_id: str
+    task_id: str
+    is_taken: bool
+    may_fail: bool
+
+
 class Ended(NamedTuple):
     """How a member has ended."""
 
-    member: MemberRow
+    member: Member | MemberRow
     outcome: str
     value: tuple[str, bytes] | None = None
     """Serializer and value, where others take it."""
@@ -87,10 +97,18 @@ def settle(settled: Sequence[Settled]) -> None:
         return
     locked = lock(flow_ids | pauses.keys())
     _expect(locked, pauses)
+    ledger = place()
     rows = [
         row
         for part in parts(final)
-        for row in members().filter(task_id__in=part, outcome=None)
+        for row in starmap(
+            Member,
+            ledger.execute(
+                f"SELECT {', '.join(Member._fields)} FROM {MEMBERS}"
+                f" WHERE task_id IN ({placeholders(part)}) AND outcome IS NULL",
+                part,
+            ),
+        )
         if row.flow_id in locked
     ]
     if rows:
@@ -107,7 +125,7 @@ def _expect(locked: Mapping[str, FlowRow], pauses: Mapping[str, float]) -> None:
             touch(flow, now + pause)
 
 
-def _ended(rows: Sequence[MemberRow], final: Mapping[str, Settled]) -> list[Ended]:
+def _ended(rows: Sequence[Member], final: Mapping[str, Settled]) -> list[Ended]:
     missing = [
         row.task_id
         for row in rows
@@ -167,32 +185,34 @@ def end(locked: Mapping[str, FlowRow], ended: Sequence[Ended]) -> None:
     for flow_id in sorted(changed):
         touch(locked[flow_id], now)
         due[flow_id] = decide(locked[flow_id], now)
-    flows().bulk_update([locked[id] for id in sorted(changed)], CHANGED, _ROWS)
+    write([locked[id] for id in sorted(changed)], CHANGED)
     for flow_id, names in due.items():
         send_due(flow_id, names)
 
 
 def _write(ended: Sequence[Ended], now: float) -> None:
     """Write down how members have ended."""
+    ledger = place()
     plain: dict[str, list[str]] = {}
-    rows = []
+    values: list[tuple[object, ...]] = []
+    packages: list[tuple[object, ...]] = []
     for one in ended:
-        if one.value is None and one.package is None:
-            plain.setdefault(one.outcome, []).append(one.member.id)
-            continue
-        row = one.member
-        row.outcome, row.ended = one.outcome, now
+        id, outcome = one.member.id, one.outcome
         if one.value is not None:
-            row.content, row.value = one.value
+            values.append((id, outcome, now, *one.value))
+        elif one.package is None:
+            plain.setdefault(outcome, []).append(id)
         if one.package is not None:
-            row.package = one.package
-        rows.append((row, one.value is not None))
+            packages.append((id, outcome, now, one.package))
     for outcome, ids in plain.items():
         for part in parts(ids):
-            members().filter(pk__in=part).update(outcome=outcome, ended=now)
-    for is_value, fields in ((True, ("content", "value")), (False, ("package",))):
-        some = [row for row, has_value in rows if has_value is is_value]
-        members().bulk_update(some, ("outcome", "ended", *fields), _ROWS)
+            ledger.execute(
+                f"UPDATE {MEMBERS} SET outcome = %s, ended = %s"
+                f" WHERE id IN ({placeholders(part)})",
+                [outcome, now, *part],
+            )
+    ledger.change(MEMBERS, "id", ("outcome", "ended", "content", "value"), values)
+    ledger.change(MEMBERS, "id", ("outcome", "ended", "package"), packages)
 
 
 def _count(locked: Mapping[str, FlowRow], ended: Iterable[Ended]) -> None:
@@ -216,15 +236,22 @@ def _follow(flow: FlowRow, ended: Sequence[Ended], now: float) -> list[Ended]:
     if stopped:
         gone = _skipped(flow, stopped)
     free = [one.member.id for one in ended if one.lets_go]
+    ledger = place()
     children: Counter[str] = Counter()
     for part in parts(free):
-        children.update(edges().filter(parent__in=part).values_list("child", flat=True))
+        which = f"parent IN ({placeholders(part)})"
+        found = ledger.execute(f"SELECT child FROM {EDGES} WHERE {which}", part)
+        children.update(child for (child,) in found)
     by_count: dict[int, list[str]] = {}
     for child, count in children.items():
         by_count.setdefault(count, []).append(child)
     for count, ids in by_count.items():
         for part in parts(ids):
-            members().filter(pk__in=part).update(waits=F("waits") - count)
+            ledger.execute(
+                f"UPDATE {MEMBERS} SET waits = waits - %s"
+                f" WHERE id IN ({placeholders(part)})",
+                [count, *part],
+            )
     left = {one.member.id for one in gone}
     return gone + send_ready(set(children) - left, now)
 
@@ -260,7 +287,10 @@ def send_ready(ids: Iterable[str], now: float) -> list[Ended]:
             )
             broken.append(Ended(row, str(Outcome.FAILURE)))
     for part in parts(row.id for row, _ in tasks):
-        members().filter(pk__in=part).update(sent=now)
+        place().execute(
+            f"UPDATE {MEMBERS} SET sent = %s WHERE id IN ({placeholders(part)})",
+            [now, *part],
+        )
     return broken + _send(tasks)
 
 
@@ -289,7 +319,12 @@ def _send(tasks: Sequence[tuple[MemberRow, Task]]) -> list[Ended]:
 def over(task_ids: Iterable[str]) -> dict[str, str]:
     """Return how those of these tasks have ended whose members are over: none runs again."""
     found: dict[str, str] = {}
+    ledger = place()
     for part in parts(task_ids):
-        rows = members().filter(task_id__in=part).exclude(outcome=None)
-        found |= {row.task_id: row.outcome or "" for row in rows}
+        rows = ledger.execute(
+            f"SELECT task_id, outcome FROM {MEMBERS}"
+            f" WHERE task_id IN ({placeholders(part)}) AND outcome IS NOT NULL",
+            part,
+        )
+        found.update((id, outcome) for id, outcome in rows)
     return found

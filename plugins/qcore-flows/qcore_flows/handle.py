@@ -13,7 +13,9 @@ from qcore.envelope import new_id
 from qcore.errors import CallError, EnqueueError
 from qcore.running import RUNNING
 from qcore.runtime import current
-from qcore.tasks.calls import announce, build, split_options
+from qcore.signals import pre_enqueue
+from qcore.tasks.build import builder_of
+from qcore.tasks.calls import announce, build, build_many, split_options
 from qcore.tasks.functions import target_of
 from qcore.tasks.loops import in_thread
 from qcore.tasks.moments import delay_of
@@ -280,6 +282,26 @@ def made(
         checked = msgspec.structs.replace(task.options, typed=True)
         task = msgspec.structs.replace(task, options=checked)
     return task, delay_of(options)
+
+
+def made_many(
+    func: Callable[..., Any] | str,
+    calls: Sequence[Sequence[Any]],
+    kwargs: dict[str, Any],
+    member: dict[str, Any],
+) -> list[tuple[Task, float]]:
+    """Return the tasks of many calls of one function, each as ``made`` does.
+
+    Raises:
+        EnqueueError: one cannot be sent, or has an option that a flow cannot keep.
+    """
+    rest, options = split_options(kwargs, func, with_id=True)
+    if pre_enqueue.receivers or "task_id" in options:
+        # each may become a call of another function
+        return [made(func, args, dict(kwargs), member=member) for args in calls]
+    builder = builder_of(func, {**_kept(func, options), OPTION: member})
+    delay = delay_of(options)
+    return [(task, delay) for task in build_many(builder, func, calls, rest)]
 
 
 def _kept(func: object, options: dict[str, Any]) -> dict[str, Any]:

@@ -9,20 +9,24 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from qcore import RUN, Drop
+from qcore.brokers.tools import placeholders
 from qcore.envelope import Outcome
 from qcore.errors import EnqueueError
 from qcore.running import RUNNING
 
 from .ending import over
-from .models import MemberRow
 from .option import OPTION, PLUGIN, RESENT, Membership, membership
 from .repair import revive
-from .tables import ROWS, flows, lock, members, parts, place, touch
+from .tables import MEMBERS, lock, members, parts, place, touch, write
 
 if TYPE_CHECKING:
     from qcore import Admission, Claim, NewTask
 
     from .models import FlowRow
+
+
+#: What is written of a new member of a batch; the rest has the defaults of the table.
+_COLUMNS = ("id", "flow_id", "number", "task_id", "name", "sent")
 
 
 def join(tasks: Sequence[NewTask]) -> None:
@@ -37,12 +41,13 @@ def join(tasks: Sequence[NewTask]) -> None:
         new.need(PLUGIN)
     locked = lock(wanted)
     known: set[str] = set()
+    ledger = place()
     for part in parts(new.task.id for new in tasks):
-        known |= set(
-            members().filter(task_id__in=part).values_list("task_id", flat=True)
-        )
-    rows: list[MemberRow] = []
-    now = place().now()
+        which = f"task_id IN ({placeholders(part)})"
+        found = ledger.execute(f"SELECT task_id FROM {MEMBERS} WHERE {which}", part)
+        known.update(id for (id,) in found)
+    rows: list[tuple[object, ...]] = []
+    now = ledger.now()
     for flow_id, those in wanted.items():
         flow = locked.get(flow_id)
         own = [new for new in those if new.task.id not in known]
@@ -50,30 +55,20 @@ def join(tasks: Sequence[NewTask]) -> None:
             own = _taken_over(flow, own)
         if own:
             rows += _added(flow, flow_id, own, now)
-    made = MemberRow.objects.using(place().database)
-    made.bulk_create(rows, batch_size=ROWS)
+    ledger.insert(MEMBERS, _COLUMNS, rows)
 
 
 def _added(
     flow: FlowRow | None, flow_id: str, own: Sequence[NewTask], now: float
-) -> list[MemberRow]:
-    """Return the rows of new members, and count them."""
+) -> list[tuple[object, ...]]:
+    """Return the rows of new members, as ``_COLUMNS`` says, and count them."""
     flow = _require_open(flow, flow_id, own[0])
     first, count = flow.total, len(own)
-    flows().filter(pk=flow.id).update(
-        total=flow.total + count,
-        pending=flow.pending + count,
-        touched=max(flow.touched, now),
-    )
+    flow.total, flow.pending = first + count, flow.pending + count
+    flow.touched = max(flow.touched, now)
+    write([flow], ("total", "pending", "touched"))
     return [
-        MemberRow(
-            id=new.task.id,
-            flow_id=flow_id,
-            number=number,
-            task_id=new.task.id,
-            name=new.task.func[:255],
-            sent=now,
-        )
+        (new.task.id, flow_id, number, new.task.id, new.task.func[:255], now)
         for number, new in enumerate(own, first)
     ]
 

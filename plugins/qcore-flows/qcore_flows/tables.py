@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from django.apps import apps
 from django.db import connections
-from django.db.models import F
 
-from qcore.brokers.tools import chunks
+from qcore.brokers.tools import chunks, placeholders
 from qcore.errors import (
     BrokerUnavailable,
     ConfigError,
@@ -48,6 +47,17 @@ NEVER_SENT = (
 
 #: The callbacks of a flow, in the order in which they are sent.
 CALLBACKS = ("on_first_failure", "on_complete", "on_success")
+
+
+FLOWS = FlowRow._meta.db_table  # noqa: SLF001 - Django's public name of it
+MEMBERS = MemberRow._meta.db_table  # noqa: SLF001 - as above
+EDGES = EdgeRow._meta.db_table  # noqa: SLF001 - as above
+#: What is read of a flow that is locked: all but the packages of its callbacks.
+_READ = [
+    str(field.column)
+    for field in FlowRow._meta.concrete_fields  # noqa: SLF001 - as above
+    if field.column not in CALLBACKS
+]
 
 
 def place() -> LedgerPlace:
@@ -103,13 +113,27 @@ def lock(ids: Iterable[str]) -> dict[str, FlowRow]:
     In the order of their ids: so two transactions never wait for each other.
     """
     found: dict[str, FlowRow] = {}
-    locks = connections[place().database].features.has_select_for_update
+    ledger = place()
+    features = connections[ledger.database].features
     for part in parts(ids):
-        rows = flows().filter(pk__in=part)
-        if not locks:  # SQLite: a transaction that reads first may not write any more
-            rows.update(touched=F("touched"))
-        found |= {row.id: row for row in rows.select_for_update().order_by("pk")}
+        which = f"id IN ({placeholders(part)})"
+        if not features.has_select_for_update:
+            # SQLite: a transaction that reads first may not write any more
+            ledger.execute(f"UPDATE {FLOWS} SET touched = touched WHERE {which}", part)
+        tail = " FOR UPDATE" if features.has_select_for_update else ""
+        for values in ledger.execute(
+            f"SELECT {', '.join(_READ)} FROM {FLOWS} WHERE {which} ORDER BY id{tail}",
+            part,
+        ):
+            row = FlowRow.from_db(ledger.database, _READ, values)
+            found[row.id] = row
     return found
+
+
+def write(rows: Sequence[FlowRow], fields: Sequence[str]) -> None:
+    """Write fields of flows, each with its own values."""
+    values = [[row.id, *(getattr(row, name) for name in fields)] for row in rows]
+    place().change(FLOWS, "id", fields, values)
 
 
 def touch(flow: FlowRow, now: float) -> None:

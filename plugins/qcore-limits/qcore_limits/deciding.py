@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from qcore import RUN, RUN_HOLDING, Later, Park, Release
 
 from . import places
-from .models import Hold, LimitKey, WaitingTask
-from .places import CALLED, KEPT, LATER, PARKED, TERM
+from .models import LimitKey, WaitingTask
+from .places import CALLED, KEPT, LATER, PARKED, TERM, Held
 from .unique import LONGEST
 from .wanted import Rules, Wanted
 
@@ -54,16 +54,16 @@ class _Batch:
         # apart by more than a float of that size resolves: so there is one order for all
         self._arrived = {id: now + 1e-6 * place for place, id in enumerate(ids)}
         # by the ids of tasks, then by digests
-        self._holds: dict[str, dict[str, Hold]] = {id: {} for id in ids}
-        for hold in places.of_tasks(places.holds(), ids):
+        self._holds: dict[str, dict[str, Held]] = {id: {} for id in ids}
+        for hold in places.holds_of(ids):
             self._holds[hold.task_id][hold.digest] = hold
         self._line: dict[str, dict[str, WaitingTask]] = {id: {} for id in ids}
-        for row in places.of_tasks(places.waiting(), ids):
+        for row in places.lines_of(ids):
             self._line[row.task_id][row.digest] = row
         self._touched: set[str] = set()  # digests of keys whose rows change
         self._emptied: set[str] = set()  # digests of keys that may have a free place
         self._over: set[int] = set()  # holds that are deleted
-        self._begun: list[Hold] = []
+        self._begun: list[Held] = []
         self._gone: set[int] = set()  # rows of the line that are deleted
         self._joined: dict[tuple[str, str], WaitingTask] = {}
 
@@ -202,13 +202,7 @@ class _Batch:
                 key.tokens = max(0.0, key.tokens - 1)
             self._drop_hold(one.digest, id)
             until = self._now + TERM
-            new = Hold(
-                digest=one.digest,
-                task_id=id,
-                start=claim.start,
-                until=until,
-                ends=until + KEPT,
-            )
+            new = Held(None, one.digest, id, claim.start, until, until + KEPT)
             self._holds[id][one.digest] = new
             self._begun.append(new)
             self._taken[one.digest] = self._taken.get(one.digest, 0) + 1
@@ -256,14 +250,14 @@ class _Batch:
             return
         if row.ends > self._now:
             self._taken[mark] = max(0, self._taken.get(mark, 0) - 1)
-        if row.pk is not None:
-            self._over.add(row.pk)
+        if row.id is not None:
+            self._over.add(row.id)
 
     # -- all of them -------------------------------------------------------------------
     def _write(self) -> None:
-        places.delete(places.holds(), self._over)
-        places.holds().bulk_create(self._begun, batch_size=places.MOST)
-        places.delete(places.waiting(), self._gone)
+        places.free(self._over)
+        places.hold(self._begun)
+        places.leave(self._gone)
         # before those of this batch join the line: their rows of the outbox come later
         if self._emptied:
             places.fill(
@@ -276,9 +270,8 @@ class _Batch:
                 self._now,
                 are_all_written=False,
             )
-        places.waiting().bulk_create(
-            list(self._joined.values()), batch_size=places.MOST
-        )
+        if joined := list(self._joined.values()):
+            places.waiting().bulk_create(joined, batch_size=places.MOST)
         changed = sorted(self._touched & set(self._keys))
         places.write([self._keys[mark] for mark in changed])
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from qcore import Claim, Settled
 
     from .models import Hold, LimitKey, WaitingTask
+    from .places import Held
 
 #: Seconds between two sweeps, and rows that one of them looks at, of each kind.
 EVERY, SWEPT = 15.0, 500
@@ -33,13 +34,12 @@ def renew(claims: Sequence[Claim], now: float) -> list[str]:
     starts = {claim.task.id: claim.start for claim in claims if has_limits(claim.task)}
     if not starts:
         return []
-    rows: list[Hold] = places.of_tasks(places.holds(), starts)
     own = {
-        row.pk: row.task_id
-        for row in rows
+        row.id: row.task_id
+        for row in places.holds_of(starts)
         if row.start == starts[row.task_id] and row.ends > now
     }
-    for part in chunks(sorted(own), MOST):
+    for part in chunks(sorted(id for id in own if id is not None), MOST):
         places.holds().filter(pk__in=part).update(
             until=now + TERM, ends=now + TERM + KEPT
         )
@@ -51,13 +51,9 @@ def free(settled: Sequence[Settled], now: float) -> None:
     some = {one.task.id: one for one in settled if has_limits(one.task)}
     if not some:
         return
-    over = [
-        row
-        for row in places.of_tasks(places.holds(), some)
-        if _is_over(row, some[row.task_id])
-    ]
+    over = [row for row in places.holds_of(some) if _is_over(row, some[row.task_id])]
     final = [id for id, one in some.items() if one.final]
-    left: list[WaitingTask] = places.of_tasks(places.waiting(), final)
+    left = places.lines_of(final)
     # an older copy of them has ended: what is parked is sent, and dropped at its claim
     parked = [row.task_id for row in left if row.kind == PARKED]
     if parked and current.ledger is not None:
@@ -66,15 +62,15 @@ def free(settled: Sequence[Settled], now: float) -> None:
     _clear(over, left, unmade, now)
 
 
-def _is_over(row: Hold, one: Settled) -> bool:
+def _is_over(row: Held, one: Settled) -> bool:
     # what is reserved for a task that has ended is free; what another start of it holds is not
     return row.start == one.start if row.start else one.final
 
 
 def _clear(
-    over: Sequence[Hold],
+    over: Sequence[Held],
     left: Sequence[WaitingTask],
-    unmade: Sequence[Hold],
+    unmade: Sequence[Held],
     now: float,
 ) -> None:
     """Delete holds and tasks that wait, and fill the places that are free then."""
@@ -82,10 +78,10 @@ def _clear(
     if not marks:
         return
     locked = places.lock(marks)
-    places.delete(places.holds(), [row.pk for row in over])
+    places.free(row.id for row in over)
     for row in left:
         places.count_out(locked.get(row.digest), row)
-    places.delete(places.waiting(), [row.pk for row in left])
+    places.leave(row.pk for row in left)
     before = {mark: (key.parked, key.later) for mark, key in locked.items()}
     for hold in unmade:
         if hold.digest in locked:
@@ -144,7 +140,7 @@ def _astray() -> list[str]:
     page = ledger.parked("limits", after=_Page.last, limit=SWEPT)
     _Page.last = page[-1][0] if len(page) == SWEPT else 0
     ids = [id for _, id in page]
-    known = {row.task_id for row in places.of_tasks(places.waiting(), ids)}
+    known = {row.task_id for row in places.lines_of(ids)}
     return [id for id in ids if id not in known]
 
 
@@ -179,7 +175,7 @@ def _sweep(
             pk__in=part, kind__in=(CALLED, LATER), at__lte=now - LOST
         ):
             places.count_out(locked.get(row.digest), row)
-            places.delete(places.waiting(), [row.pk])
+            places.leave([row.pk])
     places.fill(locked, Rules(), now)
     places.write([key for _, key in sorted(locked.items())])
 

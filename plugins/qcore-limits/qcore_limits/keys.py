@@ -130,29 +130,38 @@ def take(tasks: Sequence[NewTask]) -> None:
                 owner = _resolve(mark, one, owner)
 
 
+#: The columns of a key, in the order of its model.
+_COLUMNS = ("digest", "key", "task_id", "during", "taken", "until")
+
+
 def _insert(wanted: dict[str, list[Wanted]]) -> dict[str, str]:
     """Take the keys that are free, each for its first task; return who has each."""
     from .models import UniqueKey
 
     now = _now()
-    rows = [
-        UniqueKey(
-            digest=mark,
-            key=shown(first.key),
-            task_id=first.new.task.id,
-            during=first.unique.kind,
-            taken=now,
-            until=now + first.unique.term_after(first.new.delay),
+    # a model for each would cost as much as the task
+    rows = {
+        mark: (
+            mark,
+            shown(first.key),
+            first.new.task.id,
+            first.unique.kind,
+            now,
+            now + first.unique.term_after(first.new.delay),
         )
-        for mark, (first, *_) in sorted(wanted.items())
-    ]
+        for mark, (first, *_) in wanted.items()
+    }
+    table = UniqueKey._meta.db_table  # noqa: SLF001 - Django's public name of it
     owners: dict[str, str] = {}
-    mine = {row.digest: row for row in rows}
-    for part in chunks(sorted(mine), MOST):
+    for part in chunks(sorted(rows), MOST):
         left = part
         while left:
-            _keys().bulk_create([mine[mark] for mark in left], ignore_conflicts=True)
-            owners |= _owners([mine[mark] for mark in left], wanted, now)
+            new = [rows[mark] for mark in left]
+            if _ledger().insert(table, _COLUMNS, new, ignore=True) == len(new):
+                owners |= {mark: wanted[mark][0].new.task.id for mark in left}
+                break  # nearly always: all of them were free
+            mine = [UniqueKey(*values) for values in new]
+            owners |= _owners(mine, wanted, now)
             # the end of a task has freed the key between the two statements: take it now
             left = [mark for mark in left if mark not in owners]
     return owners

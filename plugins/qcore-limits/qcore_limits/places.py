@@ -7,12 +7,12 @@ right whatever happens at the same time, on any number of machines.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from itertools import starmap
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db import connections
-from django.db.models import Count
 
-from qcore.brokers.tools import chunks
+from qcore.brokers.tools import chunks, placeholders
 from qcore.runtime import current
 
 from .models import Hold, LimitKey, WaitingTask
@@ -20,6 +20,8 @@ from .wanted import Rules, Wanted
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
+
+    from qcore.runtime import LedgerPlace
 
 #: Rows in one statement. SQLite before 3.32 takes 999 parameters.
 MOST = 100
@@ -32,7 +34,26 @@ RESERVED = 300.0
 #: Tasks that are woken together where a limit was lifted.
 WOKEN = 500
 
-Row = TypeVar("Row", Hold, WaitingTask)
+KEYS = LimitKey._meta.db_table  # noqa: SLF001 - Django's public name of it
+HOLDS = Hold._meta.db_table  # noqa: SLF001 - as above
+WAITING = WaitingTask._meta.db_table  # noqa: SLF001 - as above
+#: The columns of a key and of a task that waits.
+_OF_KEYS = [str(field.column) for field in LimitKey._meta.concrete_fields]  # noqa: SLF001
+_OF_WAITING = [str(field.column) for field in WaitingTask._meta.concrete_fields]  # noqa: SLF001
+#: What of a key is written after it has changed.
+_CHANGED = ("concurrency", "tokens", "filled", "next_start", "parked", "later", "used")
+
+
+class Held(NamedTuple):
+    """A row of ``Hold``; a model would cost as much as its task."""
+
+    id: int | None  # None: it is not written yet
+    digest: str
+    task_id: str
+    start: int
+    until: float
+    ends: float
+
 
 PARKED, CALLED, LATER = "parked", "called", "later"
 
@@ -70,12 +91,25 @@ def begin_to_write() -> None:
         keys().filter(digest="").delete()
 
 
+def _ledger() -> LedgerPlace:
+    assert current.ledger is not None
+    return current.ledger
+
+
 def lock(marks: Collection[str]) -> dict[str, LimitKey]:
     """Lock the keys that are there, in the order of their digests."""
     found: dict[str, LimitKey] = {}
+    ledger = _ledger()
+    locks = connections[ledger.database].features.has_select_for_update
     for part in chunks(sorted(set(marks)), MOST):
-        rows = keys().select_for_update().filter(digest__in=part).order_by("digest")
-        found |= {row.digest: row for row in rows}
+        for values in ledger.execute(
+            f"SELECT {', '.join(_OF_KEYS)} FROM {KEYS}"
+            f" WHERE digest IN ({placeholders(part)}) ORDER BY digest"
+            f"{' FOR UPDATE' if locks else ''}",
+            part,
+        ):
+            row = LimitKey.from_db(ledger.database, _OF_KEYS, values)
+            found[row.digest] = row
     return found
 
 
@@ -106,42 +140,69 @@ def counted(marks: Collection[str], now: float) -> dict[str, int]:
     """Return how many places of each key are taken or reserved."""
     found: dict[str, int] = {}
     for part in chunks(sorted(set(marks)), MOST):
-        rows = holds().filter(digest__in=part, ends__gt=now).order_by()
-        pairs = rows.values_list("digest").annotate(Count("id"))
-        found |= {mark: count for mark, count in pairs}  # noqa: C416 - of a query
+        rows = _ledger().execute(
+            f"SELECT digest, COUNT(*) FROM {HOLDS}"
+            f" WHERE digest IN ({placeholders(part)}) AND ends > %s GROUP BY digest",
+            [*part, now],
+        )
+        found.update((mark, count) for mark, count in rows)
     return found
 
 
-def of_tasks(rows: QuerySet[Row], ids: Collection[str]) -> list[Row]:
-    """Return the rows of some tasks."""
-    found: list[Row] = []
-    for part in chunks(sorted(set(ids)), MOST):
-        found += rows.filter(task_id__in=part)
-    return found
+def holds_of(ids: Collection[str]) -> list[Held]:
+    """Return what some tasks hold."""
+    return [
+        held
+        for part in chunks(sorted(set(ids)), MOST)
+        for held in starmap(Held, _of_tasks(HOLDS, Held._fields, part))
+    ]
 
 
-def delete(rows: QuerySet[Row], pks: Iterable[int]) -> None:
-    """Delete rows by their keys."""
-    for part in chunks(sorted(pks), MOST):
-        rows.filter(pk__in=part).delete()
+def lines_of(ids: Collection[str]) -> list[WaitingTask]:
+    """Return where some tasks wait."""
+    return [
+        WaitingTask.from_db(_ledger().database, _OF_WAITING, values)
+        for part in chunks(sorted(set(ids)), MOST)
+        for values in _of_tasks(WAITING, _OF_WAITING, part)
+    ]
+
+
+def _of_tasks(
+    table: str, columns: Sequence[str], ids: Sequence[str]
+) -> list[tuple[Any, ...]]:
+    return _ledger().execute(
+        f"SELECT {', '.join(columns)} FROM {table}"
+        f" WHERE task_id IN ({placeholders(ids)})",
+        ids,
+    )
+
+
+def hold(rows: Sequence[Held]) -> None:
+    """Write what tasks hold from now on."""
+    _ledger().insert(HOLDS, Held._fields[1:], [row[1:] for row in rows])
+
+
+def free(ids: Iterable[int | None]) -> None:
+    """Delete holds that are written, by their ids."""
+    _delete(HOLDS, ids)
+
+
+def leave(ids: Iterable[int | None]) -> None:
+    """Delete rows of tasks that wait, by their ids."""
+    _delete(WAITING, ids)
+
+
+def _delete(table: str, ids: Iterable[int | None]) -> None:
+    for part in chunks(sorted(id for id in ids if id is not None), MOST):
+        _ledger().execute(
+            f"DELETE FROM {table} WHERE id IN ({placeholders(part)})", part
+        )
 
 
 def write(changed: Sequence[LimitKey]) -> None:
     """Write what has changed of locked keys."""
-    if changed:
-        keys().bulk_update(
-            changed,
-            [
-                "concurrency",
-                "tokens",
-                "filled",
-                "next_start",
-                "parked",
-                "later",
-                "used",
-            ],
-            batch_size=40,
-        )
+    rows = [[key.digest, *(getattr(key, name) for name in _CHANGED)] for key in changed]
+    _ledger().change(KEYS, "digest", _CHANGED, rows)
 
 
 def count_out(key: LimitKey | None, row: WaitingTask) -> None:
@@ -195,7 +256,7 @@ def _fill(key: LimitKey, free: int, now: float, *, are_all_written: bool) -> Non
         woken = current.ledger.wake("limits", [row.task_id for row in first])
         called = [row for row in first if row.task_id in woken]
         # its row of the outbox is gone: somebody has cancelled it, or deleted the row
-        delete(waiting(), [row.pk for row in first if row.task_id not in woken])
+        leave(row.pk for row in first if row.task_id not in woken)
         for row in called:
             row.kind, row.at = CALLED, now
         waiting().bulk_update(called, ["kind", "at"], batch_size=MOST)

@@ -54,12 +54,15 @@ class Rules:
         ledger = current.ledger
         assert ledger is not None
         self._changes: dict[str, Terms] = {}
-        for row in LimitChange.objects.using(ledger.database).all():
+        table = LimitChange._meta.db_table  # noqa: SLF001 - Django's public name of it
+        for name, *words in ledger.execute(
+            f"SELECT name, concurrency, rate, burst FROM {table}"
+        ):
             try:
-                self._changes[row.name] = _terms(row.concurrency, row.rate, row.burst)
+                self._changes[name] = _terms(*words)
             except ValueError as error:  # written by hand: the other limits hold
                 logger.error("the change of the limit %r is not heeded: expected %s",
-                             row.name, error)  # fmt: skip
+                             name, error)  # fmt: skip
         self._declared = {
             name: _terms(limit.concurrency, limit.rate, limit.burst)
             for name, limit in declared(current.conf).items()

@@ -35,9 +35,14 @@ _FIRST, _LONGEST = 0.5, 15.0
 
 
 def may_be_finished(job: Job) -> bool:
-    """Whether an earlier delivery, or a copy, may have ended this task."""
+    """Whether an earlier delivery, or a copy, may have ended this task.
+
+    By the deliveries that the broker counts: the attempts of a task that needs plugins are
+    in its ticket, which is not known yet. The admission of such a task locks its ticket, and
+    puts the task off where it has ended: its next delivery is looked up.
+    """
     task = job.task
-    return job.attempt > 1 or task.may_be_doubled or task.gen > 0 or bool(task.needs)
+    return job.delivery.attempt > 1 or task.may_be_doubled or task.gen > 0
 
 
 class Redelivered:
