@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from django.db import connections
+
 from qcore.errors import LeaseLost
 
 from ..models.steps import Run, RunStep
@@ -26,7 +28,7 @@ TERM = 60.0
 class Remembered(NamedTuple):
     """A step that is stored."""
 
-    id: int
+    digest: str
     name: str
     kind: str
     due: float | None
@@ -41,6 +43,8 @@ class Remembered(NamedTuple):
 
 
 _COLUMNS = Remembered._fields
+RUNS = Run._meta.db_table  # noqa: SLF001 - Django's public name of it
+STEPS = RunStep._meta.db_table  # noqa: SLF001 - as above
 
 
 class Memory:
@@ -64,11 +68,11 @@ class Memory:
 
     def read(self) -> None:
         """Read all of it."""
-        found = self._rows().filter(run_id=self.run_id)
-        self._steps = {
-            mark: Remembered(*values)
-            for mark, *values in found.values_list("digest", *_COLUMNS)
-        }
+        found = self.ledger.execute(
+            f"SELECT {', '.join(_COLUMNS)} FROM {STEPS} WHERE run_id = %s",
+            [self.run_id],
+        )
+        self._steps = {values[0]: Remembered(*values) for values in found}
 
     def find(self, name: str) -> Remembered | None:
         """Return the step of a name, or None."""
@@ -81,30 +85,41 @@ class Memory:
         Raises:
             LeaseLost: another worker has begun the run since, or it has ended.
         """
-        rows = Run.objects.using(self.ledger.database).filter(
-            pk=self.run_id, start=self.start, ended=None
-        )
-        if not rows.update(held_until=now + TERM, **changes):
-            raise LeaseLost("another worker has begun the task since, or it has ended")
+        columns = {"held_until": now + TERM, **changes}
+        new = ", ".join(f"{column} = %s" for column in columns)
+        with connections[self.ledger.database].cursor() as cursor:
+            cursor.execute(
+                f"UPDATE {RUNS} SET {new}"
+                " WHERE task_id = %s AND start = %s AND ended IS NULL",
+                [*columns.values(), self.run_id, self.start],
+            )
+            if not cursor.rowcount:
+                raise LeaseLost(
+                    "another worker has begun the task since, or it has ended"
+                )
 
     def add(self, name: str, kind: Kind, began: float, **columns: Any) -> Remembered:
         """Store a step that is not there, after ``fenced``."""
-        row = RunStep(
-            run_id=self.run_id, digest=digest(name), name=shown(name), kind=kind,
-            began=began, **columns,
-        )  # fmt: skip
-        row.save(using=self.ledger.database, force_insert=True)
-        return Remembered(*(getattr(row, column) for column in _COLUMNS))
+        step = Remembered(
+            digest(name),
+            shown(name),
+            str(kind),
+            columns.get("due"),
+            columns.get("done"),
+            columns.pop("content", ""),
+            columns.get("value"),
+        )
+        row = {**step._asdict(), **columns, "run_id": self.run_id, "began": began}
+        self.ledger.insert(STEPS, list(row), [list(row.values())])
+        return step
 
     def change(self, step: Remembered, **columns: Any) -> Remembered:
         """Change a step that is there, after ``fenced``."""
-        self._rows().filter(pk=step.id).update(**columns)
+        rows = RunStep.objects.using(self.ledger.database)
+        rows.filter(run_id=self.run_id, digest=step.digest).update(**columns)
         return step._replace(**{k: v for k, v in columns.items() if k in _COLUMNS})
 
     # -- after the commit ----------------------------------------------------------
     def keep(self, name: str, step: Remembered) -> None:
         """Have a step found from now on."""
         self._steps[digest(name)] = step
-
-    def _rows(self) -> Any:
-        return RunStep.objects.using(self.ledger.database)

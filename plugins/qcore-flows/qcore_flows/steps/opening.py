@@ -18,7 +18,7 @@ from qcore.masking import mask_url
 from ..models.steps import Run
 from .errors import TooManyRuns
 from .ledger import the_ledger
-from .memory import TERM, Memory
+from .memory import RUNS, TERM, Memory
 from .options import accepted, version_of
 from .words import PLUGIN, RunState
 
@@ -42,6 +42,7 @@ class Opened(NamedTuple):
     ledger: LedgerPlace
     start: int
     now: float  # by the clock of the ledger's database, seconds since the epoch
+    is_new: bool  # nothing is stored in it
 
 
 def open_run(task: Task) -> Opened:
@@ -56,7 +57,7 @@ def open_run(task: Task) -> Opened:
     versions = accepted(task)
     ledger = the_ledger(f"the durable task {task.func}")
     try:
-        run, now, version = ledger.run(lambda: _open(task, ledger, versions))
+        opened, version = ledger.run(lambda: _open(task, ledger, versions))
     except (OperationalError, InterfaceError) as error:
         connections[ledger.database].close_if_unusable_or_obsolete()
         why = f"{type(error).__name__}: {mask_url(str(error))}"
@@ -64,27 +65,32 @@ def open_run(task: Task) -> Opened:
         stopped = TaskStopped(f"the ledger does not answer: {why}")
         stopped.after = PAUSE
         raise stopped from error
-    if run.state == RunState.NEEDS_VERSION:
+    if opened is None:
         logger.error(
             "%s id=%s needs version %d, and this code accepts %s. It waits; install code that"
             " accepts it, or cancel the task",
             task.func, task.id, version, ", ".join(map(str, sorted(versions))),
         )  # fmt: skip
         raise Suspend(PLUGIN, after=AGAIN)
-    return Opened(ledger, run.start, now)
+    return opened
+
+
+#: What is written of a run that begins; the rest has the defaults of the table.
+_COLUMNS = ("task_id", "func", "version", "created", "state", "start", "held_until")
 
 
 def _open(
     task: Task, ledger: LedgerPlace, versions: set[int]
-) -> tuple[Run, float, int]:
-    now = ledger.now()
-    runs = Run.objects.using(ledger.database)
+) -> tuple[Opened | None, int]:
+    """Return the run, or None where its version is not accepted; and the version."""
+    now, version = ledger.now(), version_of(task)
+    begins = version in versions
+    row = (RunState.RUNNING, 1, now + TERM) if begins else (RunState.WAITING, 0, 0.0)
     # first: in SQLite it takes the lock for writing
-    new = Run(
-        task_id=task.id, func=task.func, version=version_of(task),
-        state=RunState.WAITING, created=now,
-    )  # fmt: skip
-    runs.bulk_create([new], ignore_conflicts=True)
+    new = (task.id, task.func, version, now, str(row[0]), *row[1:])
+    if ledger.insert(RUNS, _COLUMNS, [new], ignore=True) and begins:
+        return Opened(ledger, 1, now, is_new=True), version  # nearly always
+    runs = Run.objects.using(ledger.database)
     run = runs.select_for_update().get(pk=task.id)
     if run.ended is not None:
         raise LeaseLost("the task has ended", after=TERM)
@@ -103,7 +109,9 @@ def _open(
     else:
         run.state = RunState.NEEDS_VERSION
     run.save(using=ledger.database, update_fields=changed)
-    return run, now, run.version
+    if run.state == RunState.NEEDS_VERSION:
+        return None, run.version
+    return Opened(ledger, run.start, now, is_new=False), run.version
 
 
 def let_go(memory: Memory) -> None:

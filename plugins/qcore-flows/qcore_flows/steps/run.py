@@ -93,7 +93,8 @@ class DurableRun:
             raise StepError(f"{task.func}: {NO_COROUTINE}")
         opened: Opened = open_run(task)
         self.memory = Memory(opened.ledger, task.id, opened.start)
-        self.memory.read()
+        if not opened.is_new:
+            self.memory.read()
         self.clock = RunClock(opened.now)
         self._thread = get_ident()
         self._depths = _depths()

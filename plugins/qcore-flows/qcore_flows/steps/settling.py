@@ -6,14 +6,16 @@ Runs in the transaction of the ledger that writes the same down for the task.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from itertools import starmap
+from typing import TYPE_CHECKING, NamedTuple
 
-from qcore.brokers.tools import chunks
+from django.db import connections
+
+from qcore.brokers.tools import chunks, placeholders
 from qcore.envelope import Outcome
 
-from ..models.steps import Run, RunStep
 from .ledger import the_ledger
-from .memory import TERM
+from .memory import RUNS, STEPS, TERM
 from .options import is_durable
 from .words import PLUGIN, RunState
 
@@ -36,28 +38,50 @@ def settle(settled: Iterable[Settled]) -> None:
         _settle([own[id] for id in part])
 
 
+class _Locked(NamedTuple):
+    """What of a run that is locked decides about it."""
+
+    task_id: str
+    state: str
+    woken: bool
+    waits_for: str
+    due: float | None
+
+
 def _settle(settled: Sequence[Settled]) -> None:
     ledger = the_ledger("a durable task")
-    runs = Run.objects.using(ledger.database)
     ids = [one.task.id for one in settled]
     if finals := [one.task.id for one in settled if one.final]:
         # nobody wakes them any more; first, for who emits an event locks in this order
-        steps = RunStep.objects.using(ledger.database)
-        steps.filter(run_id__in=finals, event__isnull=False).update(event=None)
-    locked = runs.select_for_update().filter(pk__in=ids, ended=None).order_by("pk")
-    found = {run.pk: run for run in locked}
+        ledger.execute(
+            f"UPDATE {STEPS} SET event = NULL"
+            f" WHERE run_id IN ({placeholders(finals)}) AND event IS NOT NULL",
+            finals,
+        )
+    locks = connections[ledger.database].features.has_select_for_update
+    rows = ledger.execute(
+        f"SELECT {', '.join(_Locked._fields)} FROM {RUNS}"
+        f" WHERE task_id IN ({placeholders(ids)}) AND ended IS NULL ORDER BY task_id"
+        f"{' FOR UPDATE' if locks else ''}",
+        ids,
+    )
+    found = {run.task_id: run for run in starmap(_Locked, rows)}
     states: dict[str, list[str]] = {}
     now = ledger.now()
     for one in settled:
         run = found.get(one.task.id)
         if run is not None and (state := _state_after(run, one, now)) is not None:
-            states.setdefault(state, []).append(run.pk)
+            states.setdefault(state, []).append(run.task_id)
     if woken := states.get(_WOKEN):
         ledger.wake(PLUGIN, woken)
         states.setdefault(RunState.WAITING, []).extend(states.pop(_WOKEN))
     for state, those in states.items():
         ended = None if state in _OPEN else now
-        runs.filter(pk__in=those).update(state=state, ended=ended, held_until=0.0)
+        ledger.execute(
+            f"UPDATE {RUNS} SET state = %s, ended = %s, held_until = 0"
+            f" WHERE task_id IN ({placeholders(those)})",
+            [str(state), ended, *those],
+        )
 
 
 #: In the place of a state: it is to be suspended, and what it waits for has happened.
@@ -65,7 +89,7 @@ _WOKEN = "woken"
 _OPEN = frozenset(RunState)
 
 
-def _state_after(run: Run, one: Settled, now: float) -> str | None:
+def _state_after(run: _Locked, one: Settled, now: float) -> str | None:
     """Return the state of a run after an end of its task; None: as before."""
     if one.outcome == Outcome.STOPPED:
         return None  # a worker that is stopped has let go by itself
@@ -78,7 +102,7 @@ def _state_after(run: Run, one: Settled, now: float) -> str | None:
     return None if run.state == RunState.NEEDS_VERSION else RunState.SUSPENDED
 
 
-def _is_late(run: Run, one: Settled, now: float) -> bool:
+def _is_late(run: _Locked, one: Settled, now: float) -> bool:
     """Whether a task is suspended until another moment than that which its run waits for.
 
     Then another worker has begun the run since. That one may have taken the event that this
