@@ -128,7 +128,8 @@ def qcore_before_send(tasks: Sequence[NewTask]) -> None:
 @hookimpl(wrapper=True)
 def qcore_run_task(task: Task) -> Generator[None, Any, Any]:
     """Give a durable task the memory of its run."""
-    if not task.options.plugins:  # nearly always
+    plugins = task.options.plugins
+    if not plugins or "durable" not in plugins:  # nearly always
         return (yield)
     from .steps.options import is_durable
 
@@ -167,6 +168,10 @@ def qcore_wrap_call(
     call: Callable[[Sequence[Any], Mapping[str, Any]], Any],
 ) -> Any:
     """Run a node with the results that it takes."""
+    plugins = task.options.plugins
+    own = plugins.get(OPTION) if plugins else None
+    if not own or not (own.get("takes") or own.get("gives")):
+        return call(args, kwargs)  # nearly always: an import costs each call over 1 µs
     from .calling import call_member
 
     return call_member(task, args, kwargs, call)
