@@ -160,7 +160,9 @@ def _insert(wanted: dict[str, list[Wanted]]) -> dict[str, str]:
             if _ledger().insert(table, _COLUMNS, new, ignore=True) == len(new):
                 owners |= {mark: wanted[mark][0].new.task.id for mark in left}
                 break  # nearly always: all of them were free
-            mine = [UniqueKey(*values) for values in new]
+            mine = [
+                UniqueKey(**dict(zip(_COLUMNS, values, strict=True))) for values in new
+            ]
             owners |= _owners(mine, wanted, now)
             # the end of a task has freed the key between the two statements: take it now
             left = [mark for mark in left if mark not in owners]
