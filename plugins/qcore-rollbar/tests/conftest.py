@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import queue
+import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,10 @@ def uninitialised(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(rollbar, "SETTINGS", copy.deepcopy(rollbar.SETTINGS))
     monkeypatch.setattr(rollbar, "_threads", queue.Queue(), raising=False)
     yield
+    # each ends with a look at the queue, which is about to be taken back
+    for thread in threading.enumerate():
+        if "_send_payload" in thread.name:
+            thread.join(30)
     events.reset()
 
 
