@@ -29,6 +29,7 @@ from ..features import (
 )
 from ..masking import mask_url
 from ..models.missing_tables import is_missing
+from ..printable import first_line
 from ..settled import Settled, TicketState
 from .moves import Move, write_moves
 from .tickets import Tickets
@@ -62,7 +63,7 @@ def _answering(database: str) -> Iterator[None]:
         if is_missing(error):  # those of the ledger are there: only this plugin waits
             raise PluginBroken(
                 f"tables of a plugin are missing or old in the database {database!r}:"
-                f" {str(error).strip()}. Run: python manage.py migrate"
+                f" {first_line(str(error).strip())}. Run: python manage.py migrate"
                 f" --database={database}"
             ) from error
         if not isinstance(error, (OperationalError, InterfaceError)):

@@ -184,8 +184,8 @@ def test_at_most_once(ask: Ask, queue: str) -> None:
 
 
 def test_delay_and_the_end_of_a_job(ask: Ask, queue: str) -> None:
-    id = ask("ADDJOB", queue, "b", 0, "DELAY", 1, "TTL", 8, "RETRY", 1)
     sent = time.monotonic()
+    id = ask("ADDJOB", queue, "b", 0, "DELAY", 1, "TTL", 8, "RETRY", 1)
     assert ask("QLEN", queue) == 0
     assert ask("JSCAN", 0, "BUSYLOOP", "QUEUE", queue, "STATE", "active")[1] == [id]
     shown = ask("SHOW", id)
