@@ -100,7 +100,9 @@ def _list(options: Namespace, out: TextIO) -> int:
 
 def _empty(options: Namespace) -> str:
     if options.fingerprint or options.func:
-        return "There is no dead task of this function and this error."
+        asked = [("function", options.func), ("error", options.fingerprint)]
+        words = " and ".join(f"this {word}" for word, given in asked if given)
+        return f"There is no dead task of {words}."
     return "No task is dead: none has failed for good."
 
 

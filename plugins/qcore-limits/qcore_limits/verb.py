@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from qcore.cli.actions import add_action
 from qcore.cli.exits import OK
-from qcore.cli.output import add_json, iso, write_json, write_lines
+from qcore.cli.output import add_json, complain, iso, write_json, write_lines
 from qcore.errors import ConfigError, did_you_mean, sentence
 from qcore.masking import mask_url
 
@@ -76,7 +76,14 @@ def run(options: Namespace, out: TextIO) -> int:
             f"`qcore limits {options.action}` expects the NAME of a limit."
         )
     if options.action == "set":
+        known = {str(one["name"]) for one in _found(limits, None)}
         _set(options, limits)
+        if options.name not in known:
+            complain(
+                f"warning: nothing has named a limit {options.name!r} before"
+                f"{did_you_mean(options.name, known)}; `qcore limits reset"
+                f" {options.name}` takes it back\n"
+            )
     else:
         _reset(options.name)
     # A limit that only `set` has named is gone after its reset.
@@ -106,8 +113,8 @@ def _require_tables() -> None:
     name = current.ledger.database
     if LimitKey._meta.db_table not in connections[name].introspection.table_names():  # noqa: SLF001
         raise ConfigError(
-            f"the tables of limits are missing in the database {name!r}. Run: manage.py"
-            f" migrate --database={name}"
+            f"the tables of limits are missing in the database {name!r}. Run: python"
+            f" manage.py migrate --database={name}"
         )
 
 

@@ -109,6 +109,16 @@ def test_a_limit_that_only_set_has_named_is_gone_after_its_reset():
     assert not LimitChange.objects.exists()
 
 
+def test_a_name_that_nothing_has_named_is_doubted(capsys):
+    run("set", "smpt", "--concurrency", "3")
+    warned = capsys.readouterr().err
+    assert "nothing has named a limit 'smpt' before - did you mean 'smtp'?" in warned
+    assert "`qcore limits reset smpt` takes it back" in warned
+    run("set", "smpt", "--concurrency", "4")
+    run("set", "smtp", "--concurrency", "4")
+    assert capsys.readouterr().err == ""
+
+
 def test_a_message_names_the_command_once():
     with pytest.raises(ConfigError) as raised:
         run("set", "smtp", "--concurrency", "many")
