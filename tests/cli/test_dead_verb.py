@@ -52,7 +52,7 @@ def answer(monkeypatch):
 
 def test_nothing_is_dead():
     assert qcore("dead") == "No task is dead: none has failed for good.\n"
-    assert "There is no dead task of this function." in qcore(
+    assert "There is no dead task of this error." in qcore(
         "dead", "list", "--fingerprint", "0"
     )
     assert "No task is dead" in qcore("dead", "resend", "--all")
