@@ -257,6 +257,7 @@ def deployed() -> list[str]:
     return [message.id for message in found]
 
 
+@pytest.mark.django_db  # Django 6 looks for tables in every run of the checks
 def test_a_private_cache_is_told_on_deployment(settings):
     pytest.importorskip("qcore_orm")
     settings.Q_CLUSTER = ORM
