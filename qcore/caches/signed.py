@@ -7,13 +7,14 @@ could make up clusters. The signature covers the key, so a value cannot be moved
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import logging
 from collections.abc import Iterable, Mapping
 
 from ..conf import Conf
 from ..errors import ConfigError
-from ..signing import mac_of
+from ..signing import Mac
 from .base import CacheBackend
 
 logger = logging.getLogger("qcore.cache")
@@ -43,7 +44,10 @@ class SignedCache:
             )
         self._cache = cache
         purpose = b"qcore cache v1\0" + conf.name.encode()
-        self._keys = [mac_of(secret.encode(), purpose) for secret in secrets]
+        self._macs = [
+            Mac(hmac.digest(secret.encode(), purpose, hashlib.sha256))
+            for secret in secrets
+        ]
         self._has_told = False
 
     def get(self, key: str) -> bytes | None:
@@ -84,14 +88,13 @@ class SignedCache:
         self._cache.close()
 
     def _seal(self, key: str, value: bytes) -> bytes:
-        return _MAGIC + mac_of(self._keys[0], _message(key, value)) + value
+        return _MAGIC + self._macs[0].of(_message(key, value)) + value
 
     def _open(self, key: str, sealed: bytes) -> bytes | None:
         mac, value = sealed[len(_MAGIC) : _START], sealed[_START:]
         if sealed.startswith(_MAGIC):
-            message = _message(key, value)
-            for own in self._keys:
-                if hmac.compare_digest(mac_of(own, message), mac):
+            for own in self._macs:
+                if hmac.compare_digest(own.of(_message(key, value)), mac):
                     return value
         if not self._has_told:
             logger.warning(

@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.later_packages import of_a_later_release
 
-from qcore import signing
 from qcore.envelope import Options, Task, new_id, new_ids
 from qcore.errors import (
     BadPackage,
@@ -25,6 +24,7 @@ from qcore.errors import (
 from qcore.signing import (
     BOUND,
     VERSION,
+    Mac,
     Signer,
     derive_key,
     peek,
@@ -183,6 +183,16 @@ def test_keys_depend_on_secret_and_site():
     assert len({derive_key(*pair) for pair in pairs}) == len(pairs)
 
 
+@given(st.binary(max_size=64), st.binary(max_size=300))
+def test_the_mac_is_the_standards(key, message):
+    assert Mac(key).of(message) == hmac.digest(key, message, "sha256")
+
+
+def test_a_key_that_would_have_to_be_hashed_first_is_refused():
+    with pytest.raises(ValueError, match="at most 64 bytes, got 65"):
+        Mac(bytes(65))
+
+
 def test_ids_are_those_of_rfc_9562():
     ids = [new_id(), *new_ids(1000)]
     assert len(set(ids)) == 1001
@@ -224,7 +234,7 @@ def test_nothing_over_the_limit_is_hashed_or_inflated(monkeypatch):
     def hashed(*_):
         raise AssertionError("it was hashed")
 
-    monkeypatch.setattr(signing, "mac_of", hashed)
+    monkeypatch.setattr(Mac, "of", hashed)
     monkeypatch.setattr(Signer, "_inflate", hashed)
     for head in (b"qc\x01\x00", b"qc\x01\x01", b"qc\x09\x01", b"zzzz"):
         for read in (signer.verify, signer.read):

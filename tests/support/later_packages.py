@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qcore.signing import Signer, mac_of
+from qcore.signing import Signer
 
 #: A version that this release does not know.
 VERSION = 9
@@ -11,4 +11,4 @@ VERSION = 9
 def of_a_later_release(package: bytes, signer: Signer) -> bytes:
     """Return a package with the version of a later release, signed with our key."""
     head, payload = package[:2] + bytes([VERSION]) + package[3:4], package[36:]
-    return head + mac_of(signer._keys[0], head + payload) + payload
+    return head + signer._macs[0].of(head + payload) + payload
