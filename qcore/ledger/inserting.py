@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..brokers.tools import chunks
+from ..brokers.tools import chunks, placeholders
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -42,7 +42,7 @@ def insert(
     mysql, quote = connection.vendor == "mysql", connection.ops.quote_name
     head = f"INSERT{' IGNORE' if ignore and mysql else ''} INTO {quote(table)}"
     tail = " ON CONFLICT DO NOTHING" if ignore and not mysql else ""
-    row = f"({', '.join(['%s'] * len(columns))})"
+    row = f"({placeholders(columns)})"
     start = f"{head} ({', '.join(map(quote, columns))}) VALUES"
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":

@@ -118,7 +118,7 @@ class Marks:
         )
         for part in chunks(sorted(ids), MAX_IDS):
             self._access.execute(
-                f"DELETE FROM {_TICKETS} WHERE task_id IN ({', '.join(['%s'] * len(part))})"
+                f"DELETE FROM {_TICKETS} WHERE task_id IN ({placeholders(part)})"
                 " AND ended IS NULL AND cancelled IS NOT NULL AND gen = 0",
                 part,
             )

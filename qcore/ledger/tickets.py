@@ -6,7 +6,7 @@ would cost as much as its task.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections, transaction
@@ -94,16 +94,12 @@ class Tickets:
         Returns:
             False if one of them was there: then nothing is added.
         """
-        with transaction.atomic(self.database):
-            rows = [(id, 0, 1, 1) for id in sorted(ids)]
-            columns = ("task_id", "gen", "starts", "runs")
-            if insert(self._connection, _TABLE, columns, rows, ignore=True) == len(
-                rows
-            ):
-                return True
-            # which one, the slow way finds out
-            transaction.set_rollback(True, self.database)
-        return False
+        rows = [(id, 0, 1, 1) for id in sorted(ids)]
+        columns = ("task_id", "gen", "starts", "runs")
+        return self._all_or_none(
+            lambda: insert(self._connection, _TABLE, columns, rows, ignore=True),
+            len(rows),
+        )
 
     def add_ends(self, states: Mapping[str, TicketState]) -> bool:
         """Add tickets of tasks that had none and have ended, in the open transaction.
@@ -111,11 +107,7 @@ class Tickets:
         Returns:
             False if one of them was there: then nothing is added.
         """
-        with transaction.atomic(self.database):
-            if self.insert(states):
-                return True
-            transaction.set_rollback(True, self.database)
-        return False
+        return self._all_or_none(lambda: self._insert(states), len(states))
 
     def end(self, ids: Collection[str], outcome: str, gen: int | None) -> int:
         """Write the outcome into tickets that have none; return into how many.
@@ -144,6 +136,15 @@ class Tickets:
                 )
                 ended += cursor.rowcount
         return ended
+
+    def _all_or_none(self, add: Callable[[], int], wanted: int) -> bool:
+        """Add so many tickets, or none; return whether all of them were added."""
+        with transaction.atomic(self.database):
+            if add() == wanted:
+                return True
+            # one of them was there: which one, the slow way finds out
+            transaction.set_rollback(True, self.database)
+        return False
 
     def _insert(self, states: Mapping[str, TicketState]) -> int:
         ignore, tail = "", "ON CONFLICT (task_id) DO NOTHING"

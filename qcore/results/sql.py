@@ -156,7 +156,7 @@ class MySqlUpsert:
         )
         columns = ", ".join(f"`{f}`" for f in FIELDS)
         self.head = f"INSERT INTO {table} ({columns}) VALUES "
-        self.row = f"({', '.join(['%s'] * len(FIELDS))})"
+        self.row = f"({placeholders(FIELDS)})"
         self.tail = f"{alias} ON DUPLICATE KEY UPDATE {', '.join(assignments)}"
 
     def __call__(self, cursor: CursorWrapper, rows: Sequence[Row]) -> None:

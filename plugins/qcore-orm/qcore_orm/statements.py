@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
+from qcore.brokers.tools import placeholders
 from qcore.clock import Clock
 
 from .waiting import Look, Polling, Waiter
@@ -136,7 +137,7 @@ class Statements(ABC):
 
     def among(self, ids: Sequence[int]) -> tuple[str, list[object]]:
         """Return the condition that ``id`` is one of several, with its parameters."""
-        return f"id IN ({', '.join(['%s'] * len(ids))})", list(ids)
+        return f"id IN ({placeholders(ids)})", list(ids)
 
     def rank_column(self, rank: int) -> tuple[str, str, list[object]]:
         """Return column, value and parameter of a rank, for an INSERT.

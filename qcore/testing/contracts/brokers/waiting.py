@@ -98,6 +98,13 @@ class WaitingContract(BrokerCase):
         """Send a task that the gate is asked about, and return its id."""
         return async_task("math.sqrt", 4, q_options={_NAME: True, **options})
 
+    def send_parked(self, stage: Stage, gate: Gate) -> str:
+        """Send a task that the gate parks at its first claim, and return its id."""
+        gate.answers = [Park()]
+        id = self.send_gated()
+        stage.until("the task is parked", lambda: stage.of(id))
+        return id
+
     # -- later -------------------------------------------------------------------------
     def test_a_task_that_comes_later_runs_once(
         self, on_stage: Callable[..., Stage], gate: Gate
@@ -135,9 +142,7 @@ class WaitingContract(BrokerCase):
     ) -> None:
         """It keeps no delivery and no lease meanwhile, however long it waits."""
         stage = on_stage()
-        gate.answers = [Park()]
-        id = self.send_gated()
-        stage.until("the task is parked", lambda: stage.of(id))
+        id = self.send_parked(stage, gate)
         stage.until_empty()
         assert status(id) == "parked"
         assert stage.of(id) == ["Park"]
@@ -152,10 +157,8 @@ class WaitingContract(BrokerCase):
     ) -> None:
         """The acknowledgement is lost: what comes back neither runs nor wakes the task."""
         stage = on_stage(retry=self.term)
-        gate.answers = [Park()]
         stage.acknowledges = False
-        id = self.send_gated()
-        stage.until("the task is parked", lambda: stage.of(id))
+        id = self.send_parked(stage, gate)
         stage.acknowledges = True
         stage.until("the copy is dropped", lambda: "dropped" in stage.of(id))
         stage.until_empty()
@@ -170,9 +173,7 @@ class WaitingContract(BrokerCase):
     ) -> None:
         """qcore wakes it; it never runs, and the plugin is told of its end."""
         stage = on_stage()
-        gate.answers = [Park()]
-        id = self.send_gated()
-        stage.until("the task is parked", lambda: stage.of(id))
+        id = self.send_parked(stage, gate)
         cancel(id)
         stage.until_ended(id)
         assert stage.runs(id) == 0
@@ -236,9 +237,7 @@ class WaitingContract(BrokerCase):
     ) -> None:
         """The broker does not take it at first: it stays in the outbox until it does."""
         stage = on_stage()
-        gate.answers = [Park()]
-        id = self.send_gated()
-        stage.until("the task is parked", lambda: stage.of(id))
+        id = self.send_parked(stage, gate)
         with monkeypatch.context() as patch:
             for call in ("enqueue", "enqueue_many", "enqueue_with_priority"):
                 patch.setattr(stage.broker, call, _away, raising=False)
