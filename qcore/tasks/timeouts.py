@@ -80,6 +80,18 @@ def postpone() -> tuple[float, float | None] | None:
     return max(0.0, left), limit.seconds
 
 
+def forget_limits() -> None:
+    """Drop every limit of the main thread, with the alarm.
+
+    A signal that ends a task may come while its limit is entered or left. Then the limit
+    stays, and would end whatever runs when its time is up. So a worker calls this between
+    two tasks.
+    """
+    if _limits:
+        _limits.clear()
+        _arm()
+
+
 def _ring(_signum: int, _frame: FrameType | None) -> None:
     now = monotonic() + _EARLY
     for limit in _limits:

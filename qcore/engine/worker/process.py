@@ -20,6 +20,7 @@ from ...tasks.execute import error_text, execute
 from ...tasks.follow_up import run_hook
 from ...tasks.forks import end_if_forked
 from ...tasks.progress_report import listen
+from ...tasks.timeouts import forget_limits
 from ..services import Services
 from ..system.descendants import end_outside_group, has_children
 from ..system.process import bind, rss_kb, set_title
@@ -116,10 +117,12 @@ class Worker:
         task = peek(order.package)
         # Language, time zone and whatever else is a context variable end with the task.
         apart = copy_context()
-        self._busy = True
         self._title(f"{task.func} {task.id}")
         ended = error = following = None
         try:
+            # A signal that asks the task to end may raise from here to the last line of
+            # this block, once: what raises it takes `_busy` back.
+            self._busy = True
             if order.ended is not None:
                 following = apart.run(self._follow_up, task, order)
             else:
@@ -127,16 +130,16 @@ class Worker:
                 self._done += 1
                 if task.links:
                     following = self._next_package(task, ended)
-        except TaskStopped:
-            # the signal came between the task and this line
-            ended = Attempt.failed(Outcome.STOPPED, "")
-        except TaskCancelled as cancel:
-            ended = Attempt.failed(Outcome.CANCELLED, error_text(cancel))
-        finally:
-            end_if_forked(
-                self._pid, task
-            )  # by a plugin's hook, or by the system's own fork
             self._busy = False
+        except (TaskStopped, TaskCancelled) as interruption:
+            # between the task and the last line: it has ended, unless a link is missing
+            if ended is None or task.links:
+                ended = _interrupted(interruption)
+        finally:
+            self._busy = False
+            forget_limits()
+            # by a plugin's hook, or by the system's own fork
+            end_if_forked(self._pid, task)
         self._retire_reason = self._cleanup.after(task, error)
         self._services.tidy(task)
         self._measure()
@@ -183,6 +186,7 @@ class Worker:
                 # what a plugin needs is away: the chain must not end for that
                 pause = next(pauses, None)
                 if pause is None:
+                    self._busy = False  # asked to end by itself: no signal adds to it
                     raise TaskStopped(
                         f"its next link cannot be made now: {error}"
                     ) from error
@@ -218,10 +222,25 @@ class Worker:
         set_title(f"qcore[{self._services.conf.name}] worker {self._index}: {what}")
 
     def _on_cancel(self, _signum: int, _frame: FrameType | None) -> None:
-        if self._busy:
-            raise TaskCancelled("somebody has cancelled the task")
+        self._interrupt(TaskCancelled("somebody has cancelled the task"))
 
     def _on_stop(self, _signum: int, _frame: FrameType | None) -> None:
-        # an idle worker is told by its socket, so there is nothing to stop then
+        self._interrupt(TaskStopped("the cluster has to stop; the task will run again"))
+
+    def _interrupt(self, error: TaskCancelled | TaskStopped) -> None:
+        """Raise an error in the task, unless it was asked to end before.
+
+        A second one could come while `_obey` handles the first, and end the worker; and a
+        task that was asked to end is cleaning up. What does not end is killed after the
+        grace. An idle worker is told by its socket: there is nothing to stop then.
+        """
         if self._busy:
-            raise TaskStopped("the cluster has to stop; the task will run again")
+            self._busy = False
+            raise error
+
+
+def _interrupted(error: TaskStopped | TaskCancelled) -> Attempt:
+    """Return the attempt of a task that was asked to end outside of its own code."""
+    if isinstance(error, TaskCancelled):
+        return Attempt.failed(Outcome.CANCELLED, error_text(error))
+    return Attempt.failed(Outcome.STOPPED, "")
