@@ -87,6 +87,7 @@ beside_run: list[subprocess.Popen[bytes]] = []  # none or one
 # What needs wheels of ours and environments of their own.
 INSTALL_TESTS = [
     "tests/test_install.py",
+    "tests/test_installed_features.py",
     "tests/test_plugin_path.py",
     "tests/test_release.py",
     "tests/test_stranger.py",

@@ -109,8 +109,7 @@ def test_a_failure_goes_from_sqs_to_sentry(
     assert "qcore-orm" not in versions
 
     project = Project(tmp_path)
-    programs = str(installed.folder / "bin")
-    project.env["PATH"] = os.pathsep.join([programs, project.env["PATH"]])
+    project.use_programs(installed.folder / "bin")
     project.env["DJANGO_SETTINGS_MODULE"] = "shop_settings"
     project.env["PYTHONPATH"] = str(tmp_path)
     settings = SETTINGS.format(region=REGION, sqs=sqs.url, dsn=sentry.dsn)

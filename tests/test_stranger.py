@@ -8,7 +8,6 @@ and the results are the stranger's, and so is what reports failures. Slow; the s
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -105,8 +104,7 @@ def test_a_cluster_runs_on_what_a_stranger_made(
     folder = tmp_path / "project"
     folder.mkdir()
     project = Project(folder)
-    programs = str(acme.folder / "bin")
-    project.env["PATH"] = os.pathsep.join([programs, project.env["PATH"]])
+    project.use_programs(acme.folder / "bin")
     project.env["DJANGO_SETTINGS_MODULE"] = "shop_settings"
     project.env["PYTHONPATH"] = str(folder)
     place = tmp_path / "place"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -41,8 +40,7 @@ def test_the_whole_tutorial(bare: Environment, dist: Path, tmp_path: Path) -> No
     bare.pip("install", "-q", "--find-links", str(dist), "qcore>=2", "pytest>=8")
     assert bare.versions()["qcore"] == VERSION
     project = Project(tmp_path)
-    programs = str(bare.folder / "bin")
-    project.env["PATH"] = os.pathsep.join([programs, project.env["PATH"]])
+    project.use_programs(bare.folder / "bin")
 
     reader = Reader(project)
     reader.follow(PAGE)

@@ -100,14 +100,22 @@ class Project:
             migrated: the database of such a project, to be copied; None makes the tables.
         """
         project = cls(folder)
-        project.env["DJANGO_SETTINGS_MODULE"] = "docs_settings"
-        project.env["PYTHONPATH"] = str(folder)
-        project.write("docs_settings.py", SETTINGS)
+        project.use_settings()
         if migrated is None:
             project.run("django-admin migrate --verbosity 0")
         else:
             shutil.copy(migrated, folder / DATABASE)
         return project
+
+    def use_settings(self, more: str = "") -> None:
+        """Write the settings that fit the pages of the manual, and ``more`` below them."""
+        self.env["DJANGO_SETTINGS_MODULE"] = "docs_settings"
+        self.env["PYTHONPATH"] = str(self.folder)
+        self.write("docs_settings.py", SETTINGS + more)
+
+    def use_programs(self, folder: Path) -> None:
+        """Run the programs of another environment before those of this one."""
+        self.env["PATH"] = os.pathsep.join([str(folder), self.env["PATH"]])
 
     def write(self, name: str, text: str) -> None:
         """Add text to a file, as a reader does who types several examples into it."""
