@@ -24,8 +24,9 @@ from .plugins.choice import Choice, choose
 from .plugins.provider import Provider
 from .plugins.registry import Registry
 from .printable import printable
+from .reporters.selected import flush_all, make_all
 from .results.routed import CACHE, DATABASE, RoutedStore
-from .signing import Signer, size_limit
+from .signing import Signer, signer_of
 
 if TYPE_CHECKING:
     from .brokers.base import Broker
@@ -42,7 +43,6 @@ __all__ = [
     "OutboxLike",
     "TrackerLike",
     "current",
-    "make_signer",
 ]
 
 logger = logging.getLogger("qcore.runtime")
@@ -111,7 +111,7 @@ class Current:
         """What signs and verifies packages."""
         signer: Signer | None = self._made.get("signer")
         if signer is None:
-            signer = self._one("signer", lambda: make_signer(self.conf))
+            signer = self._one("signer", lambda: signer_of(self.conf))
         return signer
 
     def _read(self) -> Conf:
@@ -283,12 +283,7 @@ class Current:
 
     def flush_reporters(self, timeout: float) -> None:
         """Let each reporter that this thread has made send what is left, within seconds."""
-        for reporter in self._made_here().get("reporters", ()):
-            try:
-                reporter.flush(timeout)
-            except Exception:  # it is a stranger's code, and the last to run
-                name = type(reporter).__name__
-                logger.exception("error reporter %s was not flushed", name)
+        flush_all(self._made_here().get("reporters", ()), timeout)
 
     def make(self, kind: str) -> Any:
         """Make one of what the settings select of a kind, a broker apart.
@@ -305,18 +300,8 @@ class Current:
         return store
 
     def _make_reporters(self) -> list[ErrorReporter]:
-        made = []
         left_out = self._one(_LEFT_OUT, set[str])
-        for name, options in self.conf.error_reporter.items():
-            if name in left_out:
-                continue
-            try:
-                made.append(self.registry.load("error reporter", name)(**options))
-            except Exception as error:  # noqa: BLE001 - it is a stranger's code
-                left_out.add(name)
-                reason = mask_url(str(error))
-                logger.error("error reporter %r is left out: %s", name, reason)
-        return made
+        return make_all(self.registry, self.conf.error_reporter, left_out)
 
     # -- making and forgetting ---------------------------------------------------
     def _one(self, key: str, make: Callable[[], T]) -> T:
@@ -396,25 +381,6 @@ def _close_brokers(made: Mapping[str, Any]) -> None:
             logger.warning(
                 "%s is not closed: %s", type(one).__name__, mask_url(str(error))
             )
-
-
-def make_signer(conf: Conf) -> Signer:
-    """Return the signer of a project; ``name`` is the same on all of its queues.
-
-    Raises:
-        ConfigError: there is no secret to sign with.
-    """
-    if not conf.signing_secrets:
-        raise ConfigError(
-            "tasks are signed and there is no key: SECRET_KEY is empty. Set it in"
-            " Django's settings, or Q_CLUSTER['signing_keys']."
-        )
-    return Signer(
-        conf.signing_secrets,
-        conf.name,
-        compress=conf.compress,
-        max_size=size_limit(conf.max_payload),
-    )
 
 
 current = Current()

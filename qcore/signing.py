@@ -18,11 +18,15 @@ import hashlib
 import hmac
 import zlib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from .envelope import Task
-from .errors import BadPackage, BadSignature, EnqueueError, NewerPackage
+from .errors import BadPackage, BadSignature, ConfigError, EnqueueError, NewerPackage
+
+if TYPE_CHECKING:
+    from .conf import Conf
 
 MAGIC = b"qc"
 VERSION = 1
@@ -269,3 +273,22 @@ def peek(package: bytes) -> Task:
     """Return the task of a package that has already been verified, e.g. in a worker."""
     payload = package[_START:]
     return _decode(zlib.decompress(payload) if package[3] & COMPRESSED else payload)
+
+
+def signer_of(conf: Conf) -> Signer:
+    """Return the signer of a project; ``name`` is the same on all of its queues.
+
+    Raises:
+        ConfigError: there is no secret to sign with.
+    """
+    if not conf.signing_secrets:
+        raise ConfigError(
+            "tasks are signed and there is no key: SECRET_KEY is empty. Set it in"
+            " Django's settings, or Q_CLUSTER['signing_keys']."
+        )
+    return Signer(
+        conf.signing_secrets,
+        conf.name,
+        compress=conf.compress,
+        max_size=size_limit(conf.max_payload),
+    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.db import connections
 from django.db.utils import Error, InterfaceError, OperationalError
@@ -31,6 +31,7 @@ from ..masking import mask_url
 from ..models.missing_tables import is_missing
 from ..printable import first_line
 from ..settled import Settled, TicketState
+from .answers import answers_of
 from .moves import Move, write_moves
 from .tickets import Tickets
 
@@ -41,11 +42,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("qcore.features")
 
-#: The outcomes with which a plugin may end a task that never runs.
-_DROPPED = frozenset(Outcome) - {Outcome.SUCCESS, Outcome.STOPPED}
-#: Seconds for which a plugin may put a task off, and those after which a package is looked
-#: at again that another one has overtaken just now: then its ticket tells what to do.
-_LONGEST, _OVERTAKEN = 1e9, 1.0
+#: Seconds after which a package is looked at again that another one has overtaken just now:
+#: then its ticket tells what to do.
+_OVERTAKEN = 1.0
 
 
 @contextmanager
@@ -207,7 +206,7 @@ class Features:
         if hook is None:
             return []  # it has nothing to say at the claim
         ended = []
-        found = _answers(name, hook, [claims[number] for number in numbers])
+        found = answers_of(name, hook, [claims[number] for number in numbers])
         for number, answer in zip(numbers, found, strict=True):
             if not isinstance(answer, Run):
                 answers[number] = answer
@@ -353,50 +352,3 @@ def tell(
                 f"the plugin {name!r} failed in qcore_settle: {type(error).__name__}:"
                 f" {mask_url(str(error))}"
             ) from error
-
-
-def _answers(
-    name: str, hook: Callable[..., Any], claims: Sequence[Claim]
-) -> list[Admission]:
-    """Return the answers of one plugin.
-
-    Raises:
-        PluginBroken: they are no answers to these claims.
-    """
-    found: Any = hook(claims=claims)
-    where = f"the plugin {name!r}: qcore_admit()"
-    if not isinstance(found, (list, tuple)) or len(found) != len(claims):
-        raise PluginBroken(
-            f"{where} must return a list with one answer for each of {len(claims)} claims,"
-            f" got {_sized(found)}"
-        )
-    for answer in found:
-        if isinstance(answer, Drop):
-            if answer.outcome not in _DROPPED:
-                raise PluginBroken(
-                    f"{where}: a task cannot be dropped with the outcome"
-                    f" {answer.outcome!r}; expected one of {', '.join(sorted(_DROPPED))}"
-                )
-        elif isinstance(answer, (Later, Release)):
-            if not _is_time(answer.after):
-                raise PluginBroken(
-                    f"{where}: expected after=seconds, 0 or more, got {answer!r}"
-                )
-        elif not isinstance(answer, (Run, Park)):
-            raise PluginBroken(
-                f"{where}: an answer must be RUN, RUN_HOLDING, or a Drop, Later, Park or"
-                f" Release of qcore, got {answer!r}"
-            )
-    return list(found)
-
-
-def _is_time(value: object) -> bool:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return is_number and 0 <= value <= _LONGEST  # type: ignore[operator]
-
-
-def _sized(found: object) -> str:
-    kind = type(found).__name__
-    return (
-        f"a {kind} of {len(found)}" if isinstance(found, (list, tuple)) else f"{kind}"
-    )

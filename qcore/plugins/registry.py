@@ -23,7 +23,8 @@ import pluggy
 
 from .. import hookspecs
 from ..conf.setting import Setting
-from ..errors import PluginBroken, PluginConflict, PluginMissing, did_you_mean
+from ..errors import PluginBroken, PluginMissing, did_you_mean
+from .declarations import providers_of, settings_of
 from .features import FeaturePlugins
 from .kinds import KINDS
 from .known import KEYS, KNOWN, how_to_install
@@ -106,8 +107,11 @@ class Registry:
             raise PluginBroken(f"{plugin.label}: {error}") from error
         try:
             self._refuse_unknown_hooks(module, plugin)
-            found = {kind: self._describe(module, kind, plugin) for kind in KINDS}
-            settings = self._declare(module, plugin)
+            found = {
+                kind: providers_of(module, kind, plugin, self._providers[kind])
+                for kind in KINDS
+            }
+            settings = settings_of(module, plugin, self._settings)
             options = self.features.read_options(module, plugin.label)
         except Exception:
             self._pm.unregister(module)
@@ -133,54 +137,6 @@ class Registry:
                     f"{plugin.label}: unknown hook {caller.name!r}"
                     f"{did_you_mean(caller.name, specs)}"
                 )
-
-    def _declare(self, module: object, plugin: Plugin) -> list[Setting]:
-        """Return the settings that a plugin declares, none of which others have."""
-        implementation = getattr(module, "qcore_settings", None)
-        settings = list(implementation()) if implementation is not None else []
-        taken = dict(self._settings)
-        for setting in settings:
-            where = f"{plugin.label}: qcore_settings()"
-            if not isinstance(setting, Setting):
-                raise PluginBroken(
-                    f"{where} must return qcore.Setting objects, got"
-                    f" {type(setting).__name__}"
-                )
-            _refuse_key(setting.name, where, "declares")
-            if setting.name in taken:
-                raise PluginConflict(
-                    f"Q_CLUSTER[{setting.name!r}] is declared by both"
-                    f" {taken[setting.name][1].label} and {plugin.label}."
-                    " Uninstall one of them, or name the others in QCORE_PLUGINS."
-                )
-            taken[setting.name] = (setting, plugin)
-        return settings
-
-    def _describe(self, module: object, kind: str, plugin: Plugin) -> list[Provider]:
-        hook = KINDS[kind].hook
-        implementation = getattr(module, hook, None)
-        if implementation is None:
-            return []
-        providers = list(implementation())
-        before: dict[str, tuple[Provider, Plugin]] = dict(self._providers[kind])
-        for provider in providers:
-            _refuse_malformed(provider, f"{plugin.label}: {hook}()")
-            for claim in provider.claims:
-                _refuse_key(claim, f"{plugin.label}: {hook}()", "claims")
-            if provider.name in before:
-                raise PluginConflict(
-                    f"the {kind} {provider.name!r} is provided by both"
-                    f" {before[provider.name][1].label} and {plugin.label}."
-                    " Uninstall one of them, or name the others in QCORE_PLUGINS."
-                )
-            for other, owner in before.values():
-                if both := set(other.claims) & set(provider.claims):
-                    raise PluginConflict(
-                        f"Q_CLUSTER[{min(both)!r}] is claimed by both {owner.label} and"
-                        f" {plugin.label}. Uninstall one of them."
-                    )
-            before[provider.name] = (provider, plugin)
-        return providers
 
     # -- looking up ------------------------------------------------------------
     @property
@@ -364,46 +320,3 @@ def _origin(point: EntryPoint) -> tuple[str, str]:
 
         return "qcore", __version__
     return point.dist.name, point.dist.version
-
-
-def _refuse_key(key: str, where: str, verb: str) -> None:
-    """Raise PluginBroken for a key of Q_CLUSTER that means something already."""
-    from ..conf import fields
-
-    outer, _, inner = key.partition(".")
-    own = {setting.name for setting in fields()}
-    if inner and outer != "error_reporter" and verb == "declares":
-        raise PluginBroken(
-            f"{where} {verb} {key!r}: a dot is allowed only after 'error_reporter'."
-            " Describe the keys of a dict with Setting(..., keys=(...))"
-        )
-    if (not inner and outer in own) or (inner and outer in own - {"error_reporter"}):
-        raise PluginBroken(
-            f"{where} {verb} Q_CLUSTER[{outer!r}], which is a setting of qcore itself."
-            " Choose another key"
-        )
-
-
-def _refuse_malformed(provider: object, where: str) -> None:
-    """Raise PluginBroken for what no message and no setting could name."""
-    if not isinstance(provider, Provider):
-        raise PluginBroken(
-            f"{where} must return qcore.Provider objects, got {type(provider).__name__}"
-        )
-    name: object = provider.name
-    claims: Any = provider.claims
-    if not isinstance(name, str) or not name or "." in name:
-        raise PluginBroken(
-            f"{where}: the name of a provider must be a text without dots, got {name!r}"
-        )
-    if isinstance(claims, str) or not all(isinstance(one, str) for one in claims):
-        raise PluginBroken(
-            f"{where}: the claims of {name!r} must be a tuple of keys of Q_CLUSTER, got"
-            f" {claims!r}. Write claims=({name!r},)"
-        )
-    module, colon, attribute = str(provider.target).partition(":")
-    if not (module and colon and attribute):
-        raise PluginBroken(
-            f"{where}: the target of {name!r} must be 'module:Class', got"
-            f" {provider.target!r}"
-        )

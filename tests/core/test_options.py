@@ -19,8 +19,9 @@ from qcore.brokers.memory import MemoryBroker
 from qcore.conf import Conf
 from qcore.envelope import UNSET, Options, Task
 from qcore.errors import EnqueueError, QcoreError
-from qcore.runtime import current, make_signer
+from qcore.runtime import current
 from qcore.signals import pre_enqueue
+from qcore.signing import signer_of
 from qcore.tasks import (
     AsyncTask,
     Chain,
@@ -394,5 +395,5 @@ def test_what_could_not_be_inflated_is_not_compressed():
     large = "a" * (17 * 2**20)
     task = build("builtins.len", ("small",))
     task = msgspec.structs.replace(task, body=large.encode())
-    signer = make_signer(conf)
+    signer = signer_of(conf)
     assert signer.verify(signer.sign(task), task.queue) == task
