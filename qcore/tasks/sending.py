@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ..brokers.priorities import enqueue_by_priority
 from ..errors import BrokerError
 from ..runtime import current
+from .in_tests import SentInTest
 from .loops import refuse_broker_in_loop
 from .new_tasks import NewTask, ask, together, uses_features
 from .outgoing import Outgoing, can_delay, named, outbox_of, relayed
@@ -149,7 +150,8 @@ def _send(
     if delay:
         broker.check_delay(delay)
     if alias is not None:
-        _deliver_on_commit(alias, given, packages, tasks, delay, note)
+        in_test = within is not None and _is_of_a_test(tasks, given, commit)
+        _deliver_on_commit(alias, given, packages, tasks, delay, note, in_test=in_test)
     elif note is None:
         _deliver(broker, packages, tasks, delay)
     else:
@@ -163,6 +165,8 @@ def _deliver_on_commit(
     tasks: Sequence[Task],
     delay: float,
     note: Note | None,
+    *,
+    in_test: bool,
 ) -> None:
     """Send packages when a transaction commits that the outbox has no part in.
 
@@ -173,6 +177,7 @@ def _deliver_on_commit(
         tasks: the tasks of the packages, all of one queue.
         delay: seconds before they may run.
         note: of the tasks, where they are tracked.
+        in_test: whether a test may look for them before that.
     """
     from django.db import transaction
 
@@ -194,7 +199,9 @@ def _deliver_on_commit(
 
     # robust: the error goes to the log of Django, and the next hook is called. Nobody
     # could undo the commit any more, and the next hook may send another task.
-    transaction.on_commit(deliver, using=alias, robust=True)
+    transaction.on_commit(
+        SentInTest(deliver) if in_test else deliver, using=alias, robust=True
+    )
 
 
 def _send_through_outbox(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..runtime import current
 from ..tasks.execute import decode
 from ..tasks.functions import path_of
+from ..tasks.in_tests import send_waiting
 
 if TYPE_CHECKING:
     from ..brokers.base import Broker
@@ -41,6 +42,7 @@ def enqueued(queue: str | None = None, *, broker: Broker | None = None) -> list[
         PackageError: what is queued is no package of ours.
     """
     broker = broker or current.broker(queue)
+    send_waiting()
     broker.release([])  # a broker that cannot says so now, with nothing claimed
     claimed = []
     while found := broker.dequeue(broker.max_batch):

@@ -36,6 +36,7 @@ from ..running import SUSPENDS
 from ..runtime import current
 from ..tasks.calls import build, next_link, split_options
 from ..tasks.execute import execute
+from ..tasks.in_tests import send_waiting
 from ..tasks.inline import run_one
 from ..tasks.moments import expired
 from ..tasks.new_tasks import prepare
@@ -106,6 +107,7 @@ def drain(
     broker = broker or current.broker(queue)
     counts = counts or Counts()
     for _ in range(MOST):
+        send_waiting()
         deliveries = broker.dequeue(1)
         if not deliveries:
             if _sent_again(broker.queue, counts):
@@ -148,10 +150,11 @@ def _run(
         _put_off(broker, delivery, answer)
         counts.waiting += 1
         return None
-    again = False
+    again, outcome = False, str(Outcome.SUCCESS)
 
     def comes_again(ended: Attempt) -> bool:
-        nonlocal again
+        nonlocal again, outcome
+        outcome = ended.outcome
         again = retries and _comes_again(task, delivery.attempt, ended)
         return again
 
@@ -161,9 +164,9 @@ def _run(
         return None
     if error is not None and again:
         counts.failed += 1
-        settle(task, Outcome.FAILURE, start, final=False)
+        settle(task, outcome, start, final=False)
         return None  # its lease brings it again
-    settle(task, Outcome.FAILURE if error else Outcome.SUCCESS, start)
+    settle(task, outcome, start)
     following = next_link(task) if error is None else None
     if following is not None and (following := prepare(following)) is not None:
         package = current.signer.sign(following)

@@ -13,11 +13,16 @@ from chores.ledger import Ledger, note
 
 from qcore import task
 from qcore_flows import (
+    RAISE,
+    ChildFailed,
     EventTimeout,
     atomic_step,
     sleep_until,
+    spawn,
     step,
     step_id,
+    wait,
+    wait_all,
     wait_event,
 )
 
@@ -181,3 +186,70 @@ def die_once(key):
 def note_once(key):
     note(key, "third")
     return 3
+
+
+# -- tasks that spawn tasks ------------------------------------------------------------
+def triple(number):
+    ran(("triple", number))
+    if number < 0:
+        raise ValueError("below zero")
+    return None if number == 0 else number * 3
+
+
+@task(durable=True, max_attempts=1)
+def fan_out(numbers, timeout=None, default=RAISE, on_failure="stop", delay=0) -> object:
+    options = {"max_attempts": 1, "delay": delay}
+    ids = [
+        spawn("child", triple, number, key=number, q_options=options)
+        for number in numbers
+    ]
+    found = wait_all("children", ids, timeout, default, on_failure=on_failure)
+    return step("close", ran, "close", found)
+
+
+@task(durable=True, max_attempts=1)
+def spawn_one(number, name="chores.durable.triple") -> object:
+    try:
+        return wait("end", spawn("one", name, number, max_attempts=1))
+    except ChildFailed as error:
+        return sorted(error.outcomes.values())
+
+
+@task(durable=True, max_attempts=1)
+def spawn_sleeper(name) -> object:
+    return wait("end", spawn("sleeper", onboard, name))
+
+
+@task(durable=True, max_attempts=1)
+def wait_for_strange(ids) -> None:
+    wait_all("strange", ids)
+
+
+@task(durable=True, max_attempts=1)
+def twice_waited(number) -> list[object]:
+    """Wait for one task until a time is over, and then as long as it takes."""
+    id = spawn("one", triple, number, delay=60)
+    first = wait("first", id, 10, "not yet")
+    return [first, wait("second", id)]
+
+
+def long_text(length):
+    return "x" * length
+
+
+@task(durable=True)
+def survive_children(key: str) -> object:
+    """Spawn two tasks, of which one kills its worker, once."""
+    ids = [
+        spawn("child", child_of, key, number, key=number, max_attempts=3)
+        for number in (1, 2)
+    ]
+    return wait_all("children", ids)
+
+
+def child_of(key, number):
+    if number == 1:
+        note(key, "first")
+    else:
+        die_once(key)
+    return number

@@ -10,6 +10,7 @@ migrations). Importing it does not import Django::
     blocking            calls that wait for the database, and their async variants
     ending callbacks    ends are counted, and what follows is sent
     repair sweep        cancel, retry; what was lost; pruning
+    whereabouts         what has become of tasks that nobody has told of
     status verb         what people see
     tables models       the rows
     steps               durable steps
@@ -25,6 +26,7 @@ from qcore import TaskOption, hookimpl
 from qcore.errors import EnqueueError
 
 from .option import OPTION, read_flow
+from .steps.words import SPAWNED_BY
 
 if TYPE_CHECKING:
     from qcore import Admission, Claim, NewTask, Setting, Settled, Task
@@ -38,27 +40,34 @@ if TYPE_CHECKING:
     from .nodes import Node as Node
     from .status import FlowStatus as FlowStatus
     from .status import MemberStatus as MemberStatus
-    from .steps.calls import RAISE as RAISE
     from .steps.calls import atomic_step as atomic_step
     from .steps.calls import sleep_until as sleep_until
     from .steps.calls import step as step
     from .steps.calls import step_id as step_id
     from .steps.calls import wait_event as wait_event
+    from .steps.errors import ChildFailed as ChildFailed
     from .steps.errors import EventTimeout as EventTimeout
     from .steps.errors import StepError as StepError
+    from .steps.errors import WaitTimeout as WaitTimeout
     from .steps.events import aemit as aemit
     from .steps.events import emit as emit
+    from .steps.spawning import spawn as spawn
+    from .steps.waiting import wait as wait
+    from .steps.waiting import wait_all as wait_all
+    from .steps.words import RAISE as RAISE
 
 # public name -> the module that defines it; loaded on first use, for models need Django
 _PUBLIC = {
-    "RAISE": "steps.calls",
+    "RAISE": "steps.words",
     "Batch": "batch",
+    "ChildFailed": "steps.errors",
     "EventTimeout": "steps.errors",
     "Flow": "graph",
     "FlowStatus": "status",
     "MemberStatus": "status",
     "Node": "nodes",
     "StepError": "steps.errors",
+    "WaitTimeout": "steps.errors",
     "acurrent_batch": "batch",
     "acurrent_flow": "graph",
     "aemit": "steps.events",
@@ -67,8 +76,11 @@ _PUBLIC = {
     "current_flow": "graph",
     "emit": "steps.events",
     "sleep_until": "steps.calls",
+    "spawn": "steps.spawning",
     "step": "steps.calls",
     "step_id": "steps.calls",
+    "wait": "steps.waiting",
+    "wait_all": "steps.waiting",
     "wait_event": "steps.calls",
 }
 
@@ -154,7 +166,7 @@ def qcore_process_started(role: str) -> None:
 
 @hookimpl
 def qcore_admit(claims: Sequence[Claim]) -> list[Admission]:
-    """Drop members that were given up: their flow has gone on without them."""
+    """Drop tasks that were given up: their flow, or their run, has gone on without them."""
     from .joining import admit
 
     return admit(claims)
@@ -167,11 +179,14 @@ def qcore_wrap_call(
     kwargs: Mapping[str, Any],
     call: Callable[[Sequence[Any], Mapping[str, Any]], Any],
 ) -> Any:
-    """Run a node with the results that it takes."""
+    """Run a node with the results that it takes; refuse a result that others could not take."""
     plugins = task.options.plugins
-    own = plugins.get(OPTION) if plugins else None
-    if not own or not (own.get("takes") or own.get("gives")):
+    if not plugins:
         return call(args, kwargs)  # nearly always: an import costs each call over 1 µs
+    own = plugins.get(OPTION)
+    is_node = own and (own.get("takes") or own.get("gives"))
+    if not is_node and SPAWNED_BY not in plugins:
+        return call(args, kwargs)
     from .calling import call_member
 
     return call_member(task, args, kwargs, call)

@@ -20,6 +20,7 @@ from qcore.serializers import get_serializer
 from .models import EdgeRow, MemberRow
 from .option import membership
 from .references import fill
+from .steps.options import spawned_by
 from .tables import parts, place
 
 #: Seconds until a node is tried again that cannot be given its arguments now.
@@ -38,17 +39,17 @@ def call_member(
         Snooze: the ledger does not answer now.
     """
     own = membership(task)
-    if own is None:
-        return call(args, kwargs)
-    if own.takes:
+    if own is not None and own.takes:
         args, kwargs = fill(args, kwargs, _taken(task.id))
     value = call(args, kwargs)
-    if own.gives:
-        _require_storable(value)
+    if own is not None and own.gives:
+        _require_storable(value, "other nodes take its result")
+    elif spawned_by(task):
+        _require_storable(value, "the durable task that has spawned it takes its result")
     return value
 
 
-def _require_storable(value: Any) -> None:
+def _require_storable(value: Any, why: str) -> None:
     """Refuse a value in whose place a note would be stored: others compute with it.
 
     Raises:
@@ -59,11 +60,11 @@ def _require_storable(value: Any) -> None:
         size = len(get_serializer(conf.serializer).dumps(value))
     except SerializeError as error:
         raise Discard(
-            f"other nodes take its result, which cannot be stored: {error}"
+            f"{why}, which cannot be stored: {error}"
         ) from error
     if size > conf.max_result:
         raise Discard(
-            f"other nodes take its result, which has {size:,} bytes; max_result is"
+            f"{why}, which has {size:,} bytes; max_result is"
             f" {conf.max_result:,}. Store the data and return its key."
         )
 

@@ -23,6 +23,7 @@ from qcore.tasks.options import check_options
 
 from .blocking import async_variant, blocking
 from .option import HEADER, OPTION, HasId, derived_id, is_id, membership
+from .steps.words import SPAWNED_BY
 
 if TYPE_CHECKING:
     from qcore import Task
@@ -250,6 +251,7 @@ def made(
     member: dict[str, Any] | None = None,
     *,
     takes: bool = False,
+    spawned_by: str | None = None,
 ) -> tuple[Task, float]:
     """Return the task of a call, and the seconds before it may run.
 
@@ -261,6 +263,7 @@ def made(
         member: the option ``flow``.
         takes: whether some of the arguments come later. Those of a typed task are checked
             where it runs, then.
+        spawned_by: the id of the run that sends it.
 
     Raises:
         EnqueueError: it cannot be sent, or has an option that a flow cannot keep.
@@ -271,6 +274,8 @@ def made(
     options = _kept(func, options)
     if member is not None:
         options[OPTION] = member
+    if spawned_by is not None:
+        options[SPAWNED_BY] = spawned_by
     declared = target_of(func)[2] if takes else {}
     is_typed = takes and {**declared, **options}.get("typed") is True
     if is_typed:
@@ -311,10 +316,10 @@ def _kept(func: object, options: dict[str, Any]) -> dict[str, Any]:
         EnqueueError: a flow cannot keep one of them.
     """
     options = check_options(options) if options else {}
-    if wrong := options.keys() & (_OWN | {OPTION}):
+    if wrong := options.keys() & (_OWN | {OPTION, SPAWNED_BY}):
         raise EnqueueError(
-            f"cannot send {shown(func)} with the option {min(wrong)!r} in a batch or flow,"
-            " which sends all its tasks itself, with the commit of its own rows."
+            f"cannot send {shown(func)} with the option {min(wrong)!r} in a batch, flow or"
+            " durable task, which sends its tasks itself, with the commit of its own rows."
         )
     require_queue(shown(func))
     return options
@@ -328,8 +333,8 @@ def require_queue(what: str) -> None:
     """
     if current.conf.sync:
         raise EnqueueError(
-            f"cannot send {what} in a batch or flow while Q_CLUSTER['sync'] is on:"
-            " its members are tasks of a queue. In tests, use a queue in memory and"
+            f"cannot send {what} in a batch, flow or durable task while Q_CLUSTER['sync']"
+            " is on: they are tasks of a queue. In tests, use a queue in memory and"
             " qcore.testing.drain()."
         )
 

@@ -17,6 +17,8 @@ from qcore.running import RUNNING
 from .ending import over
 from .option import OPTION, PLUGIN, RESENT, Membership, membership
 from .repair import revive
+from .steps.children import given_up
+from .steps.options import spawned_by
 from .tables import MEMBERS, lock, members, parts, place, touch, write
 
 if TYPE_CHECKING:
@@ -137,15 +139,15 @@ def _taken_over(flow: FlowRow | None, own: Sequence[NewTask]) -> list[NewTask]:
 
 
 def admit(claims: Sequence[Claim]) -> list[Admission]:
-    """Drop members that were given up: their flow has gone on without them."""
+    """Drop tasks that were given up: their flow, or their run, has gone on without them."""
     ids = [claim.task.id for claim in claims]
-    ended = over(ids)
+    why = {
+        id: f"its batch or graph has counted it as {outcome!r} before"
+        for id, outcome in over(ids).items()
+    }
+    if spawned := [claim.task.id for claim in claims if spawned_by(claim.task)]:
+        for id in given_up(place(), spawned):
+            why[id] = "the durable task that has spawned it has gone on without it"
     return [
-        Drop(
-            Outcome.CANCELLED,
-            f"its batch or graph has counted it as {ended[id]!r} before",
-        )
-        if id in ended
-        else RUN
-        for id in ids
+        Drop(Outcome.CANCELLED, why[id]) if id in why else RUN for id in ids
     ]

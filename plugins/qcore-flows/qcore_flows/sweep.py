@@ -6,19 +6,16 @@ Several clusters sweep at the same time; each flow is looked at under the lock o
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
-
-from qcore import status
 from qcore.envelope import Outcome
 from qcore.runtime import current
 from qcore.tasks.control import paused
-from qcore.tasks.ended import is_given_up
 
 from .ending import LOST, Ended, end
 from .models import EdgeRow, FlowRow, MemberRow
 from .repair import give_up, recount
 from .settings import seconds
 from .tables import flows, lock, members, parts, place
+from .whereabouts import whereabouts
 
 logger = logging.getLogger("qcore.flows")
 
@@ -96,35 +93,6 @@ def _look_at(flow_id: str) -> None:
                            len(left), flow.kind, flow.id)  # fmt: skip
 
     place().run(work)
-
-
-def whereabouts(ids: Collection[str]) -> dict[str, str]:
-    """Return for each task that is known how it has ended, or "" where it has not.
-
-    A task that nobody knows of is missing.
-
-    Raises:
-        QcoreError, django.db.Error: somebody cannot be asked; then nothing is known.
-    """
-    found = dict(place().ended(ids))
-    left = [id for id in ids if id not in found]
-    found |= dict.fromkeys(current.results.finished(left), str(Outcome.SUCCESS))
-    running = {
-        worker.task_id for cluster in status.running() for worker in cluster.workers
-    }
-    held = place().waiting(left) | running
-    for id in left:
-        if id in found:
-            continue
-        if id in held:
-            found[id] = ""
-            continue
-        record = current.results.fetch(id)
-        if record is None or record.id != id:
-            continue
-        if not record.success and is_given_up(record):
-            found[id] = record.outcome
-    return found
 
 
 def _prune(before: float) -> bool:

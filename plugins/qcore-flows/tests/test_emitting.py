@@ -1,4 +1,4 @@
-"""Who emits an event and who waits for it, in two transactions at the same time."""
+"""Who tells of an event or an end, and who waits for it, in two transactions at once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from qcore.settled import Settled
 from qcore.tasks.calls import build
 from qcore.testing.needs import settle
 from qcore_flows import emit
-from qcore_flows.models import Event, Run, RunStep
+from qcore_flows.models import Event, Run, RunStep, Spawned
+from qcore_flows.steps import children
+from qcore_flows.steps.memory import Memory
 from qcore_flows.steps.names import digest
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -83,6 +85,35 @@ def test_an_event_that_is_emitted_while_its_run_is_suspended_wakes_it():
         settling.wait(60)
     other.end()
     assert Run.objects.get().state == "waiting"
+
+
+@needs_two
+@pytest.mark.fault("S5")
+def test_a_task_that_ends_while_its_run_begins_to_wait_wakes_it():
+    """The run has looked, and not committed yet that it waits, when the end is settled."""
+    task = waiting_run("running", start=1)
+    child = build("math.sqrt", (4,), spawned_by=task.id)
+    Spawned.objects.create(task_id=child.id, run_id=task.id, touched=0.0)
+    end = Settled(task=child, outcome=Outcome.SUCCESS, final=True)
+    hook = current.registry.features.settle["flows"]
+    settling = threading.Event()
+
+    def settle_it():
+        with transaction.atomic():
+            settling.set()
+            hook(settled=[end])
+
+    ledger = current.ledger
+    with transaction.atomic():
+        Memory(ledger, task.id, 1).fenced(ledger.now(), waits_for="end")
+        (found,) = children.find(ledger, task.id, [child.id]).values()
+        assert found.outcome is None
+        other = Other(settle_it)
+        settling.wait(60)
+        children.wait_for(ledger, task.id, [child.id])
+    other.end()
+    assert Spawned.objects.get().outcome == "success"
+    assert Run.objects.get().woken, "so it goes on where its suspension is settled"
 
 
 @needs_two

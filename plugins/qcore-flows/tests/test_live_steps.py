@@ -40,3 +40,19 @@ def test_a_run_survives_the_death_of_its_worker(cluster, ledger, key):
         "end of its rows",
     )
     assert Run.objects.get(pk=id).state == "success"
+
+
+@pytest.mark.fault("S5")
+def test_a_run_goes_on_after_the_death_of_a_task_that_it_has_spawned(
+    cluster, ledger, key
+):
+    id = durable.survive_children.enqueue(key)
+
+    def succeeded():
+        record = fetch(id)
+        return record is not None and record.success
+
+    wait_for(succeeded, 60.0, "success")
+    assert result(id) == [1, 2]
+    counts = [len(ledger.entries(key, what)) for what in ("first", "second")]
+    assert counts == [1, 2], "the second one has killed its worker once"

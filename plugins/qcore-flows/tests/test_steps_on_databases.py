@@ -16,4 +16,5 @@ HERE = Path(__file__).parent
 @on_sqlite_only
 @pytest.mark.parametrize("database", ["postgres", "mariadb"])
 def test_all_of_it_on_another_database(request: pytest.FixtureRequest, database: str):
-    run_on(request, database, [HERE / "test_steps.py", HERE / "test_emitting.py"])
+    names = ("test_steps.py", "test_spawning.py", "test_emitting.py")
+    run_on(request, database, [HERE / name for name in names])

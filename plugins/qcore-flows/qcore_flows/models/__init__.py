@@ -13,6 +13,6 @@ from qcore.plugins.app import require_app
 require_app("qcore_flows", "qcore-flows")
 
 from .flows import EdgeRow, FlowRow, MemberRow  # noqa: E402 - models of an installed app
-from .steps import Event, Run, RunStep  # noqa: E402
+from .steps import Event, Run, RunStep, Spawned  # noqa: E402
 
-__all__ = ["EdgeRow", "Event", "FlowRow", "MemberRow", "Run", "RunStep"]
+__all__ = ["EdgeRow", "Event", "FlowRow", "MemberRow", "Run", "RunStep", "Spawned"]

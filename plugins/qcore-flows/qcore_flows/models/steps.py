@@ -1,4 +1,4 @@
-"""The tables of durable tasks: runs, their steps, and events.
+"""The tables of durable tasks: runs, their steps, the tasks they have spawned, and events.
 
 Names are looked up by a digest, so that no collation folds them. Values are bytes, as the
 serializer of the project has made them.
@@ -80,6 +80,38 @@ class RunStep(models.Model):
 
     def __str__(self) -> str:
         return f"{self.run_id} {self.name}"
+
+
+class Spawned(models.Model):
+    """A task that a run has sent, and of whose end the run can be told.
+
+    Whoever writes its end locks the row of the run first. So of an end and of a run that
+    begins to wait for it, the second sees what the first has written.
+    """
+
+    task_id = models.CharField(max_length=32, primary_key=True)
+    run_id = models.CharField(max_length=32)
+    #: The run, while it waits for this task; None where it does not (any more).
+    waited = models.CharField(max_length=32, null=True)  # noqa: DJ001 - an index of a few
+    #: When it was sent, or last looked for; None: it has ended.
+    touched = models.FloatField(null=True)
+    #: How it has ended: the outcome of the task, or "lost".
+    outcome = models.CharField(max_length=16, null=True)  # noqa: DJ001 - None: not yet
+    ended = models.FloatField(null=True)
+    #: The result of a success, with its serializer.
+    content = models.CharField(max_length=16, default="", db_default="")
+    value = models.BinaryField(null=True)
+
+    class Meta:
+        default_permissions = ()
+        indexes: ClassVar = [
+            models.Index(fields=["run_id"], name="qcore_flows_spawned_run"),
+            models.Index(fields=["waited"], name="qcore_flows_spawned_waited"),
+            models.Index(fields=["touched"], name="qcore_flows_spawned_rest"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.run_id} {self.task_id}"
 
 
 class Event(models.Model):

@@ -4,6 +4,10 @@
 
     options    the options of tasks: durable, version, accepts
     calls      step, sleep_until, wait_event and the others, as users call them
+    spawning   spawn: a run sends a task
+    waiting    wait, wait_all: a run waits for the ends of such tasks
+    children   these tasks, and how they have ended
+    lost       looks for those of which nothing is heard any more
     run        the run of a task: opened, asked for steps, closed
     opening    the number of each start of a run
     memory     what a run has stored

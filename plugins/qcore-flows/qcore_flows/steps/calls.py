@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
-from typing import Any, Final, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 from qcore.running import can_suspend
 from qcore.testing.interrupts import reached
@@ -20,25 +20,12 @@ from .moments import due_at, seconds_of
 from .names import digest, name_of, shown
 from .run import DurableRun, current_run, running_step_id, value_of
 from .values import encode
-from .words import Kind
+from .words import RAISE, TOO_LATE, Kind
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 Key = str | int | None
-
-#: The content of an answer that says that an event has not happened in time.
-_TOO_LATE = "too late"
-
-
-class _Raise:
-    def __repr__(self) -> str:
-        return "RAISE"
-
-
-#: As the default of ``wait_event``: raise ``EventTimeout``.
-RAISE: Final = _Raise()
-
 
 def step(
     name: str,
@@ -176,7 +163,7 @@ def sleep_until(
         now = run.clock.now()
         due = due_at(when, now)
         if due > now:
-            _refuse_inline("sleep_until", whole)
+            refuse_inline("sleep_until", whole)
 
         def write() -> Remembered:
             if due <= now:
@@ -192,7 +179,7 @@ def sleep_until(
         return
     assert known.due is not None
     if run.clock.now() < known.due:
-        _refuse_inline("sleep_until", whole)
+        refuse_inline("sleep_until", whole)
         run.wait_again(whole, known.due)
         run.suspend(whole, known.due)
     _finish(run, whole, known)
@@ -243,7 +230,7 @@ def wait_event(
         if known.done is None:
             run.suspend(whole, known.due)
         reached(whole, "after")
-    if known.content == _TOO_LATE:
+    if known.content == TOO_LATE:
         raise EventTimeout(f"the event {wanted!r} did not happen in time ({whole!r})")
     return known.load()
 
@@ -267,11 +254,11 @@ def _look(
         columns |= {"content": row.content, "value": row.value}
         columns |= {"event": None, "done": now}
     elif due is not None and due <= now:
-        columns |= {"event": None, "done": now, "content": _TOO_LATE}
+        columns |= {"event": None, "done": now, "content": TOO_LATE}
         if late is not None:
             columns |= {"content": late.content, "value": late.data}
     else:
-        _refuse_inline("wait_event", name)
+        refuse_inline("wait_event", name)
     if columns["done"] is None:
         run.memory.fenced(now, waits_for=shown(name), due=due)
     else:
@@ -293,7 +280,12 @@ def _finish(run: DurableRun, name: str, known: Remembered) -> None:
     reached(name, "after")
 
 
-def _refuse_inline(word: str, name: str) -> None:
+def refuse_inline(word: str, name: str) -> None:
+    """Refuse to wait where nobody would wake the task.
+
+    Raises:
+        StepError: the task runs in its caller.
+    """
     if not can_suspend():
         raise StepError(
             f"{word}({name!r}) cannot wait here: the task runs in its caller ('sync', or"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from qcore.errors import Discard, TaskError
 
 
@@ -15,3 +17,23 @@ class EventTimeout(TaskError):
 
 class TooManyRuns(Discard):
     """The task has started 1,000 times (``opening.MAX_RUNS``), and is discarded."""
+
+
+class WaitTimeout(TaskError):
+    """The tasks have not ended in time, and ``wait`` or ``wait_all`` has no default."""
+
+
+class ChildFailed(Discard):
+    """A task that the run has spawned has ended, and not succeeded.
+
+    If the task does not catch it, it is discarded: another attempt would find the same.
+
+    Args:
+        why: for the stored result and the log.
+        outcomes: how the tasks have ended that did not succeed, by their ids: an outcome of
+            tasks, or "lost".
+    """
+
+    def __init__(self, why: str, outcomes: Mapping[str, str]) -> None:
+        super().__init__(why)
+        self.outcomes = dict(outcomes)

@@ -10,7 +10,8 @@ from qcore import TaskOption
 from qcore.errors import EnqueueError
 from qcore.tasks.functions import loaded, target_of
 
-from .words import PLUGIN
+from ..option import is_id
+from .words import PLUGIN, SPAWNED_BY
 
 if TYPE_CHECKING:
     from qcore import NewTask, Task
@@ -44,6 +45,14 @@ def _read_accepts(value: Any) -> list[int] | None:
     return sorted({one for one in found if one is not None})
 
 
+def _read_spawned_by(value: Any) -> str | None:
+    if value is None:
+        return None
+    if is_id(value):
+        return str(value)
+    raise ValueError("the id of a durable task: 32 hexadecimal digits")
+
+
 OPTIONS = [
     TaskOption(
         "durable",
@@ -62,6 +71,12 @@ OPTIONS = [
         _read_accepts,
         "Earlier versions of a durable function whose runs this one can finish: `{1, 2}`.",
     ),
+    TaskOption(
+        SPAWNED_BY,
+        _read_spawned_by,
+        "The id of the durable task that is told of the end of this one; `spawn` of"
+        " `qcore_flows` sets it.",
+    ),
 ]
 
 
@@ -69,6 +84,12 @@ def option_of(task: Task, name: str) -> Any:
     """Return an option of this plugin that a task was sent with, or None."""
     options = task.options.plugins or {}  # unset is false, too
     return options.get(name)
+
+
+def spawned_by(task: Task) -> str | None:
+    """Return the id of the run that has sent a task, or None."""
+    found: str | None = option_of(task, SPAWNED_BY)
+    return found
 
 
 def is_durable(task: Task) -> bool:
@@ -95,6 +116,8 @@ def prepare(tasks: Sequence[NewTask]) -> None:
     """
     for new in tasks:
         options, func = new.options, new.task.func
+        if SPAWNED_BY in options:
+            new.need(PLUGIN)
         if not options.get("durable"):
             for name in ("version", "accepts"):
                 if name in options:

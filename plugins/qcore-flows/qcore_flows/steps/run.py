@@ -104,6 +104,11 @@ class DurableRun:
         self._waits_at = ""
         self._lost: LeaseLost | None = None
 
+    @property
+    def id(self) -> str:
+        """The id of its task."""
+        return self._task.id
+
     # -- around the task -------------------------------------------------------------
     def __enter__(self) -> Self:
         self._token = _RUN.set(self)
@@ -242,8 +247,8 @@ class DurableRun:
         """
         self._waits_at = name
         after = None if due is None else max(0.0, due - self.clock.now())
+        reached(name, "after")  # first: who is interrupted here has not been suspended
         self._suspension = Suspend(PLUGIN, after=after)
-        reached(name, "after")
         raise self._suspension
 
     def wait_again(self, name: str, due: float | None) -> None:

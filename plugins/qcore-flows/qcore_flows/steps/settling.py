@@ -5,18 +5,18 @@ Runs in the transaction of the ledger that writes the same down for the task.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from itertools import starmap
 from typing import TYPE_CHECKING, NamedTuple
 
-from django.db import connections
-
 from qcore.brokers.tools import chunks, placeholders
 from qcore.envelope import Outcome
+from qcore.runtime import current
 
+from .children import ChildEnd, end, lock_runs, wake
 from .ledger import the_ledger
 from .memory import RUNS, STEPS, TERM
-from .options import is_durable
+from .options import is_durable, spawned_by
 from .words import PLUGIN, RunState
 
 if TYPE_CHECKING:
@@ -27,15 +27,18 @@ MOST = 150
 
 
 def settle(settled: Iterable[Settled]) -> None:
-    """Write down what has become of the runs of durable tasks."""
+    """Write down what has become of the runs of durable tasks, and of tasks they spawned."""
     own: dict[str, Settled] = {}
+    spawned: dict[str, Settled] = {}
     for one in settled:
         before = own.get(one.task.id)
         # a copy that is put off beside the end changes nothing
         if is_durable(one.task) and (before is None or not before.final):
             own[one.task.id] = one
-    for part in chunks(sorted(own), MOST):
-        _settle([own[id] for id in part])
+        if one.final and spawned_by(one.task) is not None:
+            spawned[one.task.id] = one
+    if own or spawned:
+        _settle(own, spawned)
 
 
 class _Locked(NamedTuple):
@@ -48,42 +51,65 @@ class _Locked(NamedTuple):
     due: float | None
 
 
-def _settle(settled: Sequence[Settled]) -> None:
+def _settle(own: Mapping[str, Settled], spawned: Mapping[str, Settled]) -> None:
     ledger = the_ledger("a durable task")
-    ids = [one.task.id for one in settled]
-    if finals := [one.task.id for one in settled if one.final]:
-        # nobody wakes them any more; first, for who emits an event locks in this order
+    # nobody wakes them any more; first, for who emits an event locks in this order
+    for part in chunks(sorted(id for id, one in own.items() if one.final), MOST):
         ledger.execute(
             f"UPDATE {STEPS} SET event = NULL"
-            f" WHERE run_id IN ({placeholders(finals)}) AND event IS NOT NULL",
-            finals,
+            f" WHERE run_id IN ({placeholders(part)}) AND event IS NOT NULL",
+            part,
         )
-    locks = connections[ledger.database].features.has_select_for_update
-    rows = ledger.execute(
-        f"SELECT {', '.join(_Locked._fields)} FROM {RUNS}"
-        f" WHERE task_id IN ({placeholders(ids)}) AND ended IS NULL ORDER BY task_id"
-        f"{' FOR UPDATE' if locks else ''}",
-        ids,
-    )
-    found = {run.task_id: run for run in starmap(_Locked, rows)}
-    states: dict[str, list[str]] = {}
+    parents = {str(spawned_by(one.task)) for one in spawned.values()}
+    found = {
+        run.task_id: run
+        for run in starmap(_Locked, lock_runs(ledger, own.keys() | parents, _FIELDS))
+    }
     now = ledger.now()
-    for one in settled:
-        run = found.get(one.task.id)
-        if run is not None and (state := _state_after(run, one, now)) is not None:
-            states.setdefault(state, []).append(run.task_id)
-    if woken := states.get(_WOKEN):
-        ledger.wake(PLUGIN, woken)
+    if spawned:
+        woken = end(ledger, _ends(spawned), now) & found.keys()
+        wake(ledger, {id: found[id].state for id in woken})
+        for id in woken:
+            state = found[id].state
+            if state == RunState.SUSPENDED:
+                state = str(RunState.WAITING)
+            found[id] = found[id]._replace(state=state, woken=True)
+    states: dict[str, list[str]] = {}
+    for id in sorted(own.keys() & found.keys()):
+        if (state_after := _state_after(found[id], own[id], now)) is not None:
+            states.setdefault(state_after, []).append(id)
+    if again := states.get(_WOKEN):
+        ledger.wake(PLUGIN, again)
         states.setdefault(RunState.WAITING, []).extend(states.pop(_WOKEN))
     for state, those in states.items():
         ended = None if state in _OPEN else now
-        ledger.execute(
-            f"UPDATE {RUNS} SET state = %s, ended = %s, held_until = 0"
-            f" WHERE task_id IN ({placeholders(those)})",
-            [str(state), ended, *those],
-        )
+        for part in chunks(those, MOST):
+            ledger.execute(
+                f"UPDATE {RUNS} SET state = %s, ended = %s, held_until = 0"
+                f" WHERE task_id IN ({placeholders(part)})",
+                [str(state), ended, *part],
+            )
 
 
+def _ends(spawned: Mapping[str, Settled]) -> dict[str, ChildEnd]:
+    """Return how tasks have ended that were spawned, with the values of successes."""
+    missing = [
+        id
+        for id, one in spawned.items()
+        if one.outcome == Outcome.SUCCESS and one.result is None
+    ]
+    # an earlier delivery has stored them
+    stored = current.results.finished(missing) if missing else {}
+    ends = {}
+    for id, one in spawned.items():
+        value = stored.get(id)
+        if one.outcome == Outcome.SUCCESS and one.result is not None:
+            value = one.result.content, one.result.value
+        ends[id] = ChildEnd(str(one.outcome), value)
+    return ends
+
+
+_FIELDS = _Locked._fields
 #: In the place of a state: it is to be suspended, and what it waits for has happened.
 _WOKEN = "woken"
 _OPEN = frozenset(RunState)
