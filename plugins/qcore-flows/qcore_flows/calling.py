@@ -45,7 +45,9 @@ def call_member(
     if own is not None and own.gives:
         _require_storable(value, "other nodes take its result")
     elif spawned_by(task):
-        _require_storable(value, "the durable task that has spawned it takes its result")
+        _require_storable(
+            value, "the durable task that has spawned it takes its result"
+        )
     return value
 
 
@@ -59,9 +61,7 @@ def _require_storable(value: Any, why: str) -> None:
     try:
         size = len(get_serializer(conf.serializer).dumps(value))
     except SerializeError as error:
-        raise Discard(
-            f"{why}, which cannot be stored: {error}"
-        ) from error
+        raise Discard(f"{why}, which cannot be stored: {error}") from error
     if size > conf.max_result:
         raise Discard(
             f"{why}, which has {size:,} bytes; max_result is"

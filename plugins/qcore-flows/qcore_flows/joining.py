@@ -148,6 +148,4 @@ def admit(claims: Sequence[Claim]) -> list[Admission]:
     if spawned := [claim.task.id for claim in claims if spawned_by(claim.task)]:
         for id in given_up(place(), spawned):
             why[id] = "the durable task that has spawned it has gone on without it"
-    return [
-        Drop(Outcome.CANCELLED, why[id]) if id in why else RUN for id in ids
-    ]
+    return [Drop(Outcome.CANCELLED, why[id]) if id in why else RUN for id in ids]

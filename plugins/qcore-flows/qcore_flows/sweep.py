@@ -6,6 +6,7 @@ Several clusters sweep at the same time; each flow is looked at under the lock o
 from __future__ import annotations
 
 import logging
+
 from qcore.envelope import Outcome
 from qcore.runtime import current
 from qcore.tasks.control import paused

@@ -24,7 +24,16 @@ from qcore_flows import (
 #: What waits for nobody: it only changes the object.
 IN_MEMORY = {"on_success", "on_complete", "on_first_failure", "connect"}
 #: Steps run in durable tasks, and these are never `async def`.
-IN_TASKS = {"atomic_step", "sleep_until", "step", "step_id", "wait_event"}
+IN_TASKS = {
+    "atomic_step",
+    "sleep_until",
+    "step",
+    "step_id",
+    "wait_event",
+    "spawn",
+    "wait",
+    "wait_all",
+}
 
 
 def methods(kind):

@@ -300,7 +300,10 @@ def test_used_wrongly(queue):
 
 @pytest.mark.parametrize("option", [{"sync": True}, {"commit": "now"}])
 def test_options_that_a_batch_cannot_keep(queue, option):
-    with Batch() as batch, pytest.raises(EnqueueError, match="a batch, flow or durable"):
+    with (
+        Batch() as batch,
+        pytest.raises(EnqueueError, match="a batch, flow or durable"),
+    ):
         batch.add("chores.kind.add", 1, **option)
 
 

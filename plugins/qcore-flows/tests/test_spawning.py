@@ -14,10 +14,10 @@ from qcore.models import OutboxRow
 from qcore.runtime import current
 from qcore.settled import Settled
 from qcore.tasks import async_task, fetch, status
-from qcore.testing.drain import Counts, enqueued
-from qcore.testing.fixtures import qcore_clock, qcore_queue
 from qcore.tasks.calls import build
 from qcore.tasks.inline import store_value
+from qcore.testing.drain import Counts, enqueued
+from qcore.testing.fixtures import qcore_clock, qcore_queue
 from qcore_flows import Batch, ChildFailed, StepError, WaitTimeout, qcore_admit
 from qcore_flows.models import Run, RunStep, Spawned
 from qcore_flows.steps import sweeping
@@ -189,7 +189,8 @@ def waiting_run(state, *children):
     task = msgspec.structs.replace(task, needs=("flows",))
     Run.objects.create(task_id=task.id, func=task.func, state=state, created=0.0)
     tasks = [
-        build("math.sqrt", (number,), spawned_by=task.id) for number in range(len(children))
+        build("math.sqrt", (number,), spawned_by=task.id)
+        for number in range(len(children))
     ]
     for one, is_waited in zip(tasks, children, strict=True):
         waited = task.id if is_waited else None
@@ -217,7 +218,9 @@ def test_an_end_wakes_the_run_when_it_is_the_last_one(clock, state):
     after = "waiting" if state == "suspended" else "running"
     assert (run_of(task.id).state, run_of(task.id).woken) == (after, True)
     outcomes = dict(Spawned.objects.values_list("task_id", "outcome"))
-    assert outcomes == {a.id: "success", b.id: "crash", c.id: "success"}, "the first end"
+    assert outcomes == {a.id: "success", b.id: "crash", c.id: "success"}, (
+        "the first end"
+    )
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -334,7 +337,9 @@ def test_what_follows_from_rows_comes_into_the_queue_of_a_test(qcore_queue):
     with Batch() as batch:
         batch.on_success(durable.triple, 4)
         batch.add_many(durable.triple, [1, 2])
-    assert [task.func for task in qcore_queue.enqueued()] == ["chores.durable.triple"] * 2
+    assert [task.func for task in qcore_queue.enqueued()] == [
+        "chores.durable.triple"
+    ] * 2
     assert qcore_queue.drain().succeeded == 3
     assert batch.status().state == "succeeded"
 

@@ -27,6 +27,7 @@ R = TypeVar("R")
 
 Key = str | int | None
 
+
 def step(
     name: str,
     function: Callable[..., R],

@@ -36,7 +36,9 @@ def look_for_lost(now: float) -> None:
     if not waiting or paused():  # what waits in a queue that is paused is not lost
         return
     found = whereabouts(list(waiting))
-    ended = {id: found.get(id, children.LOST) for id in waiting if found.get(id, "lost")}
+    ended = {
+        id: found.get(id, children.LOST) for id in waiting if found.get(id, "lost")
+    }
     values = current.results.finished(
         [id for id, outcome in ended.items() if outcome == Outcome.SUCCESS]
     )
@@ -62,5 +64,6 @@ def look_for_lost(now: float) -> None:
     ledger.run(work)
     if ends:
         logger.warning(
-            "%d spawned tasks had ended or were lost unnoticed: their runs go on", len(ends)
+            "%d spawned tasks had ended or were lost unnoticed: their runs go on",
+            len(ends),
         )

@@ -162,11 +162,11 @@ def _look(
 ) -> Remembered:
     """See that all have ended, or register to be woken; in one transaction."""
     memory, now = run.memory, run.clock.now()
-    memory.fenced(now)  # first: it locks the run, and whoever writes an end locks it, too
+    memory.fenced(
+        now
+    )  # first: it locks the run, and whoever writes an end locks it, too
     left = [
-        id
-        for id, child in _own(run, word, name, ids).items()
-        if child.outcome is None
+        id for id, child in _own(run, word, name, ids).items() if child.outcome is None
     ]
     due = known.due if known is not None else None
     if known is None and seconds is not None:
