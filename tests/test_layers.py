@@ -40,7 +40,7 @@ LAYERS: dict[int, tuple[str, str]] = {
     3: (
         "Django adapters",
         """models migrations ledger listing backend results.orm results.pruning results.sql results.quarantine results.acknowledged
-        results.cache caches.django caches.raw schedules.orm schedules.firing
+        results.cache caches.django caches.raw schedules.orm schedules.firing schedules.failures
         schedules.outbox schedules.outlook schedules.overlap schedules.sync plugins.builtin error_pages""",
     ),
     4: (

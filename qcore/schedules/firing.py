@@ -11,15 +11,12 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import random
-import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from django.db import connections, transaction
-from django.db.utils import Error, InterfaceError, OperationalError
+from django.db import transaction
 from django.utils import timezone
 
 from ..conf.names import queue_fault
@@ -30,9 +27,12 @@ from ..tasks.new_tasks import prepare
 from . import overlap, rules
 from .datetimes import instant, read, shown, write
 from .error_text import error_text
+from .failures import Failures
 from .outbox import STALE, TICK_BYTES
 
 if TYPE_CHECKING:
+    from django.db.utils import Error
+
     from ..conf import Conf
     from .outbox import Outbox
 
@@ -51,18 +51,8 @@ STATEMENT_BYTES = 4 * 1024 * 1024
 #: a cluster that was replaced is back by then.
 LATE = dt.timedelta(minutes=1)
 
-#: A schedule that cannot be fired is tried again after this, doubled each time ...
-RETRY = dt.timedelta(minutes=1)
-#: ... and paused, with its error, after so many tries.
-MAX_TRIES = 5
-
 #: A run that waits for the run before is looked at again after this.
 SOON = dt.timedelta(seconds=1)
-
-#: Times in a row that a database which answers may fail one schedule, as if passing,
-#: before the schedule is taken for the reason.
-PASSING = 3
-
 
 #: A slot that was sent: the key of its schedule, and its second.
 Mark = tuple[int, dt.datetime]
@@ -126,9 +116,8 @@ class Firing:
         self._conf = conf
         self._database = database
         self._outbox = outbox
-        self._suspects: Counter[int] = Counter()
-        #: Schedules on which nothing can be noted, and until when they are left alone.
-        self._resting: dict[int, float] = {}
+        #: The schedules that cannot be fired.
+        self.failures = Failures(database)
         #: Whether nothing of the last call was due: without USE_TZ, the hour that comes
         #: twice looks due before it is.
         self.is_early = False
@@ -150,18 +139,12 @@ class Firing:
         try:
             self._write(ready)
         except Exception as error:  # noqa: BLE001 - a driver may raise anything
-            self._ask(error)
+            self.failures.ask_database(error)
             if len(ready) > 1:
                 return self._write_each(ready, now)
-            return self._blame(ready[0], error, now)
-        self._suspects.clear()
+            return self.failures.blame(ready[0].row, error, now)
+        self.failures.forget_all()
         return None
-
-    def resting(self) -> list[int]:
-        """Return the keys of the schedules that are left alone for now."""
-        now = time.monotonic()
-        self._resting = {pk: end for pk, end in self._resting.items() if end > now}
-        return list(self._resting)
 
     # -- before the transaction --------------------------------------------------
     def _ready(self, rows: Sequence[Schedule], now: dt.datetime) -> Iterator[Fired]:
@@ -196,7 +179,7 @@ class Firing:
                 raise
             if not isinstance(error, QcoreError):
                 logger.exception("schedule %s cannot be fired", row)
-            self._note(row, error, now)
+            self.failures.note(row, error, now)
             self.is_early = False
             return None
 
@@ -345,56 +328,11 @@ class Firing:
             try:
                 self._write([one])
             except Exception as error:  # noqa: BLE001 - as above
-                self._ask(error)
-                passing = self._blame(one, error, now) or passing
+                self.failures.ask_database(error)
+                passing = self.failures.blame(one.row, error, now) or passing
             else:
-                self._suspects.pop(one.row.pk, None)
+                self.failures.forget(one.row)
         return passing
-
-    # -- whose fault it is ---------------------------------------------------------
-    def _ask(self, error: Exception) -> None:
-        """Raise the error of a database that does not answer any more."""
-        connection = connections[self._database]
-        if not connection.in_atomic_block:
-            connection.close_if_unusable_or_obsolete()
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT 1")
-        except Error:
-            raise error from None
-
-    def _blame(self, one: Fired, error: Exception, now: dt.datetime) -> Error | None:
-        """Note an error on its schedule, unless it may pass."""
-        pk = one.row.pk
-        if isinstance(error, (OperationalError, InterfaceError)):
-            self._suspects[pk] += 1
-            if self._suspects[pk] < PASSING:
-                return error
-        self._suspects.pop(pk, None)
-        self._note(one.row, error, now)
-        return None
-
-    def _note(self, row: Schedule, error: BaseException, now: dt.datetime) -> None:
-        tries = row.tries + 1
-        paused = tries >= MAX_TRIES
-        text = error_text(error)
-        same = Schedule.objects.using(self._database).filter(
-            pk=row.pk, next_run=row.next_run
-        )
-        try:
-            with transaction.atomic(self._database):
-                same.update(
-                    error=text,
-                    tries=tries,
-                    retry_at=now + RETRY * 2 ** (tries - 1),
-                    paused=paused,
-                )
-        except Exception as failure:  # noqa: BLE001 - as above
-            self._ask(failure)
-            self._resting[row.pk] = time.monotonic() + RETRY.total_seconds()
-            logger.error("schedule %s cannot be changed: %s", row, error_text(failure))
-        logger.error("schedule %s cannot be fired%s: %s", row,
-                     ", and is paused" if paused else "", text)  # fmt: skip
 
 
 def mark(slot: dt.datetime) -> dt.datetime:

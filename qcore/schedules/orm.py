@@ -113,7 +113,7 @@ class OrmScheduler(Scheduler):
     def _fire_some(self, now: dt.datetime) -> Error | None:
         """Fire what is due, PORTION at most; a tick that leaves some is followed at once."""
         current.broker()  # where there is none, no schedule is the reason
-        due = self._due(now).exclude(pk__in=self._firing.resting())
+        due = self._due(now).exclude(pk__in=self._firing.failures.resting())
         return self._firing.fire(list(due[:PORTION]), now)
 
     def _due(self, now: dt.datetime) -> QuerySet[Schedule]:

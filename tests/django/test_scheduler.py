@@ -23,7 +23,7 @@ from qcore.errors import (
 )
 from qcore.models import Schedule, ScheduleSlot
 from qcore.runtime import current
-from qcore.schedules import firing, orm, outbox, outlook
+from qcore.schedules import failures, firing, orm, outbox, outlook
 from qcore.schedules.orm import OrmScheduler
 from qcore.tasks import schedule
 from qcore.tasks.execute import decode
@@ -578,7 +578,7 @@ def test_a_bad_schedule_is_tried_again_later_and_paused_in_the_end(db, clock):
     bad = hourly(args="broken")
     ticking = scheduler()
     assert ticking.tick() == orm.LOOK  # it is not looked at again and again
-    for tries in range(2, firing.MAX_TRIES + 1):
+    for tries in range(2, failures.MAX_TRIES + 1):
         ticking.tick()
         bad.refresh_from_db()
         assert bad.tries == tries - 1

@@ -14,7 +14,7 @@ from django.test import override_settings
 
 from qcore.models import Schedule, ScheduleSlot
 from qcore.runtime import current
-from qcore.schedules import firing
+from qcore.schedules import failures, firing
 from qcore.schedules.orm import OrmScheduler
 from qcore.tasks import schedule
 from qcore.tasks.execute import decode
@@ -286,11 +286,11 @@ def test_one_bad_schedule_among_a_hundred(db, clock, bad):
     rows = [row(next_run=START, name=f"n{n}") for n in range(99)]
     worst = row(next_run=START - dt.timedelta(hours=1), **bad)
     ticking = scheduler()
-    for _ in range(firing.MAX_TRIES):
+    for _ in range(failures.MAX_TRIES):
         ticking.tick()
         worst.refresh_from_db()
         clock.move_to(worst.retry_at)
     names = [task.group for task in sent()]
     assert sorted(names) == sorted(one.name for one in rows)
-    assert (worst.tries, worst.paused) == (firing.MAX_TRIES, True)
+    assert (worst.tries, worst.paused) == (failures.MAX_TRIES, True)
     assert worst.error

@@ -26,7 +26,7 @@ from qcore.errors import (
 )
 from qcore.models import Schedule, ScheduleSlot
 from qcore.runtime import current
-from qcore.schedules import firing, outbox
+from qcore.schedules import failures, firing, outbox
 from qcore.schedules.orm import OrmScheduler
 from qcore.signals import pre_enqueue
 
@@ -119,7 +119,7 @@ def test_an_error_that_may_pass_is_no_fault_of_the_schedule_at_first(db, clock):
     ticking, told = scheduler(), []
     poison = Refusing(b"shop.poison", OperationalError("deadlock detected"))
     with connection.execute_wrapper(poison):
-        for n in range(firing.PASSING):
+        for n in range(failures.PASSING):
             row(f"n{n}")
             try:
                 ticking.tick()
@@ -127,8 +127,8 @@ def test_an_error_that_may_pass_is_no_fault_of_the_schedule_at_first(db, clock):
                 told.append(str(error))
             assert sent() == [f"n{n}"]
             bad.refresh_from_db()
-            assert (bad.tries == 0) == (n < firing.PASSING - 1)
-    assert len(told) == firing.PASSING - 1
+            assert (bad.tries == 0) == (n < failures.PASSING - 1)
+    assert len(told) == failures.PASSING - 1
     assert "deadlock" in told[0]
     assert "deadlock" in bad.error
 
@@ -173,7 +173,7 @@ def test_a_schedule_that_cannot_even_be_noted_is_left_alone(db, clock):
     assert len(tries) == count
     bad.refresh_from_db()
     assert bad.error == ""
-    ticking._firing._resting.clear()  # the pause is over
+    ticking._firing.failures._resting.clear()  # the pause is over
     ticking.tick()
     assert sent() == ["bad"]
 
