@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..results.moments import moment
+from . import fixtures as _fixtures  # noqa: F401 - listens to loaddata
 from .ledger import OutboxRow, QueuePause, Ticket
 from .quarantine import Quarantine
 from .schedules import Schedule, ScheduleSlot

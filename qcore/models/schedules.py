@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from django.core.exceptions import ValidationError
 from django.db import models
-from django.db.models.signals import pre_save
-from django.dispatch import receiver
 from django.utils import timezone
 
 from ..conf.names import label_fault, queue_fault
@@ -17,8 +15,9 @@ from ..errors import ConfigError
 from ..results.rows import NAME, PATH
 from ..runtime import current
 from ..schedules import changes, rules
-from ..schedules.datetimes import given, instant, read, write
+from ..schedules.datetimes import given, instant, read, write, year_fault
 from ..schedules.entry import Entry
+from .changed_columns import ChangedColumns
 from .fields import BodyField, IdField, WordField
 from .schedule_queries import ScheduleQuerySet
 
@@ -27,29 +26,12 @@ if TYPE_CHECKING:
 
 #: Columns in which an empty text means nothing.
 _TEXTS = (
-    *(
-        "name",
-        "hook",
-        "cron",
-        "cluster",
-        "intended_date_kwarg",
-        "tz",
-        "missed",
-        "overlap",
-    ),
+    *("name", "hook", "cron", "cluster"),
+    *("intended_date_kwarg", "tz", "missed", "overlap"),
 )
-#: Years of a next run: outside of them, the same moment in another zone may be no date.
-_YEARS = range(1900, 9001)
 
 
-def _year_fault(moment: object) -> str:
-    """Return what is wrong with the year of a next run, whatever a form has left there."""
-    if not isinstance(moment, dt.datetime) or moment.year in _YEARS:
-        return ""
-    return f"is of the year {moment.year}, expected {_YEARS[0]} to {_YEARS[-1]}."
-
-
-class Schedule(models.Model):
+class Schedule(ChangedColumns):
     """A task that is enqueued at set times."""
 
     ONCE = rules.ONCE
@@ -174,7 +156,8 @@ class Schedule(models.Model):
     def __str__(self) -> str:
         return str(self.name or self.func)
 
-    _seen: dict[str, Any]  # columns as they were read; empty for a new one
+    _watched = changes.WATCHED
+    _shared = changes.SHARED
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         if not args and kwargs.get("schedule_type") is None:
@@ -183,7 +166,6 @@ class Schedule(models.Model):
             if kind == rules.ONCE and kwargs.get("seconds") is not None:
                 kind = rules.SECONDS
             kwargs["schedule_type"] = kind
-        self._seen = {}
         super().__init__(*args, **kwargs)
 
     def save(
@@ -225,29 +207,6 @@ class Schedule(models.Model):
         )
         self._remember(written)
 
-    @classmethod
-    def from_db(cls, *args: Any, **kwargs: Any) -> Self:
-        """Make a schedule of a row, and remember what the row has said."""
-        row = super().from_db(*args, **kwargs)
-        row._remember()  # noqa: SLF001 - its own class
-        return row
-
-    def refresh_from_db(
-        self,
-        using: str | None = None,
-        fields: Iterable[str] | None = None,
-        from_queryset: models.QuerySet[Any, Any] | None = None,
-    ) -> None:
-        """Read the row again, or some of its columns."""
-        names = None if fields is None else list(fields)
-        super().refresh_from_db(using, names, from_queryset)
-        self._remember(names)
-
-    def _remember(self, fields: Iterable[str] | None = None) -> None:
-        names = changes.WATCHED if fields is None else changes.WATCHED & set(fields)
-        own = self.__dict__
-        self._seen |= {name: own[name] for name in names if name in own}
-
     def _settle(self, written: set[str] | None = None) -> None:
         """Put right what is about to be stored; further columns go to ``written``."""
         own = self.__dict__
@@ -281,29 +240,6 @@ class Schedule(models.Model):
             name = self.__dict__.get(field)
             if name is not None and (told := fault(name)):
                 raise ConfigError(f"a schedule cannot be stored: its {field} {told}.")
-
-    def _changed(self) -> set[str] | None:
-        """Return the columns to write: not those that clusters write and nobody changed.
-
-        None means all: it was not read, but made.
-        """
-        own = self.__dict__
-        if not self._seen or self._state.adding or own.get("id") is None:
-            return None
-        stored = {
-            field.attname
-            for field in self._meta.concrete_fields
-            if not field.primary_key and field.attname in own
-        }
-        return stored - {
-            name
-            for name in changes.SHARED
-            if name in self._seen and self._seen[name] == own.get(name)
-        }
-
-    def _is_gone(self, using: str | None) -> bool:
-        rows = Schedule._base_manager.using(using or self._state.db)
-        return not rows.filter(pk=self.pk).exists()
 
     @property
     def entry(self) -> Entry:
@@ -339,7 +275,7 @@ class Schedule(models.Model):
     def clean(self) -> None:
         """Refuse what could not be fired; what can be is tried again at once."""
         super().clean()
-        if wrong := _year_fault(self.next_run):
+        if wrong := year_fault(self.next_run):
             raise ValidationError({"next_run": wrong})
         found = self.entry.problems(current.conf)
         if self.entry.is_tracked and current.tracker is None:
@@ -422,28 +358,6 @@ def _instant(moment: Any) -> dt.datetime | None:
     if not isinstance(moment, dt.datetime):
         return None
     return read(given(moment, current.conf))
-
-
-@receiver(pre_save, sender=Schedule, dispatch_uid="qcore.fixture")
-def _settle_fixture(
-    sender: object, instance: Schedule, raw: bool, using: str, **_: Any
-) -> None:
-    """Put right what ``loaddata`` is about to store, which calls no ``save``.
-
-    A fixture is loaded again at each deployment, and its ``next_run`` is as old as it is.
-    Where that has passed, the row goes on as it is, or by the rule that the fixture has.
-    """
-    if not raw:
-        return
-    rows = Schedule._base_manager.using(using)  # noqa: SLF001 - Django's way
-    stored = rows.filter(pk=instance.pk).first()
-    instance._settle()  # noqa: SLF001 - its own class
-    now = timezone.now()
-    if stored is None or now < instance.next_run != stored.next_run:
-        return
-    instance.next_run, instance.anchor = stored.next_run, stored.anchor
-    if changes.rule_of(vars(instance)) != changes.rule_of(vars(stored)):
-        instance._renew(now)  # noqa: SLF001
 
 
 class ScheduleSlot(models.Model):

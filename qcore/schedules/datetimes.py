@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _SECOND_TIME = dt.timedelta(microseconds=1)
 
+#: Years of a next run: outside of them, the same moment in another zone may be no date.
+_YEARS = range(1900, 9001)
+
 
 def zone_of(conf: Conf) -> dt.tzinfo | None:
     """Return the zone of schedules; None where Django has no ``TIME_ZONE``."""
@@ -106,3 +109,10 @@ def given(moment: dt.datetime, conf: Conf) -> dt.datetime:
     from .rules import resolve_wall
 
     return resolve_wall(zone, moment)
+
+
+def year_fault(moment: object) -> str:
+    """Return what is wrong with the year of a next run, whatever a form has left there."""
+    if not isinstance(moment, dt.datetime) or moment.year in _YEARS:
+        return ""
+    return f"is of the year {moment.year}, expected {_YEARS[0]} to {_YEARS[-1]}."
