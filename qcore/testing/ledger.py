@@ -65,7 +65,8 @@ class Ledger:
     def entries(self, key: str, event: str | None = None) -> list[Entry]:
         """Return the entries of a key, oldest first."""
         found = []
-        for line in self.path.read_text().splitlines():
+        # up to the last whole line: of one that is being written a part may be seen
+        for line in self.path.read_text().split("\n")[:-1]:
             owner, what, pid, at = line.split("\t")
             if owner == key and event in (None, what):
                 found.append(Entry(owner, what, int(pid), float(at)))

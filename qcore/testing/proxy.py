@@ -52,6 +52,8 @@ Mode = Literal[
 # Linger for zero seconds: closing then sends a reset, not an orderly end.
 RESET = struct.pack("ii", 1, 0)
 PIECE = 16 * 1024  # bytes read at once
+#: Seconds that a reset waits for a thread that sends to somebody who reads nothing.
+_TO_LET_GO = 5.0
 
 
 class FaultProxy:
@@ -74,10 +76,17 @@ class FaultProxy:
         self._closed = False
         self._pairs: set[_Pair] = set()
         self._listener: socket.socket | None = None
-        self.port = self._listen(0)
+        # holds the port where nobody listens on it, or another process could be given it
+        self._kept: socket.socket | None = None
+        listener = socket.create_server((host, 0))
+        self.port = int(listener.getsockname()[1])
+        self._listen(listener)
 
     def fault(self, mode: Mode, amount: float = 0) -> None:
-        """Switch to ``mode`` now; see the table above for ``amount``."""
+        """Switch to ``mode`` now; see the table above for ``amount``.
+
+        When ``refuse`` returns, every connection has been reset.
+        """
         if mode not in get_args(Mode):
             raise ValueError(f"unknown mode {mode!r}; one of {get_args(Mode)}")
         with self._changed:
@@ -87,10 +96,11 @@ class FaultProxy:
             pairs = list(self._pairs)
         if mode == "refuse":
             self._stop_listening()
-            for pair in pairs:
-                pair.reset()
-        elif self._listener is None:
-            self._listen(self.port)
+            self._reset_all()
+        elif self._kept is not None:
+            kept, self._kept = self._kept, None
+            kept.listen()
+            self._listen(kept)
         if mode == "half-close":
             for pair in pairs:
                 pair.end_replies()
@@ -111,10 +121,11 @@ class FaultProxy:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-            pairs = list(self._pairs)
         self._stop_listening()
-        for pair in pairs:
-            pair.reset()
+        self._reset_all()
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
 
     def __enter__(self) -> Self:
         return self
@@ -127,14 +138,12 @@ class FaultProxy:
     ) -> None:
         self.close()
 
-    def _listen(self, port: int) -> int:
-        listener = socket.create_server((self._host, port))
+    def _listen(self, listener: socket.socket) -> None:
         self._listener = listener
         self._acceptor = threading.Thread(
             target=self._accept, args=(listener,), name="fault-proxy", daemon=True
         )
         self._acceptor.start()
-        return int(listener.getsockname()[1])
 
     def _stop_listening(self) -> None:
         if self._listener is None:
@@ -144,6 +153,20 @@ class FaultProxy:
         self._acceptor.join()
         self._listener.close()
         self._listener = None
+        # bound, and not listening: who connects is refused
+        self._kept = socket.socket()
+        self._kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._kept.bind((self._host, self.port))
+
+    def _reset_all(self) -> None:
+        """Reset what is open, where nothing new is accepted any more."""
+        with self._changed:
+            pairs = list(self._pairs)
+        for pair in pairs:
+            pair.reset()
+        for pair in pairs:  # the system sends no reset while a thread uses the socket
+            for pump in pair.pumps:
+                pump.join(_TO_LET_GO)
 
     def _accept(self, listener: socket.socket) -> None:
         while True:
@@ -157,18 +180,22 @@ class FaultProxy:
                 _reset(client)
                 continue
             pair = _Pair(client, server)
-            with self._changed:
-                self._pairs.add(pair)
-                born_half_closed = self._mode == "half-close"
-            if born_half_closed:
-                pair.end_replies()
-            for source, sink in ((client, server), (server, client)):
+            pair.pumps = [
                 threading.Thread(
                     target=self._pump,
                     args=(pair, source, sink),
                     name="fault-proxy-pump",
                     daemon=True,
-                ).start()
+                )
+                for source, sink in ((client, server), (server, client))
+            ]
+            with self._changed:
+                self._pairs.add(pair)
+                born_half_closed = self._mode == "half-close"
+            if born_half_closed:
+                pair.end_replies()
+            for pump in pair.pumps:
+                pump.start()
 
     def _pump(self, pair: _Pair, source: socket.socket, sink: socket.socket) -> None:
         """Carry bytes one way until the source ends or the connection is reset."""
@@ -243,6 +270,7 @@ class _Pair:
 
     def __init__(self, client: socket.socket, server: socket.socket) -> None:
         self.client, self.server = client, server
+        self.pumps: list[threading.Thread] = []  # one for each way
         self._open_ways = 2
         self._is_reset = False
         self._lock = threading.Lock()

@@ -85,10 +85,13 @@ def test_refuse_resets_and_refuses_until_it_passes_again(
 ) -> None:
     proxy.fault("refuse")
 
+    assert proxy.connections == 0
     with pytest.raises(ConnectionResetError):
         client.recv(1)
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", proxy.port), 5)
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind(("127.0.0.1", proxy.port))  # nobody is given the port meanwhile
 
     proxy.fault("pass")
     with socket.create_connection(("127.0.0.1", proxy.port), 5) as second:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,10 +12,19 @@ from pathlib import Path
 import psutil
 import pytest
 import shared_fixtures
-from servers.base import LoopbackServer, ServerFailed, ServerMissing, find_program
+from servers.base import (
+    LoopbackServer,
+    ServerFailed,
+    ServerMissing,
+    find_program,
+    free_port,
+)
 from servers.mariadb import MariaDBServer
 from servers.postgres import PostgresServer
 from servers.redis import RedisServer
+
+from qcore.testing.ledger import wait_for
+from qcore.testing.speed import stretched
 
 pytestmark = pytest.mark.service
 
@@ -34,7 +44,7 @@ def test_it_is_killed_and_comes_back_on_its_port(server: LoopbackServer) -> None
     assert not server.answers()
 
     server.restart()
-    assert server.answers()
+    wait_for(server.answers, what="an answer")
     assert (server.port, server.pid != first) == (port, True)
 
 
@@ -42,7 +52,7 @@ def test_paused_it_is_silent_and_then_goes_on(server: LoopbackServer) -> None:
     server.pause()
     assert not server.answers()
     server.resume()
-    assert server.answers()
+    wait_for(server.answers, what="an answer")
 
 
 def test_closed_it_leaves_no_folder_and_no_process(server: LoopbackServer) -> None:
@@ -103,11 +113,30 @@ def test_a_killed_test_run_takes_its_server_with_it() -> None:
     finally:
         run.kill()
         run.communicate()
-    psutil.wait_procs([server], timeout=5)
+    psutil.wait_procs([server], timeout=stretched(5))
     gone = not server.is_running() or server.status() == psutil.STATUS_ZOMBIE
     Path(words[1]).joinpath("log").unlink()
     Path(words[1]).rmdir()
     assert gone
+
+
+def test_a_port_that_was_given_is_given_to_nobody_else() -> None:
+    """A server has not started on it yet, or is dead: other test runs leave it alone."""
+    port = free_port()
+    with socket.socket(type=socket.SOCK_DGRAM) as other, pytest.raises(OSError):
+        other.bind(("127.0.0.1", port))
+
+
+def test_another_server_on_the_port_is_not_taken_for_this_one(
+    redis_server: RedisServer,
+) -> None:
+    second = RedisServer()
+    second.port = redis_server.port
+    try:
+        with pytest.raises(ServerFailed, match="another server listens"):
+            second.start()
+    finally:
+        second.close()
 
 
 def test_a_missing_program_is_a_fact_with_a_name() -> None:

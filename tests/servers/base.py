@@ -32,9 +32,6 @@ from .patience import Patience
 # so that no client takes the port of a server that a test has just killed. Nodes of a
 # Redis Cluster also listen on their port + 10,000, where no other server may be.
 PORTS = range(20_000, 30_000)
-# Each process of a run chooses from a share of its own: between the choice of a port and
-# the start of its server another process could take it, and a dead port stays dead.
-SHARES = 16
 
 # Seconds. A first start of MariaDB takes 0.7 s on an idle machine; the rest is
 # room for a machine that runs two test processes on two cores.
@@ -50,25 +47,30 @@ class ServerFailed(Exception):
     """The server was started and did not become ready; the message holds its log."""
 
 
-_given: deque[int] = deque(maxlen=100)
+# The ports that were given last, each held by a socket of UDP: between the choice of a port
+# and the start of its server, or while that is dead, another process of this or of another
+# test run could take it. The sockets end with this process, however it ends.
+_given: deque[socket.socket] = deque()
+_MOST_GIVEN = 100
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody listens on, and that was not given before."""
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
-    share = PORTS[(int(worker) + 1 if worker else 0) % SHARES :: SHARES]
+    """Return a loopback port that nobody listens on, and that nobody else was given."""
     while True:
-        port = secrets.choice(share)
-        if port in _given:
-            continue
-        _given.append(port)
+        port = secrets.choice(PORTS)
+        hold = socket.socket(type=socket.SOCK_DGRAM)
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
+                hold.bind(("127.0.0.1", port))
                 probe.bind(("127.0.0.1", port))
             except OSError:
+                hold.close()
                 continue
-            return port
+        _given.append(hold)
+        while len(_given) > _MOST_GIVEN:
+            _given.popleft().close()
+        return port
 
 
 def find_program(name: str, *folders: str) -> str:
@@ -126,6 +128,9 @@ class LoopbackServer(ABC):
 
     def start(self) -> None:
         """Start the process and return when it answers on its port."""
+        with socket.socket() as probe:  # or its answers would be taken for ours
+            if probe.connect_ex((self.host, self.port)) == 0:
+                raise ServerFailed(f"another server listens on port {self.port}")
         if not (self.folder / "log").exists():
             self.prepare()
         with (self.folder / "log").open("ab") as log:

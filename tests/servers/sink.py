@@ -12,8 +12,9 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from .listening import Listening
+from .patience import Patience
 
-#: Seconds that a test waits for something to arrive: a busy machine included.
+#: Seconds of a calm machine that a test waits for something to arrive.
 PATIENCE = 20.0
 
 
@@ -104,9 +105,9 @@ class Sink:
 
     def wait(self, kind: str, count: int = 1) -> list[dict[str, Any]]:
         """Wait for so many ``"events"`` or ``"items"``, and return them."""
-        end = time.monotonic() + PATIENCE
+        patience = Patience(PATIENCE)
         while len(found := getattr(self, kind)) < count:
-            assert time.monotonic() < end, f"{len(found)} of {count} {kind} came"
+            assert not patience.is_over(), f"{len(found)} of {count} {kind} came"
             time.sleep(0.01)
         return list(found)
 
@@ -126,7 +127,7 @@ class Sink:
                 body = self.rfile.read(length)
                 encoding = self.headers.get("Content-Encoding", "")
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                sink.open.wait(PATIENCE)
+                sink.open.wait()
                 sink.requests.append(
                     Request(self.path, headers, unpack(body, encoding))
                 )
