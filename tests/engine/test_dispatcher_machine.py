@@ -446,6 +446,7 @@ def test_no_long_walk_breaks_a_promise(begin, monkeypatch, seed):
 RARE = {
     (JobState.CLAIMED, JobState.ENDED),
     (JobState.CLAIMED, JobState.LEFT),
+    (JobState.CLAIMED, JobState.STORED),
     (JobState.READY, JobState.ENDED),
     (JobState.READY, JobState.LEFT),
     (JobState.RUNNING, JobState.LEFT),
@@ -460,5 +461,5 @@ def test_every_transition_of_the_table_happens(begin, transitions):
         if declared <= transitions.seen.keys():
             return
         missing = declared - transitions.seen.keys()
-        assert seed < 1060, f"{sorted(missing)} are never seen"
+        assert seed < 1200, f"{sorted(missing)} are never seen"
         walk(begin(), seed, steps=250)

@@ -185,6 +185,26 @@ def test_a_result_that_no_store_takes(begin, transitions):
     assert life.it.fakes.claimed == 1
 
 
+def test_a_task_whose_end_is_stored_already(begin, transitions):
+    """Its cluster was killed before it acknowledged the delivery."""
+
+    class Killed(BaseException):
+        pass
+
+    first = begin()
+    task = first.it.fakes.send()
+    first.it.fakes.failures["acknowledge"] = [Killed()]
+    with pytest.raises(Killed):
+        first.run_one()
+    first.it.lose()
+    first.clock.advance(LEASE + 1)
+    second = begin(queue=first.queue)
+    second.round()
+    assert transitions.seen[JobState.CLAIMED, JobState.STORED] == 1
+    assert second.it.fakes.store.fetch(task.id).attempt_count == 1
+    assert second.it.fakes.claimed == 0, "it is acknowledged"
+
+
 @pytest.mark.parametrize("delays", [True, False])
 def test_a_suspect_for_which_the_cluster_does_not_become_empty(
     begin, transitions, delays

