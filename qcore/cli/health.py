@@ -77,8 +77,8 @@ def _document(
     def entry(one: Health, why: str | None) -> dict[str, Any]:
         known = asdict(one)
         del known["written"], known["lifetime"]  # of a clock that nobody else has
-        known["uptime"] = max(0.0, time.time() - one.started)
-        known["silent"] = None if one.age == float("inf") else one.age
+        known["uptime_seconds"] = max(0.0, time.time() - one.started)
+        known["silent_seconds"] = None if one.age == float("inf") else one.age
         return {**known, "healthy": why is None, "why": why}
 
     return {

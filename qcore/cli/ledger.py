@@ -102,7 +102,12 @@ def _status(options: Namespace, out: TextIO, database: str) -> int:
     older, unknown = under_old_keys(database, current.signer)
     if options.json:
         queues = [
-            {"queue": s.queue, "rows": s.rows, "late": s.late, "refused": s.refused}
+            {
+                "queue": s.queue,
+                "rows": s.rows,
+                "late_seconds": s.late,
+                "refused": s.refused,
+            }
             for s in states
         ]
         document = _document("status", sum(state.rows for state in states))

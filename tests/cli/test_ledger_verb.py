@@ -68,7 +68,7 @@ def test_an_empty_outbox_and_one_with_tasks():
     found = document()
     assert (found["tasks"], found["unknown_keys"], found["older_keys"]) == (2, 1, 0)
     assert found["queues"][0]["refused"] == 1
-    assert found["queues"][0]["late"] > 0
+    assert found["queues"][0]["late_seconds"] > 0
 
 
 # -- resign ------------------------------------------------------------------------------

@@ -34,6 +34,28 @@ def test_every_schema_of_a_verb_has_a_file_and_every_file_is_one():
         assert load(path)["$id"] == path.name
 
 
+def test_a_duration_has_its_unit_in_its_name():
+    """A moment has none: it is a text, or seconds since the epoch, as its schema says."""
+    durations = {
+        (path.name, name)
+        for path in FOLDER.glob("*.json")
+        for name, field in fields(load(path))
+        if re.search(r"\bseconds\b(?! since the epoch)", field.get("description", ""))
+    }
+    assert not {(file, name) for file, name in durations if "seconds" not in name}
+
+
+def fields(schema):
+    """Yield every field that a schema describes, with its name."""
+    if isinstance(schema, list):
+        for one in schema:
+            yield from fields(one)
+    elif isinstance(schema, dict):
+        yield from schema.get("properties", {}).items()
+        for one in schema.values():
+            yield from fields(one)
+
+
 @pytest.mark.parametrize("name", ["monitor", "info", "doctor", "demo"])
 def test_what_the_manual_shows_is_as_described(name):
     folder = FOLDER.parent / "captures"

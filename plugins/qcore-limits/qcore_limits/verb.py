@@ -249,7 +249,7 @@ def _key(row: LimitKey) -> dict[str, Any]:
         "reserved": held.filter(start=0).count(),
         "parked": row.parked,
         "later": row.later,
-        "oldest": None if first is None else max(0.0, moment - first.since),
+        "oldest_seconds": None if first is None else max(0.0, moment - first.since),
     }
 
 
@@ -275,7 +275,7 @@ def _lines(found: list[dict[str, Any]]) -> list[str]:
         rows = [
             [
                 *(str(key[column]) for column in columns[:-1]),
-                "-" if key["oldest"] is None else f"{key['oldest']:.0f} s",
+                "-" if (waited := key["oldest_seconds"]) is None else f"{waited:.0f} s",
             ]
             for key in one["keys"]
         ]

@@ -80,7 +80,7 @@ def test_what_is_held_and_parked_by_key():
     api, smtp = listed()
     (key,) = smtp["keys"]
     assert (key["held"], key["reserved"], key["parked"], key["later"]) == (1, 0, 3, 0)
-    assert key["oldest"] >= 0
+    assert key["oldest_seconds"] >= 0
     assert [key["key"] for key in api["keys"]] == ["api:0"]
     assert (api["declared"], api["key_count"]) == (None, 1)
     text = run("list", "smtp")
