@@ -104,6 +104,7 @@ def _sync(broken: Mapping[str, BaseException]) -> None:
 def services(conf: Conf) -> Services:
     """Return what the engine needs to run the current project."""
     tidy = connections.Tidy()
+    queue = conf.queue
     return Services(
         conf=conf,
         version=__version__,
@@ -117,7 +118,7 @@ def services(conf: Conf) -> Services:
         prepare=prepare,
         make_watch=partial(_make_watch, conf),
         make_tracker=lambda: current.tracker,
-        verify=lambda package: current.signer.verify(package, conf.queue),
+        verify=lambda package: current.signer.verify(package, queue),
         sign=current.signer.sign,
         broker_name=current.choice("broker").name,
         broker_info=BrokerInfo(),

@@ -34,7 +34,8 @@ def to_text(data: bytes, content: str) -> str:
     """Return a serialised value as text that every database takes."""
     if content not in _PLAIN:
         return b64encode(data).decode("ascii")
-    return storable(data.decode(errors="replace"))
+    text = data.decode(errors="replace")
+    return storable(text) if "\0" in text else text
 
 
 def storable(text: str) -> str:

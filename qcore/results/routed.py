@@ -11,7 +11,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from ..envelope import UNTOLD, choose
+from msgspec import UNSET
+
+from ..envelope import UNTOLD
 from .base import ResultStore
 from .tally import Tally
 
@@ -35,12 +37,13 @@ def is_saved(result: Result, conf: Conf) -> bool:
     Failures always are, and so are the calls of an ``async_iter``, which are joined
     from what is stored.
     """
+    if not result.success:
+        return result.outcome not in UNTOLD
     task = result.task
-    if result.outcome in UNTOLD:
-        return False
-    if not result.success or task.iter_count is not None:
+    if task.iter_count is not None:
         return True
-    return bool(choose(task.options.save, conf.save_limit >= 0))
+    own = task.options.save
+    return conf.save_limit >= 0 if own is UNSET else bool(own)
 
 
 class RoutedStore(ResultStore):
@@ -60,7 +63,8 @@ class RoutedStore(ResultStore):
         self._made: dict[str, ResultStore] = {}
 
     def route(self, task: Task) -> str:
-        return CACHE if choose(task.options.cached, self.conf.cached) else DATABASE
+        own = task.options.cached
+        return CACHE if (self.conf.cached if own is UNSET else own) else DATABASE
 
     def part(self, route: str) -> ResultStore:
         try:

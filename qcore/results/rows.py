@@ -94,42 +94,45 @@ def clip(text: str, limit: int) -> str:
     if len(text) > limit:
         digest = hashlib.blake2b(text.encode(errors="replace"), digest_size=4)
         text = f"{text[: limit - 9]}~{digest.hexdigest()}"
-    return storable(text)
-
-
-def clip_optional(text: str | None, limit: int) -> str | None:
-    """Return ``clip(text, limit)``, or None for None."""
-    return None if text is None else clip(text, limit)
+    return storable(text) if "\0" in text else text
 
 
 def row_of(result: Result) -> Row:
-    """Return the row of one result."""
+    """Return the row of one result.
+
+    Every result of every task comes by: what nearly all of them lack is looked at here,
+    and costs no call of a function.
+    """
     task = result.task
-    body, links = call_to_keep(task) if result.success else (task.body, task.links)
+    success = result.success
+    body, links = task.body, task.links
+    if links and success:
+        body, links = call_to_keep(task)
+    plain = not task.priority and task.headers is None and task.options == _NO_OPTIONS
     return Row(
         id=task.id,
         name=clip(task.name, NAME),
         func=clip(task.func, PATH),
-        hook=clip_optional(task.hook, PATH),
-        group=clip_optional(task.group, NAME),
+        hook=None if task.hook is None else clip(task.hook, PATH),
+        group=None if task.group is None else clip(task.group, NAME),
         cluster=clip(task.queue, NAME),
         enqueued=task.created,
         started=result.started,
         stopped=result.stopped,
-        success=result.success,
+        success=success,
         outcome=result.outcome,
         attempt_count=result.attempt,
-        crashes=int(not result.success and result.outcome == Outcome.CRASH),
+        crashes=0 if success else int(result.outcome == Outcome.CRASH),
         content=task.content,
         payload=to_text(body, task.content),
         value_content=result.content,
         value=to_text(result.value, result.content),
-        options=_said(task),
+        options="" if plain else _said(task),
         links=links,
         iter_index=task.iter_index,
         iter_count=task.iter_count if result.final else None,
         final=result.final,
-        fingerprint=None if result.success else fingerprint_of(result),
+        fingerprint=None if success else fingerprint_of(result),
     )
 
 

@@ -59,7 +59,8 @@ class Handover:
 
     def give(self, jobs: Sequence[Job]) -> None:
         """Hand jobs over that are to be done; those that have expired, with that end."""
-        if any(job.task.expires is not None for job in jobs):
+        # lists here and in the pusher: a generator is resumed for each job
+        if any([job.task.expires is not None for job in jobs]):  # noqa: C419
             jobs = self._without_expired(jobs)
         if jobs:
             self._shared.held.update(jobs)

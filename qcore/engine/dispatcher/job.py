@@ -157,7 +157,10 @@ class Job:
     def order(self) -> bytes:
         """Return the order for a worker: to run the task, or to do its follow-up."""
         if self.ended is None:
-            return pack_run(self.delivery.package, self.attempt, self.number)
+            delivery = self.delivery
+            # nearly always without the call of a property
+            attempt = delivery.attempt if self.ledger is None else self.attempt
+            return pack_run(delivery.package, attempt, self.number)
         return pack_follow_up(
             self.delivery.package,
             self.attempt,

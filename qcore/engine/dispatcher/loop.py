@@ -329,7 +329,10 @@ class Loop:
             if frame[:1] == PROGRESS:
                 worker.note_progress(frame)
                 continue
-            reply = worker.understand(frame)
+            reply, job = worker.understand(frame), worker.job
+            if reply is not None and job is not None and reply.order == job.number:
+                self._handle_reply(worker, reply)  # nearly always
+                continue
             if reply is None or not self._prefetched.answers(worker, reply):
                 # what it does is not known any more: its socket is as good as closed
                 self._lose(worker, at_once=True)

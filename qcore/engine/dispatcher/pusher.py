@@ -119,7 +119,7 @@ class Pusher:
         jobs, bad = self._verify(deliveries)
         if self._shared.has_marks:
             jobs = self._cancelling.sift(jobs)
-        if any(may_be_finished(job) for job in jobs):
+        if any([may_be_finished(job) for job in jobs]):  # noqa: C419 - faster
             jobs, others = parted(self._drop_copies(jobs))
             self._admissions.give(jobs)
             self._shared.held.update(others)

@@ -271,8 +271,12 @@ class Recorder:
             for job in jobs
             if job.result is not None and job.result.outcome not in UNTOLD
         ]
-        self._count(results)
-        log_results(results, jobs, self._conf.max_attempts)
+        failed = [result for result in results if not result.success]
+        self._count(len(results), failed)
+        if failed or logger.isEnabledFor(
+            logging.INFO
+        ):  # else there is no line to write
+            log_results(results, jobs, self._conf.max_attempts)
         further = []
         for job in jobs:
             if job.is_open:
@@ -282,13 +286,10 @@ class Recorder:
         self._continue(further)
         self._announce(results)
 
-    def _count(self, results: Sequence[Result]) -> None:
-        for result in results:
-            if result.success:
-                self._shared.succeeded += 1
-            else:
-                self._shared.failed += 1
-                self._shared.crashed += result.outcome == Outcome.CRASH
+    def _count(self, ended: int, failed: Sequence[Result]) -> None:
+        self._shared.succeeded += ended - len(failed)
+        self._shared.failed += len(failed)
+        self._shared.crashed += sum(one.outcome == Outcome.CRASH for one in failed)
 
     def _announce(self, results: Sequence[Result]) -> None:
         try:

@@ -360,9 +360,10 @@ def needs_more(job: Job) -> bool:
     before the delivery is acknowledged, because nothing else would store it.
     """
     assert job.result is not None
+    if not job.result.success:
+        return True
     task = job.task
-    is_iter = task.iter_count is not None
-    return is_iter or not job.result.success or task.follows_up
+    return task.hook is not None or task.links > 0 or task.iter_count is not None
 
 
 def _note_sent(jobs: Sequence[Job]) -> None:

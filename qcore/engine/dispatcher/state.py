@@ -71,7 +71,8 @@ class SharedState:
 
     def count(self, *states: JobState) -> int:
         """Return how many jobs stand in one of these states."""
-        return sum(job.state in states for job in list(self.held))
+        found = [job.state for job in list(self.held)]
+        return sum(found.count(state) for state in states)
 
     def settle(self, job: Job, exit: JobState) -> None:
         """Forget a delivery.

@@ -11,8 +11,9 @@ import itertools
 import signal
 from typing import NamedTuple
 
+from msgspec import UNSET
+
 from ...conf import Conf
-from ...envelope import choose
 from ..wire.messages import SOFT_STOP
 from .job import Job, KillReason
 from .leases import Leases
@@ -56,8 +57,8 @@ class Watchdog:
         self._leases.watch(job)
         self._hung.watch(worker, job.assigned_at)
         seconds = self._conf.timeout
-        if job.ended is None:
-            seconds = choose(job.task.options.timeout, seconds)
+        if job.ended is None and (own := job.task.options.timeout) is not UNSET:
+            seconds = own
         if seconds is not None:
             limit = job.assigned_at + seconds + self._conf.grace
             self._deadlines.add(limit, worker, job)
