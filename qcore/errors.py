@@ -7,6 +7,8 @@
     ├── PluginError
     │   ├── PluginMissing         a setting asks for a plugin that is not installed
     │   ├── PluginBroken          it is installed and cannot be loaded
+    │   │   └── PluginUnready     its tables are missing until somebody runs `migrate`
+    │   ├── PluginFailed          it fails on one task again and again
     │   └── PluginConflict        two plugins give the same thing, or claim the same setting
     ├── BrokerError
     │   ├── BrokerUnavailable     the service cannot be reached, now; trying again may help
@@ -65,6 +67,14 @@ class PluginMissing(PluginError):
 
 class PluginBroken(PluginError):
     """A plugin is installed but cannot be loaded."""
+
+
+class PluginUnready(PluginBroken):
+    """Tables of a plugin are missing, until somebody runs ``migrate``."""
+
+
+class PluginFailed(PluginError):
+    """A plugin fails on one task again and again, and the task goes to the quarantine."""
 
 
 class PluginConflict(PluginError):
@@ -292,6 +302,11 @@ class Suspend(BaseException):
 
 class TaskCancelled(TaskError):
     """Raised inside a task that somebody has cancelled; the task never runs again."""
+
+
+#: What comes from outside, at any line: whoever guards the call of a plugin lets it through.
+#: Everything else that a plugin raises, ``sys.exit`` too, is the plugin's own error.
+INTERRUPTS = (KeyboardInterrupt, TaskTimeout, TaskStopped, TaskCancelled, Suspend)
 
 
 class WorkerDied(TaskError):

@@ -22,6 +22,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from .processes import lives
+
 #: The environment variable that names the folder.
 VARIABLE = "QCORE_RUN_DIR"
 #: Seconds of silence after which a cluster counts as hung. A cluster writes every five
@@ -54,13 +56,7 @@ class Health:
     @property
     def has_gone(self) -> bool:
         """Whether the main process of the cluster is not there any more."""
-        try:
-            os.kill(self.sentinel_pid, 0)
-        except ProcessLookupError:
-            return True
-        except PermissionError:
-            return False  # it is there, and another user's
-        return False
+        return not lives(self.sentinel_pid)
 
     def not_live(self) -> str | None:
         """Return why this cluster should be started again; None where it should not."""

@@ -42,6 +42,7 @@ LOGGERS = (
     "qcore.sending",
     "qcore.sentinel",
     "qcore.status",
+    "qcore.sweeps",
     "qcore.tracking",
     "qcore.worker",
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,25 @@ class Process:
     def lives(self) -> bool:
         """Whether it has not ended; a zombie has."""
         return self.state not in ("Z", "X")
+
+
+def lives(pid: int) -> bool:
+    """Return whether a process is there and has not ended, whoever it belongs to.
+
+    A zombie keeps its number until its parent has reaped it, which a container without an
+    init process never does.
+    """
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # it is there, and another user's
+    if (_PROC / "self" / "stat").exists():
+        found = _from_proc(str(pid))
+        return found is None or found.lives  # the system may hide those of other users
+    state = _ps(["-o", "stat=", "-p", str(pid)], check=False).strip()
+    return state[:1] not in ("Z", "X")
 
 
 def processes() -> list[Process]:
@@ -53,10 +71,8 @@ def _from_proc(pid: str) -> Process | None:
 
 
 def _from_ps() -> list[Process]:
-    command = ["ps", "-axo", "pid=,ppid=,pgid=,stat=,time="]
-    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     found = []
-    for line in lines.splitlines():
+    for line in _ps(["-axo", "pid=,ppid=,pgid=,stat=,time="]).splitlines():
         pid, parent, group, state, cpu = line.split()[:5]
         try:
             session = os.getsid(int(pid))
@@ -65,6 +81,13 @@ def _from_ps() -> list[Process]:
         numbers = int(pid), int(parent), int(group), session
         found.append(Process(*numbers, state[0], _seconds(cpu)))
     return found
+
+
+def _ps(words: Sequence[str], *, check: bool = True) -> str:
+    import subprocess  # a probe on Linux needs it not
+
+    command = ["ps", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=check).stdout
 
 
 def _seconds(clock: str) -> float:

@@ -14,6 +14,7 @@ from typing import Any, TextIO
 
 from .. import health
 from ..health import Health
+from ..printable import printable
 from .exits import OK, UNHEALTHY
 from .output import add_json, complain, write_json, write_lines
 
@@ -38,21 +39,38 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "-n", "--name", metavar="CLUSTER", help="only clusters of this queue"
     )
+    parser.add_argument(
+        "-p",
+        "--project",
+        metavar="NAME",
+        help="only clusters of the project that has this Q_CLUSTER['name']; without it,"
+        " the clusters of all projects of this machine and user are asked",
+    )
     add_json(parser)
 
 
 def run(options: Namespace, out: TextIO) -> int:
     """Show the health of the clusters; 3: one does not work, or there is none."""
-    found = [one for one in health.read() if options.name in (None, one.queue)]
+    found = [
+        one
+        for one in health.read()
+        if options.name in (None, one.queue) and options.project in (None, one.name)
+    ]
     told = [(one, one.not_live() if options.live else one.not_ready()) for one in found]
     healthy = bool(told) and not any(why for _, why in told)
     if options.json:
         write_json(out, _document(told, healthy=healthy, live=options.live))
     elif not told:
-        complain(_nothing(options.name))
+        complain(_nothing(options.name, options.project))
     else:
         word = "live" if options.live else "ready"
         write_lines(out, [_line(one, why, word) for one, why in told])
+        projects = sorted({one.name for one in found})
+        if len(projects) > 1:
+            complain(
+                f"these are clusters of {len(projects)} projects. To ask for those of one:"
+                f" qcore health --project {printable(projects[0])}\n"
+            )
     return OK if healthy else UNHEALTHY
 
 
@@ -62,8 +80,9 @@ def _line(one: Health, why: str | None, word: str) -> str:
     return f"not {word}: {what}: {why}" if why else f"{word}: {what}: {workers}"
 
 
-def _nothing(queue: str | None) -> str:
-    of = f" of queue {queue}" if queue else ""
+def _nothing(queue: str | None, project: str | None) -> str:
+    of = f" of project {project}" if project else ""
+    of += f" of queue {queue}" if queue else ""
     return (
         f"no cluster{of} has said anything on this machine (looked in {health.folder()})."
         f" If one runs: give the cluster and this command the same {health.VARIABLE}, a"

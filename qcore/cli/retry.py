@@ -59,6 +59,10 @@ def lines_of(found: Sequence[Resent]) -> list[str]:
             lines.append(f"{one.id}: not sent: {printable(mask_url(str(one.error)))}")
         else:
             rest = "" if one.error is None else "; its old result is still there"
+            if one.succeeded:
+                rest = (
+                    "; it had succeeded, so it is done once more, and its result stays"
+                )
             lines.append(f"{one.id}: sent again as {one.new_id}{rest}")
     return lines
 
@@ -68,4 +72,9 @@ def described(one: Resent) -> dict[str, Any]:
     from ..masking import mask_url
 
     error = None if one.error is None else mask_url(str(one.error))
-    return {"id": one.id, "new_id": one.new_id, "error": error}
+    return {
+        "id": one.id,
+        "new_id": one.new_id,
+        "succeeded": one.succeeded,
+        "error": error,
+    }

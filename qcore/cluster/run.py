@@ -16,6 +16,7 @@ from ..conf import Conf
 from ..engine.sentinel.sentinel import Sentinel
 from ..engine.services import Services
 from ..errors import BrokerError, ConfigError
+from ..processes import lives
 from ..runtime import current
 from ..signals import SENDER, post_execute, post_spawn
 from ..tasks import discovery
@@ -222,15 +223,7 @@ def _lives(sentinel: int) -> bool:
 
     In a container that was started again, the dead cluster had the number of the new one.
     """
-    if sentinel == os.getppid():
-        return False
-    try:
-        os.kill(sentinel, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    return sentinel != os.getppid() and lives(sentinel)
 
 
 def _notify(hook: str, /, **arguments: object) -> None:

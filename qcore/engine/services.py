@@ -229,7 +229,7 @@ class Services:
     sign: Callable[[Task], bytes]
     make_relay: Callable[[], Ticking | None] = no_relay
     make_ledger: Callable[[], LedgerLike | None] = no_ledger
-    #: what plugins do from time to time; the thread of the relay ticks it
+    #: what plugins do from time to time, in a thread of its own
     make_sweeps: Callable[[], Ticking | None] = no_relay
     #: made by the thread that asks
     make_features: Callable[[], Features | None] = no_features

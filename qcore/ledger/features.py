@@ -15,7 +15,7 @@ from django.db import connections
 from django.db.utils import Error, InterfaceError, OperationalError
 
 from ..envelope import Outcome
-from ..errors import LedgerError, PluginBroken
+from ..errors import LedgerError, PluginBroken, PluginUnready
 from ..features import (
     RUN,
     Admission,
@@ -53,14 +53,14 @@ def _answering(database: str) -> Iterator[None]:
 
     Raises:
         LedgerError: it does not; a connection that broke is closed.
-        PluginBroken: it answers, and the tables of a plugin are missing there.
+        PluginUnready: it answers, and the tables of a plugin are missing there.
     """
     try:
         yield
     except Error as error:
         connections[database].close_if_unusable_or_obsolete()
         if is_missing(error):  # those of the ledger are there: only this plugin waits
-            raise PluginBroken(
+            raise PluginUnready(
                 f"tables of a plugin are missing or old in the database {database!r}:"
                 f" {first_line(str(error).strip())}. Run: python manage.py migrate"
                 f" --database={database}"
@@ -108,8 +108,8 @@ class Features:
 
         Raises:
             LedgerError: the ledger is away; nothing is decided.
-            PluginBroken: a plugin has answered what is no answer, or lacks its tables;
-                nothing is decided.
+            PluginBroken: a plugin has answered what is no answer; nothing is decided.
+            PluginUnready: it lacks its tables; nothing is decided.
             Exception: what a plugin has raised; nothing is decided.
         """
         ledger = self._ledger
@@ -123,7 +123,7 @@ class Features:
                 )
             needed = {name for claim in claims for name in claim.task.needs}
             if told := ledger.lacking(sorted(needed)):
-                raise PluginBroken(told)  # tasks of other plugins need not wait
+                raise PluginUnready(told)  # tasks of other plugins need not wait
             return ledger.run(lambda: self._admit(ledger.database, claims))
 
     def _admit(self, database: str, claims: Sequence[Claim]) -> list[Admitted]:

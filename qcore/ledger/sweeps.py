@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ..runtime import LedgerPlace
 
-logger = logging.getLogger("qcore.relay")
+logger = logging.getLogger("qcore.sweeps")
 
 #: Seconds between two sweeps of a plugin at most, and at least.
 LONGEST, SHORTEST = 60.0, 0.05
@@ -57,7 +57,7 @@ class Sweeps:
             rest = LONGEST if found is None else float(found)
             if math.isnan(rest):
                 raise ValueError("expected seconds until the next call, got nan")
-        except BaseException as error:  # noqa: BLE001 - it must not end the relay
+        except BaseException as error:  # noqa: BLE001 - it must not end the thread
             return self._failed(name, error)
         self._failures[name] = 0
         return min(max(rest, SHORTEST), LONGEST)

@@ -17,6 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ..errors import (
+    INTERRUPTS,
     ConfigError,
     PluginBroken,
     PluginConflict,
@@ -109,9 +110,9 @@ class Choice:
         made = self.load()
         try:
             return made(conf, *arguments)
-        except QcoreError:
+        except (QcoreError, *INTERRUPTS):
             raise
-        except Exception as error:
+        except BaseException as error:
             raise PluginBroken(
                 f"the {self.kind.name} {self.label} cannot be made:"
                 f" {type(error).__name__}: {error}"
@@ -191,7 +192,9 @@ def _imported(kind: Kind, path: str) -> Any:
     module, _, name = path.rpartition(".")
     try:
         found = getattr(import_module(module), name) if module else None
-    except Exception as error:
+    except INTERRUPTS:
+        raise
+    except BaseException as error:
         # what a module of the project raises on import may be anything
         reason = (
             str(error)

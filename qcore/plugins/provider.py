@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from ..conf.setting import Setting
-from ..errors import PluginBroken
+from ..errors import INTERRUPTS, PluginBroken
 from ..features import TaskOption
 
 
@@ -34,7 +34,9 @@ class Provider:
         module, _, attribute = self.target.partition(":")
         try:
             return getattr(import_module(module), attribute)
-        except Exception as error:
+        except INTERRUPTS:
+            raise
+        except BaseException as error:
             raise PluginBroken(
                 f"{self.name!r} cannot be loaded from {self.target!r}:"
                 f" {type(error).__name__}: {error}"

@@ -23,7 +23,7 @@ import pluggy
 
 from .. import hookspecs
 from ..conf.setting import Setting
-from ..errors import PluginBroken, PluginMissing, did_you_mean
+from ..errors import INTERRUPTS, PluginBroken, PluginMissing, did_you_mean
 from .declarations import providers_of, settings_of
 from .features import FeaturePlugins
 from .kinds import KINDS
@@ -85,7 +85,9 @@ class Registry:
         self.plugins.append(plugin)
         try:
             self.register(point.load(), plugin)
-        except Exception as error:  # noqa: BLE001
+        except INTERRUPTS:
+            raise
+        except BaseException as error:  # noqa: BLE001
             # whatever a plugin raises on import is its own affair
             plugin.error = f"{type(error).__name__}: {error}"
             logger.warning("plugin %s is broken: %s", plugin.label, plugin.error)
@@ -173,7 +175,9 @@ class Registry:
             arguments = {"options": options, "known": self._keys()}
             try:
                 adapted = _call(hook, arguments)
-            except Exception:
+            except INTERRUPTS:
+                raise
+            except BaseException:
                 logger.exception(
                     "plugin %s failed in qcore_adapt_settings", hook.plugin_name
                 )
@@ -273,13 +277,16 @@ class Registry:
         """Call every implementation of an observer hook, each one guarded.
 
         pluggy itself stops at the first exception; an observer must not be able to
-        silence the others.
+        silence the others, nor end a process with ``sys.exit``. A time-out of the task
+        that runs here, or its end, is no error of the observer.
         """
         caller = getattr(self._pm.hook, hook)
         for implementation in caller.get_hookimpls():
             try:
                 _call(implementation, arguments)
-            except Exception:
+            except INTERRUPTS:
+                raise
+            except BaseException:
                 logger.exception(
                     "plugin %s failed in %s", implementation.plugin_name, hook
                 )
@@ -294,7 +301,9 @@ class Registry:
             name = implementation.plugin_name
             try:
                 found.append((name, _call(implementation, arguments)))
-            except Exception:
+            except INTERRUPTS:
+                raise
+            except BaseException:
                 logger.exception("plugin %s failed in %s", name, hook)
         return found
 

@@ -9,7 +9,13 @@ from typing import Any, TypeVar
 import msgspec
 
 from ..envelope import Task
-from ..errors import BrokerUnavailable, EnqueueError, did_you_mean, sentence
+from ..errors import (
+    INTERRUPTS,
+    BrokerUnavailable,
+    EnqueueError,
+    did_you_mean,
+    sentence,
+)
 from ..masking import mask_url
 from ..runtime import current
 from ..serializers import get_serializer
@@ -224,9 +230,9 @@ def _ask_one(plugin: str, hook: Callable[..., Any], new: Sequence[NewTask]) -> N
     before = [one.task for one in asked]
     try:
         hook(tasks=asked)
-    except (EnqueueError, BrokerUnavailable):
+    except (EnqueueError, BrokerUnavailable, *INTERRUPTS):
         raise
-    except Exception as error:
+    except BaseException as error:
         if own or _spoils(error):
             # what passes is worth another try; of the rest, somebody has to be told
             kind = BrokerUnavailable if is_passing(error) else EnqueueError
@@ -240,14 +246,14 @@ def _ask_one(plugin: str, hook: Callable[..., Any], new: Sequence[NewTask]) -> N
             one.restore(task)
 
 
-def _spoils(error: Exception) -> bool:
+def _spoils(error: BaseException) -> bool:
     """Whether an error is of a database, so that no transaction of it could go on."""
     from django.db import Error
 
     return isinstance(error, Error)
 
 
-def is_passing(error: Exception) -> bool:
+def is_passing(error: BaseException) -> bool:
     """Whether an error of a database is one that passes."""
     from django.db import InterfaceError, OperationalError
 

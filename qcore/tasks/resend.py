@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -48,6 +48,9 @@ class Resent:
     another task takes its place, the id of that one."""
     error: QcoreError | None = None
     """Why it was not sent; or why the old result, which was to go, is still there."""
+    succeeded: bool = False
+    """Whether the task had succeeded: then it was done, and is done once more now. Its old
+    result stays."""
 
 
 def resend(task_id: str) -> str:
@@ -219,10 +222,12 @@ def _sent_once(
 
 
 def _without_old(store: ResultStore, one: Resent) -> Resent:
-    """Forget the result of a failed task that was sent again."""
+    """Forget the result of a failed task that was sent again; note that of a success."""
     try:
         record = store.fetch(one.id)
-        if record is not None and record.id == one.id and not record.success:
+        if record is not None and record.id == one.id:
+            if record.success:
+                return replace(one, succeeded=True)
             store.delete(one.id)
     except QcoreError as error:
         logger.warning(

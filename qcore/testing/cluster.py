@@ -18,7 +18,7 @@ from typing import Any, Self, TypeVar
 
 from .. import status
 from ..conf import Conf
-from ..processes import Process, processes
+from ..processes import Process, lives, processes
 from ..runtime import current
 from . import settings
 from .orphans import OrphanGuard
@@ -301,7 +301,7 @@ class LiveCluster:
     def _kill(self, pid: int) -> int:
         """Kill a process of it; a machine that is busy needs a while to end it."""
         os.kill(pid, signal.SIGKILL)
-        self.wait_for(lambda: not _lives(pid), what=f"process {pid} has ended")
+        self.wait_for(lambda: not lives(pid), what=f"process {pid} has ended")
         return pid
 
     # -- waiting -----------------------------------------------------------------------
@@ -354,7 +354,3 @@ class LiveCluster:
         """Everything that it has written to stdout and stderr."""
         path = self._log_path
         return path.read_text(errors="replace") if path.exists() else ""
-
-
-def _lives(pid: int) -> bool:
-    return any(process.pid == pid and process.lives for process in processes())

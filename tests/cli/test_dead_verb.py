@@ -155,9 +155,11 @@ def test_any_finished_task_is_sent_again(two_groups):
     words = (good, two_groups.example, unknown)
     text = qcore("retry", *words, code=FAILURE)
     assert text.count("sent again as") == 2
+    assert text.count("it had succeeded, so it is done once more") == 1
     assert f"{unknown}: not sent: no result is stored" in text
     document = json.loads(qcore("retry", good, unknown, "--json", code=FAILURE))
     validate(document)
     assert [one["error"] is None for one in document["tasks"]] == [True, False]
+    assert [one["succeeded"] for one in document["tasks"]] == [True, False]
     with pytest.raises(ConfigError, match="is no id of a task"):
         qcore("retry", "fail-1")

@@ -16,7 +16,9 @@ from qcore import health
 from qcore.cli import main
 from qcore.cli.exits import OK, UNHEALTHY
 from qcore.cluster.publishing import Publishing, responds
+from qcore.cluster.run import _lives
 from qcore.health import HUNG, Health
+from qcore.processes import lives
 from qcore.runtime import current
 from qcore.status import Snapshot, WorkerStatus
 
@@ -106,6 +108,38 @@ def test_a_cluster_that_was_killed_is_not_live(capsys, gone):
     code, shown = ask(capsys, "--live")
     assert code == UNHEALTHY
     assert f"its main process {gone} has gone" in shown
+
+
+@pytest.mark.live
+def test_a_zombie_has_gone(capsys):
+    """As in a container without an init process, which reaps nobody."""
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    try:
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        os.kill(child.pid, 0)  # its number is still taken
+        assert not lives(child.pid)
+        assert not _lives(child.pid)
+        health.write(a_cluster(sentinel_pid=child.pid))
+        code, shown = ask(capsys, "--live")
+        assert (code, f"process {child.pid} has gone" in shown) == (UNHEALTHY, True)
+    finally:
+        child.wait()
+    assert lives(HERE)
+    assert not lives(child.pid)
+
+
+def test_one_of_several_projects_can_be_asked_for(capsys):
+    health.write(a_cluster())
+    health.write(a_cluster(name="other", sentinel_pid=1, problem="away"))
+    code, shown = ask(capsys)
+    assert code == UNHEALTHY
+    assert "clusters of 2 projects" in shown
+    assert "qcore health --project other" in shown
+    code, shown = ask(capsys, "--project", "shop")
+    assert (code, shown.count("\n")) == (OK, 1)
+    code, shown = ask(capsys, "-p", "nobody", "-n", "mail")
+    assert code == UNHEALTHY
+    assert "no cluster of project nobody of queue mail has said" in shown
 
 
 def test_a_cluster_that_took_the_place_of_a_killed_one_counts_alone(capsys, gone):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import types
 from typing import Any
@@ -11,7 +12,7 @@ from support.fake_plugins import MEMORY, FakePlugins, brokers, conf
 
 from qcore import Provider, hookimpl
 from qcore.brokers.memory import MemoryBroker
-from qcore.errors import PluginBroken, PluginMissing
+from qcore.errors import INTERRUPTS, PluginBroken, PluginMissing
 from qcore.plugins import Plugin, Registry
 from qcore.plugins.known import how_to_install
 
@@ -270,6 +271,59 @@ def test_observers_are_told_one_by_one(
     message = record.getMessage()
     assert message == "plugin qcore-b:b failed in qcore_process_started"
     assert record.exc_info is not None
+
+
+@pytest.mark.fault("B23")
+@pytest.mark.parametrize(
+    "error", [SystemExit(3), GeneratorExit(), asyncio.CancelledError()], ids=repr
+)
+def test_no_observer_ends_a_process(
+    fakes: FakePlugins, caplog: Any, error: BaseException
+) -> None:
+    seen = []
+
+    @hookimpl
+    def qcore_snapshot_taken() -> None:
+        raise error
+
+    @hookimpl(specname="qcore_snapshot_taken")
+    def after() -> None:
+        seen.append("the next one")
+
+    fakes.add("b", qcore_snapshot_taken=qcore_snapshot_taken)
+    fakes.add("a", qcore_snapshot_taken=after)
+    Registry().notify("qcore_snapshot_taken", snapshot=None)
+    assert seen == ["the next one"]
+    assert "plugin qcore-b:b failed in qcore_snapshot_taken" in caplog.text
+
+
+@pytest.mark.parametrize("error", INTERRUPTS)
+def test_what_ends_a_task_is_no_error_of_an_observer(
+    fakes: FakePlugins, caplog: Any, error: type[BaseException]
+) -> None:
+    """As a time-out that comes while a task sends another one, and plugins hear of it."""
+
+    @hookimpl
+    def qcore_snapshot_taken() -> None:
+        raise raised
+
+    raised = error("from outside")
+    fakes.add("a", qcore_snapshot_taken=qcore_snapshot_taken)
+    with pytest.raises(error) as caught:
+        Registry().notify("qcore_snapshot_taken", snapshot=None)
+    assert caught.value is raised
+    assert caplog.records == []
+
+
+def test_a_plugin_that_exits_on_its_import_is_broken(
+    fakes: FakePlugins, monkeypatch: Any
+) -> None:
+    def exit(point: object) -> None:
+        raise SystemExit("no licence")
+
+    fakes.add("a")
+    monkeypatch.setattr("importlib.metadata.EntryPoint.load", exit)
+    assert loaded(Registry())["a"] == "SystemExit: no licence"
 
 
 def test_whether_anybody_observes(fakes: FakePlugins) -> None:

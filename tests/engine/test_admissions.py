@@ -12,12 +12,13 @@ from support.stepped import Stepped
 from support.stopped_clock import stop_time
 
 from qcore import RUN, Drop, Later, Park, Release
+from qcore.engine.dispatcher import culprits
 from qcore.engine.dispatcher.capacity import Capacity
 from qcore.engine.dispatcher.handover import Handover
 from qcore.engine.dispatcher.lifecycle import JobState
 from qcore.engine.dispatcher.plugins import PATIENCE, SHOWN
 from qcore.engine.dispatcher.pusher import Pusher
-from qcore.errors import BrokerError, LedgerError
+from qcore.errors import BrokerError, LedgerError, PluginUnready, StoreUnavailable
 from qcore.features import Admitted
 from qcore.results.memory import MemoryStore
 from qcore.settled import TicketState
@@ -57,10 +58,10 @@ class FakeFeatures:
 class Asked:
     """A pusher with such plugins; the test is its loop."""
 
-    def __init__(self, clock):
+    def __init__(self, clock, retry=60.0):
         MemoryStore.clear()
         self.clock = clock
-        self.fakes = FakeServices(f"admissions {next(_queues)}", retry=60.0)
+        self.fakes = FakeServices(f"admissions {next(_queues)}", retry=retry)
         self.shared, self.features = self.fakes.shared, FakeFeatures()
         self.receiver = Receiver()
         self.capacity = capacity = Capacity(100)
@@ -165,6 +166,78 @@ def test_it_is_asked_about_again_alone(asked):
     asked.send("limits")
     asked.once()
     assert asked.shared.problems == {}
+
+
+class TestGivenUp:
+    """A task on which its plugin fails goes to the quarantine in the end."""
+
+    def fail(self, asked, seconds, *, others):
+        """Let rounds pass in which the plugin fails on one task; return its id."""
+        bad = asked.send("limits")
+        asked.features.answers[bad] = KeyError("mongodb://me:secret@there")
+        for _ in range(int(seconds / 20)):
+            if others:
+                asked.send("limits")
+            asked.once()
+            for job in list(asked.shared.held):
+                asked.fakes.broker.acknowledge(job.receipt)
+                asked.shared.settle(job, JobState.LEFT)
+            asked.clock.advance(20)
+        return bad
+
+    @pytest.mark.fault("J12")
+    def test_after_ten_minutes_in_which_others_got_through(self, asked, caplog):
+        bad = self.fail(asked, culprits.PATIENCE, others=True)
+        assert asked.shared.quarantined == 0
+        asked.once()
+        assert asked.shared.quarantined == 1
+        assert asked.fakes.store.aside == [(asked.fakes.queue, "PluginFailed")]
+        assert asked.fakes.waiting == asked.fakes.claimed == 0
+        assert asked.held == set()
+        told = caplog.records[-1].getMessage()
+        assert bad in told
+        assert "(limits) have failed on it 31 times in 600 s" in told
+        assert "KeyError" in told
+        assert "secret" not in told
+
+    def test_not_while_nobody_knows_whose_fault_it_is(self, asked):
+        self.fail(asked, 3 * culprits.PATIENCE, others=False)
+        assert (asked.shared.quarantined, asked.fakes.waiting) == (0, 1)
+
+    def test_after_a_day_all_the_same(self, asked, monkeypatch):
+        monkeypatch.setattr(culprits, "LONGEST", 900.0)
+        self.fail(asked, 900, others=False)
+        assert asked.shared.quarantined == 0
+        asked.once()
+        assert asked.fakes.store.aside == [(asked.fakes.queue, "PluginFailed")]
+
+    def test_missing_tables_are_no_fault_of_a_task(self, asked, monkeypatch):
+        monkeypatch.setattr(culprits, "LONGEST", 100.0)
+        bad = asked.send("limits")
+        asked.features.answers[bad] = PluginUnready("run migrate")
+        for _ in range(20):
+            asked.once()
+            asked.clock.advance(20)
+        assert asked.shared.quarantined == 0
+        del asked.features.answers[bad]
+        assert asked.once() == [bad]
+
+    def test_a_quarantine_that_fails_leaves_it_to_its_lease(self, asked, monkeypatch):
+        monkeypatch.setattr(culprits, "LONGEST", 60.0)
+        self.fail(asked, 60, others=False)
+        asked.fakes.failures["quarantine"] = [StoreUnavailable("away")]
+        asked.once()
+        assert (asked.shared.quarantined, asked.fakes.claimed) == (0, 1)
+        assert asked.held == set()
+
+    def test_a_stop_gives_it_back(self, asked, monkeypatch):
+        monkeypatch.setattr(culprits, "LONGEST", 60.0)
+        bad = self.fail(asked, 60, others=False)
+        monkeypatch.setattr(asked.pusher, "_given_up", list)  # the stop is faster
+        asked.once()
+        asked.shared.stopping.set()
+        asked.pusher.run()
+        assert [job.task.id for job in asked.receiver.given] == [bad]
 
 
 def test_where_each_task_fails_the_plugin_is_the_reason(asked):
@@ -323,6 +396,17 @@ def test_a_task_whose_plugin_is_not_installed_is_given_back(asked):
     asked.clock.advance(SHOWN + 1)
     asked.once()
     assert asked.shared.problems == {}
+
+
+@pytest.mark.fault("J13")
+def test_one_that_comes_after_its_lease_alone_is_remembered(clock):
+    asked = Asked(clock, retry=200.0)
+    asked.fakes.broker.supports_delay = False
+    asked.send("flows")
+    for _ in range(4):
+        asked.once()
+        asked.clock.advance(201)
+    assert asked.shared.quarantined == 1
 
 
 @pytest.mark.fault("J13")

@@ -22,6 +22,7 @@ from qcore.engine.dispatcher.handover import Handover
 from qcore.engine.dispatcher.leases import Leases
 from qcore.engine.dispatcher.lifecycle import JobState
 from qcore.engine.dispatcher.pusher import Pusher
+from qcore.engine.dispatcher.relaying import Relaying
 from qcore.engine.dispatcher.renewal import LeaseRenewal
 from qcore.engine.dispatcher.scheduling import Scheduling
 from qcore.engine.dispatcher.status import StatusPublisher
@@ -464,3 +465,64 @@ def test_a_publisher_that_fails_says_so_once(caplog):
         wait_for(lambda: stage.said)
     assert not stage.failures, "it was tried again in each round"
     assert caplog.messages == ["status is not published: down"]
+
+
+# -- relay and sweeps ----------------------------------------------------------------------
+class Ticks:
+    """Ticks as the test says."""
+
+    def __init__(self, work):
+        self.tick = work
+        self.closed = 0
+
+    def close(self):
+        self.closed += 1
+
+
+@pytest.mark.fault("J14")
+def test_a_sweep_that_hangs_holds_up_no_relay(fakes):
+    """Each of them has a thread of its own."""
+    hangs, sent, release = threading.Event(), threading.Event(), threading.Event()
+    sweeps = Ticks(lambda: hangs.set() or release.wait() or 0.0)
+
+    def send():
+        if hangs.is_set():
+            sent.set()
+        return 0.0
+
+    relay = Ticks(send)
+    threads = [
+        threading.Thread(target=Relaying(who, lambda one=one: one, fakes.shared).run)
+        for who, one in {"sweeps": sweeps, "relay": relay}.items()
+    ]
+    try:
+        for thread in threads:
+            thread.start()
+        assert sent.wait(60), "the relay waits for the sweep"
+        assert not release.is_set()
+    finally:
+        fakes.shared.stopping.set()
+        release.set()
+        for thread in threads:
+            thread.join()
+    assert (sweeps.closed, relay.closed) == (1, 1)
+
+
+def test_a_thread_with_nothing_to_tick_ends_at_once(fakes):
+    Relaying("sweeps", lambda: None, fakes.shared).run()
+    assert not fakes.shared.stopping.is_set()
+
+
+def test_what_cannot_be_made_is_made_later(fakes, monkeypatch):
+    made = []
+
+    def make():
+        made.append(1)
+        if len(made) == 1:
+            raise Broken("away")
+        return Ticks(lambda: fakes.shared.stopping.set() or 0.0)
+
+    relaying = Relaying("relay", make, fakes.shared)
+    monkeypatch.setattr(relaying._guard, "wait_out", lambda error: None)
+    relaying.run()
+    assert len(made) == 2

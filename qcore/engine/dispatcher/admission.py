@@ -3,7 +3,8 @@
 All tasks of a batch are asked about together. If that fails for a reason that is not the
 ledger, those that need other plugins are asked about apart, and then each half alone, until
 the culprit is alone. What cannot be decided
-is given back for some time: else it would take the place of tasks that could run.
+is given back for some time: else it would take the place of tasks that could run. A culprit
+is given up in the end (``culprits``).
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ import time
 from collections.abc import Sequence
 
 from ...envelope import Attempt
-from ...errors import LedgerError
+from ...errors import LedgerError, PluginFailed
 from ...features import Admitted, Claim, Drop, Later, Park, Release, Run
 from ...masking import mask_url
 from ...tasks.moments import expired
 from ..services import Features, Services
+from .culprits import Culprits
 from .deferred import Deferred
 from .guard import Guard
 from .handover import Handover
@@ -33,8 +35,6 @@ _SHOWN = 120.0
 #: Tasks of one batch, with the same needs, that are found to be the reason, one by one. With
 #: more of them, the plugin is the reason.
 _FEW = 8
-#: Such tasks that are remembered, to be asked about alone.
-_MOST = 10_000
 #: Under this name, the status shows why tasks are put off.
 _PROBLEM = "plugins"
 
@@ -76,8 +76,9 @@ class Admissions:
         self._late = late
         self._guard = Guard("pusher", shared)
         self._features: Features | None = None
-        #: the ids of tasks that have failed alone; they are not asked about with others
-        self._culprits: dict[str, None] = {}
+        #: tasks that have failed alone; they are not asked about with others
+        self._culprits = Culprits(max(_SHOWN, 2.0 * services.conf.retry))
+        self._given_up: list[tuple[Job, PluginFailed]] = []
         # on the monotonic clock: when the ledger is asked again that was away, when the
         # pause grows, and when plugins have failed the last time
         self._away_until = self._grows_at = self._failed_at = 0.0
@@ -108,6 +109,11 @@ class Admissions:
     def lacking(self, job: Job) -> str | None:
         """Return the name of a plugin that a job needs and this cluster lacks."""
         return self._asked_features().lacking(job.task)
+
+    def given_up(self) -> list[tuple[Job, PluginFailed]]:
+        """Return the jobs that are to be quarantined, each with the reason; once."""
+        found, self._given_up = self._given_up, []
+        return found
 
     def look(self) -> None:
         """Show the problem no more if plugins have not failed for a while."""
@@ -140,9 +146,10 @@ class Admissions:
                     self._tell(part, error)
                     unknown += part
                 elif len(part) == 1:
-                    self._convict(part[0])
                     self._tell(part, error)
                     alone += part
+                    if (reason := self._culprits.convict(part[0], error)) is not None:
+                        self._given_up.append((part[0], reason))
                 else:
                     logger.warning(
                         "plugins fail on %d tasks together; each part is tried alone",
@@ -150,7 +157,8 @@ class Admissions:
                     )
                     parts[:0] = parted(part)
         culprits = [job for some in found.values() for job in some]
-        self._put_off([*culprits, *unknown])
+        over = {job for job, _ in self._given_up}
+        self._put_off([job for job in (*culprits, *unknown) if job not in over])
         if jobs and not culprits and not unknown and not self._culprits:
             self._forget()
         return ready
@@ -164,8 +172,7 @@ class Admissions:
         began = time.monotonic()
         claims = [Claim(job.task, job.attempt, job.lease_end) for job in jobs]
         answers = self._asked_features().admit(claims)
-        for job in jobs:
-            self._culprits.pop(job.task.id, None)
+        self._culprits.served(jobs)
         return self._obey(jobs, answers, began)
 
     def _obey(
@@ -205,14 +212,9 @@ class Admissions:
             self._grows_at = now + self._pause
             self._pause = min(2 * self._pause, _LONGEST)
 
-    def _convict(self, job: Job) -> None:
-        self._culprits[job.task.id] = None
-        while len(self._culprits) > _MOST:
-            del self._culprits[next(iter(self._culprits))]
-
     def _forget(self) -> None:
         self._pause, self._failed_at = _FIRST, 0.0
-        self._culprits.clear()
+        self._culprits.forget()
         self._shared.clear_problem(_PROBLEM)
 
     def _tell(self, jobs: Sequence[Job], error: BaseException) -> None:

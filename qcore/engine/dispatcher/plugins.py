@@ -12,8 +12,7 @@ from .state import SharedState
 
 #: Seconds after which a task that still needs an absent plugin goes to the quarantine.
 PATIENCE = 600.0
-#: Seconds for which the status shows that plugins are absent after the last such task. A
-#: task that was given back is seen again within that time.
+#: Seconds for which the status shows that plugins are absent after the last such task.
 SHOWN = 120.0
 #: Tasks that are remembered; the oldest ones are forgotten first, and begin anew.
 _MOST = 10_000
@@ -26,10 +25,13 @@ class AbsentPlugins:
 
     Args:
         shared: shows that there are such tasks.
+        memory: seconds for which such tasks are remembered at least: one may come again
+            only when its lease has ended.
     """
 
-    def __init__(self, shared: SharedState) -> None:
+    def __init__(self, shared: SharedState, memory: float = 0.0) -> None:
         self._shared = shared
+        self._memory = max(SHOWN, memory)
         self._first: dict[str, float] = {}
         self._last = 0.0
 
@@ -51,7 +53,9 @@ class AbsentPlugins:
 
     def look(self) -> None:
         """Show the problem no more if no such task has come for a while."""
-        if self._last and time.monotonic() - self._last > SHOWN:
+        if not self._last or (rest := time.monotonic() - self._last) <= SHOWN:
+            return
+        self._shared.clear_problem(_PROBLEM)
+        if rest > self._memory:
             self._last = 0.0
             self._first.clear()
-            self._shared.clear_problem(_PROBLEM)

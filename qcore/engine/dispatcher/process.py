@@ -126,7 +126,8 @@ class Dispatcher:
             "holds": Holds(self._services, self._shared, self._leases).run,
             "status": self._publisher.run,
             "reporter": self._reports.run,
-            "relay": Relaying(self._services, self._shared).run,
+            "relay": Relaying("relay", self._services.make_relay, self._shared).run,
+            "sweeps": Relaying("sweeps", self._services.make_sweeps, self._shared).run,
             "control": Controlling(
                 self._services, self._shared, self._capacity, self._ready.wake
             ).run,

@@ -19,6 +19,7 @@ from .deferred import Deferred
 from .guard import Guard, close
 from .handover import Handover
 from .job import Job, LedgerPart
+from .lifecycle import JobState
 from .plugins import AbsentPlugins
 from .redelivered import Redelivered, may_be_finished, parted
 from .state import SharedState
@@ -63,7 +64,7 @@ class Pusher:
         self._handover = handover
         self._resting = False  # because the queue is paused
         self._guard = Guard("pusher", shared)
-        self._absent = AbsentPlugins(shared)
+        self._absent = AbsentPlugins(shared, 2.0 * services.conf.retry)
         self._cancelling = Cancelling(services, shared, handover)
         self._late = Deferred(shared)
         self._admissions = Admissions(services, shared, handover, self._late)
@@ -101,6 +102,7 @@ class Pusher:
             return
         self._admissions.give(self._redelivered.sort([]))
         self._late.flush(broker)
+        self._set_all_aside(broker, self._given_up())
         self._absent.look()
         self._admissions.look()
         waiting = len(self._redelivered)
@@ -126,17 +128,34 @@ class Pusher:
             jobs = self._redelivered.sort(others)
         self._admissions.give(jobs)
         self._late.flush(broker)
+        bad += self._given_up()
         # last, so that trouble with the bad ones costs the good ones nothing
+        self._set_all_aside(broker, bad)
+
+    def _set_all_aside(
+        self, broker: Broker, bad: Sequence[tuple[Delivery, Exception]]
+    ) -> None:
         for delivery, error in bad:
             try:
                 self._set_aside(broker, delivery, error)
             except Exception as problem:  # noqa: BLE001 - its lease brings it back
                 self._guard.note("a bad package is left to its lease", problem)
 
+    def _given_up(self) -> list[tuple[Delivery, Exception]]:
+        """Return deliveries whose tasks are given up by those who decide about them."""
+        found: list[tuple[Delivery, Exception]] = []
+        for job, reason in self._admissions.given_up():
+            is_ours, job.lost = not job.lost, True
+            self._shared.settle(job, JobState.LEFT if is_ours else JobState.LOST)
+            if is_ours:
+                found.append((job.delivery, reason))
+        return found
+
     def _taken(self) -> list[Job]:
         """Return the jobs that wait in this thread, because the cluster stops or pauses."""
         waiting = (self._redelivered, self._late, self._suspects)
-        return [job for holder in waiting for job in holder.take()]
+        jobs = [job for holder in waiting for job in holder.take()]
+        return jobs + [job for job, _ in self._admissions.given_up()]
 
     def _is_paused(self) -> bool:
         """Whether the queue is paused; if so, say that nothing is being claimed."""

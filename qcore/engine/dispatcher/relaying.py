@@ -1,13 +1,15 @@
-"""Runs in: the relay, a thread of the dispatcher. Lets the relay of the outbox tick.
+"""Runs in: the relay and the sweeps, threads of the dispatcher. Lets each of them tick.
 
-Plugins sweep their own tables in the same thread.
+Plugins sweep their own tables in a thread of their own: a sweep that hangs must not keep
+what is due in the outbox waiting.
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
-from ..services import Services, Ticking
+from ..services import Ticking
 from .guard import Guard, close, pause
 from .state import SharedState
 
@@ -19,32 +21,33 @@ _FIRST = 0.5
 
 
 class Relaying:
-    """Calls ``tick`` whenever the relay, or the sweeps, said that something is due."""
+    """Calls ``tick`` whenever the relay, or the sweeps, said that something is due.
 
-    def __init__(self, services: Services, shared: SharedState) -> None:
-        self._services = services
+    Args:
+        who: the name of the thread.
+        make: makes what ticks, in this thread; None: there is nothing to tick.
+        shared: what the threads share.
+    """
+
+    def __init__(
+        self, who: str, make: Callable[[], Ticking | None], shared: SharedState
+    ) -> None:
+        self._who = who
+        self._make = make
         self._shared = shared
-        self._guard = Guard("relay", shared)
+        self._guard = Guard(who, shared)
 
     def run(self) -> None:
         """Tick until the cluster stops; end at once where there is nothing to tick."""
-        # the sweeps first: they raise nothing, and go on while the broker is away
-        makers = [self._services.make_sweeps, self._services.make_relay]
-        ticking: list[Ticking] = []
+        ticking: Ticking | None = None
         rest = random.uniform(0, _FIRST)  # noqa: S311 - no secret
         while not pause(self._shared.stopping, rest):
             try:
-                while makers:
-                    if (one := makers[0]()) is not None:
-                        ticking.append(one)
-                    del makers[0]
-                if not ticking:
+                if ticking is None and (ticking := self._make()) is None:
                     return
-                rest = min(one.tick() for one in ticking)
-                rest = min(_LONGEST, max(_SHORTEST, rest))
+                rest = min(_LONGEST, max(_SHORTEST, ticking.tick()))
             except BaseException as error:  # noqa: BLE001 - brokers are a stranger's code
                 self._guard.wait_out(error)
             else:
                 self._guard.over()
-        for one in ticking:
-            close(one, "relay")
+        close(ticking, self._who)
