@@ -24,6 +24,7 @@ WORDS = """
 #: Files of the engine whose name is a part, or a form, of their word.
 FORMS = {
     "cancelling": "cancel",
+    "culprits": "culprit",
     "controlling": "control",
     "pool": "worker pool",
     "prefetched": "prefetch",

@@ -277,7 +277,7 @@ class Registry:
         """Call every implementation of an observer hook, each one guarded.
 
         pluggy itself stops at the first exception; an observer must not be able to
-        silence the others, nor end a process with ``sys.exit``. A time-out of the task
+        silence the others, nor end a process with ``sys.exit``. A timeout of the task
         that runs here, or its end, is no error of the observer.
         """
         caller = getattr(self._pm.hook, hook)

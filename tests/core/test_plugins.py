@@ -301,7 +301,7 @@ def test_no_observer_ends_a_process(
 def test_what_ends_a_task_is_no_error_of_an_observer(
     fakes: FakePlugins, caplog: Any, error: type[BaseException]
 ) -> None:
-    """As a time-out that comes while a task sends another one, and plugins hear of it."""
+    """As a timeout that comes while a task sends another one, and plugins hear of it."""
 
     @hookimpl
     def qcore_snapshot_taken() -> None:
