@@ -44,6 +44,9 @@ class Options(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     backend: str | UnsetType = UNSET  # its alias in TASKS: it is called as Django calls
     takes_context: bool | UnsetType = UNSET  # its first argument is Django's context
     typed: bool | UnsetType = UNSET  # its arguments are what its annotations say
+    pass_results: bool | UnsetType = (
+        UNSET  # its result goes to the next link of its chain
+    )
 
 
 class Task(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False):
@@ -80,11 +83,22 @@ class Task(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False)
 
     @property
     def is_bound(self) -> bool:
-        """Whether a cluster that ignores what is the ledger's would do something wrong.
+        """Whether a cluster that ignores what 2.0 did not know would do something wrong.
 
-        It would run an old package beside the new one, or what must not run (any more).
+        It would run an old package beside the new one, what must not run (any more), or
+        the next link without the result that this one passes to it.
         """
-        return self.gen > 0 or bool(self.needs) or self.expires is not None
+        return (
+            self.gen > 0
+            or bool(self.needs)
+            or self.expires is not None
+            or self.passes_result
+        )
+
+    @property
+    def passes_result(self) -> bool:
+        """Whether the next link of its chain takes its result as the first argument."""
+        return self.links > 0 and self.options.pass_results is True
 
     @property
     def follows_up(self) -> bool:

@@ -153,8 +153,11 @@ class Signer:
         """
         payload = _encode(task)
         head = b"qc\x01\x00"
-        if not (task.relayed or task.gen or task.needs or task.priority) and (
-            task.expires is None and task.headers is None
+        plain = not (task.relayed or task.gen or task.needs or task.priority)
+        if plain and (
+            task.expires is None
+            and task.headers is None
+            and not (task.links and task.passes_result)
         ):
             # an array may end early: a field that is missing has its default
             payload = _PLAIN_ARRAY + payload[_PLAIN]

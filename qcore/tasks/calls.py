@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import msgspec
 
-from ..envelope import RESENT_FROM, Task, new_ids, task_name
+from ..envelope import RESENT_FROM, Attempt, Result, Task, new_ids, task_name
 from ..errors import EnqueueError
 from ..serializers import get_serializer
 from . import plugin_options
@@ -239,21 +239,34 @@ def follow_on_id(task_id: str) -> str:
     return hashlib.blake2b(f"{task_id} next".encode(), digest_size=16).hexdigest()
 
 
-def next_link(task: Task) -> Task | None:
+def next_link(task: Task, ended: Attempt | Result | None = None) -> Task | None:
     """Return the task that follows in a chain, or None at its end.
 
     Its id is derived from its predecessor's, so a predecessor that is delivered
     twice makes the same follower twice, and the second is recognised.
+
+    Args:
+        task: has succeeded.
+        ended: its success, with the value; needed where it passes that on.
+
+    Raises:
+        ValueError: it passes its value on, and that was not given.
     """
     if not task.links:
         return None
     split = _split_json if task.content == "json" else _split
     path, body, links, own = split(task)
+    if task.passes_result:
+        if ended is None:
+            raise ValueError(f"{task.func} id={task.id} passes a value on: give it")
+        body = _with_result(body, task.content, ended)
     task_id = follow_on_id(task.id)
     changed: dict[str, Any] = {}
     if own is not None:
         changed = {key: own.get(key, _DEFAULT[key]) for key in LINK_FIELDS}
-        changed["options"] = travelling(own)
+        changed["options"] = msgspec.structs.replace(
+            travelling(own), pass_results=task.options.pass_results
+        )
     return msgspec.structs.replace(
         task,
         id=task_id,
@@ -269,6 +282,18 @@ def next_link(task: Task) -> Task | None:
         headers=_for_followers(task.headers),
         **changed,
     )
+
+
+def _with_result(body: bytes, content: str, ended: Attempt | Result) -> bytes:
+    """Return the body of a link with the result of the one before as its first argument."""
+    if content == ended.content == "json":
+        # it is not decoded: it is, once, where the link runs
+        args, *rest = _values(body)
+        return _json([[msgspec.Raw(ended.value), *_values(args)], *rest])
+    value = get_serializer(ended.content).loads(ended.value)
+    serializer = get_serializer(content)
+    call: Any = serializer.loads(body)
+    return serializer.dumps([[value, *call[0]], *call[1:]])
 
 
 def _for_followers(headers: dict[str, str] | None) -> dict[str, str] | None:

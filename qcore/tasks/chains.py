@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from ..conf.names import quoted, shown
 from ..envelope import new_id
 from ..errors import EnqueueError
@@ -29,6 +31,8 @@ def async_chain(
     cached: Cached = None,
     sync: bool | None = None,
     broker: Broker | None = None,
+    *,
+    pass_results: bool = False,
     **options: Any,
 ) -> str:
     """Send tasks that run one after another; a failure stops the rest.
@@ -38,6 +42,8 @@ def async_chain(
             two may be missing.
         group: the label of all links; None makes one.
         cached, sync, broker, options: as for ``async_task``, for every link.
+        pass_results: each link gets the result of the one before it as its first argument,
+            before its own. A result that cannot be stored makes its link fail.
 
     Returns:
         The group's label; ``result_group`` gives the results in order.
@@ -45,6 +51,10 @@ def async_chain(
     Raises:
         EnqueueError: a link cannot be sent; nothing was.
     """
+    if not isinstance(pass_results, bool):
+        raise EnqueueError(
+            f"pass_results is {shown(pass_results)}, expected True or False."
+        )
     links = [_link(item) for item in _links(chain)]
     if not links:
         raise EnqueueError(
@@ -56,13 +66,24 @@ def async_chain(
     options |= given(group=group, cached=cached, sync=sync, broker=broker)
     options = {"group": new_id()} | check_options(options)
     group = options["group"]
-    for path, args, kwargs, declared in links[1:]:
+    for link in links[1:]:
+        path, args, kwargs, declared = link
+        own = over(declared, options)
+        if pass_results:
+            _, args, kwargs, _ = _plain(link, options, after=1)
+            args = [None, *args]
+            if own.get("typed"):
+                own["typed"] = False  # the first argument is checked where it runs
         # what cannot be sent is told now
-        build(path, args, kwargs, announced=True, **over(declared, options))
+        build(path, args, kwargs, announced=True, **own)
     path, args, kwargs, declared = links[0]
-    following = _on_the_wire(links, options)
+    following = _on_the_wire(links, options, pass_results=pass_results)
     options = over(declared, options)
     task = build(path, args, kwargs, chain=following, **options)
+    if pass_results:
+        task = msgspec.structs.replace(
+            task, options=msgspec.structs.replace(task.options, pass_results=True)
+        )
     dispatch([task], options, "async_chain", "aenqueue_chain")
     return group
 
@@ -71,13 +92,15 @@ def async_chain(
 _Own = tuple[str, list[Any], dict[str, Any], dict[str, Any]]
 
 
-def _on_the_wire(links: Sequence[_Own], options: dict[str, Any]) -> list[Link]:
+def _on_the_wire(
+    links: Sequence[_Own], options: dict[str, Any], *, pass_results: bool
+) -> list[Link]:
     """Return the links after the first one, as its task carries them.
 
     What a function declares holds for its own link, and what the chain was given for all
     of them. Where no function declares anything, no link needs options of its own.
     """
-    rest = [_plain(link, options) for link in links[1:]]
+    rest = [_plain(link, options, after=int(pass_results)) for link in links[1:]]
     if not any(declared for *_, declared in links):
         return [(path, args, kwargs) for path, args, kwargs, _ in rest]
     kept = LINK_OPTIONS | plugin_options.names().keys()
@@ -88,14 +111,20 @@ def _on_the_wire(links: Sequence[_Own], options: dict[str, Any]) -> list[Link]:
     ]
 
 
-def _plain(link: _Own, options: dict[str, Any]) -> _Own:
-    """Return a link with its arguments as plain data, if it is typed."""
+def _plain(link: _Own, options: dict[str, Any], *, after: int) -> _Own:
+    """Return a link with its arguments as plain data, if it is typed.
+
+    Args:
+        link: before it is sent.
+        options: of the chain.
+        after: so many arguments come before its own, later.
+    """
     path, args, kwargs, declared = link
     if not over(declared, options).get("typed"):
         return link
     _, function, _ = target_of(path)
     if function is not None:
-        args, kwargs = typed(path, function).plain(args, kwargs)
+        args, kwargs = typed(path, function).plain(args, kwargs, after=after)
     return path, args, kwargs, declared
 
 
@@ -141,7 +170,10 @@ class Chain:
         cached: Cached = None,
         sync: bool | None = None,
         broker: Broker | None = None,
+        *,
+        pass_results: bool = False,
     ) -> None:
+        self.pass_results = pass_results
         self.chain: list[Any] = _links(chain or [])
         self.group = group or new_id()
         self.cached = cached
@@ -159,7 +191,10 @@ class Chain:
 
     def run(self) -> str:
         """Send the first link and return the group's label."""
-        async_chain(self.chain, self.group, self.cached, self.sync, self.broker)
+        async_chain(
+            self.chain, self.group, self.cached, self.sync, self.broker,
+            pass_results=self.pass_results,
+        )  # fmt: skip
         self.started = True
         return self.group
 

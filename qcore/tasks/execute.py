@@ -22,6 +22,7 @@ from msgspec import UNSET
 from ..envelope import Attempt, Outcome, Task, choose
 from ..errors import (
     BadPackage,
+    Discard,
     SerializeError,
     TaskCancelled,
     TaskError,
@@ -83,7 +84,7 @@ def execute(
     token = RUNNING.set((task, attempt, started, current.conf))
     try:
         value = _call(task, row)
-        content, encoded = _encode(value)
+        content, encoded = _encode(value, must=task.links > 0 and task.passes_result)
     except BaseException as error:  # noqa: BLE001 - tasks may raise anything at all
         return _failed(task, attempt, origin, started, error), error
     finally:
@@ -262,20 +263,37 @@ def _name(coroutine: object) -> str:
 
 
 # -- outcome -----------------------------------------------------------------------
-def _encode(value: Any) -> tuple[str, bytes]:
+_TAKEN = "the next link of the chain takes its result"
+
+
+def _encode(value: Any, *, must: bool) -> tuple[str, bytes]:
     """Serialise a return value; what cannot be stored leaves a note in its place.
 
     The task has done its work, so running it again would be worse than a lost value.
+
+    Args:
+        value: what the task has returned.
+        must: the next link of its chain takes it, and must not take a note.
+
+    Raises:
+        Discard: it must be stored, and cannot be.
     """
     conf = current.conf
     serializer = get_serializer(conf.serializer)
     try:
         encoded = serializer.dumps(value)
     except SerializeError as error:
+        if must:
+            raise Discard(f"{_TAKEN}, which cannot be stored: {error}") from error
         logger.warning("a result was not stored: %s", error)
         note = f"<a {type(value).__name__} that cannot be stored: {error}>"
         return conf.serializer, serializer.dumps(note)
     if len(encoded) > conf.max_result:
+        if must:
+            raise Discard(
+                f"{_TAKEN}, which has {len(encoded):,} bytes; max_result is"
+                f" {conf.max_result:,}. Store the data and return its key."
+            )
         logger.warning("a result of %d bytes was not stored", len(encoded))
         note = f"<{len(encoded):,} bytes, over max_result ({conf.max_result:,})>"
         return conf.serializer, serializer.dumps(note)

@@ -36,12 +36,12 @@ def run_inline(task: Task) -> None:
     token = SUSPENDS.set(False)
     try:
         while following is not None:
-            error = run_one(following)
+            ended, error = run_attempt(following)
             if isinstance(error, Suspend):  # it was told, and has not listened
                 raise TaskError(f"{task.func} cannot wait where it is run at once")
             if error is not None:
                 raise error
-            following = next_link(following)
+            following = next_link(following, ended)
     finally:
         SUSPENDS.reset(token)
 
@@ -53,7 +53,18 @@ def run_one(
     end: Attempt | None = None,
     again: Callable[[Attempt], bool] | None = None,
 ) -> BaseException | None:
-    """Run a task and its hook, store its result; return what it raised, if it did.
+    """Do what ``run_attempt`` does; return only what the task raised, if it did."""
+    return run_attempt(task, attempt_count, end=end, again=again)[1]
+
+
+def run_attempt(
+    task: Task,
+    attempt_count: int = 1,
+    *,
+    end: Attempt | None = None,
+    again: Callable[[Attempt], bool] | None = None,
+) -> tuple[Attempt, BaseException | None]:
+    """Run a task and its hook, store its result; return its end, and what it raised, if it did.
 
     Args:
         task: verified or not.
@@ -72,7 +83,7 @@ def run_one(
                 task, attempt_count, f"{socket.gethostname()}:{os.getpid()}"
             )
     if attempt.outcome in UNTOLD or attempt.outcome == Outcome.STOPPED:
-        return error  # nothing has ended
+        return attempt, error  # nothing has ended
     final = error is None or again is None or not again(attempt)
     result = attempt.result(task, attempt_count, final=final)
     try:
@@ -89,7 +100,7 @@ def run_one(
     if task.hook is not None:
         with kept_usable():
             run_hook(result)
-    return error
+    return attempt, error
 
 
 def store_value(task: Task, value: Any) -> None:

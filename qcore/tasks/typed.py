@@ -45,14 +45,19 @@ class Typed(NamedTuple):
     types: Mapping[str, Any]
 
     def plain(
-        self, args: Sequence[Any], kwargs: Mapping[str, Any]
+        self, args: Sequence[Any], kwargs: Mapping[str, Any], *, after: int = 0
     ) -> tuple[list[Any], dict[str, Any]]:
         """Return arguments as plain data, checked.
+
+        Args:
+            args: the positional arguments.
+            kwargs: the keyword arguments.
+            after: so many positional arguments come before them, later.
 
         Raises:
             EnqueueError: an argument is not what its annotation says.
         """
-        return self._each(args, kwargs, self._plain)
+        return self._each(args, kwargs, self._plain, after)
 
     def values(
         self, args: Sequence[Any], kwargs: Mapping[str, Any]
@@ -69,8 +74,9 @@ class Typed(NamedTuple):
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
         convert: Callable[[str, Any, Any], Any],
+        after: int = 0,
     ) -> tuple[list[Any], dict[str, Any]]:
-        names = self._names(len(args))
+        names = self._names(after + len(args))[after:]
         further = self._rest(inspect.Parameter.VAR_KEYWORD)
         of_words = {word: word if word in self.types else further for word in kwargs}
         return (

@@ -37,7 +37,7 @@ from ..runtime import current
 from ..tasks.calls import build, next_link, split_options
 from ..tasks.execute import execute
 from ..tasks.in_tests import send_waiting
-from ..tasks.inline import run_one
+from ..tasks.inline import run_attempt, run_one
 from ..tasks.moments import expired
 from ..tasks.new_tasks import prepare
 from ..tasks.savepoints import kept_usable
@@ -159,7 +159,7 @@ def _run(
         return again
 
     attempt = delivery.attempt - _UNCOUNTED.get(task.id, 0)
-    error = run_one(task, attempt, again=comes_again)
+    ended, error = run_attempt(task, attempt, again=comes_again)
     if _goes_on(broker, delivery, task, start, error, counts):
         return None
     if error is not None and again:
@@ -167,7 +167,7 @@ def _run(
         settle(task, outcome, start, final=False)
         return None  # its lease brings it again
     settle(task, outcome, start)
-    following = next_link(task) if error is None else None
+    following = next_link(task, ended) if error is None else None
     if following is not None and (following := prepare(following)) is not None:
         package = current.signer.sign(following)
         enqueue_by_priority(broker, [(following.priority, package)])

@@ -63,6 +63,12 @@ def greet(customer: Customer, untyped=None) -> Customer:  # type: ignore[no-unty
 
 
 @task(typed=True)
+def moved(point: Point, by: float) -> Point:
+    seen.append(point)
+    return Point(point.x + by, point.y)
+
+
+@task(typed=True)
 async def collect(names: set[str], by_id: Mapping[int, Customer]) -> int:
     seen.append((names, by_id))
     return len(names)

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qcore.conf import Conf
-from qcore.envelope import UNSET
+from qcore.envelope import UNSET, Attempt
 from qcore.errors import EnqueueError
 from qcore.runtime import current
 from qcore.serializers import get_serializer
@@ -261,14 +261,38 @@ def test_links_follow_one_another_under_ids_that_can_be_told():
     first = build("chores.kind.add", (0,), chain=links, group="g", hook="a.b")
     assert (first.links, first.link) == (2, 0)
     assert decode(first) == ([0], {})
-    second = next_link(first)
+    ended = Attempt("success", b"1", "json", 1.0, 2.0)
+    second = next_link(first, ended)
     assert (second.func, second.links, second.link) == ("chores.kind.echo", 1, 1)
     assert (second.group, second.hook) == ("g", "a.b")
-    assert second.id == next_link(first).id == follow_on_id(first.id) != first.id
-    third = next_link(second)
+    assert second.id == next_link(first, ended).id == follow_on_id(first.id) != first.id
+    third = next_link(second, ended)
     assert decode(third) == ([2], {"right": 3})
     assert third.may_be_doubled
-    assert next_link(third) is None
+    assert next_link(third, ended) is None
+
+
+@pytest.mark.parametrize("content", ["json", "pickle"])
+@pytest.mark.parametrize("of_result", ["json", "pickle"])
+def test_a_result_goes_into_the_arguments_of_the_next_link(content, of_result):
+    """Of whichever serializers the sender and the worker have."""
+    links = [("chores.kind.add", [2], {"more": 3}), ("chores.kind.echo", [], {})]
+    config = {"serializer": content, "accept_content": ["json", "pickle"]}
+    with override_settings(Q_CLUSTER=config):
+        first = build("chores.kind.add", (0,), chain=links)
+        options = msgspec.structs.replace(first.options, pass_results=True)
+        first = msgspec.structs.replace(first, options=options)
+        value = {"n": decimal.Decimal("1.5")}
+        ended = Attempt(
+            "success", get_serializer(of_result).dumps(value), of_result, 1.0, 2.0
+        )
+        second = next_link(first, ended)
+        assert decode(second) == ([value, 2], {"more": 3})
+        assert second.passes_result and second.is_bound
+        third = next_link(second, ended)
+        assert decode(third) == ([value], {})
+        assert not third.passes_result and not third.is_bound, "nobody takes its result"
+    current.reset()
 
 
 # -- many --------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ from qcore.tasks import (
     fetch_group,
     fetch_group_cached,
     queue_size,
+    resend,
     result,
     result_cached,
     result_group,
@@ -101,6 +102,83 @@ def test_a_chain_sends_its_first_link_only():
     assert (task.func, task.links, task.group) == ("chores.kind.add_nothing", 1, group)
     drain()
     assert result_group(group) == [0, 1]
+
+
+# -- results that are passed on ------------------------------------------------------
+ADDING = [
+    ("chores.kind.add", (1, 2)),
+    ("chores.kind.add", (10,)),
+    ("chores.kind.takes_anything", ("more",), {"key": 1}),
+]
+
+
+def test_each_link_takes_the_result_of_the_one_before():
+    group = async_chain(ADDING, pass_results=True)
+    drain()
+    assert result_group(group) == [3, 13, [[13, "more"], {"key": 1}]]
+
+
+def test_a_chain_that_runs_at_once_passes_results_too(settings):
+    group = async_chain(ADDING, pass_results=True, sync=True)
+    assert result_group(group)[:2] == [3, 13]
+
+
+def test_a_chain_object_passes_results():
+    chain = Chain(pass_results=True)
+    chain.append("chores.kind.add", 1, 2)
+    chain.append("chores.kind.add", 3)
+    chain.run()
+    drain()
+    assert chain.result() == [3, 6]
+
+
+def test_a_link_with_options_of_its_own_passes_its_result():
+    group = async_chain(
+        [("chores.kind.add", (1, 2)), "chores.decorated.double", ("chores.kind.add",)],
+        pass_results=True,
+    )
+    drain()
+    assert result_group(group) == [3, 6, 6]
+
+
+def test_a_failed_link_that_is_sent_again_has_the_result_and_passes_its_own():
+    links = [("chores.kind.add", (-8, 0)), "math.sqrt", ("chores.kind.add", (1,))]
+    group = async_chain(links, pass_results=True)
+    drain(raises=False)
+    (failed,) = [record for record in fetch_group(group) if not record.success]
+    assert failed.args == (-8,)
+    resend(failed.id)
+    (task,) = enqueued()
+    assert (task.passes_result, decode(task)) == (True, ([-8], {}))
+
+
+def test_a_result_that_cannot_be_stored_fails_its_link():
+    """The note in its place is nothing to compute with."""
+    links = ["builtins.object", "chores.kind.echo"]
+    group = async_chain(links, pass_results=True)
+    drain(raises=False)
+    (record,) = fetch_group(group)
+    assert record.outcome == "discarded"
+    assert "the next link of the chain takes its result" in record.result
+
+
+@pytest.mark.parametrize(
+    ("chain", "message"),
+    [
+        (["chores.kind.add_nothing", "chores.kind.add_nothing"], "too many pos"),
+        (["chores.kind.add", "chores.kind.echo"], "'left'"),
+        (["chores.kind.add_nothing", ("chores.kind.add", (1, 2))], "too many pos"),
+    ],
+)
+def test_links_that_cannot_take_a_result_are_refused_whole(chain, message):
+    with pytest.raises(EnqueueError, match=message):
+        async_chain(chain, pass_results=True)
+    assert queue_size() == 0
+
+
+def test_pass_results_is_yes_or_no():
+    with pytest.raises(EnqueueError, match="pass_results is 'yes'"):
+        async_chain(ADDING, pass_results="yes")
 
 
 @pytest.mark.parametrize(

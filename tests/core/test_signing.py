@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.later_packages import of_a_later_release
 
-from qcore.envelope import Options, Task, new_id, new_ids
+from qcore.envelope import Attempt, Options, Task, new_id, new_ids
 from qcore.errors import (
     BadPackage,
     BadSignature,
@@ -386,6 +386,7 @@ def test_what_came_through_the_outbox_may_have_come_twice():
 
 def test_a_link_begins_anew():
     body = b'[["a"],{},[["shop.sent",[],{}]]]'
-    link = next_link(make(body=body, links=1, gen=3, relayed=True, priority=7))
+    first = make(body=body, links=1, gen=3, relayed=True, priority=7)
+    link = next_link(first, Attempt("success", b"1", "json", 1.0, 2.0))
     assert link is not None
     assert (link.gen, link.relayed, link.priority) == (0, False, 7)

@@ -20,6 +20,7 @@ from qcore.tasks import (
     fetch,
     fetch_group,
     result,
+    result_group,
 )
 from qcore.testing.drain import drain, enqueued
 
@@ -112,6 +113,21 @@ def test_every_link_of_a_chain():
     assert first[0] == Order(1, [])
     assert second[0] == Customer(name="Ada", age=1)
     assert (third[0], third[3]) == (Order(2, []), points)
+
+
+def test_a_link_takes_a_result_as_its_annotation_says():
+    group = async_chain(
+        [(with_types.moved, (Point(1, 2), 1)), (with_types.moved, (10,))],
+        pass_results=True,
+    )
+    with pytest.raises(EnqueueError, match="by"):
+        async_chain(
+            [(with_types.moved, (Point(1, 2), 1)), (with_types.moved, ("far",))],
+            pass_results=True,
+        )
+    drain()
+    assert with_types.seen == [Point(1, 2), Point(2, 2)]
+    assert result_group(group)[-1] == {"x": 12, "y": 2}
 
 
 def test_a_chain_that_is_typed_as_a_whole():

@@ -67,6 +67,12 @@ def test_a_chain_runs_in_order(cluster, ledger, key):
     assert len(moments) == 4
 
 
+def test_a_chain_passes_results_from_worker_to_worker(cluster, key):
+    links = [("chores.kind.add", (1, 2)), *[("chores.kind.add", (10,))] * 3]
+    group = async_chain(links, pass_results=True)
+    assert result_group(group, wait=60_000, count=4) == [3, 13, 23, 33]
+
+
 @pytest.mark.fault("G17")
 def test_a_chain_stops_at_a_failure(cluster, ledger, key):
     group = async_chain(

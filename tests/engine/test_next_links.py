@@ -21,7 +21,7 @@ DONE = Attempt(Outcome.SUCCESS, b"7", "json", 1.0, 2.0)
 def pauses(monkeypatch):
     slept: list[float] = []
     give_own(monkeypatch, process, "time", sleep=slept.append)
-    monkeypatch.setattr(process, "next_link", lambda task: task)
+    monkeypatch.setattr(process, "next_link", lambda task, ended: task)
     return slept
 
 
@@ -75,7 +75,7 @@ def test_a_hook_whose_link_is_there_makes_no_other(request, kind, makes, monkeyp
     object.__setattr__(
         fakes.services, "prepare", lambda task: prepared.append(task) or task
     )
-    monkeypatch.setattr(process, "next_link", lambda task: task)
+    monkeypatch.setattr(process, "next_link", lambda task, ended: task)
     worker = Worker(fakes.services, ours, (), 1)
     order = Order(kind, 1, 1, b"", DONE)
     task = fakes.task(links=1, hook="shop.done")

@@ -44,7 +44,7 @@ def _settle(done: Done, broker: Broker) -> None:
         if task.iter_count is not None and task.group is not None:
             store.collate(task.group, task.iter_count)
         store.tidy()
-    if result.success and (following := next_link(task)) is not None:
+    if result.success and (following := next_link(task, result)) is not None:
         broker.enqueue(text_of(current.signer.sign(following)))
     if done.ack_id is not None:
         broker.acknowledge(done.ack_id)

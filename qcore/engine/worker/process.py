@@ -176,7 +176,7 @@ class Worker:
         pauses = iter(_PAUSES)
         while True:
             try:
-                following = next_link(task)
+                following = next_link(task, ended)
                 if following is not None:
                     following = self._services.prepare(following)
                 return None if following is None else self._services.sign(following)
