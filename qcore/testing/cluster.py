@@ -305,18 +305,28 @@ class LiveCluster:
         return pid
 
     # -- waiting -----------------------------------------------------------------------
-    def wait_idle(self, timeout: float = 20.0) -> None:
+    def wait_idle(self, timeout: float | None = None) -> None:
         """Wait until its queue has nothing that waits, and nothing that is claimed.
 
         Where the broker cannot count what is claimed, only what waits is asked for. A failed task that is to be tried again stays claimed until then.
+
+        Args:
+            timeout: seconds of a calm machine. Default: 20, and as many more as a lease
+                has, for there may be a delivery that comes again after its lease.
 
         Raises:
             Unsupported: the broker cannot count.
         """
         broker = current.broker(self.conf.queue)
+        if timeout is None:
+            timeout = 20.0 + self.conf.retry
+
+        def is_empty() -> bool:
+            return not broker.queue_size() and not broker.sizes()[1]
 
         def is_idle() -> bool:
-            return not broker.queue_size() and not broker.sizes()[1]
+            # twice: a lease that ends between two counts is in neither of them
+            return is_empty() and is_empty()
 
         self.wait_for(is_idle, timeout, "the queue is empty")
 

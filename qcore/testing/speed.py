@@ -23,6 +23,8 @@ _CALM = 0.020
 MOST = 20.0
 #: From this slowness on, a service may be silent for longer than a caller waits.
 _BUSY = 2.0
+#: Seconds between two looks of somebody who waits; more is time in which nobody looked.
+_LOOK = 1.0
 #: How often something is tried that the machine may have been too slow for.
 TRIES = 6
 
@@ -56,7 +58,8 @@ class Patience:
     """A timeout in seconds of a calm machine.
 
     The machine is measured when the time is over, and not before: what comes in time
-    costs no measurement.
+    costs no measurement. Where the whole machine stands still between two looks, as a
+    virtual one does now and then, that time does not count: nobody could do anything.
 
     Args:
         seconds: on a calm machine.
@@ -65,6 +68,8 @@ class Patience:
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._begun = time.monotonic()
+        self._looked: float | None = None  # monotonic: the last question
+        self._still = 0.0  # seconds in which nobody looked
         self._slowness = 1.0
 
     @property
@@ -74,10 +79,18 @@ class Patience:
 
     def is_over(self) -> bool:
         """Whether there was time enough, as slow as the machine is."""
-        if self.spent <= self._seconds * self._slowness:
+        if self._looked is not None:
+            self._still += max(0.0, time.monotonic() - self._looked - _LOOK)
+        is_over = self._is_over()
+        self._looked = time.monotonic()
+        return is_over
+
+    def _is_over(self) -> bool:
+        spent = self.spent - self._still
+        if spent <= self._seconds * self._slowness:
             return False
         self._slowness = max(self._slowness, slowness())
-        return self.spent > self._seconds * self._slowness
+        return spent > self._seconds * self._slowness
 
 
 class TooLate(Exception):

@@ -56,6 +56,12 @@ def hold(key: str) -> str:
     return key
 
 
+def hold_and_return(key: str, length: int) -> str:
+    """Do that, and return something large."""
+    hold(key)
+    return "x" * length
+
+
 def wait_for_others(key: str, count: int) -> int:
     """Wait, for half a minute at most, until others have run; return how many did."""
     end = time.monotonic() + 30

@@ -226,7 +226,7 @@ def test_forty_workers_in_a_terminal(asleep, boxes, size):
     with Terminal(words, asleep, clean_environment(), size) as terminal:
         terminal.wait_for("q quits")
         terminal.wait_for("deadbeef")
-        rows = terminal.rows
+        rows = terminal.rows("q quits")
         terminal.type("q")
         assert terminal.end() == 0
     shown = "\n".join(rows)

@@ -58,7 +58,7 @@ def service() -> Iterator[Service]:
 def _alone(monkeypatch: pytest.MonkeyPatch, service: Service) -> None:
     """Leave out what else this process is connected to, such as a database."""
     monkeypatch.setattr(speed, "MOST", 1.0)
-    monkeypatch.setattr(restarts, "_SEEN", 0.2)
+    monkeypatch.setattr(restarts, "_SEEN", 0.2)  # for those in which nothing ends
     every = restarts._connection
 
     def ours(descriptor: int) -> socket.socket | None:
@@ -72,7 +72,10 @@ def _alone(monkeypatch: pytest.MonkeyPatch, service: Service) -> None:
 
 
 @pytest.mark.parametrize("last_words", [b"", b"FATAL: terminating connection"])
-def test_a_connection_that_ends_is_evidence(service: Service, last_words: bytes):
+def test_a_connection_that_ends_is_evidence(
+    service: Service, last_words: bytes, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(restarts, "_SEEN", 60.0)
     with service.accept():
         restart(lambda kill: service.restart(last_words), True, connect)
 
@@ -85,7 +88,10 @@ def test_a_restart_that_does_nothing_is_told(service: Service):
         restart(lambda kill: None, True, connect)
 
 
-def test_the_connection_may_end_a_moment_later(service: Service):
+def test_the_connection_may_end_a_moment_later(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(restarts, "_SEEN", 60.0)
     with service.accept():
         later = threading.Timer(0.05, service.restart)
         restart(lambda kill: later.start(), True, connect)

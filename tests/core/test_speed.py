@@ -57,6 +57,25 @@ def test_patience_on_a_slow_machine_is_longer(clock):
     assert patience.is_over()
 
 
+def test_a_machine_that_stands_still_between_two_looks_costs_no_patience(clock):
+    patience = Patience(5)
+    assert not patience.is_over()
+    clock.now += 60
+    assert not patience.is_over(), "whoever is waited for has stood still, too"
+    for _ in range(4):
+        clock.now += 0.9
+        assert not patience.is_over()
+    clock.now += 0.9
+    assert patience.is_over()
+
+
+def test_a_call_that_takes_long_costs_patience(clock):
+    """It is asked once, and that is what is measured."""
+    patience = Patience(5)
+    clock.now += 60
+    assert patience.is_over()
+
+
 def test_what_comes_in_time_costs_no_measurement(clock, monkeypatch):
     monkeypatch.setattr(speed, "slowness", lambda: pytest.fail("measured"))
     patience = Patience(5)

@@ -11,6 +11,7 @@ from faults.cgroup import control_group
 
 from qcore.processes import processes
 from qcore.tasks import async_task, fetch
+from qcore.testing.speed import stretched
 
 pytestmark = pytest.mark.once
 
@@ -95,7 +96,9 @@ def test_a_thread_that_waits_for_work_is_no_trouble(cluster):
 
 @pytest.mark.fault("B11")
 def test_a_daemon_of_a_task_that_is_killed_is_killed_too(cluster, ledger, key):
-    task_id = async_task("chores.leavings.daemon_and_defiance", key, timeout=0.2)
+    # in this time it has left the daemon
+    daring = {"timeout": stretched(1.0)}
+    task_id = async_task("chores.leavings.daemon_and_defiance", key, **daring)
     daemon = daemon_of(ledger, key)
     assert fetch(task_id, wait=60_000).outcome == "timeout"
     wait_for(lambda: not is_alive(daemon), 5, "end of the daemon")

@@ -118,7 +118,7 @@ def title(pid):
 
 def test_a_stopped_cluster_leaves_the_status(start):
     own = start(queue="short")
-    own.wait_for(lambda: own.snapshot and own.snapshot.state == "running")
+    own.wait_for(lambda: (s := own.snapshot) and s.state == "running")
     own.stop()
     assert all(
         s.sentinel_pid != own.sentinel or s.state == "stopped"

@@ -20,6 +20,8 @@ from qcore.testing.speed import in_time, stretched
 
 #: Seconds; it takes some ten milliseconds, and without a notice a lease of twenty seconds.
 AT_ONCE = 5
+#: Seconds in which a task reaches the line in which its timeout is to find it.
+REACHED = 1.0
 
 
 @pytest.fixture(scope="module")
@@ -90,18 +92,19 @@ def test_a_worker_killed_while_it_returns_its_result(cluster, ledger, key):
 def test_a_worker_killed_with_half_of_its_result_sent(cluster, ledger, key):
     """The dispatcher stands still, so that no more fits into the socket."""
     dispatcher = cluster.dispatcher
-    task_id = async_task("chores.kind.note_and_return", key, 5_000_000, 0.5)
+    task_id = async_task("chores.kind.hold_and_return", key, 5_000_000)
     (first,) = ledger.wait(key, "began")
     os.kill(dispatcher, signal.SIGSTOP)
     try:
-        ledger.wait(key, "ends")
+        let_go(key)
+        ledger.wait(key, "ended")
         wait_for(lambda: is_asleep(first.pid), what="worker that cannot go on")
         os.kill(first.pid, signal.SIGKILL)
     finally:
         os.kill(dispatcher, signal.SIGCONT)
     record = wait_for(lambda: (r := fetch(task_id)) and r.success and r)
     assert len(record.result) == 5_000_000
-    assert len(ledger.entries(key, "ends")) == record.attempt_count == 2
+    assert len(ledger.entries(key, "ended")) == record.attempt_count == 2
 
 
 def is_asleep(pid):
@@ -147,10 +150,11 @@ def test_a_segmentation_fault_leaves_its_stack_in_the_log(cluster, ledger, key):
     ],
 )
 def test_a_task_that_nothing_stops_is_killed(cluster, ledger, key, rude):
-    task_id = async_task(f"chores.rude.{rude}", key, timeout=0.3, max_attempts=1)
+    timeout = stretched(REACHED)
+    task_id = async_task(f"chores.rude.{rude}", key, timeout=timeout, max_attempts=1)
     (began,) = ledger.wait(key, "began")
     record = fetch(task_id, wait=60_000)
-    late = time.monotonic() - began.at - 0.3 - cluster.conf.grace
+    late = time.monotonic() - began.at - timeout - cluster.conf.grace
     assert record.outcome == "timeout"
     assert "did not end by itself" in record.result
     assert in_time(late, AT_ONCE)
@@ -160,7 +164,10 @@ def test_a_task_that_nothing_stops_is_killed(cluster, ledger, key, rude):
 @pytest.mark.fault("B10")
 def test_children_of_a_task_are_killed_with_it_at_a_timeout(cluster, ledger, key):
     task_id = async_task(
-        "chores.rude.have_stubborn_child", key, timeout=0.3, max_attempts=1
+        "chores.rude.have_stubborn_child",
+        key,
+        timeout=stretched(REACHED),
+        max_attempts=1,
     )
     child = child_of(ledger, key)
     assert fetch(task_id, wait=60_000).outcome == "timeout"
@@ -252,7 +259,7 @@ def test_workers_that_die_in_their_start_are_replaced_ever_later(start, ledger, 
         ever_later = enumerate(pauses[1:4])
         assert all(pause >= 0.1 * 2**number for number, pause in ever_later)
         assert cluster.exit_code is None, "the sentinel stays"
-        seen = cluster.wait_for(lambda: cluster.snapshot and cluster.snapshot.problem)
+        seen = cluster.wait_for(lambda: (s := cluster.snapshot) and s.problem)
         assert seen == "workers die in their start: exit code 1; see the log"
         cluster.wait_for(lambda: (s := cluster.snapshot) and s.state == "degraded")
         assert fetch(task_id) is None, "no task is assigned to such a worker"

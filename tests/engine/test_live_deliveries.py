@@ -16,26 +16,37 @@ from qcore.runtime import current
 from qcore.signing import Signer
 from qcore.tasks import async_iter, async_task, fetch, result
 from qcore.tasks.calls import build
+from qcore.testing.speed import stretched
 
 pytestmark = pytest.mark.once
 
-#: Seconds; the lease is not renewed, since a project that sets it wants it so. What waits
-#: longer than that for a busy machine is not begun, and counts as an attempt.
-RETRY = 3.0
-#: Seconds of a lease that is renewed four times while it lasts.
-RENEWED = 4.0
+
+@pytest.fixture(scope="module")
+def lease():
+    """Seconds; it is not renewed, since a project that sets it wants it so.
+
+    What waits longer than that for a busy machine is not begun, and counts as an attempt.
+    Two of them end within the patience of those who wait.
+    """
+    return min(stretched(3.0), 6.0)
+
+
+@pytest.fixture
+def renewed():
+    """Seconds of a lease that is renewed four times while it lasts."""
+    return min(stretched(4.0), 12.0)
 
 
 @pytest.fixture(scope="module")
-def cluster(_start):
-    return _start(retry=RETRY, workers=4)
+def cluster(_start, lease):
+    return _start(retry=lease, workers=4)
 
 
-def test_a_failed_task_is_tried_again_after_its_lease(cluster, ledger, key):
+def test_a_failed_task_is_tried_again_after_its_lease(cluster, lease, ledger, key):
     task_id = async_task("chores.kind.fail_first", key)
     first, second = ledger.wait(key, "began", 2)
     # half: the first note may come late, and the lease began before it
-    assert second.at - first.at > RETRY * 0.5
+    assert second.at - first.at > lease * 0.5
     record = wait_for(lambda: (r := fetch(task_id)) and r.success and r)
     assert (record.result, record.attempt_count) == ("the second time", 2)
 
@@ -70,8 +81,8 @@ def test_the_hook_is_called_for_each_failed_attempt(cluster, ledger, key):
     assert sorted(events) == ["began", "began", "failure n", "success n"]
 
 
-def test_the_settings_ack_failures_and_their_exception(start, ledger, key):
-    cluster = start(queue="acks", ack_failures=True, retry=RETRY)
+def test_the_settings_ack_failures_and_their_exception(start, lease, ledger, key):
+    cluster = start(queue="acks", ack_failures=True, retry=lease)
     async_task("chores.kind.fail_and_note", f"{key} done", cluster="acks")
     kept = f"{key} kept"
     async_task(
@@ -85,15 +96,15 @@ def test_the_settings_ack_failures_and_their_exception(start, ledger, key):
 
 
 @pytest.mark.fault("B6")
-def test_a_renewed_lease_runs_it_once(start, ledger, key):
+def test_a_renewed_lease_runs_it_once(start, renewed, ledger, key):
     """Nor does it need the worker, which may have no breath to spare."""
-    cluster = start(queue="renewed", retry=RENEWED, renew=True, workers=4)
+    cluster = start(queue="renewed", retry=renewed, renew=True, workers=4)
     task_id = async_task(
-        "chores.kind.nap", key, 1.5 * RENEWED, cluster="renewed", timeout=120
+        "chores.kind.nap", key, 1.5 * renewed, cluster="renewed", timeout=120
     )
     breathless = async_task(
         "chores.rude.hold_interpreter", f"{key} breathless", cluster="renewed",
-        timeout=1.3 * RENEWED, max_attempts=1,
+        timeout=1.3 * renewed, max_attempts=1,
     )  # fmt: skip
     assert result(task_id, wait=120_000) == key
     record = fetch(breathless, wait=120_000)
@@ -103,14 +114,14 @@ def test_a_renewed_lease_runs_it_once(start, ledger, key):
         assert len(ledger.entries(own, "began")) == 1
 
 
-def test_what_waits_for_a_worker_is_renewed_too(start, ledger, key):
-    cluster = start(queue="waiting", retry=RENEWED, renew=True, workers=1)
+def test_what_waits_for_a_worker_is_renewed_too(start, renewed, ledger, key):
+    cluster = start(queue="waiting", retry=renewed, renew=True, workers=1)
     for _ in range(4):
         async_task("chores.kind.hold", key, cluster="waiting")
     (first,) = ledger.wait(key, "began")
     broker = current.broker("waiting")
     cluster.wait_for(lambda: broker.lock_size() > 1, what="more than one is claimed")
-    over = first.at + 1.3 * RENEWED
+    over = first.at + 1.3 * renewed
     cluster.wait_for(lambda: time.monotonic() > over, what="a lease is over")
     let_go(key)
     ledger.wait(key, "ended", 4)

@@ -11,6 +11,7 @@ import pytest
 from chores.ledger import let_go, wait_for
 
 from qcore.tasks import async_task, fetch
+from qcore.testing.speed import stretched
 
 pytestmark = pytest.mark.once
 
@@ -81,8 +82,12 @@ def test_arguments_leave_only_where_they_are_asked_for(reporting, service, sink,
 
 def test_a_timeout_and_one_that_must_be_killed(reporting, service, sink, key):
     queue, _ = reporting(max_attempts=1, grace=2)
-    soft = async_task("chores.kind.nap", key, 30, timeout=0.3, cluster=queue)
-    hard = async_task("chores.rude.hold_interpreter", key, timeout=0.3, cluster=queue)
+    timed = {
+        "timeout": stretched(1.0),
+        "cluster": queue,
+    }  # by then each is where it stays
+    soft = async_task("chores.kind.nap", key, 30, **timed)
+    hard = async_task("chores.rude.hold_interpreter", key, **timed)
     assert "TaskTimeout" in about(sink, service[2], soft)
     assert "killed by SIGKILL" in about(sink, service[2], hard)
 

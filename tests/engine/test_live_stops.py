@@ -13,7 +13,7 @@ from support.quick_starts import parents
 
 from qcore.processes import processes
 from qcore.runtime import current
-from qcore.tasks import async_task, fetch, result
+from qcore.tasks import async_task, async_task_many, fetch, result
 from qcore.testing.speed import Patience, in_time
 
 Q = "stops"
@@ -32,8 +32,7 @@ def _empty_queue(database):
 @pytest.mark.fault("A9")
 def test_short_tasks_end_and_the_rest_is_returned(start, ledger, key):
     cluster = start(queue=Q, shutdown_grace=60)
-    for _ in range(60):
-        send("kind.nap", key, 0.2)
+    async_task_many("chores.kind.nap", [(key, 0.2)] * 60, cluster=Q)
     ledger.wait(key, "began", 2)
     at = time.monotonic()
     assert cluster.stop() == 0
@@ -204,13 +203,14 @@ def test_a_dispatcher_that_dies_is_replaced_with_its_workers(start, ledger, key)
     cluster = start(queue=Q, retry=1)
     before = cluster.workers
     task_id = send("kind.hold", key)
-    (began,) = ledger.wait(key, "began")
+    ledger.wait(key, "began")
     dead = cluster.kill_dispatcher()
     cluster.wait_complete(without=before)
     assert cluster.dispatcher != dead
     let_go(key)
     assert result(task_id, wait=60_000) == key
-    assert ledger.entries(key, "began")[1].pid != began.pid
+    # a lease of a second may have ended before that, too
+    assert ledger.entries(key, "ended")[-1].pid not in before
     assert cluster.stop() == 0
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from qcore.testing.speed import Patience
+
 _ROOT = Path("/sys/fs/cgroup")
 #: The file with the limit, in the first version of control groups and in the second.
 _LIMITS = {
@@ -40,12 +42,12 @@ class ControlGroup:
                 home.write_text(pid)
             except ProcessLookupError:  # it has ended meanwhile
                 continue
-        end = time.monotonic() + 5
+        patience = Patience(5)
         while True:  # the kernel counts what has just ended for a moment longer
             try:
                 return self._folder.rmdir()
             except OSError:
-                if time.monotonic() > end:
+                if patience.is_over():
                     raise
                 time.sleep(0.01)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from faults.judge import Fault, Final, History, Note
 
 from qcore.models import ScheduleSlot, Task
 from qcore.runtime import current
-from qcore.tasks import async_task
+from qcore.tasks import async_task, fetch
 
 if TYPE_CHECKING:
     from chores.ledger import Ledger
@@ -22,6 +23,21 @@ def send_naps(queue: str, key: str, *, count: int, seconds: float) -> dict[str, 
     for number in range(count):
         own = f"{key} {number}"
         sent[async_task("chores.kind.nap", own, seconds, cluster=queue)] = own
+    return sent
+
+
+def wait_until_forgotten(queue: str) -> dict[str, str]:
+    """Wait until the cluster of a queue has forgotten all that it has acknowledged.
+
+    The broker is told before the dispatcher forgets a delivery. A copy that comes between
+    is one of a task in its hands, and left to its lease. The recorder takes one batch
+    after the other: the result of a task that is sent now is stored later than that.
+
+    Returns:
+        The key of that task by its id.
+    """
+    sent = send_naps(queue, uuid.uuid4().hex, count=1, seconds=0)
+    assert all(fetch(id, wait=60_000).success for id in sent)
     return sent
 
 

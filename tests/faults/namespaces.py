@@ -26,8 +26,10 @@ class Island:
     """
 
     def __init__(self) -> None:
-        number = secrets.randbelow(250)
-        self.host, self._own = f"10.213.{number}.1", f"10.213.{number}.2"
+        # of so many that no test of another process has the same one
+        high, low = divmod(4 * secrets.randbelow(1 << 20), 256)
+        network = f"10.{192 + high // 256}.{high % 256}"
+        self.host, self._own = f"{network}.{low + 1}", f"{network}.{low + 2}"
         self._cable = f"qcore{secrets.token_hex(3)}"
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="island")
 

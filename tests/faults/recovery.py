@@ -68,7 +68,10 @@ class Recovery:
 
 def is_whole(cluster: LiveCluster) -> bool:
     """Whether all processes of a cluster are there."""
-    return cluster.exit_code is None and cluster.is_complete()
+    try:
+        return cluster.is_complete()
+    except AssertionError:  # it has ended
+        return False
 
 
 def pids_of(cluster: LiveCluster) -> set[int]:

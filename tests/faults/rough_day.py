@@ -20,6 +20,7 @@ from faults.judge import Fault
 from faults.recovery import is_whole
 
 from qcore.testing.cluster import LiveCluster
+from qcore.testing.speed import stretched
 
 if TYPE_CHECKING:
     from faults.malformed import Malformed
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 #: Seconds between two faults, and how long an outage lasts.
 PAUSE = (3.0, 8.0)
 OUTAGE = (0.5, 4.0)
-#: Seconds in which everything has ended that was to end with a killed process.
+#: Seconds of a calm machine in which everything has ended that was to end with a killed
+#: process.
 EFFECT = 2.0
 #: How often each fault comes, relative to the others.
 WEIGHTS = {
@@ -115,7 +117,8 @@ class Day:
         began = time.monotonic()
         self.told[began - self.began] = what
         self.counts[what] += 1
-        fault = Fault(began, began + EFFECT, what, hit)
+        effect = stretched(EFFECT)
+        fault = Fault(began, began + effect, what, hit)
         if what == "malformed":
             self.malformed.add()
             return  # it may end nothing
@@ -125,7 +128,7 @@ class Day:
             self._freeze(cluster, fault)
         else:
             self._end(what, cluster, hit)
-            self.faults.append(fault._replace(ended=time.monotonic() + EFFECT))
+            self.faults.append(fault._replace(ended=time.monotonic() + effect))
 
     def _end(self, what: str, cluster: LiveCluster, workers: Iterable[int]) -> None:
         pids = {

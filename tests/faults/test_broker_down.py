@@ -11,7 +11,7 @@ from chores.ledger import let_go, wait_for
 from django.test import override_settings
 from faults.evidence import history_of, send_naps
 from faults.judge import check_history
-from faults.place import LONG, Place
+from faults.place import Place
 from redis import Redis
 from servers.base import free_port
 from servers.redis import RedisServer
@@ -111,7 +111,7 @@ def test_a_cluster_works_a_full_redis_off(on_redis, ledger, key):
         admin.config_set("maxmemory", "1")
         with pytest.raises(BrokerError, match="no memory left"):
             async_task("chores.kind.add", 1, cluster=on_redis.queue)
-        cluster = on_redis.start()
+        cluster = on_redis.start(retry=on_redis.lease)  # after which it is tried again
         before = {cluster.dispatcher, *cluster.workers}
         for task_id in (*sent, fails):
             assert wait_for(lambda id=task_id: (r := fetch(id)) and r.success)
@@ -188,7 +188,7 @@ def test_an_acknowledgement_that_was_lost_is_made_up_for(
     on_redis, through, ledger, key
 ):
     """The result is stored and the way to the broker is cut: nothing runs again."""
-    cluster = on_redis.start(redis={"port": through.port}, workers=1, retry=LONG)
+    cluster = on_redis.start(redis={"port": through.port}, workers=1)
     task_id = async_task("chores.kind.hold", key, cluster=on_redis.queue)
     ledger.wait(key, "began")
     through.fault("refuse")

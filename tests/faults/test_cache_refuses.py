@@ -34,7 +34,7 @@ def cached(on_redis):
 @pytest.mark.fault("E18")
 def test_a_result_that_cuts_its_connection_stops_no_other(cached, ledger, key):
     """The driver says what it says of a server that is away; the server is there."""
-    cluster = cached.start(retry=60)
+    cluster = cached.start()
     sizes = [10] * 8 + [TOO_LARGE] + [10] * 8
     sent = [
         async_task("chores.mixed.bulky", f"{key} {n}", size, cluster=cached.queue)
@@ -52,7 +52,7 @@ def test_a_result_that_cuts_its_connection_stops_no_other(cached, ledger, key):
 
 @pytest.mark.fault("E18")
 def test_a_list_that_cuts_its_connection_leaves_its_parts(cached, ledger, key):
-    cluster = cached.start(retry=60)
+    cluster = cached.start()
     calls = [(f"{key} {n}", LARGE) for n in range(2)]
     group = async_iter("chores.mixed.bulky", calls, cluster=cached.queue)
     joined = fetch(group, wait=60_000)

@@ -12,7 +12,6 @@ from django.conf import settings
 from django.db import connection, transaction
 from faults.evidence import history_of, ports_of, send_naps
 from faults.judge import Fault, check_history
-from faults.place import LEASE, LONG
 
 from qcore.errors import BrokerUnavailable
 from qcore.models import Schedule
@@ -46,7 +45,7 @@ def await_result(task_id, value):
 def test_a_result_waits_for_a_store_that_is_down(results_on_postgres, ledger, key):
     """The task has succeeded: it is stored when that can be done, and not run again."""
     place = results_on_postgres
-    cluster = place.start()
+    cluster = place.start(retry=place.lease)
     before = {cluster.dispatcher, *cluster.workers}
     task_id = async_task("chores.kind.hold", key, cluster=place.queue)
     ledger.wait(key, "began")
@@ -57,7 +56,7 @@ def test_a_result_waits_for_a_store_that_is_down(results_on_postgres, ledger, ke
         ledger.wait(key, "ended")
         cluster.wait_for(lambda: "cannot store results" in cluster.log)
         broker = current.broker(place.queue)
-        time.sleep(1.2 * LEASE)  # it is renewed while the result waits
+        time.sleep(1.2 * place.lease)  # it is renewed while the result waits
         assert (broker.queue_size(), broker.lock_size()) == (0, 1)
     finally:
         place.server.start()
@@ -73,7 +72,7 @@ def test_what_could_not_be_stored_before_a_stop_is_delivered_again(
 ):
     """Nothing that is not stored is acknowledged."""
     place = results_on_postgres
-    cluster = place.start(shutdown_grace=0.2)
+    cluster = place.start(shutdown_grace=0.2, retry=place.lease)
     task_id = async_task("chores.kind.hold", key, cluster=place.queue)
     ledger.wait(key, "began")
     reconnect()
@@ -84,7 +83,7 @@ def test_what_could_not_be_stored_before_a_stop_is_delivered_again(
         cluster.stop()
     finally:
         place.server.start()
-    place.start()
+    place.start(retry=place.lease)
     assert await_result(task_id, key).attempt_count == 2
     assert len(ledger.entries(key, "began")) == 2
 
@@ -122,7 +121,7 @@ def test_a_result_that_the_database_refuses_stops_no_other(on_postgres, ledger, 
 
 @pytest.mark.fault("E5")
 def test_a_session_that_was_ended_between_two_tasks_is_nobodys_affair(on_postgres):
-    cluster = on_postgres.start(workers=1, retry=LONG)
+    cluster = on_postgres.start(workers=1)
     for _ in range(2):
         task_id = async_task("chores.rude.count_schedules", cluster=on_postgres.queue)
         assert result(task_id, wait=60_000) is not None
@@ -139,7 +138,7 @@ def test_a_session_that_was_ended_between_two_tasks_is_nobodys_affair(on_postgre
 @pytest.mark.fault("E6")
 def test_a_session_that_ends_in_a_task_is_its_failure(on_postgres):
     """It is stored over another connection, and the worker's next task has a new one."""
-    cluster = on_postgres.start(workers=1, retry=LONG)
+    cluster = on_postgres.start(workers=1)
     before = cluster.workers
     task_id = async_task(
         "chores.rude.end_its_session", cluster=on_postgres.queue, max_attempts=1
@@ -296,7 +295,7 @@ def test_a_pool_of_connections_is_left_to_processes_that_have_threads(
 def test_a_deadlock_in_a_task_is_its_failure_and_it_is_tried_again(
     on_postgres, ledger, key
 ):
-    cluster = on_postgres.start()
+    cluster = on_postgres.start(retry=on_postgres.lease)  # it is tried again after that
     rows = [
         Schedule.objects.create(name=f"{key} {n}", func="builtins.list", repeats=0).pk
         for n in range(2)
@@ -317,7 +316,7 @@ def test_an_acknowledgement_waits_for_a_row_that_somebody_has_locked(
     on_postgres, ledger, key
 ):
     """An administrator looks at the queue in a transaction and goes for a coffee."""
-    cluster = on_postgres.start(retry=LONG)
+    cluster = on_postgres.start()
     task_id = async_task("chores.kind.hold", key, cluster=on_postgres.queue)
     ledger.wait(key, "began")
     with transaction.atomic():
@@ -339,7 +338,9 @@ def test_an_acknowledgement_that_was_lost_is_made_up_for(
     through = fault_proxy(on_postgres.server.port)
     both = {"default": direct, "queue": direct | {"PORT": through.port}}
     cluster = on_postgres.start(
-        django={"DATABASES": both}, orm="queue", workers=1, retry=LONG
+        django={"DATABASES": both},
+        orm="queue",
+        workers=1,
     )
     task_id = async_task("chores.kind.hold", key, cluster=on_postgres.queue)
     ledger.wait(key, "began")

@@ -41,7 +41,8 @@ def test_a_task_that_its_caller_sends_twice_with_one_id_runs_once(database, ledg
     task_id = uuid.uuid4().hex
     own = {"cluster": place.queue, "q_options": {"task_id": task_id}}
     try:
-        cluster = place.start()
+        # one delivery is left to its lease
+        cluster = place.start(retry=place.lease)
         assert async_task("chores.kind.nap", "twice", 0.01, **own) == task_id
         assert fetch(task_id, wait=60_000).success
         assert async_task("chores.kind.nap", "twice", 0.01, **own) == task_id

@@ -20,7 +20,7 @@ from chores.ledger import let_go, wait_for
 from django.conf import settings
 from django.db import connections, transaction
 from django.utils import timezone
-from faults.evidence import ports_of
+from faults.evidence import ports_of, wait_until_forgotten
 from faults.forgeries import bad_packages, pickled
 from support.later_packages import of_a_later_release
 
@@ -51,8 +51,7 @@ def clock(tmp_path_factory):
 def cluster(each, ledger, clock):
     """Two workers; their sentinel has used database and broker before it forked."""
     apps = [*settings.INSTALLED_APPS, *APPS]
-    # some wait for the end of a lease; in no other may one be lost on a busy machine
-    return each.start(django={"INSTALLED_APPS": apps}, retry=4.0)
+    return each.start(django={"INSTALLED_APPS": apps}, retry=each.lease)
 
 
 @pytest.fixture(autouse=True)
@@ -61,6 +60,7 @@ def calm(each, cluster):
 
     A test that may cost workers sets ``workers_may_end``.
     """
+    cluster.wait_complete()
     before = {cluster.dispatcher, *cluster.workers}
     seen = len(cluster.log)
     expected = SimpleNamespace(workers_may_end=False)
@@ -243,7 +243,7 @@ def test_a_copy_of_a_package_does_not_run_beside_it(each, cluster, ledger, key):
     before = fetch(task.id)
     # the one that was left is gone, and the first is in nobody's hands any more
     cluster.wait_idle()
-    wait_settled(cluster, 1)
+    wait_until_forgotten(each.queue)
     broker.enqueue(package)
     ledger.wait(key, "ended", 2)
     cluster.wait_idle()
@@ -261,29 +261,10 @@ def test_a_scheduled_task_that_was_sent_twice_runs_once(each, cluster, ledger, k
     current.broker(each.queue).enqueue(package)
     ledger.wait(key, "ran")
     cluster.wait_idle()
-    wait_settled(cluster, 1)
+    wait_until_forgotten(each.queue)
     current.broker(each.queue).enqueue(package)
     cluster.wait_idle()
     assert len(ledger.entries(key)) == 1
-
-
-def wait_settled(cluster, succeeded):
-    """Wait until the dispatcher has settled so many tasks, and holds no other.
-
-    Its broker has nothing any more a moment earlier. What comes in between is a copy of
-    what the cluster holds, and is left to its lease.
-    """
-
-    def is_settled():
-        now = cluster.snapshot
-        return (
-            now is not None
-            and now.succeeded >= succeeded
-            and not (now.waiting or now.recording)
-            and all(worker.state == "idle" for worker in now.workers)
-        )
-
-    cluster.wait_for(is_settled, 30.0, f"{succeeded} tasks are settled")
 
 
 # -- what an administrator does ------------------------------------------------------------
@@ -296,8 +277,7 @@ def test_a_package_that_is_deleted_under_its_task_is_no_trouble(
         build("chores.kind.hold", (f"{key} {n}",), cluster=each.queue) for n in range(2)
     ]
     first, _ = broker.enqueue_many([current.signer.sign(task) for task in tasks])
-    for number in range(2):
-        ledger.wait(f"{key} {number}", "began")
+    began = [ledger.wait(f"{key} {number}", "began")[0] for number in range(2)]
     broker.delete(first)
     broker.purge_queue()
     for number, task in enumerate(tasks):
@@ -305,13 +285,24 @@ def test_a_package_that_is_deleted_under_its_task_is_no_trouble(
         # on a machine that is slow, its lease may have to be renewed before it ends
         stopped = f"the lease of {task.id} was lost"
         record = wait_for(partial(stored_or_told, task.id, cluster, stopped))
-        calm.workers_may_end |= record is True
-        assert record is True or record.result == f"{key} {number}"
+        if record is True:
+            calm.workers_may_end = True
+            wait_for_replacement(cluster, task.id, began[number].pid)
+        else:
+            assert record.result == f"{key} {number}"
     assert result(send(each, "chores.kind.record", key, 1), wait=60_000) == 1
 
 
 def stored_or_told(task_id, cluster, words):
     return fetch(task_id) or words in cluster.log
+
+
+def wait_for_replacement(cluster, task_id, worker):
+    """Wait until a task is over whose lease was lost, and its worker, if it was stopped."""
+    over = f"the lease of {task_id} was lost; its end is not recorded"
+    cluster.wait_for(lambda: over in cluster.log)
+    if f"id={task_id} has no lease: stopped" in cluster.log:
+        cluster.wait_complete(without=[worker])
 
 
 # -- coroutines ----------------------------------------------------------------------------

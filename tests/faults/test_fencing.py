@@ -8,7 +8,6 @@ import time
 
 import pytest
 from chores.ledger import let_go
-from faults.place import LEASE
 
 from qcore.tasks import async_task, fetch, result
 from qcore.testing.speed import in_time
@@ -25,7 +24,7 @@ def pause(pids):
 @pytest.mark.fault("A8")
 @pytest.mark.parametrize("stopped", ["dispatcher", "everything but the worker"])
 def test_what_a_stopped_cluster_ran_is_taken_over(on_redis, ledger, key, stopped):
-    first = on_redis.start(workers=1)
+    first = on_redis.start(workers=1, retry=on_redis.lease)
     # the first run would outlast the test: if it is not stopped, that is seen
     sleep = "qcore.testing.contracts.clusters.tasks.sleep_once"
     task_id = async_task(sleep, key, 600, cluster=on_redis.queue, timeout=None)
@@ -33,14 +32,14 @@ def test_what_a_stopped_cluster_ran_is_taken_over(on_redis, ledger, key, stopped
     frozen = [first.dispatcher]
     if stopped != "dispatcher":
         frozen.append(first.sentinel)
-    second = on_redis.start(workers=1)
+    second = on_redis.start(workers=1, retry=on_redis.lease)
     paused = time.monotonic()
     pause(frozen)
     began = ledger.wait(key, "began", 2)
     # a lease is renewed each quarter of it, on a busy machine later than that
     waited = began[1].at - paused
-    assert waited > LEASE * 0.25
-    assert in_time(waited, LEASE * 2)
+    assert waited > on_redis.lease * 0.25
+    assert in_time(waited, on_redis.lease * 2)
     for pid in frozen:
         os.kill(pid, signal.SIGCONT)
     first.wait_for(lambda: "its end is not recorded" in first.log)
@@ -56,13 +55,13 @@ def test_what_a_stopped_cluster_ran_is_taken_over(on_redis, ledger, key, stopped
 @pytest.mark.fault("A8")
 def test_a_result_that_comes_after_the_lease_is_refused(on_redis, ledger, key):
     """The worker ends while its dispatcher is stopped; another runs the task already."""
-    first = on_redis.start(workers=1)
+    first = on_redis.start(workers=1, retry=on_redis.lease)
     task_id = async_task("chores.kind.hold", key, cluster=on_redis.queue)
     ledger.wait(key, "began")
     pause([first.dispatcher])
     let_go(key)
     ledger.wait(key, "ended")
-    second = on_redis.start(workers=1)
+    second = on_redis.start(workers=1, retry=on_redis.lease)
     ledger.wait(key, "began", 2)
     os.kill(first.dispatcher, signal.SIGCONT)
     first.wait_for(lambda: "its end is not recorded" in first.log)
@@ -73,7 +72,7 @@ def test_a_result_that_comes_after_the_lease_is_refused(on_redis, ledger, key):
 
 @pytest.mark.fault("A7")
 def test_workers_that_were_stopped_while_idle_are_replaced(on_redis, ledger, key):
-    cluster = on_redis.start(retry=30)
+    cluster = on_redis.start()
     stopped = set(cluster.workers)
     pause(stopped)
     ids = [

@@ -14,7 +14,7 @@ from chores.ledger import let_go, wait_for
 from django.db import connections
 from django.test import override_settings
 from faults.namespaces import island
-from faults.place import LEASE, LONG, Place
+from faults.place import Place
 
 from qcore.cluster.connections import bounded
 from qcore.errors import BrokerUnavailable
@@ -22,7 +22,7 @@ from qcore.runtime import current
 from qcore.tasks import async_task, fetch, result
 from qcore.testing.cluster import LiveCluster
 from qcore.testing.proxy import FaultProxy
-from qcore.testing.speed import in_time
+from qcore.testing.speed import in_time, stretched
 
 pytestmark = [
     pytest.mark.once,
@@ -56,7 +56,7 @@ class Line:
             where = {"redis": {"host": host, "port": port}}
         else:
             entry = self.entry(port) | {"HOST": host}
-            entry["OPTIONS"] = bounded({}, options.get("retry", LEASE))
+            entry["OPTIONS"] = bounded({}, options.get("retry", self.place.lease))
             complete = connections.configure_settings({"default": {}, BEHIND: entry})
             connections.settings[BEHIND] = complete[BEHIND]
             self.aliases.append(BEHIND)
@@ -122,17 +122,19 @@ def test_a_host_that_has_vanished_is_noticed_and_found_again(each, line):
         proxy = FaultProxy(each.server.port, there.host)
         settings = line.settings(there.host, proxy.port, retry=4)
         with override_settings(Q_CLUSTER=settings):
-            assert there.run(claim).result(10) == []
+            wait_for(lambda: there.run(claim).result(stretched(20)) == [])
             there.cut()
             sender.enqueue(b"package")
             at = time.monotonic()
-            wait_for(lambda: there.run(claim).result(20) == "unavailable")
+            wait_for(lambda: there.run(claim).result(stretched(20)) == "unavailable")
             # two until it asks, two to notice, and a busy machine; the kernel takes 900
             assert in_time(time.monotonic() - at, 15)
             there.mend()
-            (found,) = wait_for(lambda: _claimed(there.run(claim).result(20)))
+            (found,) = wait_for(
+                lambda: _claimed(there.run(claim).result(stretched(20)))
+            )
             assert found.package == b"package"
-            there.run(lambda: _leave(line)).result(20)
+            there.run(lambda: _leave(line)).result(stretched(20))
         proxy.close()
     sender.purge_queue()
     sender.close()
@@ -150,7 +152,7 @@ def _leave(line):
 
 @pytest.mark.fault("D4")
 def test_a_slow_network_is_borne(each, line, ledger, key):
-    cluster = line.start(retry=LONG)
+    cluster = line.start()
     before = {cluster.dispatcher, *cluster.workers}
     line.proxy.fault("delay", 0.1)
     for number in range(3):
@@ -165,17 +167,18 @@ def test_a_slow_network_is_borne(each, line, ledger, key):
 
 @pytest.mark.fault("D6")
 def test_a_cluster_that_is_cut_off_stops_what_it_runs(each, line, ledger, key):
-    cut_off = line.start(workers=1)
+    lease = line.place.lease
+    cut_off = line.start(workers=1, retry=lease)
     task_id = async_task(
-        "chores.kind.slow_with_clean_up", key, LEASE * 2.5, cluster=line.place.queue
+        "chores.kind.slow_with_clean_up", key, lease * 2.5, cluster=line.place.queue
     )
     (began,) = ledger.wait(key, "began")
     line.proxy.fault("black-hole")
     at = time.monotonic()
-    line.place.start(workers=1)
+    line.place.start(workers=1, retry=lease)
     (cleaned,) = ledger.wait(key, "cleaned up")
     assert cleaned.pid == began.pid
-    assert in_time(cleaned.at - at, LEASE * 2), "at the end of the lease, unasked"
+    assert in_time(cleaned.at - at, lease * 2), "at the end of the lease, unasked"
     ledger.wait(key, "began", 2)
     line.proxy.fault("pass")
     assert fetch(task_id, wait=60_000).attempt_count == 2
@@ -220,14 +223,14 @@ def heal(broker):
 @pytest.mark.fault("F12")
 def test_a_host_that_sleeps_wakes_up_without_harm(each, line, ledger, key):
     """Every process stands still for longer than a lease, as under a closed lid."""
-    first = line.place.start(workers=1)
+    first = line.place.start(workers=1, retry=line.place.lease)
     task_id = async_task("chores.kind.hold", key, cluster=line.place.queue)
     ledger.wait(key, "began")
     sleeping = [process.pid for process in first.survivors()]
     dispatcher = first.dispatcher
     for pid in sleeping:
         os.kill(pid, signal.SIGSTOP)
-    line.place.start(workers=1)
+    line.place.start(workers=1, retry=line.place.lease)
     ledger.wait(key, "began", 2)
     for pid in sleeping:
         os.kill(pid, signal.SIGCONT)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import pytest
 from django.db import connection
 from django.db.models import F
-from faults.place import LONG
 
 from qcore.models import OutboxRow
 from qcore.runtime import current
@@ -99,7 +98,7 @@ def test_a_sender_that_is_killed_loses_nothing_that_was_committed(on_redis, ledg
     sent = send_and_die(on_redis, "before the delete", "sent")
     rows = OutboxRow.objects.values_list("task_id", flat=True)
     assert sorted(rows) == sorted([unsent, sent])
-    cluster = on_redis.start(retry=LONG)
+    cluster = on_redis.start()
     assert fetch(sent, wait=60_000).success, "it is in the queue already"
     assert fetch(unsent) is None, "its sender might yet be alive"
     let_claims_end()
@@ -130,7 +129,7 @@ def test_a_cluster_that_is_killed_while_it_relays_loses_nothing(on_redis, ledger
     let_claims_end()
     dead = outbox.claim(on_redis.queue, "of one that dies", limit=30, size=10**8)
     current.broker(on_redis.queue).enqueue_many([row.package for row in dead[:10]])
-    cluster = on_redis.start(retry=LONG)
+    cluster = on_redis.start()
     for task_id in [row.task_id for row in dead[:10]] + ids[30:]:
         assert fetch(task_id, wait=60_000).success
     let_claims_end()

@@ -7,7 +7,7 @@ import datetime as dt
 import pytest
 from django.test import override_settings
 from django.utils import timezone
-from faults.place import LONG, Place
+from faults.place import Place
 
 from qcore.models import Schedule
 from qcore.runtime import current
@@ -37,7 +37,7 @@ def test_runs_overlap_and_a_task_can_refuse_to(database, redis_server, ledger, k
                 schedule_type=Schedule.MINUTES, next_run=timezone.now() - AGO,
                 cluster=place.queue,
             )  # fmt: skip
-        cluster = place.start(workers=2 * SLOTS, retry=LONG)
+        cluster = place.start(workers=2 * SLOTS)
         try:
             results = {
                 name: sorted(

@@ -13,6 +13,7 @@ from faults.cgroup import control_group
 from faults.place import Place
 
 from qcore.tasks import async_task, fetch, result
+from qcore.testing.speed import stretched
 
 pytestmark = pytest.mark.once
 
@@ -106,7 +107,7 @@ def test_a_sentinel_without_descriptors_kills_what_is_over_its_time(here):
     descriptors = Descriptors(cluster.sentinel)
     descriptors.forbid()
     sentinel = cluster.sentinel
-    once = {"timeout": 0.2, "ack_failure": True}
+    once = {"timeout": stretched(1.0), "ack_failure": True}
     id = async_task("chores.rude.swallow", 600.0, cluster=here.queue, **once)
     cluster.wait_for(lambda: "has left cannot be found" in cluster.log)
     cluster.wait_for(

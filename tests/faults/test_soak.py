@@ -37,7 +37,8 @@ from qcore.tasks import fetch, schedule
 from qcore.testing.speed import Patience, stretched
 
 #: Seconds, of a calm machine, that everything has to come to its end once the harm has
-#: stopped; and those in which something has to happen until then.
+#: stopped; and those, beside the length of a lease, in which something has to happen
+#: until then.
 REST, STANDSTILL = 240.0, 30.0
 #: Seconds that a lease has at most, on a machine however slow.
 LONGEST = 30.0
@@ -142,11 +143,13 @@ def live(day: Day, ledger, option, folder: Path) -> None:
 
 def rest(day: Day, ledger) -> float | None:
     """Wait until all is mended, done and stored; return how long it took, seconds."""
-    whole, still, size = Patience(REST), Patience(STANDSTILL), 0
+    # what a killed cluster had comes again after its lease, and nothing need happen before
+    standstill = STANDSTILL + day.lease
+    whole, still, size = Patience(REST), Patience(standstill), 0
     while not (whole.is_over() or still.is_over()):
         day.step(calm=True)
         if (now := ledger.path.stat().st_size) != size:
-            still, size = Patience(STANDSTILL), now
+            still, size = Patience(standstill), now
         time.sleep(0.1)
         try:
             if day.is_whole and is_at_rest(day.place.queue):
@@ -177,6 +180,7 @@ def history_of(day: Day, load: Load, ledger) -> History:
     broker = current.broker(queue)
     notes = notes_in(ledger)
     killings = [note for note in notes if note.key == KILLER]
+    effect = stretched(EFFECT)
     moments = defaultdict(list)
     for note in killings:
         moments[note.event.partition(": ")[0]].append(note.at)
@@ -185,7 +189,7 @@ def history_of(day: Day, load: Load, ledger) -> History:
         notes=[note for note in notes if note.key not in ("slot", KILLER)],
         finals=finals,
         ends={id: load.of(id).end for id in sent},
-        faults=[*day.faults, *map(killing, killings)],
+        faults=[*day.faults, *(killing(note, effect) for note in killings)],
         killings=moments,
         slots=[(slot.schedule_id, slot.slot) for slot in slots],
         waiting=broker.queue_size(),
@@ -216,7 +220,7 @@ def tells_pid(load: Load, id: str) -> bool:
     return id in load.kinds and load.of(id).tells_pid
 
 
-def killing(note: Note) -> Fault:
-    """Return the fault that a task is which kills its cluster."""
+def killing(note: Note, effect: float) -> Fault:
+    """Return the fault that a task is which kills its cluster; it has so many seconds."""
     pids = frozenset(map(int, note.event.partition(": ")[2].split()))
-    return Fault(note.at, note.at + EFFECT, "cluster, by a task", pids)
+    return Fault(note.at, note.at + effect, "cluster, by a task", pids)

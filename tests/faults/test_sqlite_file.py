@@ -16,7 +16,7 @@ from django.db import connections, transaction
 from django.test import override_settings
 from faults.evidence import history_of, send_naps
 from faults.judge import check_history
-from faults.place import LONG, Place
+from faults.place import Place
 
 from qcore.errors import BrokerError, BrokerUnavailable
 from qcore.runtime import current
@@ -44,7 +44,7 @@ def test_a_result_waits_for_a_file_that_is_locked(database, redis_server, ledger
     where = {"name": "faults", "redis": {"port": redis_server.port}}
     place = Place(redis_server, where, {"DATABASES": {"default": impatient}})
     with override_settings(Q_CLUSTER=where):
-        cluster = place.start()
+        cluster = place.start(retry=place.lease)
         try:
             task_id = async_task("chores.kind.hold", key, cluster=place.queue)
             ledger.wait(key, "began")
@@ -154,7 +154,7 @@ def fill(path):
 def test_four_clusters_and_those_who_send_are_never_told_of_a_lock(place, ledger, key):
     """They start at the same moment; three others write as fast as they can."""
     for _ in range(4):
-        place.start(workers=1, wait=False, retry=LONG)
+        place.start(workers=1, wait=False)
     sent, errors = {}, []
     ours = connections["default"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from chores.cluster_log import own_log
 from django.conf import settings
-from faults.place import LONG, Place
+from faults.place import Place
 
 from qcore.runtime import current
 from qcore.tasks import async_task, result, schedule
@@ -48,7 +48,7 @@ def test_two_clusters_that_start_at_once_fire_each_slot_once(each, ledger, key):
         schedule("chores.kind.record", name, cluster=place.queue)
     try:
         for _ in range(2):
-            place.start(wait=False, retry=LONG)
+            place.start(wait=False)
         for name in names:
             ledger.wait(name, "ran", timeout=40)
         for cluster in place.started:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import fcntl
 import os
@@ -25,6 +26,8 @@ class Terminal:
         self, words: list[str], folder: Path, env: dict[str, str], size=(24, 80)
     ) -> None:
         self.drawn = ""
+        # a letter may come in two parts
+        self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         self.size = size
         self._number, inner = pty.openpty()
         fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
@@ -58,11 +61,16 @@ class Terminal:
             assert not deadline.is_over(), f"no {text!r} in {self.drawn[-2000:]!r}"
             self._read(0.2)
 
-    @property
-    def rows(self) -> list[str]:
-        """What is on the screen now, row by row, without the blanks at the ends."""
+    def rows(self, last: str) -> list[str]:
+        """What is on the screen, row by row, without the blanks at the ends.
+
+        Args:
+            last: what a program draws at the end of each picture. What has come of the
+                next one is left out, for half a picture says nothing.
+        """
+        end = self.drawn.rindex(last) + len(last)
         emulator = Emulator(self.size)
-        emulator.draw(self.drawn)
+        emulator.draw(self.drawn[:end])
         return emulator.rows
 
     def type(self, keys: str) -> None:
@@ -77,7 +85,8 @@ class Terminal:
         while self.process.poll() is None:
             assert not deadline.is_over(), "it does not end"
             self._read(0.1)
-        self._read(0.1)
+        while self._read(0.0):  # not all that is left need come at once
+            pass
         return self.process.returncode
 
     @property
@@ -85,11 +94,15 @@ class Terminal:
         """The modes of the terminal, as termios has them."""
         return termios.tcgetattr(self._inner)
 
-    def _read(self, seconds: float) -> None:
+    def _read(self, seconds: float) -> bool:
+        """Read what comes within some seconds; return whether anything has come."""
         ready, _, _ = select.select([self._number], [], [], seconds)
+        found = b""
         with contextlib.suppress(OSError):
             if ready:
-                self.drawn += os.read(self._number, 65_536).decode(errors="replace")
+                found = os.read(self._number, 65_536)
+        self.drawn += self._decode(found)
+        return bool(found)
 
 
 SEQUENCE = re.compile(r"\x1b\[\??(?P<numbers>[\d;]*)(?P<final>[A-Za-z])")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -12,6 +11,7 @@ from servers.base import free_port
 from servers.disque import DisqueServer
 
 from qcore.errors import BrokerUnavailable, ConfigError, NoReply
+from qcore.testing.speed import Patience
 from qcore_disque import errors
 from qcore_disque.broker import DisqueBroker
 
@@ -61,9 +61,9 @@ def test_fewer_copies_where_a_node_is_gone(
 
 def receive(broker: DisqueBroker, count: int) -> list:
     found: list = []
-    deadline = time.monotonic() + 20
+    patience = Patience(20)
     while len(found) < count:
-        assert time.monotonic() < deadline, f"{len(found)} of {count} came"
+        assert not patience.is_over(), f"{len(found)} of {count} came"
         found += broker.dequeue(count - len(found), wait=1)
     return found
 
