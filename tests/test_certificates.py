@@ -98,9 +98,10 @@ def test_a_certificate_shows_no_machine(folder: Path) -> None:
     assert [text for text in services if "127.0.0.1" in text or "/tmp" in text] == []
 
 
-def test_the_servers_of_noxfile_are_named_with_their_versions() -> None:
+def test_the_servers_of_the_tests_are_named_with_their_versions() -> None:
     """A new pin there is a new service, and wants a new certificate."""
-    pins = re.findall(r'"(\w+)==([\w.]+)"', (ROOT / "noxfile.py").read_text())
+    pinned = (ROOT / ".ci" / "server_packages.py").read_text()
+    pins = re.findall(r'"(\w+)==([\w.]+)"', pinned)
     assert pins
     said = " ".join((one / "certificate.json").read_text() for one in CERTIFIED)
     assert [pin for pin in pins if " ".join(pin) not in said.lower()] == [], REMEDY

@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 #: What is in the folders that hold no docstring of their own.
 FOLDERS = {
-    ".ci": "what a server for continuous integration runs",
+    ".ci": "what continuous integration runs, and parts of `noxfile.py`",
     ".github": "how to contribute, report and release; templates",
     "docs": "the manual, and the code that writes its generated parts",
     "plugins": "one folder for each plugin, each a distribution of its own",
