@@ -42,6 +42,7 @@ class OutboxLike(Protocol):
     def wake(
         self, plugin: str, task_ids: Sequence[str], delay: float = 0
     ) -> set[str]: ...
+    def delayed(self, queue: str) -> list[tuple[float, bytes]]: ...
 
 
 class LedgerPlace(Protocol):

@@ -184,6 +184,9 @@ class BandedBroker(Broker):
         found = [one.oldest_waiting() for one in self._bands]
         return max((one for one in found if one is not None), default=None)
 
+    def delayed(self) -> list[tuple[float, bytes]]:
+        return sorted(found for one in self._bands for found in one.delayed())
+
     def purge_queue(self) -> None:
         for one in self._bands:
             one.purge_queue()

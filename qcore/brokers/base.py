@@ -270,6 +270,20 @@ class Broker:
         """
         return None
 
+    def delayed(self) -> list[tuple[float, bytes]]:
+        """Return what may not be claimed yet, because it was delayed; for tests.
+
+        Claimed packages are left out. It reads the whole queue.
+
+        Returns:
+            Of each package the seconds until it may be claimed, and the package; what
+            comes first first.
+
+        Raises:
+            Unsupported: the broker cannot look at what it delays.
+        """
+        raise self._unsupported("look at its delayed packages")
+
     def purge_queue(self) -> None:
         """Remove every package from the queue, claimed ones included."""
         raise NotImplementedError(f"{type(self).__name__} must implement purge_queue")

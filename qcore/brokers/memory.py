@@ -194,6 +194,16 @@ class MemoryBroker(Broker):
             at = self._q.next_at()
         return None if at is None else max(0.0, at - elapsed())
 
+    def delayed(self) -> list[tuple[float, bytes]]:
+        with self._q.changed:
+            now = elapsed()
+            found = [
+                (at - now, id)
+                for id, at in self._q.visible.items()
+                if at > now and id not in self._q.claimed
+            ]
+            return [(ahead, self._q.packages[id]) for ahead, id in sorted(found)]
+
     def purge_queue(self) -> None:
         with self._q.changed:
             for id in list(self._q.packages):

@@ -322,6 +322,16 @@ class Outbox:
         )
         return float(found[0][0]) if found else None
 
+    def delayed(self, queue: str) -> list[tuple[float, bytes]]:
+        """Return what nobody holds and is not due yet: seconds until then, and the package."""
+        moment = now(self._connection)
+        found = self._execute(
+            f"SELECT due - {moment}, package FROM {_TABLE} WHERE queue = %s"
+            f" AND due > {moment} AND held_by IS NULL ORDER BY due, id",
+            [queue],
+        )
+        return [(float(ahead), bytes(package)) for ahead, package in found]
+
     # -- statements ----------------------------------------------------------------
     def _run(self, work: Callable[[], T], *, atomic: bool = False) -> T:
         """Do something, in a transaction if need be, and again after a deadlock."""

@@ -92,8 +92,8 @@ class QcoreClock:
         """Let time pass, and run everything that falls due, each at its moment.
 
         Tasks run in this process, with their hooks, links and schedules. A task that fails
-        and has attempts left comes again when its lease is over (setting ``retry``), as
-        in a cluster.
+        and has attempts left comes again after its ``backoff`` or, without one, when its
+        lease is over (setting ``retry``), as in a cluster. So does one that snoozes.
 
         Args:
             raises: raise what a task raised on its last attempt, with the rest still to

@@ -28,7 +28,7 @@ import msgspec
 
 from ..brokers.priorities import enqueue_by_priority
 from ..envelope import NEVER_AGAIN, Attempt, Outcome, choose
-from ..errors import PackageError, Suspend, TaskStopped
+from ..errors import PackageError, Snooze, Suspend, TaskStopped
 from ..features import Drop, Release, Run
 from ..plugins.provider import Provider
 from ..results.content import load_bytes
@@ -70,7 +70,9 @@ class Counts:
     dropped: int = 0  # tasks that a plugin has ended before their run
     waiting: int = 0  # times that a plugin had a task wait
     suspended: int = 0  # times that a task went on to wait outside of a worker
-    put_off: int = 0  # times that a task was put off, for another worker had it
+    put_off: int = (
+        0  # times that a task was put off: another worker had it, or it snoozed
+    )
     interrupted: int = 0  # times that a task was interrupted; see `interrupt_at`
 
 
@@ -85,8 +87,8 @@ def drain(
     """Run everything that is queued, in this process, until nothing is left.
 
     What the tasks enqueue is run too, and so are hooks and the links of chains. What
-    is delayed is left. A failed task is stored and acknowledged; it is not retried,
-    unless ``retries`` says so.
+    is delayed is left, and so is a task that snoozes. A failed task is stored and
+    acknowledged; it is not retried, unless ``retries`` says so.
 
     Args:
         queue: None means the project's own.
@@ -151,10 +153,11 @@ def _run(
         counts.waiting += 1
         return None
     again, outcome = False, str(Outcome.SUCCESS)
+    wait: float | None = None
 
     def comes_again(ended: Attempt) -> bool:
-        nonlocal again, outcome
-        outcome = ended.outcome
+        nonlocal again, outcome, wait
+        outcome, wait = ended.outcome, ended.again
         again = retries and _comes_again(task, delivery.attempt, ended)
         return again
 
@@ -164,8 +167,9 @@ def _run(
         return None
     if error is not None and again:
         counts.failed += 1
-        settle(task, outcome, start, final=False)
-        return None  # its lease brings it again
+        settle(task, outcome, start, final=False, again=wait)
+        _delay(broker, delivery, wait)
+        return None
     settle(task, outcome, start)
     following = next_link(task, ended) if error is None else None
     if following is not None and (following := prepare(following)) is not None:
@@ -218,6 +222,11 @@ def _goes_on(
         settle(task, Outcome.STOPPED, start, final=False)
         _put_back(broker, delivery, error.after)
         counts.put_off += 1
+    elif isinstance(error, Snooze):
+        _UNCOUNTED[task.id] = _UNCOUNTED.get(task.id, 0) + 1
+        settle(task, Outcome.SNOOZED, start, final=False, again=error.after)
+        _delay(broker, delivery, error.after)
+        counts.put_off += 1
     else:
         return False
     return True
@@ -228,6 +237,16 @@ def _put_back(broker: Broker, delivery: Delivery, seconds: float) -> None:
     if broker.supports_release and (broker.supports_delay or not seconds):
         wait = min(seconds, current.conf.retry)
         broker.release([delivery.receipt], **({"delay": wait} if wait else {}))
+
+
+def _delay(broker: Broker, delivery: Delivery, seconds: float | None) -> None:
+    """Let a delivery come again after so many seconds; None: when its lease ends.
+
+    A cluster asks the outbox for what its broker cannot delay; here that comes with its
+    lease, too.
+    """
+    if seconds is not None and broker.supports_release and broker.supports_delay:
+        broker.release([delivery.receipt], delay=seconds)
 
 
 #: Of tasks that fail: how many of their deliveries do not count as attempts.

@@ -40,10 +40,26 @@ def admitted(task: Task, attempt: int) -> Admitted:
     return found
 
 
-def settle(task: Task, outcome: str, start: int = 0, *, final: bool = True) -> None:
-    """Tell the plugins that a task needs how an attempt at it has ended."""
+def settle(
+    task: Task,
+    outcome: str,
+    start: int = 0,
+    *,
+    final: bool = True,
+    again: float | None = None,
+) -> None:
+    """Tell the plugins that a task needs how an attempt at it has ended.
+
+    Args:
+        task: the task.
+        outcome: of the attempt.
+        start: which start of the task it was.
+        final: whether it is the last one.
+        again: seconds until the next one; None: when its lease ends.
+    """
     plugins = current.registry.features
-    again = None if final else float(current.conf.retry)
+    if not final and again is None:
+        again = float(current.conf.retry)
     ended = Settled(task=task, outcome=outcome, final=final, again=again, start=start)
     for name in task.needs:
         if name in plugins.settle:

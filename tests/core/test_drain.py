@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import pytest
 from chores import kind
 from chores.ledger import VARIABLE, Ledger
+from chores.outside import OutsideBroker
+from django.conf import settings
 from django.db import connection
 from django.test import TestCase, override_settings
+from django.utils import timezone
 
+from qcore import Backoff
+from qcore.brokers.banded import BandedBroker
+from qcore.brokers.base import Broker
 from qcore.brokers.memory import MemoryBroker
 from qcore.errors import BadPackage, ConfigError, EnqueueError, Unsupported
 from qcore.runtime import current
@@ -176,8 +184,88 @@ def test_too_many(qcore_queue):
 
 
 def test_what_cannot_be_compared(qcore_queue):
-    with pytest.raises(TypeError, match="cannot compare 'grup'; expected group, hook"):
+    with pytest.raises(
+        TypeError, match=r"cannot compare 'grup'; expected .*group, hook"
+    ):
         assert_enqueued(kind.add, grup="g")
+
+
+def test_options_are_compared_as_they_are_sent(qcore_queue, db):
+    async_task(
+        kind.add,
+        1,
+        q_options={
+            "backoff": Backoff(2, factor=3),
+            "retry_on": [ValueError],
+            "track": True,
+            "save": False,
+        },
+    )
+    async_task(kind.add, 2, q_options={"backoff": dt.timedelta(minutes=1)})
+    assert_enqueued(kind.add, (1,), backoff=Backoff(2, factor=3), track=True)
+    assert_enqueued(kind.add, (1,), retry_on="builtins.ValueError", save=False)
+    assert_enqueued(kind.add, (2,), backoff=60, track=None, retry_on=None)
+    assert_enqueued(kind.add, track=True, count=1)
+    with pytest.raises(AssertionError, match=r"- backoff is 60\.0; track is None"):
+        assert_enqueued(kind.add, (2,), backoff="linear", track=True)
+    with pytest.raises(EnqueueError, match=r"'backoff'.*expected seconds"):
+        assert_enqueued(kind.add, backoff="often")
+
+
+@pytest.fixture(params=["memory", "bands", "orm"])
+def any_queue(request, qcore_queue, db, monkeypatch):
+    """The queue of a test, of each broker that can look at what it delays."""
+    own = {
+        "memory": {},
+        "bands": {"bands": True},
+        "orm": {"orm": "default", "broker_class": None},
+    }[request.param]
+    if request.param == "bands":
+        monkeypatch.setattr(MemoryBroker, "supports_priority", False)
+    with override_settings(Q_CLUSTER=settings.Q_CLUSTER | own):
+        broker = current.broker()
+        assert isinstance(broker, BandedBroker) == (request.param == "bands")
+        broker.purge_queue()
+        yield
+        current.broker().purge_queue()
+
+
+def test_delayed_tasks_are_found_by_their_delay(any_queue):
+    moment = timezone.now() + dt.timedelta(days=2)
+    first = async_task(kind.add, 1, delay=3600)
+    second = async_task(kind.add, 2, q_options={"run_after": moment, "priority": 90})
+    async_task(kind.add, 3)
+    assert [task.id for task in assert_enqueued(kind.add, delay=3600)] == [first]
+    assert_enqueued(kind.add, (1,), run_after=dt.timedelta(hours=1), count=1)
+    (found,) = assert_enqueued(kind.add, run_after=moment, priority=90)
+    assert found.id == second
+    assert_enqueued(kind.add, (3,), delay=None, count=1)
+    assert_enqueued(kind.add, count=1)  # what is delayed does not wait yet
+    with pytest.raises(AssertionError, match=r"add\(1\)  - delay is 3"):
+        assert_enqueued(kind.add, (1,), delay=60)
+    assert drain() == Counts(succeeded=1), "and stays delayed"
+
+
+def test_what_the_outbox_keeps_is_found_by_its_delay(db, monkeypatch):
+    own = {"name": "tests", "broker_class": "chores.outside.OutsideBroker"}
+    with override_settings(Q_CLUSTER=own):
+        monkeypatch.setattr(OutsideBroker, "supports_delay", False)
+        broker = current.broker()
+        broker.purge_queue()
+        task_id = async_task(kind.add, 1, delay=dt.timedelta(days=20))
+        assert broker.delayed() == []
+        (found,) = assert_enqueued(kind.add, delay=dt.timedelta(days=20))
+        assert found.id == task_id
+
+
+def test_a_broker_that_cannot_look_at_what_it_delays(qcore_queue):
+    class Blind(MemoryBroker):
+        delayed = Broker.delayed
+
+    broker = Blind(current.conf)
+    assert_enqueued(kind.add, count=0, broker=broker)
+    with pytest.raises(Unsupported, match="look at its delayed packages"):
+        assert_enqueued(kind.add, delay=60, broker=broker)
 
 
 def test_a_broker_that_gives_nothing_back(qcore_queue):

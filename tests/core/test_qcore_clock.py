@@ -10,10 +10,11 @@ from django.conf import settings
 from django.test import override_settings
 from django.utils import timezone
 
+from qcore import Backoff, Retry, Snooze
 from qcore.clock import Clock
 from qcore.tasks import async_task, fetch, queue_size, schedule
 from qcore.testing.advance import QcoreClock
-from qcore.testing.drain import Counts
+from qcore.testing.drain import Counts, drain
 from qcore.testing.fixtures import qcore_clock
 
 __all__ = ["qcore_clock"]
@@ -95,6 +96,71 @@ def test_failures_come_again_after_their_lease(
         assert (record.success, record.attempt_count) == (False, 3)
         assert qcore_clock.advance(days=1, raises=False) == NOTHING
         assert queue_size() == 0
+
+
+@pytest.mark.parametrize("broker", ["memory", "orm"])
+def test_retries_come_after_their_own_backoff(
+    qcore_queue, qcore_clock, seen, monkeypatch, broker
+):
+    note = kind.called
+
+    def fail():
+        note()
+        raise ValueError("not yet")
+
+    monkeypatch.setattr(kind, "called", fail)
+    own = settings.Q_CLUSTER | {"retry": 60, "timeout": 30}
+    if broker == "orm":
+        own |= {"orm": "default", "broker_class": None}
+    with override_settings(Q_CLUSTER=own):
+        policy = Backoff(3600, factor=2, cap=86400)
+        task_id = async_task(
+            "chores.kind.call_called", q_options={"max_attempts": 4, "backoff": policy}
+        )
+        assert qcore_clock.advance(hours=6) == Counts(failed=3)
+        assert seen == [0, 1, 3]
+        with pytest.raises(ValueError, match="not yet"):
+            qcore_clock.advance(days=1)
+        assert seen == [0, 1, 3, 7], "each waits twice as long as the one before"
+        assert fetch(task_id).attempt_count == 4
+        assert queue_size() == 0
+
+
+def test_a_task_asks_to_be_tried_again_at_its_own_time(
+    qcore_queue, qcore_clock, seen, monkeypatch
+):
+    note = kind.called
+
+    def later():
+        note()
+        if len(seen) == 1:
+            raise Retry("the shop is closed", after=5 * 3600)
+
+    monkeypatch.setattr(kind, "called", later)
+    async_task("chores.kind.call_called", q_options={"max_attempts": 3})
+    qcore_clock.advance(hours=4)
+    assert seen == [0]
+    assert qcore_clock.advance(days=1) == Counts(succeeded=1)
+    assert seen == [0, 5]
+
+
+def test_a_task_that_snoozes_comes_again_and_uses_no_attempt(
+    qcore_queue, qcore_clock, seen, monkeypatch
+):
+    note = kind.called
+
+    def snooze():
+        note()
+        if len(seen) < 4:
+            raise Snooze(after=3600)
+
+    monkeypatch.setattr(kind, "called", snooze)
+    task_id = async_task("chores.kind.call_called", q_options={"max_attempts": 1})
+    assert drain() == Counts(put_off=1)
+    assert qcore_clock.advance(hours=2.5) == Counts(put_off=2)
+    assert qcore_clock.advance(days=1) == Counts(succeeded=1)
+    assert seen == [0, 1, 2, 3]
+    assert fetch(task_id).attempt_count == 1
 
 
 def test_schedules_fire(qcore_queue, qcore_clock, seen):

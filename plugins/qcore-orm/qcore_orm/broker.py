@@ -180,6 +180,9 @@ class OrmBroker(Broker):
         seconds = self._session.run(self._sql.ahead)
         return None if math.isinf(seconds) else max(0.0, seconds)
 
+    def delayed(self) -> list[tuple[float, bytes]]:
+        return self._session.run(self._sql.delayed)
+
     def purge_queue(self) -> None:
         self._session.run(self._sql.purge)
 

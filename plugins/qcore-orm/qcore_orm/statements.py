@@ -212,6 +212,16 @@ class Statements(ABC):
         """
         return min((seconds for _, seconds in self.ranks(cursor)), default=math.inf)
 
+    def delayed(self, cursor: Cursor) -> list[tuple[float, bytes]]:
+        """Return what is not visible yet and not claimed: seconds, and the package."""
+        cursor.execute(
+            f"SELECT visible - {self.now}, payload FROM {self.table}"
+            f" WHERE {self.key} = %s AND visible > {self.now} AND claimed = %s"
+            " ORDER BY visible, id",
+            [self.queue, False],
+        )
+        return [(float(ahead), bytes(package)) for ahead, package in cursor.fetchall()]
+
     def delete(self, cursor: Cursor, ids: Sequence[int]) -> int:
         """Remove packages and return how many there were."""
         condition, values = self.among(ids)
