@@ -10,6 +10,11 @@ LONGEST = 2000
 
 def error_text(error: BaseException) -> str:
     """Return an error as text that every database takes, without secrets."""
-    text = mask_url(f"{type(error).__name__}: {error}")[:LONGEST]
+    return column_text(f"{type(error).__name__}: {error}")
+
+
+def column_text(text: str) -> str:
+    """Return a text as every database takes it, without secrets."""
+    text = mask_url(text)[:LONGEST]
     plain = text.encode(errors="backslashreplace").decode()
     return plain.replace("\0", "\\x00")

@@ -36,6 +36,7 @@ from ..tasks.functions import resolve
 from . import overlap, rules
 from .datetimes import instant, named_zone, read, write, zone_of
 from .declared import DECLARED, Declared
+from .error_text import column_text
 
 if TYPE_CHECKING:
     from ..conf import Conf
@@ -50,6 +51,8 @@ _SAID = (
     "func", "args", "kwargs", "seconds", "cron", "tz", "missed", "jitter", "overlap",
     "cluster",
 )  # fmt: skip
+#: How the error of a row begins that is told by sync, and not by a run that failed.
+NOT_TAKEN = "not taken from the code: "
 #: A change of these gives a schedule another next run.
 _RULE = {"schedule_type", "seconds", "cron", "tz", "starts", "ends"}
 
@@ -116,6 +119,7 @@ def sync(
     found += _remove(gone, broken, database, dry_run=dry_run)
     found.sort(key=lambda change: change.name)
     if not dry_run:
+        _note(found, rows, database)
         for change in found:
             if change.what == "refused":
                 logger.error("schedule %s: %s", change.name, change.told)
@@ -123,6 +127,24 @@ def sync(
                 told = f" ({change.told})" if change.told else ""
                 logger.info("schedule %s: %s%s", change.name, change.what, told)
     return found
+
+
+def _note(
+    changes: Iterable[Change], rows: Mapping[str, Schedule], database: str
+) -> None:
+    """Write into its row why a schedule is not as the code has it; or take that away.
+
+    The row would say nothing until its next run, which may be a month away.
+    """
+    for change in changes:
+        row = rows.get(change.name)
+        if row is None or change.what not in ("kept", "refused"):
+            continue
+        told = column_text(f"{NOT_TAKEN}{change.told}") if change.told else ""
+        if row.error == told or not (told or row.error.startswith(NOT_TAKEN)):
+            continue  # as it was, or the error of a run
+        mine = Schedule.objects.using(database).filter(pk=row.pk, declared=True)
+        mine.update(error=told)
 
 
 def _one(

@@ -356,6 +356,53 @@ def test_a_function_that_has_gone(db, clock, monkeypatch):
     assert stored().keys() == {"chores.decorated.tidy"}
 
 
+def test_the_row_tells_that_its_function_has_gone(db, clock, monkeypatch):
+    module = types.ModuleType("went_later")
+    exec(
+        "from qcore.schedules import every\n@every(days=30)\ndef f(): ...\n",
+        module.__dict__,
+    )
+    monkeypatch.setitem(sys.modules, "went_later", module)
+    every(days=1)(decorated.tidy)
+    sync()
+    function = module.f
+    del module.f
+    sync(dry_run=True)
+    assert stored()["went_later.f"].error == ""
+    before = stored()["went_later.f"]
+    sync()
+    row = stored()["went_later.f"]
+    assert row.error.startswith(
+        "not taken from the code: there is no function 'went_later.f'"
+    )
+    assert (row.next_run, row.tries, row.paused) == (before.next_run, 0, False)
+    assert stored()["chores.decorated.tidy"].error == ""
+    module.f = function
+    assert {change.what for change in sync()} == {"kept"}
+    assert stored()["went_later.f"].error == ""
+
+
+def test_the_row_tells_that_its_module_cannot_be_imported(db, clock):
+    every(days=1)(decorated.tidy)
+    sync(broken={})
+    DECLARED.clear()
+    broken = {"chores.decorated": ImportError("no module 'shop'")}
+    sync(broken=broken)
+    row = stored()["chores.decorated.tidy"]
+    assert "chores.decorated cannot be imported (ImportError)" in row.error
+    every(days=1)(decorated.tidy)
+    sync(broken={})
+    assert stored()["chores.decorated.tidy"].error == ""
+
+
+def test_sync_leaves_the_error_of_a_run(db, clock):
+    every(days=1)(decorated.tidy)
+    sync()
+    Schedule.objects.update(error="BrokerError: the queue takes no tasks")
+    sync()
+    assert stored()["chores.decorated.tidy"].error.startswith("BrokerError")
+
+
 def test_a_name_that_a_row_of_the_admin_has(db, clock, caplog):
     schedule("chores.kind.add_nothing", name="nightly", minutes=5)
     every(days=1, name="nightly")(decorated.tidy)

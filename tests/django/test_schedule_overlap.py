@@ -93,6 +93,7 @@ def test_skip_leaves_a_run_out_while_the_one_before_goes_on(clock):
     assert row().error == ""
 
 
+@pytest.mark.fault("M3")
 def test_a_run_that_waits_for_its_retry_has_not_ended(clock):
     declare("skip")
     minutes(clock, 1)
@@ -150,6 +151,7 @@ def test_skip_sends_one_of_the_runs_that_were_missed(clock):
     assert task.slot == NOW.replace(minute=5, second=0).timestamp()
 
 
+@pytest.mark.fault("M3")
 def test_a_run_of_which_nobody_has_heard_for_a_day_is_lost(clock, caplog):
     declare("skip")
     minutes(clock, 1)
@@ -172,6 +174,7 @@ def test_an_old_run_that_a_cluster_has_is_not_lost(clock, monkeypatch):
     assert fire() == []
 
 
+@pytest.mark.fault("M3")
 def test_a_ledger_that_is_away_is_waited_for(clock, monkeypatch):
     def away(row):
         raise StoreUnavailable("away")
@@ -187,6 +190,7 @@ def test_a_ledger_that_is_away_is_waited_for(clock, monkeypatch):
     assert len(fire()) == 1
 
 
+@pytest.mark.fault("M3")
 def test_a_run_is_known_before_its_slot_is_written(clock, monkeypatch):
     """A cluster that dies between the two sends the run once, and knows it."""
     declare("skip")
