@@ -8,12 +8,21 @@ from __future__ import annotations
 
 from django.contrib import admin
 
-from ..models import Failure, OutboxRow, Quarantine, QueuePause, Schedule, Success
+from ..models import (
+    Failure,
+    OutboxRow,
+    Quarantine,
+    QueuePause,
+    Schedule,
+    Success,
+    Tracked,
+)
 from .outbox import OutboxAdmin
 from .pauses import QueuePauseAdmin
 from .quarantine import QuarantineAdmin
 from .results import FailureAdmin, SuccessAdmin, TaskAdmin
 from .schedules import ScheduleAdmin
+from .tracked import TrackedAdmin
 
 __all__ = [
     "FailureAdmin",
@@ -23,6 +32,7 @@ __all__ = [
     "ScheduleAdmin",
     "SuccessAdmin",
     "TaskAdmin",
+    "TrackedAdmin",
 ]
 
 admin.site.register(Success, SuccessAdmin)
@@ -31,3 +41,4 @@ admin.site.register(Schedule, ScheduleAdmin)
 admin.site.register(Quarantine, QuarantineAdmin)
 admin.site.register(OutboxRow, OutboxAdmin)
 admin.site.register(QueuePause, QueuePauseAdmin)
+admin.site.register(Tracked, TrackedAdmin)

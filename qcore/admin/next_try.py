@@ -24,7 +24,7 @@ LEASE = "when its lease ends"
 def next_tries(rows: Iterable[Task]) -> dict[str, str]:
     """Return what to show of each failed task, by its id; one query for all of them."""
     rows = list(rows)
-    waiting = _waiting([row.pk for row in rows])
+    waiting = outbox_places([row.pk for row in rows])
     return {row.pk: _told(row, waiting) for row in rows}
 
 
@@ -37,7 +37,7 @@ def _told(row: Task, waiting: dict[str, Place]) -> str:
     return NOTHING if is_over(row) else LEASE
 
 
-def _waiting(ids: list[str]) -> dict[str, Place]:
+def outbox_places(ids: list[str]) -> dict[str, Place]:
     """Return the rows of the outbox by their tasks; none where it cannot be asked."""
     if not ids:
         return {}

@@ -7,29 +7,43 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
 
-from ..errors import PackageError, QcoreError
+from ..errors import QcoreError
 from ..models import OutboxRow
 from ..runtime import current
 from .base import QcoreAdmin
 from .cancelling import CancelsTasks, may_cancel
-from .shown import NOTHING, sent_at, short_id
+from .shown import NOTHING, moment, sent_at, short_id
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
     from django.http import HttpRequest
 
+    from ..envelope import Task
+
 
 class OutboxAdmin(CancelsTasks, QcoreAdmin):
     """Read-only, for those who may cancel tasks: that is what can be done about them."""
 
-    list_display = ("short_id", "func", "queue", "sent_at", "gen", "tries")
+    list_display = (
+        *(
+            "short_id",
+            "func",
+            "queue",
+            "sent_at",
+            "priority",
+            "expires",
+            "gen",
+            "tries",
+        ),
+    )
     list_filter = ("queue",)
     search_fields = ("=task_id",)
     ordering = ("due", "id")
     list_per_page = 50
     show_full_result_count = False
     fields: ClassVar[Any] = (
-        *("task_id", "name", "func", "queue", "group", "sent_at", "gen", "tries"),
+        *("task_id", "name", "func", "queue", "group", "sent_at"),
+        *("priority", "expires", "gen", "tries"),
     )
     readonly_fields: ClassVar[Any] = fields
     actions = ("cancel_tasks",)
@@ -50,6 +64,16 @@ class OutboxAdmin(CancelsTasks, QcoreAdmin):
     @admin.display(description="group")
     def group(self, row: OutboxRow) -> str:
         return _said(row, "group")
+
+    @admin.display(description="priority")
+    def priority(self, row: OutboxRow) -> str:
+        task = _task(row)
+        return NOTHING if isinstance(task, QcoreError) else str(task.priority)
+
+    @admin.display(description="expires")
+    def expires(self, row: OutboxRow) -> str:
+        task = _task(row)
+        return NOTHING if isinstance(task, QcoreError) else moment(task.expires)
 
     @admin.display(description="sent at", ordering="due")
     def sent_at(self, row: OutboxRow) -> str:
@@ -85,8 +109,18 @@ def _database() -> str:
 
 def _said(row: OutboxRow, name: str) -> str:
     """Return what the package of a row says of its task, if it can be trusted."""
-    try:
-        task = current.signer.verify(bytes(row.package), row.queue)
-    except (PackageError, QcoreError) as error:
-        return f"unreadable: {error}" if name == "func" else NOTHING
+    task = _task(row)
+    if isinstance(task, QcoreError):
+        return f"unreadable: {task}" if name == "func" else NOTHING
     return getattr(task, name) or NOTHING
+
+
+def _task(row: Any) -> Task | QcoreError:
+    """Return the task of a row, read once; or why its package cannot be trusted."""
+    if not hasattr(row, "read_task"):
+        try:
+            row.read_task = current.signer.verify(bytes(row.package), row.queue)
+        except QcoreError as error:
+            row.read_task = error
+    found: Task | QcoreError = row.read_task
+    return found

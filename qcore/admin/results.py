@@ -48,7 +48,9 @@ _DETAILS = (
     "group",
     "hook",
     "cluster",
+    "priority",
     "sent",
+    "expires",
     "started_at",
     "stopped_at",
     "seconds",
@@ -174,6 +176,14 @@ class TaskAdmin(QcoreAdmin):
     def resent_from(self, row: Task) -> str:
         return said_of(row.options).resent_from or NOTHING
 
+    @admin.display(description="priority")
+    def priority(self, row: Task) -> int:
+        return said_of(row.options).priority
+
+    @admin.display(description="expires")
+    def expires(self, row: Task) -> str:
+        return moment(said_of(row.options).expires)
+
     @admin.display(description="time taken (s)")
     def seconds(self, row: Task) -> str:
         return f"{row.time_taken():.3f}"
@@ -207,6 +217,7 @@ class SuccessAdmin(TaskAdmin):
         "stopped_at",
         "seconds",
         "attempt_count",
+        "priority",
         "short_id",
     )
 
@@ -249,6 +260,7 @@ class FailureAdmin(CancelsTasks, TaskAdmin):
         "group",
         "cluster",
         "started_at",
+        "priority",
         "short_id",
     )
 

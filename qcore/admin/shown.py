@@ -9,6 +9,8 @@ from django.utils.formats import date_format
 from django.utils.html import format_html
 
 from ..masking import mask_url
+from ..printable import printable
+from ..status import Progress
 from ..tasks.state import State, in_outbox
 
 #: What stands for a value that is not there.
@@ -40,6 +42,20 @@ def sent_at(
     if state == State.SUSPENDED and due is not None:
         return f"{state}, until {moment(due)}"
     return str(state) if state in (State.PARKED, State.SUSPENDED) else moment(due)
+
+
+def progress_bar(told: Progress | None) -> str:
+    """Return how far a task is: a bar where that is known, and the figures with their note."""
+    if told is None:
+        return NOTHING
+    text = mask_url(printable(told.text))
+    if told.share is None:
+        return text
+    return format_html(
+        '<progress max="1" value="{}" aria-label="progress"></progress> {}',
+        f"{told.share:.3f}",
+        text,
+    )
 
 
 def short_id(id: str) -> str:

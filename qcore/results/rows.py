@@ -42,6 +42,7 @@ class Said(Options, frozen=True, omit_defaults=True, gc=False):
 
     priority: int = 0
     resent_from: str | None = None  # the task that was sent again as this one
+    expires: float | None = None  # it had to start by then; nobody is held to it twice
 
 
 _decode_said = msgspec.json.Decoder(Said).decode
@@ -153,16 +154,21 @@ def call_to_keep(task: Task) -> tuple[bytes, int]:
 
 def _said(task: Task) -> str:
     """Return what a task says beside its call, as JSON; "" for nothing."""
-    if task.priority or task.headers is not None:
+    if task.priority or task.headers is not None or task.expires is not None:
         origin = (task.headers or {}).get(RESENT_FROM)
-        if task.priority or origin is not None:
+        if task.priority or origin is not None or task.expires is not None:
             options = {
                 field: value
                 for field in task.options.__struct_fields__
                 if (value := getattr(task.options, field)) is not UNSET
             }
             return _encode(
-                Said(**options, priority=task.priority, resent_from=origin)
+                Said(
+                    **options,
+                    priority=task.priority,
+                    resent_from=origin,
+                    expires=task.expires,
+                )
             ).decode()
     return "" if task.options == _NO_OPTIONS else _encode(task.options).decode()
 

@@ -20,7 +20,7 @@ from django.utils import timezone
 from support.staff import permit
 
 from qcore.admin.base import MAX_SEARCH, MAX_WORDS
-from qcore.envelope import Outcome
+from qcore.envelope import Attempt, Outcome
 from qcore.models import Quarantine, Schedule, Success, Task
 from qcore.results.orm import OrmStore
 from qcore.runtime import current
@@ -41,8 +41,12 @@ MODELS = {
     "schedule": "qcore",
     "quarantine": "qcore",
     "queuepause": "qcore",
+    "tracked": "qcore",
     **({"ormq": "qcore_orm"} if HAS_QUEUE else {}),
 }
+
+#: The pages of one row; tracked tasks go by age alone.
+PAGES = {"": ("change", "delete", "history"), "tracked": ("change", "history")}
 
 HUGE = "9" * 30
 #: What somebody may write behind the question mark of a list.
@@ -106,6 +110,11 @@ def rows(make) -> dict[str, object]:
             schedule_type="D",
         ).pk,
     }  # fmt: skip
+    sent = build("chores.kind.takes_anything", (url,), kwargs, track=True)
+    current.tracker.write([(sent, "tests", None)])
+    failed = Attempt.failed("failure", f"ValueError: at {url}").result(sent, 1)
+    current.tracker.end([failed])
+    found["tracked"] = sent.id
     pause("mail", reason="a reason", by="ann")
     found["queuepause"] = "mail"
     if HAS_QUEUE:
@@ -121,6 +130,8 @@ def staff(*codes: str) -> Client:
     user = User.objects.create_user(f"staff{User.objects.count()}", is_staff=True)
     if "delete_queuepause" in codes:  # whose row goes when the queue is resumed
         codes = (*codes, "control_queue")
+    if "view_tracked" in codes:  # which are seen by those who see results
+        codes = (*codes, "view_task")
     permit(user, *codes)
     client = Client(raise_request_exception=False)
     client.force_login(user)
@@ -159,11 +170,12 @@ def test_no_list_is_an_error_page(model, rows):
 @pytest.mark.parametrize("page", ["change", "delete", "history"])
 def test_no_page_of_a_row_is_an_error_page(model, page, rows):
     client = staff(f"view_{model}", f"change_{model}", f"delete_{model}", "view_args")
-    assert client.get(url(model, page, rows[model])).status_code == 200
+    expected = 200 if page in PAGES.get(model, PAGES[""]) else 403
+    assert client.get(url(model, page, rows[model])).status_code == expected
     base = url(model)
     for key in KEYS:
         answer = client.get(f"{base}{key}/{page}/", follow=True)
-        assert answer.status_code in (200, 404), key
+        assert answer.status_code in (expected, 404), key
         answer = client.post(f"{base}{key}/{page}/", {"post": "yes"}, follow=True)
         assert answer.status_code in (200, 403, 404, 405), key
 
@@ -246,7 +258,7 @@ def pages(model: str, key: object) -> list[str]:
     return [
         url(model),
         f"{url(model)}?q=s",
-        *(url(model, page, key) for page in ("change", "delete", "history")),
+        *(url(model, page, key) for page in PAGES.get(model, PAGES[""])),
     ]
 
 
@@ -269,7 +281,7 @@ def test_who_may_see_arguments_sees_no_secret_among_them(model, rows):
         text = client.get(page).text
         assert f"{CANARY}-pw" not in text
         assert f":{CANARY}@" not in text
-    if model in ("success", "failure", "schedule", "ormq"):
+    if model in ("success", "failure", "schedule", "ormq", "tracked"):
         shown = client.get(url(model, "change", rows[model])).text
         assert CANARY in shown, "it is no secret under that name"
         assert "***" in shown

@@ -46,6 +46,7 @@ class QueueAdmin(CancelsTasks, QcoreAdmin):
         "priority",
         "attempts",
         "visible_from",
+        "expires",
         "locked",
         "size",
     )
@@ -65,6 +66,7 @@ class QueueAdmin(CancelsTasks, QcoreAdmin):
         "priority",
         "attempts",
         "visible_from",
+        "expires",
         "locked",
         "size",
         "links",
@@ -105,6 +107,11 @@ class QueueAdmin(CancelsTasks, QcoreAdmin):
     @admin.display(description="priority", ordering="-priority_rank")
     def priority(self, row: OrmQ) -> int:
         return row.priority
+
+    @admin.display(description="expires")
+    def expires(self, row: OrmQ) -> str:
+        task = row.task
+        return NOTHING if isinstance(task, PackageError) else moment(task.expires)
 
     @admin.display(description="visible from", ordering="visible")
     def visible_from(self, row: OrmQ) -> str:
