@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     TaskError: Any
     TaskResult: Any
     TaskResultDoesNotExist: Any
+    TaskResultMismatch: Any
     TaskResultStatus: Any
     normalize_json: Any
     task: Any
@@ -40,6 +41,7 @@ else:
             InvalidTask,
             InvalidTaskBackend,
             TaskResultDoesNotExist,
+            TaskResultMismatch,
         )
         from django.tasks.signals import task_enqueued, task_finished, task_started
         from django.utils.json import normalize_json
@@ -60,7 +62,10 @@ else:
                 InvalidTaskBackendError as InvalidTaskBackend,
             )
             from django_tasks.exceptions import InvalidTaskError as InvalidTask
-            from django_tasks.exceptions import TaskResultDoesNotExist
+            from django_tasks.exceptions import (
+                TaskResultDoesNotExist,
+                TaskResultMismatch,
+            )
             from django_tasks.signals import task_enqueued, task_finished, task_started
             from django_tasks.utils import normalize_json
         except ModuleNotFoundError:
@@ -83,6 +88,7 @@ __all__ = [
     "TaskError",
     "TaskResult",
     "TaskResultDoesNotExist",
+    "TaskResultMismatch",
     "TaskResultStatus",
     "normalize_json",
     "task",

@@ -27,7 +27,6 @@ from .api import (
     BaseTaskBackend,
     InvalidTask,
     InvalidTaskBackend,
-    TaskResult,
     TaskResultDoesNotExist,
     TaskResultStatus,
     normalize_json,
@@ -35,6 +34,7 @@ from .api import (
 )
 from .results import moment, result_of
 from .signals import tell
+from .task_result import QcoreTaskResult
 
 #: Options of ``async_task`` that Django has words of its own for, or that make no sense.
 NOT_HERE = frozenset(
@@ -158,7 +158,7 @@ class QcoreBackend(BaseTaskBackend):  # type: ignore[misc]
         )
         if built.id in skipped:  # a plugin has another task in its place
             return self.get_result(skipped[built.id])
-        result = TaskResult(
+        result = QcoreTaskResult(
             task=task,
             id=built.id,
             status=TaskResultStatus.READY,

@@ -14,7 +14,8 @@ from ..results import content as contents
 from ..runtime import current
 from ..tasks.functions import resolve
 from ..tasks.tracking import TrackedTask
-from .api import InvalidTask, Task, TaskError, TaskResult, TaskResultStatus
+from .api import InvalidTask, Task, TaskError, TaskResultStatus
+from .task_result import QcoreTaskResult
 
 _STATUS = {
     "waiting": TaskResultStatus.READY,
@@ -32,7 +33,7 @@ def moment(seconds: float | None) -> dt.datetime | None:
 
 
 def result_of(row: TrackedTask, alias: str) -> Any:
-    """Return the TaskResult of a tracked task.
+    """Return the result of a tracked task.
 
     Raises:
         InvalidTask: its function cannot be had in this process.
@@ -41,7 +42,7 @@ def result_of(row: TrackedTask, alias: str) -> Any:
     accept = current.conf.accept_content
     call = contents.load_call(row.payload, row.content, accept)
     status = _STATUS.get(row.state, TaskResultStatus.FAILED)
-    result = TaskResult(
+    result = QcoreTaskResult(
         task=task_of(row, alias),
         id=row.task_id,
         status=status,

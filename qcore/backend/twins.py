@@ -10,10 +10,12 @@ only the name of the backend differs between production and tests.
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 from .api import Dummy, Immediate
 from .backend import checked_options, with_moment
+from .task_result import TwinResult
 
 
 class _Twin:
@@ -34,6 +36,17 @@ class _Twin:
 class ImmediateBackend(_Twin, Immediate):  # type: ignore[misc]
     """Runs each task at once in the caller, also a task with ``run_after``."""
 
+    def enqueue(self, task: Any, args: Any, kwargs: Any) -> Any:
+        """Run a task, and return how it went."""
+        return TwinResult.of(super().enqueue(task, args, kwargs))
+
 
 class DummyBackend(_Twin, Dummy):  # type: ignore[misc]
     """Remembers each task in ``results`` and runs none."""
+
+    def enqueue(self, task: Any, args: Any, kwargs: Any) -> Any:
+        """Remember a task; it is another object that ``results`` has."""
+        id = super().enqueue(task, args, kwargs).id
+        place = [one.id for one in self.results].index(id)
+        self.results[place] = kept = TwinResult.of(self.results[place])
+        return deepcopy(kept)

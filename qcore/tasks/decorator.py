@@ -8,7 +8,16 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Coroutine
-from typing import Any, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
+from importlib import import_module
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ParamSpec,
+    Protocol,
+    TypeVar,
+    Unpack,
+    overload,
+)
 
 from ..conf.names import quoted
 from ..errors import EnqueueError
@@ -17,8 +26,14 @@ from .options import TaskOptions, check_options
 from .task_function import TaskFunction
 from .unwrap import unwrap
 
+if TYPE_CHECKING:
+    from ..backend.function import DjangoTaskFunction
+
 P = ParamSpec("P")
 R = TypeVar("R")
+
+#: Of a higher layer than this one, and of a Django that has tasks.
+_OF_DJANGO = "qcore.backend.function"
 
 
 class Decorator(Protocol):
@@ -32,6 +47,17 @@ class Decorator(Protocol):
     def __call__(self, func: Callable[P, R], /) -> TaskFunction[P, R, R]: ...
 
 
+class DjangoDecorator(Protocol):
+    """What ``task(backend=...)`` returns: makes a task of Django of a function."""
+
+    @overload
+    def __call__(
+        self, func: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> DjangoTaskFunction[P, Coroutine[Any, Any, R], R]: ...
+    @overload
+    def __call__(self, func: Callable[P, R], /) -> DjangoTaskFunction[P, R, R]: ...
+
+
 @overload
 def task(
     func: Callable[P, Coroutine[Any, Any, R]], /
@@ -40,9 +66,11 @@ def task(
 def task(func: Callable[P, R], /) -> TaskFunction[P, R, R]: ...
 @overload
 def task(**options: Unpack[TaskOptions]) -> Decorator: ...
+@overload
 def task(
-    func: Callable[..., Any] | None = None, /, **options: Unpack[TaskOptions]
-) -> Any:
+    *, backend: str, queue_name: str = ..., **options: Unpack[TaskOptions]
+) -> DjangoDecorator: ...
+def task(func: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Make a task function, which can be sent to a cluster, of a function of a module.
 
     ::
@@ -59,15 +87,22 @@ def task(
         func: the function, where the decorator is written without brackets.
         options: of ``async_task``, for all tasks of the function. Whoever sends one may say
             something else: ``send_receipt.using(timeout=60).enqueue(17)``.
+            With ``backend``, an alias in ``TASKS`` of Django's settings, the task function
+            is a ``django.tasks.Task``, too: its tasks go through that backend, and
+            ``enqueue`` returns a ``TaskResult``. Then the queue may be called ``queue_name``.
 
     Returns:
         A task function, which can be called as the function can.
 
     Raises:
         EnqueueError: the function could not be found by a worker, or an option is wrong.
+        ImportError: with ``backend``, and Django has no tasks.
+        InvalidTask, InvalidTaskBackend: of Django, with ``backend``: it refuses the task.
     """
+    if func is None and "backend" in options:
+        return _of_django(options)
     if func is None:
-        checked = check_options(cast("dict[str, Any]", options))
+        checked = check_options(options)
         return lambda func: _made(func, checked)
     if options:
         raise EnqueueError(
@@ -80,6 +115,18 @@ def task(
 def _made(func: Any, options: dict[str, Any]) -> TaskFunction[Any, Any, Any]:
     refuse("@task", func)
     return TaskFunction(func, options)
+
+
+def _of_django(options: dict[str, Any]) -> Callable[[Any], Any]:
+    backend = options.pop("backend")
+    module = import_module(_OF_DJANGO)
+    checked = check_options(module.with_own_words(options))
+
+    def decorate(func: Any) -> Any:
+        refuse("@task", func)
+        return module.made(func, checked, backend)
+
+    return decorate
 
 
 def refuse(word: str, func: Any) -> None:

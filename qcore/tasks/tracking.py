@@ -222,6 +222,8 @@ def end_inline(result: Result) -> None:
 _OF_OUTCOME: dict[str, str] = {
     Outcome.TIMEOUT: "qcore.errors.TaskTimeout",
     Outcome.CRASH: "qcore.errors.WorkerDied",
+    Outcome.CANCELLED: "qcore.errors.TaskCancelled",
+    Outcome.EXPIRED: "qcore.errors.TaskExpired",
 }
 _TRACES = (
     "\n\nTraceback (most recent call last):",

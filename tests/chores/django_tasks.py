@@ -6,6 +6,7 @@ import os
 import sys
 from typing import Any
 
+import qcore
 from qcore.backend.api import task
 
 from .kind import hold
@@ -20,6 +21,17 @@ def add(x: int, y: int = 1) -> int:
 @task
 async def add_async(x: int, y: int = 1) -> int:
     return x + y
+
+
+@qcore.task(backend="default", max_attempts=5, timeout=30, group="receipts")
+def receipt(order_id: int, hook: str = "") -> str:
+    """Return a receipt: a task function of qcore, and a task of Django."""
+    return f"receipt of order {order_id}{hook}"
+
+
+@qcore.task(backend="default")
+async def rate(currency: str) -> float:
+    return {"EUR": 1.0, "CHF": 1.1}[currency]
 
 
 @task

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import os
+import pickle
 from importlib.util import find_spec
+from types import SimpleNamespace
+from unittest import mock
 
 import pytest
 
@@ -19,20 +22,26 @@ from django.db import transaction
 from django.test import override_settings
 from django.utils import timezone
 
+import qcore
 from qcore.backend.api import (
     InvalidTask,
     InvalidTaskBackend,
+    Task,
     TaskResultDoesNotExist,
+    TaskResultMismatch,
     task_backends,
     task_enqueued,
     task_finished,
     task_started,
 )
-from qcore.errors import EnqueueError
-from qcore.models import Tracked
+from qcore.envelope import Attempt, Outcome
+from qcore.errors import CallError, EnqueueError, TaskCancelled
+from qcore.models import Ticket, Tracked
 from qcore.runtime import current
-from qcore.tasks import async_task, result, status
-from qcore.testing.drain import drain, enqueued
+from qcore.status import Progress
+from qcore.tasks import async_task, progress_report, result, status
+from qcore.tasks.task_function import TaskFunction
+from qcore.testing.drain import assert_enqueued, drain, enqueued
 
 BACKEND = "qcore.backend.QcoreBackend"
 OUTSIDE = {"name": "tests", "broker_class": "chores.outside.OutsideBroker"}
@@ -435,6 +444,69 @@ def test_the_twins_take_what_the_backend_takes():
     assert current.broker().queue_size() == 0
 
 
+# -- more than Django asks: cancel and progress ---------------------------------------------
+def test_a_task_that_waits_is_cancelled():
+    found = chores.add.enqueue(1)
+    assert found.cancel() == "waiting"
+    assert Ticket.objects.get(task_id=found.id).cancelled is not None
+    # as a cluster ends it
+    (task,) = enqueued()
+    end = Attempt.failed(Outcome.CANCELLED, "TaskCancelled: by somebody").result(
+        task, 1
+    )
+    current.tracker.end([end])
+    found.refresh()
+    assert (found.status, found.errors[0].exception_class) == ("FAILED", TaskCancelled)
+    current.broker().purge_queue()
+    done = chores.add.enqueue(1)
+    drain()
+    assert chores.add.get_result(done.id).cancel() == "ended"
+    later = chores.add.using(run_after=dt.timedelta(days=40)).enqueue(1)
+    assert later.cancel() in ("scheduled", "waiting")
+    current.broker().purge_queue()
+
+
+def test_a_task_is_cancelled_and_asked_in_an_event_loop():
+    async def work():
+        found = await chores.add.aenqueue(1)
+        with pytest.raises(CallError, match="acancel"):
+            found.cancel()
+        with pytest.raises(CallError, match="aprogress"):
+            _ = found.progress
+        return await found.aprogress(), await found.acancel()
+
+    assert asyncio.run(work()) == (None, "waiting")
+    drain(raises=False)
+
+
+def test_the_progress_of_a_task_is_that_of_its_worker(monkeypatch):
+    found = chores.add.enqueue(1)
+    assert found.progress is None
+    told = Progress(done=3, total=10, note="pages", at=0.0)
+    worker = SimpleNamespace(task_id=found.id, progress=told)
+    cluster = SimpleNamespace(workers=[worker])
+    monkeypatch.setattr(progress_report, "running", lambda: [cluster])
+    assert found.progress is told
+    assert chores.add.get_result(found.id).progress is told
+    current.broker().purge_queue()
+
+
+def test_results_of_twins_are_cancelled_without_a_table(django_assert_num_queries):
+    with django_assert_num_queries(0):
+        with tasks(BACKEND="qcore.backend.ImmediateBackend"):
+            found = chores.add.enqueue(1)
+            assert (found.cancel(), found.progress) == ("ended", None)
+            assert found.return_value == 2
+        with tasks(BACKEND="qcore.backend.DummyBackend"):
+            found = chores.add.enqueue(1)
+            (kept,) = task_backends["default"].results
+            assert kept == found
+            assert (found.cancel(), found.cancel()) == ("waiting", "ended")
+            assert (found.status, kept.status) == ("FAILED", "FAILED")
+            assert kept.errors[0].exception_class is TaskCancelled
+            assert kept is not found
+
+
 # -- functions with the decorator of qcore ---------------------------------------------------
 def test_a_task_function_of_qcore_is_taken_for_a_task():
     backend = task_backends["default"]
@@ -467,3 +539,107 @@ def test_a_task_function_runs_in_the_immediate_backend(name):
         backend = task_backends["default"]
         found = backend.enqueue(getattr(decorated, name), args, {})
     assert (found.status, found.return_value) == ("SUCCESSFUL", value)
+
+
+# -- functions with the decorator of qcore that are tasks of Django --------------------------
+def test_a_function_with_a_backend_is_a_task_of_django():
+    receipt = chores.receipt
+    assert isinstance(receipt, Task)
+    assert isinstance(receipt, TaskFunction)
+    assert receipt(1) == receipt.call(1) == "receipt of order 1"
+    assert (receipt.name, receipt.module_path) == (
+        "receipt",
+        "chores.django_tasks.receipt",
+    )
+    sent = receipt.enqueue(17, hook="!")
+    assert (sent.status, sent.task, sent.kwargs) == ("READY", receipt, {"hook": "!"})
+    (task,) = enqueued()
+    own = (task.options.timeout, task.options.max_attempts, task.group)
+    assert own == (30, 5, "receipts"), "and what it declares holds"
+    drain()
+    sent.refresh()
+    assert (sent.status, sent.return_value) == ("SUCCESSFUL", "receipt of order 17!")
+    assert receipt.get_result(sent.id).return_value == sent.return_value
+    with pytest.raises(TaskResultMismatch):
+        receipt.get_result(chores.add.enqueue(1).id)
+    with pytest.raises(EnqueueError, match="does not wait"):
+        receipt.get_result(sent.id, 100)
+
+
+def test_it_takes_the_words_of_both():
+    after = dt.timedelta(days=1)
+    other = chores.receipt.using(queue_name="mail", run_after=after, timeout=60)
+    sent = other.enqueue(1)
+    assert isinstance(other, Task)
+    assert (sent.task.queue_name, chores.receipt.queue_name) == ("mail", "default")
+    assert_enqueued(
+        chores.receipt.func,
+        (1,),
+        queue="mail",
+        run_after=after,
+        timeout=60,
+        max_attempts=5,
+    )
+    assert chores.receipt.using(delay=60).run_after == dt.timedelta(minutes=1)
+    assert chores.receipt.using() == chores.receipt
+    assert other != chores.receipt
+    with tasks(QUEUES=["default"]), pytest.raises(InvalidTask, match="mail"):
+        chores.receipt.using(queue="mail")
+    with pytest.raises(InvalidTaskBackend):
+        chores.receipt.using(backend="no such")
+    with pytest.raises(EnqueueError, match=r"unknown option 'tiemout'.*'timeout'"):
+        chores.receipt.using(tiemout=3)
+    current.broker("mail").purge_queue()
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ({"hook": "chores.kind.hook"}, "task_finished"),
+        ({"sync": True}, "ImmediateBackend"),
+        ({"typed": True}, "JSON"),
+        ({"task_id": "0" * 32}, "makes the id"),
+    ],
+)
+def test_an_option_that_djangos_tasks_cannot_have_is_refused(option, told):
+    with pytest.raises(EnqueueError, match=f"beside 'backend'.*{told}"):
+        chores.receipt.using(**option)
+
+
+@pytest.mark.parametrize("backend", ["", None, 7])
+def test_a_backend_is_a_name(backend):
+    with pytest.raises(EnqueueError, match="expected the name of a backend in TASKS"):
+        qcore.task(backend=backend)(decorated.plain)
+
+
+def test_many_and_the_async_side():
+    async def work():
+        found = await chores.rate.aenqueue("EUR")
+        return await chores.rate.aget_result(found.id), await chores.receipt.amap([3])
+
+    rate, (third,) = asyncio.run(work())
+    first, second = chores.receipt.map([(1, "?"), 2])
+    drain()
+    for found in (rate, first, second, third):
+        found.refresh()
+    values = [found.return_value for found in (first, second, third, rate)]
+    assert values == [*(f"receipt of order {n}" for n in ("1?", 2, 3)), 1.0]
+
+
+def test_it_is_pickled_by_its_path_and_can_be_patched():
+    assert pickle.loads(pickle.dumps(chores.receipt)) is chores.receipt
+    other = pickle.loads(pickle.dumps(chores.receipt.using(priority=0, timeout=9)))
+    assert (other.options["timeout"], other.backend) == (9, "default")
+    assert isinstance(other, Task)
+    with mock.patch.object(chores.receipt, "enqueue") as patched:
+        chores.receipt.enqueue(1)
+    patched.assert_called_once_with(1)
+
+
+def test_the_other_api_and_the_twins_take_it_too():
+    plain = async_task(chores.receipt, 4)
+    drain()
+    assert result(plain) == "receipt of order 4"
+    with tasks(BACKEND="qcore.backend.ImmediateBackend"):
+        assert chores.receipt.enqueue(5).return_value == "receipt of order 5"
+        assert chores.rate.enqueue("CHF").return_value == 1.1

@@ -27,6 +27,11 @@ async def rate(currency: str) -> float:
     return 1.0
 
 
+@task(backend="default", queue_name="mail", max_attempts=5)
+def charge(order_id: int) -> str:
+    return f"{order_id}"
+
+
 @task
 async def rates() -> dict[str, float]:
     return {}
@@ -68,3 +73,12 @@ async def awaiting() -> None:
     assert_type(await rate.acall("EUR"), float)
     assert_type(await add.amap([1, 2]), list[TaskId[int]])
     assert_type(await (await add.aenqueue(1)).aresult(), int | None)
+
+
+async def tasks_of_django() -> None:
+    assert_type(charge(17), str)
+    charge.enqueue(17).refresh()
+    charge.using(backend="other", timeout=60).enqueue(17)
+    (await charge.aenqueue(17)).cancel()
+    charge.enqueue("17")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    charge.enqueue(17, z=2)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
