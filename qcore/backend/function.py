@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -71,14 +70,6 @@ class DjangoTaskFunction(TaskFunction[P, C, R], Task):  # type: ignore[misc]
         if self._is_declared():
             return self.func.__qualname__
         return _derived, (self.path, self.options, self.backend)
-
-    @property
-    def run_after(self) -> dt.datetime | dt.timedelta | None:
-        """A moment before which it does not start, or how long it waits; or None."""
-        if delay := self.options.get("delay"):
-            return dt.timedelta(seconds=delay)
-        after: dt.datetime | dt.timedelta | None = self.options.get("run_after")
-        return after
 
     def using(
         self, *, backend: str | None = None, **options: Any

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 import inspect
 import sys
@@ -354,7 +355,9 @@ class TaskFunction(Wrapper, Generic[P, C, R]):
 
     @property
     def run_after(self) -> Any:
-        """Of Django's tasks: a moment before which it does not start, or None."""
+        """Of Django's tasks: when it may start, as a moment or a timedelta; or None."""
+        if delay := self.options.get("delay"):
+            return dt.timedelta(seconds=delay)
         return self.options.get("run_after")
 
     def get_backend(self) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..clock import wall
 from ..runtime import current
 from ..tasks.functions import path_of
 from ..tasks.in_tests import send_waiting
@@ -63,7 +64,7 @@ def assert_enqueued(
             timeout, max_attempts, backoff, track and so on, and those of plugins. None
             asks that the call has not said it; as ``timeout``, that there is no limit.
             ``expires``, ``run_after`` and ``delay`` are a datetime, or seconds (or a
-            timedelta) from the call; the last two are compared to within 2 seconds. Who
+            timedelta) from the call; the last two are compared to within 5 seconds. Who
             asks for one of those two looks at delayed tasks, too, also in the outbox;
             otherwise these do not count.
 
@@ -96,14 +97,20 @@ def assert_enqueued(
 
 def _delayed(broker: Broker) -> list[Waiting]:
     """Return the tasks of a queue that may not start yet."""
-    found = broker.delayed()
+    found = _due(broker.delayed())
     outbox = current.outbox
     if outbox is not None and outbox.is_usable:
-        found += outbox.delayed(broker.queue)
+        found += _due(outbox.delayed(broker.queue))
     return [
-        Waiting.later(current.signer.verify(package, broker.queue), ahead)
-        for ahead, package in found
+        Waiting(current.signer.verify(package, broker.queue), due)
+        for due, package in found
     ]
+
+
+def _due(found: Sequence[tuple[float, bytes]]) -> list[tuple[float, bytes]]:
+    """Return packages with the moments when they may start, in seconds since the epoch."""
+    now = wall()
+    return [(now + ahead, package) for ahead, package in found]
 
 
 def _complaint(

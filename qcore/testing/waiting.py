@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET
 
-from ..clock import wall
 from ..tasks import plugin_options
 from ..tasks.execute import decode
 from ..tasks.option import held
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 #: Seconds in which two moments are the same. A delay counts from when the package is stored,
 #: and not from the call; and the clock of a database is another one.
-NEAR = 2.0
+NEAR = 5.0
 
 #: What is compared as a moment, in the way that is asked for.
 _EXPIRES, _DELAY, _RUN_AFTER = "expires", "delay", "run_after"
@@ -47,11 +46,6 @@ class Waiting:
 
     task: Task
     due: float | None = None
-
-    @classmethod
-    def later(cls, task: Task, ahead: float) -> Waiting:
-        """Return one that may start in so many seconds."""
-        return cls(task, wall() + ahead)
 
     def facts(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
         """Return what is known of it, moments in the way of what is wanted."""

@@ -41,6 +41,7 @@ from qcore.runtime import current
 from qcore.status import Progress
 from qcore.tasks import async_task, progress_report, result, status
 from qcore.tasks.task_function import TaskFunction
+from qcore.testing import waiting
 from qcore.testing.drain import assert_enqueued, drain, enqueued
 
 BACKEND = "qcore.backend.QcoreBackend"
@@ -527,6 +528,8 @@ def test_what_a_task_function_declares_holds_for_django_too():
     after = timezone.now() + dt.timedelta(days=1)
     changed = decorated.double.using(run_after=after)
     assert backend.enqueue(changed, [4], {}).task.run_after == after
+    delayed = backend.enqueue(decorated.double.using(delay=86400), [4], {})
+    assert delayed.task.run_after - delayed.enqueued_at == dt.timedelta(days=1)
     assert enqueued() == []
 
 
@@ -566,7 +569,8 @@ def test_a_function_with_a_backend_is_a_task_of_django():
         receipt.get_result(sent.id, 100)
 
 
-def test_it_takes_the_words_of_both():
+def test_it_takes_the_words_of_both(monkeypatch):
+    monkeypatch.setattr(waiting, "NEAR", 600)  # no test of how fast this machine is
     after = dt.timedelta(days=1)
     other = chores.receipt.using(queue_name="mail", run_after=after, timeout=60)
     sent = other.enqueue(1)
