@@ -171,7 +171,7 @@ def no_ledger() -> LedgerLike | None:
     return None
 
 
-def as_made(task: Task) -> Task | None:
+def as_made(task: Task, follows: str) -> Task | None:
     """Return a new task unchanged: no plugin decides about it."""
     return task
 
@@ -233,7 +233,8 @@ class Services:
     make_sweeps: Callable[[], Ticking | None] = no_relay
     #: made by the thread that asks
     make_features: Callable[[], Features | None] = no_features
-    prepare: Callable[[Task], Task | None] = as_made  # a next link; None: not sent
+    #: a next link, with the id of its predecessor; None: it is not sent
+    prepare: Callable[[Task, str], Task | None] = as_made
     make_watch: Callable[[], Watching | None] = no_watch
     make_tracker: Callable[[], TrackerLike | None] = no_tracker
     broker_name: str = "?"  # its class, for people

@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from django.db import OperationalError, connections, transaction
 
 from ..brokers.tools import chunks
+from ..envelope import Outcome
 from ..errors import EnqueueError
 from ..masking import mask_url
 from ..models import OutboxRow
 from ..results.sql import is_deadlock
 from ..runtime import current
-from ..settled import suspended_by
+from ..settled import Settled, suspended_by
 from ..tasks.sending import send
 from .clock import now
+from .features import tell
 from .inserting import insert
 from .outbox import MAX_IDS
 from .passing import is_passing
@@ -313,6 +315,27 @@ class LedgerFacade:
         for some in queues.values():
             skipped |= send(some, delay=delay, within=self.database).keys()
         return skipped
+
+    def unsent(self, tasks: Sequence[Task]) -> None:
+        """Tell plugins that tasks about which they were asked will never be sent.
+
+        For whoever sends them later, or elsewhere, and cannot. To a plugin it is the end of
+        the task, which frees what it has kept for it.
+
+        Args:
+            tasks: as plugins have changed them.
+
+        Raises:
+            LedgerError: a plugin has failed.
+            django.db.Error: the database does not answer.
+        """
+        settled = [
+            Settled(task=task, outcome=Outcome.DISCARDED, final=True)
+            for task in tasks
+            if task.needs
+        ]
+        if settled:
+            self.run(lambda: tell(current.registry.features, settled))
 
     def ended(self, ids: Collection[str]) -> dict[str, str]:
         """Return the final outcomes of those of these tasks that the ledger knows to be over.

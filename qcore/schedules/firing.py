@@ -23,6 +23,7 @@ from ..conf.names import queue_fault
 from ..errors import EnqueueError, QcoreError, StoreUnavailable
 from ..models import Schedule, ScheduleSlot
 from ..runtime import current
+from ..signing import peek
 from ..tasks.new_tasks import prepare
 from . import overlap, rules
 from .datetimes import instant, read, shown, write
@@ -301,9 +302,33 @@ class Firing:
             # after their slots, which lose a schedule that is no more
             if over := [one.row.pk for one in moved if one.is_over]:
                 Schedule.objects.using(self._database).filter(pk__in=over).delete()
+        if len(moved) < len(ready):
+            done = {id(one) for one in moved}
+            self._free_unwritten([one for one in ready if id(one) not in done])
         for one in moved:
             if one.repeated:
                 logger.warning("schedule %s: %s", one.row, one.repeated)
+
+    def _free_unwritten(self, left: Sequence[Fired]) -> None:
+        """Tell plugins of tasks that are never sent: somebody has changed their schedule.
+
+        A slot that another cluster was faster with is there, and its task is the same.
+        """
+        ledger = current.ledger
+        if not current.registry.features.before_send or ledger is None:
+            return
+        slots = ScheduleSlot.objects.using(self._database)
+        tasks = [
+            peek(bytes(slot.package))
+            for one in left
+            for slot in one.slots
+            if slot.package
+            and not slots.filter(schedule_id=slot.schedule_id, slot=slot.slot).exists()
+        ]
+        try:
+            ledger.unsent(tasks)
+        except Exception as error:  # noqa: BLE001 - the others have fired
+            logger.warning("plugins do not know what is not sent: %s", error)
 
     def _move(self, one: Fired) -> bool:
         """Move a schedule on; return False where somebody else was faster.

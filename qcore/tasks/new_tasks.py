@@ -38,15 +38,21 @@ class NewTask:
     Args:
         task: as its sender made it.
         delay: seconds before it may run.
+        follows: the id of the task after whose success it is sent.
     """
 
-    __slots__ = ("_skipped_for", "delay", "task")
+    __slots__ = ("_skipped_for", "delay", "follows", "task")
 
-    def __init__(self, task: Task, delay: float = 0) -> None:
+    def __init__(
+        self, task: Task, delay: float = 0, follows: str | None = None
+    ) -> None:
         #: The task as it will be sent.
         self.task = task
         #: Seconds before the task may run.
         self.delay = delay
+        #: The id of the task after whose success it is sent, as the next link of a chain is;
+        #: None: nothing has to happen first. If that task fails, this one is never sent.
+        self.follows = follows
         self._skipped_for: str | None = None
 
     @property
@@ -201,17 +207,20 @@ def _let_go(database: str) -> None:
     connections[database].close_if_unusable_or_obsolete()
 
 
-def ask(tasks: Sequence[Task], delay: float = 0) -> list[NewTask]:
+def ask(
+    tasks: Sequence[Task], delay: float = 0, follows: str | None = None
+) -> list[NewTask]:
     """Ask each plugin about new tasks of one queue.
 
     Args:
         tasks: the tasks.
         delay: seconds before they may run.
+        follows: the id of the task after whose success they are sent.
 
     Raises:
         EnqueueError: a plugin refuses them, or has failed on its own option.
     """
-    new = [NewTask(task, delay) for task in tasks]
+    new = [NewTask(task, delay, follows) for task in tasks]
     for plugin, hook in current.registry.features.before_send.items():
         _ask_one(plugin, hook, new)
     return new
@@ -260,11 +269,15 @@ def is_passing(error: BaseException) -> bool:
     return isinstance(error, (OperationalError, InterfaceError))
 
 
-def prepare(task: Task) -> Task | None:
+def prepare(task: Task, follows: str | None = None) -> Task | None:
     """Return a new task as plugins have changed it; only the plugins write anything.
 
     For a task whose package its maker sends later: the next link of a chain, a slot of a
     schedule. Its id is derived, so that it is the same when it is made again.
+
+    Args:
+        task: the new task.
+        follows: the id of the task after whose success it is sent.
 
     Returns:
         None where a plugin skips the task.
@@ -274,7 +287,7 @@ def prepare(task: Task) -> Task | None:
     """
     if not current.registry.features.before_send:
         return task
-    (new,) = together([task], lambda: ask([task]))
+    (new,) = together([task], lambda: ask([task], 0, follows))
     if new.skipped_for is None:
         return new.task
     logger.info("not sent: %s id=%s, for %s is there already",

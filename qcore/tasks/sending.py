@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..brokers.priorities import enqueue_by_priority
 from ..errors import BrokerError
+from ..masking import mask_url
 from ..runtime import current
 from .in_tests import SentInTest
 from .loops import refuse_broker_in_loop
@@ -88,13 +89,17 @@ def send(
     if uses and not _is_of_a_test(tasks, broker, commit):
         commit = "on_commit"  # which is at once where no transaction is open but ours
 
+    failed: list[Exception] = []
+
     def ask_and_send() -> list[NewTask]:
         asked = ask(tasks, delay)
         if left := [one.task for one in asked if one.skipped_for is None]:
-            _send(left, broker, delay, commit, tracked, within)
+            _send(left, broker, delay, commit, tracked, within, failed)
         return asked
 
     asked = together(tasks, ask_and_send)
+    if failed:  # by now only where no transaction was open but ours
+        raise failed[0]
     return {
         one.task.id: one.skipped_for for one in asked if one.skipped_for is not None
     }
@@ -122,6 +127,7 @@ def _send(
     commit: str | None,
     tracked: TrackedAs | None,
     within: str | None,
+    failed: list[Exception] | None = None,
 ) -> None:
     """Send tasks about which plugins have been asked.
 
@@ -132,6 +138,7 @@ def _send(
         commit: "on_commit" or "now"; None means the setting.
         tracked: what the caller said of tasks that are tracked.
         within: as for ``send``.
+        failed: gets the error of a sending that comes with a commit, and is not the outbox's.
     """
     broker = given or current.broker(tasks[0].queue)
     note = note_of(tasks, delay, tracked)
@@ -151,7 +158,9 @@ def _send(
         broker.check_delay(delay)
     if alias is not None:
         in_test = within is not None and _is_of_a_test(tasks, given, commit)
-        _deliver_on_commit(alias, given, packages, tasks, delay, note, in_test=in_test)
+        _deliver_on_commit(
+            alias, given, packages, tasks, delay, note, failed, in_test=in_test
+        )
     elif note is None:
         _deliver(broker, packages, tasks, delay)
     else:
@@ -165,10 +174,14 @@ def _deliver_on_commit(
     tasks: Sequence[Task],
     delay: float,
     note: Note | None,
+    failed: list[Exception] | None,
     *,
     in_test: bool,
 ) -> None:
     """Send packages when a transaction commits that the outbox has no part in.
+
+    What plugins have written for them is committed by then. Where they cannot be sent,
+    plugins are told that they never will be.
 
     Args:
         alias: of the database of the transaction.
@@ -177,6 +190,7 @@ def _deliver_on_commit(
         tasks: the tasks of the packages, all of one queue.
         delay: seconds before they may run.
         note: of the tasks, where they are tracked.
+        failed: gets the error.
         in_test: whether a test may look for them before that.
     """
     from django.db import transaction
@@ -195,6 +209,9 @@ def _deliver_on_commit(
                 "not sent after the commit of database %r: %s (%s)",
                 alias, named(tasks), type(error).__name__,
             )  # fmt: skip
+            _tell_unsent(tasks, error)
+            if failed is not None:
+                failed.append(error)
             raise
 
     # robust: the error goes to the log of Django, and the next hook is called. Nobody
@@ -202,6 +219,25 @@ def _deliver_on_commit(
     transaction.on_commit(
         SentInTest(deliver) if in_test else deliver, using=alias, robust=True
     )
+
+
+def _tell_unsent(tasks: Sequence[Task], error: Exception) -> None:
+    """Tell plugins of those of these tasks that are not sent, and never will be."""
+    ledger = current.ledger
+    by_id = {task.id: task for task in tasks if task.needs}
+    if not by_id or ledger is None:
+        return
+    ids: Sequence[str] = [task.id for task in tasks]
+    if isinstance(error, BrokerError):
+        # of those that are unsure, nobody knows; in the order in which they were sent
+        ids = (error.task_ids or ids)[error.stored + error.unsure :]
+    try:
+        ledger.unsent([by_id[id] for id in ids if id in by_id])
+    except Exception as problem:  # noqa: BLE001 - the caller hears of the first error
+        logger.warning(
+            "plugins do not know that %s are not sent: %s: %s",
+            named(tasks), type(problem).__name__, mask_url(str(problem)),
+        )  # fmt: skip
 
 
 def _send_through_outbox(

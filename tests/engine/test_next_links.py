@@ -34,7 +34,8 @@ def make(request):
     def make(*errors):
         left = list(errors)
 
-        def prepare(task):
+        def prepare(task, follows):
+            assert follows == task.id
             if left:
                 raise left.pop(0)
             return task
@@ -73,7 +74,7 @@ def test_a_hook_whose_link_is_there_makes_no_other(request, kind, makes, monkeyp
     called, prepared = [], []
     monkeypatch.setattr(process, "run_hook", called.append)
     object.__setattr__(
-        fakes.services, "prepare", lambda task: prepared.append(task) or task
+        fakes.services, "prepare", lambda task, follows: prepared.append(task) or task
     )
     monkeypatch.setattr(process, "next_link", lambda task, ended: task)
     worker = Worker(fakes.services, ours, (), 1)

@@ -12,7 +12,7 @@ migrations). Importing it does not import Django::
     wanted    what a task wants: its limits, as they travel with it
     deciding  which claimed tasks may run under their limits
     holding   renews, frees and sweeps what running tasks hold
-    pacing    brings tasks forward that wait for a rate which was raised
+    pacing    brings tasks forward that wait under a limit which was raised
     places    the rows of limits, locked and counted
     template  keys that are filled with arguments
     models    the tables
@@ -132,13 +132,14 @@ def qcore_sweep(now: float) -> float:
         return 60.0  # there are no tables; the system check says so
     from qcore.runtime import current
 
-    from . import holding, keys
+    from . import holding, keys, pacing
 
     ledger = current.ledger
     assert ledger is not None, "without a ledger, nobody sweeps"
     rests: list[float] = []
     # the places first: tasks wait for them
-    ledger.each((holding.sweep, keys.sweep), lambda part: rests.append(part(now)))
+    parts = (holding.sweep, keys.sweep, pacing.heed_settings)
+    ledger.each(parts, lambda part: rests.append(part(now)))
     return min(rests)
 
 

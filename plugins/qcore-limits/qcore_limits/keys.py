@@ -18,11 +18,11 @@ from django.db import transaction
 from qcore import Drop, Release
 from qcore.brokers.tools import chunks
 from qcore.envelope import Outcome
-from qcore.errors import EnqueueError, LedgerError
+from qcore.errors import EnqueueError, LedgerError, StoreError
 from qcore.runtime import current
 
 from . import locks
-from .unique import LAST_RESORT, Unique, digest, key_of, shown
+from .unique import LAST_RESORT, UNSENT, Unique, digest, key_of, shown
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -131,7 +131,7 @@ def take(tasks: Sequence[NewTask]) -> None:
 
 
 #: The columns of a key, in the order of its model.
-_COLUMNS = ("digest", "key", "task_id", "during", "taken", "until")
+_COLUMNS = ("digest", "key", "task_id", "during", "taken", "until", "follows")
 
 
 def _insert(wanted: dict[str, list[Wanted]]) -> dict[str, str]:
@@ -147,7 +147,8 @@ def _insert(wanted: dict[str, list[Wanted]]) -> dict[str, str]:
             first.new.task.id,
             first.unique.kind,
             now,
-            now + first.unique.term_after(first.new.delay),
+            now + _term(first),
+            first.new.follows or "",
         )
         for mark, (first, *_) in wanted.items()
     }
@@ -167,6 +168,10 @@ def _insert(wanted: dict[str, list[Wanted]]) -> dict[str, str]:
             # the end of a task has freed the key between the two statements: take it now
             left = [mark for mark in left if mark not in owners]
     return owners
+
+
+def _term(one: Wanted) -> float:
+    return one.unique.term_after(one.new.delay, is_sent=one.new.follows is None)
 
 
 def _owners(
@@ -205,22 +210,47 @@ def _lock(rows: Sequence[UniqueKey], now: float) -> dict[str, str]:
         for mark, row in found.items()
         if row.task_id != mine[mark].task_id and row.until <= now
     ]
-    waits = _that_wait(over)
+    kept = _kept(over, now)
     for row in over:
-        if row.task_id not in waits:
+        if row.digest not in kept:
             mine[row.digest].save(using=_database(), force_update=True)
             found[row.digest] = mine[row.digest]
     return {mark: row.task_id for mark, row in found.items()}
 
 
-def _that_wait(over: Sequence[UniqueKey]) -> set[str]:
-    """Return which owners of keys whose time is over still wait in the outbox.
+def _kept(over: Sequence[UniqueKey], now: float) -> dict[str, float]:
+    """Return until when keys stay taken whose time is over, by their digests.
 
-    A task may wait there for longer than ``LAST_RESORT``: it has a long delay, or sleeps.
+    A task may wait in the outbox for longer than ``LAST_RESORT``: it has a long delay, or
+    sleeps. Of a task that is sent after the success of another one, that one tells whether
+    it was sent.
     """
-    ids = [row.task_id for row in over if row.during != "seconds"]
+    rows = [row for row in over if row.during != "seconds"]
     ledger = current.ledger
-    return ledger.waiting(ids) if ids and ledger is not None else set()
+    if not rows or ledger is None:
+        return {}
+    waits = ledger.waiting([row.task_id for row in rows])
+    kept = {row.digest: now + LAST_RESORT for row in rows if row.task_id in waits}
+    unsure = [row for row in rows if row.follows and row.digest not in kept]
+    if unsure:
+        ended = ledger.ended({row.follows for row in unsure})
+        for row in unsure:
+            outcome = ended.get(row.follows) or _stored_end(row.follows)
+            last = row.taken + LAST_RESORT
+            until = min(now + UNSENT, last) if outcome is None else last
+            if outcome in (None, Outcome.SUCCESS) and until > now:
+                kept[row.digest] = until
+    return kept
+
+
+def _stored_end(task_id: str) -> str | None:
+    """Return how a task has ended, as its result says; None: it does not."""
+    try:
+        found = current.results.fetch(task_id)
+    except StoreError as error:
+        logger.warning("nobody knows how the task %s has ended: %s", task_id, error)
+        return None
+    return found.outcome if found is not None and found.final else None
 
 
 def _resolve(mark: str, one: Wanted, owner: str) -> str:
@@ -242,7 +272,8 @@ def _resolve(mark: str, one: Wanted, owner: str) -> str:
         task_id=id,
         during=one.unique.kind,
         taken=now,
-        until=now + one.unique.term_after(one.new.delay),
+        until=now + _term(one),
+        follows=one.new.follows or "",
     )
     _replaced().bulk_create(
         [ReplacedTask(task_id=owner, by=id, until=now + LAST_RESORT)],
@@ -343,10 +374,8 @@ def _sweep_part(rows: QuerySet[Any], ids: Sequence[str], now: float) -> int:
         found = {row.pk: row for row in free.order_by("pk")}
         count = len(found)
         if rows.model.__name__ == "UniqueKey":
-            waits = _that_wait(list(found.values()))
-            kept = [pk for pk, row in found.items() if row.task_id in waits]
-            rows.filter(pk__in=kept).update(until=now + LAST_RESORT)
-            for pk in kept:
+            for pk, until in _kept(list(found.values()), now).items():
+                rows.filter(pk=pk).update(until=until)
                 del found[pk]
         rows.filter(pk__in=list(found)).delete()
         return count

@@ -27,6 +27,8 @@ class UniqueKey(models.Model):
     taken = models.FloatField()
     #: When the key is free whatever has become of the task.
     until = models.FloatField()
+    #: The id of the task after whose success this one is sent; "": it was sent with the key.
+    follows = models.CharField(max_length=32, default="", db_default="")
 
     class Meta:
         default_permissions = ("view", "delete")

@@ -1,20 +1,61 @@
-"""Pacing: new start times for tasks that wait for a rate which was raised.
+"""Pacing: brings tasks forward that wait under a limit whose numbers were raised.
 
-Such a task is a row of the outbox that is due at its start time. Where the rate of its limit
+`qcore limits set` does so at once. What the settings say is known to new clusters alone: each
+looks once, in its first sweep.
+
+A task that waits for its start is a row of the outbox that is due at its start time. Where the rate of its limit
 is raised later, the rows of its key are brought forward, in the order in which they wait.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 from qcore.brokers.tools import chunks
 from qcore.runtime import current
 
 from . import places
+from .holding import EVERY, refill
+from .limit import Limit
 from .models import LimitKey
 from .places import LATER, MOST
+from .setting import declared
 from .wanted import Rules, Terms
+
+#: What two numbers may differ by that mean the same start, in seconds.
+_NEARLY = 1e-3
+
+
+class _Heeded:
+    """The limits of the settings that this process has looked at."""
+
+    limits: Mapping[str, Limit] | None = None
+
+
+def heed_settings(now: float) -> float:
+    """Bring tasks forward that wait under what the settings have declared before.
+
+    Nobody knows what that was: so each limit is looked at. Tasks whose starts do not
+    change, and places that are taken, stay as they are.
+
+    Args:
+        now: by the clock of the database.
+
+    Returns:
+        Seconds until the next look.
+    """
+    limits, ledger = declared(current.conf), current.ledger
+    assert ledger is not None
+    if limits != _Heeded.limits:
+
+        def look(name: str) -> None:
+            refill(name, now)
+            replan(name)
+
+        ledger.each(sorted(limits), look)
+        _Heeded.limits = limits
+    return EVERY
 
 
 def replan(name: str) -> int:
@@ -47,7 +88,7 @@ def _replan(mark: str) -> int:
     for row in rows:
         start = now + _wait(key, terms, len(delays), now)
         delays[row.task_id] = start - now
-        if start < row.at:
+        if start < row.at - _NEARLY:
             row.at = start
             changed.append(row)
     if not changed:

@@ -23,6 +23,9 @@ LONGEST = 1_000_000_000
 #: Seconds after which a key is free even if nobody has heard how its task ended: the task
 #: may have gone with its queue.
 LAST_RESORT = 14 * 86_400.0
+#: Seconds until somebody looks what has become of a task that is sent only after the success
+#: of another one.
+UNSENT = 300.0
 
 _DURING = "during='waiting', 'until_done' or seconds > 0"
 _CONFLICTS = ["skip", "replace", "raise"]
@@ -79,11 +82,17 @@ class Unique:
         """Seconds from the sending after which the key is free in any case."""
         return LAST_RESORT if isinstance(self.during, str) else float(self.during)
 
-    def term_after(self, delay: float) -> float:
+    def term_after(self, delay: float, *, is_sent: bool = True) -> float:
         """Return the term of a task that is sent with a delay, in seconds.
 
         It does not begin before its delay is over; a time in seconds counts from the sending.
+
+        Args:
+            delay: seconds before the task may run.
+            is_sent: whether it is sent now, and not after the success of another task.
         """
+        if not is_sent and isinstance(self.during, str):
+            return UNSENT
         return self.term + (delay if isinstance(self.during, str) else 0.0)
 
 

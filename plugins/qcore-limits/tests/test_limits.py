@@ -22,7 +22,7 @@ from qcore.models import OutboxRow, Ticket
 from qcore.runtime import current
 from qcore.tasks import async_task, cancel, status
 from qcore.testing.drain import drain, enqueued
-from qcore_limits import Limit, Unique, keys, qcore_sweep
+from qcore_limits import Limit, Unique, keys, pacing, qcore_sweep
 from qcore_limits.holding import EVERY, renew
 from qcore_limits.models import Hold, LimitChange, LimitKey, WaitingTask
 from qcore_limits.pacing import replan
@@ -969,6 +969,62 @@ def test_a_limit_that_only_its_tasks_know_is_not_planned_anew(cluster):
         add(number, limits=own)
     cluster.claim()
     assert replan("own") == 0
+
+
+@pytest.fixture
+def deploy(monkeypatch):
+    """Sweep for the first time as a new cluster does, with other numbers of a limit."""
+
+    def deploy(name, **words):
+        monkeypatch.setattr(pacing._Heeded, "limits", None)
+        changed = {"limits": {**LIMITS, name: LIMITS[name] | words}}
+        with override_settings(Q_CLUSTER=OUTSIDE | changed):
+            qcore_sweep(current.ledger.now())
+
+    return deploy
+
+
+def test_a_rate_that_the_settings_raise_brings_tasks_forward(cluster, deploy):
+    _, *ids = [add(number, limits="paced") for number in range(4)]
+    cluster.claim()
+    before = planned(ids)
+    deploy("paced")
+    assert planned(ids) == before, "nothing has changed"
+    deploy("paced", rate="1/20s")
+    assert planned(ids) == before
+    change(rate="1/12s")
+    deploy("paced", rate="1/s")
+    assert planned(ids) == before, "what somebody has set wins"
+    LimitChange.objects.all().delete()
+    deploy("paced", rate="1/s")
+    first, second, third = planned(ids)
+    assert (second - first, third - second) == pytest.approx((1, 1), abs=0.01)
+    assert third < before[2] - 1
+
+
+def test_places_that_the_settings_add_are_filled(cluster, deploy):
+    """Not only when the task ends that has the one place."""
+    _, second, third, _ = [add(number) for number in range(4)]
+    cluster.claim()
+    assert len(cluster.running) == 1
+    deploy("one")
+    assert numbers() == {"one": (1, 0, 3, 0)}
+    deploy("one", concurrency=3)
+    assert numbers() == {"one": (1, 2, 1, 0)}
+    with override_settings(
+        Q_CLUSTER=OUTSIDE | {"limits": {**LIMITS, "one": {"concurrency": 3}}}
+    ):
+        assert cluster.claim() == {second: RUN, third: RUN}
+
+
+def test_settings_are_heeded_once(cluster, deploy, django_assert_max_num_queries):
+    deploy("paced")
+    now = current.ledger.now()
+    with (
+        django_assert_max_num_queries(0),
+        override_settings(Q_CLUSTER=OUTSIDE | {"limits": dict(LIMITS)}),
+    ):
+        assert pacing.heed_settings(now) == pacing.EVERY
 
 
 # -- a parked task without its place in the line ----------------------------------------------

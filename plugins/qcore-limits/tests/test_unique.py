@@ -9,20 +9,27 @@ from chores import decorated, kind
 from chores.outside import OutsideBroker
 from django.db import connection, transaction
 from django.test import override_settings
+from msgspec.structs import replace
 
 from qcore import RUN, Claim, Drop, Release, Settled
+from qcore.envelope import Options, Result
 from qcore.errors import BrokerUnavailable, EnqueueError, LedgerError
 from qcore.ledger.clock import Clock
 from qcore.ledger.features import Features, tell
-from qcore.models import OutboxRow
+from qcore.ledger.tickets import Tickets
+from qcore.models import OutboxRow, Schedule
 from qcore.runtime import current
+from qcore.settled import TicketState
 from qcore.tasks import async_chain, async_task, async_task_many, schedule
+from qcore.tasks.calls import follow_on_id
+from qcore.tasks.new_tasks import prepare
 from qcore.testing.drain import drain, enqueued
 from qcore_limits import Unique, keys, locks
 from qcore_limits.keys import KeyTaken, sweep
 from qcore_limits.models import ReplacedTask, UniqueKey
-from qcore_limits.unique import LAST_RESORT
+from qcore_limits.unique import LAST_RESORT, UNSENT, read_unique
 
+WORDS = read_unique("job")
 OUTSIDE = {"name": "tests", "broker_class": "chores.outside.OutsideBroker"}
 
 
@@ -447,6 +454,136 @@ def test_a_schedule_sends_none_beside_one_that_waits():
     schedule("chores.kind.add", 2, q_options={"unique": Unique("job")})
     current.scheduler.tick()
     assert waiting() == [first]
+
+
+class TestNextLink:
+    """A link takes its key before its predecessor has ended, and may never be sent."""
+
+    def link(self, **changes):
+        """Prepare a link as a worker does; return the id of its predecessor and its own."""
+        before = async_task("chores.kind.add", 1)
+        (task,) = [one for one in enqueued() if one.id == before]
+        new = replace(
+            task, id=follow_on_id(before), options=Options(plugins={"unique": WORDS})
+        )
+        assert prepare(new, before).id == new.id
+        assert owners() == {"job": new.id}
+        return task, new.id
+
+    def later(self, monkeypatch, seconds):
+        monkeypatch.setattr(Clock, "offset", Clock.offset + seconds)
+        sweep(current.ledger.now())
+
+    def store(self, task, outcome, *, final=True):
+        result = Result(
+            task=task, outcome=outcome, value=b"1", content="json",
+            started=1.0, stopped=2.0, attempt=1, final=final,
+        )  # fmt: skip
+        current.results.save([result])
+
+    def test_whose_predecessor_fails_in_the_end_frees_its_key(self, monkeypatch):
+        task, _ = self.link()
+        self.later(monkeypatch, UNSENT + 1)
+        assert len(owners()) == 1, "the predecessor is tried again"
+        self.store(task, "failure", final=False)
+        self.later(monkeypatch, UNSENT + 1)
+        assert len(owners()) == 1
+        self.store(task, "failure")
+        self.later(monkeypatch, UNSENT + 1)
+        assert owners() == {}
+
+    def test_a_sender_takes_the_key_of_one_that_is_never_sent(self, monkeypatch):
+        task, link = self.link()
+        self.store(task, "failure")
+        assert add(2, unique="job") == link, "nobody has looked yet"
+        monkeypatch.setattr(Clock, "offset", UNSENT + 1)
+        other = add(2, unique="job")
+        assert owners() == {"job": other} != {"job": link}
+
+    def test_that_was_sent_keeps_its_key(self, monkeypatch):
+        task, link = self.link()
+        self.store(task, "success")
+        self.later(monkeypatch, UNSENT + 1)
+        assert add(2, unique="job") == link
+        self.later(monkeypatch, LAST_RESORT - 2 * UNSENT)
+        assert owners() == {"job": link}
+        self.later(monkeypatch, 2 * UNSENT)
+        assert owners() == {}
+
+    def test_of_which_nobody_knows_keeps_it_for_two_weeks(self, monkeypatch):
+        self.link()
+        for _ in range(3):
+            self.later(monkeypatch, LAST_RESORT / 4)
+            assert len(owners()) == 1
+        self.later(monkeypatch, LAST_RESORT / 4 + 1)
+        assert owners() == {}
+
+    def test_a_ticket_that_says_how_the_predecessor_ended(self, monkeypatch):
+        task, _ = self.link()
+        Tickets("default").insert({task.id: TicketState(final="cancelled")})
+        self.later(monkeypatch, UNSENT + 1)
+        assert owners() == {}
+
+
+class TestBrokerOfTheCall:
+    """A broker that the call names is sent to after the commit, without the outbox."""
+
+    @pytest.fixture
+    def own(self):
+        broker = OutsideBroker(current.conf, "tests")
+        yield broker
+        broker.errors.clear()
+
+    def test_it_is_sent_once(self, own):
+        first = add(1, unique="job", broker=own)
+        assert add(1, unique="job", broker=own) == first
+        assert (owners(), waiting()) == ({"job": first}, [first])
+        assert OutboxRow.objects.count() == 0
+
+    def test_one_that_cannot_be_sent_is_told_and_keeps_no_key(self, own):
+        own.errors.append(BrokerUnavailable("away"))
+        with pytest.raises(BrokerUnavailable, match="away"):
+            add(1, unique="job", broker=own)
+        assert (owners(), waiting()) == ({}, [])
+        assert add(1, unique="job", broker=own) in waiting()
+
+    def test_those_of_a_batch_that_were_sent_keep_theirs(self, own):
+        error = BrokerUnavailable("away")
+        error.stored = error.unsure = 1
+        own.errors.append(error)
+        with pytest.raises(BrokerUnavailable, match="away"):
+            async_task_many(
+                "chores.kind.add",
+                [(1,), (2,), (3,)],
+                q_options={"unique": "sum:{left}", "broker": own},
+            )
+        assert sorted(owners()) == ["sum:1", "sum:2"]
+
+    def test_in_a_transaction_of_the_caller_it_is_logged(self, own, caplog):
+        own.errors.append(BrokerUnavailable("away"))
+        with transaction.atomic():
+            add(1, unique="job", broker=own)
+            assert len(owners()) == 1
+        assert (owners(), waiting()) == ({}, [])
+        assert "not sent after the commit" in caplog.text
+
+
+def test_a_schedule_that_is_paused_meanwhile_keeps_no_key(monkeypatch):
+    from qcore.schedules import firing
+
+    row = schedule("chores.kind.add", 2, q_options={"unique": Unique("job")})
+    taken = []
+
+    def pause(task, **more):
+        found = prepare(task, **more)
+        taken.append(owners())
+        Schedule.objects.filter(pk=row.pk).update(paused=True)
+        return found
+
+    monkeypatch.setattr(firing, "prepare", pause)
+    current.scheduler.tick()
+    assert len(taken[0]) == 1
+    assert (owners(), waiting()) == ({}, [])
 
 
 @pytest.mark.parametrize(

@@ -178,7 +178,7 @@ class Worker:
             try:
                 following = next_link(task, ended)
                 if following is not None:
-                    following = self._services.prepare(following)
+                    following = self._services.prepare(following, task.id)
                 return None if following is None else self._services.sign(following)
             except (TaskStopped, TaskCancelled):
                 raise
