@@ -323,7 +323,9 @@ class Firing:
             for one in left
             for slot in one.slots
             if slot.package
-            and not slots.filter(schedule_id=slot.schedule_id, slot=slot.slot).exists()
+            and not slots.filter(
+                schedule_id=slot.schedule_id or 0, slot=slot.slot
+            ).exists()
         ]
         try:
             ledger.unsent(tasks)
