@@ -336,3 +336,27 @@ def test_what_waits_in_the_cluster_never_begins(cluster):
     assert [stored(cluster, id) for id in waiting] == [Outcome.CANCELLED] * 2
     assert it.fakes.waiting == 0
     assert not it.shared.held
+
+
+@pytest.mark.fault("P5")
+@pytest.mark.parametrize("known", [False, True], ids=["in its start", "after a pause"])
+def test_a_cluster_that_may_claim_again_knows_that_there_are_marks(cluster, known):
+    """It claims in the very moment in which it may."""
+    it = cluster.it
+    if known:
+        cluster.pause()
+    else:
+        cluster.control._known = False
+    marked = Marked()
+    marked.look = lambda: (None, True)
+    seen = []
+    capacity = it.dispatcher._capacity
+    resume = capacity.resume
+
+    def resume_and_claim():
+        resume()
+        seen.append(it.shared.has_marks)
+
+    capacity.resume = resume_and_claim
+    cluster.control.heed(marked)
+    assert seen == [True]

@@ -61,9 +61,7 @@ class Controlling:
                     if watch is None:
                         self.apply(None)
                         return
-                pause, has_marks = watch.look()
-                self.apply(pause)
-                self.cancel(watch, has_marks=has_marks)
+                self.heed(watch)
                 rest = _LOOK * (1 - random.uniform(0, _SHARE))  # noqa: S311 - no secret
                 watch.wait(self._shared.stopping, rest)
             except BaseException as error:  # noqa: BLE001 - a driver may raise anything
@@ -74,6 +72,19 @@ class Controlling:
             else:
                 self._guard.over()
         close(watch, "control")
+
+    def heed(self, watch: Watching) -> None:
+        """Look once, and let the cluster do what was asked.
+
+        Raises:
+            StoreError: the ledger cannot be reached.
+        """
+        pause, has_marks = watch.look()
+        # First: a cluster that may claim from now on, because it has just started or its
+        # queue was resumed, must look up what it claims.
+        self._shared.has_marks = has_marks
+        self.apply(pause)
+        self.cancel(watch, has_marks=has_marks)
 
     def apply(self, pause: Pause | None) -> None:
         """Pause the cluster, or let it claim again."""
@@ -98,7 +109,6 @@ class Controlling:
 
     def cancel(self, watch: Watching, *, has_marks: bool) -> None:
         """Have the loop end what the cluster holds of the tasks that are cancelled."""
-        self._shared.has_marks = has_marks  # first: what is claimed now is looked up
         if not has_marks:
             return
         held = {
