@@ -1,4 +1,4 @@
-"""What the features of a task cost: batches, limits, unique tasks, graphs, steps.
+"""What the features of a task cost: outbox, retries, batches, limits, graphs, steps.
 
 Each kind of task takes the walk of a plain one (``walk``), in hundreds, on SQLite in memory.
 valgrind counts what all of it executes, from the call of the sender to the acknowledgement.
@@ -27,6 +27,15 @@ class Kind(NamedTuple):
     send: Callable[[int], object]
     most: float | None = None
     """What it is to cost at most, as a ratio to a plain task; None: nobody has said."""
+    runs: int = 1
+    """Attempts of each task. What is compared are those after the first one."""
+    apart: bool = False
+    """Whether the queue is in another database than the ledger, as with other brokers."""
+
+    @property
+    def base(self) -> str:
+        """The plain task that it is compared with."""
+        return "plain apart" if self.apart else "plain"
 
 
 def render() -> list[str]:
@@ -40,11 +49,13 @@ def render() -> list[str]:
 
     found = {pair.words[0]: pair for pair in count(__file__)}
     tasks = BATCH * (_MANY - _FEW)
-    plain = found["plain"].more
     rows = []
     for name, kind in KINDS.items():
         _, sending, walking = found[name].words
+        plain = found[kind.base].more
         cost = found[name].more
+        if kind.runs > 1:
+            cost = (cost - plain) // (kind.runs - 1)
         most = f"{kind.most:g}" if kind.most else ""
         each = [f"{cost / tasks:,.0f}", f"{cost / plain:.2f}", most, sending, walking]
         rows.append([kind.what, *each])
@@ -56,6 +67,19 @@ def _plain(number: int) -> None:
     from qcore.tasks import async_task_many
 
     async_task_many("work.noop", [(n,) for n in range(BATCH)])
+
+
+def _outbox(number: int) -> None:
+    from django.db import transaction
+
+    with transaction.atomic():
+        _plain(number)
+
+
+def _retried(number: int) -> None:
+    from qcore.tasks import async_task_many
+
+    async_task_many("stepping.again", [(n,) for n in range(BATCH)])
 
 
 def _member(number: int) -> None:
@@ -107,17 +131,26 @@ def _step(number: int) -> None:
 
 KINDS = {
     "plain": Kind("a plain task", _plain),
+    "retried": Kind("a retry by release", _retried, 1.1, runs=2),
     "member": Kind("a member of a batch", _member, 1.25),
     "unique": Kind("a unique task", _unique, 1.25),
     "limited": Kind("a task under a limit of concurrency", _limited, 1.3),
     "rated": Kind("a task under a rate", _rated, 1.3),
     "node": Kind("a node with two parents", _node, 1.5),
     "step": Kind("a durable task with one step", _step, 3),
+    "plain apart": Kind("a plain task, queue elsewhere", _plain, apart=True),
+    "outbox": Kind("the same, through the outbox", _outbox, 1.35, apart=True),
 }
 
 
-def set_up(folder: Path, database: dict[str, Any]) -> None:
-    """Be a project with that database, and with the plugins that have features."""
+def set_up(folder: Path, database: dict[str, Any], *, apart: bool) -> None:
+    """Be a project with that database, and with the plugins that have features.
+
+    Args:
+        folder: where tasks write.
+        database: an entry of ``DATABASES``.
+        apart: whether the queue has another one of its kind.
+    """
     import django
     from django.conf import settings
     from django.core.management import call_command
@@ -126,9 +159,13 @@ def set_up(folder: Path, database: dict[str, Any]) -> None:
     os.environ["QCORE_PLUGINS"] = "orm,limits,flows"
     settings.configure(
         SECRET_KEY="bench",
-        LOGGING={"version": 1, "loggers": {"qcore": {"level": "ERROR"}}},
+        LOGGING={
+            "version": 1,
+            "handlers": {"none": {"class": "logging.NullHandler"}},
+            "loggers": {"qcore": {"level": "ERROR", "handlers": ["none"]}},
+        },
         USE_TZ=True,
-        DATABASES={"default": database},
+        DATABASES={"default": database, "queue": database.copy()},
         INSTALLED_APPS=[
             "django.contrib.contenttypes",
             "qcore",
@@ -138,7 +175,7 @@ def set_up(folder: Path, database: dict[str, Any]) -> None:
         ],
         Q_CLUSTER={
             "name": "bench",
-            "orm": "default",
+            "orm": "queue" if apart else "default",
             "save_limit": 0,
             "bulk": BATCH,
             "queue_limit": BATCH,
@@ -152,11 +189,12 @@ def set_up(folder: Path, database: dict[str, Any]) -> None:
     )
     django.setup()
     call_command("migrate", verbosity=0)
+    call_command("migrate", verbosity=0, database="queue")
 
 
 def _statements(kind: Kind, walk: Walk) -> list[int]:
     """Return the statements of sending a hundred, and of their walk."""
-    from django.db import connection
+    from django.db import connection, connections
 
     seen: list[str] = []
 
@@ -164,10 +202,10 @@ def _statements(kind: Kind, walk: Walk) -> list[int]:
         seen.append(sql)
         return execute(sql, *rest)
 
-    with connection.execute_wrapper(note):
+    with connection.execute_wrapper(note), connections["queue"].execute_wrapper(note):
         kind.send(0)
         sent = len(seen)
-        walk.go()
+        walk.go(BATCH * kind.runs)
     return [sent, len(seen) - sent]
 
 
@@ -175,18 +213,26 @@ def _go(kind: Kind, times: int) -> None:
     walk = Walk()  # a worker knows a process that was forked from its own, and ends it
     for number in range(1, times + 1):
         kind.send(number)
-        walk.go()
+        walk.go(BATCH * kind.runs)
 
 
 def _fork_all(folder: Path) -> None:
     """Runs in valgrind: fork twice for each kind, and note the forks' numbers."""
-    set_up(folder, {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"})
+    for apart in (False, True):
+        # settings can be made once in a process
+        fork(partial(_fork_some, folder, apart=apart), 1)
+
+
+def _fork_some(folder: Path, *, apart: bool) -> None:
+    memory = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
+    set_up(folder, memory, apart=apart)
     walk = Walk()
-    with (folder / "forks").open("w") as forks:
+    with (folder / "forks").open("a") as forks:
         for name, kind in KINDS.items():
-            statements = _statements(kind, walk)  # and all caches are filled
-            numbers = [fork(partial(_go, kind, n), 1) for n in (_FEW, _MANY)]
-            print(name, *statements, *numbers, sep="\t", file=forks, flush=True)
+            if kind.apart == apart:
+                statements = _statements(kind, walk)  # and all caches are filled
+                numbers = [fork(partial(_go, kind, n), 1) for n in (_FEW, _MANY)]
+                print(name, *statements, *numbers, sep="\t", file=forks, flush=True)
 
 
 if __name__ == "__main__":
