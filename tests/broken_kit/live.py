@@ -91,6 +91,14 @@ class ForgetsInAKill(Sound):
             yield
 
 
+class KeepsNoDelay(Sound):
+    caught_by = "test_tasks_wait_as_they_are_told"
+
+    def release(self, receipts: Sequence[Hashable], *, delay: float = 0) -> None:
+        """Give back at once."""
+        super().release(receipts)
+
+
 class IsNeverAway(Sound):
     """Its author's ``restart_service`` does nothing."""
 

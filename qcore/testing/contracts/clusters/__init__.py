@@ -28,7 +28,8 @@ from ....runtime import current
 from ....tasks import async_task, fetch, result
 from ...ledger import Ledger
 from ...speed import TooLate, begun_again_when_late, slowness, stretched
-from .case import NAP, LiveCase, Start
+from .case import NAP, Start
+from .waiting import WaitingTasks
 
 _SLEEP_ONCE = "qcore.testing.contracts.clusters.tasks.sleep_once"
 #: Seconds of a sleep from which only the end of its worker wakes.
@@ -37,8 +38,8 @@ _FOR_EVER = 600.0
 _BUSY = 1.5
 
 
-class ClusterContract(LiveCase):
-    """Nothing is lost, whoever dies."""
+class ClusterContract(WaitingTasks):
+    """Nothing is lost, whoever dies, and what waits comes in its time."""
 
     def test_tasks_run_and_leave_nothing(
         self, start_cluster: Start, ledger: Ledger
