@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import time
 
+from qcore import Retry, Snooze
+
 from .ledger import Ledger, note
 from .rude import cluster_of_this_worker, kill_all_of, swallow
 
@@ -25,6 +27,41 @@ def fail(key: str) -> None:
     note(key, "began")
     note(key, "failed")
     raise ValueError("as it always does")
+
+
+def retry(key: str, times: int, after: float) -> int:
+    """Ask for another attempt in some seconds, so many times."""
+    note(key, "began")
+    if _failures(key) < times:
+        note(key, "failed")
+        raise Retry(after=after)
+    note(key, "ended")
+    return os.getpid()
+
+
+def snooze(key: str, times: int, after: float) -> int:
+    """Come again in some seconds, so many times, which uses up no attempt."""
+    note(key, "began")
+    if _failures(key) < times:
+        note(key, "failed")
+        raise Snooze(after=after)
+    note(key, "ended")
+    return os.getpid()
+
+
+def _failures(key: str) -> int:
+    return len(Ledger.of_this_process().entries(key, "failed"))
+
+
+def linger(key: str, seconds: float) -> None:
+    """Take long, and note it if somebody ends that."""
+    note(key, "began")
+    try:
+        time.sleep(seconds)
+    except BaseException:
+        note(key, "failed")
+        raise
+    note(key, "ended")
 
 
 def crash_once(key: str) -> int:

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from faults.asked import Asked, asked_and_not_done
+
 SUCCESS = "success"  # the outcome
 BEGAN, ENDED, FAILED, CRASHED = "began", "ended", "failed", "crashed"
 
@@ -93,6 +95,8 @@ class History:
     quarantined: Sequence[str] = ()
     #: key -> when it has killed its cluster
     killings: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    #: what was asked of tasks beyond their run
+    asked: Asked = field(default_factory=Asked)
 
 
 def check_history(history: History) -> None:
@@ -117,6 +121,7 @@ def judge(history: History) -> Iterator[str]:
             yield f"P10: slot {slot} was fired {count} times"
     yield from _nothing_left(history)
     yield from _in_order(history, runs)
+    yield from asked_and_not_done(history, history.asked, runs, finals)
 
 
 def runs_of(notes: Iterable[Note]) -> dict[str, list[Run]]:

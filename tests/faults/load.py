@@ -6,64 +6,23 @@ import random
 import threading
 import time
 from collections import Counter
-from typing import Any, NamedTuple, Self
+from contextlib import nullcontext
+from typing import Any, Self
 
-from faults.judge import End
+from django.db import Error, connections, transaction
+from django.db.utils import load_backend
+from faults.asked import Asked, Policy
+from faults.kinds import KINDS, Kind
 
-from qcore.envelope import Outcome
-from qcore.errors import BrokerError
+from qcore.errors import BrokerError, StoreError
 from qcore.runtime import current
+from qcore.tasks import cancel
 from qcore.tasks.calls import build
 from qcore.tasks.sending import send
 
 #: Tasks per second, about; two clusters with two workers have room for twice as many on a
 #: calm machine. On another one fewer are sent: so many may wait.
 RATE, WAITING = 12.0, 60
-#: Bytes of a result that Redis does not take, see ``faults.poison``.
-TOO_LARGE = 1_300_000
-
-SUCCESS = End(frozenset({Outcome.SUCCESS}))
-FAILURE = End(frozenset({Outcome.FAILURE, Outcome.CRASH}))
-ENDED = End(frozenset({Outcome.TIMEOUT, Outcome.CRASH}))
-CRASH = End(frozenset({Outcome.CRASH}))
-REFUSED = End(frozenset({Outcome.FAILURE}), "the result cannot be stored")
-
-
-class Kind(NamedTuple):
-    """What a task of the load does, and how it must end.
-
-    ``FAILURE``, ``ENDED``: where its worker dies by another fault, it is a crash.
-    """
-
-    call: str
-    weight: float
-    end: End
-    args: tuple[Any, ...] = ()
-    options: dict[str, Any] = {}  # noqa: RUF012 - nobody changes it
-    tells_pid: bool = False  # its result is the pid of its worker
-    harmless: bool = True  # no process dies of it but its worker
-
-
-#: By the names that the report has.
-KINDS = {
-    "work": Kind("work", 70, SUCCESS, tells_pid=True),
-    "cached": Kind("work", 10, SUCCESS, options={"cached": True}, tells_pid=True),
-    "failing": Kind("fail", 5, FAILURE, options={"max_attempts": 2}),
-    "crashing once": Kind("crash_once", 2, SUCCESS, tells_pid=True),
-    "bulky": Kind("bulky", 4, SUCCESS, (200_000,)),
-    "bulky, cached": Kind("bulky", 1, SUCCESS, (200_000,), {"cached": True}),
-    "forking": Kind("fork_back", 4, SUCCESS, tells_pid=True),
-    "closing descriptors": Kind("close_link", 1, ENDED, options={"max_attempts": 1}),
-    "the same, unseen": Kind(
-        "hold_link", 0.7, ENDED, options={"max_attempts": 1, "timeout": 1}
-    ),
-    "poison": Kind("poison", 1.5, REFUSED),
-    "poison, cached": Kind("bulky", 0.5, REFUSED, (TOO_LARGE,), {"cached": True}),
-    "killing two clusters": Kind(
-        "kill_cluster", 0.1, SUCCESS, (2,), tells_pid=True, harmless=False
-    ),
-    "killing each cluster": Kind("kill_cluster", 0, CRASH, (10**6,), harmless=False),
-}
 
 
 class Load:
@@ -72,19 +31,35 @@ class Load:
     Args:
         queue: to which.
         seed: of every choice.
+        database: of the ledger, as an entry of ``DATABASES``.
+        lease: seconds.
         killers: how many tasks kill each cluster that runs them.
-        seconds: of the day; the killers come in its first half.
+        seconds: of the day; the killers come in its first half, and what waits long does
+            not come at its end.
         calm: without what kills more than its worker.
     """
 
     def __init__(
-        self, queue: str, seed: int, *, killers: int, seconds: float, calm: bool
+        self,
+        queue: str,
+        seed: int,
+        database: dict[str, object],
+        *,
+        lease: float,
+        killers: int,
+        seconds: float,
+        calm: bool,
     ) -> None:
         self.sent: dict[str, str] = {}
         self.doubtful: dict[str, str] = {}
         self.kinds: dict[str, str] = {}
+        #: what was asked of the tasks, by their keys
+        self.asked = Asked()
         self._queue = queue
+        self._database = database
         self._random = random.Random(seed)
+        self._ends = time.monotonic() + seconds
+        self._all = {name: kind.late(lease + 1) for name, kind in KINDS.items()}
         self._killers = sorted(
             time.monotonic() + self._random.uniform(0.1, 0.5) * seconds
             for _ in range(killers)
@@ -94,6 +69,8 @@ class Load:
             for name, kind in KINDS.items()
             if kind.harmless or not calm
         }
+        #: when, task id and key
+        self._to_cancel: list[tuple[float, str, str]] = []
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run)
 
@@ -107,7 +84,7 @@ class Load:
 
     def of(self, task_id: str) -> Kind:
         """Return the kind of a task that was sent, or may have been."""
-        return KINDS[self.kinds[task_id]]
+        return self._all[self.kinds[task_id]]
 
     def is_cached(self, task_id: str) -> bool:
         """Whether its result is in the cache."""
@@ -118,12 +95,20 @@ class Load:
         return Counter(self.kinds.values())
 
     def _run(self) -> None:
+        complete = connections.configure_settings({"default": self._database})[
+            "default"
+        ]
+        backend = load_backend(complete["ENGINE"])
+        connections["default"] = backend.DatabaseWrapper(complete, "default")
         number = 0
         while not self._end.wait(self._random.expovariate(RATE)):
             if number % 10 or self._has_room():
                 number += 1
                 self._send(f"soak {number}")
+            self._cancel(time.monotonic())
+        self._cancel(float("inf"))
         current.close()
+        connections["default"].close()
 
     def _has_room(self) -> bool:
         try:
@@ -138,7 +123,9 @@ class Load:
         if self._killers and time.monotonic() > self._killers[0]:
             del self._killers[0]
             name = "killing each cluster"
-        kind = KINDS[name]
+        if time.monotonic() + 2 * self._all[name].waits > self._ends:
+            name = "work"
+        kind = self._all[name]
         args = (self._random.uniform(0, 0.4),) if kind.call == "work" else kind.args
         task = build(
             f"chores.mixed.{kind.call}",
@@ -147,9 +134,39 @@ class Load:
             **{"max_attempts": 0, **kind.options},
         )
         self.kinds[task.id] = name
+        self._note(key, kind)
+        within: Any = transaction.atomic() if kind.in_transaction else nullcontext()
         try:
-            send([task])
-        except BrokerError:  # whether it was stored is not known then
+            with within:
+                send([task], delay=kind.delay)
+        except (BrokerError, StoreError, Error):
+            # whether it was stored is not known then
             self.doubtful[task.id] = key
+            connections["default"].close()
         else:
             self.sent[task.id] = key
+        if kind.cancelled is not None:
+            at = time.monotonic() + self._random.uniform(0, kind.cancelled)
+            self._to_cancel.append((at, task.id, key))
+
+    def _note(self, key: str, kind: Kind) -> None:
+        now = time.monotonic()
+        self.asked.sent[key] = now
+        if kind.delay:
+            self.asked.due[key] = now + kind.delay
+        if kind.runs:
+            self.asked.policies[key] = Policy(kind.runs, kind.attempts, kind.wait)
+
+    def _cancel(self, now: float) -> None:
+        """Cancel what is to be cancelled by now; if nobody can be told, it runs."""
+        due = [one for one in self._to_cancel if one[0] <= now]
+        self._to_cancel = [one for one in self._to_cancel if one[0] > now]
+        for _, id, key in due:
+            try:
+                found = cancel(id)[id]
+            except (BrokerError, StoreError, Error):
+                connections["default"].close()
+            else:
+                if found != "ended":
+                    self.asked.cancelled[key] = time.monotonic()
+                self.asked.answers[found] += 1

@@ -16,9 +16,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import redis
+from django.db import Error, connection
 from faults.judge import Fault
 from faults.recovery import is_whole
 
+from qcore.errors import StoreError
+from qcore.tasks import pause, resume
 from qcore.testing.cluster import LiveCluster
 from qcore.testing.speed import stretched
 
@@ -31,6 +35,12 @@ if TYPE_CHECKING:
 #: Seconds between two faults, and how long an outage lasts.
 PAUSE = (3.0, 8.0)
 OUTAGE = (0.5, 4.0)
+#: How long a queue is paused, beyond those in which clusters hear of it.
+PAUSED = (2.0, 6.0)
+#: Seconds, of a calm machine, in which a cluster has heard what people ask.
+HEARD = 5.0
+#: The same on a machine however slow, or nothing else would happen in a day.
+LONGEST_PAUSE = 20.0
 #: Seconds of a calm machine in which everything has ended that was to end with a killed
 #: process.
 EFFECT = 2.0
@@ -38,6 +48,7 @@ EFFECT = 2.0
 WEIGHTS = {
     "worker": 5, "dispatcher": 2, "sentinel": 1, "cluster": 1, "freeze": 2,
     "broker": 1, "database": 1, "cache": 1, "deploy": 1, "malformed": 2,
+    "acknowledgements": 1, "connections": 1, "pause": 2,
 }  # fmt: skip
 
 #: Dispatcher or sentinel of a place in the day: resident memory, kB, and descriptors.
@@ -69,6 +80,8 @@ class Day:
     lease: float
     options: dict[str, object]
     faults: list[Fault] = field(default_factory=list)
+    #: from the answer to ``pause`` to the call of ``resume``
+    pauses: list[tuple[float, float]] = field(default_factory=list)
     told: dict[float, str] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     samples: list[Sample] = field(default_factory=list)
@@ -79,6 +92,11 @@ class Day:
         self._later: list[tuple[float, Callable[[], None]]] = []
         self._next_fault = self.began + PAUSE[1]
         self._next_sample = 0.0
+        #: when the queue is resumed, and when it was paused; None where nobody answered
+        self._paused: tuple[float, float | None] | None = None
+        #: when it was tried in vain, which may have resumed it all the same
+        self._resume_called: float | None = None
+        self.patience = min(stretched(HEARD), LONGEST_PAUSE)
         self.clusters = [self._start(), self._start()]
 
     def _start(self) -> LiveCluster:
@@ -91,6 +109,8 @@ class Day:
         self._later = [entry for entry in self._later if entry[0] > now]
         for action in actions:
             action()
+        if self._paused is not None and now >= self._paused[0]:
+            self._resume()
         self._restart_what_ended()
         self.recovery.look(self.clusters)
         if now >= self._next_sample:
@@ -106,7 +126,8 @@ class Day:
     @property
     def is_whole(self) -> bool:
         """Whether everything that was broken is mended."""
-        return not self._later and all(map(is_whole, self.clusters))
+        is_mended = not self._later and self._paused is None
+        return is_mended and all(map(is_whole, self.clusters))
 
     # -- harm ------------------------------------------------------------------------
     def _harm(self, what: str) -> None:
@@ -122,7 +143,15 @@ class Day:
         if what == "malformed":
             self.malformed.add()
             return  # it may end nothing
-        if what in ("broker", "database", "cache"):
+        if what == "pause":
+            self._pause()
+            return  # nor may this
+        if what == "connections":
+            _cut(self.broker)
+            self.faults.append(fault)
+        elif what == "acknowledgements":
+            self._lose_acknowledgements(cluster, fault)
+        elif what in ("broker", "database", "cache"):
             self._outage(what, fault._replace(pids=frozenset()))
         elif what == "freeze":
             self._freeze(cluster, fault)
@@ -136,7 +165,7 @@ class Day:
             "dispatcher": cluster._dispatchers(),
             "cluster": [process.pid for process in cluster.survivors()],
         }.get(what, [cluster.sentinel])
-        self.recovery.ended(what, self.clusters.index(cluster), pids)
+        self.recovery.ended(what, self._number(cluster), pids)
         _signal(pids, signal.SIGTERM if what == "deploy" else signal.SIGKILL)
 
     def _mended(self, what: str, fault: Fault) -> None:
@@ -154,6 +183,52 @@ class Day:
             self.recovery.back(what)
 
         self._after(OUTAGE, mend)
+
+    def _lose_acknowledgements(self, cluster: LiveCluster, fault: Fault) -> None:
+        """Kill the dispatcher while it has stored ends and cannot acknowledge them."""
+        self._outage("broker", fault)
+
+        def end() -> None:
+            dispatchers = cluster._dispatchers()
+            self.recovery.ended("dispatcher", self._number(cluster), dispatchers)
+            _signal(dispatchers, signal.SIGKILL)
+            now = time.monotonic()
+            self.faults.append(fault._replace(began=now, ended=now + EFFECT))
+
+        self._after((0.2, OUTAGE[0]), end)
+
+    def _pause(self) -> None:
+        """Pause the queue for some seconds, if the ledger answers; faults go on."""
+        if self._paused is not None:
+            return
+        try:
+            pause(self.place.queue, by="the soak")
+            told: float | None = time.monotonic()
+        except (StoreError, Error):
+            connection.close()
+            told = None  # whether it is paused is not known
+        now = time.monotonic()
+        self._paused = now + self.patience + self.random.uniform(*PAUSED), told
+
+    def _resume(self) -> None:
+        assert self._paused is not None
+        called = time.monotonic()
+        try:
+            resume(self.place.queue)
+        except (StoreError, Error):
+            connection.close()  # it is tried again in the next step
+            called = min(called, self._resume_called or called)
+            self._resume_called = called
+            return
+        _, told = self._paused
+        self._paused = None
+        if told is not None:
+            self.pauses.append((told, min(called, self._resume_called or called)))
+        self._resume_called = None
+
+    def _number(self, cluster: LiveCluster) -> int:
+        """Return the place of a cluster; whoever was started anew has the same."""
+        return self.clusters.index(cluster) if cluster in self.clusters else 0
 
     def _freeze(self, cluster: LiveCluster, fault: Fault) -> None:
         frozen = cluster._dispatchers()
@@ -186,6 +261,12 @@ class Day:
                     if found := usage(pid):
                         name = f"{role} {number + 1}"
                         self.samples.append((now - self.began, name, *found))
+
+
+def _cut(server: LoopbackServer) -> None:
+    """Cut every connection to a Redis: what was answered then, nobody has heard."""
+    with redis.Redis(port=server.port) as client:
+        client.client_kill_filter(_type="normal", skipme=True)
 
 
 def usage(pid: int) -> tuple[int, int] | None:

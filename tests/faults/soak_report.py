@@ -7,7 +7,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from faults.judge import BEGAN, CRASHED, ENDED, Fault, History, Run, runs_of
+from faults.asked import undisturbed
+from faults.judge import BEGAN, CRASHED, ENDED, FAILED, Fault, History, Run, runs_of
 from faults.plot import draw
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def report(day: Day, load: Load, history: History, rested: float | None) -> str:
         f"          {sum(n > 1 for n in aside.values())} of them twice",
         f"killers   {_deadliest(history)}",
         f"done twice {len(twice)}, each time after a fault",
+        *_asked(history),
         f"at rest   {'never' if rested is None else f'{rested:.1f} s'} after the last",
         "rescues, from the fault to the beginning of the next run:",
     ]
@@ -58,6 +60,29 @@ def report(day: Day, load: Load, history: History, rested: float | None) -> str:
     lines += [f"  {what}: {quantiles(some)}" for what, some in times]
     lines += ["memory and descriptors:", *_usage(day)]
     return "\n".join(lines)
+
+
+def _asked(history: History) -> list[str]:
+    """Return what was asked beyond the run of tasks, and how soon it was done."""
+    asked, runs = history.asked, runs_of(history.notes)
+    alone = len(undisturbed(history, asked))
+    sent_again = len(asked.tickets)
+    answers = ", ".join(f"{what} {n}" for what, n in sorted(asked.answers.items()))
+    paused = sum(resumed - told for told, resumed in asked.pauses)
+    reached = [
+        run.ended - told
+        for key, told in asked.cancelled.items()
+        for run in runs.get(key, ())
+        if run.how == FAILED and run.ended is not None and run.ended > told
+    ]
+    return [
+        f"retries   {len(asked.policies)} tasks, {alone} of them undisturbed",
+        f"          {sent_again} tasks were sent again as new packages",
+        f"delayed   {len(asked.due)}",
+        f"cancelled {answers or 'none'}",
+        f"          in their runs: {quantiles(reached) if reached else 'none'}",
+        f"pauses    {len(asked.pauses)}, {paused:.0f} s",
+    ]
 
 
 def _deadliest(history: History) -> str:

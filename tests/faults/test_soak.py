@@ -25,13 +25,13 @@ from faults.load import Load
 from faults.malformed import Malformed
 from faults.poison import REDIS, refusing
 from faults.recovery import Recovery, signs
-from faults.rough_day import EFFECT, Day
+from faults.rough_day import EFFECT, HEARD, Day
 from faults.soak_report import growth, picture, report
 from servers.redis import RedisServer
 from shared_fixtures import run_server
 
 from qcore.errors import BrokerError
-from qcore.models import Schedule, ScheduleSlot, Task
+from qcore.models import OutboxRow, Schedule, ScheduleSlot, Task, Ticket
 from qcore.runtime import current
 from qcore.tasks import fetch, schedule
 from qcore.testing.speed import Patience, stretched
@@ -117,6 +117,8 @@ def live(day: Day, ledger, option, folder: Path) -> None:
     load = Load(
         day.place.queue,
         day.seed,
+        day.place.django["DATABASES"]["default"],
+        lease=day.lease,
         killers=0 if calm else int(minutes // KILLER_EVERY),
         seconds=minutes * 60,
         calm=calm,
@@ -164,6 +166,7 @@ def is_at_rest(queue: str) -> bool:
     """Let the schedule fire no more, and return whether anything is left to do."""
     Schedule.objects.filter(cluster=queue).update(paused=True)
     unsent = ScheduleSlot.objects.filter(queue=queue, sent=None).exists()
+    unsent = unsent or OutboxRow.objects.filter(queue=queue).exists()
     broker = current.broker(queue)
     return not (unsent or broker.queue_size() or broker.lock_size())
 
@@ -174,6 +177,7 @@ def history_of(day: Day, load: Load, ledger) -> History:
     queue = day.place.queue
     slots = list(ScheduleSlot.objects.filter(queue=queue))
     finals = finals_of(load, queue, {slot.task_id for slot in slots})
+    tell(load, day)
     stored = {final.id for final in finals}
     made = {id: key for id, key in load.doubtful.items() if id in stored}
     sent = load.sent | made
@@ -192,13 +196,27 @@ def history_of(day: Day, load: Load, ledger) -> History:
         faults=[*day.faults, *(killing(note, effect) for note in killings)],
         killings=moments,
         slots=[(slot.schedule_id, slot.slot) for slot in slots],
-        waiting=broker.queue_size(),
+        waiting=broker.queue_size() + OutboxRow.objects.filter(queue=queue).count(),
         claimed=broker.lock_size(),
         survivors=[p for cluster in day.place.started for p in cluster.survivors()],
         max_crashes=CRASHES,
         malformed=day.malformed.put,
         quarantined=day.malformed.found(),
+        asked=load.asked,
     )
+
+
+def tell(load: Load, day: Day) -> None:
+    """Complete what the judge is told of what was asked."""
+    asked, keys = load.asked, load.sent | load.doubtful
+    asked.pauses += day.pauses
+    asked.patience = max(day.patience, stretched(HEARD))
+    begun = time.time() - time.monotonic()
+    for id, stopped in Task.objects.filter(id__in=keys).values_list("id", "stopped"):
+        asked.ended[keys[id]] = stopped.timestamp() - begun
+    sent_again = Ticket.objects.filter(task_id__in=keys, gen__gt=0)
+    for id, final in sent_again.values_list("task_id", "final"):
+        asked.tickets[keys[id]] = final
 
 
 def finals_of(load: Load, queue: str, scheduled: set[str]) -> list[Final]:
