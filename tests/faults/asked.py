@@ -53,6 +53,9 @@ class Asked:
     tickets: dict[str, str | None] = field(default_factory=dict)
     #: seconds in which a cluster hears of it, where nothing keeps it from that
     patience: float = 5.0
+    #: Whether a start takes so long here that a cluster gives up to ask the ledger first:
+    #: it does so for five seconds. Then every fault is an excuse.
+    is_slow: bool = False
 
 
 def asked_and_not_done(
@@ -177,7 +180,7 @@ def _is_deaf(history: History, began: float, ended: float) -> bool:
     After an outage it waits a while until it looks again.
     """
     return any(
-        fault.what in DEAF
+        (fault.what in DEAF or history.asked.is_slow)
         and fault.began <= ended
         and began <= fault.ended + history.asked.patience
         for fault in history.faults

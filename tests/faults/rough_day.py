@@ -193,7 +193,8 @@ class Day:
             self.recovery.ended("dispatcher", self._number(cluster), dispatchers)
             _signal(dispatchers, signal.SIGKILL)
             now = time.monotonic()
-            self.faults.append(fault._replace(began=now, ended=now + EFFECT))
+            ended = now + stretched(EFFECT)
+            self.faults.append(fault._replace(began=now, ended=ended))
 
         self._after((0.2, OUTAGE[0]), end)
 

@@ -39,13 +39,15 @@ from qcore.testing.speed import Patience, stretched
 #: Seconds, of a calm machine, that everything has to come to its end once the harm has
 #: stopped; and those, beside the length of a lease, in which something has to happen
 #: until then.
-REST, STANDSTILL = 240.0, 30.0
+REST, STANDSTILL = 240.0, 60.0
 #: Seconds that a lease has at most, on a machine however slow.
 LONGEST = 30.0
 #: How much memory sentinel and dispatcher may need more at the end, kB, and after
 #: which part of the time their caches and pools have been filled.
 GROWTH, WARM = 2048, 0.25
 
+#: On a machine that is so many times slower than a calm one, a start is no surprise.
+SLOW = 3
 #: Innocents are hit by faults, too, and a task that kills its cluster does it so often.
 CRASHES = 6
 #: Minutes for each task that kills every cluster; a soak of two minutes has none.
@@ -211,6 +213,7 @@ def tell(load: Load, day: Day) -> None:
     asked, keys = load.asked, load.sent | load.doubtful
     asked.pauses += day.pauses
     asked.patience = max(day.patience, stretched(HEARD))
+    asked.is_slow = asked.patience > SLOW * HEARD
     begun = time.time() - time.monotonic()
     for id, stopped in Task.objects.filter(id__in=keys).values_list("id", "stopped"):
         asked.ended[keys[id]] = stopped.timestamp() - begun
