@@ -62,6 +62,11 @@ class Contender:
         """Whether its peer fires schedules that are rows of a database."""
         return hasattr(load(self.peer), "make_due")
 
+    @property
+    def has_ledger(self) -> bool:
+        """Whether its peer has an outbox and can cancel tasks."""
+        return hasattr(load(self.peer), "fill_ledger")
+
 
 def parse(words: str, store: str) -> list[Contender]:
     """Return the contenders that comma-separated words name; ``all`` is every peer.

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import turn
 from contenders import load
+from work import Record, read_records
 
 #: Tasks of one batch, as in a view that enqueues for many users.
 _BATCH = 1000
@@ -84,6 +87,43 @@ def _make_due(peer: ModuleType, count: int, at: float) -> dict[str, Any]:
     return {}
 
 
+def _fill_outbox(peer: ModuleType, count: int, due: float) -> dict[str, Any]:
+    peer.fill_outbox(count, due)
+    return {}
+
+
+def _fill_ledger(peer: ModuleType, count: int, due: float) -> dict[str, Any]:
+    peer.fill_ledger(count, due)
+    return {}
+
+
+def _cancel(peer: ModuleType, count: int, patience: float) -> dict[str, Any]:
+    """Cancel running tasks, each at another moment of a second; return when they ended."""
+    waited = []
+    for task in range(count):
+        id = peer.enqueue_cancellable(task)
+        if _record("S", task, patience) is None:
+            continue
+        time.sleep((task * 0.618) % 1.0)
+        asked = time.time()
+        peer.cancel(id)
+        if (record := _record("E", task, patience)) is not None:
+            waited.append(record.end - asked)
+    return {"waited": waited}
+
+
+def _record(mark: str, task: int, patience: float) -> Record | None:
+    """Wait for a record of a task."""
+    deadline = time.monotonic() + patience
+    path = Path(os.environ["BENCH_RECORDS"])
+    while time.monotonic() < deadline:
+        for record in read_records(path):
+            if (record.mark, record.task) == (mark, task):
+                return record
+        time.sleep(0.005)
+    return None
+
+
 def _fill(peer: ModuleType, kind: str, count: int) -> dict[str, Any]:
     """Enqueue in the way that is quickest."""
     if hasattr(peer, "enqueue_many"):
@@ -101,6 +141,9 @@ _ACTIONS = {
     "fill_results": _fill_results,
     "fill_schedules": _fill_schedules,
     "make_due": _make_due,
+    "fill_outbox": _fill_outbox,
+    "fill_ledger": _fill_ledger,
+    "cancel": _cancel,
 }
 
 

@@ -57,6 +57,17 @@ def sleep3000(task: int) -> int:
     return _sleep(task, 3.0, mark_start=True)
 
 
+def until_cancelled(task: int) -> int:
+    """Wait until somebody cancels it; say when it begins, and when that has reached it."""
+    start = time.time()
+    _write(b"S", task, start)
+    try:
+        time.sleep(600)
+    finally:
+        _write(b"E", task, start)
+    return task
+
+
 def _sleep(task: int, seconds: float, *, mark_start: bool) -> int:
     start = time.time()
     if mark_start:

@@ -45,9 +45,9 @@ def _latency(run: Run, plan: Plan) -> Figures:
     if not waited:
         return {"lost": len(sent), "foreign": foreign}
     return rounded({
-        "p50": _quantile(waited, 0.50),
-        "p95": _quantile(waited, 0.95),
-        "p99": _quantile(waited, 0.99),
+        "p50": quantile(waited, 0.50),
+        "p95": quantile(waited, 0.95),
+        "p99": quantile(waited, 0.99),
         "idle_memory": memory,
         "first": first,
         "lost": len(sent) - len(waited),
@@ -55,7 +55,8 @@ def _latency(run: Run, plan: Plan) -> Figures:
     })  # fmt: skip
 
 
-def _quantile(ordered: list[float], share: float) -> float:
+def quantile(ordered: list[float], share: float) -> float:
+    """Return the value that this share of sorted values reaches at most."""
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 

@@ -99,3 +99,48 @@ def make_due(count: int, at: float) -> None:
     last = list(Schedule.objects.order_by("-pk").values_list("pk", flat=True)[:count])
     moment = dt.datetime.fromtimestamp(at, dt.UTC)
     Schedule.objects.filter(pk__in=last).update(next_run=moment)
+
+
+def fill_outbox(count: int, due: float) -> None:
+    """Leave tasks to the outbox, to be sent at a moment, epoch seconds."""
+    from qcore.models import OutboxRow
+    from qcore.runtime import current
+    from qcore.tasks.calls import build
+    from qcore.tasks.outgoing import relayed
+
+    queue = current.conf.queue
+    tasks = relayed([build("jobs.tasks.noop", (n,)) for n in range(count)])
+    rows = (
+        OutboxRow(
+            due=due, queue=queue, task_id=task.id, package=current.signer.sign(task)
+        )
+        for task in tasks
+    )
+    OutboxRow.objects.bulk_create(rows, batch_size=1000)
+
+
+def fill_ledger(count: int, due: float) -> None:
+    """Leave as many tasks to the outbox, and cancel as many that nobody has claimed yet."""
+    import time
+
+    from qcore.envelope import new_ids
+    from qcore.models import Ticket
+
+    fill_outbox(count, due)
+    now = time.time()
+    rows = (Ticket(task_id=id, cancelled=now) for id in new_ids(count))
+    Ticket.objects.bulk_create(rows, batch_size=1000)
+
+
+def enqueue_cancellable(task: int) -> str:
+    """Send a task that runs until it is cancelled."""
+    from qcore.tasks import async_task
+
+    return async_task("jobs.tasks.until_cancelled", task)
+
+
+def cancel(task_id: str) -> None:
+    """Cancel a task."""
+    from qcore.tasks import cancel
+
+    cancel(task_id)
