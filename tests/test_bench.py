@@ -115,14 +115,16 @@ def test_each_kind_of_task_takes_the_same_walk(tmp_path):
     lines = (tmp_path / "forks").read_text().splitlines()
     kinds = {name: rest for name, *rest in (line.split("\t") for line in lines)}
     assert list(kinds) == [
-        "plain", "member", "unique", "limited", "rated", "node", "step",
+        "plain", "retried", "member", "unique", "limited", "rated", "node", "step",
+        "plain apart", "outbox",
     ]  # fmt: skip
     statements = {
         name: (int(sent), int(walk)) for name, (sent, walk, *_) in kinds.items()
     }
     assert statements["plain"][0] == 1
     # a batch of them is a few statements, and never some for each task
-    for name in ("plain", "member", "unique", "limited", "rated"):
+    few = ("plain", "retried", "member", "unique", "limited", "rated", "outbox")
+    for name in few:
         assert sum(statements[name]) < 50, name
 
 
