@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db import connections
 
 from ..brokers.memory import MemoryBroker
+from ..brokers.tools import chunks
 from ..conf import Conf
 from ..errors import BrokerError, ConfigError
 from ..models import Task
@@ -180,5 +181,5 @@ def _forget(ids: Sequence[str]) -> None:
             store.delete(id)
         return
     rows = Task.objects.using(store.database)
-    for at in range(0, len(ids), _IDS):
-        rows.filter(id__in=ids[at : at + _IDS]).delete()
+    for part in chunks(ids, _IDS):
+        rows.filter(id__in=part).delete()

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..brokers.tools import chunks
 from ..cluster.subprocess import Child, ChildFailed
 from ..monitor.memory import usage
 from ..processes import tree
@@ -174,9 +175,8 @@ def _await_stored(
     asked until it is there; what is found at the first look was there before.
     """
     store = current.store(current.conf.cached)
-    parts = [ids[at : at + _PART] for at in range(0, len(ids), _PART)]
     found, moment = 0, 0.0
-    for part in reversed(parts):
+    for part in reversed([*chunks(ids, _PART)]):
         there = len(store.finished(part))
         waited = not moment
         while there < len(part) and time.monotonic() < deadline:

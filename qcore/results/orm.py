@@ -24,6 +24,7 @@ from django.db.models import (
 from django.db.models.functions import Concat, Left
 from django.db.utils import OperationalError
 
+from ..brokers.tools import chunks
 from ..models import DEAD, FAILED, Failure, Quarantine, Success, Task
 from .base import ResultStore
 from .dead import DeadGroup, first_line_of
@@ -352,10 +353,8 @@ class OrmStore(ResultStore):
         return store_errors(self._connection, what)
 
 
-def _parts(ids: Collection[str]) -> Iterator[list[str]]:
-    listed = list(ids)
-    for start in range(0, len(listed), MAX_IDS):
-        yield listed[start : start + MAX_IDS]
+def _parts(ids: Collection[str]) -> Iterator[Sequence[str]]:
+    return chunks([*ids], MAX_IDS)
 
 
 def _row(values: dict[str, object]) -> Row:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from django.db import transaction
 from django.db.models import Count, Q, QuerySet
 
+from ..brokers.tools import chunks
 from ..models import SUCCEEDED, Task, moment
 from .acknowledged import Acknowledged, Place
 from .rows import Row
@@ -257,8 +258,7 @@ class Pruner:
         """Delete what is acknowledged before a place; return how many."""
         ids = self._acknowledged.before(key, last)
         gone = 0
-        for start in range(0, len(ids), _IDS):
-            part = ids[start : start + _IDS]
+        for part in chunks(ids, _IDS):
             gone += self._tasks.filter(_earlier(*last), has_id(part)).delete()[0]
         if ids:
             forget = partial(self._acknowledged.pruned, key, last)

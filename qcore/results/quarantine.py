@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from django.db import Error, transaction
 from django.utils import timezone
 
+from ..brokers.tools import chunks
 from ..errors import StoreUnavailable
 from ..models.quarantine import DROPPED, KEPT, MOST, MOST_BYTES, SHOWN, Quarantine
 from .content import storable
@@ -105,9 +106,8 @@ class QuarantineTable:
         if not surplus:
             return
         with self._whole():
-            for start in range(0, len(surplus), 500):
-                part = [pk for pk, _ in surplus[start : start + 500]]
-                self._rows.filter(pk__in=part).delete()
+            for part in chunks(surplus, 500):
+                self._rows.filter(pk__in=[pk for pk, _ in part]).delete()
             self._note(len(surplus), sum(size for _, size in surplus))
 
     def _note(self, count: int, size: int) -> None:

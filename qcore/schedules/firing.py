@@ -203,7 +203,7 @@ class Firing:
             rule,
             read(row.next_run),
             instant(now),
-            self._conf.catch_up if row.missed is None else row.missed == "all",
+            catch_up=self._conf.catch_up if row.missed is None else row.missed == "all",
             limit=min(BURST, left),
         )
         if not due:

@@ -23,6 +23,7 @@ from django.db.utils import Error
 from django.utils import timezone
 
 from ..brokers.priorities import enqueue_packages
+from ..brokers.tools import chunks
 from ..errors import BrokerError, BrokerUnavailable, PayloadTooLarge, QcoreError
 from ..models import Schedule, ScheduleSlot
 from ..runtime import current
@@ -165,8 +166,7 @@ class Outbox:
 
     # -- sending -----------------------------------------------------------------
     def _send_queue(self, broker: Broker, slots: Sequence[ScheduleSlot]) -> None:
-        for start in range(0, len(slots), broker.max_batch):
-            part = slots[start : start + broker.max_batch]
+        for part in chunks(slots, broker.max_batch):
             try:
                 self._send_part(broker, part)
             except Error:

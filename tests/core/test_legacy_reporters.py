@@ -8,11 +8,12 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
+from support.failed_runs import report
 
 from qcore import Provider, hookimpl
 from qcore.errors import PluginBroken, PluginMissing, WorkerDied
 from qcore.plugins import Registry
-from qcore.reporters.base import ErrorReporter, Report
+from qcore.reporters.base import ErrorReporter
 
 # A distribution as pip would leave it: of the names in its group, one is there, one
 # has no report(), one cannot be imported, and django-q names a package it lacks.
@@ -68,21 +69,6 @@ def distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def registry(distribution: None) -> Registry:
     return Registry()
-
-
-def report(exception: BaseException | None = None) -> Report:
-    return Report(
-        task_id="1" * 32,
-        task_name="nightly",
-        func="shop.tasks.nightly",
-        queue="shop",
-        group=None,
-        attempt=1,
-        outcome="failure" if exception else "crash",
-        message="ValueError: no" if exception else "WorkerDied: killed by SIGKILL",
-        worker="host:1",
-        exception=exception,
-    )
 
 
 def raised() -> ValueError:

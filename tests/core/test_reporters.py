@@ -7,28 +7,14 @@ from collections.abc import Callable
 from typing import ClassVar
 
 import pytest
+from support.failed_runs import report
 from support.fake_services import FakeServices
 
 from qcore.errors import TaskNotFound
 from qcore.plugins import Registry
-from qcore.reporters.base import ErrorReporter, Report
+from qcore.reporters.base import ErrorReporter
 from qcore.runtime import current
 from qcore.tasks.execute import _timed
-
-
-def report(exception: BaseException | None = None) -> Report:
-    return Report(
-        task_id="1" * 32,
-        task_name="nightly",
-        func="shop.tasks.nightly",
-        queue="shop",
-        group=None,
-        attempt=1,
-        outcome="failure",
-        message="ValueError: no",
-        worker="host:1",
-        exception=exception,
-    )
 
 
 class Faulty(ErrorReporter):

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+import redis
 
 from .base import LoopbackServer
 
@@ -43,3 +47,23 @@ class DisqueServer(LoopbackServer):
     def address(self) -> str:
         """The node, as it stands in ``disque_nodes``."""
         return f"{self.host}:{self.port}"
+
+    def ask(self, *words: object) -> object:
+        """Send one command over a connection of its own; return the reply."""
+        with redis.Redis(port=self.port, protocol=2) as client:
+            return client.execute_command(*words)
+
+
+@contextmanager
+def running_nodes(
+    number: int, *, appendonly: bool = False
+) -> Iterator[list[DisqueServer]]:
+    """Run nodes that have not met; ``appendonly`` keeps the jobs of each on disk."""
+    with ExitStack() as running:
+        started = []
+        for _ in range(number):
+            node = DisqueServer(appendonly=appendonly)
+            node.start()
+            running.callback(node.close)
+            started.append(node)
+        yield started

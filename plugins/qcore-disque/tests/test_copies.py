@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import redis
 from servers.base import free_port
-from servers.disque import DisqueServer
+from servers.disque import DisqueServer, running_nodes
 
 from qcore.errors import BrokerUnavailable, ConfigError, NoReply
 from qcore.testing.speed import Patience
@@ -21,22 +21,13 @@ Open = Callable[..., DisqueBroker]
 @pytest.fixture
 def trio() -> Iterator[list[DisqueServer]]:
     """Three nodes."""
-    nodes = [DisqueServer() for _ in range(3)]
-    for node in nodes:
-        node.start()
-    yield nodes
-    for node in nodes:
-        node.close()
-
-
-def ask(node: DisqueServer, *words: object) -> object:
-    with redis.Redis(port=node.port, protocol=2) as client:
-        return client.execute_command(*words)
+    with running_nodes(3) as running:
+        yield running
 
 
 def pretend(nodes: list[DisqueServer], size: int, reachable: int) -> None:
     for node in nodes:
-        ask(node, "CLUSTER", "PRETEND", size, reachable)
+        node.ask("CLUSTER", "PRETEND", size, reachable)
 
 
 @pytest.mark.fault("D21")

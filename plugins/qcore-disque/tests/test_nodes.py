@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
-import redis
 from servers.base import free_port
-from servers.disque import DisqueServer
+from servers.disque import DisqueServer, running_nodes
 
 from qcore.errors import BrokerUnavailable
 from qcore.testing.speed import in_time
@@ -28,17 +27,8 @@ Open = Callable[..., DisqueBroker]
 @pytest.fixture
 def pair() -> Iterator[list[DisqueServer]]:
     """Two nodes that have not met, each with its jobs on disk."""
-    nodes = [DisqueServer(appendonly=True) for _ in range(2)]
-    for node in nodes:
-        node.start()
-    yield nodes
-    for node in nodes:
-        node.close()
-
-
-def ask(node: DisqueServer, *words: object) -> object:
-    with redis.Redis(port=node.port, protocol=2) as client:
-        return client.execute_command(*words)
+    with running_nodes(2, appendonly=True) as running:
+        yield running
 
 
 def address_in_use(broker: DisqueBroker) -> str:
@@ -112,25 +102,25 @@ def test_a_silent_node_costs_a_web_request_little(
     started = time.monotonic()
     broker.enqueue(b"package")
     assert in_time(time.monotonic() - started, 3)
-    assert ask(pair[1], "QLEN", broker.queue) == 1
+    assert pair[1].ask("QLEN", broker.queue) == 1
 
 
 def test_a_node_that_is_leaving_its_cluster(
     pair: list[DisqueServer], open_broker: Open
 ) -> None:
     """It takes nothing new and keeps nobody waiting, though it never says LEAVING to who sends."""
-    ask(pair[0], "CLUSTER", "LEAVING", "yes")
+    pair[0].ask("CLUSTER", "LEAVING", "yes")
     for _ in range(4):  # in every order of the nodes, sooner or later
         broker = open_broker(*(node.address for node in pair))
         broker.enqueue(b"new")
         broker.enqueue_many([b"newer", b"newest"])
-        assert ask(pair[0], "QLEN", broker.queue) == 0
+        assert pair[0].ask("QLEN", broker.queue) == 0
         assert len(broker.dequeue(10, wait=5)) == 3
 
 
 def test_all_nodes_are_leaving(disque_server: DisqueServer, open_broker: Open) -> None:
     broker = open_broker(disque_server.address)
-    ask(disque_server, "CLUSTER", "LEAVING", "yes")
+    disque_server.ask("CLUSTER", "LEAVING", "yes")
     try:
         with pytest.raises(
             BrokerUnavailable, match=r"CLUSTER FORGET.*disque_replicate"
@@ -139,7 +129,7 @@ def test_all_nodes_are_leaving(disque_server: DisqueServer, open_broker: Open) -
         with pytest.raises(BrokerUnavailable, match="leaving its cluster"):
             broker.dequeue(wait=0.5)
     finally:
-        ask(disque_server, "CLUSTER", "LEAVING", "no")
+        disque_server.ask("CLUSTER", "LEAVING", "no")
 
 
 def test_receipts_find_the_node_that_knows_the_job(
@@ -203,7 +193,7 @@ def test_copies_of_a_waiting_job_count_once(
 ) -> None:
     """In a cluster a job waits on one node; on those with copies it is "active"."""
     broker = open_broker(disque_server.address)
-    job = ask(disque_server, "SHOW", broker.enqueue(b"package"))
+    job = disque_server.ask("SHOW", broker.enqueue(b"package"))
     assert isinstance(job, list)
     copy = [b"active" if field == b"queued" else field for field in job]
     nodes = [Scripted(job, 1), Scripted(copy, 0), Scripted(copy, 0)]

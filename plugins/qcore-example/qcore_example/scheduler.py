@@ -147,7 +147,9 @@ class ExampleScheduler(Scheduler):
         rule = entry.rule(self.conf)
         limit = min(BURST, repeats) if repeats > 0 else BURST
         due = entry.next_run or now
-        slots, following = rules.due_slots(rule, due, now, self.conf.catch_up, limit)
+        slots, following = rules.due_slots(
+            rule, due, now, catch_up=self.conf.catch_up, limit=limit
+        )
         for slot in slots:
             task = entry.task(self.conf, f"example {id}", slot)
             package = current.signer.sign(task)

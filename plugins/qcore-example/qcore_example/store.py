@@ -175,7 +175,7 @@ def _counted(
 
 
 def _labelled(
-    database: sqlite3.Connection, group: str, of_iter: bool | None = None
+    database: sqlite3.Connection, group: str, *, of_iter: bool | None = None
 ) -> list[Row]:
     """Return a group, oldest first; the calls of an ``async_iter``, the rest, or all."""
     found = database.execute(

@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-from django.apps import apps
-from django.core import checks
+from typing import TYPE_CHECKING
 
-from qcore.runtime import current
+from qcore.plugins.app_checks import check_app
+
+if TYPE_CHECKING:
+    from django.core.checks import CheckMessage
 
 
-def check() -> list[checks.CheckMessage]:
+def check() -> list[CheckMessage]:
     """Return warnings about the app and its database."""
-    if not apps.is_installed("qcore_limits"):
-        return [
-            checks.Warning(
-                "qcore-limits is installed and 'qcore_limits' is not in INSTALLED_APPS:"
-                " a task with the option 'unique' or 'limits' is refused.",
-                hint="Add 'qcore_limits' to INSTALLED_APPS and run: python manage.py migrate",
-                id="qcore_limits.W001",
-            )
-        ]
-    if current.ledger is None:
-        return [
-            checks.Warning(
-                "no database of this project can have the ledger of qcore: a task with"
-                " the option 'unique' or 'limits' is refused.",
-                hint="Set Q_CLUSTER['ledger'] to the alias of a PostgreSQL, MariaDB,"
-                " MySQL or SQLite database.",
-                id="qcore_limits.W002",
-            )
-        ]
-    return []
+    return check_app(
+        "qcore_limits", "a task with the option 'unique' or 'limits' is refused"
+    )

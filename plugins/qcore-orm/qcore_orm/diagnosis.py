@@ -42,7 +42,7 @@ def connections(limit: int, used: int, workers: int) -> list[Finding]:
     return [ok(f"{state}; one cluster takes up to {need:,}")]
 
 
-def pooler(is_there: bool, poll: float, lease: float) -> list[Finding]:
+def pooler(*, is_there: bool, poll: float, lease: float) -> list[Finding]:
     """Judge a pooler between Django and the server.
 
     Args:

@@ -268,7 +268,9 @@ class PostgresStatements(Statements):
         # a pooler answers for the server, and makes up a number of its own
         own: Any = self.connection.connection
         return [
-            *diagnosis.pooler(own.info.backend_pid != pid, conf.poll, conf.retry),
+            *diagnosis.pooler(
+                is_there=own.info.backend_pid != pid, poll=conf.poll, lease=conf.retry
+            ),
             *diagnosis.connections(limit, used, conf.workers),
             *diagnosis.transactions(oldest),
         ]

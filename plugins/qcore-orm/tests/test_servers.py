@@ -51,7 +51,7 @@ def test_a_pooler_is_noted(make_database, unblocked, kind, is_there):
 
 @pytest.mark.parametrize(("lease", "level"), [(5, "warning"), (60, "ok")])
 def test_a_pause_that_outlives_a_lease_is_a_warning(lease, level):
-    (found,) = diagnosis.pooler(True, 0.2, lease)
+    (found,) = diagnosis.pooler(is_there=True, poll=0.2, lease=lease)
     assert found.level == level
     assert "every 0.2 s" in found.fact
-    assert diagnosis.pooler(False, 0.2, lease) == []
+    assert diagnosis.pooler(is_there=False, poll=0.2, lease=lease) == []

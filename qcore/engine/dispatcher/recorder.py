@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
+from ...brokers.tools import chunks
 from ...envelope import UNTOLD, Outcome, Result
 from ..services import Services
 from .batches import BATCH, RecordQueue, Work
@@ -212,8 +213,8 @@ class Recorder:
         for job in jobs:
             routes.setdefault(store.route(job.task), []).append(job)
         for route, its in routes.items():
-            for start in range(0, len(its), BATCH):
-                yield route, its[start : start + BATCH]
+            for part in chunks(its, BATCH):
+                yield route, part
 
     def _decide(self, route: str, jobs: Sequence[Job]) -> bool:
         """Log how jobs have ended, and decide what becomes of their deliveries.

@@ -97,7 +97,7 @@ class Settling:
         tries = _TRIES
         while True:
             try:
-                return self._commit(store, jobs, is_kept, acknowledge)
+                return self._commit(store, jobs, is_kept, acknowledge=acknowledge)
             except (LedgerBusy, StoreBusy):
                 tries -= 1
                 if not tries:
@@ -110,13 +110,14 @@ class Settling:
         store: ResultStore,
         jobs: Sequence[Job],
         is_kept: Callable[[Result], bool],
+        *,
         acknowledge: bool,
     ) -> list[Job]:
         ledger = self._require_ledger()
         broker, token = self._deliveries.broker, new_id()
         joins_broker = broker.database == ledger.database
         joins_store = store.database == ledger.database
-        settlements = [self._settlement(job, joins_broker) for job in jobs]
+        settlements = [self._settlement(job, joins_broker=joins_broker) for job in jobs]
         if not joins_store:
             _save(store, self._holding_now(ledger, jobs, settlements), is_kept)
         done: list[Job] = []
@@ -180,7 +181,7 @@ class Settling:
                 job.ledger = job.ledger or LedgerPart()
                 job.ledger.token, job.ledger.written_at = token, now
 
-    def _settlement(self, job: Job, joins_broker: bool) -> Settlement:
+    def _settlement(self, job: Job, *, joins_broker: bool) -> Settlement:
         assert job.result is not None
         result, task = job.result, job.task
         ledger = job.ledger

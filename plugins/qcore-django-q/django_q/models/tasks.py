@@ -44,7 +44,7 @@ class Task(QcoreTask):
             kwargs["content"], kwargs["payload"] = _encoded(call)
         if "value" not in kwargs:
             kwargs["value_content"], kwargs["value"] = _value(
-                values.get("result"), success
+                values.get("result"), success=success
             )
         kwargs.setdefault("enqueued", kwargs.get("started"))
         super().__init__(**kwargs)
@@ -83,7 +83,7 @@ class Task(QcoreTask):
 
     @result.setter
     def result(self, value: Any) -> None:
-        self.value_content, self.value = _value(value, self.success)
+        self.value_content, self.value = _value(value, success=self.success)
 
     @property
     def short_result(self) -> str:  # type: ignore[override]
@@ -157,7 +157,7 @@ def _encoded(value: object) -> tuple[str, str]:
         return "pickle", contents.to_text(data, "pickle")
 
 
-def _value(value: object, success: bool) -> tuple[str, str]:
+def _value(value: object, *, success: bool) -> tuple[str, str]:
     if isinstance(value, str) and not success:
         return contents.TEXT, contents.storable(value)
     return _encoded(value)
