@@ -34,10 +34,14 @@ class QcoreTaskResult(TaskResult):  # type: ignore[misc]
             ConfigError: the project has no ledger.
             StoreError: the ledger or the results cannot be reached.
         """
+        if self.is_finished:
+            return "ended"
         return cancel(self.id)[self.id]
 
     async def acancel(self) -> str:
         """Do what ``cancel`` does, for ``await``."""
+        if self.is_finished:
+            return "ended"
         found: dict[str, str] = await async_variants.acancel(self.id)
         return found[self.id]
 
