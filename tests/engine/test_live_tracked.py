@@ -69,15 +69,3 @@ def test_a_tracked_task_of_the_other_api(cluster, ledger, key):
     assert status(task_id) == "running"
     let_go(key)
     wait_for(lambda: status(task_id) == "succeeded")
-
-
-def test_a_running_task_is_cancelled_by_its_result(cluster, ledger, key):
-    found = chores.held.enqueue(key)
-    ledger.wait(key, "began")
-    # what clusters tell of themselves may be a second old
-    assert found.cancel() in ("running", "waiting")
-    ended(found)
-    (error,) = found.errors
-    assert (found.status, error.exception_class.__name__) == ("FAILED", "TaskCancelled")
-    assert not ledger.entries(key, "ended")
-    assert found.cancel() == "ended"
