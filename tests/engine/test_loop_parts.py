@@ -19,7 +19,7 @@ from support.fake_services import FakeServices
 from qcore.engine.dispatcher import outages
 from qcore.engine.dispatcher.capacity import Capacity
 from qcore.engine.dispatcher.deaths import Deaths
-from qcore.engine.dispatcher.job import Job
+from qcore.engine.dispatcher.job import Job, KillReason
 from qcore.engine.dispatcher.leases import Leases
 from qcore.engine.dispatcher.lifecycle import JobState
 from qcore.engine.dispatcher.outages import Outage
@@ -249,6 +249,24 @@ def test_a_death_and_how_it_came(graveyard):
     assert "killed by SIGKILL, probably out of memory" in graveyard.reported[0]
     assert worker.job is None
     assert graveyard.deaths.next() is None
+
+
+@pytest.mark.parametrize(
+    ("killed", "told"),
+    [
+        (True, "closed its worker's connection to the cluster or wrote on this"),
+        (False, "died under the task: killed by SIGKILL, probably out of memory"),
+    ],
+)
+def test_a_death_that_is_told_late_is_not_a_kill(graveyard, killed, told):
+    """The loop asks for a kill where a socket has closed, and the process was dead."""
+    worker = graveyard.worker(has_job=True)
+    job = worker.job
+    graveyard.deaths.gone(worker)
+    job.killed = KillReason.CLOSED
+    graveyard.deaths.died(7, 9, killed=killed)
+    assert graveyard.recorded == [job]
+    assert told in str(job.ended.value)
 
 
 def test_a_death_without_a_job_is_nobodys_affair(graveyard):

@@ -93,6 +93,7 @@ def test_the_first_word_is_a_reply_to_nothing():
     [
         WorkerStarted(7, 1, 3),
         WorkerExited(7, 9),
+        WorkerExited(7, 9, killed=True),
         Ready(7),
         Stop(2.5),
         ReplaceWorkers(),

@@ -247,7 +247,8 @@ class Stepped:
             if worker.pid != kill.pid:
                 continue
             if kill.signal == signal.SIGKILL:
-                self.crash(worker)
+                self._die(worker)
+                self._record_death(worker, signal.SIGKILL, killed=True)
             elif kill.signal == SOFT_CANCEL:
                 self.cancels.append(worker.pid)
                 if self.on_cancel is not None:
@@ -368,9 +369,11 @@ class Stepped:
         worker.current = None
         worker.close()
 
-    def _record_death(self, worker: Worker, status: int) -> None:
+    def _record_death(
+        self, worker: Worker, status: int, *, killed: bool = False
+    ) -> None:
         self.workers.remove(worker)
-        self.control.send(pack_control(WorkerExited(worker.pid, status)))
+        self.control.send(pack_control(WorkerExited(worker.pid, status, killed)))
         if not self.stopping:
             self.hire(worker.index)
 

@@ -92,17 +92,22 @@ class Deaths:
         return [gone.worker for gone in late]
 
     # -- what becomes of its jobs ----------------------------------------------------------
-    def died(self, pid: int, status: int) -> None:
+    def died(self, pid: int, status: int, *, killed: bool = False) -> None:
         """Say what becomes of the jobs of a process that has been reaped.
 
         Args:
             pid: of the process. A pid that is not of a worker that has gone is passed over.
             status: what waitpid gave.
+            killed: whether the sentinel has killed it.
         """
         gone = self._gone.pop(pid, None)
         if gone is None:
             return
         worker, job = gone.worker, gone.worker.job
+        if job is not None and job.killed is KillReason.CLOSED and not killed:
+            # It had died before its kill came; the sentinel tells that late where it has
+            # to wait for a processor. Its task has closed nothing.
+            job.killed = None
         ours = job is not None and job.killed is not None
         how = how_it_died(status, ours=ours, rss=worker.rss)
         worker.job = None

@@ -296,14 +296,14 @@ class Loop:
         if worker.ahead and worker in self.pool:
             self._conclude_all(worker, worker.channel.last_words())
 
-    def _remove_dead(self, pid: int, status: int) -> None:
+    def _remove_dead(self, pid: int, status: int, *, killed: bool) -> None:
         """Remove a worker that has been reaped, and decide what becomes of its jobs."""
         worker = self.pool.get(pid)
         if worker is not None:
             self._conclude_all(worker, worker.channel.last_words())
             if worker in self.pool:
                 self._lose(worker)
-        self._deaths.died(pid, status)
+        self._deaths.died(pid, status, killed=killed)
 
     def _lose(self, worker: WorkerHandle, *, at_once: bool = False) -> None:
         """Remove a worker whose socket has closed."""
@@ -375,7 +375,7 @@ class Loop:
             elif isinstance(message, WorkerExited):
                 self._shared.restarts += 1
                 self._starts.died(message.pid, message.status)
-                self._remove_dead(message.pid, message.status)
+                self._remove_dead(message.pid, message.status, killed=message.killed)
             elif isinstance(message, Stop):
                 self._stop(message.grace)
             elif isinstance(message, ReplaceWorkers):

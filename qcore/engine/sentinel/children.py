@@ -41,7 +41,7 @@ class Child:
     index: int  # a worker's place from 1; 0 is the dispatcher
     born: float  # monotonic
     ready: bool = False  # it has come up
-    killed: bool = False  # by us
+    killed: bool = False  # by us, and it lived until then
 
 
 class Children:
@@ -102,7 +102,7 @@ class Children:
             return []  # nearly always: one question instead of one for each child
         dead = []
         for pid, child in list(self._children.items()):
-            if os.waitid(os.P_PID, pid, look) is None:
+            if not _has_ended(pid):
                 continue
             if child.index and self._services.conf.daemonize_workers:
                 # what the worker has left behind goes with it; now, while its zombie
@@ -143,7 +143,7 @@ class Children:
 
     def _kill(self, child: Child) -> None:
         """Kill a worker with what its tasks have started."""
-        child.killed = True
+        child.killed = child.killed or not _has_ended(child.pid)
         if self._services.conf.daemonize_workers:
             try:
                 end_outside_group(child.pid)
@@ -177,6 +177,12 @@ def _become(role: str, parent: int) -> None:
         # a dispatcher sees the sentinel's death by itself, and ends the workers'
         # groups before it goes; this is for the worker that it cannot reach
         die_with_parent(parent)
+
+
+def _has_ended(pid: int) -> bool:
+    """Whether a child that has not been reaped has ended; it is not reaped by that."""
+    look = os.WEXITED | os.WNOHANG | os.WNOWAIT
+    return os.waitid(os.P_PID, pid, look) is not None
 
 
 def _signal_group(pid: int, number: int) -> None:

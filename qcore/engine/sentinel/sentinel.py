@@ -351,7 +351,7 @@ class Sentinel:
         if child.index == 0:
             self._record_death_of_dispatcher(status)
         else:
-            self._tell(WorkerExited(child.pid, status))
+            self._tell(WorkerExited(child.pid, status, child.killed))
             if not in_order:
                 how = how_it_died(status, ours=child.killed)
                 logger.warning("worker %d: %s", child.pid, how)

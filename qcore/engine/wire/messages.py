@@ -159,6 +159,7 @@ class WorkerExited(msgspec.Struct, frozen=True, tag=True):
 
     pid: int
     status: int
+    killed: bool = False  # by the sentinel, and it lived until then
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):

@@ -1,0 +1,46 @@
+"""The sentinel's children: which of them it has killed, and which were dead before."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from qcore.conf import Conf
+from qcore.engine.sentinel.children import Child, Children
+
+pytestmark = pytest.mark.live
+
+
+@pytest.fixture
+def children():
+    return Children(SimpleNamespace(conf=Conf.from_dict({})))
+
+
+def adopt(children, *words):
+    """Have a program among the children."""
+    program = subprocess.Popen(words, process_group=0)
+    program.returncode = 0  # the children reap it, and Popen need not
+    children._children[program.pid] = Child(program.pid, 1, time.monotonic())
+    return program.pid
+
+
+def test_a_child_that_has_died_by_itself_was_not_killed(children):
+    pid = adopt(children, "sh", "-c", "exit 3")
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    children.signal(pid, signal.SIGKILL)
+    ((child, status),) = children.reap()
+    assert (child.killed, status) == (False, 3 << 8)
+
+
+def test_a_child_that_lived_was_killed(children):
+    pid = adopt(children, "sleep", "77")
+    children.signal(pid, signal.SIGKILL)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    children.signal(pid, signal.SIGKILL)  # once more changes nothing
+    ((child, status),) = children.reap()
+    assert (child.killed, status) == (True, signal.SIGKILL)
