@@ -175,7 +175,8 @@ def test_the_log_says_when_a_cluster_is_ready_and_when_it_has_stopped(start):
 def test_the_log_has_the_traceback_of_a_failure_once(start, cluster):
     id = async_task("chores.kind.fail", "too\x1b[2J bad")
     assert fetch(id, wait=60_000).outcome == "failure"
-    cluster.wait_for(lambda: f"id={id}: ValueError: too" in cluster.log)
+    told = f"id={id}: ValueError: too"
+    cluster.wait_for(lambda: "in fail\n" in cluster.log.partition(told)[2])
     _, _, below = cluster.log.partition(f"id={id}")
     assert below.count("Traceback (most recent call last)") == 1
     assert "in fail\n" in below, "the line of the task"
