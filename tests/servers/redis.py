@@ -69,7 +69,7 @@ class SentinelServer(RedisServer):
     def __init__(self, master: RedisServer, quorum: int) -> None:
         self._lines = [
             f"sentinel monitor mymaster {master.host} {master.port} {quorum}",
-            "sentinel down-after-milliseconds mymaster 1000",
+            "sentinel down-after-milliseconds mymaster 2500",
             "sentinel failover-timeout mymaster 5000",
         ]
         super().__init__()

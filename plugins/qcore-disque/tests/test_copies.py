@@ -129,7 +129,7 @@ def test_a_release_into_full_memory_is_left_to_the_lease(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Disque takes no NACK then; a cluster that stops must not fail for it."""
-    broker = open_broker(own_disque_server.address, retry=1)
+    broker = open_broker(own_disque_server.address, retry=3)
     broker.enqueue_many([b"a", b"b"])
     held = [one.receipt for one in receive(broker, 2)]
     admin.execute_command("CONFIG", "SET", "maxmemory", 1)

@@ -31,7 +31,11 @@ CACHE = "django_redis.cache.RedisCache"
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[RedisCluster]:
     """Three masters; none of them tells its host."""
-    made = RedisCluster("--cluster-preferred-endpoint-type", "unknown-endpoint")
+    # no node is killed: none may be taken for dead that stands still for some seconds
+    patient = ("--cluster-node-timeout", "30000")
+    made = RedisCluster(
+        "--cluster-preferred-endpoint-type", "unknown-endpoint", *patient
+    )
     try:
         made.start()
         yield made
