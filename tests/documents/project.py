@@ -7,9 +7,12 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from servers.patience import Patience
 
 SETTINGS = """
 from importlib.util import find_spec
@@ -72,6 +75,8 @@ DATABASE = "db.sqlite3"
 #: Seconds for one program, one that hangs: a busy machine takes ten times as long as a calm
 #: one, and the contract of a broker takes half a minute there.
 PATIENCE = 600
+#: Seconds of a calm machine that a cluster has to come up.
+START = 60.0
 
 
 class Project:
@@ -142,7 +147,11 @@ class Project:
 
     @contextmanager
     def cluster(self, line: str = "qcore cluster") -> Iterator[None]:
-        """Run a cluster; its log is shown if the block fails, and it must end in order."""
+        """Run a cluster; its log is shown if the block fails, and it must end in order.
+
+        The block begins when the cluster is ready: a page waits for some seconds for its
+        tasks, and not for a start on a busy machine.
+        """
         log = self.folder / "cluster.log"
         with log.open("w") as out:
             words = line.split()
@@ -150,6 +159,10 @@ class Project:
                 words, cwd=self.folder, env=self.env, stdout=out, stderr=out
             )
         try:
+            patience = Patience(START)
+            while " is ready: " not in log.read_text() and process.poll() is None:
+                assert not patience.is_over(), "the cluster does not come up"
+                time.sleep(0.05)
             yield
         except BaseException as error:
             error.add_note(f"the cluster says:\n{log.read_text()}")

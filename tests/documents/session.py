@@ -20,10 +20,13 @@ from qcore.testing.speed import Patience
 
 #: Seconds that the cluster has to say that it runs.
 START = 60.0
+#: How many times longer the examples wait for results than the page says.
+SLOWER = 10
 
 
 def main(path: str) -> int:
     django.setup()
+    be_patient()
     await_cluster()
     names: dict[str, Any] = {"__name__": "__main__"}
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS, verbose=False)
@@ -42,6 +45,15 @@ def main(path: str) -> int:
         elif "test" not in block["file"]:  # tests and their conftest run by themselves
             check_module(block["file"])
     return 1 if runner.failures else 0
+
+
+def be_patient() -> None:
+    """Wait longer for results, for a reader's machine is not as busy as one of tests."""
+    from qcore.tasks import alookup, lookup
+
+    for module, name in ((lookup, "wait_for"), (alookup, "await_for")):
+        real = getattr(module, name)
+        setattr(module, name, lambda ask, wait, real=real: real(ask, SLOWER * wait))
 
 
 def await_cluster() -> None:

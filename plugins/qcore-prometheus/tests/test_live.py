@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import urllib.request
-from contextlib import closing
-from socket import create_server
 
 import pytest
 from chores.ledger import wait_for
+from servers.base import free_port
 
 from qcore.tasks import async_task, result
 
@@ -15,8 +14,7 @@ pytestmark = [pytest.mark.live, pytest.mark.once]
 
 
 def test_a_cluster_exports_its_metrics(start, key):
-    with closing(create_server(("127.0.0.1", 0))) as server:
-        port = server.getsockname()[1]
+    port = free_port()
     start(queue="measured", prometheus={"port": port})
     task_id = async_task("chores.kind.nap", key, 0, cluster="measured")
     assert result(task_id, wait=60_000) == key

@@ -142,7 +142,7 @@ def test_no_more_threads_than_fifty(
     assert len(dropped) == 1, "told once"
     sink.open.set()
     reporter.flush(20)
-    assert len(sink.items) == MAX_UNDER_WAY
+    assert len(sink.wait("items", MAX_UNDER_WAY)) == MAX_UNDER_WAY
     reporter.report(report(error))
     sink.wait("items", MAX_UNDER_WAY + 1)
 
