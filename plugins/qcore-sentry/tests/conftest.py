@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,10 @@ def uninitialised(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(SentryReporter, "_made", None)
     yield
     sentry_sdk.get_client().close(timeout=0)
+    # what is left for the sink, which is closed, is told in the log, and not of a later test
+    for thread in threading.enumerate():
+        if thread.name == "sentry-sdk.BackgroundWorker":
+            thread.join(60)
     sentry_sdk.get_global_scope().set_client(None)
     # a transaction of a test gives the scopes its name, and they are those of the process
     sentry_sdk.get_isolation_scope().clear()
