@@ -12,13 +12,16 @@ from .redis import RedisServer, SentinelServer
 
 SLOTS = 16_384
 FORM_SECONDS = 30.0
+#: Milliseconds. A node waits this long before it serves again after a restart; but a node
+#: that stands still as long on a busy machine is taken for dead, so they get more later.
+QUICK, PATIENT = "2000", "30000"
 
 
 class RedisCluster:
     """Masters that share the slots, each of them a server of its own."""
 
     def __init__(self, *options: str, size: int = 3, appendonly: bool = False) -> None:
-        words = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000", *options)
+        words = ("--cluster-enabled", "yes", "--cluster-node-timeout", QUICK, *options)
         self.nodes = [RedisServer(*words, appendonly=appendonly) for _ in range(size)]
 
     def start(self) -> None:
@@ -41,6 +44,9 @@ class RedisCluster:
                 while client.execute_command("CLUSTER INFO")["cluster_state"] != "ok":
                     assert not deadline.is_over(), "the cluster has not formed"
                     time.sleep(0.05)
+        for node in self.nodes:
+            with redis.Redis(port=node.port) as client:
+                client.config_set("cluster-node-timeout", PATIENT)
 
     def restart(self, kill: bool = False) -> None:
         """Restart all nodes on their ports and data."""
