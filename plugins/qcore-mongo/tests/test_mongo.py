@@ -14,7 +14,7 @@ import time_machine
 from pymongo.monitoring import CommandListener
 
 from qcore.errors import ConfigError, PayloadTooLarge
-from qcore.testing.speed import in_time
+from qcore.testing.speed import TRIES, in_time
 from qcore_mongo.broker import MAX_PACKAGE, MongoBroker
 from qcore_mongo.clients import clients
 from qcore_mongo.documents import ORDER, collection_name
@@ -173,12 +173,18 @@ def test_waiting_polls_at_the_pace_of_poll(
     setting: dict[str, Any], open_broker: Open
 ) -> None:
     spy = Spy()
-    broker = open_broker({**setting, "event_listeners": [spy]}, poll=0.2)
-    started = time.monotonic()
-    assert broker.dequeue(wait=1) == []
-    assert time.monotonic() - started >= 1
-    looks = spy.seen.count("findAndModify")
-    assert 4 <= looks <= 14, "pauses grow to 0.2 s within nine looks"
+    for _ in range(TRIES):  # a busy machine may not come to look so often
+        broker = open_broker({**setting, "event_listeners": [spy]}, poll=0.2)
+        assert broker.dequeue() == []  # connects, and makes the index
+        spy.seen.clear()
+        started = time.monotonic()
+        assert broker.dequeue(wait=1) == []
+        assert time.monotonic() - started >= 1
+        looks = spy.seen.count("findAndModify")
+        assert looks <= 14, "pauses grow to 0.2 s within nine looks"
+        if looks >= 4:
+            break
+    assert looks >= 4
     spy.seen.clear()
     assert broker.dequeue(wait=1) == []
     assert spy.seen.count("findAndModify") <= 7, "the pace is kept between two calls"

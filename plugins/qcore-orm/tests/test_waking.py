@@ -12,7 +12,7 @@ import pytest
 from django.db import connections, transaction
 
 from qcore.errors import BrokerError
-from qcore.testing.speed import Patience, in_time
+from qcore.testing.speed import TRIES, Patience, in_time
 from qcore_orm import filewatch, notify
 from qcore_orm.waiting import NET, Polling
 
@@ -283,6 +283,9 @@ def test_announcements_that_never_come_are_not_relied_on(postgres, monkeypatch):
     with closing(postgres.broker(poll=0.05)) as broker:
         assert broker.dequeue(wait=0.3) == []
         assert not broker._waiter._rest.is_trusted
-        with counting(broker, "ahead") as counts:
-            assert broker.dequeue(wait=1) == []
+        for _ in range(TRIES):  # a busy machine may not come to look so often
+            with counting(broker, "ahead") as counts:
+                assert broker.dequeue(wait=1) == []
+            if counts["ahead"] >= 5:
+                break
         assert counts["ahead"] >= 5

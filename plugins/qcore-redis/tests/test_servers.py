@@ -38,7 +38,9 @@ class TestServers:
     @begun_again_when_late
     def test_the_main_promises(self, server: RedisServer, open_broker: Open) -> None:
         """Bulk, order, delay, leases, releases, counts, a kill and what is malformed."""
-        the_main_promises(server, open_broker({"port": server.port}, retry=self.stretch))
+        the_main_promises(
+            server, open_broker({"port": server.port}, retry=self.stretch)
+        )
 
 
 def the_main_promises(server: RedisServer, broker: RedisBroker) -> None:

@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from qcore.envelope import Delivery
-from qcore.testing.speed import Patience
+from qcore.testing.speed import TRIES, Patience
 from qcore_redis import broker as module
 from qcore_redis import scripts
 from qcore_redis.broker import RedisBroker
@@ -214,7 +214,11 @@ def test_a_cluster_sweeps_while_there_are_claims(
     hurried.enqueue(b"package")
     hurried.dequeue(wait=5)
     counted = Counted(hurried, monkeypatch)
-    hurried.dequeue(wait=0.5)
+    for _ in range(TRIES):  # a busy machine may sleep over some of them
+        counted.sweeps = 0
+        hurried.dequeue(wait=0.5)
+        if counted.sweeps >= 2:
+            break
     assert counted.sweeps >= 2
 
 
