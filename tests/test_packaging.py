@@ -18,7 +18,7 @@ DROP_IN = "qcore-django-q"
 #: The verbs that plugins add.
 VERBS = {
     DROP_IN: {"migrate-from"},
-    "qcore-flows": {"flows"},
+    "qcore-flows": {"flows", "runs"},
     "qcore-limits": {"limits"},
 }
 every_plugin = pytest.mark.parametrize("plugin", PLUGINS, ids=lambda path: path.name)

@@ -253,3 +253,25 @@ def child_of(key, number):
     else:
         die_once(key)
     return number
+
+
+@task(durable=True)
+def eventful(key: str) -> list[object]:
+    """Do everything that a durable task can do, once."""
+    first = step("first", ran, "first", "first")
+    sleep_until("nap", dt.timedelta(days=1))
+    ids = [spawn("child", triple, number, key=number) for number in (1, 2)]
+    found = wait_all("children", ids)
+    answer = wait_event("answer", f"answer:{key}")
+    return [first, found, answer, step("last", ran, "last", "last")]
+
+
+@task(durable=True)
+def impatient(name: str) -> object:
+    return wait_event("reply", f"reply:{name}", 60)
+
+
+@task(durable=True, max_attempts=1)
+def spawn_and_fail(number) -> None:
+    wait("end", spawn("one", triple, number))
+    raise ConnectionError("away")

@@ -11,7 +11,7 @@ migrations). Importing it does not import Django::
     ending callbacks    ends are counted, and what follows is sent
     repair sweep        cancel, retry; what was lost; pruning
     whereabouts         what has become of tasks that nobody has told of
-    status verb         what people see
+    status verb runs    what people see
     tables models       the rows
     steps               durable steps
 """
@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     from .steps.errors import WaitTimeout as WaitTimeout
     from .steps.events import aemit as aemit
     from .steps.events import emit as emit
+    from .steps.resuming import aresume as aresume
+    from .steps.resuming import resume as resume
     from .steps.spawning import spawn as spawn
     from .steps.waiting import wait as wait
     from .steps.waiting import wait_all as wait_all
@@ -71,10 +73,12 @@ _PUBLIC = {
     "acurrent_batch": "batch",
     "acurrent_flow": "graph",
     "aemit": "steps.events",
+    "aresume": "steps.resuming",
     "atomic_step": "steps.calls",
     "current_batch": "batch",
     "current_flow": "graph",
     "emit": "steps.events",
+    "resume": "steps.resuming",
     "sleep_until": "steps.calls",
     "spawn": "steps.spawning",
     "step": "steps.calls",
@@ -132,8 +136,10 @@ def qcore_before_send(tasks: Sequence[NewTask]) -> None:
         )
     from .joining import join
     from .steps.options import prepare
+    from .steps.resuming import take_over
 
     prepare([new for new in tasks if new.options.keys() - {OPTION}])
+    take_over([new for new in tasks if new.options.get("durable")])
     join([new for new in tasks if OPTION in new.options])
 
 

@@ -60,14 +60,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace, out: TextIO) -> int:
     """Show or do it; 3 says that there is no such batch or graph."""
-    from django.apps import apps
-
-    if not apps.is_installed("qcore_flows"):
-        raise ConfigError(
-            "`qcore flows` needs the app of qcore-flows. Add 'qcore_flows' to"
-            " INSTALLED_APPS, and run: python manage.py migrate"
-        )
-    _require_tables()
+    require_tables("qcore flows")
     if options.limit < 1:
         raise ConfigError(f"--limit is {options.limit}, expected 1 or more.")
     if options.id is None:
@@ -86,9 +79,23 @@ def run(options: Namespace, out: TextIO) -> int:
     return UNHEALTHY if options.id is not None and not document["flows"] else OK
 
 
-def _require_tables() -> None:
+def require_tables(verb: str) -> None:
+    """Refuse a verb where there is nothing that it could show.
+
+    Args:
+        verb: such as ``"qcore flows"``.
+
+    Raises:
+        ConfigError: the app is not installed, or its tables are missing.
+    """
+    from django.apps import apps
     from django.db import connections
 
+    if not apps.is_installed("qcore_flows"):
+        raise ConfigError(
+            f"`{verb}` needs the app of qcore-flows. Add 'qcore_flows' to"
+            " INSTALLED_APPS, and run: python manage.py migrate"
+        )
     from .models import FlowRow
     from .tables import place
 
@@ -181,7 +188,7 @@ _HEADINGS = ("ID", "KIND", "STATE", "ENDED", "FAILED", "SKIPPED", "CREATED", "NA
 def _row(one: dict[str, Any]) -> tuple[str, ...]:
     ended = f"{one['total'] - one['pending']:,} of {one['total']:,}"
     numbers = [f"{one[word]:,}" for word in ("failed", "skipped")]
-    created = _short(one["created"])
+    created = short(one["created"])
     return (
         *(one["id"], one["kind"], one["state"], ended, *numbers, created),
         one["name"],
@@ -193,9 +200,9 @@ def _one(document: dict[str, Any], one: dict[str, Any]) -> Iterable[str]:
     yield f"  state      {one['state']}, {one['share']:.0%} done"
     for word in ("total", "pending", "succeeded", "failed", "skipped"):
         yield f"  {word:<9}  {one[word]:,}"
-    yield f"  created    {_short(one['created'])}"
+    yield f"  created    {short(one['created'])}"
     if one["completed"] is not None:
-        yield f"  completed  {_short(one['completed'])}"
+        yield f"  completed  {short(one['completed'])}"
     if one["problem"]:
         yield f"  problem    {one['problem']}"
     if document["cancelled"] is not None:
@@ -208,6 +215,6 @@ def _one(document: dict[str, Any], one: dict[str, Any]) -> Iterable[str]:
         yield from table([("TASK", "STATE", "NAME"), *rows], indent="  ")
 
 
-def _short(moment: str) -> str:
+def short(moment: str) -> str:
     """Return a moment of a document without the fractions of its second."""
     return dt.datetime.fromisoformat(moment).isoformat(timespec="seconds")

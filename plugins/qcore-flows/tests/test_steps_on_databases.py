@@ -16,5 +16,5 @@ HERE = Path(__file__).parent
 @on_sqlite_only
 @pytest.mark.parametrize("database", ["postgres", "mariadb"])
 def test_all_of_it_on_another_database(request: pytest.FixtureRequest, database: str):
-    names = ("test_steps.py", "test_spawning.py", "test_emitting.py")
-    run_on(request, database, [HERE / name for name in names])
+    names = ("steps", "spawning", "resuming", "emitting")
+    run_on(request, database, [HERE / f"test_{name}.py" for name in names])

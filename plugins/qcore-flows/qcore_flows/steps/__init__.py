@@ -14,6 +14,8 @@
     events     emit
     renewal    keeps runs of this worker from being begun elsewhere
     settling   what becomes of a run when its task has ended or waits
+    resuming   what a task that is sent again takes over
+    status     what has become of runs, and their timelines
     sweeping   deletes what is old
     ledger     the ledger that runs are kept in
     names      names of steps and events, and their digests
