@@ -12,8 +12,6 @@ from collections import Counter
 
 import pytest
 from chores import durable
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from qcore.ledger.facade import LedgerFacade
 from qcore.models import OutboxRow
@@ -71,13 +69,8 @@ def walk(clock, seed):
     interrupts.forget()
 
 
-@settings(
-    max_examples=15,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-@given(seed=st.integers(0, 2**32))
 @pytest.mark.fault("S1", "S5")
+@pytest.mark.parametrize("seed", range(16))
 def test_any_history(qcore_queue, qcore_clock, seed):
     walk(qcore_clock, seed)
 
