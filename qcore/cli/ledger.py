@@ -6,20 +6,22 @@ resend   send tracked tasks again that should wait in a queue, and may be in
 resign   sign the packages in the outbox with the key in use
 
 Only tracked tasks (track=True) can be sent again; other tasks were with the
-broker alone. The call, the queue and the priority of a tracked task are kept.
-Its hook, group and chain are lost, and the settings give its timeout and
-attempts. A task that still waits in a long queue is sent a second time with
-the same id, and its end is stored once.
+broker alone. A task is sent as it was, with its options, hook and chain, and
+plugins are asked about it: a unique task is not sent where another one has its
+key. Of tasks that release 2.0 has sent, the call, the queue and the priority
+are known. A task that still waits in a long queue is sent a second time with
+the same id, and its end is stored once. A tracked task that has not ended is
+forgotten 90 days after the last that was heard of it.
 """
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from ..errors import ConfigError, QcoreError
+from ..errors import BrokerError, ConfigError, QcoreError
 from .actions import add_action
 from .confirm import ask
 from .exits import FAILURE, OK
@@ -152,13 +154,9 @@ def _resend(options: Namespace, out: TextIO, database: str) -> int:
         return FAILURE
     sent, code = 0, OK
     for tasks in pages:
-        try:
-            _send(tasks)
-        except QcoreError as error:
-            complain(f"qcore ledger: {len(tasks)} tasks are not sent: {error}\n")
-            code = FAILURE
-        else:
-            sent += len(tasks)
+        number, is_complete = _send_page(tasks)
+        sent += number
+        code = code if is_complete else FAILURE
     _say(out, options, "resend", sent, f"sent {plural(sent, 'task')} once more")
     return code
 
@@ -174,8 +172,33 @@ def _missing(options: Namespace, database: str) -> Iterator[list[Task]]:
         yield from queues.values()
 
 
-def _send(tasks: list[Task]) -> None:
-    """Send tasks of one queue.
+def _send_page(tasks: list[Task]) -> tuple[int, bool]:
+    """Send tasks of one queue; where one is refused, it is told, and the others are sent.
+
+    Returns:
+        How many were sent, and whether none has failed.
+    """
+    try:
+        instead = _send(tasks)
+    except QcoreError as error:
+        if len(tasks) > 1 and not isinstance(error, BrokerError):
+            each = [_send_page([task]) for task in tasks]
+            return sum(number for number, _ in each), all(done for _, done in each)
+        what = (
+            f"task {tasks[0].id} is" if len(tasks) == 1 else f"{len(tasks)} tasks are"
+        )
+        complain(f"qcore ledger: {what} not sent: {error}\n")
+        return 0, False
+    for id, other in instead.items():
+        complain(f"qcore ledger: {id} is not sent: {other} is in its place\n")
+    return len(tasks) - len(instead), True
+
+
+def _send(tasks: list[Task]) -> Mapping[str, str]:
+    """Send tasks of one queue, as new ones as far as plugins are concerned.
+
+    Returns:
+        The ids of those that a plugin has skipped, and of those in their places.
 
     Raises:
         QcoreError: they are not sent, or this project would not send one of them.
@@ -188,7 +211,7 @@ def _send(tasks: list[Task]) -> None:
     for task in tasks:
         if (refused := refusal(task, current.conf)) is not None:
             raise EnqueueError(refused)
-    send(tasks, commit="now", new=False)
+    return send(tasks, commit="now", noted=True)
 
 
 # -- signing anew ------------------------------------------------------------------------

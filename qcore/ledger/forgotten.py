@@ -9,12 +9,15 @@ in a long queue. So it is sent with its own id: a task whose end is stored does 
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+import msgspec
 from django.db.models import Q
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from .. import status
 from ..clock import Clock
@@ -26,6 +29,10 @@ from ..tasks.allowed_tasks import ANNOUNCE
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
+
+logger = logging.getLogger("qcore.outbox")
+
+_task = msgspec.json.Decoder(Task).decode
 
 #: Rows that are read together.
 _PAGE = 200
@@ -92,6 +99,24 @@ def _task_of(row: Tracked, gen: int) -> Task:
         row: of the task.
         gen: that its ticket has: a package with a lower one is dropped at its claim.
     """
+    if row.said is not None:
+        try:
+            task = _task(row.said)
+        except msgspec.DecodeError as error:
+            logger.warning("what the task %s said cannot be read, and is left out: %s",
+                           row.task_id, error)  # fmt: skip
+        else:
+            return replace(
+                task,
+                id=row.task_id,
+                queue=row.queue,
+                body=to_bytes(row.payload, row.content),
+                content=row.content,
+                gen=gen,
+                relayed=True,  # as below
+                options=replace(task.options, track=True),
+                needs=(),  # plugins are asked anew
+            )
     return Task(
         id=row.task_id,
         name=task_name(row.func, row.task_id),

@@ -26,7 +26,7 @@ from ..models.missing_tables import migrate_advice
 from ..runtime import current
 from ..signing import peek
 from .outbox import TERM, Claimed, Outbox
-from .tickets import PRUNED, Tickets
+from .tickets import LOST, PRUNED, Tickets
 from .tracked import Tracker
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ logger = logging.getLogger("qcore.relay")
 LOOK, _SHARE = 2.0, 0.25
 #: Seconds between two looks at the tracked tasks that ended long ago.
 PRUNE = 60.0
+#: Seconds between two looks at tasks that have not ended, and may be lost.
+PRUNE_LOST = 600.0
 #: Seconds until tables that are not there are looked for again.
 AWAY = 30.0
 #: Rows and bytes that are claimed together ...
@@ -66,7 +68,8 @@ class Relay:
         self._outbox = Outbox(conf)
         self._tracker = Tracker(conf)
         self._tickets = Tickets(self._outbox.database)
-        self._prune_at = 0.0  # monotonic
+        self._prune_at = self._prune_lost_at = 0.0  # monotonic
+        self._last = ""  # the ticket that was looked at last
         self._failures = 0  # of the broker, in a row
 
     def tick(self) -> float:
@@ -108,7 +111,11 @@ class Relay:
         # first: what cannot be deleted, for whatever reason, must not keep tasks waiting
         self._prune_at = now + PRUNE
         has_more = False
-        for prune in (self._prune_tracked, self._prune_tickets):
+        parts = [self._prune_tracked, self._prune_tickets]
+        if now >= self._prune_lost_at:
+            self._prune_lost_at = now + PRUNE_LOST
+            parts += [self._forget_lost, self._prune_lost]
+        for prune in parts:
             try:
                 has_more |= prune()
             except (Error, StoreError) as error:
@@ -125,6 +132,19 @@ class Relay:
 
     def _prune_tickets(self) -> bool:
         return self._tickets.prune() == PRUNED
+
+    def _forget_lost(self) -> bool:
+        lost = self._tracker.forget_lost(max(LOST, self._conf.keep_tracked))
+        if lost:
+            logger.warning(
+                "%d tracked tasks are forgotten that nobody has seen for %.0f days: %s",
+                len(lost), LOST / 86400, ", ".join(lost[:10]),
+            )  # fmt: skip
+        return False
+
+    def _prune_lost(self) -> bool:
+        self._last, _ = self._tickets.prune_lost(self._last)
+        return False
 
     def close(self) -> None:
         """Let the connections of this thread go."""

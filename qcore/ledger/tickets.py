@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import connections, transaction
 
 from ..brokers.tools import chunks, placeholders
-from ..models import Ticket
+from ..models import OutboxRow, Ticket
 from ..settled import TicketState
 from .clock import now
 from .inserting import insert
@@ -25,10 +25,14 @@ MAX_IDS = 150
 #: Seconds after the end of a task for which its ticket is kept: for so long a package that
 #: an outage has kept back is known for a copy.
 KEPT = 14 * 86400.0
+#: Seconds for which a task that has not ended is remembered after the last that was heard of
+#: it: longer than anybody looks for it, or a queue keeps it.
+LOST = 90 * 86400.0
 #: Tickets that one call of ``prune`` deletes at most.
 PRUNED = 1000
 
 _TABLE = Ticket._meta.db_table  # noqa: SLF001 - Django's public name of it
+_OUTBOX = OutboxRow._meta.db_table  # noqa: SLF001 - as above
 
 
 class Tickets:
@@ -172,6 +176,7 @@ class Tickets:
         )
         columns = ("gen", "starts", "runs", "final", "ended")
         changes = ", ".join(f"{name} = {new.format(name)}" for name in columns)
+        changes += ", idle = NULL"
         for part in chunks(sorted(states), MAX_IDS):
             row, values = self._rows({id: states[id] for id in part})
             self._execute(
@@ -212,6 +217,42 @@ class Tickets:
                 f"DELETE FROM {_TABLE} WHERE task_id IN ({placeholders(part)})", part
             )
         return len(ids)
+
+    def prune_lost(self, last: str) -> tuple[str, int]:
+        """Look at a page of tickets that have not ended; delete those that are long idle.
+
+        Nothing says when a ticket was written. So the look marks it, and each change of it
+        takes the mark away. What is in the outbox is not idle, however long it waits there.
+
+        Args:
+            last: the id with which the page before has ended; "": the first page.
+
+        Returns:
+            The id with which this one ends, "" at the end; and how many were deleted.
+        """
+        moment = now(self._connection)
+        is_open = "ended IS NULL AND cancelled IS NULL"
+        page = self._execute(
+            f"SELECT task_id, idle, idle < {moment} - {LOST!r} FROM {_TABLE}"
+            f" WHERE {is_open} AND task_id > %s ORDER BY task_id LIMIT {PRUNED}",
+            [last],
+        )
+        new = [id for id, idle, _ in page if idle is None]
+        old = [id for id, _, is_old in page if is_old]
+        for part in chunks(new, MAX_IDS):
+            self._execute(
+                f"UPDATE {_TABLE} SET idle = {moment} WHERE {is_open} AND idle IS NULL"
+                f" AND task_id IN ({placeholders(part)})",
+                part,
+            )
+        for part in chunks(old, MAX_IDS):
+            self._execute(
+                f"DELETE FROM {_TABLE} WHERE {is_open} AND idle < {moment} - {LOST!r}"
+                f" AND task_id IN ({placeholders(part)}) AND NOT EXISTS (SELECT 1 FROM"
+                f" {_OUTBOX} WHERE {_OUTBOX}.task_id = {_TABLE}.task_id)",
+                part,
+            )
+        return page[-1][0] if len(page) == PRUNED else "", len(old)
 
     def _execute(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         with self._connection.cursor() as cursor:

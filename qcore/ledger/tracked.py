@@ -22,7 +22,7 @@ from msgspec import UNSET
 
 from ..brokers.tools import chunks, placeholders
 from ..envelope import Result, Task
-from ..models import Tracked
+from ..models import OutboxRow, Tracked
 from ..models.tables import exists
 from ..results.content import to_text
 from ..results.rows import NAME, PATH, clip
@@ -41,6 +41,7 @@ logger = logging.getLogger("qcore.recorder")
 WAITING, RUNNING = "waiting", "running"
 
 _TABLE = Tracked._meta.db_table  # noqa: SLF001 - Django's public name of it
+_OUTBOX = OutboxRow._meta.db_table  # noqa: SLF001 - as above
 _COLUMNS = tuple(str(f.column) for f in Tracked._meta.concrete_fields)  # noqa: SLF001 - the same
 #: Rows in one statement: SQLite before 3.32 takes 999 parameters.
 _ROWS = 999 // len(_COLUMNS)
@@ -284,6 +285,32 @@ class Tracker:
             self.delete(old)
             return len(old) == _PRUNED
 
+    def forget_lost(self, seconds: float) -> list[str]:
+        """Delete tasks that were lost long ago, ``_PRUNED`` rows at most; return their ids.
+
+        Such a task has not ended, was due so many seconds ago, has begun no attempt since
+        then, and has no package in the outbox: whatever queue had it is gone.
+
+        Raises:
+            StoreError: the database does not do it now.
+        """
+        with self._errors("forget lost tasks"):
+            if not exists(Tracked):
+                return []
+            before = time.time() - seconds
+            with self._connection.cursor() as cursor:
+                cursor.execute(
+                    f"SELECT task_id FROM {_TABLE} WHERE finished IS NULL"
+                    " AND enqueued < %s AND (run_after IS NULL OR run_after < %s)"
+                    " AND (attempted IS NULL OR attempted < %s) AND NOT EXISTS"
+                    f" (SELECT 1 FROM {_OUTBOX} WHERE {_OUTBOX}.task_id = {_TABLE}.task_id)"
+                    " LIMIT %s",
+                    [before, before, before, _PRUNED],
+                )
+                lost = sorted(id for (id,) in cursor.fetchall())
+            self.delete(lost)
+            return lost
+
     def close(self) -> None:
         """Close the connection of this thread."""
         self._connection.close()
@@ -347,6 +374,7 @@ def _row(task: Task, queue: str, run_after: float | None) -> dict[str, Any]:
         "takes_context": options.takes_context is True,
         "content": task.content,
         "payload": to_text(task.body, task.content),
+        "said": kept_of(task),
         "enqueued": task.created,
         "state": WAITING,
         "started": None,
@@ -357,6 +385,11 @@ def _row(task: Task, queue: str, run_after: float | None) -> dict[str, Any]:
         "value_content": None,
         "value": None,
     }
+
+
+def kept_of(task: Task) -> str:
+    """Return what a package says beside its call, as JSON."""
+    return _encode(msgspec.structs.replace(task, body=b"")).decode()
 
 
 def _end(result: Result, errors: Sequence[ErrorRow] | None = None) -> list[Any]:

@@ -31,6 +31,8 @@ class Ticket(models.Model):
     ended = models.FloatField(null=True)
     #: When somebody asked that it be cancelled.
     cancelled = models.FloatField(null=True)
+    #: Since when nothing has been written of it, as far as the pruning has seen.
+    idle = models.FloatField(null=True)
 
     class Meta:
         default_permissions = ()

@@ -32,6 +32,9 @@ class Tracked(models.Model):
     takes_context = models.BooleanField(default=False, db_default=False)
     content = WordField(max_length=WORD)
     payload = BodyField()
+    #: JSON: the rest of its package, so that it can be sent again as it was; NULL in rows of
+    #: a release that did not keep it.
+    said = BodyField(null=True)
     enqueued = models.FloatField()
     #: ``waiting``, ``running``, or how it has ended: one of ``envelope.Outcome``.
     state = WordField(max_length=WORD)

@@ -39,6 +39,7 @@ def send(
     new: bool = True,
     tracked: TrackedAs | None = None,
     within: str | None = None,
+    noted: bool = False,
 ) -> Mapping[str, str]:
     """Send tasks of one queue in one batch.
 
@@ -67,6 +68,8 @@ def send(
         within: the alias of the ledger's database, if its open transaction has written what
             the tasks follow from. They are sent with its commit, and through the outbox
             whatever the setting ``outbox`` says.
+        noted: whether tracked tasks have their rows already. If the tasks are not sent, the
+            rows stay.
 
     Returns:
         Of tasks that a plugin has skipped: their ids, and the ids of those in their place.
@@ -84,7 +87,7 @@ def send(
     features = current.registry.features
     uses = bool(new and features.before_send) and uses_features(tasks)
     if not (uses or (new and features.asks_of_all)):
-        _send(tasks, broker, delay, commit, tracked, within)
+        _send(tasks, broker, delay, commit, tracked, within, noted=noted)
         return _NOTHING
     if uses and not _is_of_a_test(tasks, broker, commit):
         commit = "on_commit"  # which is at once where no transaction is open but ours
@@ -94,7 +97,7 @@ def send(
     def ask_and_send() -> list[NewTask]:
         asked = ask(tasks, delay)
         if left := [one.task for one in asked if one.skipped_for is None]:
-            _send(left, broker, delay, commit, tracked, within, failed)
+            _send(left, broker, delay, commit, tracked, within, failed, noted=noted)
         return asked
 
     asked = together(tasks, ask_and_send)
@@ -128,6 +131,8 @@ def _send(
     tracked: TrackedAs | None,
     within: str | None,
     failed: list[Exception] | None = None,
+    *,
+    noted: bool = False,
 ) -> None:
     """Send tasks about which plugins have been asked.
 
@@ -139,9 +144,10 @@ def _send(
         tracked: what the caller said of tasks that are tracked.
         within: as for ``send``.
         failed: gets the error of a sending that comes with a commit, and is not the outbox's.
+        noted: as for ``send``.
     """
     broker = given or current.broker(tasks[0].queue)
-    note = note_of(tasks, delay, tracked)
+    note = None if noted else note_of(tasks, delay, tracked)
     alias = None
     if within is not None:
         alias = None if broker.database == within else within

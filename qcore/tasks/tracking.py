@@ -69,6 +69,7 @@ class TrackedTask(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     errors: list[ErrorRow]
     value_content: str | None
     value: str | None
+    said: str | None = None
 
 
 def is_tracked(task: Task) -> bool:

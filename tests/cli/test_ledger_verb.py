@@ -8,12 +8,13 @@ import time
 
 import pytest
 from django.conf import settings as django_settings
+from msgspec.structs import replace
 from support.json_schemas import validate
 
 from qcore.cli import ledger, parser
 from qcore.cli.exits import FAILURE, OK
 from qcore.envelope import Attempt, Outcome
-from qcore.errors import ConfigError
+from qcore.errors import BrokerUnavailable, ConfigError
 from qcore.models import OutboxRow, Ticket, Tracked
 from qcore.runtime import current
 from qcore.signing import Signer
@@ -124,6 +125,42 @@ def test_what_was_sent_again_before_is_sent_with_the_gen_of_its_ticket():
     Ticket.objects.create(task_id=task.id, gen=2, runs=2)
     assert document("resend", "--yes")["tasks"] == 2
     assert {one.id: one.gen for one in enqueued()} == {task.id: 2, first.id: 0}
+
+
+@pytest.mark.fault("L11")
+def test_all_of_its_package_is_sent_again():
+    task = track(
+        build(
+            "chores.kind.add", (1,), hook="chores.kind.note", group="night",
+            timeout=7, max_attempts=2, priority=4, track=True,
+        )
+    )  # fmt: skip
+    assert document("resend", "--yes")["tasks"] == 1
+    (sent,) = enqueued()
+    assert sent == replace(task, relayed=True)
+    assert sent.hook == "chores.kind.note"
+
+
+@pytest.mark.parametrize("said", [None, "no JSON", "[1, 2]"])
+def test_a_row_of_the_release_before_is_sent_as_far_as_it_tells(said):
+    task = track(build("chores.kind.add", (1,), hook="chores.kind.note"), said=said)
+    assert document("resend", "--yes")["tasks"] == 1
+    (sent,) = enqueued()
+    assert (sent.id, sent.body, sent.hook) == (task.id, task.body, None)
+
+
+def test_a_resend_that_fails_forgets_no_task(monkeypatch, capsys):
+    """Its row is all that is left of it."""
+    task = track()
+
+    def refuse(*args, **more):
+        raise BrokerUnavailable("away")
+
+    broker = "qcore.brokers.memory.MemoryBroker"
+    monkeypatch.setattr(f"{broker}.enqueue_with_priority", refuse)
+    assert document("resend", "--yes", code=FAILURE)["tasks"] == 0
+    assert f"task {task.id} is not sent: away" in capsys.readouterr().err
+    assert Tracked.objects.filter(task_id=task.id).exists()
 
 
 def test_what_is_known_to_be_somewhere_is_not_sent():

@@ -125,6 +125,27 @@ def test_it_is_kept_by_age_whatever_save_limit_says(tracker):
     assert current.conf.keep_tracked == 14 * 24 * 3600
 
 
+def test_what_never_ended_is_forgotten_after_a_long_time(tracker, caplog):
+    """Its queue was purged: nobody will end it."""
+    day, now = 86_400, time.time()
+    ids = {
+        word: async_task("chores.kind.add", 1, track=True)
+        for word in ("lost", "young", "later", "tried", "outbox")
+    }
+    rows = Tracked.objects.exclude(task_id=ids["young"])
+    rows.update(enqueued=now - 100 * day)
+    Tracked.objects.filter(task_id=ids["later"]).update(run_after=now + day)
+    Tracked.objects.filter(task_id=ids["tried"]).update(attempted=now - 80 * day)
+    OutboxRow.objects.create(due=4e9, queue="q", task_id=ids["outbox"], package=b"")
+    Relay(current.conf).tick()
+    left = set(Tracked.objects.values_list("task_id", flat=True))
+    assert left == set(ids.values()) - {ids["lost"]}
+    assert f"forgotten that nobody has seen for 90 days: {ids['lost']}" in caplog.text
+    tracker.forget_lost(10 * day)
+    left = set(Tracked.objects.values_list("task_id", flat=True))
+    assert left == {ids["young"], ids["later"], ids["outbox"]}
+
+
 def test_the_relay_prunes(settings):
     settings.Q_CLUSTER = {"name": "tests", "orm": "default", "keep_tracked": 1}
     old, young = tracked_task(), tracked_task()

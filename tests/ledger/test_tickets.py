@@ -16,7 +16,7 @@ from qcore.ledger import tickets as tickets_module
 from qcore.ledger.outbox import Outbox
 from qcore.ledger.relay import Relay
 from qcore.ledger.settlement import Ledger
-from qcore.ledger.tickets import KEPT, Tickets
+from qcore.ledger.tickets import KEPT, LOST, Tickets
 from qcore.ledger.tracked import Tracker
 from qcore.models import OutboxRow, Ticket
 from qcore.runtime import current
@@ -180,6 +180,51 @@ class TestStatements:
         ahead(120)
         assert tickets.prune() == 1
         assert states().keys() == {"b", "c"}
+
+    def test_those_that_nobody_has_ended_go_after_90_days(self, tickets, ahead):
+        """Their tasks went with a queue that somebody has purged."""
+        tickets.insert({id: TicketState() for id in "abcd"})
+        Ticket.objects.filter(task_id="d").update(cancelled=1.0)
+        OutboxRow.objects.create(due=None, queue="q", task_id="c", package=b"")
+        assert tickets.prune_lost("") == ("", 0)
+        ahead(LOST - 60)
+        assert tickets.prune_lost("") == ("", 0)
+        tickets.update({"b": TicketState(starts=1, runs=1)})
+        ahead(120)
+        tickets.prune_lost("")
+        assert states().keys() == {"b", "c", "d"}, "a mark has a time of its own"
+        tickets.update({"c": TicketState(gen=1)})
+        OutboxRow.objects.all().delete()
+        ahead(LOST)
+        tickets.prune_lost("")
+        assert states().keys() == {"c", "d"}
+        tickets.end(["c"], S, None)
+        ahead(LOST)
+        assert tickets.prune_lost("") == ("", 0)
+
+    def test_they_are_looked_at_page_by_page(self, tickets, ahead, monkeypatch):
+        monkeypatch.setattr(tickets_module, "PRUNED", 2)
+        tickets.insert({id: TicketState() for id in "abcde"})
+        ends = [""]
+        while len(ends) == 1 or ends[-1]:
+            ends.append(tickets.prune_lost(ends[-1])[0])
+        assert ends == ["", "b", "d", ""]
+        assert not Ticket.objects.filter(idle=None).exists()
+
+    def test_the_relay_forgets_what_was_lost(
+        self, tickets, ahead, outside, monkeypatch
+    ):
+        tickets.insert({"a": TicketState()})
+        Relay(current.conf).tick()
+        ahead(LOST + 60)
+        relay = Relay(current.conf)
+        relay.tick()
+        assert states() == {}
+        tickets.insert({"b": TicketState()})
+        Ticket.objects.update(idle=1.0)
+        relay._prune_at = 0.0
+        relay.tick()
+        assert states().keys() == {"b"}, "only from time to time"
 
     def test_the_relay_prunes_from_time_to_time(self, tickets, ahead, outside):
         tickets.insert({"a": TicketState(final=S)})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import threading
+import time
 
 import pytest
 from chores import decorated, kind
@@ -12,12 +14,14 @@ from django.test import override_settings
 from msgspec.structs import replace
 
 from qcore import RUN, Claim, Drop, Release, Settled
+from qcore.cli import ledger, parser
+from qcore.cli.exits import OK
 from qcore.envelope import Options, Result
 from qcore.errors import BrokerUnavailable, EnqueueError, LedgerError
 from qcore.ledger.clock import Clock
 from qcore.ledger.features import Features, tell
 from qcore.ledger.tickets import Tickets
-from qcore.models import OutboxRow, Schedule
+from qcore.models import OutboxRow, Schedule, Tracked
 from qcore.runtime import current
 from qcore.settled import TicketState
 from qcore.tasks import async_chain, async_task, async_task_many, schedule
@@ -566,6 +570,23 @@ class TestBrokerOfTheCall:
             assert len(owners()) == 1
         assert (owners(), waiting()) == ({}, [])
         assert "not sent after the commit" in caplog.text
+
+
+def test_what_a_lost_queue_forgot_is_not_sent_beside_one_with_its_key(capsys):
+    """`qcore ledger resend` asks plugins as for new tasks: key and limits are those of the call."""
+    lost = add(1, unique="job", track=True)
+    alone = add(2, unique="other", track=True)
+    current.broker().purge_queue()
+    UniqueKey.objects.filter(key="job").delete()
+    taken = add(3, unique="job")
+    Tracked.objects.update(enqueued=time.time() - 7200)
+    words = parser().parse_args(["ledger", "resend", "--yes"])
+    assert ledger.run(words, io.StringIO()) == OK
+    assert f"{lost} is not sent: {taken} is in its place" in capsys.readouterr().err
+    assert waiting() == [taken, alone]
+    (_, sent) = enqueued()
+    assert sent.needs == ("limits",)
+    assert owners() == {"job": taken, "other": alone}
 
 
 def test_a_schedule_that_is_paused_meanwhile_keeps_no_key(monkeypatch):
