@@ -21,7 +21,7 @@ from .repository import ROOT
 def verbs() -> str:
     """Return one heading per verb with its arguments, and the exit codes."""
     added = {name: (verb, plugin) for name, verb, plugin in _added()}
-    top = parser({name: verb for name, (verb, _) in added.items()})
+    top = parser({**VERBS, **{name: verb for name, (verb, _) in added.items()}})
     choices = next(a.choices for a in _actions(top) if isinstance(a.choices, dict))
     text = []
     for name, one in choices.items():

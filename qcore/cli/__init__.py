@@ -12,34 +12,12 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from importlib import import_module
 from typing import NoReturn, Protocol, TextIO
 
 from .. import __version__
 from ..errors import QcoreError, did_you_mean
-from . import (
-    bench,
-    cancel,
-    cluster,
-    dead,
-    demo,
-    dev,
-    doctor,
-    health,
-    info,
-    ledger,
-    memory,
-    monitor,
-    pause,
-    plugin,
-    plugins,
-    quarantine,
-    resume,
-    retry,
-    schedules,
-    task,
-    tasks,
-)
 from .bootstrap import prepare
 from .exits import EPILOG, INTERRUPTED, OK, USAGE, code_of
 from .output import complain
@@ -57,29 +35,36 @@ class Verb(Protocol):
         """Do it, write to ``out`` and return the exit code."""
 
 
-VERBS: dict[str, Verb] = {
-    "cluster": cluster,
-    "dev": dev,
-    "monitor": monitor,
-    "info": info,
-    "health": health,
-    "task": task,
-    "tasks": tasks,
-    "memory": memory,
-    "doctor": doctor,
-    "cancel": cancel,
-    "retry": retry,
-    "dead": dead,
-    "pause": pause,
-    "resume": resume,
-    "quarantine": quarantine,
-    "ledger": ledger,
-    "schedules": schedules,
-    "plugins": plugins,
-    "plugin": plugin,
-    "demo": demo,
-    "bench": bench,
-}
+class _Verbs(Mapping[str, Verb]):
+    """The verbs of qcore by their names; each module is loaded when it is asked for.
+
+    A cluster would keep all of them in its memory, and takes longer to start.
+    """
+
+    _NAMES = (
+        "cluster", "dev", "monitor", "info", "health", "task", "tasks", "memory",
+        "doctor", "cancel", "retry", "dead", "pause", "resume", "quarantine", "ledger",
+        "schedules", "plugins", "plugin", "demo", "bench",
+    )  # fmt: skip
+
+    def __getitem__(self, name: str) -> Verb:
+        if name not in self._NAMES:
+            raise KeyError(name)
+        verb: Verb = import_module(f".{name}", __name__)
+        return verb
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._NAMES
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._NAMES)
+
+    def __len__(self) -> int:
+        return len(self._NAMES)
+
+
+#: In the order in which help lists them.
+VERBS: Mapping[str, Verb] = _Verbs()
 
 #: The group of entry points by which a plugin adds verbs: the name is that of the verb,
 #: the value is a module such as those here.
@@ -153,11 +138,11 @@ def added_verbs(wanted: str = "") -> dict[str, Verb]:
     return found
 
 
-def parser(added: Mapping[str, Verb] | None = None) -> argparse.ArgumentParser:
-    """Return the parser of the whole command line.
+def parser(known: Mapping[str, Verb] = VERBS) -> argparse.ArgumentParser:
+    """Return the parser of a command line.
 
     Args:
-        added: verbs of plugins.
+        known: its verbs.
     """
     plain = argparse.RawDescriptionHelpFormatter
     top = _Parser(
@@ -168,7 +153,7 @@ def parser(added: Mapping[str, Verb] | None = None) -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"qcore {__version__}")
     verbs = top.add_subparsers(title="verbs", dest="verb", metavar="VERB")
-    for name, module in {**VERBS, **(added or {})}.items():
+    for name, module in known.items():
         verb = verbs.add_parser(
             name, help=module.HELP, description=module.__doc__, formatter_class=plain
         )
@@ -192,11 +177,14 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Mapping[str, Verb]]
     Raises:
         SystemExit: it is wrong, or help was asked for.
     """
-    # plugins are asked only where the verb is none of ours
+    # plugins are asked, and the other verbs loaded, only where the verb is none of ours
     wanted = argv[0] if argv else ""
-    added = {} if wanted in VERBS else added_verbs(wanted)
-    known = {**VERBS, **added}
-    top = parser(added)
+    known: Mapping[str, Verb]
+    if wanted in VERBS:
+        known = {wanted: VERBS[wanted]}
+    else:
+        known = {**VERBS, **added_verbs(wanted)}
+    top = parser(known)
     if argv and not argv[0].startswith("-") and argv[0] not in known:
         near = _instead_of(argv[0], known) or f". Verbs: {', '.join(known)}."
         top.error(f"there is no verb {argv[0]!r}{near}")
@@ -244,7 +232,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as end:  # argparse has printed help, or what is wrong
         return end.code if isinstance(end.code, int) else USAGE
     if options.verb is None:
-        parser(added_verbs()).print_help(sys.stderr)
+        parser({**VERBS, **added_verbs()}).print_help(sys.stderr)
         return USAGE
     try:
         return _run(options, verbs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 
@@ -111,19 +111,20 @@ def examine(alias: str, label: str) -> Tables:
         for app, name in MigrationRecorder(connection).applied_migrations()
         if app == label
     }
-    known = dict(_migrations(label))
-    replaced = {name for names in known.values() for name in names}
+    known = _names(label)
+    # nearly always they are the same; only then no migration is loaded, and a cluster
+    # that starts has none of them in its memory
+    replaces = {} if known == done else _replacements(label, known)
+    replaced = {name for names in replaces.values() for name in names}
     unapplied = [
-        name
-        for name, replaces in known.items()
-        if name not in done and not (replaces and replaces <= done)
+        name for name in known - done if not (replaces[name] and replaces[name] <= done)
     ]
     return Tables(
         alias=alias,
         app=label,
         unapplied=tuple(sorted(unapplied)),
         absent=() if unapplied else _absent(alias, label),
-        newer=tuple(sorted(done - known.keys() - replaced)),
+        newer=tuple(sorted(done - known - replaced)),
     )
 
 
@@ -181,21 +182,29 @@ def _faults_of(found: Iterator[Tables]) -> Iterator[str]:
     return (tables.fault for tables in found if tables.fault is not None)
 
 
-def _migrations(label: str) -> Iterator[tuple[str, set[str]]]:
-    """Yield each migration of an app, and those of the app that it replaces.
+def _names(label: str) -> set[str]:
+    """Return the names of an app's migrations, without loading one.
 
     Read without the graph of all apps, which a project's own mistakes may break.
     """
     place, _ = MigrationLoader.migrations_module(label)
     if place is None:  # MIGRATION_MODULES says: made without migrations
-        return
-    package = import_module(place)
-    for module in pkgutil.iter_modules(package.__path__):
-        if module.ispkg or module.name[0] in "_~":
-            continue
-        migration = import_module(f"{place}.{module.name}").Migration
-        replaces = {name for app, name in migration.replaces if app == label}
-        yield module.name, replaces
+        return set()
+    return {
+        module.name
+        for module in pkgutil.iter_modules(import_module(place).__path__)
+        if not module.ispkg and module.name[0] not in "_~"
+    }
+
+
+def _replacements(label: str, names: Collection[str]) -> dict[str, set[str]]:
+    """Return for each migration of an app those of the app that it replaces."""
+    place, _ = MigrationLoader.migrations_module(label)
+    loaded = {name: import_module(f"{place}.{name}").Migration for name in names}
+    return {
+        name: {one for app, one in migration.replaces if app == label}
+        for name, migration in loaded.items()
+    }
 
 
 def _absent(alias: str, label: str) -> tuple[str, ...]:

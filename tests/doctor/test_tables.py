@@ -138,11 +138,27 @@ def test_tables_made_without_migrations_will_do(db, settings):
 
 
 def test_replaced_migrations_count_as_applied(db, monkeypatch):
-    every = {name for name, _ in tables._migrations("qcore")}
-    squashed = [("0001_squashed", every)]
-    monkeypatch.setattr(tables, "_migrations", lambda label: iter(squashed))
+    every = tables._names("qcore")
+    squashed = {"0001_squashed": every}
+    monkeypatch.setattr(tables, "_names", lambda label: set(squashed))
+    monkeypatch.setattr(tables, "_replacements", lambda label, names: squashed)
     state = tables.examine("default", "qcore")
     assert (state.unapplied, state.newer) == ((), ())
+
+
+def test_what_a_migration_replaces_is_read_where_the_names_differ(db):
+    MigrationRecorder(connection).record_unapplied("qcore", "0008_overlap")
+    MigrationRecorder(connection).record_applied("qcore", "9999_later")
+    state = tables.examine("default", "qcore")
+    assert (state.unapplied, state.newer) == (("0008_overlap",), ("9999_later",))
+
+
+def test_no_migration_is_loaded_where_all_are_applied(db, monkeypatch):
+    """They would be in the memory of a cluster for as long as it runs."""
+    asked = []
+    monkeypatch.setattr(tables, "_replacements", lambda *which: asked.append(which))
+    assert tables.examine("default", "qcore").fault is None
+    assert asked == []
 
 
 def test_what_is_required_follows_the_routers(settings):
