@@ -30,9 +30,9 @@ pytestmark = pytest.mark.once
 @pytest.fixture(scope="module")
 def cluster(_start):
     # A hook that is stopped has the grace for its cleanup, and machines may be slow. Those
-    # that never end take both, six times in one test.
+    # that never end take both, six times in one test, and no lease may end meanwhile.
     patience = min(stretched(1.5), 3.0)
-    return _start(max_attempts=1, timeout=patience, grace=patience)
+    return _start(max_attempts=1, timeout=patience, grace=patience, retry=120)
 
 
 # -- hooks ------------------------------------------------------------------------------
