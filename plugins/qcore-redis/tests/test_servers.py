@@ -64,9 +64,9 @@ def the_main_promises(server: RedisServer, broker: RedisBroker) -> None:
     left = {b"%04d" % n for n in range(1000, 2500)} | {b"later"}
     attempts: dict[bytes, int] = {}
     while left - attempts.keys():
-        for one in broker.dequeue(1000, wait=2):
-            attempts[one.package] = one.attempt
-            broker.acknowledge(one.receipt)
+        found = broker.dequeue(1000, wait=2)
+        attempts = {one.package: one.attempt for one in found} | attempts
+        broker.acknowledge_many([one.receipt for one in found])
     assert attempts.keys() == left
     assert {attempts[one.package] for one in held} == {3}
     assert (broker.queue_size(), broker.lock_size()) == (0, 0)
