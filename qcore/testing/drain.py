@@ -50,6 +50,9 @@ if TYPE_CHECKING:
     from ..envelope import Delivery, Task
     from ..features import Admission
 
+    #: The deliveries of tasks that have snoozed, and for how many seconds.
+    Snoozed = list[tuple[Delivery, float]]
+
 __all__ = ["Counts", "assert_enqueued", "drain", "enqueued", "perform"]
 
 #: Of a higher layer than this one.
@@ -108,24 +111,34 @@ def drain(
     """
     broker = broker or current.broker(queue)
     counts = counts or Counts()
-    for _ in range(MOST):
-        send_waiting()
-        deliveries = broker.dequeue(1)
-        if not deliveries:
-            if _sent_again(broker.queue, counts):
-                continue
-            return counts
-        error = _run(broker, deliveries[0], counts, retries=retries)
-        if error is not None and raises:
-            raise error
-    raise AssertionError(
-        f"{MOST:,} tasks have run and queue {broker.queue!r} is still not empty: does a"
-        " task enqueue itself?"
-    )
+    snoozed: Snoozed = []
+    try:
+        for _ in range(MOST):
+            send_waiting()
+            deliveries = broker.dequeue(1)
+            if not deliveries:
+                if _sent_again(broker.queue, counts):
+                    continue
+                return counts
+            error = _run(broker, deliveries[0], counts, snoozed, retries=retries)
+            if error is not None and raises:
+                raise error
+        raise AssertionError(
+            f"{MOST:,} tasks have run and queue {broker.queue!r} is still not empty: does"
+            " a task enqueue itself?"
+        )
+    finally:  # not before: one that snoozes for no time at all would never be left
+        for delivery, seconds in snoozed:
+            _delay(broker, delivery, seconds)
 
 
 def _run(
-    broker: Broker, delivery: Delivery, counts: Counts, *, retries: bool
+    broker: Broker,
+    delivery: Delivery,
+    counts: Counts,
+    snoozed: Snoozed,
+    *,
+    retries: bool,
 ) -> BaseException | None:
     try:
         task = current.signer.verify(delivery.package, broker.queue)
@@ -163,7 +176,7 @@ def _run(
 
     attempt = delivery.attempt - _UNCOUNTED.get(task.id, 0)
     ended, error = run_attempt(task, attempt, again=comes_again)
-    if _goes_on(broker, delivery, task, start, error, counts):
+    if _goes_on(broker, delivery, task, start, error, counts, snoozed):
         return None
     if error is not None and again:
         counts.failed += 1
@@ -207,6 +220,7 @@ def _goes_on(
     start: int,
     error: BaseException | None,
     counts: Counts,
+    snoozed: Snoozed,
 ) -> bool:
     """Do what a cluster does with a task that has neither ended nor failed, if so it is."""
     if isinstance(error, Suspend) and error.plugin in task.needs:
@@ -225,7 +239,7 @@ def _goes_on(
     elif isinstance(error, Snooze):
         _UNCOUNTED[task.id] = _UNCOUNTED.get(task.id, 0) + 1
         settle(task, Outcome.SNOOZED, start, final=False, again=error.after)
-        _delay(broker, delivery, error.after)
+        snoozed.append((delivery, error.after))
         counts.put_off += 1
     else:
         return False

@@ -163,6 +163,24 @@ def test_a_task_that_snoozes_comes_again_and_uses_no_attempt(
     assert fetch(task_id).attempt_count == 1
 
 
+def test_a_task_that_snoozes_for_no_time_is_left_by_a_drain(
+    qcore_queue, db, monkeypatch
+):
+    def snooze():
+        raise Snooze(after=0)
+
+    monkeypatch.setattr(kind, "called", snooze)
+    async_task("chores.kind.call_called")
+    for _ in range(2):
+        assert drain() == Counts(put_off=1)
+        assert queue_size() == 1
+    # a failure of another task leaves it, too
+    async_task("chores.kind.fail")
+    with pytest.raises(ValueError, match="as it was told"):
+        drain()
+    assert queue_size() == 1
+
+
 def test_schedules_fire(qcore_queue, qcore_clock, seen):
     schedule("chores.kind.call_called", schedule_type="H", next_run=timezone.now())
     counts = qcore_clock.advance(hours=3, minutes=30)
