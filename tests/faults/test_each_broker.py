@@ -51,7 +51,8 @@ def clock(tmp_path_factory):
 def cluster(each, ledger, clock):
     """Two workers; their sentinel has used database and broker before it forked."""
     apps = [*settings.INSTALLED_APPS, *APPS]
-    return each.start(django={"INSTALLED_APPS": apps}, retry=each.lease)
+    # no worker has to be killed: each has time to end its task on a busy machine, too
+    return each.start(django={"INSTALLED_APPS": apps}, retry=each.lease, grace=10)
 
 
 @pytest.fixture(autouse=True)
