@@ -50,8 +50,8 @@ if TYPE_CHECKING:
     from ..envelope import Delivery, Task
     from ..features import Admission
 
-    #: The deliveries of tasks that have snoozed, and for how many seconds.
-    Snoozed = list[tuple[Delivery, float]]
+    #: The deliveries of tasks that have snoozed, and for how many seconds; see ``_delay``.
+    Snoozed = list[tuple[Delivery, float | None]]
 
 __all__ = ["Counts", "assert_enqueued", "drain", "enqueued", "perform"]
 
@@ -73,9 +73,7 @@ class Counts:
     dropped: int = 0  # tasks that a plugin has ended before their run
     waiting: int = 0  # times that a plugin had a task wait
     suspended: int = 0  # times that a task went on to wait outside of a worker
-    put_off: int = (
-        0  # times that a task was put off: another worker had it, or it snoozed
-    )
+    put_off: int = 0  # times that another worker had a task, or that a task snoozed
     interrupted: int = 0  # times that a task was interrupted; see `interrupt_at`
 
 
