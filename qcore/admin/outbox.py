@@ -25,16 +25,8 @@ class OutboxAdmin(CancelsTasks, QcoreAdmin):
     """Read-only, for those who may cancel tasks: that is what can be done about them."""
 
     list_display = (
-        *(
-            "short_id",
-            "func",
-            "queue",
-            "sent_at",
-            "priority",
-            "expires",
-            "gen",
-            "tries",
-        ),
+        *("short_id", "func", "queue", "sent_at"),
+        *("priority", "expires", "gen", "tries"),
     )
     list_filter = ("queue",)
     search_fields = ("=task_id",)

@@ -31,26 +31,22 @@ def fail(key: str) -> None:
 
 def retry(key: str, times: int, after: float) -> int:
     """Ask for another attempt in some seconds, so many times."""
-    note(key, "began")
-    if _failures(key) < times:
-        note(key, "failed")
-        raise Retry(after=after)
-    note(key, "ended")
-    return os.getpid()
+    return _end_after(key, times, Retry(after=after))
 
 
 def snooze(key: str, times: int, after: float) -> int:
     """Come again in some seconds, so many times, which uses up no attempt."""
+    return _end_after(key, times, Snooze(after=after))
+
+
+def _end_after(key: str, times: int, error: Retry | Snooze) -> int:
+    """Raise the error so many times, and end then."""
     note(key, "began")
-    if _failures(key) < times:
+    if len(Ledger.of_this_process().entries(key, "failed")) < times:
         note(key, "failed")
-        raise Snooze(after=after)
+        raise error
     note(key, "ended")
     return os.getpid()
-
-
-def _failures(key: str) -> int:
-    return len(Ledger.of_this_process().entries(key, "failed"))
 
 
 def linger(key: str, seconds: float) -> None:

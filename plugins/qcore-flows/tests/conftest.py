@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from chores import durable
 from django.db import transaction
 from django.test import override_settings
 
@@ -12,7 +13,10 @@ from qcore.ledger.clock import Clock
 from qcore.ledger.features import tell
 from qcore.runtime import current
 from qcore.testing.drain import enqueued
+from qcore.testing.fixtures import qcore_clock, qcore_queue
 from qcore.testing.needs import admitted
+
+__all__ = ["qcore_clock", "qcore_queue"]
 
 OUTSIDE = {"name": "tests", "broker_class": "chores.outside.OutsideBroker"}
 
@@ -74,3 +78,16 @@ def queue(transactional_db, monkeypatch):
         current.broker().purge_queue()
         yield Queue()
         current.broker().purge_queue()
+
+
+@pytest.fixture
+def ran():
+    """What durable tasks of this test have done, in their order."""
+    durable.RAN.clear()
+    return durable.RAN
+
+
+@pytest.fixture
+def clock(qcore_queue, qcore_clock, ran):
+    """The time of durable tasks: who lets it pass runs what is due."""
+    return qcore_clock

@@ -7,24 +7,10 @@ from chores import durable
 
 from qcore.errors import CallError
 from qcore.tasks import fetch, resend
-from qcore.testing.fixtures import qcore_clock, qcore_queue
 from qcore_flows import emit, resume
 from qcore_flows.models import Run, RunStep, Spawned
 
-__all__ = ["qcore_clock", "qcore_queue"]
-
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def ran():
-    durable.RAN.clear()
-    return durable.RAN
-
-
-@pytest.fixture
-def clock(qcore_queue, qcore_clock):
-    return qcore_clock
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("ran")]
 
 
 @pytest.fixture

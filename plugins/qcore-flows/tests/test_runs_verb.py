@@ -13,20 +13,11 @@ from support.json_schemas import validate
 
 from qcore.errors import CallError, ConfigError
 from qcore.tasks import fetch
-from qcore.testing.fixtures import qcore_clock, qcore_queue
 from qcore_flows import emit, runs
 from qcore_flows.models import Run, RunStep, Spawned
 from qcore_flows.steps.status import STATES
 
-__all__ = ["qcore_clock", "qcore_queue"]
-
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def clock(qcore_queue, qcore_clock):
-    durable.RAN.clear()
-    return qcore_clock
 
 
 def verb(*words):

@@ -17,28 +17,14 @@ from qcore.tasks import async_task, fetch, status
 from qcore.tasks.calls import build
 from qcore.tasks.inline import store_value
 from qcore.testing.drain import Counts, enqueued
-from qcore.testing.fixtures import qcore_clock, qcore_queue
 from qcore_flows import Batch, ChildFailed, StepError, WaitTimeout, qcore_admit
 from qcore_flows.models import Run, RunStep, Spawned
 from qcore_flows.steps import sweeping
 from qcore_flows.steps.settling import settle as settle_runs
 
-__all__ = ["qcore_clock", "qcore_queue"]
-
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("ran")]
 
 DAY = 86_400.0
-
-
-@pytest.fixture(autouse=True)
-def ran():
-    durable.RAN.clear()
-    return durable.RAN
-
-
-@pytest.fixture
-def clock(qcore_queue, qcore_clock):
-    return qcore_clock
 
 
 def run_of(task_id):

@@ -17,13 +17,10 @@ from qcore.ledger.facade import LedgerFacade
 from qcore.models import OutboxRow
 from qcore.tasks import fetch
 from qcore.testing import interrupts
-from qcore.testing.fixtures import qcore_clock, qcore_queue
 from qcore_flows import emit
 from qcore_flows.models import Run, RunStep, Spawned
 from qcore_flows.steps import calls, memory, run, settling
 from qcore_flows.steps.words import Kind
-
-__all__ = ["qcore_clock", "qcore_queue"]
 
 pytestmark = pytest.mark.django_db
 

@@ -12,26 +12,12 @@ from qcore.errors import EnqueueError, TaskError
 from qcore.models import OutboxRow, QueuePause
 from qcore.tasks import async_task, cancel, fetch, status
 from qcore.testing.drain import Counts
-from qcore.testing.fixtures import qcore_clock, qcore_queue
 from qcore_flows import EventTimeout, StepError, emit, step, step_id
 from qcore_flows.models import Event, Run, RunStep
 from qcore_flows.steps.moments import due_at
 from qcore_flows.steps.names import name_of
 
-__all__ = ["qcore_clock", "qcore_queue"]
-
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def ran():
-    durable.RAN.clear()
-    return durable.RAN
-
-
-@pytest.fixture
-def clock(qcore_queue, qcore_clock):
-    return qcore_clock
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("ran")]
 
 
 def run_of(task_id):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ParamSpec, TypeVar, cast
 
 from qcore.running import can_suspend
@@ -16,10 +17,10 @@ from qcore.testing.interrupts import reached
 from .errors import EventTimeout, StepError
 from .events import event_name, lock_event
 from .memory import Remembered
-from .moments import due_at, seconds_of
+from .moments import due_at
 from .names import digest, name_of, shown
 from .run import DurableRun, current_run, running_step_id, value_of
-from .values import encode
+from .term import Term
 from .words import RAISE, TOO_LATE, Kind
 
 P = ParamSpec("P")
@@ -217,20 +218,9 @@ def wait_event(
     run = current_run("wait_event")
     whole = name_of("wait_event", name, key)
     wanted = event_name(event)
-    seconds = None if timeout is None else seconds_of(timeout, "timeout in seconds")
-    late = None if default is RAISE else encode(default, f"the default of {whole!r}")
+    term = Term.of(timeout, default, whole)
     known = run.recall(whole, was, Kind.WAIT)
-    if known is None or known.done is None:
-        reached(whole, "before")
-        before = known
-
-        def look() -> Remembered:
-            return _look(run, whole, wanted, before, seconds, late)
-
-        known = run.store(whole, look)
-        if known.done is None:
-            run.suspend(whole, known.due)
-        reached(whole, "after")
+    known = run.wait(whole, known, partial(_look, run, whole, wanted, known, term))
     if known.content == TOO_LATE:
         raise EventTimeout(f"the event {wanted!r} did not happen in time ({whole!r})")
     return known.load()
@@ -241,23 +231,18 @@ def _look(
     name: str,
     event: str,
     known: Remembered | None,
-    seconds: float | None,
-    late: Any,
+    term: Term,
 ) -> Remembered:
     """Take what has happened, or register to be woken; in one transaction."""
     now = run.clock.now()
     row = lock_event(event, now)
-    due = known.due if known is not None else None
-    if known is None and seconds is not None:
-        due = now + seconds
+    due = term.due(known, now)
     columns: dict[str, Any] = {"event": digest(event), "due": due, "done": None}
     if row.emitted is not None:
         columns |= {"content": row.content, "value": row.value}
         columns |= {"event": None, "done": now}
     elif due is not None and due <= now:
-        columns |= {"event": None, "done": now, "content": TOO_LATE}
-        if late is not None:
-            columns |= {"content": late.content, "value": late.data}
+        columns |= {"event": None, "done": now, **term.over()}
     else:
         refuse_inline("wait_event", name)
     if columns["done"] is None:

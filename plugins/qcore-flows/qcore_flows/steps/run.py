@@ -239,6 +239,32 @@ class DurableRun:
             return None
         return digest(f"{self._task.id} {self._inside}")
 
+    def wait(
+        self,
+        name: str,
+        known: Remembered | None,
+        look: Callable[[], Remembered],
+    ) -> Remembered:
+        """Return the stored end of a wait; leave the worker where it is not over.
+
+        Args:
+            name: of the wait.
+            known: what is stored of it.
+            look: writes the end of the wait, or that it goes on, in a transaction.
+
+        Raises:
+            Suspend: it goes on.
+            LeaseLost: another worker has begun the task since.
+        """
+        if known is not None and known.done is not None:
+            return known
+        reached(name, "before")
+        found = self.store(name, look)
+        if found.done is None:
+            self.suspend(name, found.due)
+        reached(name, "after")
+        return found
+
     def suspend(self, name: str, due: float | None) -> NoReturn:
         """Leave the worker until a moment, or until something happens.
 

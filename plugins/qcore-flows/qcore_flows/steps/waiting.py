@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from qcore.conf.names import shown as described
 from qcore.envelope import Outcome
 from qcore.errors import did_you_mean, sentence
-from qcore.testing.interrupts import reached
 
 from ..option import is_id
 from . import children
 from .calls import Key, refuse_inline
 from .errors import ChildFailed, StepError, WaitTimeout
 from .memory import Remembered
-from .moments import seconds_of
 from .names import name_of, shown
 from .run import DurableRun, current_run
-from .values import Value, encode
+from .term import Term
+from .values import Value
 from .words import RAISE, TOO_LATE, Kind
 
 #: Ids that a message names.
@@ -130,20 +130,9 @@ def _wait(
             f"{word}({whole!r}): on_failure is {described(on_failure)}, expected 'stop' or"
             f" 'go on'{sentence(near)}"
         )
-    seconds = None if timeout is None else seconds_of(timeout, "timeout in seconds")
-    late = None if default is RAISE else encode(default, f"the default of {whole!r}")
+    term = Term.of(timeout, default, whole)
     known = run.recall(whole, was, Kind.WAIT_TASKS)
-    if known is None or known.done is None:
-        reached(whole, "before")
-        before = known
-
-        def look() -> Remembered:
-            return _look(run, word, whole, ids, before, seconds, late)
-
-        known = run.store(whole, look)
-        if known.done is None:
-            run.suspend(whole, known.due)
-        reached(whole, "after")
+    known = run.wait(whole, known, partial(_look, run, word, whole, ids, known, term))
     if known.content == TOO_LATE:
         raise WaitTimeout(f"the tasks of {word}({whole!r}) have not ended in time")
     if known.content:
@@ -157,25 +146,19 @@ def _look(
     name: str,
     ids: Sequence[str],
     known: Remembered | None,
-    seconds: float | None,
-    late: Value | None,
+    term: Term,
 ) -> Remembered:
     """See that all have ended, or register to be woken; in one transaction."""
     memory, now = run.memory, run.clock.now()
-    memory.fenced(
-        now
-    )  # first: it locks the run, and whoever writes an end locks it, too
+    # first: it locks the run, and whoever writes an end locks it, too
+    memory.fenced(now)
     left = [
         id for id, child in _own(run, word, name, ids).items() if child.outcome is None
     ]
-    due = known.due if known is not None else None
-    if known is None and seconds is not None:
-        due = now + seconds
+    due = term.due(known, now)
     columns: dict[str, Any] = {"due": due, "done": now}
     if left and due is not None and due <= now:
-        columns["content"] = TOO_LATE
-        if late is not None:
-            columns |= {"content": late.content, "value": late.data}
+        columns |= term.over()
         left = []
     if left:
         refuse_inline(word, name)
