@@ -44,9 +44,7 @@ class Options(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     backend: str | UnsetType = UNSET  # its alias in TASKS: it is called as Django calls
     takes_context: bool | UnsetType = UNSET  # its first argument is Django's context
     typed: bool | UnsetType = UNSET  # its arguments are what its annotations say
-    pass_results: bool | UnsetType = (
-        UNSET  # its result goes to the next link of its chain
-    )
+    pass_results: bool | UnsetType = UNSET  # the next link takes its result
 
 
 class Task(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False):

@@ -109,7 +109,12 @@ def row_of(result: Result) -> Row:
     body, links = task.body, task.links
     if links and success:
         body, links = call_to_keep(task)
-    plain = not task.priority and task.headers is None and task.options == _NO_OPTIONS
+    plain = (
+        not task.priority
+        and task.headers is None
+        and task.expires is None
+        and task.options == _NO_OPTIONS
+    )
     return Row(
         id=task.id,
         name=clip(task.name, NAME),
@@ -154,23 +159,18 @@ def call_to_keep(task: Task) -> tuple[bytes, int]:
 
 def _said(task: Task) -> str:
     """Return what a task says beside its call, as JSON; "" for nothing."""
-    if task.priority or task.headers is not None or task.expires is not None:
-        origin = (task.headers or {}).get(RESENT_FROM)
-        if task.priority or origin is not None or task.expires is not None:
-            options = {
-                field: value
-                for field in task.options.__struct_fields__
-                if (value := getattr(task.options, field)) is not UNSET
-            }
-            return _encode(
-                Said(
-                    **options,
-                    priority=task.priority,
-                    resent_from=origin,
-                    expires=task.expires,
-                )
-            ).decode()
-    return "" if task.options == _NO_OPTIONS else _encode(task.options).decode()
+    origin = (task.headers or {}).get(RESENT_FROM)
+    if not task.priority and origin is None and task.expires is None:
+        return "" if task.options == _NO_OPTIONS else _encode(task.options).decode()
+    options = {
+        field: value
+        for field in task.options.__struct_fields__
+        if (value := getattr(task.options, field)) is not UNSET
+    }
+    said = Said(
+        **options, priority=task.priority, resent_from=origin, expires=task.expires
+    )
+    return _encode(said).decode()
 
 
 def result_of(row: Row) -> Result:

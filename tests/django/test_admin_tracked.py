@@ -16,7 +16,7 @@ from support.staff import permit
 from qcore.admin import tracked
 from qcore.admin.shown import moment
 from qcore.errors import BrokerUnavailable
-from qcore.models import OutboxRow, Tracked
+from qcore.models import OutboxRow, Success, Tracked
 from qcore.runtime import current
 from qcore.status import Progress
 from qcore.tasks import async_task
@@ -169,7 +169,10 @@ def test_priority_and_expiry_stand_on_the_other_pages(admin_client):
     options = {"priority": 9, "expires": expires}
     good = async_task(ADD, 1, q_options=options)
     bad = async_task("chores.kind.fail", q_options=options)
+    alone = async_task(ADD, 2, q_options={"expires": expires})
     drain(raises=False)
+    assert shown in admin_client.get(url("success", alone)).text
+    Success.objects.filter(id=alone).delete()
     for model, task_id in (("success", good), ("failure", bad)):
         assert cell(admin_client.get(url(model)).text, "priority") == "9"
         page = admin_client.get(url(model, task_id)).text

@@ -274,9 +274,8 @@ class Recorder:
         ]
         failed = [result for result in results if not result.success]
         self._count(len(results), failed)
-        if failed or logger.isEnabledFor(
-            logging.INFO
-        ):  # else there is no line to write
+        # without a failure, and above INFO, there is no line to write
+        if failed or logger.isEnabledFor(logging.INFO):
             log_results(results, jobs, self._conf.max_attempts)
         further = []
         for job in jobs:
