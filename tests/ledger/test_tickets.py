@@ -195,11 +195,11 @@ class TestStatements:
         assert states().keys() == {"b", "c", "d"}, "a mark has a time of its own"
         tickets.update({"c": TicketState(gen=1)})
         OutboxRow.objects.all().delete()
-        ahead(LOST)
+        ahead(LOST + 60)
         tickets.prune_lost("")
         assert states().keys() == {"c", "d"}
         tickets.end(["c"], S, None)
-        ahead(LOST)
+        ahead(LOST + 60)
         assert tickets.prune_lost("") == ("", 0)
 
     def test_they_are_looked_at_page_by_page(self, tickets, ahead, monkeypatch):
