@@ -36,6 +36,26 @@ libc.malloc_info(0, ctypes.c_void_p.in_dll(libc, "stdout"))
 libc.fflush(None)
 """
 
+# A thousand holes in the heap. A child asks for more than any of them has, and says how
+# many pages it has got for itself by that.
+HOLES = """
+import os, resource
+from qcore.engine.system.memory import settle
+
+def pages():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+full = [bytes(4000) for _ in range(2000)]
+del full[::2]
+settle()
+if os.fork() == 0:
+    before = pages()
+    there = bytearray(40_000)
+    print(pages() - before, flush=True)
+    os._exit(0)
+os.wait()
+"""
+
 
 def heaps_of_threads(**more: str) -> int:
     """Return how many heaps there are in a process with four threads."""
@@ -67,6 +87,17 @@ def test_threads_of_a_dispatcher_share_a_heap():
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc has such heaps")
 def test_what_a_person_says_about_heaps_stays():
     assert heaps_of_threads(MALLOC_ARENA_MAX="3") > 1
+
+
+@pytest.mark.live
+@pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="glibc sorts its holes late"
+)
+def test_a_child_does_not_write_into_the_holes_of_the_heap():
+    done = subprocess.run(
+        [sys.executable, "-c", HOLES], capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) < 200
 
 
 @pytest.mark.parametrize("name", ["settle", "unsettle", "share_one_arena"])
