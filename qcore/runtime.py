@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .brokers.banded import banded
 from .conf import Conf
 from .conf.names import near_queue
 from .errors import ConfigError
@@ -136,7 +135,13 @@ class Current:
 
     def _make_broker(self, conf: Conf, queue: str) -> Broker:
         make = partial(self.choice("broker").make, conf)
-        broker: Broker = banded(conf, queue, make) if conf.bands else make(queue)
+        broker: Broker
+        if conf.bands:
+            from .brokers.banded import banded
+
+            broker = banded(conf, queue, make)
+        else:
+            broker = make(queue)
         self.tell(self.choice("broker").doubt)
         self.tell(self.doubt_of(queue))
         return broker

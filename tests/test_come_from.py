@@ -17,7 +17,7 @@ from django.test import override_settings
 from documents.blocks import ROOT, Block, blocks
 
 from qcore.models import Schedule
-from qcore.schedules.declared import DECLARED
+from qcore.schedules.registry import DECLARED
 from qcore.schedules.sync import sync
 from qcore.tasks import discovery, fetch, fetch_group, result
 from qcore.testing.advance import QcoreClock

@@ -17,6 +17,7 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import resolve_name
 from pathlib import Path
 
 import pytest
@@ -227,21 +228,28 @@ def resolve(base: str, name: str) -> str:
     inner = f"{base}.{name}".removeprefix(f"{package}.")
     if package in OURS and inner in modules_of(package):
         return f"{package}.{inner}"
-    if base == "qcore" and name in facade():
-        return f"qcore.{facade()[name]}"
+    if base in FACADES and name in facade(base):
+        return facade(base)[name]
     return base
 
 
+#: Packages that load their public names on first use, by a table ``_PUBLIC``.
+FACADES = ("qcore", "qcore.tasks")
+
+
 @cache
-def facade() -> dict[str, str]:
-    """Return the public names of ``qcore`` and the modules they are loaded from."""
-    tree = ast.parse((ROOT / "qcore/__init__.py").read_text())
-    for node in tree.body:
+def facade(package: str = "qcore") -> dict[str, str]:
+    """Return the public names of a package and the modules they are loaded from."""
+    path = ROOT / package.replace(".", "/") / "__init__.py"
+    for node in ast.parse(path.read_text()).body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_PUBLIC":
             public = ast.literal_eval(node.value)
             assert isinstance(public, dict)
-            return public
-    raise AssertionError("qcore/__init__.py has no table _PUBLIC")
+            return {
+                name: resolve_name(f".{to.removeprefix('.')}", package)
+                for name, to in public.items()
+            }
+    raise AssertionError(f"{path} has no table _PUBLIC")
 
 
 @cache
@@ -352,7 +360,12 @@ def test_imports_point_down() -> None:
 
 
 def test_the_facade_shows_only_the_public_layers() -> None:
-    high = {name: to for name, to in facade().items() if (layer_of(to) or 0) > 1}
+    high = {
+        name: to
+        for package in FACADES
+        for name, to in facade(package).items()
+        if (layer_of(to.removeprefix("qcore.")) or 0) > 1
+    }
     assert not high
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from ..results.content import JOINED
 from ..results.rows import task_of_row
-from ..tasks.resend import require_accepted, send_copy
+from ..tasks.resending import require_accepted, send_copy
 
 if TYPE_CHECKING:
     from ..models import Task

@@ -17,7 +17,7 @@ from .ids import check_ids
 from .output import add_json, write_json, write_lines
 
 if TYPE_CHECKING:
-    from ..tasks.resend import Resent
+    from ..tasks.resending import Resent
 
 HELP = "send finished tasks again"
 SCHEMA = "qcore.retry/1"

@@ -18,6 +18,7 @@ from ..engine.services import Services
 from ..errors import BrokerError, ConfigError
 from ..processes import lives
 from ..runtime import current
+from ..schedules.registry import DECLARED
 from ..signals import SENDER, post_execute, post_spawn
 from ..tasks import discovery
 from ..tasks.execute import report
@@ -96,10 +97,26 @@ def _sync(broken: Mapping[str, BaseException]) -> None:
     if not apps.is_installed("qcore"):
         return
     from ..models import Schedule
-    from ..schedules.sync import sync_guarded
 
-    sync_guarded("at the start of the cluster", broken)
-    of_django[router.db_for_write(Schedule)].close()
+    database = router.db_for_write(Schedule)
+    if _has_declared(database):
+        from ..schedules.sync import sync_guarded
+
+        sync_guarded("at the start of the cluster", broken)
+    of_django[database].close()
+
+
+def _has_declared(database: str) -> bool:
+    """Whether the code declares a schedule, or has a row of one; or nobody can tell."""
+    from django.db import Error
+
+    from ..models import Schedule
+
+    try:
+        rows = Schedule.objects.using(database).filter(declared=True)
+        return bool(DECLARED) or rows.exists()
+    except Error:
+        return True  # the sync says what is wrong
 
 
 def services(conf: Conf) -> Services:

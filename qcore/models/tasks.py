@@ -7,11 +7,11 @@ from typing import Any, ClassVar, cast
 from django.db import models
 from django.db.models import Q
 
+from .. import tasks as calls
 from ..results import content as contents
 from ..results.moments import moment
 from ..results.rows import NAME, PATH, WORD, Row
 from ..runtime import current
-from ..tasks import lookup
 from .fields import BodyField, IdField, WordField
 
 # SQLite and MySQL use an index for "success IN (1)" and none for the bare "success"
@@ -155,33 +155,33 @@ class Task(models.Model):
     @staticmethod
     def get_task(task_id: str) -> Task | None:
         """Return the task of an id or a name, or None."""
-        return cast("Task | None", lookup.fetch(task_id, cached=False))
+        return cast("Task | None", calls.fetch(task_id, cached=False))
 
     @staticmethod
     def get_result(task_id: str) -> Any:
         """Return the result of the task of an id or a name, or None."""
-        return lookup.result(task_id, cached=False)
+        return calls.result(task_id, cached=False)
 
     @staticmethod
     def get_task_group(group_id: str, failures: bool = True) -> list[Task]:
         """Return the tasks of a group, with its failures unless told otherwise."""
-        found = lookup.fetch_group(group_id, failures, cached=False)
+        found = calls.fetch_group(group_id, failures, cached=False)
         return cast("list[Task]", found)
 
     @staticmethod
     def get_result_group(group_id: str, failures: bool = False) -> list[Any]:
         """Return the results of a group; ``failures`` includes their texts."""
-        return lookup.result_group(group_id, failures, cached=False)
+        return calls.result_group(group_id, failures, cached=False)
 
     @staticmethod
     def get_group_count(group_id: str, failures: bool = False) -> int:
         """Count a group; ``failures`` counts only the failures."""
-        return lookup.count_group(group_id, failures, cached=False)
+        return calls.count_group(group_id, failures, cached=False)
 
     @staticmethod
     def delete_group(group_id: str, tasks: bool = False) -> int:
         """Take the label off a group, or with ``tasks`` delete it; return how many."""
-        return lookup.delete_group(group_id, tasks, cached=False)
+        return calls.delete_group(group_id, tasks, cached=False)
 
     def _group(self, *, failures: bool) -> models.QuerySet[Task]:
         if self.group is None:

@@ -7,10 +7,11 @@ where it is written.
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
+
+import msgspec
 
 from ..conf.names import label_fault, queue_fault, quoted
 from ..errors import ConfigError, EnqueueError
@@ -22,6 +23,7 @@ from . import rules
 from .columns import MOST
 from .datetimes import named_zone
 from .entry import encode_call
+from .registry import DECLARED
 
 F = TypeVar("F", bound=Callable[..., Any])
 Missed = Literal["one", "all", "skip"]
@@ -31,8 +33,7 @@ _MISSED = ("one", "all", "skip")
 _OVERLAP = ("allow", "skip", "queue")
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Declared:
+class Declared(msgspec.Struct, frozen=True, kw_only=True):
     """One schedule that the code declares."""
 
     name: str
@@ -51,10 +52,6 @@ class Declared:
     cluster: str | None
     function: Callable[..., Any]
     place: str  # of the function: "shop/tasks.py, line 12"
-
-
-#: Every schedule that modules have declared so far, by its name.
-DECLARED: dict[str, Declared] = {}
 
 
 def cron(

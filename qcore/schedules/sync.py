@@ -10,9 +10,10 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
 from django.db import (
     Error,
     IntegrityError,
@@ -35,11 +36,12 @@ from ..tasks.allowed_tasks import is_allowed
 from ..tasks.functions import resolve
 from . import overlap, rules
 from .datetimes import instant, named_zone, read, write, zone_of
-from .declared import DECLARED, Declared
 from .error_text import column_text
+from .registry import DECLARED
 
 if TYPE_CHECKING:
     from ..conf import Conf
+    from .declared import Declared
 
 logger = logging.getLogger("qcore.scheduler")
 
@@ -57,8 +59,7 @@ NOT_TAKEN = "not taken from the code: "
 _RULE = {"schedule_type", "seconds", "cron", "tz", "starts", "ends"}
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """What sync does, or would do, with one schedule."""
 
     name: str

@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar
 
-from . import chains, control, dead, enqueueing, iters, lookup, resend, state
+from . import chains, control, dead, enqueueing, iters, lookup, resending, state
 from .loops import in_thread
 
 P = ParamSpec("P")
@@ -60,5 +60,5 @@ apaused = async_variant(control.paused, "apaused")
 adead_groups = async_variant(dead.dead_groups, "adead_groups")
 adead_tasks = async_variant(dead.dead_tasks, "adead_tasks")
 adiscard_dead = async_variant(dead.discard_dead, "adiscard_dead")
-aresend = async_variant(resend.resend, "aresend")
-aresend_many = async_variant(resend.resend_many, "aresend_many")
+aresend = async_variant(resending.resend, "aresend")
+aresend_many = async_variant(resending.resend_many, "aresend_many")

@@ -11,7 +11,6 @@ from ..errors import EnqueueError
 from ..runtime import current
 from .build import builder_of
 from .calls import announce, build_many, split_options
-from .inline import run_inline
 from .loops import refuse_broker_in_loop, refuse_in_loop
 from .moments import delay_of
 from .options import check_options, instead_of
@@ -171,6 +170,8 @@ def dispatch(
         Of tasks that a plugin has skipped: their ids, and the ids of those in their place.
     """
     if current.conf.sync or options.get("sync"):
+        from .inline import run_inline  # with all that a worker has
+
         refuse_in_loop(call, variant)
         for task in tasks:
             run_inline(task)

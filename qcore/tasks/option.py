@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
+
+import msgspec
 
 from ..conf.names import shown
 from ..errors import EnqueueError
@@ -18,8 +19,7 @@ class Fault(Exception):
     """An option is wrong; says all of it: ``is empty, expected a text``."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Option:
+class Option(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of one option of a task; its name is the key that it stands under.
 
     Args:
@@ -48,7 +48,7 @@ class Option:
     yields: bool = False
     at_call_only: bool = False
     alias_of: str = ""
-    words: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    words: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
 def held(name: str, value: Any, check: Callable[[Any], Any]) -> Any:

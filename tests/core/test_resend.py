@@ -168,7 +168,7 @@ def test_one_that_cannot_be_sent_stops_no_other():
 def test_two_people_who_send_one_task_again_send_it_once(monkeypatch):
     """The second one has read the result before the first one has deleted it."""
     task_id, other = failed(), failed("Refused", group="g")
-    module = importlib.import_module("qcore.tasks.resend")
+    module = importlib.import_module("qcore.tasks.resending")
     read, sent = module._stored, []
 
     def read_and_wait(store, id):

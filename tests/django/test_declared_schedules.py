@@ -23,8 +23,8 @@ from qcore.models import Schedule, ScheduleSlot
 from qcore.runtime import current
 from qcore.schedules import cron, every, firing, outbox
 from qcore.schedules import sync as sync_module
-from qcore.schedules.declared import DECLARED
 from qcore.schedules.orm import OrmScheduler
+from qcore.schedules.registry import DECLARED
 from qcore.schedules.sync import Change, sync
 from qcore.tasks import discovery, schedule
 from qcore.tasks.execute import decode

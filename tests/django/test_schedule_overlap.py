@@ -15,9 +15,9 @@ from qcore.errors import ConfigError, StoreUnavailable
 from qcore.models import Schedule, Tracked
 from qcore.runtime import Current, current
 from qcore.schedules import every, overlap
-from qcore.schedules.declared import DECLARED
 from qcore.schedules.firing import Firing
 from qcore.schedules.orm import OrmScheduler
+from qcore.schedules.registry import DECLARED
 from qcore.schedules.sync import sync
 from qcore.tasks import discovery, status
 
