@@ -19,8 +19,8 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from .processes import lives
 
@@ -31,8 +31,7 @@ VARIABLE = "QCORE_RUN_DIR"
 HUNG = 60.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Health:
+class Health(NamedTuple):
     """What one cluster of this machine has said of itself last."""
 
     name: str  # of the project, ``Q_CLUSTER['name']``
@@ -105,10 +104,10 @@ def write(health: Health) -> None:
     beside = target.with_suffix(".new")
     _make(place)
     try:
-        beside.write_text(json.dumps(asdict(health)))
+        beside.write_text(json.dumps(health._asdict()))
     except FileNotFoundError:  # the last other cluster has just taken the folder along
         _make(place)
-        beside.write_text(json.dumps(asdict(health)))
+        beside.write_text(json.dumps(health._asdict()))
     beside.replace(target)
 
 
@@ -167,7 +166,7 @@ def _make(place: Path) -> None:
 
 
 def _read(place: Path) -> Iterator[tuple[Path, Health]]:
-    fields = Health.__dataclass_fields__
+    fields = Health._fields
     for path in sorted(place.glob("*.json")):
         try:
             written = json.loads(path.read_text())

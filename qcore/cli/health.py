@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from argparse import ArgumentParser, Namespace
-from dataclasses import asdict
 from typing import Any, TextIO
 
 from .. import health
@@ -94,7 +93,7 @@ def _document(
     told: list[tuple[Health, str | None]], *, healthy: bool, live: bool
 ) -> dict[str, Any]:
     def entry(one: Health, why: str | None) -> dict[str, Any]:
-        known = asdict(one)
+        known = one._asdict()
         del known["written"], known["lifetime"]  # of a clock that nobody else has
         known["uptime_seconds"] = max(0.0, time.time() - one.started)
         known["silent_seconds"] = None if one.age == float("inf") else one.age

@@ -6,15 +6,15 @@ Nothing here stops a cluster; the system checks print each `Advice` as a warning
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 if TYPE_CHECKING:
     from ..conf import Conf
 
 
-@dataclass(frozen=True, slots=True)
-class Advice:
+class Advice(msgspec.Struct, frozen=True):
     """One contradiction and the way out of it."""
 
     id: str

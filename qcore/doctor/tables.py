@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from importlib import import_module
 
+import msgspec
 from django.apps import apps
 from django.db import connections, router
 from django.db.migrations.loader import MigrationLoader
@@ -19,8 +19,7 @@ from ..runtime import current
 _NO_ENGINE = "django.db.backends.dummy"
 
 
-@dataclass(frozen=True, slots=True)
-class Tables:
+class Tables(msgspec.Struct, frozen=True):
     """The state of one app's tables in one database."""
 
     alias: str

@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any, Protocol
+
+import msgspec
 
 from ..brokers.base import Broker
 from ..conf import Conf
@@ -213,8 +214,7 @@ def no_features() -> Features | None:
     return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Services:
+class Services(msgspec.Struct, frozen=True, kw_only=True):
     """What a cluster is made of.
 
     Brokers, stores and schedulers are made by the thread that uses them.

@@ -12,9 +12,10 @@ Error reporters are many at a time: ``error_reporter`` names those of a project.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from ..errors import (
     INTERRUPTS,
@@ -37,8 +38,7 @@ if TYPE_CHECKING:
 _EXAMPLES = {"broker": "myapp.broker.CustomBroker"}
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(msgspec.Struct, frozen=True):
     """What a project gets of one kind."""
 
     registry: Registry

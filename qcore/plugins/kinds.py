@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+
+class Kind(msgspec.Struct, frozen=True):
     """One kind."""
 
     name: str

@@ -11,12 +11,13 @@ import json
 import shlex
 import shutil
 import sys
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+import msgspec
 
 from ..masking import mask_url
 
@@ -26,8 +27,7 @@ WHEELHOUSE = "dist"
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(msgspec.Struct, frozen=True):
     """Where qcore came from; at most one of the places is known."""
 
     checkout: Path | None = None

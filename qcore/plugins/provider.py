@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
+
+import msgspec
 
 from ..conf.setting import Setting
 from ..errors import INTERRUPTS, PluginBroken
@@ -43,8 +45,7 @@ class Provider:
             ) from error
 
 
-@dataclass(slots=True)
-class Plugin:
+class Plugin(msgspec.Struct):
     """One loaded, or broken, plugin."""
 
     name: str  # of its entry point
@@ -52,9 +53,10 @@ class Plugin:
     version: str
     module: str
     error: str | None = None
-    providers: dict[str, list[Provider]] = field(default_factory=dict)  # by kind
-    settings: list[Setting] = field(default_factory=list)
-    options: list[TaskOption] = field(default_factory=list)
+    #: by kind
+    providers: dict[str, list[Provider]] = msgspec.field(default_factory=dict)
+    settings: list[Setting] = msgspec.field(default_factory=list)
+    options: list[TaskOption] = msgspec.field(default_factory=list)
 
     @property
     def key(self) -> str:

@@ -12,10 +12,10 @@ import datetime as dt
 import logging
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import msgspec
 from django.db import transaction
 from django.utils import timezone
 
@@ -59,8 +59,7 @@ SOON = dt.timedelta(seconds=1)
 Mark = tuple[int, dt.datetime]
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """Which slots of one schedule are due."""
 
     row: Schedule
@@ -70,8 +69,7 @@ class Plan:
     skipped: str = ""  # what there is to say of a run that is left out
 
 
-@dataclass(frozen=True, slots=True)
-class Fired:
+class Fired(msgspec.Struct, frozen=True):
     """The outcome of one due schedule."""
 
     row: Schedule

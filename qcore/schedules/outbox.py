@@ -13,9 +13,9 @@ import random
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
 from django.db import connections, transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Length
@@ -264,8 +264,7 @@ class Outbox:
             )
 
 
-@dataclass(slots=True)
-class Rest:
+class Rest(msgspec.Struct):
     """Why and how long a queue is left alone."""
 
     failures: int  # in a row

@@ -10,9 +10,9 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+import msgspec
 from django.conf import settings
 from django.db import Error, connections
 from django.db.models import Min, Value
@@ -123,8 +123,7 @@ class Outlook:
         return _Statement(sql, parameters, ages, adapt, convert)
 
 
-@dataclass(frozen=True, slots=True)
-class _Statement:
+class _Statement(msgspec.Struct, frozen=True):
     """What is asked, and how its words are written and read."""
 
     sql: str

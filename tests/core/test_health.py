@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import replace
 
 import pytest
 from support.own_modules import give_own
@@ -43,7 +42,7 @@ def a_cluster(**fields):
         state="running", problem=None, workers=2, ready=2, started=100.0,
         written=time.monotonic(), lifetime=8.0,
     )  # fmt: skip
-    return replace(usual, **fields)
+    return usual._replace(**fields)
 
 
 def ask(capsys, *words):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections import Counter
 
+import msgspec
 import pytest
 from support.fake_services import FakeServices, Receiver
 from support.stepped import Stepped
@@ -65,7 +65,7 @@ class Asked:
         self.shared, self.features = self.fakes.shared, FakeFeatures()
         self.receiver = Receiver()
         self.capacity = capacity = Capacity(100)
-        services = dataclasses.replace(
+        services = msgspec.structs.replace(
             self.fakes.services, make_features=lambda: self.features
         )
         self.handover = Handover(self.shared, capacity, self.receiver)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import selectors
 import socket
 import struct
@@ -57,7 +56,7 @@ class Pushed:
         self.receiver, capacity = Receiver(), Capacity(100)
         self.given = self.receiver.given
         self.pusher = Pusher(
-            dataclasses.replace(fakes.services, **services),
+            msgspec.structs.replace(fakes.services, **services),
             capacity,
             fakes.shared,
             Handover(fakes.shared, capacity, self.receiver),
@@ -372,7 +371,7 @@ def test_a_renewal_whose_broker_cannot_be_made_tries_again(fakes):
         return fakes.broker
 
     renewal = LeaseRenewal(
-        dataclasses.replace(fakes.services, make_broker=make),
+        msgspec.structs.replace(fakes.services, make_broker=make),
         fakes.shared,
         leases_of(fakes),
     )
@@ -402,7 +401,7 @@ def test_a_scheduler_that_raises_anything_ticks_again(fakes):
         return Scheduler()
 
     scheduling = Scheduling(
-        dataclasses.replace(fakes.services, make_scheduler=make), fakes.shared
+        msgspec.structs.replace(fakes.services, make_scheduler=make), fakes.shared
     )
     with Running(scheduling.run, fakes.shared.stopping.set):
         wait_for(lambda: len(ticks) > 3)
@@ -455,7 +454,7 @@ def test_a_connection_that_cannot_be_closed_spoils_no_stop(fakes, monkeypatch, t
             return 0.0
 
     monkeypatch.setattr(fakes.broker, "close", broken)
-    services = dataclasses.replace(fakes.services, make_scheduler=Scheduler)
+    services = msgspec.structs.replace(fakes.services, make_scheduler=Scheduler)
     recorder = Recorder(services, fakes.shared, fakes.ready)
     run, has_begun, stop = {
         "pusher": (
@@ -503,7 +502,7 @@ def test_who_leaves_a_thread_does_not_end_it(fakes, error):
 
         def close(self): ...
 
-    services = dataclasses.replace(fakes.services, make_scheduler=Scheduler)
+    services = msgspec.structs.replace(fakes.services, make_scheduler=Scheduler)
     scheduling = Scheduling(services, fakes.shared)
     with (
         Running(pushed.pusher.run, fakes.shared.stopping.set),

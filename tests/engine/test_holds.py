@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import threading
 
+import msgspec
 import pytest
 from support.fake_services import FakeServices
 from support.stopped_clock import stop_time
@@ -54,7 +54,7 @@ class Desk:
         self.clock = clock
         self.fakes = FakeServices(f"holds {next(_queues)}", retry=600.0)
         self.keeping, self.alarms = Keeping(), Alarms()
-        services = dataclasses.replace(
+        services = msgspec.structs.replace(
             self.fakes.services, make_features=lambda: self.keeping
         )
         self.holds = Holds(services, self.fakes.shared, self.alarms)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import threading
 import time
 from functools import partial
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 from chores.ledger import wait_for
 from support.fake_services import Broken, FakeServices, begun
@@ -380,7 +380,7 @@ def test_an_observer_that_leaves_does_not_end_the_recorder(desk, monkeypatch):
     def leave(_hook, **_):
         raise SystemExit(3)
 
-    desk.recorder._services = dataclasses.replace(desk.fakes.services, notify=leave)
+    desk.recorder._services = msgspec.structs.replace(desk.fakes.services, notify=leave)
     jobs = [desk.fakes.ended(), desk.fakes.ended()]
     for job in jobs:
         desk.recorder.record(job)
@@ -486,7 +486,7 @@ def test_a_recorder_whose_broker_cannot_be_made_tries_again(desk):
             raise tries.pop()
         return desk.fakes.broker
 
-    services = dataclasses.replace(desk.fakes.services, make_broker=make)
+    services = msgspec.structs.replace(desk.fakes.services, make_broker=make)
     desk.recorder = Recorder(services, desk.fakes.shared, desk.fakes.ready)
     job = desk.fakes.ended()
     desk.recorder.record(job)
@@ -508,7 +508,7 @@ def test_a_cache_that_is_away_does_not_hold_up_the_database(request, monkeypatch
     order = []
     desk.fakes.cached = cache
     monkeypatch.setattr(cache, "save", save)
-    desk.recorder._services = dataclasses.replace(
+    desk.recorder._services = msgspec.structs.replace(
         desk.fakes.services,
         notify=lambda _, results: order.extend(r.task.id for r in results),
     )

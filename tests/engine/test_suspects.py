@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from contextlib import suppress
 
+import msgspec
 import pytest
 from chores.ledger import wait_for
 from support.fake_services import FakeServices, Receiver
@@ -47,7 +47,7 @@ class Clusters:
         receiver, capacity = Receiver(), Capacity(100)
         receiver.receive_finished = self.finish
         self.given, self.received = receiver.given, []
-        services = dataclasses.replace(
+        services = msgspec.structs.replace(
             self.fakes.services, running=lambda: self.elsewhere
         )
         self.pusher = Pusher(

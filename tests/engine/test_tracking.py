@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 from contextlib import contextmanager
 from functools import partial
 
+import msgspec
 import pytest
 from support.fake_services import FakeServices
 
@@ -49,7 +49,7 @@ def desk(request, monkeypatch):
         monkeypatch.setattr(module, "Outage", partial(Outage, first=0.001))
     fakes = FakeServices(f"tracking {request.node.name}")
     fakes.tracker = FakeTracker(fakes, "elsewhere")
-    fakes.services = dataclasses.replace(
+    fakes.services = msgspec.structs.replace(
         fakes.services, make_tracker=lambda: fakes.tracker
     )
     return fakes

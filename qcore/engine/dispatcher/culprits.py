@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from ...errors import PluginFailed, PluginUnready
 from ...masking import mask_url
@@ -23,8 +24,7 @@ PATIENCE, LONGEST = 600.0, 86_400.0
 _MOST = 10_000
 
 
-@dataclass(slots=True)
-class Record:
+class Record(msgspec.Struct):
     """What is known of one such task; times are of the monotonic clock."""
 
     needs: tuple[str, ...]

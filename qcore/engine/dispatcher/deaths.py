@@ -12,7 +12,8 @@ from __future__ import annotations
 import logging
 import socket
 import time
-from dataclasses import dataclass
+
+import msgspec
 
 from ..system.process import how_it_died
 from .error_reports import ErrorReports
@@ -34,8 +35,7 @@ _WITH_A_JOB, _WITHOUT = 0.5, 15.0
 _AGAIN = 2.0
 
 
-@dataclass(slots=True)
-class _Gone:
+class _Gone(msgspec.Struct):
     """A worker whose socket has closed, and which is not known to be dead."""
 
     worker: WorkerHandle

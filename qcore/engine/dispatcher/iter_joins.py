@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from ...envelope import Task
 from ...errors import StoreBusy, StoreUnavailable
@@ -22,8 +23,7 @@ from .state import SharedState
 logger = logging.getLogger("qcore.recorder")
 
 
-@dataclass(slots=True)
-class _Doubt:
+class _Doubt(msgspec.Struct):
     """What the store has answered about one list so far."""
 
     count: int = 0  # how often, one after the other, that it may be the list

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+
+import msgspec
 
 from .batches import Work
 from .job import Job
@@ -17,13 +18,12 @@ from .outages import Outage
 from .state import SharedState
 
 
-@dataclass(slots=True)
-class _Wait:
+class _Wait(msgspec.Struct):
     """Jobs that wait for one store or one row, with the time of the next try."""
 
     outage: Outage
     again_at: float | None = None  # monotonic; None: now
-    jobs: list[tuple[Work, Job]] = field(default_factory=list)
+    jobs: list[tuple[Work, Job]] = msgspec.field(default_factory=list)
 
     def failed(self, error: Exception) -> None:
         self.again_at = time.monotonic() + self.outage.failed(error)

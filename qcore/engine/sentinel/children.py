@@ -11,7 +11,8 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from ..services import Services
 from ..system import stacks
@@ -33,8 +34,7 @@ HANDLED = (
 )
 
 
-@dataclass(slots=True)
-class Child:
+class Child(msgspec.Struct):
     """A process that we have forked and not yet reaped."""
 
     pid: int
