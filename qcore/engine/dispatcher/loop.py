@@ -221,12 +221,13 @@ class Loop:
     def _take_in(self) -> int:
         """Sort the jobs that have come in: follow-ups first, because they are nearly done."""
         arrived = 0
+        takes_none = self._shared.stopping.is_set() or self._shared.pause is not None
         for job in self._ready.arrivals():
             if job.ended is not None:
                 self._ready.prepend(job)
                 continue
             arrived += 1
-            if self._shared.stopping.is_set() or self._shared.pause is not None:
+            if takes_none:
                 self._recorder.give_back(job)
             else:
                 self._ready.append(job)

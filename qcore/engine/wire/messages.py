@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import struct
+from collections.abc import Callable
 
 import msgspec
 
@@ -118,13 +119,14 @@ READY = Reply(ended=None, done=0, rss=0)
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_attempt = msgspec.msgpack.Decoder(Attempt).decode
-_decode_reply = msgspec.msgpack.Decoder(Reply).decode
 _decode_progress = msgspec.msgpack.Decoder(Progress).decode
 
 
-def pack_reply(reply: Reply) -> bytes:
-    """Return the frame of a reply."""
-    return _encode(reply)
+#: Returns the frame of a reply. (A function around it would cost each task a call.)
+pack_reply: Callable[[Reply], bytes] = _encode
+
+#: Returns the reply in a frame; raises ``msgspec.MsgspecError``.
+unpack_reply: Callable[[bytes], Reply] = msgspec.msgpack.Decoder(Reply).decode
 
 
 def pack_progress(progress: Progress) -> bytes:
@@ -138,11 +140,6 @@ def pack_progress(progress: Progress) -> bytes:
 def unpack_progress(frame: bytes) -> Progress:
     """Return the progress in such a frame."""
     return _decode_progress(frame[len(PROGRESS) :])
-
-
-def unpack_reply(frame: bytes) -> Reply:
-    """Return the reply in a frame."""
-    return _decode_reply(frame)
 
 
 # -- sentinel <-> dispatcher -----------------------------------------------------------

@@ -110,10 +110,17 @@ class OrderReader:
         self, channel: socket.socket, prefetch: Sequence[socket.socket]
     ) -> None:
         self._channel = channel
+        self._number = channel.fileno()
         self._prefetch = prefetch[0] if prefetch else None
         self._poll = select.poll()
+        self._seen: Sequence[tuple[int, int]] = ()  # by `look`, and not used yet
         for sock in (channel, *prefetch):
             self._poll.register(sock, select.POLLIN)
+
+    def look(self) -> bool:
+        """Return whether an order is there, so that ``take`` need not wait for one."""
+        self._seen = self._poll.poll(0)
+        return bool(self._seen)
 
     def take(self) -> bytes | None:
         """Return the next order, waiting for it; None when the dispatcher has gone."""
@@ -136,5 +143,5 @@ class OrderReader:
 
     def _has_order(self, timeout: int | None) -> bool:
         """Wait for up to ``timeout`` ms; return whether something is on the channel."""
-        ready = self._poll.poll(timeout)
-        return any(fd == self._channel.fileno() for fd, _ in ready)
+        seen, self._seen = self._seen or self._poll.poll(timeout), ()
+        return self._number in dict(seen)

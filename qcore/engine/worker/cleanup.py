@@ -58,21 +58,20 @@ class Cleanup:
         Returns:
             Why this worker should take no further task, or None.
         """
-        reasons = [
-            self._streams.restore(),
-            "memory ran out" if is_out_of_memory(error) else None,
-            self._look_at_threads(task),
-        ]
+        closed = self._streams.restore()
+        full = "memory ran out" if error and is_out_of_memory(error) else None
+        threads = self._look_at_threads(task)
         self._look_at_family(task)
         self._restore_handlers()
-        found = next((reason for reason in reasons if reason), None)
+        found = closed or full or threads
         return found and f"{found} (after {task.func} id={task.id})"
 
     def _look_at_threads(self, task: Task) -> str | None:
-        others = [t for t in threading.enumerate() if t not in self._ours]
-        if not others:
+        every = threading.enumerate()
+        if self._ours.issuperset(every):  # nearly always
             self._left.clear()
             return None
+        others = [thread for thread in every if thread not in self._ours]
         now = time.monotonic()
         running = [thread for thread in others if not is_in_waiting(thread)]
         for thread in running:

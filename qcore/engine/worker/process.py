@@ -87,7 +87,7 @@ class Worker:
         signal.signal(SOFT_STOP, self._on_stop)
         signal.signal(SOFT_CANCEL, self._on_cancel)
         bind(self._index - 1, conf.affinity)
-        self._title("idle")
+        self._title("starting")
         self._services.notify("qcore_process_started", role="worker", conf=conf)
         listen(self._tell_progress)
         # now: the threads that plugins have just started are no task's
@@ -101,7 +101,7 @@ class Worker:
     def _serve(self) -> None:
         try:
             write_frame(self._sock, pack_reply(READY))
-            while (frame := self._orders.take()) is not None:
+            while (frame := self._next()) is not None:
                 order = unpack_order(frame)
                 if order.kind == END:
                     return
@@ -112,6 +112,12 @@ class Worker:
         except OSError as error:
             # the dispatcher is gone, and with it whoever would listen
             logger.debug("worker %d ends: %s", os.getpid(), error)
+
+    def _next(self) -> bytes | None:
+        """Return the next order; None when the dispatcher has gone."""
+        if not self._orders.look():  # seldom between short tasks
+            self._title("idle")
+        return self._orders.take()
 
     def _obey(self, order: Order) -> Reply:
         task = peek(order.package)
@@ -143,7 +149,6 @@ class Worker:
         self._retire_reason = self._cleanup.after(task, error)
         self._services.tidy(task)
         self._measure()
-        self._title("idle")
         return Reply(
             ended, self._done, self._rss, self._retires(), following, order.number
         )
