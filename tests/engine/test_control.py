@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+import msgspec
 import pytest
 from chores.ledger import wait_for
 from support.fake_services import FakeServices
@@ -189,7 +190,7 @@ def thread(monkeypatch, request):
 
     def start(make):
         services = fakes.services
-        object.__setattr__(services, "make_watch", make)
+        msgspec.structs.force_setattr(services, "make_watch", make)
         control = Controlling(services, fakes.shared, capacity, lambda: None)
         running.append(threading.Thread(target=control.run, daemon=True))
         return running[0].start, capacity, fakes.shared

@@ -218,7 +218,7 @@ class TestThread:
             renewed.set()
             return set()
 
-        object.__setattr__(desk.holds._services, "make_features", make)
+        msgspec.structs.force_setattr(desk.holds._services, "make_features", make)
         monkeypatch.setattr(desk.keeping, "renew", renew)
         thread = threading.Thread(target=desk.holds.run)
         thread.start()

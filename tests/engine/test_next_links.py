@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 
+import msgspec
 import pytest
 from support.fake_services import FakeServices
 from support.own_modules import give_own
@@ -40,7 +41,7 @@ def make(request):
                 raise left.pop(0)
             return task
 
-        object.__setattr__(fakes.services, "prepare", prepare)
+        msgspec.structs.force_setattr(fakes.services, "prepare", prepare)
         worker = Worker(fakes.services, ours, (), 1)
         return worker._next_package(fakes.task(links=1), DONE)
 
@@ -73,7 +74,7 @@ def test_a_hook_whose_link_is_there_makes_no_other(request, kind, makes, monkeyp
     fakes = FakeServices(request.node.name)
     called, prepared = [], []
     monkeypatch.setattr(process, "run_hook", called.append)
-    object.__setattr__(
+    msgspec.structs.force_setattr(
         fakes.services, "prepare", lambda task, follows: prepared.append(task) or task
     )
     monkeypatch.setattr(process, "next_link", lambda task, ended: task)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from support.ledger_desk import Desk, rows, tickets
 from support.transitions import watch_transitions
@@ -297,7 +298,7 @@ def test_one_that_the_ledger_refuses_waits_alone(desk):
 def test_ends_that_cannot_be_noted_are_an_error_of_the_ledger(desk, monkeypatch):
     """The store, which takes the results, is not doubted, and plain tasks go on."""
     tracker = FailingTracker([StoreUnavailable("away"), StoreBusy("locked")])
-    object.__setattr__(desk.fakes.services, "make_tracker", lambda: tracker)
+    msgspec.structs.force_setattr(desk.fakes.services, "make_tracker", lambda: tracker)
     plain = desk.fakes.ended()
     tracked = desk.fakes.ended(relayed=True, options=Options(track=True))
     desk.record(plain, tracked)

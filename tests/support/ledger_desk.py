@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from support.fake_services import FakeServices
 
 from qcore.engine.dispatcher.recorder import Recorder
@@ -48,7 +49,9 @@ class Desk:
         if store is not None:
             self.fakes.store = store(self.fakes.conf)
         self.ledger = Breakable(current.conf)
-        object.__setattr__(self.fakes.services, "make_ledger", lambda: self.ledger)
+        msgspec.structs.force_setattr(
+            self.fakes.services, "make_ledger", lambda: self.ledger
+        )
         self.recorder = Recorder(
             self.fakes.services, self.fakes.shared, self.fakes.ready
         )
