@@ -45,6 +45,9 @@ class Options(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     takes_context: bool | UnsetType = UNSET  # its first argument is Django's context
     typed: bool | UnsetType = UNSET  # its arguments are what its annotations say
     pass_results: bool | UnsetType = UNSET  # the next link takes its result
+    completes: bool | UnsetType = (
+        UNSET  # a task is sent after the last call of its iter
+    )
 
 
 class Task(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False):
@@ -84,14 +87,21 @@ class Task(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False)
         """Whether a cluster that ignores what 2.0 did not know would do something wrong.
 
         It would run an old package beside the new one, what must not run (any more), or
-        the next link without the result that this one passes to it.
+        the next link without the result that this one passes to it. Or it would join the
+        results of an iter, and not send the task that follows.
         """
         return (
             self.gen > 0
             or bool(self.needs)
             or self.expires is not None
             or self.passes_result
+            or self.is_awaited
         )
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether a task is sent once all calls of its ``async_iter`` have ended."""
+        return self.iter_count is not None and self.options.completes is True
 
     @property
     def passes_result(self) -> bool:

@@ -56,6 +56,10 @@ class Follower(NamedTuple):
     held_by: str | None = None
 
 
+#: Who holds the row of the task that follows an ``async_iter``, where else the name of a
+#: plugin stands.
+ITERS = "async_iter"
+
 #: What stands after the name of a plugin in rows of tasks that it has suspended.
 _SUSPENDED = ":suspended"
 

@@ -158,6 +158,7 @@ class Signer:
             task.expires is None
             and task.headers is None
             and not (task.links and task.passes_result)
+            and not (task.iter_count and task.is_awaited)
         ):
             # an array may end early: a field that is missing has its default
             payload = _PLAIN_ARRAY + payload[_PLAIN]

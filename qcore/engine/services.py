@@ -163,6 +163,9 @@ class LedgerLike(Protocol):
     def forget(self, task_ids: Sequence[str]) -> None:
         """Delete the tickets of tasks of which no package is left."""
 
+    def complete(self, iter_id: str) -> None:
+        """Have the task sent that follows the calls of an ``async_iter``."""
+
     def close(self) -> None:
         """Close the connection of the thread."""
 

@@ -19,7 +19,8 @@ from ..errors import LedgerBusy, LedgerError, QcoreError
 from ..masking import mask_url
 from ..models.missing_tables import migrate_advice
 from ..results.sql import is_deadlock
-from ..settled import Settlement, TicketState
+from ..settled import ITERS, Settlement, TicketState
+from ..tasks.calls import follow_on_id
 from .features import tell
 from .outbox import Outbox
 from .tickets import Tickets
@@ -231,6 +232,15 @@ class Ledger:
         """
         with self._errors("delete tickets"):
             self._tickets.delete(task_ids)
+
+    def complete(self, iter_id: str) -> None:
+        """Have the task sent that follows the calls of an ``async_iter``; once.
+
+        Raises:
+            LedgerError: it is not sent.
+        """
+        with self._errors("send what follows an async_iter"), self.transaction():
+            self._outbox.wake(ITERS, [follow_on_id(iter_id)])
 
     def close(self) -> None:
         """Close the connection of this thread."""

@@ -90,7 +90,11 @@ def run_attempt(
         if is_saved(result, current.conf):
             store = _save(result)
             if task.iter_count is not None and task.group is not None:
-                store.collate(task.group, task.iter_count)
+                joined = store.collate(task.group, task.iter_count)
+                if joined and task.is_awaited:
+                    from .completions import wake  # only this needs it
+
+                    wake(task.group)
         end_inline(result)
     except QcoreError as refused:
         if error is None:

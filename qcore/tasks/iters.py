@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..conf.names import shown
-from ..envelope import new_id
+from ..envelope import Task, new_id
 from ..errors import EnqueueError
-from . import alookup, lookup
+from ..runtime import current
+from . import alookup, completions, lookup
 from .build import Builder
 from .calls import are_keywords, build, build_many, split_options
 from .enqueueing import Function, as_calls, dispatch
@@ -22,12 +23,23 @@ if TYPE_CHECKING:
     from ..results.base import Record
 
 
-def async_iter(func: Function, args_iter: Iterable[Any], **kwargs: Any) -> str:
+def async_iter(
+    func: Function,
+    args_iter: Iterable[Any],
+    *,
+    on_complete: Function | None = None,
+    **kwargs: Any,
+) -> str:
     """Send a function once for each element, and join the results into one.
 
     Args:
         func: a function of a module, or its dotted path.
         args_iter: for each call its positional arguments, or the only one.
+        on_complete: a function of a module, or its dotted path. It is sent as a task once
+            no call will run again, however they have ended, with the id of the iter as its
+            argument. It may run twice, as any task. The calls and this task are sent
+            together through the outbox, so it needs the tables of qcore. It goes to the
+            queue of the calls, unless it declares another.
         kwargs: options of ``async_task``, for every call (so a ``hook`` is called for
             each of them, and not for the joined result); keywords for the function are
             passed to every call, too.
@@ -46,21 +58,37 @@ def async_iter(func: Function, args_iter: Iterable[Any], **kwargs: Any) -> str:
     group = new_id()
     builder = Builder(func, options | {"group": group})
     options = builder.options
+    following = None
+    if on_complete is not None:
+        following = completions.completion_of(on_complete, group, options)
     if not calls:
-        return _empty_iter(group, options)
+        return _empty_iter(group, options, following)
     tasks = build_many(builder, func, calls, kwargs, iter_id=group)
-    dispatch(tasks, options, "async_iter", "aenqueue_iter")
+    if following is None:
+        _dispatch(tasks, options)
+    elif current.conf.sync or options.get("sync"):
+        _dispatch(tasks, options)
+        _dispatch([following], {"sync": True})
+    else:
+        refuse_in_loop("async_iter", "aenqueue_iter")
+        completions.send_with(following, tasks, options, _dispatch)
     return group
 
 
 enqueue_iter = async_iter
 
 
-def _empty_iter(group: str, options: dict[str, Any]) -> str:
-    """Send nothing: the joined result of no calls is the empty list, at once."""
+def _dispatch(tasks: Sequence[Task], options: dict[str, Any]) -> None:
+    dispatch(tasks, options, "async_iter", "aenqueue_iter")
+
+
+def _empty_iter(group: str, options: dict[str, Any], following: Task | None) -> str:
+    """Send no call: the joined result of none is the empty list, at once."""
     refuse_in_loop("async_iter", "aenqueue_iter")
     call = {key: options[key] for key in options.keys() & {"cached", "task_name"}}
     store_value(build("builtins.list", (), task_id=group, group=group, **call), [])
+    if following is not None:
+        _dispatch([following], given(sync=options.get("sync")))
     return group
 
 

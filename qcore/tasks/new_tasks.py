@@ -171,25 +171,47 @@ def together(tasks: Sequence[Task], work: Callable[[], T]) -> T:
     """
     if not uses_features(tasks):
         return work()
+    option = next(iter(NewTask(next(filter(_uses, tasks))).options))
+    return in_ledger(work, tasks[0].func, f"the option {option!r}", _owners(tasks))
+
+
+def in_ledger(
+    work: Callable[[], T], func: str, what: str, plugins: Sequence[str] = ()
+) -> T:
+    """Run a function that sends, in a transaction of the ledger.
+
+    Where another transaction goes first, and the caller has none that would be lost, the
+    work is done again.
+
+    Args:
+        work: the function.
+        func: the path of what is sent, for the errors.
+        what: needs the ledger, for the errors.
+        plugins: the names of those whose tables it needs.
+
+    Raises:
+        EnqueueError: the ledger has no tables.
+        BrokerUnavailable: the database of the ledger does not answer, or lacks the tables of
+            a plugin until somebody runs ``migrate``.
+    """
     ledger = current.ledger
     try:
         if ledger is not None and ledger.is_ready:
-            if told := ledger.lacking(_owners(tasks)):
-                raise BrokerUnavailable(f"cannot send {tasks[0].func}: {told}")
+            if told := ledger.lacking(plugins):
+                raise BrokerUnavailable(f"cannot send {func}: {told}")
             return ledger.run(work)
     except Exception as error:
         if ledger is None or not is_passing(error):
             raise
         _let_go(ledger.database)
         raise BrokerUnavailable(
-            f"cannot send {tasks[0].func}: the ledger in database {ledger.database!r} does"
+            f"cannot send {func}: the ledger in database {ledger.database!r} does"
             f" not answer: {type(error).__name__}: {mask_url(str(error))}"
         ) from error
-    option = next(iter(NewTask(next(filter(_uses, tasks))).options))
     where = "no database has" if ledger is None else f"{ledger.database!r} lacks"
     raise EnqueueError(
-        f"cannot send {tasks[0].func} with the option {option!r}: {where} the tables"
-        " of the ledger. Add 'qcore' to INSTALLED_APPS and run: python manage.py migrate"
+        f"cannot send {func} with {what}: {where} the tables of the ledger. Add 'qcore'"
+        " to INSTALLED_APPS and run: python manage.py migrate"
     )
 
 

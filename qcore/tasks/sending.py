@@ -89,7 +89,7 @@ def send(
     if not (uses or (new and features.asks_of_all)):
         _send(tasks, broker, delay, commit, tracked, within, noted=noted)
         return _NOTHING
-    if uses and not _is_of_a_test(tasks, broker, commit):
+    if uses and not is_of_a_test(tasks, broker, commit):
         commit = "on_commit"  # which is at once where no transaction is open but ours
 
     failed: list[Exception] = []
@@ -108,7 +108,7 @@ def send(
     }
 
 
-def _is_of_a_test(
+def is_of_a_test(
     tasks: Sequence[Task], given: Broker | None, commit: str | None
 ) -> bool:
     """Whether tasks go to a queue in this process, from a transaction that may never commit.
@@ -163,7 +163,7 @@ def _send(
     if delay:
         broker.check_delay(delay)
     if alias is not None:
-        in_test = within is not None and _is_of_a_test(tasks, given, commit)
+        in_test = within is not None and is_of_a_test(tasks, given, commit)
         _deliver_on_commit(
             alias, given, packages, tasks, delay, note, failed, in_test=in_test
         )

@@ -74,6 +74,7 @@ class Counts:
     waiting: int = 0  # times that a plugin had a task wait
     suspended: int = 0  # times that a task went on to wait outside of a worker
     put_off: int = 0  # times that another worker had a task, or that a task snoozed
+    awaited: int = 0  # calls of an ``async_iter`` with ``on_complete``
     interrupted: int = 0  # times that a task was interrupted; see `interrupt_at`
 
 
@@ -144,6 +145,7 @@ def _run(
         broker.fail(delivery.receipt)
         counts.refused += 1
         return refusal
+    counts.awaited += task.is_awaited
     if (end := expired(task)) is not None:
         run_one(task, delivery.attempt, end=end)
         settle(task, end.outcome)
@@ -203,8 +205,9 @@ def _put_off(broker: Broker, delivery: Delivery, answer: Admission) -> None:
 
 
 def _sent_again(queue: str, counts: Counts) -> bool:
-    """Send tasks that plugins have woken; return whether there was any."""
-    if not (counts.waiting or counts.suspended) or current.outbox is None:
+    """Send tasks that were woken, by plugins for example; return whether there was any."""
+    woken = counts.waiting or counts.suspended or counts.awaited
+    if not woken or current.outbox is None:
         return False  # nearly always
     conf = msgspec.structs.replace(current.conf, cluster_name=queue)
     rest: float = _RELAY.load()(conf).tick()

@@ -24,6 +24,13 @@ def echo(value: Any) -> Any:
     return value
 
 
+def look_up(task_id: str) -> Any:
+    """Return the result of another task."""
+    from qcore.tasks import result
+
+    return result(task_id)
+
+
 def fail(text: str = "as it was told") -> None:
     raise ValueError(text)
 

@@ -15,6 +15,7 @@ from qcore.tasks import (
     result,
     result_group,
 )
+from qcore.tasks.calls import follow_on_id
 
 pytestmark = pytest.mark.once
 
@@ -117,6 +118,12 @@ def test_a_failure_in_an_iter_is_visible(cluster):
     record = fetch(joined, wait=60_000)
     assert not record.success
     assert "ValueError: 1 is odd" in str(record.result)
+
+
+def test_what_follows_an_iter_finds_its_list(cluster):
+    calls = [(n, n) for n in range(5)]
+    joined = async_iter("chores.kind.add", calls, on_complete="chores.kind.look_up")
+    assert result(follow_on_id(joined), wait=60_000) == [0, 2, 4, 6, 8]
 
 
 def test_an_iter_of_many_calls_joins_once(cluster):

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 import msgspec
 
 from ...envelope import Task
-from ...errors import StoreBusy, StoreUnavailable
+from ...errors import LedgerError, StoreBusy, StoreUnavailable
 from ..services import Services
 from .batches import Work
 from .fallback import failure_of, reason
 from .job import Job
+from .ledger_handle import LedgerHandle
 from .lifecycle import JobState
 from .postponed import Postponed
 from .refusals import Refusals
@@ -38,6 +39,7 @@ class IterJoins:
         shared: what the threads share.
         postponed: keeps jobs whose iters cannot be joined now.
         refusals: judges what a store raises.
+        handle: for the ledger, which keeps the task that follows an iter.
     """
 
     def __init__(
@@ -46,11 +48,13 @@ class IterJoins:
         shared: SharedState,
         postponed: Postponed,
         refusals: Refusals,
+        handle: LedgerHandle,
     ) -> None:
         self._services = services
         self._shared = shared
         self._postponed = postponed
         self._refusals = refusals
+        self._handle = handle
         self._doubts: dict[str, _Doubt] = {}
 
     def join(self, jobs: Sequence[Job]) -> Sequence[Job]:
@@ -87,12 +91,12 @@ class IterJoins:
         doubt = self._doubts.setdefault(group, _Doubt())
         while True:
             try:
-                store.part(route).collate(group, task.iter_count or 0)
+                is_joined = store.part(route).collate(group, task.iter_count or 0)
             except Exception as error:  # noqa: BLE001 - stores are plugins
                 suspected = self._suspect(doubt, error, route)
                 if doubt.count > (DOUBTS if doubt.passes else 1):
                     if self._give_up(task, group, route, error):
-                        return True
+                        return self._complete(group, jobs)
                     doubt.count = 0
                 if suspected and not doubt.passes:
                     continue
@@ -107,7 +111,27 @@ class IterJoins:
                 return False
             else:
                 self._postponed.works(route)
-                return True
+                return self._complete(group, jobs) if is_joined else True
+
+    def _complete(self, group: str, jobs: Sequence[Job]) -> bool:
+        """Have the task sent that follows an iter, if there is one; return whether it is.
+
+        If not, the jobs are left to their leases: they are recognised then, and the iter
+        is found to be joined.
+        """
+        if not any(job.task.is_awaited for job in jobs):
+            return True  # nearly always
+        ledger = self._handle.ledger()
+        try:
+            if ledger is None:
+                raise LedgerError("the ledger has no tables: run migrate")
+            ledger.complete(group)
+        except LedgerError as error:
+            logger.warning("what follows the iter %s is not sent now: %s", group, error)
+            for job in jobs:
+                self._shared.settle(job, JobState.LEFT)
+            return False
+        return True
 
     def _worth_a_wait(self, jobs: Sequence[Job]) -> list[Job]:
         """Return the jobs that wait for their store; leave the others to their leases."""

@@ -71,7 +71,9 @@ class Recorder:
             self._settling,
         )  # fmt: skip
         self._tracking = Tracking(services)
-        self._joins = IterJoins(services, shared, self._postponed, self._refusals)
+        self._joins = IterJoins(
+            services, shared, self._postponed, self._refusals, self._settling.handle
+        )
 
     # -- for other threads -------------------------------------------------------------
     def record(self, job: Job) -> None:
