@@ -39,11 +39,13 @@ def qcore_settings() -> list[Setting]:
 
 
 def _is_off() -> bool:
-    """Whether nobody in this process has loaded OpenTelemetry, let alone set it up.
+    """Whether nobody in this process has set OpenTelemetry up; it is not loaded for that.
 
-    Spans could go nowhere then, so the library is not loaded either.
+    Spans could go nowhere then. Other libraries load its API, and that alone has no
+    provider but a proxy for the one to come.
     """
-    return "opentelemetry.trace" not in sys.modules
+    api = sys.modules.get("opentelemetry.trace")
+    return api is None or type(api.get_tracer_provider()) is api.ProxyTracerProvider
 
 
 @hookimpl

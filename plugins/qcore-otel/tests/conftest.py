@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from live_fixtures import _migrated, _start, database, key, ledger, start
+from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -23,6 +24,7 @@ def tracer(monkeypatch):
     provider = TracerProvider(shutdown_on_exit=False)
     found = provider.get_tracer("tests")
     monkeypatch.setattr(spans, "_tracer", lambda: found)
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
     return provider, found
 
 
