@@ -369,6 +369,26 @@ def test_the_facade_shows_only_the_public_layers() -> None:
     assert not high
 
 
+@pytest.mark.parametrize("package", FACADES)
+def test_type_checkers_see_what_a_package_loads_on_first_use(package: str) -> None:
+    path = ROOT / package.replace(".", "/") / "__init__.py"
+    seen = {
+        alias.name: resolve_name(f"{'.' * node.level}{node.module}", package)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.level
+        for alias in node.names
+        if alias.asname == alias.name
+    }
+    assert seen == facade(package)
+
+
+@pytest.mark.parametrize("package", FACADES)
+def test_no_module_has_the_name_of_what_its_package_offers(package: str) -> None:
+    """Else the name would mean the module as soon as anybody has imported that."""
+    names = {f"{package}.{name}".removeprefix("qcore.") for name in facade(package)}
+    assert not names & core_modules().keys()
+
+
 def test_foreign_packages_stay_in_their_layers() -> None:
     wrong = []
     for found in core_imports():
