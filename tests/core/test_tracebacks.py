@@ -1,0 +1,110 @@
+"""The text of an error is that of Python, however often the error comes."""
+
+from __future__ import annotations
+
+import traceback
+
+import pytest
+
+from qcore.tasks import tracebacks
+from qcore.tasks.tracebacks import text_of
+
+
+class Quiet(Exception):
+    def __str__(self):
+        return ""
+
+
+class Noted(ValueError):
+    def __init__(self):
+        super().__init__("said")
+        self.add_note("and more")
+
+
+def fails(how):  # noqa: C901, PLR0912 - a table of ways
+    if how == "plain":
+        raise ValueError("no")
+    if how == "cause":
+        try:
+            fails("plain")
+        except ValueError as error:
+            raise RuntimeError("of that") from error
+    if how == "context":
+        try:
+            fails("plain")
+        finally:
+            {}["gone"]
+    if how == "from none":
+        try:
+            fails("plain")
+        except ValueError:
+            raise RuntimeError("of nothing") from None
+    if how == "quiet":
+        raise Quiet
+    if how == "noted":
+        raise Noted
+    if how == "key":
+        return {}[how]
+    if how == "attribute":
+        return "".joun
+    if how == "name":
+        return fials  # noqa: F821
+    if how == "import":
+        from traceback import format_exeption  # noqa: F401
+    if how == "group":
+        raise ExceptionGroup("both", [ValueError(1), TypeError(2)])
+    if how == "syntax":
+        compile("1 +", "a file", "exec")
+    if how == "exit":
+        raise SystemExit(3)
+    if how.startswith("deep"):
+        rest = int(how[4:])
+        fails(f"deep{rest - 1}" if rest else "plain")
+    if how == "several lines":
+        raise ValueError(
+            "no",
+            "again",
+        )
+    return eval("1 / 0")
+
+
+HOWS = [
+    "plain", "cause", "context", "from none", "quiet", "noted", "key", "attribute",
+    "name", "import", "group", "syntax", "exit", "deep2", "deep3", "deep4", "deep60",
+    "several lines", "eval",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("how", HOWS)
+def test_it_is_what_python_writes_each_time(how):
+    for _ in range(3):
+        with pytest.raises(BaseException) as caught:
+            fails(how)
+        error, trace = caught.value, caught.tb.tb_next
+        expected = "".join(traceback.format_exception(type(error), error, trace))
+        assert text_of(error, trace) == expected
+
+
+def test_equal_code_of_two_files_is_told_apart():
+    source = "def f():\n    raise ValueError\n"
+    for file in ("one.py", "two.py"):
+        names = {}
+        exec(compile(source, file, "exec"), names)
+        with pytest.raises(ValueError) as caught:
+            names["f"]()
+        assert f'File "{file}", line 2, in f' in text_of(caught.value, caught.tb)
+
+
+def test_the_places_that_are_kept_are_bounded(monkeypatch):
+    monkeypatch.setattr(tracebacks, "_MOST_PLACES", 5)
+    for number in range(20):
+        names = {}
+        exec(compile("def f():\n    raise ValueError\n", f"{number}.py", "exec"), names)
+        with pytest.raises(ValueError) as caught:
+            names["f"]()
+        text_of(caught.value, caught.tb)
+        assert len(tracebacks._texts) <= 5
+
+
+def test_an_error_without_a_traceback_has_a_text():
+    assert text_of(ValueError("x"), None) == "ValueError: x\n"
