@@ -74,7 +74,15 @@ class Children:
         """
         self._services.before_fork()
         parent = os.getpid()
-        pid = os.fork()
+        # a child would answer a signal in the sentinel's way, or die of it, until it has
+        # handlers of its own
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
+        pid = 1  # whose mask is set back if there is no child
+        try:
+            pid = os.fork()
+        finally:
+            if pid:
+                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         if pid:
             self._children[pid] = Child(pid, index, time.monotonic())
             return pid
@@ -82,6 +90,7 @@ class Children:
         code = EXIT_FAILURE
         try:
             _become(role, parent)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             self._services.after_fork(role)
             work()
             self._services.before_exit()
