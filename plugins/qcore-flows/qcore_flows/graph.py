@@ -232,7 +232,7 @@ class Flow(Handle):
         """Cancel a node, and with ``below`` all that wait for it; return how many.
 
         Args:
-            node: the node, or the id of its member.
+            node: the node, the id of its member, or that of its task.
             below: those that wait for it, too, and those that wait for them. Without it,
                 they are skipped where the node says ``on_failure="stop"``.
 
@@ -251,6 +251,10 @@ class Flow(Handle):
 
         Nodes that were skipped for it wait for it again. What has succeeded below it stays,
         unless ``below`` lets it run again, too.
+
+        Args:
+            node: as ``cancel_node``.
+            below: also those that wait for it and have ended.
 
         Raises:
             CallError: the node is of another graph, or has not ended; or one below it runs.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
+from django.db.models import Q
 
 from qcore.conf.names import shown
 from qcore.envelope import Outcome, Task, new_ids
@@ -54,8 +55,7 @@ def cancel_members(flow_id: str, ids: Iterable[str], *, and_below: bool = False)
 
     def work() -> int:
         flow = _locked(flow_id)
-        wanted = set(ids)
-        _require_members(flow_id, wanted)
+        wanted = _known(flow_id, ids)
         if and_below:
             wanted |= below(wanted, children_of(flow_id))
         rows = [
@@ -68,13 +68,25 @@ def cancel_members(flow_id: str, ids: Iterable[str], *, and_below: bool = False)
     return place().run(work)
 
 
-def _require_members(flow_id: str, ids: set[str]) -> None:
-    known = members().filter(pk__in=ids, flow_id=flow_id).values_list("pk", flat=True)
-    if strange := ids - set(known):
+def _known(flow_id: str, ids: Iterable[str]) -> set[str]:
+    """Return the ids of members of a graph, each given by its own or that of its task now.
+
+    Raises:
+        CallError: one of them is no member of the graph.
+    """
+    wanted = set(ids)
+    named: dict[str, str] = {}
+    for part in parts(wanted):
+        which = Q(pk__in=part) | Q(task_id__in=part)
+        rows = members().filter(which, flow_id=flow_id)
+        for id, task_id in rows.values_list("pk", "task_id"):
+            named |= {id: id, task_id: id}
+    if strange := wanted - named.keys():
         raise CallError(
             f"{shown(min(strange))} is no member of the graph {flow_id}: expected a node of"
             " it, or the id of one."
         )
+    return {named[id] for id in wanted}
 
 
 def give_up(flow_id: str) -> None:
@@ -121,10 +133,9 @@ def retry(flow_id: str) -> int:
 
 def retry_members(flow_id: str, ids: Iterable[str], *, and_below: bool = False) -> int:
     """Send some members again that have ended, and all that wait for them if asked."""
-    wanted = set(ids)
 
     def chosen(rows: Sequence[MemberRow]) -> list[MemberRow]:
-        _require_members(flow_id, wanted)
+        wanted = _known(flow_id, ids)
         under = below(wanted, children_of(flow_id)) if and_below else set()
         meant = wanted | under
         some = [row for row in rows if row.id in meant]

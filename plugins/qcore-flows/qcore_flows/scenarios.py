@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from qcore import task
 from qcore.tasks import cancel, fetch, status
 
-from . import Batch, Flow, emit, step, wait_event
+from . import Batch, Flow, emit, spawn, step, wait_all, wait_event
 
 if TYPE_CHECKING:
     from qcore.testing.contracts.brokers.stage import Stage
@@ -95,6 +95,45 @@ def a_durable_task_waits_outside_of_the_broker(stage: Stage) -> None:
     assert "success" in stage.of(id)
     assert _done == [f"{key} first", f"{key} second"]
     stage.until_empty()
+
+
+@task(durable=True)  # type: ignore[call-overload, untyped-decorator]  # its option is of this plugin
+def delegation(key: str) -> list[float | None]:
+    """Spawn a task that succeeds and one that fails, wait for both, and do a step."""
+    ids = [spawn("root", _FUNC, 16), spawn("bad", _FAILS, 1, 0)]
+    found: list[float | None] = wait_all("both", ids, on_failure="go on")
+    step("after", _do, f"{key} after")
+    return found
+
+
+def a_durable_task_waits_for_tasks_that_it_has_spawned(stage: Stage) -> None:
+    """It spawns each of them once and keeps no delivery, whatever comes twice."""
+    _done.clear()
+    key = stage.broker.queue
+    stage.acknowledges = False
+    id = delegation.enqueue(key)
+    stage.until("it waits for its tasks", lambda: "suspended" in stage.of(id))
+    stage.until("both have ended", lambda: len(_ended(stage) - {id}) == 2)
+    good, bad = sorted(_ended(stage) - {id}, key=lambda one: "failure" in stage.of(one))
+    stage.acknowledges = True
+    stage.until_ended(id)
+    stage.until(
+        "the copies were dropped",
+        lambda: all("dropped" in stage.of(one) for one in (id, good, bad)),
+    )
+    stage.until_empty()
+    assert _ended(stage) == {id, good, bad}
+    assert "success" in stage.of(id)
+    assert "failure" in stage.of(bad)
+    record = fetch(id)
+    assert record is not None
+    assert record.result == [4.0, None]
+    assert [stage.runs(one) for one in (good, bad)] == [1, 1]
+    assert _done == [f"{key} after"]
+
+
+def _ended(stage: Stage) -> set[str]:
+    return {id for id, word in stage.history if word in ("success", "failure")}
 
 
 def _others(stage: Stage, ids: list[str]) -> set[str]:

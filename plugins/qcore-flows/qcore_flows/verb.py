@@ -1,7 +1,8 @@
 """Show batches and graphs, cancel them, or send their failed members again.
 
 Without an id the newest are listed. With one, the batch or graph is shown with its
-members: all of them with --members, else those that failed.
+members: all of them with --members, else those that failed. With --node, --cancel and --retry
+act on some nodes of a graph, and with --below also on all that wait for these nodes.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from qcore.cli.exits import OK, UNHEALTHY
 from qcore.cli.output import add_json, iso, write_json, write_lines
-from qcore.errors import ConfigError
+from qcore.errors import CallError, ConfigError
 from qcore.monitor.text import table
 
 if TYPE_CHECKING:
@@ -48,6 +49,20 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="N",
         help=f"batches and graphs, or members, that are shown (default: {FEW})",
     )
+    parser.add_argument(
+        "--node",
+        action="append",
+        default=[],
+        metavar="TASK",
+        dest="nodes",
+        help="with --cancel or --retry: only this node of a graph, by the id of its task;"
+        " several may be given",
+    )
+    parser.add_argument(
+        "--below",
+        action="store_true",
+        help="with --node: also the nodes that wait for it, and those that wait for them",
+    )
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
         "--cancel", action="store_true", help="cancel the members that have not ended"
@@ -63,14 +78,18 @@ def run(options: Namespace, out: TextIO) -> int:
     require_tables("qcore flows")
     if options.limit < 1:
         raise ConfigError(f"--limit is {options.limit}, expected 1 or more.")
+    if options.below and not options.nodes:
+        raise ConfigError("--below needs --node, which says below which node.")
     if options.id is None:
-        for word in ("cancel", "retry", "members"):
-            if getattr(options, word):
+        for word in ("cancel", "retry", "members", "node"):
+            if getattr(options, "nodes" if word == "node" else word):
                 raise ConfigError(
                     f"--{word} needs the ID of a batch or graph. `qcore flows` lists them."
                 )
         document = listing(options.limit)
     else:
+        if options.nodes and not (options.cancel or options.retry):
+            raise ConfigError("--node needs --cancel or --retry.")
         document = look(options)
     if options.json:
         write_json(out, document)
@@ -119,9 +138,9 @@ def look(options: Namespace) -> dict[str, Any]:
 
     Raises:
         ConfigError: the id is none.
+        CallError: a node is none of this graph, or cannot be cancelled or sent again now.
     """
     from .option import is_id
-    from .repair import cancel, retry
     from .status import find, list_members, of_row
 
     if not is_id(options.id):
@@ -129,19 +148,38 @@ def look(options: Namespace) -> dict[str, Any]:
             f"{options.id!r} is no id of a batch or graph: expected 32 hexadecimal digits"
             " in lower case. A name is not enough."
         )
-    if find(options.id) is None:
+    row = find(options.id)
+    if row is None:
         return _document([])
-    done: dict[str, int | None] = {"cancelled": None, "retried": None}
-    if options.cancel:
-        done["cancelled"] = cancel(options.id)
-    elif options.retry:
-        done["retried"] = retry(options.id)
+    done = _act(options, row.kind)
     row = find(options.id)
     if row is None:
         return _document([])
     some = list_members(options.id, failed=not options.members)
     members = [_of_member(one) for one in islice(some, options.limit)]
     return _document([_of_flow(of_row(row))], members, **done)
+
+
+def _act(options: Namespace, kind: str) -> dict[str, int | None]:
+    """Cancel or send again what the options say; return how many members that were."""
+    from .repair import cancel, cancel_members, retry, retry_members
+
+    id, nodes, below = options.id, options.nodes, options.below
+    done: dict[str, int | None] = {"cancelled": None, "retried": None}
+    if nodes and kind != "graph":
+        raise CallError(
+            f"{id} is a {kind} and has no nodes. Cancel or retry its members by their tasks:"
+            f" qcore {'cancel' if options.cancel else 'retry'} TASK"
+        )
+    if options.cancel:
+        done["cancelled"] = (
+            cancel_members(id, nodes, and_below=below) if nodes else cancel(id)
+        )
+    elif options.retry:
+        done["retried"] = (
+            retry_members(id, nodes, and_below=below) if nodes else retry(id)
+        )
+    return done
 
 
 def _document(
@@ -206,13 +244,17 @@ def _one(document: dict[str, Any], one: dict[str, Any]) -> Iterable[str]:
     if one["problem"]:
         yield f"  problem    {one['problem']}"
     if document["cancelled"] is not None:
-        yield f"{document['cancelled']:,} members are to be cancelled."
+        yield f"{_members(document['cancelled'])} to be cancelled."
     if document["retried"] is not None:
-        yield f"{document['retried']:,} members are sent again."
+        yield f"{_members(document['retried'])} sent again."
     rows = [(one["task_id"], one["state"], one["name"]) for one in document["members"]]
     if rows:
         yield ""
         yield from table([("TASK", "STATE", "NAME"), *rows], indent="  ")
+
+
+def _members(count: int) -> str:
+    return "1 member is" if count == 1 else f"{count:,} members are"
 
 
 def short(moment: str) -> str:

@@ -11,7 +11,7 @@ import pytest
 from django.test import override_settings
 from support.json_schemas import validate
 
-from qcore.errors import ConfigError
+from qcore.errors import CallError, ConfigError
 from qcore_flows import Batch, Flow, verb
 
 
@@ -100,6 +100,54 @@ def test_retry_and_cancel(queue):
     for word in ("--retry", "--cancel", "--members"):
         with pytest.raises(ConfigError, match=f"{word} needs the ID"):
             flows(word)
+
+
+def test_some_nodes_are_cancelled_and_sent_again(queue):
+    with Flow() as flow:
+        a = flow.add("chores.kind.echo", 1, on_failure="go on")
+        b = flow.add("chores.kind.echo", a)
+        flow.add("chores.kind.echo", b)
+        d = flow.add("chores.kind.echo", 2)
+    queue.end(a.id, d.id, outcome="failure")
+    assert document(flow.id, "--retry", "--node", a.id)["retried"] == 1
+    states = [one["state"] for one in document(flow.id, "--members")["members"]]
+    assert states == ["sent", "sent", "waiting", "failure"]
+    code, text = flows(flow.id, "--cancel", "--node", b.id, "--below")
+    assert code == 0
+    assert "2 members are to be cancelled." in text
+    assert document(flow.id, "--members")["members"][2]["state"] == "cancelled"
+    queue.end(b.id, outcome="cancelled")
+    # by what its page and the list show: the id of the task that the node is now
+    again = next(flow.members()).task_id
+    assert again != a.id
+    queue.end(again)
+    found = document(flow.id, "--retry", "--node", again, "--node", d.id)
+    assert (found["retried"], found["cancelled"]) == (2, None)
+    tasks = [one.task_id for one in flow.members()]
+    _, text = flows(flow.id, "--cancel", "--node", tasks[3])
+    assert "1 member is to be cancelled." in text
+
+
+def test_what_says_of_nodes_makes_no_sense_is_told(queue):
+    with Flow() as flow:
+        a = flow.add("chores.kind.echo", 1)
+    with Batch() as batch:
+        (member,) = batch.add_many("chores.kind.echo", [1])
+    with pytest.raises(ConfigError, match="--node needs the ID of a batch or graph"):
+        flows("--node", a.id)
+    with pytest.raises(ConfigError, match="--node needs --cancel or --retry"):
+        flows(flow.id, "--node", a.id)
+    with pytest.raises(ConfigError, match="--below needs --node"):
+        flows(flow.id, "--cancel", "--below")
+    with pytest.raises(CallError, match=r"'price' .* is no member of the graph"):
+        flows(flow.id, "--cancel", "--node", "price", "--node", a.id)
+    with pytest.raises(CallError, match="has not ended: cancel it first"):
+        flows(flow.id, "--retry", "--node", a.id)
+    for word in ("cancel", "retry"):
+        with pytest.raises(CallError, match=rf"is a batch .* tasks: qcore {word} TASK"):
+            flows(batch.id, f"--{word}", "--node", member)
+    assert [one.state for one in flow.members()] == ["sent"]
+    assert [one.state for one in batch.members()] == ["sent"]
 
 
 def test_what_a_stranger_has_named_acts_on_no_terminal(queue):
