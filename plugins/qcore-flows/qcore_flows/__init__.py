@@ -12,6 +12,7 @@ migrations). Importing it does not import Django::
     repair sweep        cancel, retry; what was lost; pruning
     whereabouts         what has become of tasks that nobody has told of
     status verb runs    what people see
+    pages               what the dashboard shows of them
     tables models       the rows
     steps               durable steps
 """
@@ -30,6 +31,7 @@ from .steps.words import SPAWNED_BY
 
 if TYPE_CHECKING:
     from qcore import Admission, Claim, NewTask, Setting, Settled, Task
+    from qcore.pages import Page
 
     from .batch import Batch as Batch
     from .batch import acurrent_batch as acurrent_batch
@@ -222,6 +224,18 @@ def qcore_sweep(now: float) -> float:
     rests: list[float] = []
     place().each((sweep, sweep_runs), lambda part: rests.append(part(now)))
     return min(rests)
+
+
+@hookimpl
+def qcore_dashboard_pages() -> list[Page]:
+    """Return the pages of batches, graphs and durable tasks."""
+    from django.apps import apps
+
+    if not apps.is_installed("qcore_flows"):
+        return []
+    from .pages import PAGES
+
+    return PAGES
 
 
 @hookimpl

@@ -68,6 +68,8 @@ class MemberStatus:
     "skipped" or "lost"."""
     sent: float | None
     ended: float | None
+    number: int
+    """Its place in the flow, from 0."""
 
 
 def of_row(row: FlowRow) -> FlowStatus:
@@ -107,20 +109,39 @@ def of_member(row: MemberRow) -> MemberStatus:
         state=row.outcome or ("waiting" if row.sent is None else "sent"),
         sent=row.sent,
         ended=row.ended,
+        number=row.number,
     )
 
 
-def list_members(flow_id: str, *, failed: bool = False) -> Iterator[MemberStatus]:
-    """Yield the members of a flow in their order; or only those that failed."""
-    rows = members().filter(flow_id=flow_id).order_by("number")
+def list_members(
+    flow_id: str, *, failed: bool = False, first: int = 0, limit: int | None = None
+) -> Iterator[MemberStatus]:
+    """Yield the members of a flow in their order.
+
+    Args:
+        flow_id: of the flow.
+        failed: only those that ended, and did not succeed.
+        first: the number of the first one.
+        limit: how many at most; None: all.
+    """
+    rows = members().filter(flow_id=flow_id, number__gte=first).order_by("number")
     if failed:
         rows = rows.exclude(outcome=None).exclude(outcome="success")
-    return (of_member(row) for row in rows.iterator(chunk_size=_CHUNK))
+    return (of_member(row) for row in rows[:limit].iterator(chunk_size=_CHUNK))
 
 
-def list_flows(limit: int = 100) -> list[FlowStatus]:
-    """Return the newest flows, the newest first."""
-    return [of_row(row) for row in flows().order_by("-created", "-pk")[:limit]]
+def list_flows(limit: int = 100, *, before: str = "") -> list[FlowStatus]:
+    """Return the newest flows, the newest first.
+
+    Args:
+        limit: how many at most.
+        before: an id: only flows whose ids are lower, so older ones; "": all.
+    """
+    rows = flows()
+    if before:
+        rows = rows.filter(pk__lt=before)
+    # ids ascend in time, and have the index of the primary key
+    return [of_row(row) for row in rows.order_by("-pk")[:limit]]
 
 
 def find(flow_id: str) -> FlowRow | None:

@@ -204,7 +204,9 @@ def _of_flow(one: FlowStatus) -> dict[str, Any]:
 
 
 def _of_member(one: MemberStatus) -> dict[str, Any]:
-    return {**asdict(one), "sent": iso(one.sent), "ended": iso(one.ended)}
+    found = {**asdict(one), "sent": iso(one.sent), "ended": iso(one.ended)}
+    del found["number"]
+    return found
 
 
 # -- for people ------------------------------------------------------------------------------

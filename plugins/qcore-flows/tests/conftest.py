@@ -15,6 +15,7 @@ from qcore.runtime import current
 from qcore.testing.drain import enqueued
 from qcore.testing.fixtures import qcore_clock, qcore_queue
 from qcore.testing.needs import admitted
+from qcore_flows.models import Run
 
 __all__ = ["qcore_clock", "qcore_queue"]
 
@@ -91,3 +92,22 @@ def ran():
 def clock(qcore_queue, qcore_clock, ran):
     """The time of durable tasks: who lets it pass runs what is due."""
     return qcore_clock
+
+
+@pytest.fixture
+def failed(clock, ran, monkeypatch):
+    """A run of three steps whose last one has failed for good; it would succeed now."""
+
+    def fails(what, value=None):
+        ran.append(what)
+        if what == 2:
+            raise ConnectionError("away")
+        return value
+
+    with monkeypatch.context() as patch:
+        patch.setattr(durable, "ran", fails)
+        id = durable.in_steps.using(max_attempts=1).enqueue(3)
+        clock.advance(seconds=0, raises=False)
+    assert Run.objects.get(pk=id).state == "failure"
+    ran.clear()
+    return id

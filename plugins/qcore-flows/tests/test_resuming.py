@@ -13,25 +13,6 @@ from qcore_flows.models import Run, RunStep, Spawned
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("ran")]
 
 
-@pytest.fixture
-def failed(clock, ran, monkeypatch):
-    """A run of three steps whose last one has failed for good; it would succeed now."""
-
-    def fails(what, value=None):
-        ran.append(what)
-        if what == 2:
-            raise ConnectionError("away")
-        return value
-
-    with monkeypatch.context() as patch:
-        patch.setattr(durable, "ran", fails)
-        id = durable.in_steps.using(max_attempts=1).enqueue(3)
-        clock.advance(seconds=0, raises=False)
-    assert Run.objects.get(pk=id).state == "failure"
-    ran.clear()
-    return id
-
-
 @pytest.mark.fault("S7")
 @pytest.mark.parametrize("send", [resend, resume])
 def test_it_goes_on_after_its_last_step(clock, ran, failed, send):

@@ -77,14 +77,19 @@ def find(task_id: str) -> RunStatus | None:
     return found[0] if found else None
 
 
-def list_runs(limit: int, states: Collection[str] = ()) -> list[RunStatus]:
+def list_runs(
+    limit: int, states: Collection[str] = (), *, before: str = ""
+) -> list[RunStatus]:
     """Return the newest runs, the newest first.
 
     Args:
         limit: how many at most.
         states: only runs in one of these; empty: all.
+        before: the id of a task: only runs of tasks whose ids are lower; "": all.
     """
     rows = _runs()
+    if before:
+        rows = rows.filter(pk__lt=before)
     if states:
         rows = rows.filter(state__in=states)
     # ids of tasks ascend in time, and have the index of the primary key
