@@ -16,7 +16,7 @@ from qcore.results.fingerprint import fingerprint_of
 from qcore.results.orm import OrmStore
 from qcore.runtime import current
 from qcore.tasks import pause, paused
-from qcore_dashboard.collect import pages
+from qcore_dashboard.contents import PAGES as OWN
 
 pytestmark = pytest.mark.django_db
 
@@ -77,9 +77,7 @@ def state() -> tuple:
 
 # -- who may -------------------------------------------------------------------------
 def test_the_actions_are_those_that_are_tested():
-    found = {
-        (p.slug, a.name, a.permission) for p in pages().values() for a in p.actions
-    }
+    found = {(p.slug, a.name, a.permission) for p in OWN for a in p.actions}
     apps = {(slug, name, f"qcore.{code}") for slug, name, code, _ in ACTIONS}
     assert found == apps
 
