@@ -16,6 +16,7 @@ migrations). Importing it does not import Django::
     places    the rows of limits, locked and counted
     template  keys that are filled with arguments
     models    the tables
+    verb page what people see
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from .unique import Unique, read_unique
 
 if TYPE_CHECKING:
     from qcore import Admission, Claim, NewTask, Setting, Settled
+    from qcore.pages import Page
 
 __all__ = ["Limit", "Unique"]
 
@@ -141,6 +143,27 @@ def qcore_sweep(now: float) -> float:
     parts = (holding.sweep, keys.sweep, pacing.heed_settings)
     ledger.each(parts, lambda part: rests.append(part(now)))
     return min(rests)
+
+
+@hookimpl
+def qcore_dashboard_pages() -> list[Page]:
+    """Return the page of limits."""
+    from django.apps import apps
+
+    from qcore.pages import Page
+
+    if not apps.is_installed("qcore_limits"):
+        return []
+    return [
+        Page(
+            "limits",
+            "Limits",
+            "qcore_limits.page:look",
+            "qcore_limits/limits.html",
+            "qcore_limits.view_limitkey",
+            order=100,
+        )
+    ]
 
 
 @hookimpl

@@ -8,8 +8,13 @@ import json
 from argparse import ArgumentParser
 
 import pytest
+from django.contrib.auth.models import User
+from django.db import connection
 from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 from support.json_schemas import validate
+from support.staff import permit
 
 from qcore import Claim
 from qcore.errors import ConfigError
@@ -153,3 +158,54 @@ def test_missing_tables_are_told(monkeypatch):
     monkeypatch.setattr(LimitKey._meta, "db_table", "no_such_table")
     with pytest.raises(ConfigError, match=r"manage\.py migrate --database"):
         run()
+
+
+# -- the same on the dashboard -----------------------------------------------------------
+def page(client, *codes, query=""):
+    """Return the page of limits as somebody of the staff sees it who has these permissions."""
+    pytest.importorskip("qcore_dashboard")
+    user, _ = User.objects.get_or_create(username="ann", is_staff=True)
+    permit(user, "view_dashboard", *codes)
+    client.force_login(user)
+    address = reverse("admin:qcore_dashboard_page", args=["limits"])
+    with CaptureQueriesContext(connection) as asked:
+        answer = client.get(address + query)
+    assert len(asked) <= 12, [one["sql"] for one in asked]
+    return answer
+
+
+def test_a_page_without_limits(client):
+    with override_settings(Q_CLUSTER=SETTINGS | {"limits": {}}):
+        assert "There are no limits." in page(client, "view_limitkey").text
+    text = page(client, "view_limitkey").text
+    assert "No task has come under a limit yet." in text
+    assert page(client).status_code == 403
+
+
+def test_a_page_of_what_is_held_and_parked(client):
+    claimed(4)
+    claimed(3, Limit("api", concurrency=3, key="{left}"))
+    run("set", "smtp", "--concurrency", "1")
+    data = page(client, "view_limitkey", query="?format=json").json()["data"]
+    api, smtp = data["limits"]
+    assert (smtp["concurrency"], smtp["rate"], api["declared"]) == (1, "100/m", None)
+    assert smtp["set_at"] > 0
+    (key,) = [one for one in data["keys"] if one["limit"] == "smtp"]
+    assert data["keys"][0] == key, "those with most waiting tasks come first"
+    assert (key["held"], key["reserved"], key["parked"], key["later"]) == (1, 0, 3, 0)
+    assert key["oldest_seconds"] >= 0
+    assert key["key"] is None
+    codes = ("view_limitkey", "view_args")
+    assert "api:0" not in page(client, "view_limitkey").text
+    assert "api:0" in page(client, *codes).text
+    data = page(client, *codes, query="?format=json").json()["data"]
+    assert {one["key"] for one in data["keys"]} == {"api:0", "api:1", "api:2", "smtp"}
+
+
+def test_a_page_shows_some_keys_of_many(client, monkeypatch):
+    pytest.importorskip("qcore_dashboard")
+    monkeypatch.setattr("qcore_limits.page.SIZE", 2)
+    claimed(3, Limit("api", concurrency=3, key="{left}"))
+    data = page(client, "view_limitkey", query="?format=json").json()["data"]
+    assert (len(data["keys"]), data["has_more"]) == (2, True)
+    assert "Only the keys with most" in page(client, "view_limitkey").text
