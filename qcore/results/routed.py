@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import UNSET
 
-from ..envelope import UNTOLD
+from ..envelope import UNTOLD, Outcome
 from .base import ResultStore
 from .tally import Tally
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from .base import Record
     from .dead import DeadGroup
 
+#: Read once, for every task comes by: Python 3.11 takes 0.2 µs for a member of an enumeration.
+_SUCCESS = Outcome.SUCCESS
 #: The routes: names of the two stores that a project has.
 DATABASE, CACHE = "database", "cache"
 
@@ -37,7 +39,7 @@ def is_saved(result: Result, conf: Conf) -> bool:
     Failures always are, and so are the calls of an ``async_iter``, which are joined
     from what is stored.
     """
-    if not result.success:
+    if result.outcome != _SUCCESS:
         return result.outcome not in UNTOLD
     task = result.task
     if task.iter_count is not None:

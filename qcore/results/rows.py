@@ -109,6 +109,13 @@ def row_of(result: Result) -> Row:
     body, links = task.body, task.links
     if links and success:
         body, links = call_to_keep(task)
+    name, func, queue = task.name, task.func, task.queue
+    if len(name) > NAME or "\0" in name:
+        name = clip(name, NAME)
+    if len(func) > PATH or "\0" in func:
+        func = clip(func, PATH)
+    if len(queue) > NAME or "\0" in queue:
+        queue = clip(queue, NAME)
     plain = (
         not task.priority
         and task.headers is None
@@ -117,11 +124,11 @@ def row_of(result: Result) -> Row:
     )
     return Row(
         id=task.id,
-        name=clip(task.name, NAME),
-        func=clip(task.func, PATH),
+        name=name,
+        func=func,
         hook=None if task.hook is None else clip(task.hook, PATH),
         group=None if task.group is None else clip(task.group, NAME),
-        cluster=clip(task.queue, NAME),
+        cluster=queue,
         enqueued=task.created,
         started=result.started,
         stopped=result.stopped,
