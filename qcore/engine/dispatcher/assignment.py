@@ -104,22 +104,31 @@ class Assignment:
 
     def _next(self) -> Job | None:
         """Return the next job that may begin, and note that it does."""
+        active = self._shared.active
         while (job := self._ready.take()) is not None:
-            exit = self._exit(job, time.monotonic())
-            if exit is None:
-                if job.ended is None:
-                    if job.cancelled:
-                        job.end_as_cancelled()
-                        self._recorder.record(job)
-                        continue
-                    # it may have expired while it waited here
-                    if job.task.expires is not None and (end := expired(job.task)):
-                        job.ended = end
-                        self._recorder.record(job)
-                        continue
-                    self._shared.active[job.task.id] = job
-                return job
-            self._shared.settle(job, exit)
+            task, now = job.task, time.monotonic()
+            # asked here first: nearly every job is without a reason not to begin
+            if (
+                job.ended is not None
+                or job.lost
+                or job.lease_end <= now
+                or job.ledger is not None
+                or task.id in active
+            ) and (exit := self._exit(job, now)) is not None:
+                self._shared.settle(job, exit)
+                continue
+            if job.ended is None:
+                if job.cancelled:
+                    job.end_as_cancelled()
+                    self._recorder.record(job)
+                    continue
+                # it may have expired while it waited here
+                if task.expires is not None and (end := expired(task)):
+                    job.ended = end
+                    self._recorder.record(job)
+                    continue
+                active[task.id] = job
+            return job
         return None
 
     def _exit(self, job: Job, now: float) -> JobState | None:

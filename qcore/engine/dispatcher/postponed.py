@@ -43,6 +43,8 @@ class Postponed:
 
     def __len__(self) -> int:
         """Return how many jobs wait here; for any thread."""
+        if not self._routes and not self._alone:
+            return 0  # nearly always, and the loop asks in each round
         waits = [*self._routes.copy().values(), *self._alone.copy().values()]
         return sum(len(wait.jobs) for wait in waits)
 
