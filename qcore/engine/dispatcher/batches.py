@@ -11,6 +11,7 @@ import queue
 import time
 from collections.abc import Callable
 from enum import StrEnum
+from typing import cast
 
 from .job import Job
 from .state import SharedState
@@ -74,24 +75,20 @@ class RecordQueue:
             until: the moment after which it returns without any, on the monotonic clock;
                 None waits for ever.
         """
-        batch: list[tuple[Work, Job]] = []
         try:
             item = self._next(until)
         except queue.Empty:
-            return batch
+            return []
         if item is not None and self._may_wait(*item):
             time.sleep(_LINGER)
-        while True:
-            if item is None:
-                self.is_closed = True
-                return batch
-            batch.append(item)
-            if len(batch) >= BATCH:
-                return batch
-            try:
-                item = self._inbox.get_nowait()
-            except queue.Empty:
-                return batch
+        found = [item]
+        # nobody else takes from the inbox: what is there now can be taken without a wait
+        while more := min(self._inbox.qsize(), BATCH - len(found)):
+            found += [self._inbox.get_nowait() for _ in range(more)]
+        if None in found:
+            self.is_closed = True
+            return [item for item in found if item is not None]
+        return cast("list[tuple[Work, Job]]", found)
 
     def done(self) -> None:
         """Note that what was taken last is recorded."""

@@ -33,6 +33,7 @@ MOST = 2 * BATCH
 
 #: Read once, for every task comes by: Python 3.11 takes 0.2 µs for a member of an enumeration.
 _ENDED, _STORED, _SETTLED = JobState.ENDED, JobState.STORED, JobState.SETTLED
+_SUCCESS = Outcome.SUCCESS
 _RECORD, _FINISH, _GIVE_BACK = Work.RECORD, Work.FINISH, Work.GIVE_BACK
 
 #: The decisions after which a delivery is acknowledged.
@@ -123,7 +124,18 @@ class Recorder:
         self._wake_loop()
         if due := self._postponed.take_due():
             batch = [*due, *batch]
-        self._record([job for work, job in batch if work is _RECORD])
+        ended = [job for work, job in batch if work is _RECORD]
+        self._record(ended)
+        if len(ended) < len(batch):
+            self._end_others(batch)
+        self._waiting.done()
+        self._wake_loop()  # once more: what was postponed is stored, perhaps
+        if self._services.make_store().is_untidy:
+            self._waiting.when_idle = self._tidy
+        self._shared.changed()
+
+    def _end_others(self, batch: Sequence[tuple[Work, Job]]) -> None:
+        """Settle, or give back, the jobs of a batch of which no end is to be stored."""
         finished = [job for work, job in batch if work is _FINISH]
         self._tracking.note_finished(finished)
         self._settle(self._told_again(finished))
@@ -131,11 +143,6 @@ class Recorder:
             self._settling.gave_back(returned)
             self._tracking.note_returned(returned)
             self._give_back(returned)
-        self._waiting.done()
-        self._wake_loop()  # once more: what was postponed is stored, perhaps
-        if self._services.make_store().is_untidy:
-            self._waiting.when_idle = self._tidy
-        self._shared.changed()
 
     def _give_back(self, jobs: Sequence[Job]) -> None:
         """Give jobs back, each after the seconds that it has asked for.
@@ -231,7 +238,7 @@ class Recorder:
             # the attempts before one that got further do not count
             counted = 1 if job.ended.fresh else job.attempt
             result = job.ended.result(job.task, counted)
-            if not result.success:
+            if result.outcome != _SUCCESS:
                 try:
                     crashes = self._crashes(route, job)
                 except Exception as error:  # noqa: BLE001 - stores are plugins
@@ -274,7 +281,7 @@ class Recorder:
             for job in jobs
             if job.result is not None and job.result.outcome not in UNTOLD
         ]
-        failed = [result for result in results if not result.success]
+        failed = [result for result in results if result.outcome != _SUCCESS]
         self._count(len(results), failed)
         # without a failure, and above INFO, there is no line to write
         if failed or logger.isEnabledFor(logging.INFO):

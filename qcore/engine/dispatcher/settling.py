@@ -32,6 +32,8 @@ from .tracking import Tracking
 
 logger = logging.getLogger("qcore.recorder")
 
+#: Read once, for every task comes by: Python 3.11 takes 0.2 µs for a member of an enumeration.
+_SUCCESS = Outcome.SUCCESS
 #: Times that a batch is tried while the database lets other transactions go first.
 _TRIES = 4
 
@@ -52,7 +54,21 @@ class Settling:
 
     def parted(self, jobs: Sequence[Job]) -> tuple[Sequence[Job], Sequence[Job]]:
         """Return the plain jobs, and those that are settled in the ledger."""
-        own = [job for job in jobs if job.next_package is not None or job.has_ticket]
+        # the question of `has_ticket` is asked where one of its reasons may be given
+        own = [
+            job
+            for job in jobs
+            if job.next_package is not None
+            or (
+                (
+                    job.ledger is not None
+                    or (task := job.task).relayed
+                    or task.gen
+                    or task.needs
+                )
+                and job.has_ticket
+            )
+        ]
         if not own:
             return jobs, ()  # nearly always
         if self.handle.ledger() is None:
@@ -361,7 +377,7 @@ def needs_more(job: Job) -> bool:
     before the delivery is acknowledged, because nothing else would store it.
     """
     assert job.result is not None
-    if not job.result.success:
+    if job.result.outcome != _SUCCESS:
         return True
     task = job.task
     return task.hook is not None or task.links > 0 or task.iter_count is not None
