@@ -39,7 +39,8 @@ def async_iter(
             no call will run again, however they have ended, with the id of the iter as its
             argument. It may run twice, as any task. The calls and this task are sent
             together through the outbox, so it needs the tables of qcore. It goes to the
-            queue of the calls, unless it declares another.
+            queue of the calls, unless it declares another. It may stand in
+            ``q_options``, too; then a keyword of that name is one for ``func``.
         kwargs: options of ``async_task``, for every call (so a ``hook`` is called for
             each of them, and not for the joined result); keywords for the function are
             passed to every call, too.
@@ -53,6 +54,13 @@ def async_iter(
     Raises:
         EnqueueError: a call cannot be sent; none was.
     """
+    given = kwargs.get("q_options")
+    if isinstance(given, dict) and "on_complete" in given:
+        if on_complete is not None:  # one for the function, as with every option
+            kwargs["on_complete"] = on_complete
+        own = given.copy()
+        on_complete = own.pop("on_complete")
+        kwargs["q_options"] = own
     kwargs, options = split_options(kwargs, func)
     calls = as_calls(args_iter)
     group = new_id()

@@ -145,3 +145,16 @@ def test_the_calls_wait_for_the_commit_of_what_follows_them(db, monkeypatch):
         "chores.kind.add", [(1, 1)], on_complete="chores.kind.echo", commit="now"
     )
     assert [options["commit"] for options in seen] == ["on_commit"]
+
+
+def reports(number, on_complete="nothing"):
+    return on_complete
+
+
+def test_in_q_options_it_leaves_the_keyword_to_the_function():
+    group = async_iter(
+        reports, [1], on_complete="its own", q_options={"on_complete": urgent}
+    )
+    drain()
+    assert result(group) == ["its own"]
+    assert result(follow_on_id(group)) == f"urgent after {group}"

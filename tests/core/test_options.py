@@ -237,7 +237,7 @@ def test_an_option_is_refused_by_name_or_comes_out_as_it_went_in(qcore_queue, op
     try:
         task = build("math.sqrt", (4,), **options)
     except QcoreError as error:
-        named = [name for name in options if f"option {name!r}" in str(error)]
+        named = [name for name in options if repr(name) in str(error)]
         assert named, f"{error} names none of {options}"
         return
     package = current.signer.sign(task)

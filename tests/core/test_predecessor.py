@@ -78,7 +78,12 @@ CALLS = {
     "AsyncTask.result_group": {"failures": False, **WAIT, "count": None},
     "AsyncTask.fetch_group": {"failures": True, **WAIT, "count": None},
     "async_task": {"func": NEEDED, "args": NEEDED, "kwargs": NEEDED},
-    "async_iter": {"func": NEEDED, "args_iter": NEEDED, "kwargs": NEEDED},
+    "async_iter": {
+        "func": NEEDED,
+        "args_iter": NEEDED,
+        "kwargs": NEEDED,
+        "on_complete": None,
+    },
     "schedule": {"func": NEEDED, "args": NEEDED, "kwargs": NEEDED},
 }
 ATTRIBUTES = {
