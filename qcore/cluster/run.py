@@ -108,6 +108,7 @@ def _sync(broken: Mapping[str, BaseException]) -> None:
 
 def _has_declared(database: str) -> bool:
     """Whether the code declares a schedule, or has a row of one; or nobody can tell."""
+    from django.core.exceptions import ImproperlyConfigured
     from django.db import Error
 
     from ..models import Schedule
@@ -115,7 +116,7 @@ def _has_declared(database: str) -> bool:
     try:
         rows = Schedule.objects.using(database).filter(declared=True)
         return bool(DECLARED) or rows.exists()
-    except Error:
+    except (Error, ImproperlyConfigured):  # the latter where a project has no database
         return True  # the sync says what is wrong
 
 

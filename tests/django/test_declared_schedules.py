@@ -10,6 +10,7 @@ import types
 import pytest
 import time_machine
 from chores import decorated, kind
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.sql import emit_post_migrate_signal
 from django.db import OperationalError
 from django.test import override_settings
@@ -18,6 +19,7 @@ from support.json_schemas import validate
 from support.own_modules import give_own
 
 from qcore.cli import main
+from qcore.cluster import run
 from qcore.errors import ConfigError, EnqueueError, QcoreError
 from qcore.models import Schedule, ScheduleSlot
 from qcore.runtime import current
@@ -569,3 +571,17 @@ def test_a_schedule_of_a_task_function_that_is_wrong(db, call, told):
     with pytest.raises(EnqueueError, match=told):
         call(decorated.send_receipt)
     assert stored() == {}
+
+
+@pytest.mark.parametrize(
+    "error", [ImproperlyConfigured("no ENGINE"), OperationalError("away")]
+)
+def test_a_cluster_of_a_project_without_a_database_starts(monkeypatch, error):
+    """The sync is left to say what is wrong, and it says that in the log alone."""
+
+    class Rows:
+        def using(self, database):
+            raise error
+
+    monkeypatch.setattr(Schedule, "objects", Rows())
+    assert run._has_declared("default")
