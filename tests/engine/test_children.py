@@ -9,6 +9,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from support.own_modules import give_own
 
 from qcore.conf import Conf
 from qcore.engine.sentinel import children as module
@@ -75,7 +76,7 @@ def test_signals_are_not_held_back_if_there_can_be_no_child(children, monkeypatc
         raise BlockingIOError("no process can be had")
 
     children._services.before_fork = lambda: None
-    monkeypatch.setattr(os, "fork", fork)
+    give_own(monkeypatch, module, "os", fork=fork)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
     with pytest.raises(BlockingIOError):
         children.fork(1, lambda: None)

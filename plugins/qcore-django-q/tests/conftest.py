@@ -11,8 +11,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.conf import settings
 from django.contrib import admin
+from django.contrib.auth.management import create_permissions
+from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
 from django.core.management import call_command
 from django.db import connection
@@ -57,7 +60,17 @@ def drop_in(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
             admin.site._registry.clear()
             admin.site._registry.update(pages)
             forget_urls()
+    with django_db_blocker.unblock():
+        make_permissions()
     current.reset()
+
+
+def make_permissions() -> None:
+    """Make those of all apps again: a flush of these tests leaves those of their apps."""
+    if Permission._meta.db_table in connection.introspection.table_names():
+        ContentType.objects.clear_cache()
+        for app in apps.get_app_configs():
+            create_permissions(app, verbosity=0)
 
 
 def forget_models() -> None:
