@@ -383,6 +383,16 @@ def test_type_checkers_see_what_a_package_loads_on_first_use(package: str) -> No
 
 
 @pytest.mark.parametrize("package", FACADES)
+def test_a_package_lists_what_it_loads_on_first_use(package: str) -> None:
+    """An interactive Python completes names from that list."""
+    code = f"import {package} as p; print(sorted(set(p.__all__) - set(dir(p))))"
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("package", FACADES)
 def test_no_module_has_the_name_of_what_its_package_offers(package: str) -> None:
     """Else the name would mean the module as soon as anybody has imported that."""
     names = {f"{package}.{name}".removeprefix("qcore.") for name in facade(package)}

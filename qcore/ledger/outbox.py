@@ -322,6 +322,14 @@ class Outbox:
         )
         return float(found[0][0]) if found else None
 
+    def due_queues(self) -> set[str]:
+        """Return the queues of which a row is due."""
+        found = self._execute(
+            f"SELECT DISTINCT queue FROM {_TABLE} WHERE due <= {now(self._connection)}",
+            [],
+        )
+        return {queue for (queue,) in found}
+
     def delayed(self, queue: str) -> list[tuple[float, bytes]]:
         """Return what nobody holds and is not due yet: seconds until then, and the package."""
         moment = now(self._connection)

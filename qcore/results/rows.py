@@ -99,23 +99,12 @@ def clip(text: str, limit: int) -> str:
 
 
 def row_of(result: Result) -> Row:
-    """Return the row of one result.
-
-    Every result of every task comes by: what nearly all of them lack is looked at here,
-    and costs no call of a function.
-    """
+    """Return the row of one result."""
     task = result.task
     success = result.success
     body, links = task.body, task.links
     if links and success:
         body, links = call_to_keep(task)
-    name, func, queue = task.name, task.func, task.queue
-    if len(name) > NAME or "\0" in name:
-        name = clip(name, NAME)
-    if len(func) > PATH or "\0" in func:
-        func = clip(func, PATH)
-    if len(queue) > NAME or "\0" in queue:
-        queue = clip(queue, NAME)
     plain = (
         not task.priority
         and task.headers is None
@@ -124,11 +113,11 @@ def row_of(result: Result) -> Row:
     )
     return Row(
         id=task.id,
-        name=name,
-        func=func,
+        name=clip(task.name, NAME),
+        func=clip(task.func, PATH),
         hook=None if task.hook is None else clip(task.hook, PATH),
         group=None if task.group is None else clip(task.group, NAME),
-        cluster=queue,
+        cluster=clip(task.queue, NAME),
         enqueued=task.created,
         started=result.started,
         stopped=result.stopped,

@@ -90,11 +90,12 @@ def run_attempt(
         if is_saved(result, current.conf):
             store = _save(result)
             if task.iter_count is not None and task.group is not None:
-                joined = store.collate(task.group, task.iter_count)
-                if joined and task.is_awaited:
-                    from .completions import wake  # only this needs it
+                if task.is_awaited:
+                    from .completions import join  # only this needs it
 
-                    wake(task.group)
+                    join(store, task.group, task.iter_count)
+                else:
+                    store.collate(task.group, task.iter_count)
         end_inline(result)
     except QcoreError as refused:
         if error is None:

@@ -79,7 +79,7 @@ def async_iter(
         _dispatch([following], {"sync": True})
     else:
         refuse_in_loop("async_iter", "aenqueue_iter")
-        completions.send_with(following, tasks, options, _dispatch)
+        completions.send_with(following, tasks, options)
     return group
 
 

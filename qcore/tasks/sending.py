@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from asyncio import _get_running_loop
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -53,7 +53,8 @@ def send(
     A delay that the broker cannot keep is kept by the outbox.
 
     Plugins are asked about new tasks first. Where a task has an option of a plugin, what
-    plugins write and the sending are one transaction of the ledger's database.
+    plugins write and the sending are one transaction of the ledger's database. Inside a
+    transaction of another database all of that is done when it commits.
 
     Args:
         tasks: all of them for the same queue.
@@ -73,6 +74,7 @@ def send(
 
     Returns:
         Of tasks that a plugin has skipped: their ids, and the ids of those in their place.
+        Where plugins are asked only after a commit, nothing is known of that.
 
     Raises:
         CallError: an event loop runs here, and it would wait for the broker.
@@ -90,6 +92,14 @@ def send(
         _send(tasks, broker, delay, commit, tracked, within, noted=noted)
         return _NOTHING
     if uses and not is_of_a_test(tasks, broker, commit):
+        again = partial(
+            send, tasks, broker=broker, delay=delay, commit="on_commit", call=call,
+            variant=variant, new=new, tracked=tracked, noted=noted,
+        )  # fmt: skip
+        if (commit or current.conf.commit) == "on_commit" and put_off(
+            tasks, again, broker
+        ):
+            return _NOTHING
         commit = "on_commit"  # which is at once where no transaction is open but ours
 
     failed: list[Exception] = []
@@ -106,6 +116,45 @@ def send(
     return {
         one.task.id: one.skipped_for for one in asked if one.skipped_for is not None
     }
+
+
+def put_off(
+    tasks: Sequence[Task], work: Callable[[], object], broker: Broker | None = None
+) -> bool:
+    """Put sending off until a transaction commits that the ledger has no part in.
+
+    Args:
+        tasks: what is sent.
+        work: sends them, and writes to the ledger.
+        broker: where they go; None means the project's own.
+
+    Returns:
+        Whether there is such a transaction.
+
+    Raises:
+        EnqueueError: a package is over the broker's limit.
+    """
+    ledger = current.ledger
+    if ledger is None or (alias := open_transaction(ledger.database)) is None:
+        return False
+    from django.db import transaction
+
+    for task in tasks:  # after the commit, nobody would hear of it
+        own = broker or current.broker(task.queue)
+        own.check_size([current.signer.sign(task)])
+
+    def send_now() -> None:
+        try:
+            work()
+        except Exception as error:
+            logger.error(
+                "not sent after the commit of database %r: %s (%s)",
+                alias, named(tasks), type(error).__name__,
+            )  # fmt: skip
+            raise
+
+    transaction.on_commit(send_now, using=alias, robust=True)
+    return True
 
 
 def is_of_a_test(

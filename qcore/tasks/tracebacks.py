@@ -8,6 +8,7 @@ of the 130 µs that a short task takes altogether.
 
 from __future__ import annotations
 
+import sys
 import traceback
 from types import CodeType, TracebackType
 
@@ -47,6 +48,7 @@ def text_of(error: BaseException, trace: TracebackType | None) -> str:
         and (error.__context__ is None or error.__suppress_context__)
         and not isinstance(error, _SPECIAL)
         and trace is not None
+        and getattr(sys, "tracebacklimit", None) is None
         and (frames := _frames(trace))
     ):
         last = traceback.format_exception_only(error)
@@ -57,14 +59,16 @@ def text_of(error: BaseException, trace: TracebackType | None) -> str:
 def _frames(trace: TracebackType) -> list[str]:
     """Return the text of each frame; none where Python writes them another way."""
     found: list[str] = []
+    last: tuple[str, int, str] | None = None
     step: TracebackType | None = trace
     while step is not None:
-        text = _text_at(step)
-        # of frames that follow each other and are alike, Python counts those after the third
-        if len(found) >= _MOST_FRAMES or (found and text == found[-1]):
+        code = step.tb_frame.f_code
+        line = code.co_filename, step.tb_lineno, code.co_name
+        # of frames of one line that follow each other, Python counts those after the third
+        if len(found) >= _MOST_FRAMES or line == last:
             return []
-        found.append(text)
-        step = step.tb_next
+        found.append(_text_at(step))
+        last, step = line, step.tb_next
     return found
 
 

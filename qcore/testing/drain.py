@@ -205,13 +205,19 @@ def _put_off(broker: Broker, delivery: Delivery, answer: Admission) -> None:
 
 
 def _sent_again(queue: str, counts: Counts) -> bool:
-    """Send tasks that were woken, by plugins for example; return whether there was any."""
+    """Send tasks that were woken, by plugins for example, each to its own queue.
+
+    Returns:
+        Whether one was sent to this queue.
+    """
     woken = counts.waiting or counts.suspended or counts.awaited
-    if not woken or current.outbox is None:
+    if not woken or (outbox := current.outbox) is None:
         return False  # nearly always
-    conf = msgspec.structs.replace(current.conf, cluster_name=queue)
-    rest: float = _RELAY.load()(conf).tick()
-    return rest == 0
+    due = outbox.due_queues()
+    for name in due:
+        conf = msgspec.structs.replace(current.conf, cluster_name=name)
+        _RELAY.load()(conf).tick()
+    return queue in due
 
 
 def _goes_on(

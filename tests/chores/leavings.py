@@ -29,6 +29,28 @@ def run_out_of_memory() -> None:
     bytearray(1_000_000_000)
 
 
+class WithoutTruth(Exception):
+    """Asked whether it is true, it fails."""
+
+    def __len__(self) -> int:
+        raise TypeError("no length")
+
+
+class Empty(MemoryError):
+    """Asked whether it is true, it says no."""
+
+    def __len__(self) -> int:
+        return 0
+
+
+def raise_without_truth() -> None:
+    raise WithoutTruth("as it was told")
+
+
+def raise_empty() -> None:
+    raise Empty("nothing is left")
+
+
 def swell_and_wait(key: str, megabytes: int) -> None:
     """Touch so much memory, and wait to be killed."""
     kept = bytearray(os.urandom(1024) * 1024 * megabytes)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import chores.kind  # noqa: F401 - the calls of modules that are loaded are checked
 import pytest
 
@@ -9,6 +11,8 @@ import qcore
 from qcore.errors import EnqueueError
 from qcore.models import OutboxRow
 from qcore.runtime import current
+from qcore.signals import pre_enqueue
+from qcore.signing import peek
 from qcore.tasks import (
     async_iter,
     fetch,
@@ -17,7 +21,7 @@ from qcore.tasks import (
     status,
 )
 from qcore.tasks.calls import follow_on_id
-from qcore.tasks.completions import wake
+from qcore.tasks.completions import join
 from qcore.testing.drain import drain, enqueued
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("qcore_queue")]
@@ -87,9 +91,7 @@ def test_its_calls_are_not_for_a_cluster_that_would_forget_it():
 def test_a_late_copy_of_the_last_call_does_not_send_it_again():
     group = async_iter("chores.kind.add", [(1, 1)], on_complete="chores.kind.echo")
     drain()
-    store = current.results
-    assert store.collate(group, 1), "it was joined before"
-    wake(group)
+    join(current.results, group, 1)
     assert enqueued() == [] and not OutboxRow.objects.exists()
 
 
@@ -134,17 +136,67 @@ def test_its_state_is_told_while_it_waits():
     assert status(follow_on_id(group)) is not None
 
 
-def test_the_calls_wait_for_the_commit_of_what_follows_them(db, monkeypatch):
-    """With another broker than that of a test, ``commit="now"`` sent them too early."""
-    seen = []
-    monkeypatch.setattr("qcore.tasks.completions.is_of_a_test", lambda *_: False)
-    monkeypatch.setattr(
-        "qcore.tasks.iters.dispatch", lambda tasks, options, *_: seen.append(options)
-    )
-    async_iter(
-        "chores.kind.add", [(1, 1)], on_complete="chores.kind.echo", commit="now"
-    )
-    assert [options["commit"] for options in seen] == ["on_commit"]
+@qcore.task(cluster="mail")
+def mails(id):
+    return f"mailed {id}"
+
+
+def test_a_queue_of_its_own_gets_it():
+    group = async_iter("chores.kind.add", [(1, 1)], on_complete=mails)
+    drain()
+    assert [task.id for task in enqueued("mail")] == [follow_on_id(group)]
+    drain("mail")
+    assert result(follow_on_id(group)) == f"mailed {group}"
+
+
+@qcore.task(delay=60)
+def late(id):
+    return id
+
+
+@qcore.task(run_after=dt.timedelta(seconds=60))
+def later(id):
+    return id
+
+
+@qcore.task(expires=60)
+def soon(id):
+    return id
+
+
+@pytest.mark.parametrize(
+    ("function", "option"), [(late, "delay"), (later, "run_after"), (soon, "expires")]
+)
+@pytest.mark.parametrize("calls", [[(1, 1)], []])
+def test_a_moment_that_would_count_from_nowhere_is_refused(function, option, calls):
+    with pytest.raises(EnqueueError, match=f"which has the option '{option}'"):
+        async_iter("chores.kind.add", calls, on_complete=function)
+    assert queue_size() == 0 and not OutboxRow.objects.exists()
+
+
+def test_receivers_are_asked_about_it():
+    def note(sender, task, **_):
+        if task["func"] == "chores.kind.echo":
+            task["priority"] = 5
+
+    pre_enqueue.connect(note)
+    try:
+        group = async_iter("chores.kind.add", [(1, 1)], on_complete="chores.kind.echo")
+    finally:
+        pre_enqueue.disconnect(note)
+    row = OutboxRow.objects.get(task_id=follow_on_id(group))
+    assert current.signer.verify(bytes(row.package), row.queue).priority == 5
+
+
+def test_one_that_is_too_large_for_its_broker_is_told_at_the_call(monkeypatch):
+    def check_size(packages):
+        if any(peek(package).func == "chores.kind.echo" for package in packages):
+            raise EnqueueError("too large")
+
+    monkeypatch.setattr(current.broker(), "check_size", check_size)
+    with pytest.raises(EnqueueError, match="too large"):
+        async_iter("chores.kind.add", [(1, 1)], on_complete="chores.kind.echo")
+    assert queue_size() == 0 and not OutboxRow.objects.exists()
 
 
 def reports(number, on_complete="nothing"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 
 import pytest
@@ -68,6 +69,13 @@ def fails(how):  # noqa: C901, PLR0912 - a table of ways
     return eval("1 / 0")
 
 
+def both_sides(rest):
+    if not rest:
+        raise ValueError("no")
+    # one line that calls from two places: Python counts such frames as alike
+    return both_sides(rest - 1) if rest % 2 else [both_sides(rest - 1)]
+
+
 HOWS = [
     "plain", "cause", "context", "from none", "quiet", "noted", "key", "attribute",
     "name", "import", "group", "syntax", "exit", "deep2", "deep3", "deep4", "deep60",
@@ -83,6 +91,23 @@ def test_it_is_what_python_writes_each_time(how):
         error, trace = caught.value, caught.tb.tb_next
         expected = "".join(traceback.format_exception(type(error), error, trace))
         assert text_of(error, trace) == expected
+
+
+@pytest.mark.parametrize("rest", [2, 3, 5, 8, 45])
+def test_frames_of_one_line_are_counted_as_python_does(rest):
+    with pytest.raises(ValueError) as caught:
+        both_sides(rest)
+    expected = "".join(traceback.format_exception(caught.value))
+    assert text_of(caught.value, caught.tb) == expected
+
+
+@pytest.mark.parametrize("limit", [0, 1])
+def test_the_limit_of_the_interpreter_holds(monkeypatch, limit):
+    with pytest.raises(ValueError) as caught:
+        fails("deep4")
+    monkeypatch.setattr(sys, "tracebacklimit", limit, raising=False)
+    expected = "".join(traceback.format_exception(caught.value))
+    assert text_of(caught.value, caught.tb) == expected
 
 
 def test_equal_code_of_two_files_is_told_apart():

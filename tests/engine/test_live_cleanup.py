@@ -45,6 +45,18 @@ def test_a_worker_whose_memory_ran_out_is_replaced(cluster):
     cluster.wait_for(lambda: "retires: memory ran out" in cluster.log)
 
 
+@pytest.mark.fault("B4")
+def test_an_error_is_not_asked_whether_it_is_true(cluster):
+    before = run("who")
+    record = fetch(async_task("chores.leavings.raise_without_truth"), wait=60_000)
+    assert record.outcome == "failure"
+    assert "as it was told" in record.result
+    assert run("who") == before
+    record = fetch(async_task("chores.leavings.raise_empty"), wait=60_000)
+    assert record.outcome == "failure"
+    assert run("who") != before, "its memory ran out"
+
+
 @pytest.mark.fault("B5")
 def test_a_kill_that_nobody_sent_may_be_for_want_of_memory(cluster, ledger, key):
     """The kernel kills with SIGKILL and tells no reason; the size is what speaks."""

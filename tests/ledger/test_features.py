@@ -106,6 +106,19 @@ def once(plugins):
 
 
 class TestBeforeSend:
+    def test_a_commit_of_another_database_is_waited_for(self, once, elsewhere):
+        with transaction.atomic(elsewhere):
+            task_id = async_task("chores.kind.add", 1, q_options={"once": "a"})
+            assert keys() == [] and queue_size() == 0
+        assert keys() == ["a"]
+        assert [task.id for task in enqueued()] == [task_id]
+
+    def test_a_rollback_of_another_database_leaves_no_key(self, once, elsewhere):
+        with pytest.raises(ZeroDivisionError), transaction.atomic(elsewhere):
+            async_task("chores.kind.add", 1, q_options={"once": "a"})
+            1 / 0  # noqa: B018
+        assert keys() == [] and queue_size() == 0
+
     def test_the_key_and_the_row_of_the_outbox_are_one_transaction(self, once):
         with transaction.atomic():
             task_id = async_task("chores.kind.add", 1, q_options={"once": "a"})

@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import pytest
-from support.ledger_desk import Desk, rows
+from django.test import override_settings
+from support.ledger_desk import Desk
 
 from qcore.engine.dispatcher.job import Job
 from qcore.engine.dispatcher.lifecycle import JobState
 from qcore.envelope import Delivery, Options, new_id
-from qcore.errors import LedgerError, StoreError
+from qcore.errors import LedgerBusy, LedgerError, StoreError
+from qcore.models import OutboxRow
 from qcore.results.orm import OrmStore
 from qcore.runtime import current
 from qcore.settled import ITERS, Follower
 from qcore.tasks.calls import follow_on_id
 
 
-@pytest.fixture
-def desk(request, transactional_db):
-    return Desk(request.node.name, store=OrmStore)
+@pytest.fixture(params=["default", "elsewhere"])
+def place(request, elsewhere):
+    """The database of the ledger; results are in the default one."""
+    with override_settings(Q_CLUSTER={"name": "tests", "ledger": request.param}):
+        yield request.param
 
 
 @pytest.fixture
-def group():
+def desk(place):
+    # few results are kept: a list that is joined early would be gone after an outage
+    return Desk("completions", store=OrmStore, save_limit=2)
+
+
+@pytest.fixture
+def group(place):
     """The id of an iter, of which a task that follows waits in the outbox."""
     id = new_id()
     row = Follower("q", follow_on_id(id), b"package", 0, None, held_by=ITERS)
@@ -36,7 +46,7 @@ def call(desk, group, index, count=2, **fields):
 
 
 def is_due():
-    (row,) = rows()
+    (row,) = OutboxRow.objects.using(current.ledger.database)
     return row.due is not None and row.held_by is None
 
 
@@ -50,27 +60,91 @@ def test_the_last_call_has_it_sent_before_it_is_acknowledged(desk, group):
     assert is_due()
 
 
-@pytest.mark.fault("G24")
-def test_a_ledger_that_is_away_leaves_the_last_call_to_its_lease(
-    desk, group, monkeypatch
-):
-    def away(iter_id):
-        raise LedgerError("away")
+@pytest.fixture
+def broken(desk, monkeypatch):
+    """A function that breaks the ledger off where it is told of the joined list."""
+    real = desk.ledger.complete
 
-    job = call(desk, group, 0, count=1)
-    with monkeypatch.context() as patched:
-        patched.setattr(desk.ledger, "complete", away)
-        desk.record(job)
-    assert desk.fakes.store.fetch(group).success, "it is joined"
-    assert job.state is JobState.LEFT
+    def break_off(error):
+        def refuse(iter_id):
+            raise error
+
+        monkeypatch.setattr(desk.ledger, "complete", real if error is None else refuse)
+
+    return break_off
+
+
+def again(desk, job):
+    """Deliver a job once more; return it as the pusher and the recorder have it then."""
+    found = desk.fakes.store.finished([job.task.id])
+    came = Job(job.task, Delivery(job.receipt, job.delivery.package, 2, 1e9))
+    desk.fakes.shared.held.add(came)
+    came.ended = job.ended
+    if found:
+        desk.recorder.finish(came)
+        desk.turn()
+    else:
+        desk.record(came)  # it has run again
+    return bool(found), came
+
+
+def pass_by(desk, count=6):
+    """Have other tasks end, so that the limit of results is reached."""
+    for _ in range(count):
+        desk.record(desk.fakes.ended())
+    desk.fakes.store.tidy()
+
+
+@pytest.mark.fault("G24")
+@pytest.mark.parametrize("error", [LedgerError("no rights"), LedgerBusy("a deadlock")])
+def test_while_the_ledger_is_away_the_last_call_waits_and_does_not_run_again(
+    desk, group, broken, error
+):
+    first, last = (call(desk, group, index) for index in range(2))
+    desk.record(first)
+    broken(error)
+    desk.record(last)
+    assert last.state is JobState.STORED
     assert not is_due()
-    again = Job(job.task, Delivery(job.receipt, job.delivery.package, 2, 1e9))
-    desk.fakes.shared.held.add(again)
-    again.ended = job.ended
-    desk.recorder.finish(again)  # it is recognised
+    pass_by(desk)  # an outage is long
+    broken(None)
+    desk.recorder._postponed.hasten()
     desk.turn()
     assert is_due()
-    assert again.state is JobState.SETTLED
+    assert last.state is JobState.SETTLED
+
+
+@pytest.mark.fault("G24")
+@pytest.mark.parametrize("place", ["default"], indirect=True)
+def test_a_stop_in_that_time_has_the_last_call_recognised(desk, group, broken):
+    job = call(desk, group, 0, count=1)
+    desk.fakes.shared.stopping.set()
+    broken(LedgerError("away"))
+    desk.record(job)
+    assert job.state is JobState.LEFT
+    assert desk.fakes.store.fetch(group) is None, "it is joined when that can be told"
+    broken(None)
+    recognised, came = again(desk, job)
+    assert recognised
+    assert is_due() and came.state is JobState.SETTLED
+    assert desk.fakes.store.fetch(group).success
+
+
+@pytest.mark.fault("G24")
+@pytest.mark.parametrize("place", ["elsewhere"], indirect=True)
+def test_a_kill_between_list_and_ledger_of_two_databases(desk, group, broken):
+    job = call(desk, group, 0, count=1)
+    broken(KeyboardInterrupt("killed"))
+    with pytest.raises(KeyboardInterrupt):
+        desk.record(job)
+    assert desk.fakes.store.fetch(group).success, "it is joined"
+    assert not is_due()
+    broken(None)
+    other = Desk("completions", store=OrmStore, save_limit=2)
+    pass_by(other)
+    recognised, came = again(other, job)
+    assert not recognised, "it runs again, as any task may"
+    assert is_due() and came.state is JobState.SETTLED
 
 
 def test_a_list_that_cannot_be_stored_is_an_end_too(desk, group, monkeypatch):

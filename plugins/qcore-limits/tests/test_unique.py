@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from django.test import override_settings
 from msgspec.structs import replace
 
-from qcore import RUN, Claim, Drop, Release, Settled
+from qcore import RUN, Claim, Drop, Release, Settled, task
 from qcore.cli import ledger, parser
 from qcore.cli.exits import OK
 from qcore.envelope import Options, Result
@@ -24,7 +24,14 @@ from qcore.ledger.tickets import Tickets
 from qcore.models import OutboxRow, Schedule, Tracked
 from qcore.runtime import current
 from qcore.settled import TicketState
-from qcore.tasks import async_chain, async_task, async_task_many, schedule
+from qcore.tasks import (
+    async_chain,
+    async_iter,
+    async_task,
+    async_task_many,
+    fetch,
+    schedule,
+)
 from qcore.tasks.calls import follow_on_id
 from qcore.tasks.new_tasks import prepare
 from qcore.testing.drain import drain, enqueued
@@ -439,6 +446,23 @@ def test_a_task_that_waits_in_the_outbox_keeps_its_key(swept):
     UniqueKey.objects.update(until=current.ledger.now() - 1)
     sweep(current.ledger.now())
     assert owners() == {}
+
+
+@task(unique="rebuild")
+def rebuild(number):
+    return number
+
+
+def test_what_follows_an_iter_is_not_skipped_for_a_task_that_runs_earlier():
+    earlier = async_task(rebuild, 1)
+    with pytest.raises(EnqueueError, match=r"on_complete=.*another task in its place"):
+        async_iter("chores.kind.add", [(1, 1)], on_complete=rebuild)
+    assert waiting() == [earlier]
+    assert UniqueKey.objects.get().task_id == earlier
+    drain()
+    group = async_iter("chores.kind.add", [(1, 1)], on_complete=rebuild)
+    drain()
+    assert fetch(follow_on_id(group)).result == group
 
 
 # -- from elsewhere ----------------------------------------------------------------------------

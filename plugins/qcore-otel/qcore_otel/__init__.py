@@ -45,7 +45,10 @@ def _is_off() -> bool:
     provider but a proxy for the one to come.
     """
     api = sys.modules.get("opentelemetry.trace")
-    return api is None or type(api.get_tracer_provider()) is api.ProxyTracerProvider
+    # of a module that another thread is importing, names may be missing
+    provider = getattr(api, "get_tracer_provider", None)
+    proxy = getattr(api, "ProxyTracerProvider", None)
+    return provider is None or proxy is None or type(provider()) is proxy
 
 
 @hookimpl

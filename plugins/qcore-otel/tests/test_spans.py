@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from types import ModuleType
 
 import pytest
 from chores import kind
 from django.test import override_settings
 from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.trace import SpanKind, StatusCode
+from support.own_modules import give_own
 
 import qcore_otel
 import qcore_otel.spans
@@ -31,6 +33,17 @@ def queue(db):
         current.broker().purge_queue()
         yield
         current.broker().purge_queue()
+
+
+@pytest.mark.parametrize(
+    "names", [(), ("get_tracer_provider",), ("ProxyTracerProvider",)]
+)
+def test_a_module_that_another_thread_is_importing_is_off(monkeypatch, names):
+    half = ModuleType("opentelemetry.trace")
+    for name in names:
+        setattr(half, name, getattr(sys.modules["opentelemetry.trace"], name))
+    give_own(monkeypatch, qcore_otel, "sys", modules={"opentelemetry.trace": half})
+    assert qcore_otel._is_off()
 
 
 def test_a_task_that_is_sent_and_run(ended):

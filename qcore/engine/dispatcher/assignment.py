@@ -107,14 +107,7 @@ class Assignment:
         active = self._shared.active
         while (job := self._ready.take()) is not None:
             task, now = job.task, time.monotonic()
-            # asked here first: nearly every job is without a reason not to begin
-            if (
-                job.ended is not None
-                or job.lost
-                or job.lease_end <= now
-                or job.ledger is not None
-                or task.id in active
-            ) and (exit := self._exit(job, now)) is not None:
+            if (exit := self._exit(job, now)) is not None:
                 self._shared.settle(job, exit)
                 continue
             if job.ended is None:

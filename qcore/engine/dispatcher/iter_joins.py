@@ -8,7 +8,14 @@ from collections.abc import Sequence
 import msgspec
 
 from ...envelope import Task
-from ...errors import LedgerError, StoreBusy, StoreUnavailable
+from ...errors import (
+    LedgerError,
+    QcoreError,
+    StoreBusy,
+    StoreError,
+    StoreUnavailable,
+)
+from ...results.base import ResultStore
 from ..services import Services
 from .batches import Work
 from .fallback import failure_of, reason
@@ -56,6 +63,8 @@ class IterJoins:
         self._refusals = refusals
         self._handle = handle
         self._doubts: dict[str, _Doubt] = {}
+        # joined in another database than the ledger's, which does not answer
+        self._joined: set[str] = set()
 
     def join(self, jobs: Sequence[Job]) -> Sequence[Job]:
         """Join the iters of which these jobs may have been the last calls.
@@ -75,14 +84,24 @@ class IterJoins:
             else:
                 ready.append(job)
         for group, ended in calls.items():
-            if self._join(group, ended):
+            try:
+                is_done = self._join(group, ended)
+            except LedgerError as error:
+                self._wait(group, ended, error, None)
+                continue
+            if is_done:
                 self._doubts.pop(group, None)
+                self._joined.discard(group)
                 self._postponed.forget([group])
                 ready += ended
         return ready
 
     def _join(self, group: str, jobs: Sequence[Job]) -> bool:
-        """Join an iter as far as all its calls have ended; return whether it was possible."""
+        """Join an iter as far as all its calls have ended; return whether it was possible.
+
+        Raises:
+            LedgerError: the task that follows cannot be sent now.
+        """
         store, task = self._services.make_store(), jobs[0].task
         route = store.route(task)
         if self._postponed.is_away(route):
@@ -91,47 +110,72 @@ class IterJoins:
         doubt = self._doubts.setdefault(group, _Doubt())
         while True:
             try:
-                is_joined = store.part(route).collate(group, task.iter_count or 0)
+                self._collate(store.part(route), group, jobs)
+            except LedgerError:
+                raise
             except Exception as error:  # noqa: BLE001 - stores are plugins
                 suspected = self._suspect(doubt, error, route)
                 if doubt.count > (DOUBTS if doubt.passes else 1):
                     if self._give_up(task, group, route, error):
-                        return self._complete(group, jobs)
+                        self._complete(group, jobs)
+                        return True
                     doubt.count = 0
                 if suspected and not doubt.passes:
                     continue
-                waiting = self._worth_a_wait(jobs)
-                if not waiting:
-                    logger.warning("an async_iter cannot be joined now: %s", error)
-                elif suspected:
-                    self._postponed.add_alone(group, Work.FINISH, waiting, error)
-                else:
-                    self._postponed.failed(route, error)
-                    self._postponed.add(route, Work.FINISH, waiting)
+                self._wait(group, jobs, error, None if suspected else route)
                 return False
             else:
                 self._postponed.works(route)
-                return self._complete(group, jobs) if is_joined else True
+                return True
 
-    def _complete(self, group: str, jobs: Sequence[Job]) -> bool:
-        """Have the task sent that follows an iter, if there is one; return whether it is.
+    def _collate(self, store: ResultStore, group: str, jobs: Sequence[Job]) -> None:
+        """Join an iter if all its calls have ended, and have the task sent that follows it.
 
-        If not, the jobs are left to their leases: they are recognised then, and the iter
-        is found to be joined.
+        Both are one transaction where the results are in the ledger's database. Elsewhere
+        the task is sent afterwards. If this process is killed between the two, the last
+        call is delivered and run again, and finds the list, which stores keep for a lease.
+
+        Raises:
+            LedgerError: the task is not sent.
+            Exception: what the store raises; nothing is joined.
         """
-        if not any(job.task.is_awaited for job in jobs):
-            return True  # nearly always
-        ledger = self._handle.ledger()
-        try:
-            if ledger is None:
-                raise LedgerError("the ledger has no tables: run migrate")
-            ledger.complete(group)
-        except LedgerError as error:
-            logger.warning("what follows the iter %s is not sent now: %s", group, error)
-            for job in jobs:
-                self._shared.settle(job, JobState.LEFT)
-            return False
-        return True
+        count = jobs[0].task.iter_count or 0
+        if not _are_awaited(jobs):
+            store.collate(group, count)
+            return
+        ledger = self._handle.require()
+        if store.database != ledger.database:
+            if group in self._joined or store.collate(group, count):
+                self._joined.add(group)
+                ledger.complete(group)
+            return
+        with ledger.transaction():
+            try:
+                is_joined = store.collate(group, count)
+            except QcoreError:
+                raise
+            except Exception as error:  # a plugin's; the ledger would call it its own
+                raise StoreError(f"cannot join results: {reason(error)}") from error
+            if is_joined:
+                ledger.complete(group)
+
+    def _complete(self, group: str, jobs: Sequence[Job]) -> None:
+        """Have the task sent that follows an iter, if there is one; raises LedgerError."""
+        if _are_awaited(jobs):
+            self._handle.require().complete(group)
+
+    def _wait(
+        self, group: str, jobs: Sequence[Job], error: Exception, route: str | None
+    ) -> None:
+        """Let the jobs of an iter wait, alone or until the store of a route is back."""
+        waiting = self._worth_a_wait(jobs)
+        if not waiting:
+            logger.warning("the iter %s cannot be joined now: %s", group, error)
+        elif route is None:
+            self._postponed.add_alone(group, Work.FINISH, waiting, error)
+        else:
+            self._postponed.failed(route, error)
+            self._postponed.add(route, Work.FINISH, waiting)
 
     def _worth_a_wait(self, jobs: Sequence[Job]) -> list[Job]:
         """Return the jobs that wait for their store; leave the others to their leases."""
@@ -175,6 +219,11 @@ class IterJoins:
         except Exception:  # the calls are stored, and nobody is held up by their list
             logger.exception("the failure of iter %s cannot be stored", group)
         return True
+
+
+def _are_awaited(jobs: Sequence[Job]) -> bool:
+    """Whether a task follows the iter of these jobs."""
+    return any(job.task.is_awaited for job in jobs)
 
 
 def _ends_a_call(job: Job) -> bool:

@@ -34,6 +34,18 @@ class LedgerHandle:
         except LedgerError:
             return self._ledger
 
+    def require(self) -> LedgerLike:
+        """Return the ledger, for what cannot be done without it.
+
+        Raises:
+            LedgerError: there is none, or its tables are missing.
+        """
+        if (ledger := self.ledger()) is None:
+            raise LedgerError(
+                "the tables of the ledger are missing: run python manage.py migrate"
+            )
+        return ledger
+
     def answers(self) -> bool:
         """Whether a ticket can be written to the ledger now."""
         ledger = self.ledger()

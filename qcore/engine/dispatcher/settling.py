@@ -54,21 +54,7 @@ class Settling:
 
     def parted(self, jobs: Sequence[Job]) -> tuple[Sequence[Job], Sequence[Job]]:
         """Return the plain jobs, and those that are settled in the ledger."""
-        # the question of `has_ticket` is asked where one of its reasons may be given
-        own = [
-            job
-            for job in jobs
-            if job.next_package is not None
-            or (
-                (
-                    job.ledger is not None
-                    or (task := job.task).relayed
-                    or task.gen
-                    or task.needs
-                )
-                and job.has_ticket
-            )
-        ]
+        own = [job for job in jobs if job.next_package is not None or job.has_ticket]
         if not own:
             return jobs, ()  # nearly always
         if self.handle.ledger() is None:
@@ -129,7 +115,7 @@ class Settling:
         *,
         acknowledge: bool,
     ) -> list[Job]:
-        ledger = self._require_ledger()
+        ledger = self.handle.require()
         broker, token = self._deliveries.broker, new_id()
         joins_broker = broker.database == ledger.database
         joins_store = store.database == ledger.database
@@ -159,12 +145,6 @@ class Settling:
         for job in jobs:
             job.is_open = job not in acknowledged
         return done
-
-    def _require_ledger(self) -> LedgerLike:
-        ledger = self.handle.ledger()
-        if ledger is None:
-            raise LedgerError("the tables of the ledger are not there any more")
-        return ledger
 
     def _holding_now(
         self,

@@ -59,7 +59,7 @@ class Cleanup:
             Why this worker should take no further task, or None.
         """
         closed = self._streams.restore()
-        full = "memory ran out" if error and is_out_of_memory(error) else None
+        full = "memory ran out" if is_out_of_memory(error) else None
         threads = self._look_at_threads(task)
         self._look_at_family(task)
         self._restore_handlers()
