@@ -382,6 +382,7 @@ def test_type_checkers_see_what_a_package_loads_on_first_use(package: str) -> No
     assert seen == facade(package)
 
 
+@pytest.mark.live
 @pytest.mark.parametrize("package", FACADES)
 def test_a_package_lists_what_it_loads_on_first_use(package: str) -> None:
     """An interactive Python completes names from that list."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Hashable, Sequence
 
-from broken_brokers.sound import Sound, contracts
+from broken_brokers.sound import FAR, Sound, contracts
 
 from qcore import Delivery
 
@@ -60,6 +60,7 @@ class ReleasesNothing(Sound):
 
 class ReleasesWithoutDelay(Sound):
     caught_by = "test_release_with_delay"
+    term = FAR
 
     def release(self, receipts: Sequence[Hashable], *, delay: float = 0) -> None:
         super().release(receipts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from broken_brokers.sound import Sound, contracts
+from broken_brokers.sound import FAR, Sound, contracts
 
 from qcore import Conf
 
@@ -66,6 +66,7 @@ class CutsQueueNames(Sound):
 
 class IgnoresDelay(Sound):
     caught_by = "test_delay_holds"
+    term = FAR
 
     def enqueue_many(self, packages: Sequence[bytes], *, delay: float = 0) -> list[str]:
         return super().enqueue_many(packages)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import django
 import pytest
-from broken_brokers.sound import BrokenCase, Sound
+from broken_brokers.sound import FAR, BrokenCase, Sound
 from broken_kit.common import Hurry
 from django.conf import settings
 
@@ -80,6 +80,7 @@ class LosesThoseThatAreWoken(TakesWhatIsSentAgainForACopy):
 
 class GivesBackAtOnce(Waiting):
     caught_by = "test_a_task_that_is_given_back_stays_what_it_is"
+    term = FAR
 
     def release(self, receipts: Sequence[Hashable], *, delay: float = 0) -> None:
         super().release(receipts)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 import traceback
 
 import pytest
+from support.own_modules import give_own
 
 from qcore.tasks import tracebacks
 from qcore.tasks.tracebacks import text_of
@@ -105,7 +105,8 @@ def test_frames_of_one_line_are_counted_as_python_does(rest):
 def test_the_limit_of_the_interpreter_holds(monkeypatch, limit):
     with pytest.raises(ValueError) as caught:
         fails("deep4")
-    monkeypatch.setattr(sys, "tracebacklimit", limit, raising=False)
+    for module in (tracebacks, traceback):
+        give_own(monkeypatch, module, "sys", tracebacklimit=limit)
     expected = "".join(traceback.format_exception(caught.value))
     assert text_of(caught.value, caught.tb) == expected
 
