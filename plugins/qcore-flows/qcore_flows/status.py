@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from qcore.monitor.text import plural
+
 from .tables import flows, members
 
 if TYPE_CHECKING:
@@ -147,3 +149,8 @@ def list_flows(limit: int = 100, *, before: str = "") -> list[FlowStatus]:
 def find(flow_id: str) -> FlowRow | None:
     """Return the row of a flow; None: there is none, or it was pruned."""
     return flows().filter(pk=flow_id).first()
+
+
+def members_are(count: int) -> str:
+    """Return ``1 member is`` or ``2 members are``, the begin of a sentence."""
+    return f"{plural(count, 'member')} {'is' if count == 1 else 'are'}"

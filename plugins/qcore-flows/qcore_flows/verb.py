@@ -236,6 +236,8 @@ def _row(one: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _one(document: dict[str, Any], one: dict[str, Any]) -> Iterable[str]:
+    from .status import members_are
+
     yield f"{one['id']}  {one['kind']}  {one['name']}"
     yield f"  state      {one['state']}, {one['share']:.0%} done"
     for word in ("total", "pending", "succeeded", "failed", "skipped"):
@@ -246,17 +248,13 @@ def _one(document: dict[str, Any], one: dict[str, Any]) -> Iterable[str]:
     if one["problem"]:
         yield f"  problem    {one['problem']}"
     if document["cancelled"] is not None:
-        yield f"{_members(document['cancelled'])} to be cancelled."
+        yield f"{members_are(document['cancelled'])} to be cancelled."
     if document["retried"] is not None:
-        yield f"{_members(document['retried'])} sent again."
+        yield f"{members_are(document['retried'])} sent again."
     rows = [(one["task_id"], one["state"], one["name"]) for one in document["members"]]
     if rows:
         yield ""
         yield from table([("TASK", "STATE", "NAME"), *rows], indent="  ")
-
-
-def _members(count: int) -> str:
-    return "1 member is" if count == 1 else f"{count:,} members are"
 
 
 def short(moment: str) -> str:

@@ -16,6 +16,7 @@ migrations). Importing it does not import Django::
     places    the rows of limits, locked and counted
     template  keys that are filled with arguments
     models    the tables
+    overview  the limits and the numbers of their keys
     verb page what people see
 """
 

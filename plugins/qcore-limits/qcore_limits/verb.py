@@ -8,7 +8,6 @@ settings.
 
 from __future__ import annotations
 
-import dataclasses
 import getpass
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any, TextIO
@@ -23,7 +22,7 @@ from .limit import Limit
 from .setting import declared
 
 if TYPE_CHECKING:
-    from .models import LimitKey
+    from .overview import LimitInUse
 
 HELP = "list limits and the tasks that wait under them, or change a limit while clusters run"
 SCHEMA = "qcore.limits/1"
@@ -65,7 +64,7 @@ def run(options: Namespace, out: TextIO) -> int:
             raise ConfigError(
                 f"`qcore limits list` changes nothing; --{refuse[0]} is for set."
             )
-        found = _found(limits, options.name)
+        found = _found(options.name)
         if options.json:
             write_json(out, {"schema": SCHEMA, "limits": found})
         else:
@@ -76,7 +75,7 @@ def run(options: Namespace, out: TextIO) -> int:
             f"`qcore limits {options.action}` expects the NAME of a limit."
         )
     if options.action == "set":
-        known = {str(one["name"]) for one in _found(limits, None)}
+        known = {str(one["name"]) for one in _found(None)}
         _set(options, limits)
         if options.name not in known:
             complain(
@@ -87,7 +86,7 @@ def run(options: Namespace, out: TextIO) -> int:
     else:
         _reset(options.name)
     # A limit that only `set` has named is gone after its reset.
-    found = [one for one in _found(limits, None) if one["name"] == options.name]
+    found = [one for one in _found(None) if one["name"] == options.name]
     if options.json:
         write_json(out, {"schema": SCHEMA, "limits": found})
     elif found:
@@ -198,58 +197,35 @@ def _user() -> str:
 
 
 # -- listing -----------------------------------------------------------------------------
-def _found(limits: dict[str, Limit], name: str | None) -> list[dict[str, Any]]:
-    from .models import LimitChange
-    from .places import database, keys
+def _found(name: str | None) -> list[dict[str, Any]]:
+    from .overview import first_keys, keys_in_use, limits_in_use
 
-    changes = {row.name: row for row in LimitChange.objects.using(database()).all()}
-    used = set(keys().order_by().values_list("name", flat=True).distinct())
-    names = sorted({*limits, *changes, *used})
+    found = {one.name: one for one in limits_in_use()}
     if name is not None:
-        if name not in names:
-            near = did_you_mean(name, names) or "."
+        if name not in found:
+            near = did_you_mean(name, found) or "."
             raise ConfigError(
-                f"there is no limit {name!r}{near} There are: {', '.join(names) or 'none'}."
+                f"there is no limit {name!r}{near} There are: {', '.join(found) or 'none'}."
             )
-        names = [name]
-    return [_limit(one, limits.get(one), changes.get(one)) for one in names]
+        found = {name: found[name]}
+    its: dict[str, list[dict[str, Any]]] = {one: [] for one in found}
+    for key in keys_in_use(first_keys(list(found), KEYS)):
+        its[key.row.name].append({"key": mask_url(key.row.label), **key.numbers()})
+    return [_limit(one, its[one.name]) for one in found.values()]
 
 
-def _limit(name: str, limit: Limit | None, change: Any) -> dict[str, Any]:
-    from .places import keys
-
-    shown = change or limit
-    rows = keys().filter(name=name).order_by("-parked", "-later", "-used", "digest")
+def _limit(one: LimitInUse, its: list[dict[str, Any]]) -> dict[str, Any]:
+    change = one.change
     return {
-        "name": name,
-        "concurrency": getattr(shown, "concurrency", None),
-        "rate": getattr(shown, "rate", None) or None,
-        "burst": getattr(shown, "burst", None),
-        "key": None if limit is None else limit.key,
-        "declared": None if limit is None else dataclasses.asdict(limit),
+        "name": one.name,
+        **one.numbers(),
+        "key": None if one.limit is None else one.limit.key,
+        "declared": one.declared(),
         "set": None
         if change is None
         else {"at": iso(change.changed), "by": change.by or None},
-        "key_count": rows.count(),
-        "keys": [_key(row) for row in rows[:KEYS]],
-    }
-
-
-def _key(row: LimitKey) -> dict[str, Any]:
-    from .places import PARKED, holds, now, waiting
-
-    moment = now()
-    held = holds().filter(digest=row.digest, ends__gt=moment)
-    first = (
-        waiting().filter(digest=row.digest, kind=PARKED).order_by("since", "id").first()
-    )
-    return {
-        "key": mask_url(row.label),
-        "held": held.filter(start__gt=0).count(),
-        "reserved": held.filter(start=0).count(),
-        "parked": row.parked,
-        "later": row.later,
-        "oldest_seconds": None if first is None else max(0.0, moment - first.since),
+        "key_count": one.key_count,
+        "keys": its,
     }
 
 

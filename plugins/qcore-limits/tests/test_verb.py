@@ -93,6 +93,22 @@ def test_what_is_held_and_parked_by_key():
     assert "api:0" not in text
 
 
+def test_the_keys_of_each_limit_in_as_many_statements_as_those_of_one(
+    django_assert_max_num_queries, monkeypatch
+):
+    claimed(4)
+    for name, count in (("api", 3), ("mail", 7)):
+        claimed(count, Limit(name, concurrency=3, key="{left}"))
+    monkeypatch.setattr(verb, "KEYS", 5)
+    with django_assert_max_num_queries(8):
+        api, mail, smtp = listed()
+    assert [len(one["keys"]) for one in (api, mail, smtp)] == [3, 5, 1]
+    assert [one["key_count"] for one in (api, mail, smtp)] == [3, 7, 1]
+    assert {key["held"] for key in mail["keys"]} == {1}
+    assert smtp["keys"][0]["parked"] == 3
+    assert "and 2 more keys" in run("list", "mail")
+
+
 def test_set_wakes_those_that_may_run_now():
     ids = claimed(4)
     text = run("set", "smtp", "--concurrency", "3")

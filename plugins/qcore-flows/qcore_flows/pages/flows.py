@@ -9,7 +9,6 @@ from django.http import Http404
 
 from qcore.errors import CallError
 from qcore.masking import mask_url
-from qcore.monitor.text import plural
 from qcore.pages import Ask, BadQuery
 from qcore.printable import printable
 
@@ -17,7 +16,7 @@ from ..option import is_id
 from ..repair import cancel as cancel_flow
 from ..repair import cancel_members, retry_members
 from ..repair import retry as retry_flow
-from ..status import find, list_flows, list_members, of_row
+from ..status import find, list_flows, list_members, members_are, of_row
 from .asked import id_of, newest_of, posted_id, start_of
 
 if TYPE_CHECKING:
@@ -87,7 +86,7 @@ def cancel(request: HttpRequest) -> str:
         count = cancel_members(id, [node]) if node else cancel_flow(id)
     except CallError as error:
         raise BadQuery(str(error)) from error
-    return f"{_members(count)} to be cancelled."
+    return f"{members_are(count)} to be cancelled."
 
 
 def retry(request: HttpRequest) -> str:
@@ -97,7 +96,7 @@ def retry(request: HttpRequest) -> str:
         count = retry_members(id, [node]) if node else retry_flow(id)
     except CallError as error:
         raise BadQuery(str(error)) from error
-    return f"{_members(count)} sent again."
+    return f"{members_are(count)} sent again."
 
 
 def _chosen(request: HttpRequest) -> tuple[str, str]:
@@ -113,7 +112,3 @@ def _chosen(request: HttpRequest) -> tuple[str, str]:
     if row is not None and row.kind != "graph":
         raise BadQuery(f"{id} is a {row.kind} and has no nodes.")
     return id, id_of(node, "a node")
-
-
-def _members(count: int) -> str:
-    return f"{plural(count, 'member')} {'is' if count == 1 else 'are'}"
