@@ -190,6 +190,12 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True, gc=False):
     fresh: bool = False  # the attempts before it do not count: the task got further
 
     @classmethod
+    def cancelled(cls) -> Attempt:
+        """Return the end of a task that was cancelled while it waited."""
+        text = "TaskCancelled: the task was cancelled while it waited"
+        return cls.failed(Outcome.CANCELLED, text)
+
+    @classmethod
     def failed(
         cls,
         outcome: str,

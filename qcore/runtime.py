@@ -230,6 +230,11 @@ class Current:
         return control
 
     @property
+    def has_control(self) -> bool:
+        """Whether this thread has asked anything of clusters so far."""
+        return "control" in self._made_here()
+
+    @property
     def tracker(self) -> TrackerLike | None:
         """What keeps tracked tasks, for this thread; None: there is no ledger for them.
 

@@ -102,6 +102,14 @@ class TicketState(NamedTuple):
     final: str | None = None
     cancelled: float | None = None
 
+    def cancels(self, gen: int) -> bool:
+        """Whether a package of the task is not to be run, because somebody has cancelled it.
+
+        Args:
+            gen: of the package. One of a higher gen than it has is the valid one.
+        """
+        return self.cancelled is not None and self.final is None and gen >= self.gen
+
     def after(self, settlement: Settlement) -> TicketState | None:
         """Return what the ticket says after a settlement; None: the settlement is void.
 

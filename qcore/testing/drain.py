@@ -43,7 +43,7 @@ from ..tasks.new_tasks import prepare
 from ..tasks.savepoints import kept_usable
 from .asserts import assert_enqueued, enqueued
 from .interrupts import Interrupted
-from .needs import admitted, settle, suspend
+from .needs import admitted, is_cancelled, settle, suspend
 
 if TYPE_CHECKING:
     from ..brokers.base import Broker
@@ -70,6 +70,7 @@ class Counts:
     failed: int = 0
     refused: int = 0  # packages that could not be verified
     expired: int = 0  # tasks that had not started by their ``expires``
+    cancelled: int = 0  # tasks that were cancelled while they waited
     dropped: int = 0  # tasks that a plugin has ended before their run
     waiting: int = 0  # times that a plugin had a task wait
     suspended: int = 0  # times that a task went on to wait outside of a worker
@@ -146,19 +147,13 @@ def _run(
         counts.refused += 1
         return refusal
     counts.awaited += task.is_awaited
-    if (end := expired(task)) is not None:
-        run_one(task, delivery.attempt, end=end)
-        settle(task, end.outcome)
-        broker.acknowledge(delivery.receipt)
-        counts.expired += 1
+    if (end := _end_before_run(task, counts)) is not None:
+        _end(broker, delivery, task, end)
         return None
     answer, ticket = admitted(task, delivery.attempt)
     start = ticket.starts if ticket is not None else 0
     if isinstance(answer, Drop):
-        end = Attempt.failed(answer.outcome, answer.why)
-        run_one(task, delivery.attempt, end=end)
-        settle(task, answer.outcome)
-        broker.acknowledge(delivery.receipt)
+        _end(broker, delivery, task, Attempt.failed(answer.outcome, answer.why))
         counts.dropped += 1
         return None
     if not isinstance(answer, Run):
@@ -194,6 +189,23 @@ def _run(
     else:
         counts.failed += 1
     return error
+
+
+def _end_before_run(task: Task, counts: Counts) -> Attempt | None:
+    """Return, and count, the end of a task that nobody wants to run any more."""
+    if is_cancelled(task):
+        counts.cancelled += 1
+        return Attempt.cancelled()
+    if (end := expired(task)) is not None:
+        counts.expired += 1
+    return end
+
+
+def _end(broker: Broker, delivery: Delivery, task: Task, end: Attempt) -> None:
+    """End a task that has not been run."""
+    run_one(task, delivery.attempt, end=end)
+    settle(task, end.outcome)
+    broker.acknowledge(delivery.receipt)
 
 
 def _put_off(broker: Broker, delivery: Delivery, answer: Admission) -> None:

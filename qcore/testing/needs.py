@@ -40,6 +40,18 @@ def admitted(task: Task, attempt: int) -> Admitted:
     return found
 
 
+def is_cancelled(task: Task) -> bool:
+    """Whether this thread has had a task cancelled.
+
+    Where nobody has cancelled anything here, no database is asked: a test may have none.
+    """
+    if not current.has_control or current.ledger is None:
+        return False  # nearly always
+    ledger = _LEDGER.load()(current.conf, current.registry.features)
+    ticket = ledger.look_up({task.id}).get(task.id)
+    return ticket is not None and ticket.cancels(task.gen)
+
+
 def settle(
     task: Task,
     outcome: str,

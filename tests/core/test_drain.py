@@ -19,7 +19,16 @@ from qcore.brokers.base import Broker
 from qcore.brokers.memory import MemoryBroker
 from qcore.errors import BadPackage, ConfigError, EnqueueError, Unsupported
 from qcore.runtime import current
-from qcore.tasks import async_chain, async_task, fetch, queue_size, result, result_group
+from qcore.tasks import (
+    async_chain,
+    async_task,
+    cancel,
+    fetch,
+    queue_size,
+    resend,
+    result,
+    result_group,
+)
 from qcore.testing import drain as module
 from qcore.testing import waiting
 from qcore.testing.cluster import LiveCluster
@@ -52,6 +61,21 @@ class TestDrain:
         assert drain() == Counts(succeeded=2)
         assert result_group(group) == [1, 2]
         assert len(ledger.entries(group)) == 2
+
+    def test_a_task_that_was_cancelled_does_not_run(self, qcore_queue, ledger):
+        first, second = (async_task("chores.kind.record", "key", n) for n in (1, 2))
+        assert cancel(first) == {first: "waiting"}
+        assert drain(raises=False) == Counts(succeeded=1, cancelled=1)
+        assert fetch(first).outcome == "cancelled"
+        assert result(second) == 2
+        assert len(ledger.entries("key")) == 1
+
+    def test_one_that_was_sent_again_after_that_runs(self, qcore_queue):
+        task_id = async_task("chores.kind.add", 1)
+        cancel(task_id)
+        drain()
+        resend(task_id)
+        assert drain() == Counts(succeeded=1)
 
     def test_what_a_task_enqueues_runs_too(self, qcore_queue):
         async_task("chores.kind.send_another", 1)

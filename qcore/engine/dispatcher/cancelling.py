@@ -47,12 +47,7 @@ class Cancelling:
         going = []
         for job in jobs:
             ticket = found.get(job.task.id)
-            if (
-                ticket is None
-                or ticket.cancelled is None
-                or ticket.final is not None
-                or job.task.gen < ticket.gen
-            ):
+            if ticket is None or not ticket.cancels(job.task.gen):
                 going.append(job)
                 continue
             job.ledger, job.cancelled = LedgerPart(ticket), True

@@ -189,8 +189,7 @@ class Job:
 
     def end_as_cancelled(self) -> Attempt:
         """Keep, and return, the end of a task that was cancelled while it waited."""
-        text = "TaskCancelled: the task was cancelled while it waited"
-        self.ended = Attempt.failed(Outcome.CANCELLED, text)
+        self.ended = Attempt.cancelled()
         return self.ended
 
     def ended_by_death(self, how: str) -> Attempt:
