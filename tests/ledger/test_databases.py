@@ -11,7 +11,8 @@ HERE = Path(__file__).parent
 FILES = [
     "test_outbox.py", "test_sending.py", "test_doctor.py", "test_tickets.py",
     "test_settling.py", "test_retries.py", "test_pauses.py", "test_features.py",
-    "test_settling_features.py", "test_cancelling.py",
+    "test_settling_features.py", "test_cancelling.py", "test_iter_completion.py",
+    "test_iter_sending.py",
 ]  # fmt: skip
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
+from django.db import connection, connections
 from django.test import override_settings
 from support.ledger_desk import Desk
 
@@ -145,6 +148,51 @@ def test_a_kill_between_list_and_ledger_of_two_databases(desk, group, broken):
     recognised, came = again(other, job)
     assert not recognised, "it runs again, as any task may"
     assert is_due() and came.state is JobState.SETTLED
+
+
+@pytest.mark.skipif(
+    connection.vendor == "sqlite", reason="one connection, in memory, for a test"
+)
+@pytest.mark.parametrize("place", ["default"], indirect=True)
+def test_two_clusters_that_end_the_last_calls_at_once(place):
+    """Whoever joins the list makes the row due; nobody waits for the other for ever."""
+    ids = [new_id() for _ in range(20)]
+    rows = [
+        Follower("q", follow_on_id(id), b"package", 0, None, held_by=ITERS)
+        for id in ids
+    ]
+    current.outbox.write_followers(rows, "token")
+    both, errors = threading.Barrier(2), []
+
+    def end(index):
+        try:
+            desk = Desk("completions", store=OrmStore)
+            jobs = [call(desk, id, index) for id in ids]
+            for job in jobs:
+                both.wait(60)
+                desk.record(job)
+                while len(desk.recorder._postponed):
+                    desk.recorder._postponed.hasten()
+                    desk.turn()
+            assert {job.state for job in jobs} == {JobState.SETTLED}
+        except BaseException as error:  # noqa: BLE001 - told below
+            both.abort()
+            errors.append(error)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=end, args=(index,)) for index in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    waiting = OutboxRow.objects.filter(due=None) | OutboxRow.objects.exclude(
+        held_by=None
+    )
+    assert not waiting.exists()
+    store = OrmStore(current.conf)
+    assert {store.fetch(id).success for id in ids} == {True}
 
 
 def test_a_list_that_cannot_be_stored_is_an_end_too(desk, group, monkeypatch):
