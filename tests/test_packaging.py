@@ -21,6 +21,8 @@ VERBS = {
     "qcore-flows": {"flows", "runs"},
     "qcore-limits": {"limits"},
 }
+#: The limiters that plugins add.
+LIMITERS = {"qcore-redis": {"redis"}}
 every_plugin = pytest.mark.parametrize("plugin", PLUGINS, ids=lambda path: path.name)
 
 
@@ -89,6 +91,7 @@ def test_folder_distribution_module_and_entry_point_have_one_name(
     assert project(plugin)["name"] == plugin.name
     points = dict(project(plugin)["entry-points"])
     assert set(points.pop("qcore.verbs", ())) == VERBS.get(plugin.name, set())
+    assert set(points.pop("qcore.limiters", ())) == LIMITERS.get(plugin.name, set())
     assert points == {"qcore": {short(plugin): module(plugin)}}
     assert (plugin / module(plugin) / "__init__.py").is_file()
     assert (plugin / module(plugin) / "py.typed").is_file()

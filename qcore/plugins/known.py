@@ -35,7 +35,8 @@ _FURTHER = {
     "disque": ("disque_auth", "disque_replicate"),
     "prometheus": ("prometheus",),
     "otel": ("otel",),
-    "limits": ("limits",),
+    "redis": ("redis_limiter",),
+    "limits": ("limits", "limiter"),
     "flows": ("flows",),
 }
 

@@ -111,6 +111,12 @@ CASES: dict[str, tuple[Any, list[Any], list[Any]]] = {
             {"a b": {"rate": "1/s"}},
         ],
     ),
+    "limiter": (None, [None, "redis", "shop.limits.Own"], [*NOT_TEXT, ""]),
+    "redis_limiter": (
+        None,
+        [None, *ANY_DICT, "redis://h:1/0", ["redis://h:1/0", "redis://i:1/0"]],
+        [1, True, [], "", [1]],
+    ),
     "prometheus": (None, [{}, {"port": 9100}], [None, True, "x", {"port": 0}]),
     "error_reporter": ({}, [{"sentry": {}}], [None, [], "x", {"sentry": 1}]),
     "report_args": (False, [True, False], NOT_BOOL),
@@ -420,6 +426,7 @@ def test_mistakes_in_an_alternative_are_found_before_it_is_chosen() -> None:
 
 SECRETS: dict[str, Any] = {
     "redis": "redis://user:canary@h:1/0",
+    "redis_limiter": {"host": "h", "password": "canary"},
     "disque_auth": "canary",
     "iron_mq": {"host": "h", "token": "canary", "project_id": "p"},
     "sqs": {"aws_region": "r", "aws_secret_access_key": "canary"},

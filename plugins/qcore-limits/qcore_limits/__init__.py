@@ -14,6 +14,8 @@ migrations). Importing it does not import Django::
     holding   renews, frees and sweeps what running tasks hold
     pacing    brings tasks forward that wait under a limit which was raised
     places    the rows of limits, locked and counted
+    limiter   where rates are counted: the contract, and the database
+    buckets   the starts that one transaction may give
     template  keys that are filled with arguments
     models    the tables
     overview  the limits and the numbers of their keys
@@ -28,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 from qcore import RUN, TaskOption, hookimpl
 
 from .limit import Limit, read_limits
-from .setting import SETTING
+from .setting import LIMITER, SETTING
 from .unique import Unique, read_unique
 
 if TYPE_CHECKING:
@@ -40,8 +42,8 @@ __all__ = ["Limit", "Unique"]
 
 @hookimpl
 def qcore_settings() -> list[Setting]:
-    """Describe the setting ``limits``."""
-    return [SETTING]
+    """Describe the settings ``limits`` and ``limiter``."""
+    return [SETTING, LIMITER]
 
 
 @hookimpl
@@ -169,7 +171,7 @@ def qcore_dashboard_pages() -> list[Page]:
 
 @hookimpl
 def qcore_checks(conf: Any) -> list[Any]:
-    """Return what is wrong with the app, as Django check messages."""
+    """Return what is wrong with the app or the limiter, as Django check messages."""
     from .checks import check
 
-    return check()
+    return check(conf)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from qcore import RUN, RUN_HOLDING, Later, Park, Release
 
 from . import places
+from .buckets import AWAY, Buckets
 from .models import LimitKey, WaitingTask
 from .places import CALLED, KEPT, LATER, PARKED, TERM, Held
 from .unique import LONGEST
@@ -23,8 +24,6 @@ from .wanted import Rules, Wanted
 if TYPE_CHECKING:
     from qcore import Admission, Claim
 
-#: What a start may lack for the clock of another machine, or the last digit of a number.
-_NEARLY = 1e-3
 #: Seconds after the end of a hold until a copy of its task is asked about again.
 _AFTER = 1.0
 
@@ -66,14 +65,21 @@ class _Batch:
         self._begun: list[Held] = []
         self._gone: set[int] = set()  # rows of the line that are deleted
         self._joined: dict[tuple[str, str], WaitingTask] = {}
+        self._buckets = Buckets(self._keys, now)
+        self._buckets.draw((one.digest, one.terms) for one in every)
 
     def decide(self) -> list[Admission]:
         """Decide one by one, then write it all."""
-        answers = [
-            self._answer(claim, wanted)
-            for claim, wanted in zip(self._claims, self._wanted, strict=True)
-        ]
-        self._write()
+        try:
+            answers = [
+                self._answer(claim, wanted)
+                for claim, wanted in zip(self._claims, self._wanted, strict=True)
+            ]
+            self._buckets.put_back()
+            self._write()
+        except BaseException:
+            self._buckets.undo()
+            raise
         return answers
 
     # -- one claim ---------------------------------------------------------------------
@@ -171,20 +177,20 @@ class _Batch:
     def _has_start(self, one: Wanted, id: str) -> bool:
         if one.terms.pace is None:
             return True
-        key = self._keys[one.digest]
-        passed = max(0.0, self._now - key.filled)
-        key.tokens = min(float(one.terms.burst), key.tokens + passed / one.terms.pace)
-        key.filled = self._now
         self._touched.add(one.digest)
         row = self._line[id].get(one.digest)
         is_next = row is not None and row.kind == LATER
-        return key.tokens >= 1 - _NEARLY and (is_next or key.later <= 0)
+        may_start = is_next or self._keys[one.digest].later <= 0
+        return may_start and self._buckets.has_start(one.digest)
 
     def _next_start(self, one: Wanted, id: str) -> float:
         """Return a moment at which a task may start, and take it."""
         assert one.terms.pace is not None
         key = self._keys[one.digest]
-        start = self._now + max(0.0, 1 - key.tokens) * one.terms.pace
+        wait = max(0.0, 1 - self._buckets.tokens(one.digest)) * one.terms.pace
+        if self._buckets.is_away:
+            wait = max(wait, AWAY)
+        start = self._now + wait
         row = self._line[id].get(one.digest)
         if key.later > (row is not None and row.kind == LATER):
             # else nobody has the starts before it any more: those tasks were cancelled
@@ -199,7 +205,7 @@ class _Batch:
             key.used = self._now
             self._touched.add(one.digest)
             if one.terms.pace is not None:
-                key.tokens = max(0.0, key.tokens - 1)
+                self._buckets.take(one.digest)
             self._drop_hold(one.digest, id)
             until = self._now + TERM
             new = Held(None, one.digest, id, claim.start, until, until + KEPT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from qcore.brokers.tools import chunks
 from qcore.runtime import current
 
 from . import places
+from .buckets import Buckets
 from .places import CALLED, KEPT, LATER, MOST, PARKED, TERM
 from .wanted import Rules, has_limits
 
@@ -83,9 +85,8 @@ def _clear(
         places.count_out(locked.get(row.digest), row)
     places.leave(row.pk for row in left)
     before = {mark: (key.parked, key.later) for mark, key in locked.items()}
-    for hold in unmade:
-        if hold.digest in locked:
-            locked[hold.digest].tokens += 1  # it has not begun: its start is left
+    # they have not begun: their starts are left
+    Buckets(locked, now).return_unmade(Counter(hold.digest for hold in unmade))
     places.fill(locked, Rules(), now)
     changed = {row.digest for row in left} | {row.digest for row in unmade}
     places.write(

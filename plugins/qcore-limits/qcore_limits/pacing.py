@@ -16,9 +16,9 @@ from qcore.brokers.tools import chunks
 from qcore.runtime import current
 
 from . import places
+from .buckets import Buckets
 from .holding import EVERY, refill
 from .limit import Limit
-from .models import LimitKey
 from .places import LATER, MOST
 from .setting import declared
 from .wanted import Rules, Terms
@@ -83,10 +83,13 @@ def _replan(mark: str) -> int:
     ledger, now = current.ledger, places.now()
     assert ledger is not None
     rows = places.waiting().filter(digest=mark, kind=LATER).order_by("at", "id")
+    buckets = Buckets({mark: key}, now)
+    buckets.draw([(mark, terms)], takes=False)
+    tokens = buckets.tokens(mark)
     delays: dict[str, float] = {}
     changed = []
     for row in rows:
-        start = now + _wait(key, terms, len(delays), now)
+        start = now + _wait(tokens, terms, len(delays))
         delays[row.task_id] = start - now
         if start < row.at - _NEARLY:
             row.at = start
@@ -95,14 +98,13 @@ def _replan(mark: str) -> int:
         return 0
     for part in chunks(changed, MOST):
         places.waiting().bulk_update(part, ["at"])
-    key.next_start = now + _wait(key, terms, len(delays), now)
+    key.next_start = now + _wait(tokens, terms, len(delays))
     places.write([key])
     return len(ledger.bring_forward(delays))
 
 
-def _wait(key: LimitKey, terms: Terms, before: int, now: float) -> float:
+def _wait(tokens: float, terms: Terms, before: int) -> float:
     """Return the seconds until a task may start, behind so many others."""
     if terms.pace is None:
         return 0.0
-    filled = key.tokens + max(0.0, now - key.filled) / terms.pace
-    return max(0.0, before + 1 - min(float(terms.burst), filled)) * terms.pace
+    return max(0.0, before + 1 - tokens) * terms.pace

@@ -39,6 +39,15 @@ def _is_template(value: str) -> bool:
     return True
 
 
+LIMITER = Setting(
+    "limiter",
+    str | None,
+    "Where the rates of limits are counted: the name of a limiter that a plugin provides,"
+    " such as 'redis', or the dotted path of a class. None: in the database of the ledger.",
+    minimum=1,
+    expects="a name, a dotted path or None",
+    group="tasks",
+)
 SETTING = Setting(
     "limits",
     dict[str, dict[str, Any]],

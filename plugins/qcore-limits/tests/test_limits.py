@@ -11,12 +11,12 @@ import pytest
 from chores import decorated
 from django.db import transaction
 from django.test import override_settings
+from support.stepped_claims import Cluster
 
-from qcore import RUN, RUN_HOLDING, Claim, Drop, Settled
+from qcore import RUN, RUN_HOLDING, Claim
 from qcore.errors import EnqueueError
-from qcore.features import Later, Park, Release, Run
+from qcore.features import Later, Park, Release
 from qcore.ledger.clock import Clock
-from qcore.ledger.features import Features, tell
 from qcore.ledger.relay import Relay
 from qcore.models import OutboxRow, Ticket
 from qcore.runtime import current
@@ -57,59 +57,6 @@ def queue(transactional_db, monkeypatch):
 
 def add(*args, limits="one", **options):
     return async_task("chores.kind.add", *args, q_options={"limits": limits, **options})
-
-
-class Cluster:
-    """Claims and ends tasks as a cluster does, one step after the other."""
-
-    def __init__(self):
-        self.running = {}  # id -> the task and its start
-        self.dropped = {}  # id -> a task that a plugin, or its ticket, has ended
-        self.features = Features(
-            current.registry.features, current.ledger, current.signer.sign
-        )
-
-    def claim(self, limit=100):
-        """Send what is due and claim it; return the answers by the ids of the tasks."""
-        relay = Relay(current.conf)
-        while relay.tick() == 0:
-            pass
-        broker = current.broker()
-        deliveries = broker.dequeue(limit)
-        tasks = [current.signer.verify(one.package, broker.queue) for one in deliveries]
-        if not tasks:
-            return {}
-        admitted = self.features.admit([Claim(task, 1, 0.0) for task in tasks])
-        found = {}
-        for task, (answer, ticket), delivery in zip(
-            tasks, admitted, deliveries, strict=True
-        ):
-            if isinstance(answer, Run):
-                answer = RUN  # noqa: PLW2901 - whether it holds something is asked for once
-            found[task.id] = answer
-            if answer is RUN:
-                self.running[task.id] = task, ticket.starts
-            if isinstance(answer, Drop):
-                self.dropped[task.id] = task
-            if isinstance(answer, Release):
-                broker.release([delivery.receipt], delay=answer.after)
-            else:
-                broker.acknowledge(delivery.receipt)
-        return found
-
-    def end(self, *ids, outcome="success", final=True, unstarted=False):
-        ended = [
-            Settled(
-                task=task,
-                outcome=outcome,
-                final=final,
-                start=start,
-                unstarted=unstarted,
-            )
-            for task, start in map(self.running.pop, ids)
-        ]
-        with transaction.atomic():
-            tell(current.registry.features, ended)
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ def test_what_nobody_can_have_meant_is_refused_where_it_is_written(wrong):
 
 def test_the_app_must_be_installed():
     with override_settings(INSTALLED_APPS=["qcore"]):
-        (warning,) = check()
+        (warning,) = check(current.conf)
     assert warning.id == "qcore_limits.W001"
     assert "'unique' or 'limits'" in warning.msg
     assert check() == []
@@ -44,5 +44,5 @@ def test_without_the_app_nothing_is_swept():
 
 def test_a_project_whose_ledger_is_nowhere(monkeypatch):
     monkeypatch.setattr(type(current), "ledger", None)
-    (warning,) = check()
+    (warning,) = check(current.conf)
     assert warning.id == "qcore_limits.W002"

@@ -44,6 +44,16 @@ def qcore_settings() -> list[Setting]:
             expects="the alias of a cache or None",
             group="broker",
         ),
+        Setting(
+            "redis_limiter",
+            dict[str, Any] | str | list[str] | None,
+            "The server of `'limiter': 'redis'`, written as `redis` is. None: that of"
+            " `django_redis` or `redis`.",
+            check=lambda given: given not in ("", []),
+            expects="a dict, a URL, a list of URLs or None",
+            secret=True,
+            group="tasks",
+        ),
     ]
 
 

@@ -13,7 +13,7 @@ from qcore.masking import mask_url
 PERMISSIONS = (
     "~{qcore:* +ping +info +select +xadd +xreadgroup +xack +xdel +xclaim +xpending"
     " +xrange +xlen +xgroup|create +eval +evalsha +time +zadd +zrem +zrange"
-    " +zrangebyscore +zcard +hset +hget +hdel +del"
+    " +zrangebyscore +zcard +hset +hget +hdel +del +pexpire"
 )
 
 # redis-py takes the code off the message of these; a subclass stands before its base.

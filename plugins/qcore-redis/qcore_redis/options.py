@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 import re
 import socket
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import redis
@@ -21,8 +21,15 @@ from qcore.masking import mask_url
 
 from .addresses import REDIS_PORT, SENTINEL_PORT, read_addresses
 
-if TYPE_CHECKING:
-    from qcore.conf import Conf
+
+class HasOptions(Protocol):
+    """What is read of the settings: the values of plugins, by their names."""
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """The values; ``redis`` and ``django_redis`` say where the server is."""
+        ...
+
 
 # Seconds. A web request must learn within two that a task cannot be sent.
 CONNECT_SECONDS = 1.5
@@ -49,7 +56,7 @@ _INSTEAD = {
 _SENTINEL = "{'sentinels': ['host:26379'], 'service_name': 'mymaster'}"
 
 
-def make_pool(conf: Conf, reply_seconds: float) -> redis.ConnectionPool:
+def make_pool(conf: HasOptions, reply_seconds: float) -> redis.ConnectionPool:
     """Return what makes connections for the settings; nothing is connected yet.
 
     Args:
@@ -75,7 +82,7 @@ def make_pool(conf: Conf, reply_seconds: float) -> redis.ConnectionPool:
     return pool
 
 
-def seeds(conf: Conf) -> list[Address]:
+def seeds(conf: HasOptions) -> list[Address]:
     """Return the nodes of a cluster that are asked in turn; none where one is named.
 
     Raises:
