@@ -33,7 +33,7 @@ def test_the_app_must_be_installed():
         (warning,) = check(current.conf)
     assert warning.id == "qcore_limits.W001"
     assert "'unique' or 'limits'" in warning.msg
-    assert check() == []
+    assert check(current.conf) == []
 
 
 def test_without_the_app_nothing_is_swept():
