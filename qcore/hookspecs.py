@@ -194,10 +194,11 @@ def qcore_settle(settled: Sequence[Settled]) -> None:
 def qcore_sweep(now: float) -> float | None:
     """Do what is due in the tables of this plugin; return the seconds until the next call.
 
-    Runs in a thread of each cluster, whatever queue it serves, so several clusters may
-    sweep at the same time. That thread sweeps for all plugins, one after the other. None means that nothing is known to be due; the hook is called
-    again after a minute at the latest. After an exception the hook is called again after a
-    pause, and nobody else is affected.
+    Runs in each cluster, whatever queue it serves, so several clusters may sweep at the
+    same time. Each plugin has a thread of its own there. None means that nothing is known
+    to be due; the hook is called again after a minute at the latest. After an exception the
+    hook is called again after a pause. If it hangs, the status of the cluster says so after
+    a minute. Nobody else is affected by either.
 
     Args:
         now: seconds since the epoch by the clock of the ledger's database.

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ..ledger.features import Features
     from ..ledger.relay import Relay
     from ..ledger.settlement import Ledger
-    from ..ledger.sweeps import Sweeps
+    from ..ledger.sweep import Sweep
 
 logger = logging.getLogger("qcore.cluster")
 
@@ -132,7 +132,8 @@ def services(conf: Conf) -> Services:
         make_scheduler=lambda: current.scheduler,
         make_relay=partial(_make_relay, conf),
         make_ledger=partial(_make_ledger, conf),
-        make_sweeps=_make_sweeps,
+        sweepers=tuple(current.registry.features.sweep),
+        make_sweep=_make_sweep,
         make_features=_make_features,
         prepare=prepare,
         make_watch=partial(_make_watch, conf),
@@ -171,15 +172,13 @@ def _make_ledger(conf: Conf) -> Ledger | None:
     return Ledger(conf, current.registry.features)
 
 
-def _make_sweeps() -> Sweeps | None:
-    """Return what lets plugins sweep; None without such a plugin, or without a ledger."""
-    hooks = current.registry.features.sweep
-    ledger = current.ledger if hooks else None
-    if ledger is None:
+def _make_sweep(plugin: str) -> Sweep | None:
+    """Return what lets a plugin sweep; None without a ledger."""
+    if (ledger := current.ledger) is None:
         return None
-    from ..ledger.sweeps import Sweeps
+    from ..ledger.sweep import Sweep
 
-    return Sweeps(hooks, ledger)
+    return Sweep(plugin, current.registry.features.sweep[plugin], ledger)
 
 
 def _make_features() -> Features:

@@ -120,6 +120,11 @@ def no_tracker() -> TrackerLike | None:
     return None
 
 
+def no_sweep(plugin: str) -> Ticking | None:
+    """Return None: nothing is to be done from time to time."""
+    return None
+
+
 def no_relay() -> Ticking | None:
     """Return None: there is no outbox."""
     return None
@@ -232,8 +237,9 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     sign: Callable[[Task], bytes]
     make_relay: Callable[[], Ticking | None] = no_relay
     make_ledger: Callable[[], LedgerLike | None] = no_ledger
-    #: what plugins do from time to time, in a thread of its own
-    make_sweeps: Callable[[], Ticking | None] = no_relay
+    #: the plugins that do something from time to time, each in a thread of its own
+    sweepers: Sequence[str] = ()
+    make_sweep: Callable[[str], Ticking | None] = no_sweep
     #: made by the thread that asks
     make_features: Callable[[], Features | None] = no_features
     #: a next link, with the id of its predecessor; None: it is not sent

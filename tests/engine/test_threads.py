@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 from chores.ledger import wait_for
@@ -17,6 +18,7 @@ from qcore.engine.dispatcher import pusher as pusher_module
 from qcore.engine.dispatcher import renewal as renewal_module
 from qcore.engine.dispatcher import scheduling as scheduling_module
 from qcore.engine.dispatcher import status as status_module
+from qcore.engine.dispatcher import steps
 from qcore.engine.dispatcher.capacity import Capacity
 from qcore.engine.dispatcher.handover import Handover
 from qcore.engine.dispatcher.leases import Leases
@@ -25,7 +27,7 @@ from qcore.engine.dispatcher.pusher import Pusher
 from qcore.engine.dispatcher.relaying import Relaying
 from qcore.engine.dispatcher.renewal import LeaseRenewal
 from qcore.engine.dispatcher.scheduling import Scheduling
-from qcore.engine.dispatcher.status import StatusPublisher
+from qcore.engine.dispatcher.status import ClusterStatus, StatusPublisher
 from qcore.envelope import Options, Outcome, Result
 from qcore.errors import BrokerUnavailable
 from qcore.signing import Signer
@@ -480,8 +482,8 @@ class Ticks:
 
 
 @pytest.mark.fault("J14")
-def test_a_sweep_that_hangs_holds_up_no_relay(fakes):
-    """Each of them has a thread of its own."""
+def test_a_sweep_that_hangs_holds_up_nobody_else(fakes):
+    """Each plugin, and the relay, has a thread of its own."""
     hangs, sent, release = threading.Event(), threading.Event(), threading.Event()
     sweeps = Ticks(lambda: hangs.set() or release.wait() or 0.0)
 
@@ -491,21 +493,58 @@ def test_a_sweep_that_hangs_holds_up_no_relay(fakes):
         return 0.0
 
     relay = Ticks(send)
+    swept = threading.Event()
+    other = Ticks(lambda: swept.set() if hangs.is_set() else None or 0.0)
+    all_of_them = [
+        ("sweeps", "bad", sweeps),
+        ("sweeps", "good", other),
+        ("relay", "", relay),
+    ]
     threads = [
-        threading.Thread(target=Relaying(who, lambda one=one: one, fakes.shared).run)
-        for who, one in {"sweeps": sweeps, "relay": relay}.items()
+        threading.Thread(
+            target=Relaying(who, lambda one=one: one, fakes.shared, of).run
+        )
+        for who, of, one in all_of_them
     ]
     try:
         for thread in threads:
             thread.start()
         assert sent.wait(60), "the relay waits for the sweep"
+        assert swept.wait(60), "another plugin waits for the sweep"
         assert not release.is_set()
     finally:
         fakes.shared.stopping.set()
         release.set()
         for thread in threads:
             thread.join()
-    assert (sweeps.closed, relay.closed) == (1, 1)
+    assert (sweeps.closed, other.closed, relay.closed) == (1, 1, 1)
+
+
+@pytest.mark.fault("J14")
+def test_a_thread_that_hangs_is_told_of_until_it_is_back(fakes, monkeypatch, caplog):
+    clock = [100.0]
+    give_own(monkeypatch, steps, "time", monotonic=lambda: clock[0])
+    shared = fakes.shared
+    status = ClusterStatus(
+        fakes.services, shared, SimpleNamespace(statuses=list), cluster="c", started=0.0
+    )
+    with shared.steps.of("sweeps limits"), shared.steps.of("relay"):
+        clock[0] += steps.LONG - 1
+        assert status.snapshot().problem is None
+        with shared.steps.of("recorder"):
+            clock[0] += 1
+            problem = status.snapshot().problem
+            assert "recorder" not in problem
+        told = "sweeps limits: no answer for 60 s."
+        assert told in problem and "relay: no answer for 60 s." in problem
+        assert status.snapshot().state == "degraded"
+        clock[0] += 59
+        assert status.snapshot().problem == problem, "it does not change all the time"
+        assert caplog.text.count(told) == 1
+    snapshot = status.snapshot()
+    assert (snapshot.problem, snapshot.state) == (None, "running")
+    with shared.steps.of("sweeps limits"):
+        assert status.snapshot().problem is None, "this step is another one"
 
 
 def test_a_thread_with_nothing_to_tick_ends_at_once(fakes):

@@ -42,10 +42,10 @@ from qcore.errors import (
     StoreUnavailable,
 )
 from qcore.ledger import place
-from qcore.ledger import sweeps as sweeps_module
+from qcore.ledger import sweep as sweep_module
 from qcore.ledger.features import Features
 from qcore.ledger.settlement import Ledger
-from qcore.ledger.sweeps import LONGEST, Sweeps
+from qcore.ledger.sweep import LONGEST, Sweep
 from qcore.models import OutboxRow, Ticket
 from qcore.plugins.registry import Registry
 from qcore.runtime import current
@@ -703,46 +703,44 @@ class DriverError(Exception):
         self.sqlstate = state
 
 
+def sweep_of(name):
+    return Sweep(name, current.registry.features.sweep[name], current.ledger)
+
+
 class TestSweep:
-    def test_each_by_its_own_time(self, plugins, monkeypatch):
+    def test_by_its_own_time(self, plugins, monkeypatch):
         calls = []
 
         def often(now):
-            calls.append(("often", now))
+            calls.append(now)
             return 5
 
         plugins.add("often", qcore_sweep=often)
-        plugins.add("seldom", qcore_sweep=lambda: calls.append(("seldom", None)))
+        plugins.add("seldom", qcore_sweep=lambda: calls.append("seldom"))
         clock = [100.0]
-        give_own(monkeypatch, sweeps_module, "time", monotonic=lambda: clock[0])
-        sweeps = Sweeps(current.registry.features.sweep, current.ledger)
-        assert sweeps.tick() == 5
-        assert [name for name, _ in calls] == ["often", "seldom"]
-        assert abs(calls[0][1] - current.ledger.now()) < 60
+        give_own(monkeypatch, sweep_module, "time", monotonic=lambda: clock[0])
+        often, seldom = sweep_of("often"), sweep_of("seldom")
+        assert (often.tick(), seldom.tick()) == (5, LONGEST)
+        first, second = calls
+        assert abs(first - current.ledger.now()) < 60 and second == "seldom"
         clock[0] += 4
-        assert sweeps.tick() == 1
+        assert (often.tick(), seldom.tick()) == (1, LONGEST - 4)
         assert len(calls) == 2
         clock[0] += 1
-        assert sweeps.tick() == 5
+        assert (often.tick(), seldom.tick()) == (5, LONGEST - 5)
         assert len(calls) == 3
         clock[0] += LONGEST - 5
-        sweeps.tick()
-        assert [name for name, _ in calls].count("seldom") == 2
+        assert seldom.tick() == LONGEST
+        assert calls.count("seldom") == 2
 
     @pytest.mark.fault("J14")
     @pytest.mark.parametrize("error", [ValueError("odd"), SystemExit(3)])
-    def test_one_that_fails_keeps_no_other_waiting(self, plugins, error, caplog):
-        calls = []
-
+    def test_one_that_fails_is_called_again_soon(self, plugins, error, caplog):
         def fail(now):
-            calls.append(now)
             raise error
 
         plugins.add("bad", qcore_sweep=fail)
-        plugins.add("good", qcore_sweep=lambda now: calls.append(now) or 60)
-        sweeps = Sweeps(current.registry.features.sweep, current.ledger)
-        assert 0 < sweeps.tick() <= 1
-        assert len(calls) == 2
+        assert 0 < sweep_of("bad").tick() <= 1
         assert (
             "plugin bad failed in qcore_sweep, and is called again in 1 s"
             in caplog.text
@@ -766,7 +764,7 @@ class TestSweep:
             raise error("as it is") from DriverError(state)
 
         plugins.add("limits", qcore_sweep=fail)
-        Sweeps(current.registry.features.sweep, current.ledger).tick()
+        sweep_of("limits").tick()
         (record,) = caplog.records
         assert (record.levelname, bool(record.exc_info)) == (
             ("WARNING", False) if is_away else ("ERROR", True)
@@ -777,15 +775,14 @@ class TestSweep:
 
     def test_nonsense_is_an_error(self, plugins, caplog):
         plugins.add("odd", qcore_sweep=lambda now: float("nan"))
-        Sweeps(current.registry.features.sweep, current.ledger).tick()
+        sweep_of("odd").tick()
         assert "plugin odd failed in qcore_sweep" in caplog.text
 
     def test_a_plugin_that_lacks_tables_is_not_called_and_the_log_says_migrate(
         self, plugins, no_tables, caplog
     ):
         plugins.add("once", qcore_sweep=lambda now: 1 / 0)
-        sweeps = Sweeps(current.registry.features.sweep, current.ledger)
-        assert sweeps.tick() > LONGEST - 1
+        assert sweep_of("once").tick() > LONGEST - 1
         (record,) = caplog.records
         assert "tables of once_app are missing" in record.getMessage()
         assert "python manage.py migrate" in record.getMessage()
@@ -793,8 +790,7 @@ class TestSweep:
     def test_nothing_is_called_before_the_tables_are_there(self, plugins, monkeypatch):
         plugins.add("one", qcore_sweep=lambda now: 1 / 0)
         monkeypatch.setattr("qcore.ledger.facade.is_ready", lambda alias: False)
-        sweeps = Sweeps(current.registry.features.sweep, current.ledger)
-        assert sweeps.tick() > LONGEST - 1
+        assert sweep_of("one").tick() > LONGEST - 1
 
 
 class TestEach:
@@ -833,13 +829,16 @@ class TestEach:
         assert self.each({}) == ([0, 1, 2, 3], None)
 
 
-def test_a_project_without_plugins_has_no_sweeps(plugins):
-    from qcore.cluster.run import _make_sweeps
+def test_each_plugin_that_sweeps_has_a_thread_of_its_own(plugins):
+    from qcore.cluster.run import services
 
     plugins.add("none")
-    assert _make_sweeps() is None
+    assert services(current.conf).sweepers == ()
     plugins.add("one", qcore_sweep=lambda now: None)
-    assert _make_sweeps() is not None
+    plugins.add("two", qcore_sweep=lambda now: None)
+    made = services(current.conf)
+    assert made.sweepers == ("one", "two")
+    assert 0 < made.make_sweep("two").tick() <= LONGEST
 
 
 class TestStatements:

@@ -61,7 +61,8 @@ class Controlling:
                     if watch is None:
                         self.apply(None)
                         return
-                self.heed(watch)
+                with self._shared.steps.of("control"):
+                    self.heed(watch)
                 rest = _LOOK * (1 - random.uniform(0, _SHARE))  # noqa: S311 - no secret
                 watch.wait(self._shared.stopping, rest)
             except BaseException as error:  # noqa: BLE001 - a driver may raise anything

@@ -28,11 +28,12 @@ class Guard:
     Args:
         who: the thread's name, for the log and the status.
         shared: where the problem is shown while it lasts.
+        what: of several threads of one name, what this one works for.
     """
 
-    def __init__(self, who: str, shared: SharedState) -> None:
+    def __init__(self, who: str, shared: SharedState, what: str = "") -> None:
         self._logger = logging.getLogger(f"qcore.{who}")
-        self._outage = Outage(who, shared)
+        self._outage = Outage(who, shared, what=what)
         self._told: str | None = None  # the last error whose traceback is in the log
 
     def wait_out(self, error: BaseException) -> None:

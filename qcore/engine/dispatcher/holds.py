@@ -53,7 +53,8 @@ class Holds:
                     features = self._services.make_features()
                     if features is None or not features.renews:
                         return
-                self.renew(features)
+                with self._shared.steps.of("holds"):
+                    self.renew(features)
             except BaseException as error:  # noqa: BLE001 - it must not end the dispatcher
                 self._guard.note("holds are not renewed now", error)
         close(features, "holds")

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 from ..services import Services
 from ..system.memory import give_back, share_one_arena
@@ -127,11 +128,14 @@ class Dispatcher:
             "status": self._publisher.run,
             "reporter": self._reports.run,
             "relay": Relaying("relay", self._services.make_relay, self._shared).run,
-            "sweeps": Relaying("sweeps", self._services.make_sweeps, self._shared).run,
             "control": Controlling(
                 self._services, self._shared, self._capacity, self._ready.wake
             ).run,
         }
+        for plugin in self._services.sweepers:
+            make = partial(self._services.make_sweep, plugin)
+            sweep = Relaying("sweeps", make, self._shared, plugin)
+            work[f"sweeps {plugin}"] = sweep.run
         if self._conf.scheduler:
             work["scheduler"] = Scheduling(self._services, self._shared).run
         threads = {}

@@ -81,7 +81,8 @@ class Pusher:
             try:
                 if broker is None:
                     broker = self._services.make_broker()
-                self._once(broker)
+                with self._shared.steps.of("pusher"):
+                    self._once(broker)
             except BaseException as error:  # noqa: BLE001 - it is a stranger's code
                 self._guard.wait_out(error)
             else:

@@ -122,17 +122,21 @@ class Recorder:
         # a method, so that the next wait does not keep the last batch in memory
         batch = self._waiting.take(self._postponed.next_at)
         self._wake_loop()
+        with self._shared.steps.of("recorder"):
+            self._do(batch)
+        self._waiting.done()
+        self._wake_loop()  # once more: what was postponed is stored, perhaps
+        if self._services.make_store().is_untidy:
+            self._waiting.when_idle = self._tidy
+        self._shared.changed()
+
+    def _do(self, batch: Sequence[tuple[Work, Job]]) -> None:
         if due := self._postponed.take_due():
             batch = [*due, *batch]
         ended = [job for work, job in batch if work is _RECORD]
         self._record(ended)
         if len(ended) < len(batch):
             self._end_others(batch)
-        self._waiting.done()
-        self._wake_loop()  # once more: what was postponed is stored, perhaps
-        if self._services.make_store().is_untidy:
-            self._waiting.when_idle = self._tidy
-        self._shared.changed()
 
     def _end_others(self, batch: Sequence[tuple[Work, Job]]) -> None:
         """Settle, or give back, the jobs of a batch of which no end is to be stored."""

@@ -1,7 +1,7 @@
 """Runs in: the relay and the sweeps, threads of the dispatcher. Lets each of them tick.
 
-Plugins sweep their own tables in a thread of their own: a sweep that hangs must not keep
-what is due in the outbox waiting.
+Each plugin sweeps its own tables in a thread of its own: a sweep that hangs must keep
+neither another plugin waiting nor what is due in the outbox.
 """
 
 from __future__ import annotations
@@ -21,21 +21,27 @@ _FIRST = 0.5
 
 
 class Relaying:
-    """Calls ``tick`` whenever the relay, or the sweeps, said that something is due.
+    """Calls ``tick`` whenever the relay, or a sweep, said that something is due.
 
     Args:
         who: the name of the thread.
         make: makes what ticks, in this thread; None: there is nothing to tick.
         shared: what the threads share.
+        plugin: that sweeps in this thread, if one does.
     """
 
     def __init__(
-        self, who: str, make: Callable[[], Ticking | None], shared: SharedState
+        self,
+        who: str,
+        make: Callable[[], Ticking | None],
+        shared: SharedState,
+        plugin: str = "",
     ) -> None:
         self._who = who
+        self._step = f"{who} {plugin}" if plugin else who
         self._make = make
         self._shared = shared
-        self._guard = Guard(who, shared)
+        self._guard = Guard(who, shared, plugin)
 
     def run(self) -> None:
         """Tick until the cluster stops; end at once where there is nothing to tick."""
@@ -45,7 +51,8 @@ class Relaying:
             try:
                 if ticking is None and (ticking := self._make()) is None:
                     return
-                rest = min(_LONGEST, max(_SHORTEST, ticking.tick()))
+                with self._shared.steps.of(self._step):
+                    rest = min(_LONGEST, max(_SHORTEST, ticking.tick()))
             except BaseException as error:  # noqa: BLE001 - brokers are a stranger's code
                 self._guard.wait_out(error)
             else:

@@ -53,7 +53,8 @@ class LeaseRenewal:
         self._shared.renewing = True
         while not pause(self._shared.ended, broker.lease / _ROUNDS):
             try:
-                self._renew(broker)
+                with self._shared.steps.of("renewal"):
+                    self._renew(broker)
             except BaseException as error:  # noqa: BLE001 - it is a stranger's code
                 # the next round is the next try: three of them may fail
                 self._guard.note("leases cannot be renewed now", error)

@@ -35,7 +35,8 @@ class Scheduling:
             try:
                 if scheduler is None:
                     scheduler = self._services.make_scheduler()
-                rest = min(_LONGEST, max(_SHORTEST, scheduler.tick()))
+                with self._shared.steps.of("scheduler"):
+                    rest = min(_LONGEST, max(_SHORTEST, scheduler.tick()))
             except BaseException as error:  # noqa: BLE001 - it is a stranger's code
                 self._guard.wait_out(error)
             else:

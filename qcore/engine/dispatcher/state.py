@@ -10,6 +10,7 @@ from ...masking import mask_url
 from ...status import Pause
 from .job import Job
 from .lifecycle import JobState
+from .steps import Steps
 
 
 def _set_event() -> threading.Event:
@@ -34,6 +35,8 @@ class SharedState:
     active: dict[str, Job] = field(default_factory=dict)
     #: what keeps a thread from working: its name -> one line
     problems: dict[str, str] = field(default_factory=dict)
+    #: what threads wait for just now
+    steps: Steps = field(default_factory=Steps)
     #: jobs whose tasks somebody has cancelled, for the loop (control)
     cancelling: deque[Job] = field(default_factory=deque)
     #: whether any task is marked as cancelled, so that claims are looked up (control)

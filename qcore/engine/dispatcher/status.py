@@ -52,7 +52,7 @@ class ClusterStatus:
     def snapshot(self) -> Snapshot:
         """Return what the cluster is doing now."""
         conf, shared = self._services.conf, self._shared
-        problems = "; ".join(shared.problems.values())
+        problems = "; ".join([*shared.problems.values(), *shared.steps.hanging()])
         state = "stopping" if shared.stopping.is_set() else "running"
         if shared.ended.is_set():
             state = "stopped"
