@@ -128,5 +128,9 @@ class TicketState(NamedTuple):
         if settled.final:
             return self._replace(final=settled.outcome)
         if settlement.moves:
-            return self._replace(gen=settled.gen + 1, runs=settlement.runs)
+            # the broker counts anew; where plugins are asked, a start is a fencing token
+            starts = self.starts if settled.task.needs else 0
+            return self._replace(
+                gen=settled.gen + 1, starts=starts, runs=settlement.runs
+            )
         return self

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -146,6 +146,9 @@ class LedgerLike(Protocol):
 
     def look_up(self, ids: Collection[str]) -> dict[str, TicketState]:
         """Return what the tickets of tasks say; a task without one is missing."""
+
+    def count_claims(self, gens: Mapping[str, int]) -> dict[str, TicketState]:
+        """Count one more claim of each task in its ticket; return what these say then."""
 
     def ping(self) -> None:
         """Check that it can be written to."""

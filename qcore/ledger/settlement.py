@@ -7,7 +7,7 @@ have written, nobody writes.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -69,6 +69,30 @@ class Ledger:
         """
         with self._errors("look tickets up"):
             return self._tickets.look_up(ids)
+
+    def count_claims(self, gens: Mapping[str, int]) -> dict[str, TicketState]:
+        """Count one more claim of each package; return what the tickets of its tasks say then.
+
+        The first delivery of a package is not counted here. So where the ticket has no count,
+        that delivery is taken for an attempt, although it may have been given back: a task
+        that kills its clusters must not have one attempt more.
+
+        Args:
+            gens: the gen of each package, by the id of its task. A package that is not the
+                valid one, or whose task has ended, is not counted.
+
+        Raises:
+            LedgerError: its database does not take that.
+        """
+        with self.transaction(), self._errors("count claims"):
+            states = self._tickets.lock(gens)
+            counted = {
+                id: state._replace(gen=gens[id], starts=_claims(state, gens[id]) + 1)
+                for id, state in states.items()
+                if state.final is None and gens[id] >= state.gen
+            }
+            self._tickets.update(counted)
+        return states | counted
 
     def ping(self) -> None:
         """Check that tickets can be written now; nothing is changed.
@@ -262,3 +286,8 @@ class Ledger:
                 f" {type(error).__name__}: {mask_url(str(error))}"
                 f"{migrate and f'. {migrate}'}"
             ) from error
+
+
+def _claims(state: TicketState, gen: int) -> int:
+    """Return how many claims of a package there were: its first one is written nowhere."""
+    return max(1, state.starts) if gen == state.gen else 1

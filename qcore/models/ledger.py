@@ -22,7 +22,8 @@ class Ticket(models.Model):
     task_id = IdField(max_length=32, primary_key=True)
     #: The package that is valid: how often the task was sent again.
     gen = models.IntegerField(default=0, db_default=0)
-    #: Admissions of the task, the fencing token of what it holds.
+    #: Admissions of the task, the fencing token of what it holds. Of a task that needs no
+    #: plugin: claims of its valid package, from the second one on.
     starts = models.IntegerField(default=0, db_default=0)
     #: Attempts that count.
     runs = models.IntegerField(default=0, db_default=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from support.ledger_desk import Desk, rows, tickets
+from support.ledger_desk import Counter, Desk, rows, tickets
 from support.transitions import watch_transitions
 
 from qcore.brokers.memory import MemoryBroker
@@ -335,31 +335,6 @@ def test_whoever_loses_a_race_in_the_database_tries_again(desk):
 
 
 # -- the lookup at the claim ----------------------------------------------------------------
-class Counter:
-    """The pusher's part that sorts claimed jobs."""
-
-    def __init__(self, desk):
-        fakes = desk.fakes
-        self.receiver = Receiver()
-        handover = Handover(fakes.shared, Capacity(4), self.receiver)
-        suspects = Suspects(fakes.services, fakes.shared, handover, lambda *_: None)
-        self.late = Deferred(fakes.shared)
-        self.sort = Redelivered(
-            fakes.services, fakes.shared, handover, suspects, self.late
-        ).sort
-
-
-class Receiver:
-    def __init__(self):
-        self.finished, self.dropped = [], []
-
-    def receive_finished(self, job, end):
-        self.finished.append((job, end))
-
-    def receive_dropped(self, job):
-        self.dropped.append(job)
-
-
 @pytest.fixture
 def counter(desk):
     return Counter(desk)

@@ -5,7 +5,12 @@ from __future__ import annotations
 import msgspec
 from support.fake_services import FakeServices
 
+from qcore.engine.dispatcher.capacity import Capacity
+from qcore.engine.dispatcher.deferred import Deferred
+from qcore.engine.dispatcher.handover import Handover
 from qcore.engine.dispatcher.recorder import Recorder
+from qcore.engine.dispatcher.redelivered import Redelivered
+from qcore.engine.dispatcher.suspects import Suspects
 from qcore.errors import LedgerError
 from qcore.ledger.settlement import Ledger
 from qcore.models import OutboxRow, Ticket
@@ -34,6 +39,11 @@ class Breakable(Ledger):
         if self.is_away:
             raise LedgerError("away")
         return super().look_up(ids)
+
+    def count_claims(self, gens):
+        if self.is_away:
+            raise LedgerError("away")
+        return super().count_claims(gens)
 
     def ping(self):
         if self.is_away:
@@ -70,6 +80,31 @@ class Desk:
 
     def found(self, job):
         return self.fakes.store.fetch(job.task.id)
+
+
+class Counter:
+    """The pusher's part that sorts claimed jobs."""
+
+    def __init__(self, desk):
+        fakes = desk.fakes
+        self.receiver = Receiver()
+        handover = Handover(fakes.shared, Capacity(4), self.receiver)
+        suspects = Suspects(fakes.services, fakes.shared, handover, lambda *_: None)
+        self.late = Deferred(fakes.shared)
+        self.sort = Redelivered(
+            fakes.services, fakes.shared, handover, suspects, self.late
+        ).sort
+
+
+class Receiver:
+    def __init__(self):
+        self.finished, self.dropped = [], []
+
+    def receive_finished(self, job, end):
+        self.finished.append((job, end))
+
+    def receive_dropped(self, job):
+        self.dropped.append(job)
 
 
 def tickets():

@@ -59,6 +59,8 @@ class LedgerPart:
     move: Move | None = None  # by which the task is sent again
     #: which start of its task the job is, where plugins have let it run; else 0
     start: int = 0
+    #: claims of its package by clusters that can read it; 0: what the broker counts holds
+    claims: int = 0
     holds: bool = False  # whether plugins renew what it holds
     renewed_at: float = 0.0  # monotonic: before what it holds was taken, or renewed
 
@@ -120,7 +122,8 @@ class Job:
     def attempt(self) -> int:
         """Which attempt at the task this is, from 1: with those of its earlier packages.
 
-        The deliveries of a task that needs plugins do not count: its starts do.
+        The deliveries of a task that needs plugins do not count: its starts do. Of a package
+        that release 2.0 may have given back, its claims by other clusters count.
         """
         if self.ledger is None:
             return self.delivery.attempt  # nearly always
@@ -128,7 +131,13 @@ class Job:
         earlier = ticket.runs if ticket is not None else 0
         if self.task.needs:
             return earlier if self.ledger.start else earlier + 1
-        return self.delivery.attempt + earlier
+        return (self.ledger.claims or self.delivery.attempt) + earlier
+
+    @property
+    def ended_before(self) -> int:
+        """Attempts that have ended: those of earlier packages of its task."""
+        ticket = self.ledger.ticket if self.ledger is not None else None
+        return ticket.runs if ticket is not None and not self.task.needs else 0
 
     @property
     def start(self) -> int:

@@ -102,7 +102,7 @@ class Suspects:
         marked = found is not None and is_mark(found.outcome, str(found.result))
         # attempts of earlier packages have ended: else the task was not sent again. The
         # deliveries of one that needs plugins say nothing: it may have been put off.
-        recorded = 0 if job.task.needs else job.attempt - job.delivery.attempt
+        recorded = job.ended_before
         if found is not None:
             recorded = max(recorded, found.attempt_count)
         if not marked and job.attempt - 1 - recorded < self._most:
