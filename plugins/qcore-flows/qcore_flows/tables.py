@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 #: Ids in one statement. SQLite before 3.32 takes 999 parameters.
 MOST = 150
-#: Rows in one INSERT.
-ROWS = 500
 
 #: What says of a task that it can never be sent: it is too large, or its queue has no broker
 #: here. All else passes, and the end that it follows from is recorded later.
