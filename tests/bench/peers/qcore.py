@@ -22,6 +22,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "connage0": {"conn_max_age": 0},
     "no-results": {"save_limit": -1},
     "default-limit": {"save_limit": 250},
+    "bands": {"bands": True},
 }
 APPS = ["qcore", "qcore_orm", "jobs"]
 
@@ -30,7 +31,8 @@ def settings(turn: Turn) -> dict[str, Any]:
     """Return the settings of a turn; every result is kept, as the peers do."""
     broker = {"redis": turn.redis} if turn.store == "redis" else {"orm": "default"}
     keep = {"save_limit": turn.options.get("save_limit", 0)}
-    cluster = {"name": "bench", "workers": turn.workers, **keep, **broker}
+    bands = {"bands": True} if turn.options.get("bands") else {}
+    cluster = {"name": "bench", "workers": turn.workers, **keep, **broker, **bands}
     return {"Q_CLUSTER": cluster}
 
 
