@@ -112,6 +112,22 @@ def _unique(number: int) -> None:
     async_task_many("work.noop", calls, q_options={"unique": True})
 
 
+def _tracked(number: int) -> None:
+    from qcore.tasks import async_task_many
+
+    async_task_many(
+        "work.noop", [(n,) for n in range(BATCH)], q_options={"track": True}
+    )
+
+
+def _urgent(number: int) -> None:
+    from qcore.tasks import async_task_many
+
+    async_task_many(
+        "work.noop", [(n,) for n in range(BATCH)], q_options={"priority": 5}
+    )
+
+
 def _node(number: int) -> None:
     from qcore_flows import Flow
 
@@ -131,6 +147,8 @@ def _step(number: int) -> None:
 
 KINDS = {
     "plain": Kind("a plain task", _plain),
+    "urgent": Kind("a task with a priority", _urgent, 1.05),
+    "tracked": Kind("a tracked task", _tracked, 1.15),
     "retried": Kind("a retry by release", _retried, 1.1, runs=2),
     "member": Kind("a member of a batch", _member, 1.25),
     "unique": Kind("a unique task", _unique, 1.25),
