@@ -9,14 +9,9 @@ from support.transitions import watch_transitions
 
 from qcore.brokers.memory import MemoryBroker
 from qcore.engine.dispatcher import deliveries, postponed, settling
-from qcore.engine.dispatcher.capacity import Capacity
-from qcore.engine.dispatcher.deferred import Deferred
-from qcore.engine.dispatcher.handover import Handover
 from qcore.engine.dispatcher.job import Job, LedgerPart
 from qcore.engine.dispatcher.lifecycle import JobState
 from qcore.engine.dispatcher.outages import Outage
-from qcore.engine.dispatcher.redelivered import Redelivered
-from qcore.engine.dispatcher.suspects import Suspects
 from qcore.engine.wire.messages import HOOK, unpack_order
 from qcore.envelope import Options, Outcome, new_id
 from qcore.errors import (

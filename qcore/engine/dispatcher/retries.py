@@ -61,6 +61,7 @@ def decide(result: Result, crashes: int, conf: Conf, how: str = "") -> Decision:
         return Decision.DONE
     return Decision.LATER
 
+
 #: Deliveries after which a package that release 2.0 cannot read is replaced by a new one:
 #: half of those after which a cluster of that release puts it into the quarantine.
 WORN = 10
@@ -105,7 +106,7 @@ class Retries:
         is_snoozed = job.ended.outcome == Outcome.SNOOZED
         is_short = wait <= self._conf.retry and may_release
         # the broker would go on with its own count
-        counts_anew = job.ended.fresh and job.attempt > 1 or _is_worn(job)
+        counts_anew = (job.ended.fresh and job.attempt > 1) or _is_worn(job)
         if is_short and not is_snoozed and not counts_anew:
             return Decision.AFTER
         if has_ledger():
