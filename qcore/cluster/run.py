@@ -24,6 +24,7 @@ from ..tasks import discovery
 from ..tasks.execute import report
 from ..tasks.new_tasks import prepare
 from . import connections, patches
+from .hung_connections import HungConnections
 from .publishing import Publishing, responds
 
 if TYPE_CHECKING:
@@ -137,6 +138,7 @@ def services(conf: Conf) -> Services:
         make_features=_make_features,
         prepare=prepare,
         make_watch=partial(_make_watch, conf),
+        make_cut=lambda: HungConnections().cut,
         make_tracker=lambda: current.tracker,
         verify=lambda package: current.signer.verify(package, queue),
         sign=current.signer.sign,

@@ -125,6 +125,11 @@ def no_sweep(plugin: str) -> Ticking | None:
     return None
 
 
+def no_cut() -> Callable[[], int] | None:
+    """Return None: the thread has no connection that could hang."""
+    return None
+
+
 def no_relay() -> Ticking | None:
     """Return None: there is no outbox."""
     return None
@@ -248,6 +253,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     #: a next link, with the id of its predecessor; None: it is not sent
     prepare: Callable[[Task, str], Task | None] = as_made
     make_watch: Callable[[], Watching | None] = no_watch
+    #: made by a thread: lets another one cut its connections, which returns how many
+    make_cut: Callable[[], Callable[[], int] | None] = no_cut
     make_tracker: Callable[[], TrackerLike | None] = no_tracker
     broker_name: str = "?"  # its class, for people
     broker_info: Callable[[], str] = str  # name and version of the service, cached

@@ -18,6 +18,7 @@ from qcore.engine.dispatcher.job import Job
 from qcore.engine.dispatcher.lifecycle import WITH_THE_RECORDER
 from qcore.engine.dispatcher.outages import Outage
 from qcore.engine.dispatcher.recorder import Recorder
+from qcore.engine.dispatcher.steps import LOOKS
 from qcore.envelope import Attempt, Delivery, Options, Outcome, new_id
 from qcore.errors import (
     BrokerError,
@@ -650,6 +651,66 @@ def test_a_lock_is_never_a_refusal(desk, monkeypatch, what):
     assert record.result == ([9] if what == "a list" else 9)
     assert all(desk.stored(job).result == 7 for job in others)
     assert desk.fakes.shared.problems == {}
+
+
+@pytest.mark.fault("E20")
+@pytest.mark.parametrize("what", ["a result", "a list"])
+def test_a_connection_that_was_cut_says_nothing_of_a_value(desk, what):
+    """It fails as one that the database cuts because of the value, however often."""
+    waiting = (
+        an_iter(desk, value=b"9") if what == "a list" else desk.fakes.ended(value=b"9")
+    )
+    others = [desk.fakes.ended() for _ in range(9)]
+    store, tries, steps = desk.fakes.store, [], desk.fakes.shared.steps
+    steps.may_be_cut("recorder", lambda: 1)
+
+    def hang(call, its, *args):
+        if its:
+            tries.append(call)
+            if len(tries) <= 20:
+                for _ in range(LOOKS):
+                    steps.look()
+                raise StoreError("server closed the connection unexpectedly")
+        return call(*args)
+
+    save, collate = store.save, store.collate
+    if what == "a result":
+        id = waiting.task.id
+        store.save = lambda rs: hang(save, id in {r.task.id for r in rs}, rs)
+    else:
+        store.collate = lambda *args: hang(collate, True, *args)
+    for job in (*others[:5], waiting, *others[5:]):
+        desk.recorder.record(job)
+    with running(desk):
+        wait_for(lambda: desk.fakes.claimed == 0)
+    assert len(tries) > 20
+    record = store.fetch(waiting.task.group or waiting.task.id)
+    assert record.result == ([9] if what == "a list" else 9)
+    assert all(desk.stored(job).result == 7 for job in others)
+
+
+@pytest.mark.fault("E20")
+@pytest.mark.usefixtures("pauses_without_end")
+def test_a_store_that_is_away_holds_up_no_task_of_which_nothing_is_stored(desk):
+    """A success without a result to store, and without anything else for a database."""
+    part = Away(desk.fakes.queue, StoreUnavailable("away"))
+    desk.fakes.cached = part.store
+    cached, unsaved = Options(cached=True), Options(cached=True, save=False)
+    desk.recorder.record(desk.fakes.ended(options=cached))
+    with running(desk):
+        wait_for(lambda: "save" in part.asked and len(desk.recorder._postponed) == 1)
+        hooked = desk.fakes.ended(options=unsaved, hook="a.hook")
+        waiting = [
+            desk.fakes.ended(F, b"ValueError: no", options=unsaved),
+            an_iter(desk, options=unsaved),
+            desk.fakes.ended(options=Options(cached=True, save=False, track=True)),
+        ]
+        for job in (hooked, *waiting, desk.fakes.ended(options=unsaved)):
+            desk.recorder.record(job)
+        wait_for(lambda: desk.followed == [hooked] and desk.fakes.claimed == 5)
+        assert len(desk.recorder._postponed) == 4
+        assert part.asked.count("save") == 1, "nobody asks it in its pause"
+        part.error = None
 
 
 @pytest.mark.usefixtures("pauses_without_end")

@@ -88,6 +88,33 @@ def test_what_could_not_be_stored_before_a_stop_is_delivered_again(
     assert len(ledger.entries(key, "began")) == 2
 
 
+@pytest.mark.fault("E20")
+def test_a_database_that_hangs_holds_up_no_task_without_it(
+    results_on_postgres, ledger, key
+):
+    """Every process of PostgreSQL stands still: it reads nothing and closes nothing."""
+    place = results_on_postgres
+    cluster = place.start(retry=place.lease)
+    before = {cluster.dispatcher, *cluster.workers}
+    task_id = async_task("chores.kind.hold", key, cluster=place.queue)
+    ledger.wait(key, "began")
+    reconnect()
+    place.server.pause()
+    try:
+        let_go(key)  # its result has to wait
+        cluster.wait_for(lambda: "its connection is cut" in cluster.log)
+        broker = current.broker(place.queue)
+        for n in range(20):
+            async_task("chores.kind.echo", n, cluster=place.queue, save=False)
+        cluster.wait_for(lambda: (broker.queue_size(), broker.lock_size()) == (0, 1))
+    finally:
+        place.server.resume()
+    assert await_result(task_id, key).attempt_count == 1
+    cluster.wait_idle()
+    assert len(ledger.entries(key, "began")) == 1
+    assert {cluster.dispatcher, *cluster.workers} == before
+
+
 @pytest.mark.fault("E18")
 def test_a_result_that_the_database_refuses_stops_no_other(on_postgres, ledger, key):
     """By a trigger, whose error does not tell; in this cluster and in the next one."""

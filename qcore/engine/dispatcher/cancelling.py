@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 
 from ...errors import LedgerError
@@ -10,6 +11,7 @@ from ..services import Services
 from .handover import Handover
 from .job import Job, LedgerPart
 from .ledger_handle import LedgerHandle
+from .outages import Rest
 from .state import SharedState
 
 logger = logging.getLogger("qcore.pusher")
@@ -30,6 +32,7 @@ class Cancelling:
         self._shared = shared
         self._handover = handover
         self._handle = LedgerHandle(services)
+        self._rest = Rest()
 
     def sift(self, jobs: Sequence[Job]) -> list[Job]:
         """Return the jobs that go on; the tasks of the others end as cancelled.
@@ -37,11 +40,15 @@ class Cancelling:
         A job goes on without an answer of the ledger. The thread ``control`` looks up what
         the cluster holds, too.
         """
-        if not jobs or (ledger := self._handle.ledger()) is None:
+        if not jobs or self._rest.is_on():
+            return list(jobs)
+        began = time.monotonic()
+        if (ledger := self._handle.ledger()) is None:
             return list(jobs)
         try:
             found = ledger.look_up({job.task.id for job in jobs})
         except LedgerError as error:
+            self._rest.failed(began)
             logger.warning("%s", error)
             return list(jobs)
         going = []

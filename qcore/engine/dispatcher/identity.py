@@ -13,6 +13,7 @@ the second delivery on: before it, there is nothing to tell apart.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 
 from ...errors import LedgerError
@@ -21,6 +22,7 @@ from ..services import LedgerLike, Services
 from .handover import Onward
 from .job import Job, LedgerPart
 from .ledger_handle import LedgerHandle
+from .outages import Rest
 
 logger = logging.getLogger("qcore.pusher")
 
@@ -36,6 +38,7 @@ class Identity:
     def __init__(self, services: Services, handover: Onward) -> None:
         self._handover = handover
         self._handle = LedgerHandle(services)
+        self._rest = Rest()
 
     def sift(self, jobs: Sequence[Job]) -> tuple[list[Job], list[Job]]:
         """Return the jobs that go on, and those of which nothing is known now.
@@ -47,14 +50,19 @@ class Identity:
         Raises:
             Exception: the ledger cannot be made, which is a fault of the settings.
         """
-        if not jobs or (ledger := self._handle.ledger()) is None:
+        if not jobs:
+            return [], []
+        if self._rest.is_on():
+            return _by_ticket(jobs)
+        began = time.monotonic()
+        if (ledger := self._handle.ledger()) is None:
             return list(jobs), []
         try:
             found = ledger.look_up({job.task.id for job in jobs})
         except LedgerError as error:
+            self._rest.failed(began)
             logger.warning("%s", error)
-            plain = [job for job in jobs if not job.has_ticket]
-            return plain, [job for job in jobs if job.has_ticket]
+            return _by_ticket(jobs)
         counted = self._count(ledger, jobs, found)
         if not found:
             return list(jobs), []
@@ -116,6 +124,12 @@ def _may_have_been_given_back(job: Job) -> bool:
     """
     task = job.task
     return job.delivery.attempt > 1 and task.is_bound and not task.needs
+
+
+def _by_ticket(jobs: Sequence[Job]) -> tuple[list[Job], list[Job]]:
+    """Return the plain jobs, and those that must wait for their tickets."""
+    plain = [job for job in jobs if not job.has_ticket]
+    return plain, [job for job in jobs if job.has_ticket]
 
 
 def final_outcome(job: Job) -> str | None:

@@ -20,6 +20,8 @@ _HURRIED = 0.2
 #: The pause before the next try, as a part of the time since the first one failed: a
 #: service that was away for two seconds is used again at most half a second later.
 _SHARE = 0.25
+#: Seconds from which a failed call is slow, and the longest rest after it.
+_SLOW, _LONGEST_REST = 1.0, 60.0
 
 
 class Outage:
@@ -80,3 +82,28 @@ class Outage:
         if self._shared.clear_problem(self._problem):
             self._logger.info("working again")
             self._since = None
+
+
+class Rest:
+    """Spares the callers of a service that fails slowly.
+
+    A database that hangs fails after many seconds, again and again. It is not asked for as
+    long as its last failure took: half of the time of its caller is left to others.
+    """
+
+    def __init__(self) -> None:
+        self._until = 0.0  # monotonic
+
+    def is_on(self) -> bool:
+        """Whether the service is not to be asked now."""
+        return self._until > 0 and time.monotonic() < self._until
+
+    def failed(self, began: float) -> None:
+        """Note that a call has failed.
+
+        Args:
+            began: when it was made, on the monotonic clock.
+        """
+        now = time.monotonic()
+        if now - began >= _SLOW:
+            self._until = now + min(now - began, _LONGEST_REST)

@@ -36,6 +36,8 @@ logger = logging.getLogger("qcore.dispatcher")
 #: Seconds that a thread may keep the interpreter from the loop. Python's 5 ms would
 #: be added to the latency of every task while the recorder works on a batch.
 _SWITCH = 0.0005
+#: Threads on the way of every task, also of one that uses no database.
+_ON_THE_WAY = ("pusher", "recorder", "control")
 #: Seconds that recorder and pusher have to end once the last task has.
 _LAST_WORDS = 3.0
 
@@ -132,10 +134,15 @@ class Dispatcher:
                 self._services, self._shared, self._capacity, self._ready.wake
             ).run,
         }
+        for name in _ON_THE_WAY:
+            work[name] = partial(self._let_cut, name, work[name])
         for plugin in self._services.sweepers:
             make = partial(self._services.make_sweep, plugin)
             sweep = Relaying("sweeps", make, self._shared, plugin)
             work[f"sweeps {plugin}"] = sweep.run
+        work["hanging"] = partial(
+            self._shared.steps.watch, self._shared.ended, self._conf.retry
+        )
         if self._conf.scheduler:
             work["scheduler"] = Scheduling(self._services, self._shared).run
         threads = {}
@@ -146,6 +153,12 @@ class Dispatcher:
             thread.start()
             threads[name] = thread
         return threads
+
+    def _let_cut(self, name: str, run: Callable[[], None]) -> None:
+        """Run a thread whose connections are cut when a database does not answer."""
+        if (cut := self._services.make_cut()) is not None:
+            self._shared.steps.may_be_cut(name, cut)
+        run()
 
     def _guarded(self, name: str, run: Callable[[], None]) -> None:
         """Run a thread. If it dies, the dispatcher dies, and the sentinel starts a new one."""

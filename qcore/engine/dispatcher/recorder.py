@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from ...brokers.tools import chunks
-from ...envelope import UNTOLD, Outcome, Result
+from ...envelope import UNTOLD, Outcome, Result, choose
 from ..services import Services
 from .batches import BATCH, RecordQueue, Work
 from .deliveries import Deliveries
@@ -180,19 +180,48 @@ class Recorder:
 
     def _tidy(self) -> None:
         try:
-            self._services.make_store().tidy()
+            with self._shared.steps.of("recorder"):
+                self._services.make_store().tidy()
         except Exception as error:  # noqa: BLE001 - the next batch does it
             logger.warning("old results are not pruned now: %s", error)
 
     # -- storing ---------------------------------------------------------------------------
     def _record(self, jobs: Sequence[Job]) -> None:
         for route, part in self._parts(jobs):
-            if self._postponed.is_away(route) or not self._decide(route, part):
+            if self._postponed.is_away(route):
+                self._postponed.add(route, _RECORD, self._without_unsaved(route, part))
+                continue
+            if not self._decide(route, part):
                 self._postponed.add(route, _RECORD, part)
                 continue
             plain, own = self._settling.parted(part)
             self._store(route, plain, settle=False)
             self._store(route, own, settle=True)
+
+    def _without_unsaved(self, route: str, jobs: Sequence[Job]) -> Sequence[Job]:
+        """Go on with jobs of which nothing is stored; return those that wait for a store."""
+        if self._deliveries.broker.database is not None:
+            return jobs  # it may be the database that is away
+        unsaved = [job for job in jobs if self._needs_no_store(job)]
+        if not unsaved:
+            return jobs
+        self._decide(route, unsaved)
+        for job in unsaved:
+            job.is_open = True  # it is not acknowledged
+            job.move(_STORED)
+        self._go_on(unsaved)
+        others = set(unsaved)
+        return [job for job in jobs if job not in others]
+
+    def _needs_no_store(self, job: Job) -> bool:
+        """Whether nothing of the end of a job is stored, in the result store or the ledger."""
+        task, ended = job.task, job.ended
+        if ended is None or ended.outcome != _SUCCESS or task.iter_count is not None:
+            return False  # the calls of an iter are joined from what is stored
+        if task.options.track is True or job.has_ticket or job.next_package is not None:
+            return False
+        saved = choose(task.options.save, self._conf.save_limit >= 0)
+        return not saved
 
     def _store(self, route: str, jobs: Sequence[Job], *, settle: bool) -> None:
         if not jobs:

@@ -24,6 +24,7 @@ from .handover import Onward
 from .identity import Identity, final_outcome
 from .job import Job
 from .lifecycle import JobState
+from .outages import Rest
 from .refusals import Refusals
 from .state import SharedState
 from .suspects import Suspects
@@ -77,6 +78,7 @@ class Redelivered:
         self._identity = Identity(services, handover)
         self._waiting: list[Job] = []
         self._again_at, self._pause = 0.0, _FIRST
+        self._rest = Rest()
 
     def __len__(self) -> int:
         """Return how many deliveries wait for an answer of the store."""
@@ -98,6 +100,9 @@ class Redelivered:
             jobs = self._without_late(jobs, self._away_until - now)
         if not jobs and (not self._waiting or now < self._again_at):
             return []
+        if self._rest.is_on():
+            self._waiting += jobs
+            return []
         asked = [*self._still_ours(now), *jobs]
         self._waiting = []
         ready: list[Job] = []
@@ -108,6 +113,7 @@ class Redelivered:
             unknown += other
         if unknown:
             self._waiting = unknown
+            self._rest.failed(now)
             self._again_at = now + self._pause
             self._pause = min(2 * self._pause, _LONGEST)
         else:

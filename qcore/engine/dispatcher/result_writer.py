@@ -26,6 +26,7 @@ from ...errors import (
     BrokerUnavailable,
     LedgerError,
     StoreBusy,
+    StoreError,
     StoreRefused,
     StoreUnavailable,
 )
@@ -193,9 +194,12 @@ class ResultWriter:
             part: of the jobs.
             error: what has failed.
         """
+        is_cut = self._shared.steps.was_cut("recorder")
         if isinstance(error, BrokerError):
             self._deliveries.wait_out(error)
             return [part]
+        if is_cut and isinstance(error, StoreError):
+            error = StoreBusy(str(error))  # it says nothing of the value
         if isinstance(error, LedgerError):
             return self._after_ledger(wait, part, error)
         if isinstance(error, NotTracked):
