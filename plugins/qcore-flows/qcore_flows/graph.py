@@ -266,7 +266,8 @@ class Flow(Handle):
             below: also those that wait for it and have ended.
 
         Raises:
-            CallError: the node is of another graph, or has not ended; or one below it runs.
+            CallError: the node is of another graph, has not ended, or was skipped for one
+                that has failed; or one below it runs.
         """
         from .repair import retry_members
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import msgspec
 from django.db.models import Q
@@ -136,10 +136,21 @@ def retry_members(flow_id: str, ids: Iterable[str], *, and_below: bool = False) 
 
     def chosen(rows: Sequence[MemberRow]) -> list[MemberRow]:
         wanted = _known(flow_id, ids)
-        under = below(wanted, children_of(flow_id)) if and_below else set()
-        meant = wanted | under
-        some = [row for row in rows if row.id in meant]
-        for row in some:
+        children = children_of(flow_id)
+        meant = wanted | (below(wanted, children) if and_below else set())
+        stopped = below(_stopping(rows, meant), children)
+        some = []
+        for row in rows:
+            if row.id not in meant:
+                continue
+            if row.outcome == SKIPPED and row.id in stopped:
+                if row.id in wanted:
+                    raise CallError(
+                        f"{row.name} of graph {flow_id} was skipped, for what it waits for"
+                        " has failed: retry that one, and this one waits for it again."
+                    )
+                continue  # something else below which it stands has failed, too
+            some.append(row)
             if row.outcome is None and row.id in wanted:
                 raise CallError(
                     f"{row.name} of graph {flow_id} has not ended: cancel it first."
@@ -156,6 +167,15 @@ def retry_members(flow_id: str, ids: Iterable[str], *, and_below: bool = False) 
 
 def _failed(row: MemberRow) -> bool:
     return row.outcome is not None and row.outcome not in (Outcome.SUCCESS, SKIPPED)
+
+
+def _stopping(rows: Sequence[MemberRow], again: Collection[str] = ()) -> list[str]:
+    """Return the nodes below which nothing runs, less those that are to run again."""
+    return [
+        row.id
+        for row in rows
+        if _failed(row) and not row.may_fail and row.id not in again
+    ]
 
 
 def _retry(
@@ -194,8 +214,7 @@ def _retry(
 def _revived(flow_id: str, rows: Sequence[MemberRow]) -> list[MemberRow]:
     """Let nodes wait again that nothing stops any more; count what each waits for."""
     children = children_of(flow_id)
-    stops = [row.id for row in rows if _failed(row) and not row.may_fail]
-    stopped = below(stops, children)
+    stopped = below(_stopping(rows), children)
     changed = []
     for row in rows:
         if row.outcome == SKIPPED and row.id not in stopped:

@@ -429,6 +429,29 @@ def test_retry_of_a_node_and_all_below(queue):
     assert flow.status().state == "succeeded"
 
 
+def test_a_skipped_node_is_not_retried_before_what_it_waits_for(queue):
+    """It has no result to begin with; nor has one below two that have failed."""
+    with Flow() as flow:
+        a = flow.add(ECHO, 1)
+        x = flow.add(ECHO, 2)
+        b = flow.add(take, a, x)
+        c = flow.add(ECHO, b)
+    queue.end(a.id, x.id, outcome="failure")
+    before = ["failure", "failure", "skipped", "skipped"]
+    assert states(flow) == before
+    for skipped in (b, c):
+        with pytest.raises(CallError, match="was skipped"):
+            flow.retry_node(skipped)
+        with pytest.raises(CallError, match="was skipped"):
+            flow.retry_node(skipped, below=True)
+    assert states(flow) == before
+    assert flow.retry_node(a, below=True) == 1
+    assert states(flow) == ["sent", "failure", "skipped", "skipped"]
+    queue.end(next(iter(flow.members())).task_id, value=1)
+    assert flow.retry_node(x) == 1
+    assert states(flow) == ["success", "sent", "waiting", "waiting"]
+
+
 def test_a_node_that_is_no_member_is_neither_cancelled_nor_sent_again(queue):
     with Flow() as flow, Flow() as other:
         flow.add(ECHO, 1)
