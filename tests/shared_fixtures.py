@@ -35,7 +35,7 @@ from qcore.testing.proxy import FaultProxy
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-ALL_SERVERS = "redis,postgres,mariadb,moto,ministack,mongo,valkey,redis8,redis6,postgres18,pgbouncer"
+ALL_SERVERS = "redis,postgres,mariadb,moto,ministack,mongo,valkey,redis8,redis6,postgres18,pgbouncer,chromium"
 DATABASE_SERVERS = {"postgres": PostgresServer, "mariadb": MariaDBServer}
 
 

@@ -24,7 +24,7 @@ LIVE_FIXTURES = {
 #: Who asks for one of these gets a server; and who asks for a name that ends with _server.
 SERVICE_FIXTURES = {
     *("make_database", "nodes", "watched", "trio", "bugsink"),
-    *("restarted_moto", "restarted_ministack"),
+    *("restarted_moto", "restarted_ministack", "chromium"),
 }
 #: A test with one of these may start programs; a quick run leaves it out.
 WITH_PROGRAMS = ("live", "service", "kit", "once", "slow", "soak")

@@ -1,7 +1,7 @@
 """The pages in a real Chromium: its errors, the keyboard, and widths; with screenshots.
 
-``python3 noxfile.py -s browser`` runs this file; no other session does, for it needs Debian's
-packages ``chromium`` and ``chromium-driver``.
+``python3 noxfile.py -s browser`` runs this file; no other session does, for a browser asks the
+server when it wants. ``test_chromium.py`` is the part that every run has.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 import datetime as dt
 import math
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
@@ -20,10 +20,10 @@ from django.contrib.auth.models import User
 from django.test import Client, override_settings
 from django.urls import reverse
 from django.utils import timezone
-from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
+from support.chromium import start_chromium
 
 from qcore import Result, status
 from qcore.envelope import new_id
@@ -35,21 +35,11 @@ from qcore.tasks import pause, paused
 from qcore.testing.speed import stretched
 from qcore_dashboard.models import Minute
 
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
+
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.service]
 
-#: Chromium runs without its sandbox, for root may not use it, and asks nobody outside.
-WORDS = [
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-    "--hide-scrollbars",
-]
 #: Everything from here, and nothing inline.
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'"
 MEMORY = {"name": "tests", "broker_class": "qcore.brokers.memory.MemoryBroker"}
@@ -78,19 +68,12 @@ def settings_of_the_project(settings) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[webdriver.Chrome]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium") or ""
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    for word in WORDS:
-        options.add_argument(word)
-    service = webdriver.ChromeService(shutil.which("chromedriver") or "")
-    driver = webdriver.Chrome(options=options, service=service)
-    yield driver
-    driver.quit()
+def chromium() -> Iterator[Chrome]:
+    with start_chromium() as browser:
+        yield browser
 
 
-def log_in(chromium, live_server) -> webdriver.Chrome:
+def log_in(chromium, live_server) -> Chrome:
     """Log in as somebody who may do everything."""
     user = User.objects.create_superuser("admin", password="x")
     client = Client()
@@ -105,7 +88,7 @@ def log_in(chromium, live_server) -> webdriver.Chrome:
 
 
 @pytest.fixture
-def browser(chromium, live_server, world) -> webdriver.Chrome:
+def browser(chromium, live_server, world) -> Chrome:
     return log_in(chromium, live_server)
 
 
@@ -258,7 +241,7 @@ def test_pictures_of_the_manual(chromium, live_server, shop, scheme):
     browser = log_in(chromium, live_server)
     media = [{"name": "prefers-color-scheme", "value": scheme}]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": media})
-    for width in (1280, 400):
+    for width in (360, 1280, 1720):
         browser.set_window_size(width, 800)
         for name, address in addresses(shop).items():
             browser.get(f"{live_server.url}{address}")
