@@ -194,10 +194,11 @@ return {found, due, first[1] or '', pending[1]}
 
 #: KEYS: tasks and wake of each of several queues. ARGV: group, consumer. Returns for each
 #: queue whether it has entries that nobody has had, and whether its stream of wakes had one,
-#: which has served. The entries themselves are not for a script: it would translate them
+#: which has served. One command reads all streams of wakes: five took two fifths of the
+#: commands of a claim. The entries themselves are not for a script: it would translate them
 #: twice, which takes a server three times as long as to send them.
 LOOK = Script("""
-local found = {}
+local found, wakes, place = {}, {}, {}
 for at = 1, #KEYS, 2 do
   local waiting = 0
   if redis.call('XLEN', KEYS[at]) > 0 then
@@ -208,9 +209,17 @@ for at = 1, #KEYS, 2 do
       end
     end
   end
-  local woken = redis.call('XREADGROUP', 'GROUP', ARGV[1], ARGV[2], 'COUNT', 1,
-    'STREAMS', KEYS[at + 1], '>')
-  found[#found + 1] = {waiting, woken and 1 or 0}
+  found[#found + 1] = {waiting, 0}
+  wakes[#found] = KEYS[at + 1]
+  place[KEYS[at + 1]] = #found
+end
+for at = 1, #found do
+  wakes[#found + at] = '>'
+end
+local woken = redis.call('XREADGROUP', 'GROUP', ARGV[1], ARGV[2], 'COUNT', 1,
+  'STREAMS', unpack(wakes))
+for _, read in ipairs(woken or {}) do
+  found[place[read[1]]][2] = 1
 end
 return found
 """)

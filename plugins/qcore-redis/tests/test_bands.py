@@ -64,3 +64,25 @@ class TestBands(PrioritiesContract):
             assert consumer.dequeue(limit=1) == []
             sender.enqueue_with_priority([b"%d" % priority], priority)
             assert self.receive_one(consumer).package == b"%d" % priority
+
+    def test_a_claim_asks_for_the_wakes_of_all_bands_at_once(
+        self, connect, redis_server, monkeypatch
+    ):
+        consumer, sender = connect(retry=60), connect(retry=60)
+        sender.enqueue_many([b"%d" % number for number in range(20)])
+        assert len(consumer.dequeue(limit=2)) == 2  # makes the groups, and sweeps
+        # sweeps come by time, and would count
+        monkeypatch.setattr(RedisBroker, "is_sweep_due", False)
+        server = redis.Redis(port=redis_server.port)
+        server.config_resetstat()
+        assert len(consumer.dequeue(limit=10)) == 10
+        calls = {
+            # Redis 6 counts xinfo as a whole, later ones its parts
+            name.removeprefix("cmdstat_").partition("|")[0]: stats["calls"]
+            for name, stats in server.info("commandstats").items()
+        }
+        server.close()
+        # one read in the script, for five bands; one of the band that has packages
+        assert calls["xreadgroup"] == 2
+        assert calls["evalsha"] == 1
+        assert calls["xinfo"] == calls["xrange"] == 1
