@@ -11,7 +11,7 @@ import pytest
 from chores import decorated
 from django.db import transaction
 from django.test import override_settings
-from support.stepped_claims import Cluster
+from support.limited import LIMITS, OUTSIDE, add, later, numbers
 
 from qcore import RUN, RUN_HOLDING, Claim
 from qcore.errors import EnqueueError
@@ -29,60 +29,7 @@ from qcore_limits.pacing import replan
 from qcore_limits.places import KEPT, RESERVED, TERM
 from qcore_limits.unique import LONGEST
 
-LIMITS = {
-    "one": {"concurrency": 1},
-    "two": {"concurrency": 2, "key": "{left}"},
-    "paced": {"rate": "1/10s"},
-    "bursty": {"rate": "1/10s", "burst": 3},
-    "both": {"concurrency": 1, "rate": "1/10s"},
-    "other": {"concurrency": 1},
-    "many": {"concurrency": 100},
-}
-OUTSIDE = {
-    "name": "tests",
-    "broker_class": "chores.outside.OutsideBroker",
-    "limits": LIMITS,
-}
-
-
-@pytest.fixture(autouse=True)
-def queue(transactional_db, monkeypatch):
-    monkeypatch.setattr(Clock, "offset", 0.0)
-    with override_settings(Q_CLUSTER=OUTSIDE):
-        current.broker().purge_queue()
-        OutboxRow.objects.all().delete()
-        yield
-        current.broker().purge_queue()
-
-
-def add(*args, limits="one", **options):
-    return async_task("chores.kind.add", *args, q_options={"limits": limits, **options})
-
-
-@pytest.fixture
-def cluster(queue):
-    return Cluster()
-
-
-def later(seconds, monkeypatch):
-    monkeypatch.setattr(Clock, "offset", Clock.offset + seconds)
-
-
-def numbers():
-    """The numbers of each key agree with the rows."""
-    for key in LimitKey.objects.all():
-        rows = WaitingTask.objects.filter(digest=key.digest)
-        assert key.parked == rows.filter(kind="parked").count(), key.label
-        assert key.later == rows.filter(kind="later").count(), key.label
-    return {
-        key.label: (
-            Hold.objects.filter(digest=key.digest, start__gt=0).count(),
-            Hold.objects.filter(digest=key.digest, start=0).count(),
-            key.parked,
-            key.later,
-        )
-        for key in LimitKey.objects.all()
-    }
+pytestmark = pytest.mark.usefixtures("queue")
 
 
 # -- the declaration ---------------------------------------------------------------------
