@@ -72,6 +72,6 @@ def result(outcome, attempt, options):
         (C, 1, 1, {}, {"ack_failure": True}, AT_ONCE),
     ],
 )
-def test_verdict(outcome, attempt, crashes, conf, options, expected):
+def test_decision(outcome, attempt, crashes, conf, options, expected):
     made = decide(result(outcome, attempt, options), crashes, Conf(**conf))
     assert made is expected
