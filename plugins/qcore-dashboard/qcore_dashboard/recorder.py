@@ -24,6 +24,7 @@ from django.db.models import F
 
 from qcore.masking import mask_url
 
+from . import backfill
 from .models import Minute
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ class Recorder:
         self._queue = queue
         self._lock = Lock()
         self._minutes: dict[int, list[float]] = {}
+        self._began = int(time.time() // 60)
+        self._has_looked_back = False
         self._tidied = float("-inf")
         self._is_told = False
         self._stopping = Event()
@@ -112,6 +115,7 @@ class Recorder:
             return False
         try:
             database = router.db_for_write(Minute)
+            self._look_back(database)
             for minute in sorted(taken):
                 self._write_or_drop(database, minute, taken[minute])
                 del taken[minute]
@@ -126,6 +130,22 @@ class Recorder:
         finally:
             self._keep(taken)
         return True
+
+    def _look_back(self, database: str) -> None:
+        """Count what ended before the dashboard was there; tried once, for charts alone.
+
+        A cluster that stops has no time for it.
+        """
+        if self._has_looked_back or self._stopping.is_set():
+            return
+        self._has_looked_back = True
+        try:
+            backfill.fill(database, self._queue, self._began)
+        except Exception as error:  # noqa: BLE001 - the counts are written all the same
+            logger.warning(
+                "the charts do not show what ended before the cluster began: %s: %s",
+                type(error).__name__, mask_url(str(error)),
+            )  # fmt: skip
 
     def _write_or_drop(self, database: str, minute: int, sums: list[float]) -> None:
         """Write a minute. One that can never be written keeps no other from it.
