@@ -17,8 +17,8 @@ pre_enqueue = Signal()
 #: In the worker, before the task runs. ``func``: the function; ``task``: the Task.
 pre_execute = Signal()
 
-#: In the worker, after the task, however it ended. ``func``, ``task``, and
-#: ``error``: the exception or None.
+#: In the worker, after the task, however it ended. ``func``, ``task``, ``error``: the
+#: exception or None, and ``result``: what the task has returned; None where it failed.
 post_execute_in_worker = Signal()
 
 #: In the dispatcher, once the result is stored. ``task``: the Result.

@@ -72,12 +72,14 @@ def qcore_run_task(task: Task, call: Callable[[], Any]) -> Any:
     func = resolve(task.func)
     pre_execute.send_robust(sender=SENDER, func=func, task=task)
     error: BaseException | None = None
+    value = None
     try:
-        return call()
+        value = call()
+        return value
     except BaseException as caught:
         error = caught
         raise
     finally:
         post_execute_in_worker.send_robust(
-            sender=SENDER, func=func, task=task, error=error
+            sender=SENDER, func=func, task=task, error=error, result=value
         )

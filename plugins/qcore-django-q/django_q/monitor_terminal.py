@@ -10,11 +10,14 @@ from qcore.cli import memory as memory_verb
 from qcore.cli import monitor as monitor_verb
 from qcore.status import running
 
+from .status import Stat, Status
 
-def monitor(run_once: bool = False, broker: object = None) -> None:
-    """Show the running clusters until q is typed, or once."""
+
+def monitor(run_once: bool = False, broker: object = None) -> list[Status] | None:
+    """Show the running clusters until q is typed, or once; then return them."""
     options = Namespace(run_once=run_once, json=False, interval=1.0)
     monitor_verb.run(options, sys.stdout)
+    return Stat.get_all() if run_once else None
 
 
 def info(broker: object = None) -> None:

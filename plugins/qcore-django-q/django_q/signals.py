@@ -7,6 +7,7 @@ nothing else.
 
 from __future__ import annotations
 
+import datetime as dt
 import importlib
 import threading
 from collections.abc import Callable
@@ -92,12 +93,16 @@ def _feed_pre_execute(func: Any, task: Any, **_: Any) -> None:
 
 
 def _feed_post_execute_in_worker(
-    func: Any, task: Any, error: BaseException | None = None, **_: Any
+    func: Any,
+    task: Any,
+    error: BaseException | None = None,
+    result: Any = None,
+    **_: Any,
 ) -> None:
     known = dict_of(task)
     known["success"] = error is None
-    if error is not None:
-        known["result"] = f"{type(error).__name__}: {error}"
+    known["result"] = result if error is None else f"{type(error).__name__}: {error}"
+    known["stopped"] = dt.datetime.now(dt.UTC)
     post_execute_in_worker.send_robust(sender=SENDER, func=func, task=known)
 
 
@@ -120,8 +125,6 @@ _FEEDS: dict[str, Callable[..., Any]] = {
 
 def result_dict(result: Result) -> Any:
     """Return the dictionary of a finished task, its result included."""
-    import datetime as dt
-
     from qcore.results.content import load_bytes
 
     known = dict_of(result.task)

@@ -151,3 +151,12 @@ def test_a_command_has_a_parser(name: str) -> None:
     """An option that qcore has by itself must not be added a second time."""
     command = import_module(f"django_q.management.commands.{name}").Command()
     assert command.create_parser("manage.py", name)
+
+
+def test_the_options_of_django_q_whoever_s_command_is_found_first(capsys) -> None:
+    call_command("qmemory", run_once=True, workers=True)
+    call_command("qmemory", "--run-once", "--workers")
+    call_command("qmonitor", run_once=True)
+    call_command("qinfo", config=True)
+    call_command("qinfo", ids=True)
+    assert capsys.readouterr().out
