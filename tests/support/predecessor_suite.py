@@ -5,7 +5,7 @@
     python tests/support/predecessor_suite.py
 
 It needs ``redis-server`` and the package index, and takes some ten minutes: tests that wait
-for parts which the drop-in lacks end with a time-out. The tests come with the wheel of
+for parts which the drop-in lacks end with a timeout. The tests come with the wheel of
 django-q2, and are never part of this repository. They are not changed; their settings get
 the address of a Redis server of this run, and the names under which we have put them.
 
