@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -22,6 +22,7 @@ from msgspec.structs import replace
 from .. import status
 from ..clock import Clock
 from ..envelope import Options, Task, task_name
+from ..errors import PackageError
 from ..models import OutboxRow, Ticket, Tracked
 from ..results.content import to_bytes
 from ..runtime import current
@@ -58,7 +59,7 @@ def missing(database: str, queue: str | None, seconds: float) -> Iterator[list[T
             task_id__in=[row.task_id for row in rows]
         )
         gens = dict(tickets.values_list("task_id", "gen"))
-        if tasks := [_task_of(row, gens.get(row.task_id, 0)) for row in rows]:
+        if tasks := list(_tasks_of(rows, gens)):
             yield tasks
 
 
@@ -90,6 +91,15 @@ def _not_elsewhere(database: str, page: Sequence[Tracked]) -> list[Tracked]:
         *(w.task_id for one in status.running() for w in one.workers if w.task_id),
     }
     return [row for row in page if row.task_id not in known]
+
+
+def _tasks_of(rows: Sequence[Tracked], gens: Mapping[str, int]) -> Iterator[Task]:
+    """Yield the tasks of rows, without those whose call cannot be read any more."""
+    for row in rows:
+        try:
+            yield _task_of(row, gens.get(row.task_id, 0))
+        except PackageError as error:
+            logger.warning("the task %s is passed over: %s", row.task_id, error)
 
 
 def _task_of(row: Tracked, gen: int) -> Task:

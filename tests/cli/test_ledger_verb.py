@@ -149,6 +149,20 @@ def test_a_row_of_the_release_before_is_sent_as_far_as_it_tells(said):
     assert (sent.id, sent.body, sent.hook) == (task.id, task.body, None)
 
 
+@pytest.mark.parametrize("said", [None, b"{}"])
+def test_a_row_that_cannot_be_read_stops_no_other(said, caplog):
+    """Somebody has changed the column by hand."""
+    broken, task = track(), track()
+    change = {"content": "pickle", "payload": "no base64!"}
+    if said is None:
+        change["said"] = None
+    Tracked.objects.filter(task_id=broken.id).update(**change)
+    assert document("resend", "--yes")["tasks"] == 1
+    assert [one.id for one in enqueued()] == [task.id]
+    assert f"the task {broken.id} is passed over: stored pickle payload" in caplog.text
+    assert Tracked.objects.filter(task_id=broken.id).exists()
+
+
 def test_a_resend_that_fails_forgets_no_task(monkeypatch, capsys):
     """Its row is all that is left of it."""
     task = track()
