@@ -109,6 +109,7 @@ class Snapshot(msgspec.Struct, kw_only=True):
     problem: str | None = None  # what keeps it from working, one line: it is degraded
     pause: Pause | None = None  # of its queue: it claims nothing
     keys: list[str] = []  # fingerprints of the keys it accepts; the first one signs
+    reads: int = 1  # the latest version of packages that it runs; release 2.0 is silent
 
     @property
     def uptime(self) -> float:

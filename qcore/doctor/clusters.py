@@ -14,6 +14,7 @@ from ..models.tables import RESULTS, SCHEDULES, kept_elsewhere
 from ..monitor.text import number, plural
 from ..printable import printable
 from ..runtime import current
+from ..signing import BOUND
 from ..status import PAUSE, Snapshot, lifetime, route, snapshots
 from .measures import SKEW, skewed
 from .tables import required, unset
@@ -37,6 +38,12 @@ def clusters() -> Iterator[Finding]:
         if seen.version != __version__:
             yield warning(
                 f"{who} runs qcore {seen.version}, this process {__version__}",
+                "Restart it once the update has been installed there.",
+            )
+        if seen.reads < BOUND:
+            yield warning(
+                f"{who} is of release 2.0: it gives back tasks with options that it does"
+                " not know, such as 'expires', each for 30 seconds",
                 "Restart it once the update has been installed there.",
             )
         yield from compare_keys(who, seen.keys, ours)

@@ -10,7 +10,6 @@ in a long queue. So it is sent with its own id: a task whose end is stored does 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from .. import status
-from ..clock import Clock
+from ..clock import wall
 from ..envelope import Options, Task, task_name
 from ..errors import PackageError
 from ..models import OutboxRow, Ticket, Tracked
@@ -51,7 +50,7 @@ def missing(database: str, queue: str | None, seconds: float) -> Iterator[list[T
         django.db.Error: the database does not answer.
         BrokerError, StoreError: it is not known which tasks run, or which have ended.
     """
-    before, last = time.time() + Clock.offset - seconds, ""
+    before, last = wall() - seconds, ""
     while page := list(_rows(database, queue, before, last)[:_PAGE]):
         last = page[-1].task_id
         rows = _not_elsewhere(database, page)

@@ -7,6 +7,7 @@
     python3 noxfile.py -s bench -- --store sqlite --peers qcore,huey --tasks 5000
     python3 noxfile.py -s bench -- --store postgres --measure waiting,results --depth 1000000
     python3 noxfile.py -s bench -- --store redis --measure killed,restart --patience 130
+    python3 noxfile.py -s bench -- --store redis --peers qcore --measure within,outbox,cancel
     python3 noxfile.py -s bench -- --limits
     python3 noxfile.py -s bench -- --stages
     python3 noxfile.py -s bench -- --instructions
@@ -26,6 +27,8 @@ How to read it:
   less than drain where results are saved after the fact by another process;
 - cpu, server_cpu: user and system time of the worker tree and of the servers, from the
   first record until all is quiet;
+- within, commit: from the end of the commit of the sender's transaction, since no task
+  may be seen before it; call: from the call, with the commit and its fsync;
 - memory: PSS, in which a page that processes share counts once;
 - lost, twice: tasks that did not run, or ran more than once;
 - idle: CPU time by the scheduler's clock, which counts nanoseconds;

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 import time
 from pathlib import Path
 from types import ModuleType
@@ -61,6 +62,51 @@ def _paced(peer: ModuleType, kind: str, count: int, gap: float) -> dict[str, Any
         due += gap
         time.sleep(max(0.0, due - time.perf_counter()))
     return {"sent": sent}
+
+
+def _within(peer: ModuleType, kind: str, count: int, gap: float) -> dict[str, Any]:
+    """Enqueue as ``_paced`` does, in turns outside and inside of a transaction.
+
+    Returns:
+        When each task was called for, and when those inside were committed.
+    """
+    plain, call, commit = {}, {}, {}
+    peer.enqueue(kind, 0)
+    peer.enqueue_within(kind, 2 * count + 1)
+    time.sleep(gap)
+    due = time.perf_counter()
+    for task in range(1, 2 * count + 1):
+        began = time.time()
+        if task % 2:
+            plain[task] = began
+            peer.enqueue(kind, task)
+        else:
+            call[task] = began
+            commit[task] = peer.enqueue_within(kind, task)
+        due += gap
+        time.sleep(max(0.0, due - time.perf_counter()))
+    return {"plain": plain, "call": call, "commit": commit}
+
+
+def _seen(peer: ModuleType, count: int, gap: float) -> dict[str, Any]:
+    """Do as ``_within`` does, with a reader that waits in the broker, as a cluster does.
+
+    Returns:
+        When each task was claimed, and what ``_within`` returns.
+    """
+    claimed: dict[int, float] = {}
+    is_over = threading.Event()
+    reader = threading.Thread(target=peer.claim, args=(claimed, is_over))
+    reader.start()
+    try:
+        sent = _within(peer, "noop", count, gap)
+        deadline = time.monotonic() + 40.0
+        while len(claimed) < 2 * count + 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+    finally:
+        is_over.set()
+        reader.join()
+    return {**sent, "claimed": claimed}
 
 
 def _stored(peer: ModuleType) -> dict[str, Any]:
@@ -136,6 +182,8 @@ _ACTIONS = {
     "enqueue": _enqueue,
     "batch": _batch,
     "paced": _paced,
+    "within": _within,
+    "seen": _seen,
     "stored": _stored,
     "fill": _fill,
     "fill_results": _fill_results,

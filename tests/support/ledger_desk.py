@@ -53,7 +53,7 @@ class Breakable(Ledger):
 class Desk:
     """A recorder over the real tables, without a thread."""
 
-    def __init__(self, name, *, store=None, **settings):
+    def __init__(self, name, /, *, store=None, **settings):
         self.fakes = FakeServices(name, **settings)
         self.fakes.broker.blocks = True
         if store is not None:

@@ -7,14 +7,13 @@ the flow locked; and the callback is a row of the outbox of that transaction.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 from django.db import transaction
 
-from qcore.clock import Clock
+from qcore.clock import wall
 from qcore.masking import mask_url
 from qcore.printable import printable
 from qcore.runtime import current
@@ -92,7 +91,7 @@ def send_due(flow_id: str, due: Sequence[str]) -> None:
 
 def fresh(task: Task, **changes: object) -> Task:
     """Return a task that was made earlier as if it were made now."""
-    now = time.time() + Clock.offset
+    now = wall()
     expires = None if task.expires is None else now + (task.expires - task.created)
     again: Task = msgspec.structs.replace(
         task, created=now, expires=expires, gen=0, relayed=False, needs=(), **changes

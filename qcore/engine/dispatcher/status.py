@@ -13,6 +13,7 @@ import msgspec
 
 from ...errors import QcoreError
 from ...masking import mask_url
+from ...signing import BOUND
 from ...status import PAUSE, Snapshot
 from ..services import Services
 from .guard import pause
@@ -83,6 +84,7 @@ class ClusterStatus:
             restarts=shared.restarts,
             problem=problems or None,
             pause=shared.pause,
+            reads=BOUND,
         )
 
 

@@ -7,7 +7,7 @@ from .depth import RESULTS, WAITING
 from .faults import KILLED, RESTART
 from .idle import IDLE
 from .latency import LATENCY
-from .ledger import CANCEL, OUTBOX, RESTING
+from .ledger import CANCEL, OUTBOX, RESTING, WITHIN
 from .rates import BATCH, DRAIN
 from .scale import CLUSTERS_OF_ONE_QUEUE, SCALE
 from .schedules import SCHEDULES
@@ -15,7 +15,7 @@ from .schedules import SCHEDULES
 _ALL = (
     *(DRAIN, BATCH, LATENCY, IDLE, WAITING, RESULTS),
     *(SCALE, CLUSTERS_OF_ONE_QUEUE, SCHEDULES, KILLED, RESTART),
-    *(OUTBOX, CANCEL, RESTING),
+    *(OUTBOX, CANCEL, RESTING, WITHIN),
 )
 #: By name, in the order in which they are described.
 MEASUREMENTS: dict[str, Measurement] = {one.name: one for one in _ALL}

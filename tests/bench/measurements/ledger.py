@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _CANCELLED = 60
 #: Seconds after the first task until nothing of a start is left.
 _SETTLE = 5.0
+#: Seconds between two tasks that are sent while workers are idle; and for the last of them.
+_GAP, _PATIENCE = 0.05, 40.0
 
 
 def _has_ledger(contender: Contender) -> bool:
@@ -45,6 +47,55 @@ def _outbox(run: Run, plan: Plan) -> Figures:
         "twice": through["twice"],
         "foreign": watch.foreign(),
     })  # fmt: skip
+
+
+def _within(run: Run, plan: Plan) -> Figures:
+    """Send tasks inside of a transaction and outside, in turns; see how late they are.
+
+    First to a reader that waits in the broker, then to a cluster. That asks the ledger, before
+    it starts a task of the outbox, whether the task has run.
+    """
+    run.fresh()
+    watch = Watch()
+    sent = run.ask("seen", count=plan.latencies, gap=_GAP)
+    claims = _medians(sent, {int(task): at for task, at in sent.pop("claimed").items()})
+    run.fresh()
+    run.enqueue(1, base=1_000_000)
+    run.start(plan.workers)
+    run.wait_started()
+    time.sleep(_SETTLE)
+    sent = run.ask("within", kind="noop", count=plan.latencies, gap=_GAP)
+    run.wait_for(2 * plan.latencies + 3, _PATIENCE)
+    foreign = watch.foreign()
+    run.stop()
+    started: dict[int, float] = {}
+    for record in run.ended():
+        started.setdefault(record.task, record.start)
+    starts = _medians(sent, started)
+    return rounded({
+        "plain": claims["plain"],
+        "commit": claims["commit"],
+        "seen": claims["commit"] / claims["plain"],
+        "call": claims["call"],
+        "starts": starts["plain"],
+        "started": starts["commit"] / starts["plain"],
+        "lost": claims["lost"] + starts["lost"],
+        "foreign": foreign,
+    })  # fmt: skip
+
+
+def _medians(
+    sent: dict[str, dict[str, float]], found: dict[int, float]
+) -> dict[str, float]:
+    """Return the median of the ms from each kind of moment until a task was there."""
+    medians: dict[str, float] = {"lost": 0.0}
+    for name, moments in sent.items():
+        tasks = {int(task): at for task, at in moments.items()}
+        waited = sorted(1000 * (found[n] - at) for n, at in tasks.items() if n in found)
+        medians[name] = quantile(waited, 0.50) if waited else float("nan")
+        if name != "call":  # those are committed, too
+            medians["lost"] += len(tasks) - len(waited)
+    return medians
 
 
 def _cancel(run: Run, plan: Plan) -> Figures:
@@ -116,6 +167,23 @@ OUTBOX = Measurement(
     ),
     _outbox,
     _has_ledger,
+)
+WITHIN = Measurement(
+    "within",
+    "send tasks inside of a transaction of the database, and as many outside, in turns",
+    (
+        Figure("plain", "ms until it is claimed, sent outside, p50", 2),
+        Figure("commit", "ms from the commit, p50", 2),
+        Figure("seen", "commit to plain", 2),
+        Figure("call", "ms from the call inside, p50", 2),
+        Figure("starts", "ms until it starts in a cluster, sent outside, p50", 2),
+        Figure("started", "the same from the commit, as a ratio", 2),
+        Figure("lost", "tasks"),
+        FOREIGN,
+    ),
+    _within,
+    _has_ledger,
+    stores=("redis",),
 )
 CANCEL = Measurement(
     "cancel",

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import threading
+
     from turn import Turn
 
 _ROOT = Path(__file__).parents[3]
@@ -44,6 +46,38 @@ def enqueue(kind: str, task: int) -> None:
     from qcore.tasks import async_task
 
     async_task(f"jobs.tasks.{kind}", task)
+
+
+def enqueue_within(kind: str, task: int) -> float:
+    """Enqueue inside of a transaction; return the moment of its commit, epoch seconds."""
+    import time
+
+    from django.db import transaction
+
+    moments: list[float] = []
+    with transaction.atomic():
+        # before the sender's: called when the database has said that it is durable
+        transaction.on_commit(lambda: moments.append(time.time()))
+        enqueue(kind, task)
+    return moments[0]
+
+
+def claim(claimed: dict[int, float], is_over: threading.Event) -> None:
+    """Claim packages as they come, and note for each task when that was, epoch seconds."""
+    import time
+
+    from qcore.runtime import current
+    from qcore.serializers import get_serializer
+    from qcore.signing import peek
+
+    broker = current.broker()
+    while not is_over.is_set():
+        for delivery in broker.dequeue(1, 0.2):
+            at = time.time()
+            task = peek(delivery.package)
+            args, *_ = get_serializer(task.content).loads(task.body)
+            claimed.setdefault(args[0], at)
+            broker.acknowledge(delivery.receipt)
 
 
 def enqueue_many(kind: str, tasks: Sequence[int]) -> None:
