@@ -9,6 +9,7 @@ message takes the place of the frames, without what differs from task to task.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 import sysconfig
@@ -94,9 +95,8 @@ def own_frames(text: str) -> list[str]:
         return []
     group = text.rfind(_HEADS[0])
     frames = _FRAME.findall(text, group if group >= 0 else start)
-    return list(
-        dict.fromkeys(f"{_tail(path)}:{name}" for path, name in frames if _is_own(path))
-    )
+    tails = [(_own_tail(path), name) for path, name in frames]
+    return list(dict.fromkeys(f"{tail}:{name}" for tail, name in tails if tail))
 
 
 def normalised(message: str) -> str:
@@ -105,6 +105,12 @@ def normalised(message: str) -> str:
     for pattern, word in _DIFFERS:
         message = pattern.sub(word, message)
     return message
+
+
+@functools.lru_cache(maxsize=1024)
+def _own_tail(path: str) -> str:
+    """Return the tail of a path of the project's; "" of another. The same few come again."""
+    return _tail(path) if _is_own(path) else ""
 
 
 def _is_own(path: str) -> bool:

@@ -51,9 +51,28 @@ def text_of(error: BaseException, trace: TracebackType | None) -> str:
         and getattr(sys, "tracebacklimit", None) is None
         and (frames := _frames(trace))
     ):
-        last = traceback.format_exception_only(error)
-        return "".join(["Traceback (most recent call last):\n", *frames, *last])
+        last = _last_line(error)
+        return "".join(["Traceback (most recent call last):\n", *frames, last])
     return "".join(traceback.format_exception(type(error), error, trace))
+
+
+def _last_line(error: BaseException) -> str:
+    """Return what ``traceback.format_exception_only`` does, for the usual kind of error.
+
+    That makes an object with the attributes of all kinds first: a third of the whole text.
+    """
+    kind = type(error)
+    module = kind.__module__
+    if not isinstance(module, str) or hasattr(error, "__notes__"):
+        return "".join(traceback.format_exception_only(error))
+    name = kind.__qualname__
+    if module not in ("builtins", "__main__"):
+        name = f"{module}.{name}"
+    try:
+        said = str(error)
+    except Exception:  # noqa: BLE001 - Python has words for it
+        return "".join(traceback.format_exception_only(error))
+    return f"{name}: {said}\n" if said else f"{name}\n"
 
 
 def _frames(trace: TracebackType) -> list[str]:

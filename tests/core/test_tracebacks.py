@@ -16,6 +16,21 @@ class Quiet(Exception):
         return ""
 
 
+class Mute(Exception):
+    def __str__(self):
+        raise RuntimeError("it says nothing")
+
+    class Inner(Exception):
+        pass
+
+
+class Placeless(Exception):
+    pass
+
+
+Placeless.__module__ = None
+
+
 class Noted(ValueError):
     def __init__(self):
         super().__init__("said")
@@ -44,6 +59,12 @@ def fails(how):  # noqa: C901, PLR0912 - a table of ways
         raise Quiet
     if how == "noted":
         raise Noted
+    if how == "mute":
+        raise Mute
+    if how == "inner":
+        raise Mute.Inner("one line\nand another")
+    if how == "placeless":
+        raise Placeless("somewhere")
     if how == "key":
         return {}[how]
     if how == "attribute":
@@ -79,7 +100,7 @@ def both_sides(rest):
 HOWS = [
     "plain", "cause", "context", "from none", "quiet", "noted", "key", "attribute",
     "name", "import", "group", "syntax", "exit", "deep2", "deep3", "deep4", "deep60",
-    "several lines", "eval",
+    "several lines", "eval", "mute", "inner", "placeless",
 ]  # fmt: skip
 
 
