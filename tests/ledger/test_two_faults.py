@@ -218,7 +218,6 @@ def pairs():
     ]
 
 
-@pytest.mark.fault("L1")
 @pytest.mark.parametrize("first", PLACES, ids=lambda place: f"{place[0]} {place[1]}")
 def test_any_two_faults_lose_nothing_and_end_a_task_once(live, first):
     """Each fault at this step, alone and with each fault at each later step."""
