@@ -66,14 +66,20 @@ class TestBands(PrioritiesContract):
             assert self.receive_one(consumer).package == b"%d" % priority
 
     def test_a_claim_asks_for_the_wakes_of_all_bands_at_once(
-        self, connect, redis_server, monkeypatch
+        self, own_redis_server, monkeypatch
     ):
-        consumer, sender = connect(retry=60), connect(retry=60)
+        # a server of its own: it counts the commands of everybody
+        place = {"host": "127.0.0.1", "port": own_redis_server.port}
+        conf = Conf.from_dict({"redis": place, "retry": 60})
+        consumer, sender = (
+            banded(conf, conf.queue, lambda name: RedisBroker(conf, name))
+            for _ in range(2)
+        )
         sender.enqueue_many([b"%d" % number for number in range(20)])
         assert len(consumer.dequeue(limit=2)) == 2  # makes the groups, and sweeps
         # sweeps come by time, and would count
         monkeypatch.setattr(RedisBroker, "is_sweep_due", False)
-        server = redis.Redis(port=redis_server.port)
+        server = redis.Redis(port=own_redis_server.port)
         server.config_resetstat()
         assert len(consumer.dequeue(limit=10)) == 10
         calls = {
@@ -81,7 +87,8 @@ class TestBands(PrioritiesContract):
             name.removeprefix("cmdstat_").partition("|")[0]: stats["calls"]
             for name, stats in server.info("commandstats").items()
         }
-        server.close()
+        for one in (server, consumer, sender):
+            one.close()
         # one read in the script, for five bands; one of the band that has packages
         assert calls["xreadgroup"] == 2
         assert calls["evalsha"] == 1
