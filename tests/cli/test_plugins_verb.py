@@ -210,8 +210,7 @@ def test_declared_settings_are_listed(document):
     redis = by_name(document)["redis"]
     if redis["state"] != "ok":
         pytest.skip("qcore-redis is not installed")
-    (one, _) = redis["settings"]
-    assert one["name"] == "redis"
+    one = {setting["name"]: setting for setting in redis["settings"]}["redis"]
     assert one["type"] == "dict | str | list | None"
     assert one["secret"] is True
 
