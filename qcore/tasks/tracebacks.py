@@ -62,7 +62,7 @@ def _last_line(error: BaseException) -> str:
     That makes an object with the attributes of all kinds first: a third of the whole text.
     """
     kind = type(error)
-    module = kind.__module__
+    module: object = kind.__module__  # a class may set it to anything
     if not isinstance(module, str) or hasattr(error, "__notes__"):
         return "".join(traceback.format_exception_only(error))
     name = kind.__qualname__

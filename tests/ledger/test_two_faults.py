@@ -1,7 +1,7 @@
 """What becomes of a task with two faults in its life: each fault at each step, every pair.
 
 The task comes through the outbox, fails, is sent again as a new package, and succeeds. Relay,
-look-up at the claim, recorder and tables are the real ones. Each process does one thing after
+lookup at the claim, recorder and tables are the real ones. Each process does one thing after
 the other, and dies, stands still or is not heard where a fault says so.
 """
 
