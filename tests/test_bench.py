@@ -115,8 +115,8 @@ def test_each_kind_of_task_takes_the_same_walk(tmp_path):
     lines = (tmp_path / "forks").read_text().splitlines()
     kinds = {name: rest for name, *rest in (line.split("\t") for line in lines)}
     assert list(kinds) == [
-        "plain", "retried", "member", "unique", "limited", "rated", "node", "step",
-        "plain apart", "outbox",
+        "plain", "urgent", "tracked", "retried", "member", "unique", "limited", "rated",
+        "node", "step", "plain apart", "outbox",
     ]  # fmt: skip
     statements = {
         name: (int(sent), int(walk)) for name, (sent, walk, *_) in kinds.items()
